@@ -1,0 +1,48 @@
+# `make run` and `make test` need Python 3.11 or newer and make; everything else is set up in .venv from uv.lock.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
+PYTEST_ARGS ?=
+
+.PHONY: run demo test lint types bench docs clean help
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(BIN)/uv:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11 …" >&2; exit 3; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv==0.13.8'
+
+.venv/.run: uv.lock pyproject.toml | $(BIN)/uv
+	$(UV) sync --quiet --frozen --inexact --no-default-groups --extra all
+	@touch $@
+
+.venv/.dev: uv.lock pyproject.toml | $(BIN)/uv
+	$(UV) sync --quiet --frozen --inexact --extra all --group dev
+	@touch $@ .venv/.run
+
+run: .venv/.run  ## serve the gateway on 127.0.0.1:8000 with embedded defaults
+	$(BIN)/carboy serve
+
+demo: .venv/.dev  ## the whole journey of an alert, with a stand-in Threat Stack on loopback
+	$(BIN)/python -m carboy.testing.demo
+
+test: .venv/.dev  ## all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.dev  ## ruff and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: .venv/.dev  ## mypy (strict) and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: .venv/.dev  ## the tables of ratios
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what can be made again
+	rm -rf .venv .mypy_cache .ruff_cache dist build

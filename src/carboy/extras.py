@@ -1,0 +1,29 @@
+"""Optional libraries: say how to get one when it is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from carboy.errors import MissingExtra
+
+__all__ = ["extra"]
+
+
+@contextmanager
+def extra(part: str) -> Iterator[None]:
+    """Turn an ImportError in the block into the command that installs the part.
+
+    Args:
+        part: the name of an extra in `pyproject.toml`, such as `db`.
+
+    Raises:
+        MissingExtra: a library of that part is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        library = error.name or "a library"
+        raise MissingExtra(
+            f"the part `{part}` is not installed",
+            f"`{library}` could not be imported",
+            f"pip install 'carboy[{part}]'",
+        ) from error

@@ -1,0 +1,79 @@
+"""Error answers as `application/problem+json`: made here as values, sent by whoever has the connection.
+
+Source: RFC 9457.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from carboy.errors import CarboyError, Fault
+
+__all__ = ["CONTENT_TYPE", "Problem", "render_problem"]
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(CarboyError):
+    """A request that ends in an error answer; raise it anywhere below a view.
+
+    Attributes:
+        status: the HTTP status, 400 to 599.
+        faults: what is wrong with the body or the parameters, all of it; sent as `errors`.
+        headers: further headers of the answer, such as `Retry-After` or `WWW-Authenticate`.
+        extra: further members of the document, such as `tries_left`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str = "",
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(title or HTTPStatus(status).phrase, detail, "")
+        self.status, self.detail = status, detail
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.status, self.detail, self.what, self.faults, self.headers, self.extra)
+
+
+def _rebuild(
+    status: int,
+    detail: str,
+    title: str,
+    faults: tuple[Fault, ...],
+    headers: dict[str, str],
+    extra: dict[str, Any],
+) -> Problem:
+    return Problem(status, detail, title=title, faults=faults, headers=headers, extra=extra)
+
+
+def render_problem(problem: Problem, instance: str, request_id: str) -> bytes:
+    """Return the JSON document of an error answer.
+
+    Args:
+        problem: what went wrong.
+        instance: the path of the request, without its query.
+        request_id: the id that the answer's `X-Request-Id` carries.
+    """
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": problem.what,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        "request_id": request_id,
+        "success": False,
+    }
+    if problem.faults:
+        document["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in problem.faults]
+    return orjson.dumps({**document, **problem.extra})
