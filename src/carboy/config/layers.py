@@ -1,0 +1,134 @@
+"""Merge configuration layers and remember where each value came from.
+
+Reading the layers is left to `environ` and `files`; this module only decides.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from carboy.config.schema import Setting
+from carboy.errors import Fault
+
+__all__ = ["Layer", "Origin", "flatten", "merge", "misspelt", "pick_raw", "toml_layers"]
+
+FLASK_PREFIX = "FLASK_"
+_FLASKS_OWN = {"APP", "ENV", "PROFILE", "SKIP_DOTENV", "RUN_HOST", "RUN_PORT", "RUN_CERT", "RUN_KEY", "RUN_EXTRA_FILES"}
+_TOML_TOP = {"default", "profile", "app"}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values of one source, by flat upper-case name."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A merged value, the layer it came from, and the layers it hides, the strongest first."""
+
+    value: Any
+    layer: str
+    hides: tuple[str, ...] = ()
+
+
+def flatten(document: Mapping[str, Any], declared: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return nested tables by flat name: `{"db": {"host": "x"}}` is `DB_HOST`; a declared table stays a table."""
+    found: dict[str, Any] = {}
+
+    def walk(node: Mapping[str, Any], prefix: str) -> None:
+        for key, value in node.items():
+            name = prefix + re.sub(r"[^A-Za-z0-9]", "_", str(key)).upper()
+            known = declared.get(name)
+            if isinstance(value, Mapping) and (known is None or not known.is_table):
+                walk(value, name + "_")
+            else:
+                found[name] = value
+
+    walk(document, "")
+    return found
+
+
+def toml_layers(
+    document: Mapping[str, Any], profile: str, declared: Mapping[str, Setting], source: str = "carboy.toml"
+) -> tuple[list[Layer], list[Fault]]:
+    """Return the layers of a `carboy.toml`: `[default]`, then `[profile.<name>]`; and what stands outside of them."""
+    faults = []
+    for key in document:
+        if key not in _TOML_TOP:
+            near = difflib.get_close_matches(key, _TOML_TOP, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else "; settings stand below [default] or [profile.<name>]"
+            faults.append(Fault(f"{source} `{key}`", f"it is read by nobody{hint}"))
+    profiles = document.get("profile", {})
+    tables = {"[default]": document.get("default", {})}
+    if isinstance(profiles, Mapping):
+        tables[f"[profile.{profile}]"] = profiles.get(profile, {})
+    else:
+        faults.append(Fault(f"{source} `profile`", "it must be a table of tables: [profile.<name>]"))
+    layers = []
+    for title, table in tables.items():
+        if isinstance(table, Mapping):
+            layers.append(Layer(f"{source} {title}", flatten(table, declared)))
+        else:
+            faults.append(Fault(f"{source} {title}", "it must be a table"))
+    return layers, faults
+
+
+def pick_raw(raw: Mapping[str, str], declared: Collection[str]) -> dict[str, Any]:
+    """Return what concerns us of an environment or `.env`: declared names, and everything with Flask's prefix.
+
+    `FLASK_DATABASE_URL` wins over `DATABASE_URL`. An undeclared `FLASK_` name is read as Flask's
+    `from_prefixed_env` does, as JSON where it is JSON. `FLASK_APP` is Flask's own and never the setting `APP`.
+    """
+    found: dict[str, Any] = {name: raw[name] for name in declared if name in raw}
+    for key, text in raw.items():
+        name = key.removeprefix(FLASK_PREFIX)
+        if name == key or name in _FLASKS_OWN or not name:
+            continue
+        found[name] = text if name in declared else _as_flask_reads(text)
+    return found
+
+
+def merge(layers: Iterable[Layer]) -> dict[str, Origin]:
+    """Return each name's value and origin; of several layers the later wins, tables are merged key by key."""
+    merged: dict[str, Origin] = {}
+    for layer in layers:
+        for name, value in layer.values.items():
+            below = merged.get(name)
+            if below is None:
+                merged[name] = Origin(value, layer.name)
+                continue
+            both_tables = isinstance(value, Mapping) and isinstance(below.value, Mapping)
+            merged[name] = Origin(
+                _overlay(below.value, value) if both_tables else value, layer.name, (below.layer, *below.hides)
+            )
+    return merged
+
+
+def misspelt(names: Iterable[str], declared: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the undeclared names that look like a declared one, each with the nearest."""
+    return [
+        (name, near[0])
+        for name in names
+        if name not in declared and (near := difflib.get_close_matches(name, declared, 1, cutoff=0.86))
+    ]
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _as_flask_reads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

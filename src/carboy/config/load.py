@@ -1,0 +1,214 @@
+"""Read the layers, merge them, resolve references, check every value: all faults at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from carboy.config.base import BaseSettings
+from carboy.config.environ import read_environ
+from carboy.config.files import find_toml, read_dotenv, read_toml
+from carboy.config.layers import FLASK_PREFIX, Layer, Origin, merge, misspelt, pick_raw, toml_layers
+from carboy.config.profile import Profile, choose_profile
+from carboy.config.references import FileResolver, Resolver, resolve
+from carboy.config.schema import REQUIRED, Derived, Setting, settings_of
+from carboy.config.settings import Entry, Settings
+from carboy.config.values import convert
+from carboy.errors import ConfigurationError, Fault
+
+__all__ = ["Sources", "load", "read_sources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What was read from outside, before anybody knows which settings there are.
+
+    Attributes:
+        folder: the project's folder; relative paths of settings start here.
+        toml: the document of `carboy.toml`; empty where there is none.
+        dotenv: the lines of `.env`, raw.
+        environ: the environment, raw.
+        overrides: what `create_app(**overrides)` was given, by name in any case.
+    """
+
+    profile: Profile
+    folder: Path
+    toml: Mapping[str, Any] = field(default_factory=dict)
+    dotenv: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_sources(
+    *,
+    folder: Path | None = None,
+    profile: str | None = None,
+    env_file: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Sources:
+    """Read the environment, `.env` and `carboy.toml`.
+
+    Args:
+        folder: the project's folder; the working folder by default.
+        profile: the profile, where the caller decides it; else `FLASK_PROFILE`, `FLASK_ENV`, `local`.
+        env_file: read in place of `.env`; it must exist.
+        environ: the environment; the process's own by default.
+        overrides: the strongest layer; `profile` in it counts as the argument does.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or the profile's name is not usable.
+    """
+    folder = (folder or Path.cwd()).absolute()
+    environ = read_environ() if environ is None else environ
+    overrides = {name.upper(): value for name, value in (overrides or {}).items()}
+    dotenv_path = folder / (env_file or ".env")
+    dotenv = read_dotenv(dotenv_path) if env_file or dotenv_path.is_file() else {}
+    toml = find_toml(folder, environ.get("CARBOY_TOML") or dotenv.get("CARBOY_TOML"))
+    return Sources(
+        profile=choose_profile(profile or overrides.pop("PROFILE", None), environ, dotenv),
+        folder=folder,
+        toml=read_toml(toml) if toml else {},
+        dotenv=dotenv,
+        environ=environ,
+        overrides=overrides,
+    )
+
+
+def load(
+    parts: Sequence[type],
+    sources: Sources | None = None,
+    *,
+    resolvers: Mapping[str, Resolver] | None = None,
+) -> Settings:
+    """Return the settings of these parts.
+
+    A part is a frozen dataclass made of `setting(…)` fields. It may have a method `faults(profile)` that yields a
+    `Fault` for each rule between its values that is broken.
+
+    Args:
+        parts: the dataclasses whose settings are wanted; `BaseSettings` is always among them. A relative path is
+            taken from the project's folder.
+        sources: what was read from outside; read now by default.
+        resolvers: who looks up references, by scheme, beside `file:`.
+
+    Raises:
+        ConfigurationError: with every fault: the setting, its layer, what is wrong, what would do.
+    """
+    sources = sources or read_sources()
+    parts = [BaseSettings, *(part for part in parts if part is not BaseSettings)]
+    declared = _declared(parts)
+    layers, faults = _layers(sources, declared)
+    origins = merge(layers)
+    values, used, broken = resolve(
+        {name: origin.value for name, origin in origins.items()}, {"file": FileResolver(), **(resolvers or {})}
+    )
+    faults += [Fault(fault.pointer, f"from {origins[fault.pointer].layer}: {fault.detail}") for fault in broken]
+    skipped = {fault.pointer for fault in broken}
+    entries: dict[str, Entry] = {"PROFILE": Entry("PROFILE", sources.profile.name, "profile")}
+    for name, value in values.items():
+        via = "".join(f" via {reference}" for reference in used.get(name, ()))
+        origin = origins[name]
+        item = declared.get(name)
+        try:
+            typed = convert(value, item.kind) if item else value
+        except ValueError as error:
+            faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
+            skipped.add(name)
+        else:
+            if isinstance(typed, Path):
+                typed = sources.folder / typed
+            entries[name] = Entry(name, typed, origin.layer + via, origin.hides, item)
+    faults += _add_defaults(entries, declared, skipped, sources.folder)
+    if faults:
+        raise _refusal(faults)
+    settings = Settings(sources.profile, entries, _build(parts, entries, sources.profile))
+    settings.warnings = tuple(
+        f"`{name}` is no setting; did you mean `{near}`?" for name, near in _misspelt(sources, origins, declared)
+    )
+    return settings
+
+
+def _declared(parts: Sequence[type]) -> dict[str, Setting]:
+    declared: dict[str, Setting] = {}
+    for part in parts:
+        for item in settings_of(part):
+            if item.name in declared and declared[item.name] != item:
+                raise ConfigurationError(
+                    f"setting `{item.name}` is declared twice",
+                    f"`{declared[item.name].part}` and `{item.part}` both declare it",
+                    "rename one of them",
+                )
+            declared[item.name] = item
+    return declared
+
+
+def _layers(sources: Sources, declared: Mapping[str, Setting]) -> tuple[list[Layer], list[Fault]]:
+    layers, faults = toml_layers(sources.toml, sources.profile.name, declared)
+    layers += [
+        Layer(".env", pick_raw(sources.dotenv, declared)),
+        Layer("environment", pick_raw(sources.environ, declared)),
+        Layer("create_app", sources.overrides),
+    ]
+    return layers, faults
+
+
+def _add_defaults(
+    entries: dict[str, Entry], declared: Mapping[str, Setting], skipped: set[str], folder: Path
+) -> list[Fault]:
+    faults = []
+    derived = []
+    for name, item in declared.items():
+        if name in entries or name in skipped:
+            continue
+        if item.default is REQUIRED:
+            faults.append(Fault(name, f"no layer gives it; {_wanted(item)}: {item.help}"))
+        elif isinstance(item.default, Derived):
+            derived.append(item)
+        else:
+            value = folder / item.default if isinstance(item.default, Path) else item.default
+            entries[name] = Entry(name, value, "default", (), item)
+    if skipped or faults:
+        return faults
+    for item in derived:
+        entries[item.name] = Entry(item.name, item.default.make(lambda name: entries[name].value), "default", (), item)
+    return faults
+
+
+def _build(parts: Sequence[type], entries: Mapping[str, Entry], profile: Profile) -> dict[type, Any]:
+    built: dict[type, Any] = {}
+    faults: list[Fault] = []
+    for part in parts:
+        built[part] = part(**{item.field: entries[item.name].value for item in settings_of(part)})
+        check = getattr(built[part], "faults", None)
+        if check is not None:
+            faults += check(profile)
+    if faults:
+        raise _refusal([Fault(one.pointer, f"{one.detail} (from {entries[one.pointer].layer})") for one in faults])
+    return built
+
+
+def _misspelt(
+    sources: Sources, origins: Mapping[str, Origin], declared: Mapping[str, Setting]
+) -> list[tuple[str, str]]:
+    names = list(declared)
+    found = misspelt(origins, names)
+    raw = {**sources.dotenv, **sources.environ}
+    return [(f"{FLASK_PREFIX}{name}" if f"{FLASK_PREFIX}{name}" in raw else name, near) for name, near in found]
+
+
+def _wanted(item: Setting | None) -> str:
+    if item is None:
+        return ""
+    names = {str: "text", int: "a whole number", float: "a number", bool: "on or off"}
+    kind = names.get(item.kind, "")
+    unit = f" of {item.unit}" if item.unit else ""
+    return f"wanted is {kind}{unit}" if kind else "see the reference of settings"
+
+
+def _refusal(faults: Sequence[Fault]) -> ConfigurationError:
+    listed = "; ".join(f"`{fault.pointer}`: {fault.detail}" for fault in faults)
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return ConfigurationError(
+        f"the settings have {count}", listed, "`carboy settings check` lists them again after each change", faults
+    )

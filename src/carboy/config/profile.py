@@ -1,0 +1,60 @@
+"""The profile: which of its lives a service is in."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from carboy.errors import ConfigurationError
+
+__all__ = ["Profile", "choose_profile", "parse_profile"]
+
+_ALIASES = {"development": "dev", "production": "prod", "testing": "test"}
+_VALID = re.compile(r"[a-z0-9-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A checked profile name."""
+
+    name: str
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether careless settings are refused: every profile but `local` and `test` is guarded."""
+        return self.name not in {"local", "test"}
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def parse_profile(text: str, source: str = "FLASK_PROFILE") -> Profile:
+    """Return the profile of a name; `development`, `production` and `testing` have their short names.
+
+    Raises:
+        ConfigurationError: it is not 1 to 32 of a–z, 0–9 and `-` (the name goes into a parameter path).
+    """
+    name = _ALIASES.get(text, text)
+    if not _VALID.fullmatch(name):
+        raise ConfigurationError(
+            f"the profile given by {source} is not usable",
+            "a profile is 1 to 32 of a-z, 0-9 and `-`, as it goes into a parameter path",
+            "set FLASK_PROFILE to a name such as local, dev or prod",
+        )
+    return Profile(name)
+
+
+def choose_profile(given: str | None, *layers: Mapping[str, str]) -> Profile:
+    """Return the profile that was given, else what the first layer says that knows one, else `local`.
+
+    Args:
+        given: the name from the command line or `create_app`; None when neither said one.
+        layers: raw names and values, the strongest first (environment, then `.env`). In each `FLASK_PROFILE` is
+            read before `FLASK_ENV`.
+    """
+    if given:
+        return parse_profile(given, "--profile")
+    for name in ("FLASK_PROFILE", "FLASK_ENV"):
+        for layer in layers:
+            if layer.get(name):
+                return parse_profile(layer[name], name)
+    return Profile("local")

@@ -1,0 +1,149 @@
+"""Values that point elsewhere: `file:/run/secrets/stripe`, `aws-secretsmanager:/prod/db#password`.
+
+References are found at any depth of the merged values and resolved in batches, one call per scheme and round; what
+a reference leads to may be a reference again.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from carboy.config.files import read_secret_file
+from carboy.errors import CarboyError, Fault
+
+__all__ = ["FileResolver", "Reference", "Resolver", "find_references", "parse_reference", "resolve"]
+
+_REFERENCE = re.compile(r"(optional:)?(aws-secretsmanager|aws-parameterstore|file):(?!//)(.+)", re.DOTALL)
+_MAX_ROUNDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A pointer to a value.
+
+    Attributes:
+        scheme: `file`, `aws-secretsmanager` or `aws-parameterstore`.
+        name: the path or name there.
+        field: the field of a JSON secret, after `#`; empty for the whole value.
+        is_optional: whether its absence is no error (`optional:` before it).
+    """
+
+    scheme: str
+    name: str
+    field: str = ""
+    is_optional: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scheme}:{self.name}" + (f"#{self.field}" if self.field else "")
+
+
+class Resolver(Protocol):
+    """What can look up the references of one scheme."""
+
+    def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
+        """Return for each reference its value, why it has none, or None where there is no such thing."""
+        ...
+
+
+class FileResolver:
+    """References to files, as Docker and Kubernetes mount secrets."""
+
+    def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
+        """Return the text of each file, without the line break at its end."""
+        return {reference: self._read(reference) for reference in references}
+
+    def _read(self, reference: Reference) -> str | CarboyError | None:
+        try:
+            return read_secret_file(reference.name)
+        except CarboyError as error:
+            return None if isinstance(error.__cause__, FileNotFoundError) else error
+
+
+def parse_reference(value: object) -> Reference | None:
+    """Return the reference that a value is; None for any other value (`file://…` is a URL, not a reference)."""
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    optional, scheme, rest = found.groups()
+    name, _, field = rest.partition("#") if scheme != "file" else (rest, "", "")
+    return Reference(scheme, name, field, is_optional=bool(optional))
+
+
+def find_references(value: Any) -> Iterator[Reference]:
+    """Yield the references in a value, at any depth of tables and lists."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from find_references(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from find_references(item)
+    elif (reference := parse_reference(value)) is not None:
+        yield reference
+
+
+def resolve(
+    values: Mapping[str, Any], resolvers: Mapping[str, Resolver]
+) -> tuple[dict[str, Any], dict[str, tuple[Reference, ...]], list[Fault]]:
+    """Return the values with every reference replaced, which references each name used, and all that failed.
+
+    An optional reference whose target is absent becomes None; at the top level the name is left out, so that its
+    default counts.
+    """
+    resolved = dict(values)
+    used: dict[str, tuple[Reference, ...]] = {}
+    faults: list[Fault] = []
+    for _ in range(_MAX_ROUNDS):
+        pending = {name: found for name, value in resolved.items() if (found := tuple(find_references(value)))}
+        if not pending:
+            return {name: value for name, value in resolved.items() if value is not _ABSENT}, used, faults
+        answers = _ask({one for found in pending.values() for one in found}, resolvers)
+        for name, found in pending.items():
+            used[name] = used.get(name, ()) + found
+            broken = [Fault(name, _why(one, answers[one])) for one in found if not _is_usable(one, answers[one])]
+            faults += broken
+            if broken:
+                del resolved[name]
+            else:
+                resolved[name] = _replace(resolved[name], answers, top=True)
+    faults += [Fault(name, f"references lead on for more than {_MAX_ROUNDS} steps") for name in pending]
+    return {name: value for name, value in resolved.items() if name not in pending}, used, faults
+
+
+_ABSENT: Any = object()
+
+
+def _ask(wanted: set[Reference], resolvers: Mapping[str, Resolver]) -> dict[Reference, str | CarboyError | None]:
+    answers: dict[Reference, str | CarboyError | None] = {}
+    for scheme in sorted({one.scheme for one in wanted}):
+        batch = sorted((one for one in wanted if one.scheme == scheme), key=str)
+        resolver = resolvers.get(scheme)
+        answers.update(
+            resolver.resolve(batch)
+            if resolver
+            else dict.fromkeys(batch, CarboyError(scheme, f"nothing here resolves `{scheme}:`", ""))
+        )
+    return answers
+
+
+def _is_usable(reference: Reference, answer: str | CarboyError | None) -> bool:
+    return isinstance(answer, str) or (answer is None and reference.is_optional)
+
+
+def _why(reference: Reference, answer: object) -> str:
+    if answer is None:
+        return f"`{reference}` is not there; put `optional:` before it if that is no fault"
+    why, hint = (answer.why, answer.hint) if isinstance(answer, CarboyError) else (str(answer), "")
+    return f"`{reference}`: {why}" + (f" ({hint})" if hint else "")
+
+
+def _replace(value: Any, answers: Mapping[Reference, Any], *, top: bool = False) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _replace(item, answers) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replace(item, answers) for item in value]
+    reference = parse_reference(value)
+    if reference is None:
+        return value
+    answer = answers[reference]
+    return _ABSENT if answer is None and top else answer

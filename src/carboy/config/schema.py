@@ -1,0 +1,122 @@
+"""Declare settings: a part's typed dataclass is the one place that knows its names, types, defaults and meaning.
+
+    @dataclass(frozen=True, slots=True)
+    class StoreSettings:
+        archive_url: str = setting("memory://", "where objects go")
+        archive_timeout_s: float = setting(30.0, "how long a put may take", unit="s")
+
+From these come the checks, `carboy settings show`, the reference page and `.env.example`.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from carboy.redact import Secret
+
+__all__ = ["REQUIRED", "Derived", "Setting", "setting", "settings_of"]
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED: Any = _Required()
+"""The default of a setting that must be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A default that follows from other settings.
+
+    Attributes:
+        make: gets a look-up by setting name (`get("INSTANCE_PATH")`) and returns the value.
+        text: how the default reads in the reference, such as `sqlite:///<instance>/carboy.db`.
+    """
+
+    make: Callable[[Callable[[str], Any]], Any]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One declared setting.
+
+    Attributes:
+        name: the flat name, upper case.
+        field: the attribute of the part's dataclass.
+        part: the part's name, for the reference.
+        kind: the type that a value is converted to.
+        default: a value, `REQUIRED` or a `Derived`.
+        help: what it is for, one sentence without a full stop.
+        unit: `s`, `bytes`, …; empty where there is none.
+        is_secret: shown masked everywhere and taken as raw text.
+        is_table: a table of `carboy.toml` (`[sms.templates.captcha]`), merged key by key across layers.
+    """
+
+    name: str
+    field: str
+    part: str
+    kind: Any
+    default: Any
+    help: str
+    unit: str
+    is_secret: bool
+    is_table: bool
+
+
+def setting(default: Any, help: str, *, unit: str = "", secret: bool = False) -> Any:  # noqa: A002
+    """Return a dataclass field that declares a setting.
+
+    Args:
+        default: the value where no layer gives one; `REQUIRED`, or a `Derived` from other settings.
+        help: what it is for, one sentence without a full stop.
+        unit: the unit of the value, such as `s` or `bytes`.
+        secret: whether it is masked wherever it is shown; implied by the type `Secret`.
+    """
+    meta = {"setting": (default, help, unit, secret)}
+    if default is REQUIRED or isinstance(default, Derived):
+        return field(metadata=meta, kw_only=True)
+    if isinstance(default, dict | list):
+        return field(default_factory=lambda: default, metadata=meta, kw_only=True)
+    return field(default=default, metadata=meta, kw_only=True)
+
+
+@lru_cache(maxsize=64)
+def settings_of(part: type) -> tuple[Setting, ...]:
+    """Return the settings that a part's dataclass declares, in its order."""
+    hints = typing.get_type_hints(part)
+    found = []
+    for item in dataclasses.fields(part):
+        default, text, unit, secret = item.metadata["setting"]
+        kind = hints[item.name]
+        found.append(
+            Setting(
+                name=item.name.upper(),
+                field=item.name,
+                part=part.__name__.removesuffix("Settings").lower(),
+                kind=kind,
+                default=default,
+                help=text,
+                unit=unit,
+                is_secret=secret or _mentions(kind, Secret),
+                is_table=typing.get_origin(_without_none(kind)) in {dict, Mapping},
+            )
+        )
+    return tuple(found)
+
+
+def _without_none(kind: Any) -> Any:
+    if typing.get_origin(kind) in {typing.Union, types.UnionType}:
+        rest = [one for one in typing.get_args(kind) if one is not type(None)]
+        return rest[0] if len(rest) == 1 else kind
+    return kind
+
+
+def _mentions(kind: Any, wanted: type) -> bool:
+    return kind is wanted or any(_mentions(one, wanted) for one in typing.get_args(kind))

@@ -1,0 +1,85 @@
+"""The merged, resolved, typed settings of a running program, and where each came from."""
+
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from carboy.config.profile import Profile
+from carboy.config.schema import Setting
+from carboy.config.values import render
+from carboy.redact import Secret, is_secret_name
+
+__all__ = ["Entry", "Settings"]
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One setting as it came out.
+
+    Attributes:
+        name: the flat name.
+        value: the typed value; secrets as `Secret` or text, so never print it: print `shown`.
+        layer: the layer that gave it, with `via <reference>` where it was looked up.
+        hides: the layers below that gave it too.
+        setting: its declaration; None for a name that no part declares.
+    """
+
+    name: str
+    value: Any
+    layer: str
+    hides: tuple[str, ...] = ()
+    setting: Setting | None = None
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value is masked when it is shown."""
+        return self.setting.is_secret if self.setting else is_secret_name(self.name)
+
+    @property
+    def shown(self) -> Any:
+        """The value as plain data that may be printed: secrets masked, also inside tables."""
+        if self.value is None or (self.is_secret and not (self.setting and self.setting.is_table)):
+            return self.value and str(Secret(""))
+        return render(self.value)
+
+
+class Settings:
+    """What every part was configured with.
+
+    `part(WebSettings)` gives a part's own typed dataclass; `settings["NAME"]` one value; `flat()` all of them for
+    `app.config`.
+    """
+
+    def __init__(self, profile: Profile, entries: Mapping[str, Entry], parts: Mapping[type, Any]) -> None:
+        self.profile = profile
+        self.warnings: tuple[str, ...] = ()
+        self._entries = dict(entries)
+        self._parts = dict(parts)
+
+    def part(self, kind: type[P]) -> P:
+        """Return the typed settings of a part; `KeyError` when it was not loaded."""
+        return typing.cast("P", self._parts[kind])
+
+    def __getitem__(self, name: str) -> Any:
+        return _plain(self._entries[name].value)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def entry(self, name: str) -> Entry | None:
+        """Return a setting with its origin; None where there is no such name."""
+        return self._entries.get(name)
+
+    def flat(self) -> dict[str, Any]:
+        """Return every value by flat name, secrets as text: what `app.config` holds."""
+        return {name: _plain(entry.value) for name, entry in self._entries.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else value

@@ -1,0 +1,189 @@
+"""Turn what a layer holds into the declared type: durations, rates, switches, lists, secrets, tables."""
+
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from carboy.redact import Secret, register_secret
+
+__all__ = ["Duration", "Rate", "convert", "parse_duration", "parse_rate", "render"]
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
+_RATE = re.compile(r"(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|m|h|d|w)?")
+_SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+
+
+class Duration(float):
+    """A length of time in seconds that remembers how it was written (`7d`)."""
+
+    text: str
+
+    def __new__(cls, text: str) -> typing.Self:
+        """Return the length of time that the text says; see `parse_duration`."""
+        made = super().__new__(cls, parse_duration(text))
+        made.text = text
+        return made
+
+    def __repr__(self) -> str:
+        return self.text
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` in any `period_s` seconds."""
+
+    count: int
+    period_s: float
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.period_s:g}s"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of `90`, `1.5s`, `250ms`, `5m`, `2h`, `7d` or `1w`; a bare number is seconds.
+
+    Raises:
+        ValueError: it is written in another way.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("a length of time is a number with ms, s, m, h, d or w, such as 7d")
+    return float(found[1]) * _UNITS_S[found[2] or "s"]
+
+
+def parse_rate(text: str) -> Rate | None:
+    """Return the rate of `6000/60s`, `2/s`, `5/h` or `10/day`; None for `off`.
+
+    Raises:
+        ValueError: it is written in another way, or allows nothing.
+    """
+    short = text.strip().lower()
+    if short == "off":
+        return None
+    for word, unit in (("second", "s"), ("minute", "m"), ("hour", "h"), ("day", "d"), ("week", "w")):
+        short = re.sub(rf"{word}s?$", unit, short)
+    found = _RATE.fullmatch(short)
+    if found is None or not (found[2] or found[3]):
+        raise ValueError("a rate is a count and a time, such as 6000/60s or 2/s, or off")
+    count, period_s = int(found[1]), float(found[2] or 1) * _UNITS_S[found[3] or "s"]
+    if count < 1 or period_s <= 0:
+        raise ValueError("a rate allows at least 1 in a time longer than 0; off lifts it")
+    return Rate(count, period_s)
+
+
+def convert(value: Any, kind: Any) -> Any:
+    """Return a layer's value as the declared type.
+
+    Text (from the environment, `.env`, a parameter) is read leniently: `8` for a number, `on` for a switch, commas
+    or JSON for a list, JSON for a table. A `Secret` takes text only, exactly as it is.
+
+    Raises:
+        ValueError: the value cannot be read so; the message never repeats it.
+    """
+    kind, optional = _unwrap(kind)
+    if value is None and optional:
+        return None
+    if isinstance(value, str):
+        if optional and value == "" and kind is not str:
+            return None
+        value = _read_text(value, kind)
+    try:
+        return msgspec.convert(value, kind | None if optional else kind, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise ValueError(_explain(error)) from None
+    except (TypeError, RecursionError) as error:
+        raise ValueError("it has the wrong type") from error
+
+
+def render(value: Any) -> Any:
+    """Return a setting's value as plain data for printing: switches as on and off, secrets masked."""
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case None | int() | str():
+            return value
+        case Duration() | Rate() | Secret() | Path():
+            return str(value)
+        case float():
+            return value
+        case Mapping():
+            return {str(key): render(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [render(item) for item in value]
+    return render(msgspec.to_builtins(value, enc_hook=str))
+
+
+def _unwrap(kind: Any) -> tuple[Any, bool]:
+    args = typing.get_args(kind)
+    if type(None) in args:
+        rest = [one for one in args if one is not type(None)]
+        if len(rest) == 1:
+            return rest[0], True
+    return kind, False
+
+
+def _read_text(text: str, kind: Any) -> Any:
+    origin = typing.get_origin(kind) or kind
+    if origin is bool:
+        known = _SWITCH.get(text.strip().lower())
+        if known is None:
+            raise ValueError("it is neither on nor off")
+        return known
+    if origin in {dict, Mapping}:
+        return _read_json(text, dict, "a table is written as a JSON object")
+    if origin in {list, tuple, Sequence, frozenset, set}:
+        if text.lstrip().startswith("["):
+            return _read_json(text, list, "a list is written with commas, or as a JSON array")
+        return [item.strip() for item in text.split(",") if item.strip()]
+    if origin in {int, float}:
+        return text.strip()
+    return text
+
+
+def _read_json(text: str, kind: type, hint: str) -> Any:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        raise ValueError(hint) from None
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Secret:
+        if isinstance(value, Secret):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("a secret is text: put it in quotes")
+        register_secret(value)
+        return Secret(value)
+    if kind is Duration:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = f"{value:g}"
+        return value if isinstance(value, Duration) else Duration(_text(value))
+    if kind is Rate:
+        rate = value if isinstance(value, Rate) else parse_rate(_text(value))
+        if rate is None:
+            raise ValueError("off is not possible here")
+        return rate
+    if issubclass(kind, Path):
+        return Path(value if isinstance(value, Path) else _text(value)).expanduser()
+    raise ValueError(f"a {kind.__name__} cannot be given by a setting")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("it must be text")
+    return value
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    text = str(error)
+    text = re.sub(r"Invalid enum value .*?(?= - at|$)", "it is not one of the choices", text)
+    return re.sub(r" - at `\$?\.?([^`]*)`", r", at `\1`", text)
