@@ -1,0 +1,44 @@
+"""Work that is not lost: rows, leases, engines."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from carboy.jobs.settings import JobsSettings
+
+if TYPE_CHECKING:
+    from carboy.jobs.embedded import Embedded
+    from carboy.jobs.enqueue import enqueue
+    from carboy.jobs.job import Abandon, Commit, Job, Later, Registry, job
+    from carboy.jobs.rows import insert_statement, row_of
+    from carboy.jobs.store import JobStore, JobView
+
+__all__ = [
+    "Abandon",
+    "Commit",
+    "Embedded",
+    "Job",
+    "JobStore",
+    "JobView",
+    "JobsSettings",
+    "Later",
+    "Registry",
+    "enqueue",
+    "insert_statement",
+    "job",
+    "row_of",
+]
+
+_HOMES = {
+    "Embedded": "embedded",
+    "JobStore": "store",
+    "JobView": "store",
+    "enqueue": "enqueue",
+    "insert_statement": "rows",
+    "row_of": "rows",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(import_module(f"carboy.jobs.{_HOMES.get(name, 'job')}"), name)
+    raise AttributeError(f"module 'carboy.jobs' has no attribute {name!r}")

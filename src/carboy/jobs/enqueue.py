@@ -1,0 +1,65 @@
+"""Put a job into the caller's own transaction."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.extras import extra
+from carboy.jobs.job import Job
+from carboy.logs import request_id
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+__all__ = ["enqueue"]
+
+A = ParamSpec("A")
+
+
+def enqueue(
+    job: Job[A],
+    *args: Any,
+    key: str | None = None,
+    after_s: float = 0.0,
+    session: "Session | Connection | None" = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Write a row that has the job done, in the transaction of the session: both are kept or lost together.
+
+    Args:
+        job: what is to be done.
+        args: its arguments, anything that JSON can hold.
+        key: at most one row of a key is ever kept, so that what is asked for twice is done once.
+        after_s: not before so many seconds from now.
+        session: a session or connection; `db.session` of the current Flask application by default.
+        clock: what time it is.
+    """
+    with extra("jobs"):
+        from sqlalchemy import event
+        from sqlalchemy.orm import Session, scoped_session
+
+        from carboy.jobs.rows import insert_statement, row_of
+    current = session if session is not None else _flask_session()
+    if isinstance(current, scoped_session):
+        current = current()
+    bind = current.get_bind() if isinstance(current, Session) else current
+    row = row_of(job, args, now_ms=clock.now_ms(), key=key, after_s=after_s, request_id=request_id())
+    current.execute(insert_statement(bind.dialect.name), row)
+    wake = _wake_of_app()
+    if wake is not None and isinstance(current, Session):
+        event.listen(current, "after_commit", lambda _: wake(), once=True)
+
+
+def _flask_session() -> Any:
+    from flask import current_app
+
+    return current_app.extensions["sqlalchemy"].session
+
+
+def _wake_of_app() -> Callable[[], None] | None:
+    from flask import current_app, has_app_context
+
+    if not has_app_context():
+        return None
+    return cast("Callable[[], None] | None", current_app.extensions.get("carboy.jobs.wake"))

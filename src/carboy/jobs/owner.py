@@ -1,0 +1,38 @@
+"""Who holds a row: a name by which another process on the same machine can tell whether the holder still lives."""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+__all__ = ["is_gone", "make_owner"]
+
+
+def make_owner() -> str:
+    """Return a name for this process: host, process namespace, process id, its start, and a random end."""
+    pid = os.getpid()
+    return f"{_place()}:{pid}:{_started(pid)}:{secrets.token_hex(4)}"
+
+
+def is_gone(owner: str) -> bool:
+    """Return whether the process of that name is known to have ended; False where that cannot be known from here."""
+    place, pid, started, _ = owner.rsplit(":", 3) if owner.count(":") >= 3 else ("", "", "", "")
+    return place == _place() and bool(started) and pid.isdigit() and _started(int(pid)) != started
+
+
+def _place() -> str:
+    """Return the host and process namespace; containers that share a host name differ in the second."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        namespace = "0"
+    return f"{socket.gethostname()[:64]}:{namespace}"
+
+
+def _started(pid: int) -> str:
+    """Return a process's start time in clock ticks since boot; empty where there is none or it is dead."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return "" if not Path("/proc/self/stat").exists() else "gone"
+    return "gone" if stat[0] in {"Z", "X"} else stat[19]

@@ -1,0 +1,270 @@
+"""The rows of jobs: put in, taken by lease, settled, given back. Every function runs in the caller's transaction."""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy.sql.dml import Insert
+
+from carboy.jobs.job import Dead, Done, Job, Outcome, Queued
+from carboy.jobs.tables import JOBS
+
+__all__ = [
+    "Settled",
+    "Take",
+    "Taken",
+    "Wanted",
+    "give_back",
+    "insert_statement",
+    "new_id",
+    "prune",
+    "release_expired",
+    "renew",
+    "row_of",
+    "settle",
+    "take",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A row that this process holds."""
+
+    id: int
+    kind: str
+    args: tuple[Any, ...]
+    attempt: int
+    request_id: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A wish for work: at most `count` rows of these kinds, by priority, held by `owner` until `lease_until_ms`."""
+
+    owner: str
+    kinds: tuple[str, ...]
+    priorities: tuple[int, ...]
+    count: int
+    now_ms: int
+    lease_until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a `Take` got, and when the next row falls due (None: there is none)."""
+
+    rows: tuple[Taken, ...]
+    next_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How a try of a held row ended."""
+
+    id: int
+    owner: str
+    attempt: int
+    outcome: Outcome
+    at_ms: int
+
+
+def new_id(now_ms: int) -> int:
+    """Return a 63-bit key that grows with time: 41 bits of milliseconds since the epoch, then 22 random ones."""
+    return (now_ms << 22 | secrets.randbits(22)) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def row_of(
+    one: Job[Any],
+    args: Sequence[Any],
+    *,
+    now_ms: int,
+    key: str | None = None,
+    after_s: float = 0.0,
+    request_id: str = "",
+) -> dict[str, Any]:
+    """Return the row of a job to be done."""
+    return {
+        "id": new_id(now_ms),
+        "kind": one.kind,
+        "key": key,
+        "args": orjson.dumps(list(args)),
+        "state": "queued",
+        "priority": one.priority,
+        "attempts": 0,
+        "run_at": now_ms + round(after_s * 1000),
+        "request_id": request_id or None,
+        "created_at": now_ms,
+    }
+
+
+def insert_statement(dialect: str) -> Insert:
+    """Return the statement that adds rows and leaves out those whose key is there already."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(JOBS).on_conflict_do_nothing(index_elements=["key"])
+    if dialect in {"mysql", "mariadb"}:
+        from sqlalchemy.dialects import mysql
+
+        return mysql.insert(JOBS).on_duplicate_key_update(id=JOBS.c.id)
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(JOBS).on_conflict_do_nothing(index_elements=["key"])
+    return insert(JOBS)
+
+
+def take(connection: Connection, wishes: Sequence[Take]) -> list[Wanted]:
+    """Give rows that are due to each wish, marked as running; no row is given twice."""
+    return [_take(connection, wish) for wish in wishes]
+
+
+def _take(connection: Connection, wish: Take) -> Wanted:
+    found: list[Taken] = []
+    for priority in wish.priorities:
+        if len(found) >= wish.count:
+            break
+        due = _queued(wish, priority).where(JOBS.c.run_at <= wish.now_ms).limit(wish.count - len(found))
+        found += [
+            Taken(
+                row.id, row.kind, tuple(orjson.loads(row.args)), row.attempts + 1, row.request_id or "", row.created_at
+            )
+            for row in connection.execute(due.with_for_update(skip_locked=True))
+        ]
+    if found:
+        connection.execute(
+            update(JOBS)
+            .where(JOBS.c.id.in_([row.id for row in found]))
+            .values(state="running", owner=wish.owner, lease_until=wish.lease_until_ms, attempts=JOBS.c.attempts + 1)
+        )
+    if len(found) >= wish.count:
+        return Wanted(tuple(found), wish.now_ms)
+    upcoming = [
+        connection.execute(_queued(wish, priority).with_only_columns(JOBS.c.run_at).limit(1)).scalar()
+        for priority in wish.priorities
+    ]
+    return Wanted(tuple(found), min((at for at in upcoming if at is not None), default=None))
+
+
+def _queued(wish: Take, priority: int) -> Select[Any]:
+    return (
+        select(JOBS.c.id, JOBS.c.kind, JOBS.c.args, JOBS.c.attempts, JOBS.c.request_id, JOBS.c.created_at)
+        .where(JOBS.c.state == "queued", JOBS.c.priority == priority, JOBS.c.kind.in_(wish.kinds))
+        .order_by(JOBS.c.run_at)
+    )
+
+
+def settle(connection: Connection, ended: Sequence[Settled]) -> list[None]:
+    """Write how tries ended; a row whose lease went to another since is left alone."""
+    for kind, values in _BY_OUTCOME.items():
+        rows = [_settled_row(one) for one in ended if isinstance(one.outcome, kind)]
+        if rows:
+            connection.execute(_HELD.values(values), rows)
+    return [None] * len(ended)
+
+
+_HELD = update(JOBS).where(
+    JOBS.c.id == bindparam("b_id"),
+    JOBS.c.owner == bindparam("b_owner"),
+    JOBS.c.attempts == bindparam("b_attempt"),
+    JOBS.c.state == "running",
+)
+_FREE: dict[str, Any] = {"owner": None, "lease_until": None}
+_BY_OUTCOME: dict[type, dict[str, Any]] = {
+    Done: {"state": "done", "finished_at": bindparam("b_at"), "error": None, **_FREE},
+    Dead: {"state": "dead", "finished_at": bindparam("b_at"), "error": bindparam("b_error"), **_FREE},
+    Queued: {
+        "state": "queued",
+        "run_at": bindparam("b_run_at"),
+        "error": bindparam("b_error"),
+        "attempts": JOBS.c.attempts - bindparam("b_uncounted"),
+        **_FREE,
+    },
+}
+
+
+def _settled_row(one: Settled) -> dict[str, Any]:
+    row: dict[str, Any] = {"b_id": one.id, "b_owner": one.owner, "b_attempt": one.attempt}
+    match one.outcome:
+        case Done():
+            row |= {"b_at": one.at_ms}
+        case Dead(error):
+            row |= {"b_at": one.at_ms, "b_error": error}
+        case Queued(run_at_ms, error, counts):
+            row |= {"b_run_at": run_at_ms, "b_error": error, "b_uncounted": 0 if counts else 1}
+    return row
+
+
+def renew(connection: Connection, wishes: Sequence[tuple[str, Sequence[int], int]]) -> list[int]:
+    """Move the lease of held rows to a later time; each wish is an owner, row ids and the time in milliseconds."""
+    return [
+        connection.execute(
+            update(JOBS)
+            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, JOBS.c.state == "running")
+            .values(lease_until=until_ms)
+        ).rowcount
+        for owner, ids, until_ms in wishes
+    ]
+
+
+def give_back(connection: Connection, wishes: Sequence[tuple[str, Sequence[int], bool]]) -> list[int]:
+    """Queue held rows again, now; each wish is an owner, row ids and whether the try that was begun counts."""
+    return [
+        connection.execute(
+            update(JOBS)
+            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, JOBS.c.state == "running")
+            .values(state="queued", attempts=JOBS.c.attempts - (0 if counts else 1), **_FREE)
+        ).rowcount
+        for owner, ids, counts in wishes
+    ]
+
+
+def release_expired(connection: Connection, wishes: Sequence[tuple[int, tuple[str, ...]]]) -> list[int]:
+    """Queue the rows whose lease has ended before a time, or whose owner is among those known to be gone."""
+    released = []
+    for now_ms, gone in wishes:
+        ended = JOBS.c.lease_until < now_ms
+        result = connection.execute(
+            update(JOBS)
+            .where(JOBS.c.state == "running", (ended | JOBS.c.owner.in_(gone)) if gone else ended)
+            .values(state="queued", **_FREE)
+        )
+        released.append(result.rowcount)
+    return released
+
+
+def owners(connection: Connection) -> list[str]:
+    """Return who holds rows."""
+    return list(connection.execute(select(JOBS.c.owner).where(JOBS.c.state == "running").distinct()).scalars())
+
+
+def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = 1000) -> list[int]:
+    """Delete done rows that ended before a time, the oldest first, at most so many; return how many went."""
+    counts = []
+    for before_ms in befores_ms:
+        ids = list(
+            connection.execute(
+                select(JOBS.c.id)
+                .where(JOBS.c.state == "done", JOBS.c.finished_at < before_ms)
+                .order_by(JOBS.c.finished_at)
+                .limit(at_most)
+            ).scalars()
+        )
+        if ids:
+            connection.execute(delete(JOBS).where(JOBS.c.id.in_(ids)))
+        counts.append(len(ids))
+    return counts
+
+
+def count_by_kind(connection: Connection) -> Iterable[Mapping[str, Any]]:
+    """Yield kind, state, count and the oldest `run_at` of the rows that are not done."""
+    rows = connection.execute(
+        select(JOBS.c.kind, JOBS.c.state, func.count().label("count"), func.min(JOBS.c.run_at).label("oldest_at"))
+        .where(JOBS.c.state.in_(["queued", "running", "dead"]))
+        .group_by(JOBS.c.kind, JOBS.c.state)
+    )
+    return [dict(row._mapping) for row in rows]

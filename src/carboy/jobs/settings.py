@@ -1,0 +1,26 @@
+"""The settings of the job engine."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from carboy.config import Duration, setting
+from carboy.redact import Secret
+
+__all__ = ["JobsSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobsSettings:
+    """How work is taken and how long its rows are kept."""
+
+    jobs_engine: Literal["embedded", "celery", "sqs"] = setting(
+        "embedded", "who runs the jobs: this process or a broker"
+    )
+    jobs_broker_url: Secret | None = setting(None, "the broker of `celery`, or the queue's URL of `sqs`")
+    jobs_concurrency: int = setting(8, "jobs at the same time per process")
+    jobs_lease_s: float = setting(
+        60.0, "how long a worker holds a job without renewing; then others may take it", unit="s"
+    )
+    jobs_retention: Duration = setting(Duration("7d"), "how long finished jobs are kept; dead ones are kept for ever")
+    jobs_poll_s: float = setting(1.0, "how often the table is looked at when nothing wakes the engine", unit="s")
+    jobs_drain_s: float = setting(20.0, "how long a stopping process waits for jobs that run", unit="s")

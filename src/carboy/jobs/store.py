@@ -1,0 +1,148 @@
+"""Look at the rows from outside: list, retry, purge, count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import delete, select, update
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.group_commit import GroupCommit
+from carboy.errors import Missing
+from carboy.jobs.rows import count_by_kind
+from carboy.jobs.tables import JOBS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["JobStore", "JobView"]
+
+_RETRIABLE = ("dead", "queued")
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A row as a person sees it; times are milliseconds since the epoch."""
+
+    id: str
+    kind: str
+    key: str | None
+    args: list[Any]
+    state: str
+    attempts: int
+    run_at: int
+    created_at: int
+    finished_at: int | None
+    request_id: str | None
+    error: str | None
+
+
+class JobStore:
+    """The rows of a database, for people and their tools."""
+
+    def __init__(self, engine: "Engine", writer: GroupCommit, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._engine, self._writer, self._clock = engine, writer, clock
+
+    def list(
+        self, *, state: str | None = None, kind: str | None = None, limit: int = 100, before: int | None = None
+    ) -> list[JobView]:
+        """Return rows, the newest first.
+
+        Args:
+            state: `queued`, `running`, `done` or `dead`; all by default.
+            kind: only of this kind.
+            limit: at most so many.
+            before: only rows with a smaller id than this, for the next page.
+        """
+        query = select(JOBS).order_by(JOBS.c.id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(JOBS.c.state == state)
+        if kind is not None:
+            query = query.where(JOBS.c.kind == kind)
+        if before is not None:
+            query = query.where(JOBS.c.id < before)
+        with self._engine.connect() as connection:
+            return [_view(row._mapping) for row in connection.execute(query)]
+
+    def get(self, job_id: int) -> JobView:
+        """Return one row.
+
+        Raises:
+            Missing: there is none of that id.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
+        if row is None:
+            raise Missing(f"job {job_id}", "there is no such job", "`carboy jobs list` shows what there is")
+        return _view(row._mapping)
+
+    def retry(self, job_id: int) -> JobView:
+        """Queue a dead or waiting row to run now, with all its tries before it; a running or done one stays as it is.
+
+        Raises:
+            Missing: there is none of that id.
+        """
+        self._writer.run(_requeue, (self._clock.now_ms(), JOBS.c.id == job_id))
+        return self.get(job_id)
+
+    def retry_all(self, *, state: str = "dead", kind: str | None = None) -> int:
+        """Queue all rows of a state (`dead` or `queued`) and kind to run now; return how many."""
+        chosen = JOBS.c.state == state
+        if kind is not None:
+            chosen &= JOBS.c.kind == kind
+        count: int = self._writer.run(_requeue, (self._clock.now_ms(), chosen))
+        return count
+
+    def purge(self, *, state: str = "done", kind: str | None = None, before_ms: int | None = None) -> int:
+        """Delete done or dead rows; return how many.
+
+        Args:
+            state: `done` or `dead`.
+            kind: only of this kind.
+            before_ms: only those that ended before this time.
+        """
+        chosen = (JOBS.c.state == state) & JOBS.c.state.in_(["done", "dead"])
+        if kind is not None:
+            chosen &= JOBS.c.kind == kind
+        if before_ms is not None:
+            chosen &= JOBS.c.finished_at < before_ms
+        count: int = self._writer.run(_delete, chosen)
+        return count
+
+    def stats(self) -> Sequence[dict[str, Any]]:
+        """Return kind, state, count and the age of the oldest due row in seconds, of all that is not done."""
+        now_ms = self._clock.now_ms()
+        with self._engine.connect() as connection:
+            return [
+                {
+                    "kind": row["kind"],
+                    "state": row["state"],
+                    "count": row["count"],
+                    "age_s": max(0.0, (now_ms - row["oldest_at"]) / 1000),
+                }
+                for row in count_by_kind(connection)
+            ]
+
+
+def _view(row: Any) -> JobView:
+    return JobView(
+        id=str(row["id"]),
+        args=orjson.loads(row["args"]),
+        **{name: row[name] for name in JobView.__dataclass_fields__ if name not in {"id", "args"}},
+    )
+
+
+def _requeue(connection: "Connection", wishes: Sequence[tuple[int, Any]]) -> list[int]:
+    return [
+        connection.execute(
+            update(JOBS)
+            .where(chosen, JOBS.c.state.in_(_RETRIABLE))
+            .values(state="queued", attempts=0, run_at=now_ms, finished_at=None)
+        ).rowcount
+        for now_ms, chosen in wishes
+    ]
+
+
+def _delete(connection: "Connection", wishes: Sequence[Any]) -> list[int]:
+    return [connection.execute(delete(JOBS).where(chosen)).rowcount for chosen in wishes]

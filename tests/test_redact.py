@@ -1,0 +1,300 @@
+"""What is secret does not show, and what is not is left alone."""
+
+import copy
+import json
+import os
+import pickle
+import threading
+import traceback
+import uuid
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carboy.redact import (
+    MASK,
+    Secret,
+    forget_secrets,
+    is_secret_name,
+    mask,
+    mask_text,
+    mask_url,
+    may_hold_secret,
+    register_secret,
+)
+
+SECRET_NAMES = """
+    password PASSWORD db_password dbPassword DB_PASSWORD PGPASSWORD MYSQL_PWD pwd passwd userpasswd passphrase
+    password2 new-password smtp_pass secret SECRET_KEY client_secret clientSecret clientsecret secrets
+    ALIYUN_APP_SECRET token access_token accessToken accesstoken X-Amz-Security-Token tokens csrf_token_v2
+    authtoken api_key apiKey APIKey X-Api-Key apikey authorization Authorization Proxy-Authorization
+    HTTP_AUTHORIZATION cookie Set-Cookie cookies private_key privateKey private-key-pem aws_secret_access_key
+    access_key signing_key credential credentials db.credentials signature X-Hub-Signature-256 sig otp jwt
+    session_id sessionid connection_string
+""".split()  # noqa: SIM905
+
+INNOCENT_NAMES = """
+    token_count tokens_used max_tokens prompt_tokens total_tokens NextToken next_token page_token token_type
+    tokenizer token_ttl_s password_length has_password passwordless is_secret secret_name secret_arn SecretId
+    secret_version secret_refreshed_at secretary SecretsManagerRegion SignatureVersion signature_algorithm
+    access_key_id key partition_key idempotency_key public_key author authority authorized_by compass
+    bypass_reason passenger design signal assign cookie_name credentials_expire_at pass_count id name event
+    level status path
+""".split()  # noqa: SIM905
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    yield
+    forget_secrets()
+
+
+@pytest.mark.parametrize(
+    "show",
+    [repr, str, "{}".format, "{!r}".format, "{:>20.5}".format, "%s".__mod__, ascii, lambda s: f"{s}{[s]}{ {'k': s} }"],
+)
+def test_a_secret_never_shows_its_text(show) -> None:  # type: ignore[no-untyped-def]
+    """Whatever turns it to text gets the mask."""
+    assert "hunter2" not in show(Secret("hunter2"))
+    assert MASK in show(Secret("hunter2"))
+
+
+def test_a_secret_behaves_like_its_text() -> None:
+    """It compares, counts, hashes, pickles and copies, and gives the text to who asks."""
+    secret = Secret("hunter2")
+
+    assert secret.reveal() == "hunter2"
+    assert secret == Secret("hunter2")
+    assert secret != Secret("hunter3")
+    assert secret != "hunter2"
+    assert len({secret, Secret("hunter2"), Secret("")}) == 2
+    assert (len(secret), bool(secret), bool(Secret(""))) == (7, True, False)
+    assert pickle.loads(pickle.dumps(secret)) == secret  # noqa: S301
+    assert copy.deepcopy(secret) == secret
+    assert Secret("ä\ud800") == Secret("ä\ud800")
+
+
+def test_a_secret_cannot_be_changed() -> None:
+    """Neither its text nor anything else on it."""
+    with pytest.raises(AttributeError):
+        Secret("hunter2")._text = "x"
+    with pytest.raises(AttributeError):
+        del Secret("hunter2")._text
+
+
+def test_a_traceback_with_locals_does_not_show_a_secret() -> None:
+    """Tools that print the variables of each frame print the mask."""
+    secret = Secret("hunter2")
+    try:
+        raise ValueError(secret)
+    except ValueError as error:
+        text = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+    assert f"secret = Secret('{MASK}')" in text
+    assert "ValueError: ***" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    SECRET_NAMES,
+)
+def test_a_name_that_sounds_secret_is_one(name: str) -> None:
+    """In any case, with any prefix, suffix or joint."""
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    INNOCENT_NAMES,
+)
+def test_a_name_about_a_secret_is_not_one(name: str) -> None:
+    """What counts, names or dates a secret is needed to find the fault."""
+    assert not is_secret_name(name)
+
+
+def test_names_from_outside_do_not_fill_the_memory() -> None:
+    """The verdicts that are kept are bounded, and right again after they were dropped."""
+    from carboy import redact
+
+    for number in range(10_000):
+        is_secret_name(f"password_{uuid.uuid4().hex}_{number}")
+
+    assert len(redact._verdicts) <= 4096
+    assert is_secret_name("x" * 100_000 + "_password")
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("password=hunter2", "password=***"),
+        ("error: password=hunter2 x=1", "error: password=*** x=1"),
+        ("user:password:hunter2", "user:password:***"),
+        ("connect(password='it''s', host='h')", "connect(password='***''s', host='h')"),
+        ("{'a': {'password': 'x y', 'b': 1}}", "{'a': {'password': '***', 'b': 1}}"),
+        ('{"password":"hu\\"nter2","k":"v"}', '{"password":"***","k":"v"}'),
+        (r"{\"token\": \"abc\"} tail", r"{\"token\": \"***\"} tail"),
+        ('password="cut off\\', 'password="***'),
+        ("credentials: {'a': 1}", "credentials: ***"),
+        ("https://u:p@ss@h/x?token=abc&x=1", "https://u:***@h/x?token=***&x=1"),
+        ("https://ghp_abc@github.com/x", "https://***@github.com/x"),
+        ("postgresql+psycopg://app:s3cr3t@db:5432/x", "postgresql+psycopg://app:***@db:5432/x"),
+        ("redis://:hunter2@cache:6379/0", "redis://:***@cache:6379/0"),
+        ("?X-Amz-Date=1&X-Amz-Signature=ab12", "?X-Amz-Date=1&X-Amz-Signature=***"),
+        ("GET /x?access_token=xx%20y HTTP/1.1", "GET /x?access_token=*** HTTP/1.1"),
+        ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("sent Bearer abc.def-1 to x", "sent Bearer *** to x"),
+        ("sent BASIC dXNlcjpwYXNz to x", "sent BASIC *** to x"),
+        (
+            "headers={'Authorization': 'Bearer x', 'X-Api-Key': b'abc'}",
+            "headers={'Authorization': '***', 'X-Api-Key': b'***'}",
+        ),
+        ('Cookie: a=1; b="2"; c=3\nHost: h', "Cookie: ***\nHost: h"),
+        ("key cby_k1_abcDEF-_9 refused", "key cby_*** refused"),
+        ("x -----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY----- y", "x *** y"),
+    ],
+)
+def test_secrets_in_free_text_are_masked(text: str, masked: str) -> None:
+    """Pairs, headers, credentials in URLs, keys; and masking twice changes nothing more."""
+    assert mask_text(text) == masked
+    assert mask_text(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "order 12 was shipped",
+        "bearer token expired",
+        "basic settings loaded",
+        "Basic Authentication is off",
+        "ssh://git@github.com/x.git",
+        "https://h/a@b?page=2",
+        "arn:aws:secretsmanager:eu-west-1:1:secret:prod/db",
+        "aws-secretsmanager:/prod/github#webhook",
+        "token_count=3 keys: a, b",
+        "mail to a@example.com: done",
+    ],
+)
+def test_text_without_a_secret_is_left_alone(text: str) -> None:
+    """A mask where none is needed hides the fault that one looks for."""
+    assert mask_text(text) == text
+
+
+def test_a_url_loses_its_password_and_secret_parameters() -> None:
+    """What is left still says where the request went."""
+    assert mask_url("https://u:p@h/a?page=2&sig=abc#x") == "https://u:***@h/a?page=2&sig=***"
+
+
+@given(
+    value=st.text(st.characters(exclude_categories=()), min_size=6, max_size=60).filter(lambda t: MASK not in t),
+    before=st.text(max_size=20),
+    after=st.text(max_size=20),
+)
+def test_a_registered_value_is_masked_wherever_it_stands(value: str, before: str, after: str) -> None:
+    """At any place in a text, also in its forms in JSON, Python's repr and URLs."""
+    register_secret(value)
+
+    raw = value.encode("utf-8", "surrogatepass")
+    for form in (value, json.dumps(value)[1:-1], repr(value)[1:-1], quote(raw, safe=""), quote_plus(raw)):
+        text = before + form + after
+        assert may_hold_secret(text.encode("utf-8", "surrogatepass"), text.count(":"))
+        assert form not in mask_text(text) or form in before + MASK + after
+
+
+def test_short_values_are_not_registered() -> None:
+    """A port or a `true` handed out as a secret would mask half of every line."""
+    register_secret("3q7zk")
+
+    assert mask_text("3q7zk") == "3q7zk"
+
+
+def test_registered_values_are_bounded_and_the_latest_are_kept() -> None:
+    """A process that rotates secrets for a year does not grow; the old ones are forgotten whole."""
+    from carboy import redact
+
+    values = [uuid.uuid4().hex for _ in range(6000)]
+    for value in values:
+        register_secret(Secret(value))
+
+    assert mask_text(f"x{values[-1]}x") == f"x{MASK}x"
+    assert mask_text(values[0]) == values[0]
+    assert len(redact._known.forms_at) <= 4096 * 4
+
+
+def test_many_threads_register_and_mask_at_once() -> None:
+    """No reader meets a half-written state."""
+    faults: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(300):
+                value = uuid.uuid4().hex
+                register_secret(value)
+                assert mask_text(f"a {value} b") == f"a {MASK} b"
+        except BaseException as error:  # noqa: BLE001
+            faults.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert faults == []
+
+
+def test_a_forked_child_can_register_though_a_thread_held_the_lock() -> None:
+    """Locks are fresh in the child."""
+    from carboy import redact
+
+    with redact._known._lock:
+        child = os.fork()
+        if child == 0:
+            register_secret("in-the-child")
+            os._exit(7 if mask_text("in-the-child") == MASK else 8)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_nested_values_are_masked_by_name_and_by_text() -> None:
+    """At any depth; what is no secret stays as it is, and the caller's own value is not touched."""
+    value = {
+        "user": "ada",
+        "password": "hunter2",
+        "token": 123456,
+        "secret": None,
+        "has": [{"Set-Cookie": ["a=1"], 8080: b"x"}, ("Bearer abcdef", 1.5)],
+        "url": "mysql://u:p@h/d",
+        "held": Secret("x"),
+    }
+    before = copy.deepcopy(value)
+
+    assert mask(value) == {
+        "user": "ada",
+        "password": MASK,
+        "token": MASK,
+        "secret": None,
+        "has": [{"Set-Cookie": MASK, 8080: b"x"}, ("Bearer ***", 1.5)],
+        "url": "mysql://u:***@h/d",
+        "held": MASK,
+    }
+    assert value == before
+
+
+def test_a_value_that_holds_itself_is_masked_too() -> None:
+    """Depth is bounded."""
+    value: dict[str, object] = {"password": "x"}
+    value["self"] = value
+
+    assert "'x'" not in repr(mask(value))
+
+
+@given(st.text())
+def test_masking_never_raises_and_never_comes_undone(text: str) -> None:
+    """Any text can be masked; a second pass finds nothing the first one left."""
+    once = mask_text(text)
+
+    assert mask_text(once) == once
