@@ -1,0 +1,249 @@
+"""Run a real server as a private process: wait until it answers, stop it, kill it, freeze it, start it again."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from carboy.errors import CarboyError
+from carboy.testing.ports import takes_connections
+
+__all__ = ["MissingBinary", "ServerProcess", "drop_root", "find_binary", "missing", "run_process", "server_folder"]
+
+_LOOK_AGAIN_S = 0.02
+
+
+class MissingBinary(CarboyError):
+    """A server that a test wants is not installed; the hint says which package brings it."""
+
+    exit_code = 3
+
+
+class ServerProcess:
+    """A process of a server, with its own folder, log file and process group.
+
+    Attributes:
+        folder: where it keeps its things; removed when the context ends.
+        log_path: its stdout and stderr.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        is_ready: Callable[["ServerProcess"], bool],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        start_timeout_s: float = 60.0,
+        user: str | None = None,
+    ) -> None:
+        """Describe the process; `start` runs it.
+
+        Args:
+            arguments: the command.
+            is_ready: asked again and again after the start, until it says that the server answers.
+            folder: its working folder.
+            environment: added to this process's own.
+            start_timeout_s: how long it may take to answer.
+            user: whom to run it as, where this process is root; see `drop_root`.
+        """
+        self.folder = folder
+        self.log_path = folder / "log.txt"
+        self._arguments = list(arguments)
+        self._is_ready = is_ready
+        self._environment = {**os.environ, **(environment or {})}
+        self._start_timeout_s = start_timeout_s
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return the number of the process, which leads its own group."""
+        return self._running().pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether it still runs (frozen counts as running)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """Return all that it has written so far, over all its starts."""
+        return self.log_path.read_text("utf-8", "replace") if self.log_path.exists() else ""
+
+    def start(self) -> None:
+        """Run it and return when it answers.
+
+        Raises:
+            RuntimeError: it ended, or does not answer in time; the text has the end of its log.
+        """
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env=self._environment,
+                start_new_session=True,
+                **_identity(self._user),
+            )
+        give_up_at = time.monotonic() + self._start_timeout_s
+        while not self._is_ready(self):
+            if not self.is_alive:
+                self._fail(f"ended with code {self._process.returncode}")
+            if time.monotonic() > give_up_at:
+                self.kill()
+                self._fail(f"did not answer within {self._start_timeout_s:g} s")
+            time.sleep(_LOOK_AGAIN_S)
+
+    def kill(self) -> None:
+        """End it and its children at once, as a power cut would (SIGKILL)."""
+        self._signal(signal.SIGKILL)
+        self._running().wait()
+
+    def terminate(self, timeout_s: float = 30.0) -> int:
+        """Ask it to end (SIGTERM), wait, and return its code.
+
+        Raises:
+            TimeoutError: it did not end in that time.
+        """
+        process = self._running()
+        process.terminate()
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self._arguments[0]} goes on {timeout_s:g} s after SIGTERM") from None
+
+    def restart(self) -> None:
+        """Kill it, where it still runs, and start it again: same ports, same folder."""
+        if self.is_alive:
+            self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks (SIGSTOP): connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is None:
+            raise RuntimeError(f"{self._arguments[0]} was never started")
+        return self._process
+
+    def _fail(self, why: str) -> NoReturn:
+        raise RuntimeError(f"{self._arguments[0]} {why}:\n{self.log[-4000:]}")
+
+
+@contextmanager
+def run_process(
+    arguments: Sequence[str],
+    *,
+    ready: int | str | Callable[[ServerProcess], bool],
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    start_timeout_s: float = 60.0,
+    user: str | None = None,
+) -> Iterator[ServerProcess]:
+    """Run a server for the length of the block and kill it at the end.
+
+    Args:
+        arguments: the command.
+        ready: a port that takes connections, a text in its log, or a function that tells.
+        folder: where it keeps its things; None for a temporary one.
+        environment: added to this process's own.
+        start_timeout_s: how long it may take to answer.
+        user: whom to run it as, where this process is root; see `drop_root`.
+    """
+    with server_folder(folder, user) as home:
+        server = ServerProcess(
+            arguments,
+            is_ready=_readiness(ready),
+            folder=home,
+            environment=environment,
+            start_timeout_s=start_timeout_s,
+            user=user,
+        )
+        try:
+            server.start()
+            yield server
+        finally:
+            if server.is_alive:
+                server.kill()
+
+
+@contextmanager
+def server_folder(folder: Path | None = None, user: str | None = None) -> Iterator[Path]:
+    """Give a folder for the length of the block: the one named, or a temporary one that belongs to the user."""
+    if folder is not None:
+        yield folder
+        return
+    made = Path(tempfile.mkdtemp(prefix="carboy-"))
+    try:
+        if user is not None:
+            shutil.chown(made, user)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def drop_root(*names: str) -> str | None:
+    """Return the first of these users that exists, where this process is root and a server refuses to be; else None."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in (*names, "nobody") if name in known)
+
+
+def find_binary(name: str, package: str, *folders: str) -> str:
+    """Return the path of a program.
+
+    Args:
+        name: of the program.
+        package: what to install when it is missing.
+        folders: where to look beside `PATH`, and before it.
+
+    Raises:
+        MissingBinary: it is nowhere.
+    """
+    found = shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", ""), "/usr/sbin"]))
+    if found is None:
+        missing(name, f"apt-get install --no-install-recommends {package}")
+    return found
+
+
+def missing(name: str, hint: str) -> NoReturn:
+    """Say that a program is missing and how to get it."""
+    raise MissingBinary(f"`{name}` is not installed", "a test wants to run it", hint)
+
+
+def _readiness(ready: int | str | Callable[[ServerProcess], bool]) -> Callable[[ServerProcess], bool]:
+    match ready:
+        case int(port):
+            return lambda _: takes_connections(port)
+        case str(text):
+            return lambda server: text in server.log
+        case _:
+            return ready
+
+
+def _identity(user: str | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

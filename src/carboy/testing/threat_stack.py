@@ -1,0 +1,181 @@
+"""A stand-in for the Threat Stack API, versions 1 and 2, that can be told to fail in every way it is known to.
+
+`ThreatStack` runs in this process; `python -m carboy.testing.threat_stack` and `threat_stack_process` run it in one of
+its own, so that load does not share the interpreter under test. What it answers is decided in `threat_stack_api`.
+"""
+
+import argparse
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from http.client import HTTPConnection
+from typing import Any, Self
+
+from carboy.testing.answers import Answer, Request, Step, json_answer
+from carboy.testing.http_server import LoopbackServer
+from carboy.testing.ports import HOST
+from carboy.testing.threat_stack_api import Control, ThreatStackApi
+
+__all__ = ["ThreatStack", "ThreatStackProcess", "threat_stack_process"]
+
+_CONTROL_PATH = "/_control"
+
+
+class _Addresses:
+    """The two base addresses that a client is given."""
+
+    port: int
+
+    @property
+    def base_url(self) -> str:
+        """Return the address of version 1: `THREATSTACK_BASE_URL`."""
+        return f"http://{HOST}:{self.port}/api/v1"
+
+    @property
+    def base_url_v2(self) -> str:
+        """Return the address of version 2."""
+        return f"http://{HOST}:{self.port}/v2"
+
+
+class ThreatStack(_Addresses):
+    """The stand-in on a free port of loopback; use it as a context manager.
+
+    Attributes:
+        api: what it answers, to be asked and told directly; see `ThreatStackApi`.
+    """
+
+    def __init__(self, api: ThreatStackApi | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        """Make the stand-in; `port=0` is any free one, kept over `stop` and `start`."""
+        self.api = api or ThreatStackApi()
+        self._server = LoopbackServer(self._answer, port=port, tls=tls, record=False)
+        self.port = port
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections were opened so far."""
+        return self._server.connections
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """Return how often each alert id was asked for."""
+        return dict(self.api.calls)
+
+    def tell(self, **changes: Any) -> None:
+        """Change how it behaves from now on; the fields of `Control`."""
+        self.api.tell(**changes)
+
+    def start(self) -> Self:
+        """Listen."""
+        self._server.start()
+        self.port = self._server.port
+        return self
+
+    def stop(self) -> None:
+        """Refuse connections until `start`; what it knows and counted is kept."""
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _answer(self, request: Request) -> Step:
+        if request.path == _CONTROL_PATH:
+            return self._control(request)
+        return self.api.answer(request)
+
+    def _control(self, request: Request) -> Answer:
+        if request.method == "POST":
+            try:
+                changes = request.json()
+                if changes.pop("forget", False):
+                    self.api.forget()
+                self.api.tell(**changes)
+            except (TypeError, ValueError, AttributeError) as error:
+                return json_answer({"error": str(error)}, 400)
+        return json_answer(
+            {
+                "control": asdict(self.api.control),
+                "calls": self.api.calls,
+                "statuses": self.api.statuses,
+                "connections": self._server.connections,
+            }
+        )
+
+
+class ThreatStackProcess(_Addresses):
+    """A stand-in in a process of its own, told and asked over its control path."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def tell(self, **changes: Any) -> dict[str, Any]:
+        """Change how it behaves from now on (the fields of `Control`, or `forget=True`) and return its report."""
+        return self._ask("POST", json.dumps(changes).encode())
+
+    def report(self) -> dict[str, Any]:
+        """Return its `control`, its `calls` per alert id, its `statuses`, and its `connections`."""
+        return self._ask("GET", b"")
+
+    def _ask(self, method: str, body: bytes) -> dict[str, Any]:
+        connection = HTTPConnection(HOST, self.port, timeout=30)
+        try:
+            connection.request(method, _CONTROL_PATH, body)
+            answer = connection.getresponse()
+            report: dict[str, Any] = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise ValueError(report["error"])
+        return report
+
+
+@contextmanager
+def threat_stack_process(*arguments: str) -> Iterator[ThreatStackProcess]:
+    """Run the stand-in in a process of its own for the length of the block.
+
+    Args:
+        arguments: of the command line, such as `--latency-ms`, `50`.
+    """
+    command = [sys.executable, "-m", __name__, "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the stand-in ended with code {process.wait()} before it listened")
+            yield ThreatStackProcess(process, json.loads(line)["port"])
+        finally:
+            process.kill()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; the first line on stdout is a JSON object with `port`, `v1` and `v2`."""
+    parser = argparse.ArgumentParser(prog="python -m carboy.testing.threat_stack", description=main.__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 (the default) is any free one")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="how long each answer takes (0)")
+    parser.add_argument("--api-key", default=Control().api_key, help="the key that it accepts (%(default)s)")
+    parser.add_argument("--rate-per-s", type=float, default=0.0, help="answer 429 above this rate (0: any rate)")
+    options = parser.parse_args(arguments)
+    control = Control(latency_s=options.latency_ms / 1000, api_key=options.api_key, rate_per_s=options.rate_per_s)
+    is_over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: is_over.set())
+    with ThreatStack(ThreatStackApi(control), port=options.port) as server:
+        line = json.dumps({"port": server.port, "v1": server.base_url, "v2": server.base_url_v2, "pid": os.getpid()})
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        is_over.wait()
+
+
+if __name__ == "__main__":
+    main()
