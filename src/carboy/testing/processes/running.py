@@ -9,14 +9,25 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from carboy.errors import CarboyError
 from carboy.testing.ports import takes_connections
 
-__all__ = ["MissingBinary", "ServerProcess", "drop_root", "find_binary", "missing", "run_process", "server_folder"]
+__all__ = [
+    "MissingBinary",
+    "ServerProcess",
+    "drop_root",
+    "find_binary",
+    "missing",
+    "require",
+    "run_process",
+    "server_folder",
+]
+
+_T = TypeVar("_T")
 
 _LOOK_AGAIN_S = 0.02
 
@@ -230,6 +241,26 @@ def find_binary(name: str, package: str, *folders: str) -> str:
 def missing(name: str, hint: str) -> NoReturn:
     """Say that a program is missing and how to get it."""
     raise MissingBinary(f"`{name}` is not installed", "a test wants to run it", hint)
+
+
+@contextmanager
+def require(starter: Callable[..., AbstractContextManager[_T]], *arguments: Any, **named: Any) -> Iterator[_T]:
+    """Run a server for a pytest test, which is skipped where the server is not installed (and fails where `CI=true`).
+
+    Args:
+        starter: such as `mariadb`.
+        arguments: of the starter.
+        named: of the starter.
+    """
+    import pytest
+
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(starter(*arguments, **named))
+        except MissingBinary as error:
+            stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            stop(f"{error}; {error.hint}")
+        yield server
 
 
 def _readiness(ready: int | str | Callable[[ServerProcess], bool]) -> Callable[[ServerProcess], bool]:
