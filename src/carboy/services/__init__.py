@@ -1,0 +1,1 @@
+"""Services built from the toolkit as any user would build theirs."""

@@ -1,0 +1,111 @@
+"""Open the object store that a URL names; nothing is connected to or made before the first call."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.errors import ConfigurationError, Fault
+from carboy.extras import extra
+from carboy.services.archive.bucket import BucketStore
+from carboy.services.archive.folder import FolderStore
+from carboy.services.archive.objects import Entry, Head, Put, Store, StoreFull
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+__all__ = ["Entry", "Head", "Put", "Store", "StoreFull", "open_store", "tutorial_url"]
+
+_BUCKETS = {"s3": "S3Store", "gs": "GCSStore", "az": "AzureStore"}
+
+
+def open_store(
+    url: str,
+    *,
+    timeout_s: float = 10.0,
+    connect_timeout_s: float = 2.0,
+    retries: int = 2,
+    pool_size: int = 64,
+    clock: Clock = SYSTEM_CLOCK,
+    **options: Any,
+) -> Store:
+    """Return the store that a URL names.
+
+    Args:
+        url: `file:///an/absolute/folder` or `file://a/relative/one`, `memory://`, `s3://bucket/prefix`,
+            `gs://bucket/prefix`, `az://container/prefix`.
+        timeout_s: for one request to a bucket, from connecting to the last byte.
+        connect_timeout_s: for the connection alone.
+        retries: further tries of a request that met a 5xx, a cut or, when reading, a timeout.
+        pool_size: idle connections kept to one host.
+        clock: waits before a new object is tried again that met another writer's in the middle.
+        options: obstore's own for that cloud, over what it reads of the environment (`AWS_REGION`,
+            `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, … and the role of the container or machine): `region`,
+            `endpoint`, `access_key_id`, `secret_access_key`, `session_token`, `credential_provider`, …
+
+    Raises:
+        ConfigurationError: the URL or an option cannot be understood.
+        MissingExtra: obstore is not installed; a folder needs nothing.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"file", "memory", *_BUCKETS}:
+        raise _wrong(f"the scheme is not one of file, memory, {', '.join(_BUCKETS)}")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise _wrong("it has a query, a fragment or a user: options and credentials are settings of their own")
+    if parts.scheme == "file":
+        return FolderStore(_folder(parts))
+    with extra("archive"):
+        import obstore.store as backends
+    if parts.scheme == "memory":
+        return BucketStore(backends.MemoryStore(), "memory")
+    if not parts.netloc:
+        raise _wrong("it names no bucket")
+    if parts.scheme == "s3":
+        options.setdefault("checksum_algorithm", "sha256")
+    client: ClientConfig = {
+        "allow_http": True,  # an endpoint is plain HTTP only where the operator has written so
+        "connect_timeout": timedelta(seconds=connect_timeout_s),
+        "timeout": timedelta(seconds=timeout_s),
+        "pool_max_idle_per_host": str(pool_size),
+    }
+    retry: RetryConfig = {
+        "max_retries": retries,
+        "retry_timeout": timedelta(seconds=timeout_s * (retries + 1)),
+        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+    }
+    make = getattr(backends, _BUCKETS[parts.scheme])
+    backend = _made(make.from_url, url, client_options=client, retry_config=retry, **options)
+    return BucketStore(backend, f"{parts.scheme}://{parts.netloc}", attempts=retries + 1, clock=clock)
+
+
+def tutorial_url(bucket: str, prefix: str = "") -> str:
+    """Return the URL for what the tutorial's service calls `TS_AWS_S3_BUCKET` and `TS_AWS_S3_PREFIX`."""
+    return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
+
+
+def _folder(parts: SplitResult) -> Path:
+    """Return the folder of a `file:` URL; what stands before the first slash is the start of a relative one."""
+    path = unquote(parts.path if parts.netloc == "localhost" else parts.netloc + parts.path)
+    if not path or "\0" in path:
+        raise _wrong("it names no folder")
+    return Path(path)
+
+
+def _made(make: Callable[..., Any], url: str, **options: Any) -> Any:
+    from obstore.exceptions import BaseError
+
+    try:
+        return make(url, **options)
+    except (BaseError, ValueError, TypeError) as error:
+        raise _wrong("obstore refuses it or an option that came with it") from error
+
+
+def _wrong(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        "the archive's store could not be opened",
+        f"`ARCHIVE_URL` cannot be used: {why}",
+        "write it as file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix",
+        [Fault("archive_url", why)],
+    )
