@@ -1,7 +1,35 @@
-"""The database: engines, durable writes, migrations."""
+"""The database: engines, durable writes, migrations; `db` for a project's models."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from carboy.db.engine import engine, engine_options, prepare
-from carboy.db.group_commit import GroupCommit
+from carboy.db.group_commit import Apply, GroupCommit
 from carboy.db.settings import DbSettings
 
-__all__ = ["DbSettings", "GroupCommit", "engine", "engine_options", "prepare"]
+if TYPE_CHECKING:
+    from carboy.db.catalog import big_id, metadata
+    from carboy.db.migrate import upgrade
+    from carboy.db.models import bind, db
+
+__all__ = [
+    "Apply",
+    "DbSettings",
+    "GroupCommit",
+    "big_id",
+    "bind",
+    "db",
+    "engine",
+    "engine_options",
+    "metadata",
+    "prepare",
+    "upgrade",
+]
+
+_HOMES = {"big_id": "catalog", "bind": "models", "db": "models", "metadata": "catalog", "upgrade": "migrate"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"carboy.db.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'carboy.db' has no attribute {name!r}")

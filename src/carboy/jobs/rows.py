@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 from sqlalchemy.sql.dml import Insert
 
 from carboy.jobs.job import Dead, Done, Job, Outcome, Queued
-from carboy.jobs.tables import JOBS
+from carboy.jobs.tables import JOBS, in_state
 
 __all__ = [
     "Settled",
@@ -153,7 +153,7 @@ def _take(connection: Connection, wish: Take) -> Wanted:
 def _queued(wish: Take, priority: int) -> Select[Any]:
     return (
         select(JOBS.c.id, JOBS.c.kind, JOBS.c.args, JOBS.c.attempts, JOBS.c.request_id, JOBS.c.created_at)
-        .where(JOBS.c.state == "queued", JOBS.c.priority == priority, JOBS.c.kind.in_(wish.kinds))
+        .where(in_state("queued"), JOBS.c.priority == priority, JOBS.c.kind.in_(wish.kinds))
         .order_by(JOBS.c.run_at)
     )
 
@@ -171,7 +171,7 @@ _HELD = update(JOBS).where(
     JOBS.c.id == bindparam("b_id"),
     JOBS.c.owner == bindparam("b_owner"),
     JOBS.c.attempts == bindparam("b_attempt"),
-    JOBS.c.state == "running",
+    in_state("running"),
 )
 _FREE: dict[str, Any] = {"owner": None, "lease_until": None}
 _BY_OUTCOME: dict[type, dict[str, Any]] = {
@@ -204,7 +204,7 @@ def renew(connection: Connection, wishes: Sequence[tuple[str, Sequence[int], int
     return [
         connection.execute(
             update(JOBS)
-            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, JOBS.c.state == "running")
+            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, in_state("running"))
             .values(lease_until=until_ms)
         ).rowcount
         for owner, ids, until_ms in wishes
@@ -216,7 +216,7 @@ def give_back(connection: Connection, wishes: Sequence[tuple[str, Sequence[int],
     return [
         connection.execute(
             update(JOBS)
-            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, JOBS.c.state == "running")
+            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, in_state("running"))
             .values(state="queued", attempts=JOBS.c.attempts - (0 if counts else 1), **_FREE)
         ).rowcount
         for owner, ids, counts in wishes
@@ -230,7 +230,7 @@ def release_expired(connection: Connection, wishes: Sequence[tuple[int, tuple[st
         ended = JOBS.c.lease_until < now_ms
         result = connection.execute(
             update(JOBS)
-            .where(JOBS.c.state == "running", (ended | JOBS.c.owner.in_(gone)) if gone else ended)
+            .where(in_state("running"), (ended | JOBS.c.owner.in_(gone)) if gone else ended)
             .values(state="queued", **_FREE)
         )
         released.append(result.rowcount)
@@ -239,7 +239,7 @@ def release_expired(connection: Connection, wishes: Sequence[tuple[int, tuple[st
 
 def owners(connection: Connection) -> list[str]:
     """Return who holds rows."""
-    return list(connection.execute(select(JOBS.c.owner).where(JOBS.c.state == "running").distinct()).scalars())
+    return list(connection.execute(select(JOBS.c.owner).where(in_state("running")).distinct()).scalars())
 
 
 def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = 1000) -> list[int]:
@@ -249,7 +249,7 @@ def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = 1000
         ids = list(
             connection.execute(
                 select(JOBS.c.id)
-                .where(JOBS.c.state == "done", JOBS.c.finished_at < before_ms)
+                .where(in_state("done"), JOBS.c.finished_at < before_ms)
                 .order_by(JOBS.c.finished_at)
                 .limit(at_most)
             ).scalars()

@@ -1,10 +1,22 @@
 """The one table of jobs."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    literal_column,
+)
 
-from carboy.db.metadata import big_id, metadata
+from carboy.db.catalog import big_id, metadata
 
-__all__ = ["JOBS", "QUEUED_INDEX"]
+__all__ = ["JOBS", "in_state"]
 
 JOBS = Table(
     "carboy_jobs",
@@ -25,20 +37,16 @@ JOBS = Table(
     Column("error", Text),
 )
 
-_STATE = JOBS.c.state
-QUEUED_INDEX = Index(
-    "ix_carboy_jobs_queued",
-    JOBS.c.priority,
-    JOBS.c.run_at,
-    sqlite_where=_STATE == "queued",
-    postgresql_where=_STATE == "queued",
-)
-Index(
-    "ix_carboy_jobs_running",
-    JOBS.c.lease_until,
-    sqlite_where=_STATE == "running",
-    postgresql_where=_STATE == "running",
-)
-Index("ix_carboy_jobs_finished", JOBS.c.finished_at, sqlite_where=_STATE == "done", postgresql_where=_STATE == "done")
-Index("ix_carboy_jobs_dead", JOBS.c.id, sqlite_where=_STATE == "dead", postgresql_where=_STATE == "dead")
-Index("ix_carboy_jobs_state", JOBS.c.state, JOBS.c.priority, JOBS.c.run_at).ddl_if(dialect="mysql")
+
+def in_state(state: str) -> ColumnElement[bool]:
+    """Return the condition that a row is in a state, written out so that the partial index of that state serves it."""
+    return JOBS.c.state == literal_column(f"'{state}'")
+
+
+for _name, _columns, _state in (
+    ("queued", (JOBS.c.priority, JOBS.c.run_at), "queued"),
+    ("running", (JOBS.c.lease_until,), "running"),
+    ("finished", (JOBS.c.finished_at,), "done"),
+    ("dead", (JOBS.c.id,), "dead"),
+):
+    Index(f"ix_carboy_jobs_{_name}", *_columns, sqlite_where=in_state(_state), postgresql_where=in_state(_state))

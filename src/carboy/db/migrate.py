@@ -1,0 +1,122 @@
+"""Bring the tables of Carboy's own parts to the version that this code needs: once, however many processes ask.
+
+They have a version table of their own, `carboy_version`, so that a project's migrations and ours never meet.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from carboy.errors import CarboyError, Unreachable
+from carboy.extras import extra
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["VERSION_TABLE", "current", "head", "is_current", "upgrade"]
+
+VERSION_TABLE = "carboy_version"
+_LOCK_NAME = "carboy_migrations"
+_LOCK_NUMBER = 0x6361_7262_6F79  # "carboy"
+
+
+def head() -> str:
+    """Return the version that this code needs."""
+    with extra("db"):
+        from alembic.script import ScriptDirectory
+    found = ScriptDirectory.from_config(_config(None)).get_current_head()
+    if found is None:
+        raise CarboyError("the migrations cannot be read", "the package has none", "install carboy again")
+    return found
+
+
+def current(engine: "Engine") -> str | None:
+    """Return the version that a database has; None where it has no table of ours."""
+    with extra("db"):
+        from alembic.runtime.migration import MigrationContext
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        return context.get_current_revision()
+
+
+def is_current(engine: "Engine") -> bool:
+    """Return whether a database has the version that this code needs."""
+    return current(engine) == head()
+
+
+def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
+    """Bring a database to the head and return whether there was anything to do; at the head no lock is taken.
+
+    Args:
+        engine: the database; a folder that its SQLite file needs is made.
+        lock_wait_s: how long to wait for another process that is migrating.
+
+    Raises:
+        Unreachable: another process held the lock for longer than that.
+    """
+    with extra("db"):
+        from alembic import command
+    _make_folder(engine)
+    if is_current(engine):
+        return False
+    with _lock(engine, lock_wait_s):
+        if is_current(engine):
+            return False
+        with engine.connect() as connection:
+            command.upgrade(_config(connection), "head")
+        return True
+
+
+def _config(connection: "Connection | None") -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _make_folder(engine: "Engine") -> None:
+    path = engine.url.database
+    if engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _lock(engine: "Engine", wait_s: float) -> Iterator[None]:
+    match engine.dialect.name:
+        case "sqlite":
+            with _file_lock(engine.url.database):
+                yield
+        case "postgresql":
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql(f"SET lock_timeout = {int(wait_s * 1000)}")
+                connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK_NUMBER})")
+                try:
+                    yield
+                finally:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_NUMBER})")
+        case _:
+            with engine.connect() as connection:
+                got: Any = connection.exec_driver_sql(f"SELECT GET_LOCK('{_LOCK_NAME}', {int(wait_s)})").scalar()
+                if got != 1:
+                    raise Unreachable(
+                        "the database was not migrated", "another process held the lock", "see what migrates it"
+                    )
+                try:
+                    yield
+                finally:
+                    connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{_LOCK_NAME}')")
+
+
+@contextmanager
+def _file_lock(database: str | None) -> Iterator[None]:
+    if not database or database == ":memory:":
+        yield
+        return
+    with Path(f"{database}.migrating").open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given up by the kernel when the process ends, however it ends
+        yield

@@ -1,0 +1,36 @@
+"""The index of the archive: one row for each thing that was ever accepted."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table, UniqueConstraint
+
+from carboy.db import big_id, metadata
+
+__all__ = ["ITEMS"]
+
+ITEMS = Table(
+    "archive_items",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),  # grows with the time of acceptance
+    Column("source", String(64), nullable=False),
+    Column("item_id", String(255), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),  # the same for the same content, however it is formatted
+    Column("sha256", LargeBinary(32), nullable=False),  # of the bytes that are kept
+    Column("at", BigInteger, nullable=False),  # its own time; times are milliseconds since the epoch
+    Column("received_at", BigInteger, nullable=False),
+    Column("newest", Boolean, nullable=False),  # of the versions of this id
+    Column("state", String(8), nullable=False),  # accepted, copied, archived
+    Column("detail", String(8), nullable=False),  # off, pending, missing, kept
+    Column("object_key", String(1024), nullable=False),
+    Column("detail_key", String(1024)),
+    Column("content_type", String(255), nullable=False),
+    Column("headers", LargeBinary(1 << 20)),  # a JSON object
+    Column("body", LargeBinary(1 << 28)),  # until it is archived
+    Column("severity", String(16)),
+    Column("organization_id", String(64)),
+    Column("origin", String(64)),  # an alert's own `source`: Host, CloudTrail
+    UniqueConstraint("source", "item_id", "digest"),
+)
+
+_NEWEST = ITEMS.c.newest.is_(True)
+for _column in (None, ITEMS.c.severity, ITEMS.c.organization_id, ITEMS.c.origin):
+    _filter = () if _column is None else (_column,)
+    Index(None, ITEMS.c.source, *_filter, ITEMS.c.at, ITEMS.c.id, sqlite_where=_NEWEST, postgresql_where=_NEWEST)
