@@ -1,0 +1,128 @@
+"""The work behind a 202: put the webhook's copy, fetch the full alert, put it, and write both into the index."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from carboy.clock import Clock
+from carboy.db import GroupCommit
+from carboy.errors import Missing, Refused, Throttled
+from carboy.jobs import Commit, Job, Later
+from carboy.logs import get_logger
+from carboy.services.archive.index import Archived, Index, Item, mark
+from carboy.services.archive.keys import alert_key, version_key
+from carboy.services.archive.objects import Put, Store
+
+__all__ = ["Api", "Bucket", "Keeper"]
+
+log = get_logger("carboy.archive")
+
+JSON = "application/json"
+_MISSING_WAIT_S = 5.0
+
+
+class Api(Protocol):
+    """Where the full alert comes from."""
+
+    def fetch(self, alert_id: str) -> bytes:
+        """Return the alert verbatim; raises `Missing`, `Refused`, `Throttled` or `Unreachable`."""
+        ...
+
+
+class Bucket(Protocol):
+    """What keeps calls below a rate."""
+
+    def take(self) -> float:
+        """Take one token and return 0, or take none and return the seconds until there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Archives one accepted item; safe to run again from any point.
+
+    Attributes:
+        api: None where the full alert is not fetched.
+        missing_for_ms: how long after its arrival an alert that the API does not know is asked for again.
+        refused_wait_s: the wait after the API has refused our key.
+    """
+
+    store: Store
+    index: Index
+    writer: GroupCommit
+    clock: Clock
+    api: Api | None = None
+    bucket: Bucket | None = None
+    missing_for_ms: int = 300_000
+    refused_wait_s: float = 60.0
+
+    def jobs(self) -> tuple[Job[[int]], Job[[int]]]:
+        """Return the jobs of the archive: `archive.keep` and `archive.replay`, each with a row's id."""
+        keep: Job[[int]] = Job("archive.keep", self.keep, attempts=200, timeout_s=180.0)
+        replay: Job[[int]] = Job("archive.replay", self.replay, attempts=200, timeout_s=180.0, priority=6)
+        return keep, replay
+
+    def keep(self, row: int) -> Commit | None:
+        """Archive the item of a row, unless it is archived already."""
+        item = self.index.row(row)
+        if item is None or item.state == "archived":
+            return None
+        return self._keep(item)
+
+    def replay(self, row: int) -> Commit | None:
+        """Archive the item of a row again, with what the API says of it today."""
+        item = self.index.row(row)
+        return None if item is None else self._keep(item)
+
+    def _keep(self, item: Item) -> Commit:
+        object_key = item.object_key
+        if item.state == "accepted":
+            object_key = _put_version(self.store, item.object_key, item.body or b"", item.content_type)
+        if item.detail == "off" or self.api is None:
+            return Commit(mark, Archived(item.id, "archived", object_key, "off"))
+        try:
+            detail = self._fetch(item)
+        except Exception:
+            if item.state == "accepted":  # the next try need not put the copy again
+                self.writer.run(mark, Archived(item.id, "copied", object_key, "pending"))
+            raise
+        if detail is None:
+            return Commit(mark, Archived(item.id, "archived", object_key, "missing", item.detail_key))
+        detail_key = _put_version(self.store, alert_key(item.item_id), detail, JSON)
+        return Commit(mark, Archived(item.id, "archived", object_key, "kept", detail_key))
+
+    def _fetch(self, item: Item) -> bytes | None:
+        """Return the full alert, or None where the API has had time enough to know it and does not."""
+        assert self.api is not None
+        if self.bucket is not None and (wait_s := self.bucket.take()) > 0:
+            raise Later("the rate of the Threat Stack API is used up", wait_s)
+        try:
+            return self.api.fetch(item.item_id)
+        except Missing:
+            age_ms = self.clock.now_ms() - item.received_at_ms
+            if age_ms >= self.missing_for_ms:
+                log.warning("alert_missing", alert_id=item.item_id, age_s=age_ms // 1000)
+                return None
+            left_s = (self.missing_for_ms - age_ms) / 1000
+            raise Later(
+                "the API does not know the alert yet", min(max(_MISSING_WAIT_S, age_ms / 2000), left_s)
+            ) from None
+        except Refused as error:
+            log.error("threatstack_refused", alarm=True, error=str(error), hint=error.hint)
+            raise Later("the API refused our key", self.refused_wait_s) from error
+        except Throttled as error:
+            raise Later("the API asked us to wait", max(error.retry_after_s, 1.0)) from error
+
+
+def _put_version(store: Store, key: str, data: bytes, content_type: str) -> str:
+    """Store data under a key and return it; where other data has the key, under the key of its version."""
+    if store.put_new(key, data, content_type) is Put.CREATED:
+        return key
+    if store.get(key) == data:
+        return key
+    other = version_key(key.partition("~")[0], hashlib.sha256(data).hexdigest())
+    if other != key and (store.put_new(other, data, content_type) is Put.CREATED or store.get(other) == data):
+        return other
+    longer = f"{key.partition('~')[0]}~{hashlib.sha256(data).hexdigest()}"  # two contents share 32 bits of their hash
+    store.put_new(longer, data, content_type)
+    return longer

@@ -1,0 +1,297 @@
+"""The rows of the index: what was accepted, under which key it lies, how it is found again.
+
+The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` hands them over.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, insert, select, tuple_, update
+
+from carboy.jobs import insert_statement, row_of
+from carboy.jobs.job import Job
+from carboy.services.archive.keys import version_key
+from carboy.services.archive.tables import ITEMS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Select
+
+__all__ = ["Accepted", "Archived", "Index", "Item", "NewItem", "Page", "Submission", "accept", "mark"]
+
+
+_MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """Something to keep; see `tables.ITEMS` for what the fields mean."""
+
+    source: str
+    item_id: str
+    digest: bytes
+    sha256: bytes
+    at_ms: int
+    object_key: str
+    content_type: str
+    body: bytes
+    detail: str = "off"
+    headers: bytes | None = None
+    severity: str | None = None
+    organization_id: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What one request brought; it is kept whole or not at all.
+
+    Attributes:
+        items: what to keep.
+        job: what is to be done with each, given the row's id.
+        now_ms: when it arrived.
+        request_id: of the request that brought it.
+    """
+
+    items: Sequence[NewItem]
+    job: Job[Any]
+    now_ms: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to a submission: for each item its row, and whether it had been kept before."""
+
+    rows: tuple[int, ...]
+    is_new: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What became of an item: `state` is `copied` or `archived`."""
+
+    row: int
+    state: str
+    object_key: str
+    detail: str
+    detail_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A row of the index as it is read."""
+
+    id: int
+    source: str
+    item_id: str
+    sha256: bytes
+    at_ms: int
+    received_at_ms: int
+    state: str
+    detail: str
+    object_key: str
+    detail_key: str | None
+    content_type: str
+    headers: bytes | None
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Items in the order of time, and where the next page begins; None at the end."""
+
+    items: list[Item]
+    next: tuple[int, int] | None
+
+
+def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[Accepted]:
+    """Add what is new of each submission, with its jobs, and say what was known."""
+    known = _known(connection, {item.item_id for one in submissions for item in one.items})
+    items: list[dict[str, Any]] = []
+    jobs: list[dict[str, Any]] = []
+    older: set[tuple[str, str]] = set()
+    answers = []
+    for one in submissions:
+        rows, fresh = [], []
+        for item in one.items:
+            versions = known.setdefault((item.source, item.item_id), {})
+            row = versions.get(item.digest)
+            fresh.append(row is None)
+            if row is None:
+                job = row_of(one.job, (), now_ms=one.now_ms, request_id=one.request_id)
+                row = versions[item.digest] = job["id"]
+                if len(versions) > 1:
+                    older.add((item.source, item.item_id))
+                    for earlier in items:
+                        if (earlier["source"], earlier["item_id"]) == (item.source, item.item_id):
+                            earlier["newest"] = False
+                items.append(_row(item, row, one.now_ms, is_first=len(versions) == 1))
+                jobs.append({**job, "args": b"[%d]" % row})
+            rows.append(row)
+        answers.append(Accepted(tuple(rows), tuple(fresh)))
+    if older:
+        connection.execute(update(ITEMS).where(tuple_(ITEMS.c.source, ITEMS.c.item_id).in_(older)).values(newest=False))
+    if items:
+        connection.execute(insert(ITEMS), items)
+        connection.execute(insert_statement(connection.dialect.name), jobs)
+    return answers
+
+
+def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
+    """Write what became of items; an archived one no longer needs its body here."""
+    for state, values in _MARKS.items():
+        rows = [
+            {
+                "b_id": one.row,
+                "b_object_key": one.object_key,
+                "b_detail": one.detail,
+                "b_detail_key": one.detail_key,
+            }
+            for one in changes
+            if one.state == state
+        ]
+        if rows:
+            connection.execute(values, rows)
+    return [None] * len(changes)
+
+
+_CHANGE = (
+    update(ITEMS)
+    .where(ITEMS.c.id == bindparam("b_id"))
+    .values(object_key=bindparam("b_object_key"), detail=bindparam("b_detail"), detail_key=bindparam("b_detail_key"))
+)
+_MARKS = {"archived": _CHANGE.values(state="archived", body=None), "copied": _CHANGE.values(state="copied")}
+
+
+class Index:
+    """Finds items again."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    def row(self, row: int) -> Item | None:
+        """Return the item of a row; None where there is none."""
+        return self._one(_SELECT.where(ITEMS.c.id == row))
+
+    def newest(self, source: str, item_id: str) -> Item | None:
+        """Return the newest version of an id; None where it was never accepted."""
+        return self._one(
+            _SELECT.where(ITEMS.c.source == source, ITEMS.c.item_id == item_id, ITEMS.c.newest.is_(True))
+            .order_by(ITEMS.c.id.desc())
+            .limit(1)
+        )
+
+    def between(
+        self,
+        source: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        limit: int,
+        after: tuple[int, int] | None = None,
+        severity: str | None = None,
+        organization_id: str | None = None,
+        origin: str | None = None,
+    ) -> Page:
+        """Return the newest versions with `start_ms <= at < end_ms`, oldest first.
+
+        Args:
+            source: whose.
+            start_ms: from then on, milliseconds since the epoch.
+            end_ms: before then.
+            limit: at most so many.
+            after: the `next` of the page before this.
+            severity: only of this severity.
+            organization_id: only of this organization.
+            origin: only with this `source` of the alert's own.
+        """
+        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.newest.is_(True), ITEMS.c.at < end_ms)
+        if after is None:
+            query = query.where(ITEMS.c.at >= start_ms)
+        else:
+            query = query.where(ITEMS.c.at >= after[0], (ITEMS.c.at > after[0]) | (ITEMS.c.id > after[1]))
+        for column, wanted in (
+            (ITEMS.c.severity, severity),
+            (ITEMS.c.organization_id, organization_id),
+            (ITEMS.c.origin, origin),
+        ):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        query = query.order_by(ITEMS.c.at, ITEMS.c.id).limit(limit + 1)
+        with self._engine.connect() as connection:
+            items = [_item(row) for row in connection.execute(query)]
+        last = items[limit - 1] if len(items) > limit else None
+        return Page(items[:limit], (last.at_ms, last.id) if last else None)
+
+    def unfinished(self, rows: Sequence[int]) -> int:
+        """Return how many of these rows are not archived yet."""
+        query = select(ITEMS.c.id).where(ITEMS.c.id.in_(rows), ITEMS.c.state != "archived")
+        with self._engine.connect() as connection:
+            return len(connection.execute(query).all())
+
+    def all_archived(self, *, after: int = 0, limit: int = 1000) -> list[Item]:
+        """Return archived items in the order they were accepted, those with a greater row id than `after`."""
+        query = _SELECT.where(ITEMS.c.id > after, ITEMS.c.state == "archived").order_by(ITEMS.c.id).limit(limit)
+        with self._engine.connect() as connection:
+            return [_item(row) for row in connection.execute(query)]
+
+    def _one(self, query: "Select[Any]") -> Item | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _item(row)
+
+
+_SELECT = select(
+    ITEMS.c.id,
+    ITEMS.c.source,
+    ITEMS.c.item_id,
+    ITEMS.c.sha256,
+    ITEMS.c.at,
+    ITEMS.c.received_at,
+    ITEMS.c.state,
+    ITEMS.c.detail,
+    ITEMS.c.object_key,
+    ITEMS.c.detail_key,
+    ITEMS.c.content_type,
+    ITEMS.c.headers,
+    ITEMS.c.body,
+)
+
+
+def _item(row: Any) -> Item:
+    return Item(*row)
+
+
+def _known(connection: "Connection", ids: Iterable[str]) -> dict[tuple[str, str], dict[bytes, int]]:
+    """Return the row of each digest that is kept, by source and id."""
+    found: dict[tuple[str, str], dict[bytes, int]] = {}
+    query = select(ITEMS.c.source, ITEMS.c.item_id, ITEMS.c.digest, ITEMS.c.id)
+    wanted = list(ids)
+    for at in range(0, len(wanted), _MAX_PARAMETERS):
+        some = query.where(ITEMS.c.item_id.in_(wanted[at : at + _MAX_PARAMETERS]))
+        for source, item_id, digest, row in connection.execute(some):
+            found.setdefault((source, item_id), {})[bytes(digest)] = row
+    return found
+
+
+def _row(item: NewItem, row: int, now_ms: int, *, is_first: bool) -> dict[str, Any]:
+    return {
+        "id": row,
+        "source": item.source,
+        "item_id": item.item_id,
+        "digest": item.digest,
+        "sha256": item.sha256,
+        "at": item.at_ms,
+        "received_at": now_ms,
+        "newest": True,
+        "state": "accepted",
+        "detail": item.detail,
+        "object_key": item.object_key if is_first else version_key(item.object_key, item.sha256.hex()),
+        "content_type": item.content_type,
+        "headers": item.headers,
+        "body": item.body,
+        "severity": item.severity,
+        "organization_id": item.organization_id,
+        "origin": item.origin,
+    }

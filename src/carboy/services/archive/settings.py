@@ -1,0 +1,104 @@
+"""The settings of the archive."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from carboy.config import Derived, Duration, Profile, Rate, setting
+from carboy.errors import Fault
+from carboy.redact import Secret
+from carboy.services.archive.store import tutorial_url
+
+__all__ = ["ArchiveSettings", "Source"]
+
+API_V1 = "https://app.threatstack.com/api/v1"
+API_V2 = "https://api.threatstack.com/v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table `[archive.sources.<name>]`: who may send, how that is checked, what is kept of it.
+
+    Attributes:
+        verify: the scheme by which a request proves where it comes from.
+        secrets: what the scheme checks with; several while one is being replaced.
+        tokens: path tokens that let a request in at `…/webhooks/<source>/<token>`, for who can do nothing else.
+        options: the scheme's own, such as `header` and `algorithm` of `hmac`.
+        id: where the id is: `header:NAME` or a JSON pointer; without one it is the content's SHA-256.
+        time: where the time is, likewise; without one it is the time of arrival.
+        keep_headers: headers that are kept beside the bytes.
+        rate: requests that are let in of this source; off for no limit of its own.
+        max_body_bytes: 0 for the limit of all.
+        events: `header:NAME` or a JSON pointer to the event's type; with `only`, all other types are answered 202
+            and not kept.
+        only: the event types to keep.
+        allow: networks that may send, in CIDR notation; empty for all.
+    """
+
+    verify: str
+    secrets: tuple[Secret, ...] = ()
+    tokens: tuple[Secret, ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
+    id: str = ""
+    time: str = ""
+    keep_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
+    rate: str = "off"
+    max_body_bytes: int = 0
+    events: str = ""
+    only: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+def _archive_url(get: Callable[[str], Any]) -> str:
+    bucket = get("TS_AWS_S3_BUCKET")
+    return tutorial_url(bucket, get("TS_AWS_S3_PREFIX")) if bucket else f"file://{get('INSTANCE_PATH')}/archive"
+
+
+def _base_url(get: Callable[[str], Any]) -> str:
+    return API_V2 if get("THREATSTACK_API_VERSION") == 2 else API_V1
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """What is kept, where, and how the full alert is fetched."""
+
+    archive_url: str = setting(
+        Derived(_archive_url, "file://<instance>/archive"), "where objects go: file://, s3://, gs://, az://, memory://"
+    )
+    archive_endpoint: str = setting("", "another address for s3://, such as a server of one's own")
+    archive_timeout_s: float = setting(10.0, "how long one request to the object store may take", unit="s")
+    archive_connect_timeout_s: float = setting(2.0, "how long connecting to the object store may take", unit="s")
+    archive_wait_max_s: float = setting(30.0, "the longest `?wait=` that is honoured", unit="s")
+    archive_waiters: int = setting(8, "requests that may wait at the same time; others are answered 202 at once")
+    archive_readers: int = setting(16, "objects read at the same time for one answer")
+    archive_sources: dict[str, Source] = setting({}, "senders of webhooks, by name")
+    ts_aws_s3_bucket: str = setting("", "the tutorial's name for the bucket of ARCHIVE_URL")
+    ts_aws_s3_prefix: str = setting("", "the tutorial's name for the prefix of ARCHIVE_URL")
+    threatstack_api_key: Secret | None = setting(None, "fetches the full alert; without it the webhook's copy is kept")
+    threatstack_base_url: str = setting(Derived(_base_url, f"{API_V1}, or {API_V2}"), "the Threat Stack API")
+    threatstack_api_version: Literal[1, 2] = setting(1, "1 (API key) or 2 (Hawk)")
+    threatstack_user_id: str = setting("", "the Hawk id of version 2")
+    threatstack_organization_id: str = setting("", "the organization, needed by version 2")
+    threatstack_rate: Rate | None = setting(Rate(2, 1.0), "requests to the Threat Stack API at most; off for no limit")
+    threatstack_timeout_s: float = setting(30.0, "how long an answer of the Threat Stack API may take", unit="s")
+    threatstack_connect_timeout_s: float = setting(5.0, "how long connecting to it may take", unit="s")
+    threatstack_missing_for: Duration = setting(
+        Duration("5m"), "how long an alert that the API does not know yet is asked for again"
+    )
+    threatstack_refused_wait: Duration = setting(
+        Duration("60s"), "the wait after the API refused our key, before it is tried again"
+    )
+    sns_topic_arns: tuple[str, ...] = setting((), "Amazon SNS topics that may post")
+    sns_require_v2: bool = setting(False, "refuse SNS signatures of version 1 (SHA-1)")
+
+    def faults(self, profile: Profile) -> Iterator[Fault]:
+        """Yield what is wrong between the values."""
+        if self.threatstack_api_version == 2 and self.threatstack_api_key:
+            for name in ("threatstack_user_id", "threatstack_organization_id"):
+                if not getattr(self, name):
+                    yield Fault(name.upper(), "version 2 of the Threat Stack API needs it")
+        for name, source in self.archive_sources.items():
+            if source.verify == "none" and profile.is_guarded:
+                yield Fault(
+                    "ARCHIVE_SOURCES", f"`{name}`: verify = none is possible on the profiles local and test only"
+                )
