@@ -1,0 +1,89 @@
+"""Servers and stand-ins for all tests: real ones once per session, started when the first test asks for them."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from carboy.testing import ports
+from carboy.testing.http_server import LoopbackServer
+from carboy.testing.processes import (
+    AwsServer,
+    BrokerServer,
+    DatabaseServer,
+    mariadb,
+    moto_server,
+    postgres,
+    rabbitmq,
+    redis,
+    require,
+    seaweedfs,
+)
+from carboy.testing.threat_stack import ThreatStack
+
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("local", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[AwsServer]:
+    """A real object store; each test makes buckets of its own."""
+    with require(seaweedfs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[AwsServer]:
+    """What stands for AWS; a test that counts calls or makes fixed names calls `moto.reset()` first."""
+    with require(moto_server) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[DatabaseServer]:
+    """MariaDB with TLS; each test makes a database of its own."""
+    with require(mariadb, tls=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[DatabaseServer]:
+    """PostgreSQL with TLS; each test makes a database of its own."""
+    with require(postgres, tls=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[BrokerServer]:
+    """Redis, which forgets all when it is restarted."""
+    with require(redis) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[BrokerServer]:
+    """RabbitMQ."""
+    with require(rabbitmq) as server:
+        yield server
+
+
+@pytest.fixture
+def threat_stack() -> Iterator[ThreatStack]:
+    """A stand-in for the Threat Stack API in this process."""
+    with ThreatStack() as server:
+        yield server
+
+
+@pytest.fixture
+def loopback() -> Iterator[LoopbackServer]:
+    """A server that answers 200 until the test scripts it."""
+    with LoopbackServer() as server:
+        yield server
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nothing uses."""
+    return ports.free_port()
