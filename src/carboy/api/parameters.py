@@ -1,0 +1,339 @@
+"""Compile the parameters of an operation: each becomes one function that reads, types and checks it."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from carboy.api import styles, typed
+from carboy.api.checks import Check, Schemas
+from carboy.api.shape import render_pointer
+from carboy.api.strict_json import parse_json
+from carboy.errors import Fault
+from carboy.problems import Problem
+
+__all__ = ["ABSENT", "Given", "Read", "Value", "compile_field", "compile_value", "parse_query", "unknown_names"]
+
+ABSENT: Any = object()
+
+Given = Mapping[str, list[str]]
+Read = Callable[[Any, dict[str, Any], list[Fault]], None]
+Raw = Callable[[Any], Any]
+
+_DEFAULT_STYLE = {"query": "form", "path": "simple", "header": "simple", "cookie": "form"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is known of a parameter, header or form field when the document is loaded.
+
+    Attributes:
+        name: as in the document.
+        place: `query`, `path`, `header`, `cookie` or `form`.
+        schema: what its value must be.
+        style: how it is written, its default applied; `json` for one that is a JSON text.
+        explode: as in the document, its default applied.
+        required: it must be there.
+        delimiter: what stands between its items, when the style does not say it.
+        argument: the name under which the function takes it; None when it does not.
+        is_none_when_absent: the function has no default of its own for it.
+        key: the name under which the source holds it.
+        is_strict: a value that is given twice is refused.
+    """
+
+    name: str
+    place: str
+    schema: Any
+    style: str
+    explode: bool
+    required: bool
+    delimiter: str = ""
+    argument: str | None = None
+    is_none_when_absent: bool = False
+    key: str = ""
+    is_strict: bool = True
+
+    @staticmethod
+    def of(node: Mapping[str, Any], **more: Any) -> "Value":
+        """Make it of a parameter object of a document."""
+        place, content = node["in"], node.get("content")
+        style = node.get("style", _DEFAULT_STYLE[place])
+        schema = node.get("schema", {})
+        if content:
+            ((media, body),) = content.items()
+            schema = body.get("schema", {})
+            style = "json" if "json" in media else "text"
+        return Value(
+            name=node["name"],
+            place=place,
+            schema=schema,
+            style="form" if style == "cookie" else style,
+            explode=node.get("explode", style in {"form", "cookie"}),
+            required=node.get("required", False),
+            delimiter=node.get("x-carboy-delimiter", ""),
+            **more,
+        )
+
+
+def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None = None) -> Read:
+    """Return the function that reads a value from its source, and leaves an argument or what is wrong with it.
+
+    Args:
+        value: what is known of it.
+        content: the whole document.
+        schemas: its schemas.
+        raw: takes the untyped value from the source, `ABSENT` when it is not there; by default as the style says.
+
+    Raises:
+        ValueError: its schema cannot be used.
+    """
+    raw = raw or _raw(value, content)
+    types = typed.types_of(content, value.schema)
+    convert: Raw | None = None
+    if value.style != "json" and types not in {(), ("string",)} and not _is_typed_by_route(value, types):
+        convert = typed.reader(content, value.schema)
+    check = None if schemas.is_plain(value.schema) else schemas.compile(value.schema, "request")
+    return _reader(value, raw, convert, check, _default(value, content, types))
+
+
+def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: Any, *, is_strict: bool) -> Raw:
+    """Return the function that takes one field of a form from `Given`, typed but not checked; `ABSENT` when it is not there.
+
+    The function raises ValueError, with words for the sender.
+    """
+    types = typed.types_of(content, schema)
+    is_json = "json" in encoding.get("contentType", "") or (types[:1] == ("object",) and "style" not in encoding)
+    style = "json" if is_json else encoding.get("style", "form")
+    delimiter = encoding.get("x-carboy-delimiter", "")
+    explode = encoding.get("explode", style == "form")
+    value = Value(
+        name, "form", schema, style, explode, required=False, delimiter=delimiter, is_strict=is_strict, key=name
+    )
+    raw = _raw(value, content)
+    if style == "json" or not types or types == ("string",):
+        return raw
+    convert = typed.reader(content, schema)
+
+    def read(given: Given) -> Any:
+        found = raw(given)
+        return found if found is ABSENT else convert(found)
+
+    return read
+
+
+def parse_query(text: str) -> dict[str, list[str]]:
+    """Return the names and values of a query as WSGI hands it on, decoded.
+
+    Raises:
+        Problem: 400, it is not UTF-8.
+    """
+    found: dict[str, list[str]] = {}
+    try:
+        if not text.isascii():
+            text = text.encode("latin-1").decode()
+        for pair in text.split("&"):
+            if not pair:
+                continue
+            name, _, value = pair.partition("=")
+            if "%" in pair or "+" in pair:
+                name = unquote(name.replace("+", " "), errors="strict")
+                value = unquote(value.replace("+", " "), errors="strict")
+            if name in found:
+                found[name].append(value)
+            else:
+                found[name] = [value]
+    except UnicodeError as error:
+        raise Problem(400, "the query is not UTF-8") from error
+    return found
+
+
+def unknown_names(values: Iterable[Value], content: Any, others: Iterable[str]) -> Callable[[Given], list[str]] | None:
+    """Return the function that lists the names in a query that no parameter accounts for; None when any name may be."""
+    known, prefixes = set(others), []
+    for value in values:
+        is_object = typed.types_of(content, value.schema)[-1:] == ("object",)
+        if value.style == "deepObject":
+            prefixes.append(value.name + "[")
+        elif is_object and value.explode and value.style == "form":
+            if typed.keyword_of(content, value.schema, "additionalProperties"):
+                return None
+            known |= set(typed.properties_of(content, value.schema))
+        else:
+            known.add(value.name)
+    starts = tuple(prefixes)
+
+    def unknown(given: Given) -> list[str]:
+        return [name for name in given if name not in known and not name.startswith(starts)]
+
+    return unknown
+
+
+def _reader(value: Value, raw: Raw, convert: Raw | None, check: Check | None, default: Any) -> Read:
+    root = render_pointer((value.place, value.name))
+    argument, required = value.argument, value.required
+    is_mutable = isinstance(default, list | dict)
+    missing = f"the {value.place} parameter `{value.name}` is required"
+
+    def absent(kwargs: dict[str, Any], faults: list[Fault]) -> None:
+        if required:
+            faults.append(Fault(root, missing))
+        elif argument is not None and default is not ABSENT:
+            kwargs[argument] = copy.deepcopy(default) if is_mutable else default
+
+    def read(source: Any, kwargs: dict[str, Any], faults: list[Fault]) -> None:
+        try:
+            found = raw(source)
+            if found is ABSENT:
+                absent(kwargs, faults)
+                return
+            if convert is not None:
+                found = convert(found)
+        except ValueError as error:
+            faults.append(Fault(root, str(error)))
+            return
+        if check is not None and not check.is_valid(found):
+            faults.extend(check.faults(found, root))
+        elif argument is not None:
+            kwargs[argument] = found
+
+    return read
+
+
+def _default(value: Value, content: Any, types: tuple[str, ...]) -> Any:
+    """Return what the function gets when the value is absent; the defaults of an object's properties make an object."""
+    default = typed.keyword_of(content, value.schema, "default")
+    if default is not None:
+        return default
+    if types == ("object",):
+        below = {
+            name: typed.keyword_of(content, schema, "default")
+            for name, schema in typed.properties_of(content, value.schema).items()
+        }
+        found = {name: default for name, default in below.items() if default is not None}
+        if found:
+            return found
+    return None if value.is_none_when_absent else ABSENT
+
+
+def _is_typed_by_route(value: Value, types: tuple[str, ...]) -> bool:
+    return value.place == "path" and value.style == "simple" and types in {("integer",), ("number",)}
+
+
+def _raw(value: Value, content: Any) -> Raw:
+    """Make the function that takes the untyped value from its source."""
+    types = typed.types_of(content, value.schema)
+    form: styles.Form = "array" if "array" in types else "object" if "object" in types else "primitive"
+    if value.style in {"json", "text"}:
+        return _text(value, _json if value.style == "json" else str)
+    if value.place in {"query", "form"}:
+        if form == "object" and value.style == "deepObject":
+            return _deep(value, content)
+        if form == "object" and value.explode:
+            return _spread(value, content)
+        if form == "array" and value.explode:
+            return _repeated(value, content)
+    if form == "primitive" and value.style in {"form", "simple"}:
+        return _single(value)
+    split = styles.splitter(value.style, value.explode, form, value.name, value.delimiter)
+    if value.place == "cookie" and value.explode and form != "primitive":
+        return _cookie(value, content, form)
+    return _text(value, split)
+
+
+def _single(value: Value) -> Raw:
+    key, is_strict = value.key, value.is_strict
+    if value.place not in {"query", "form"}:
+        return lambda source: source.get(key, ABSENT)
+
+    def raw(given: Given) -> Any:
+        values = given.get(key)
+        if values is None:
+            return ABSENT
+        if is_strict and len(values) > 1:
+            raise ValueError("is given more than once")
+        return values[-1]
+
+    return raw
+
+
+def _text(value: Value, split: Callable[[str], Any]) -> Raw:
+    single = _single(value)
+
+    def raw(source: Any) -> Any:
+        text = single(source)
+        return text if text is ABSENT else split(text)
+
+    return raw
+
+
+def _json(text: str) -> Any:
+    try:
+        return parse_json(text.encode())
+    except Problem as problem:
+        raise ValueError("must be JSON") from problem
+
+
+def _repeated(value: Value, content: Any) -> Raw:
+    """An array whose items are repeated; items that cannot hold a comma may also stand in one, with commas between."""
+    key = value.key
+    items = typed.types_of(content, typed.keyword_of(content, value.schema, "items") or {})
+    is_splittable = bool(items) and not {"string", "array", "object"} & set(items)
+
+    def raw(given: Given) -> Any:
+        values = given.get(key)
+        if values is None:
+            return ABSENT
+        if values == [""]:
+            return []
+        return [part for text in values for part in text.split(",")] if is_splittable else values
+
+    return raw
+
+
+def _spread(value: Value, content: Any) -> Raw:
+    """An object whose properties are parameters of their own."""
+    properties = typed.properties_of(content, value.schema)
+    lists = {name for name, schema in properties.items() if "array" in typed.types_of(content, schema)}
+    takes_any = bool(typed.keyword_of(content, value.schema, "additionalProperties"))
+
+    def raw(given: Given) -> Any:
+        found = {
+            name: values if name in lists else values[-1]
+            for name, values in given.items()
+            if takes_any or name in properties
+        }
+        return found or ABSENT
+
+    return raw
+
+
+def _deep(value: Value, content: Any) -> Raw:
+    name, schema = value.name, value.schema
+
+    def is_array(path: tuple[str, ...]) -> bool:
+        below = schema
+        for part in path:
+            below = typed.properties_of(content, below).get(part) or {}
+        return "array" in typed.types_of(content, below)
+
+    def raw(given: Given) -> Any:
+        found = styles.deep_object(name, given, is_array)
+        return ABSENT if found is None else found
+
+    return raw
+
+
+def _cookie(value: Value, content: Any, form: styles.Form) -> Raw:
+    """A cookie that holds several values with `&` between, as the style `form` has it when it is exploded."""
+    properties = typed.properties_of(content, value.schema)
+    key = value.key
+
+    def raw(cookies: Mapping[str, str]) -> Any:
+        if form == "array":
+            text = cookies.get(key)
+            return ABSENT if text is None else text.split(f"&{key}=") if text else []
+        parts = [f"{name}={text}" for name, text in cookies.items() if name in properties]
+        return styles.pairs("&".join(parts).split("&")) if parts else ABSENT
+
+    return raw

@@ -1,0 +1,149 @@
+"""Take a serialised parameter apart, into a text, a list of texts or a mapping of texts; what they mean is left to `typed`.
+
+A text is decoded before it is split, as clients that encode every comma expect: an item cannot hold its own delimiter.
+
+Source: OpenAPI 3.1.1, section 4.8.12.3 (style values) and appendix C.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+__all__ = ["DELIMITERS", "Form", "deep_object", "pairs", "splitter"]
+
+Form = Literal["primitive", "array", "object"]
+
+DELIMITERS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|", "label": ",", "matrix": ","}
+
+_KEY = re.compile(r"\[([^\[\]]*)\]")
+
+
+def splitter(style: str, explode: bool, form: Form, name: str, delimiter: str = "") -> Callable[[str], Any]:
+    """Make the function that takes apart the one text of a parameter in a path, a header, a cookie or a query.
+
+    Args:
+        style: as in the document.
+        explode: as in the document, its default applied.
+        form: what the parameter's schema wants.
+        name: the parameter's name, which stands in the text itself in the style `matrix`.
+        delimiter: what stands between items, when the style does not say it.
+
+    The function raises ValueError, with words for the sender, when the text is not of that style.
+    """
+    between = delimiter or DELIMITERS[style]
+    if style == "label":
+        return _label(explode, form)
+    if style == "matrix":
+        return _matrix(explode, form, name)
+    if form == "primitive":
+        return str
+    if form == "array":
+        return _list(between, strip=style == "simple")
+    return _mapping(between, explode)
+
+
+def pairs(items: Iterable[str]) -> dict[str, str]:
+    """Return the mapping of items such as `R=100`.
+
+    Raises:
+        ValueError: an item has no `=`.
+    """
+    result = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError("must be name=value pairs")
+        result[key] = value
+    return result
+
+
+def deep_object(name: str, given: Mapping[str, Sequence[str]], is_array: Callable[[tuple[str, ...]], bool]) -> Any:
+    """Return the mapping that `name[a][b]=…` parameters spell, or None when there is none.
+
+    Args:
+        name: the parameter's name.
+        given: every parameter of the query.
+        is_array: says whether the value at a path is a list; a list may also be spelt `name[a][]=…`.
+
+    Raises:
+        ValueError: one is written both as a value and as an object.
+    """
+    result: dict[str, Any] | None = None
+    for key, values in given.items():
+        if not key.startswith(name + "[") or not key.endswith("]"):
+            continue
+        rest = key[len(name) :]
+        path = tuple(_KEY.findall(rest))
+        if "".join(f"[{part}]" for part in path) != rest:
+            continue
+        if len(path) > 1 and path[-1] == "" and is_array(path[:-1]):
+            path = path[:-1]
+        if result is None:
+            result = {}
+        node: Any = result
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise ValueError("is written both as a value and as an object")
+        if isinstance(node.get(path[-1]), dict):
+            raise ValueError("is written both as a value and as an object")
+        node[path[-1]] = list(values) if is_array(path) else values[-1]
+    return result
+
+
+def _list(between: str, *, strip: bool = False) -> Callable[[str], list[str]]:
+    def split(text: str) -> list[str]:
+        if not text:
+            return []
+        return [part.strip() for part in text.split(between)] if strip else text.split(between)
+
+    return split
+
+
+def _mapping(between: str, explode: bool) -> Callable[[str], dict[str, str]]:
+    def split(text: str) -> dict[str, str]:
+        parts = text.split(between) if text else []
+        if explode:
+            return pairs(parts)
+        if len(parts) % 2:
+            raise ValueError("must be names and values in turn")
+        return dict(zip(parts[::2], parts[1::2], strict=True))
+
+    return split
+
+
+def _label(explode: bool, form: Form) -> Callable[[str], Any]:
+    inner: Callable[[str], Any] = str
+    if form == "array":
+        inner = _list("." if explode else ",")
+    elif form == "object":
+        inner = _mapping("." if explode else ",", explode)
+
+    def split(text: str) -> Any:
+        if not text.startswith("."):
+            raise ValueError("must begin with a dot")
+        return inner(text[1:])
+
+    return split
+
+
+def _matrix(explode: bool, form: Form, name: str) -> Callable[[str], Any]:
+    def split(text: str) -> Any:
+        if not text.startswith(";"):
+            raise ValueError("must begin with a semicolon")
+        parts = text[1:].split(";")
+        if form == "object" and explode:
+            return pairs(parts) if text != ";" else {}
+        values = []
+        for part in parts:
+            key, _, value = part.partition("=")
+            if key != name:
+                raise ValueError(f"must be written `;{name}=…`")
+            values.append(value)
+        if form == "primitive":
+            return values[-1]
+        if form == "array":
+            return _list(",")(values[0]) if not explode else [] if values == [""] else values
+        return _mapping(",", explode=False)(values[0])
+
+    return split
