@@ -32,7 +32,9 @@ _BOUNDS = {
     "int32": (-(2**31), 2**31 - 1),
     "int64": (-(2**63), 2**63 - 1),
 }
-_NO_RULES = frozenset("type title description default example examples deprecated nullable xml externalDocs".split())
+_NO_RULES = frozenset(
+    ["type", "title", "description", "default", "example", "examples", "deprecated", "nullable", "xml", "externalDocs"]
+)
 
 
 class Check:

@@ -217,8 +217,26 @@ _OPENAPI_3 = {
 
 _FORMAT_2 = {"enum": ["csv", "ssv", "tsv", "pipes", "multi"]}
 _SIMPLE_2 = dict.fromkeys(
-    "type format items collectionFormat default maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength "
-    "pattern maxItems minItems uniqueItems enum multipleOf example".split(),
+    [
+        "type",
+        "format",
+        "items",
+        "collectionFormat",
+        "default",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "enum",
+        "multipleOf",
+        "example",
+    ],
     _ANY,
 ) | {"type": {"enum": ["string", "number", "integer", "boolean", "array", "file"]}, "collectionFormat": _FORMAT_2}
 _PARAMETER_2 = {

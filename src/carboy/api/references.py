@@ -19,7 +19,18 @@ __all__ = ["Bundler"]
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _REFERABLE = frozenset(
-    "schema response parameter example requestBody header securityScheme link callback pathItem".split()
+    [
+        "schema",
+        "response",
+        "parameter",
+        "example",
+        "requestBody",
+        "header",
+        "securityScheme",
+        "link",
+        "callback",
+        "pathItem",
+    ]
 )
 
 

@@ -18,8 +18,25 @@ RENAMED = {
 _JSON = ["application/json"]
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _OF_VALUE = frozenset(
-    "type format items default maximum exclusiveMaximum minimum exclusiveMinimum maxLength minLength pattern maxItems "
-    "minItems uniqueItems enum multipleOf example".split()
+    [
+        "type",
+        "format",
+        "items",
+        "default",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "enum",
+        "multipleOf",
+        "example",
+    ]
 )
 _STYLES = {
     "csv": {"explode": False},

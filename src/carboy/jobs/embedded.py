@@ -13,7 +13,7 @@ from typing import Any
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import CarboyError
-from carboy.jobs.job import Commit, Dead, Done, Outcome, Registry, plan_failure
+from carboy.jobs.job import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
 from carboy.jobs.owner import is_gone, make_owner
 from carboy.jobs.rows import Settled, Take, Taken, give_back, owners, prune, release_expired, renew, settle, take
 from carboy.jobs.settings import JobsSettings
@@ -255,5 +255,7 @@ def _tell(outcome: Outcome, row: Taken, error: Exception) -> None:
     facts: dict[str, Any] = {"error": str(error), "attempt": row.attempt}
     if isinstance(outcome, Dead):
         log.error("job_dead", **facts, exc_info=not known)
+    elif isinstance(error, Later):
+        log.debug("job_waits", **facts)
     else:
         log.info("job_postponed", **facts, exc_info=not known)
