@@ -1,0 +1,53 @@
+"""One JSON line per event, with the request id: for our events, the libraries' and the server's alike.
+
+from carboy import logs
+
+logs.setup("INFO")
+log = logs.get_logger(__name__)
+log.info("order_shipped", order_id=17)
+"""
+
+from typing import Any
+
+from carboy.logs.calls import inject_request_ids, log_calls
+from carboy.logs.context import (
+    bind_request_id,
+    new_request_id,
+    request_context,
+    request_id,
+    reset_request_id,
+)
+from carboy.logs.loggers import BoundLogger, get_logger, getLogger
+from carboy.logs.retrying import RetryHandler
+from carboy.logs.servers import granian_config
+from carboy.logs.setup import reset, setup, setup_root_logger
+from carboy.logs.stdlib import LineFormatter, LineHandler
+
+__all__ = [
+    "BoundLogger",
+    "GunicornLogger",
+    "LineFormatter",
+    "LineHandler",
+    "RetryHandler",
+    "bind_request_id",
+    "getLogger",
+    "get_logger",
+    "granian_config",
+    "inject_request_ids",
+    "log_calls",
+    "new_request_id",
+    "request_context",
+    "request_id",
+    "reset",
+    "reset_request_id",
+    "setup",
+    "setup_root_logger",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "GunicornLogger":  # needs gunicorn, which only its own processes have to import
+        from carboy.logs.gunicorn import GunicornLogger
+
+        return GunicornLogger
+    raise AttributeError(name)

@@ -1,0 +1,104 @@
+"""Decorators: log that a function was entered and left; put Lambda's ids on every line."""
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, TypeVar, overload
+
+from carboy.logs.context import request_context
+from carboy.logs.loggers import BoundLogger, get_logger
+from carboy.logs.retrying import RetryHandler
+
+__all__ = ["inject_request_ids", "log_calls"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_Answer = TypeVar("_Answer")
+
+
+@overload
+def log_calls(function: _F) -> _F: ...
+@overload
+def log_calls(
+    function: None = None, *, level: int | str = ..., logger: BoundLogger | None = ..., with_result: bool = ...
+) -> Callable[[_F], _F]: ...
+def log_calls(
+    function: _F | None = None,
+    *,
+    level: int | str = logging.DEBUG,
+    logger: BoundLogger | None = None,
+    with_result: bool = False,
+) -> _F | Callable[[_F], _F]:
+    """Log `call_entered` and `call_left` around each call: `@log_calls`, or `@log_calls(level="info")`.
+
+    The second line has `duration_ms`, and `error` when the function raised; the arguments are not logged.
+
+    Args:
+        function: what is called; a plain or an async function.
+        level: the level of both lines.
+        logger: who logs; by default a logger named after the function's module.
+        with_result: whether `call_left` has the `result` too.
+    """
+    if function is None:
+        return functools.partial(log_calls, level=level, logger=logger, with_result=with_result)
+    log = logger or get_logger(function.__module__)
+    name = function.__qualname__
+
+    def left(started_s: float, **facts: Any) -> None:
+        log.log(level, "call_left", function=name, duration_ms=round((perf_counter() - started_s) * 1000, 3), **facts)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        log.log(level, "call_entered", function=name)
+        started_s = perf_counter()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            left(started_s, error=type(error).__name__)
+            raise
+        left(started_s, **({"result": result} if with_result else {}))
+        return result
+
+    @functools.wraps(function)
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        log.log(level, "call_entered", function=name)
+        started_s = perf_counter()
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            left(started_s, error=type(error).__name__)
+            raise
+        left(started_s, **({"result": result} if with_result else {}))
+        return result
+
+    return call_async if inspect.iscoroutinefunction(function) else call  # type: ignore[return-value]
+
+
+def inject_request_ids(handler: Callable[[Any, Any], _Answer]) -> Callable[[Any, Any], _Answer]:
+    """Put `api_request_id` and `lambda_request_id` on every line that this Lambda handler logs.
+
+    Each is there only when the event, or the context, has it; `request_id` is the API's, else Lambda's. When the
+    handler is done, lines that wait in a `RetryHandler` are delivered, for Lambda then stops the process's clock.
+    """
+
+    @functools.wraps(handler)
+    def with_ids(event: Any, context: Any) -> _Answer:
+        facts = _ids(event, context)
+        with request_context(**facts):
+            try:
+                return handler(event, context)
+            finally:
+                for waiting in logging.root.handlers:
+                    if isinstance(waiting, RetryHandler):
+                        waiting.flush()
+
+    return with_ids
+
+
+def _ids(event: Any, context: Any) -> dict[str, str]:
+    of_request = event.get("requestContext") if isinstance(event, Mapping) else None
+    api_id = of_request.get("requestId") if isinstance(of_request, Mapping) else None
+    lambda_id = getattr(context, "aws_request_id", None)
+    ids = {"request_id": api_id or lambda_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
+    return {name: str(value) for name, value in ids.items() if value}

@@ -1,0 +1,67 @@
+"""Who a line belongs to: the request id and further facts, held by contextvars, so that no two requests swap them."""
+
+import os
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+__all__ = [
+    "bind_request_id",
+    "bound_facts",
+    "new_request_id",
+    "request_context",
+    "request_id",
+    "reset_request_id",
+]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_facts: ContextVar[Mapping[str, Any]] = ContextVar("carboy_log_facts", default=_NOTHING)
+bound_facts = _facts.get
+"""Return what every line of this context carries; not to be changed by the caller."""
+
+
+def request_id() -> str:
+    """Return the id of the request that this code works for; empty outside of one."""
+    return str(_facts.get().get("request_id", ""))
+
+
+def new_request_id() -> str:
+    """Make an id that no other request has: 32 hexadecimal digits.
+
+    The bytes come from the kernel: a forked worker, or a snapshot of a Lambda function that is started twice, does
+    not repeat them.
+    """
+    return os.urandom(16).hex()
+
+
+def bind_request_id(value: str) -> Token[Mapping[str, Any]]:
+    """Put this request id on every further line of this context; give the token to `reset_request_id`."""
+    return _facts.set({**_facts.get(), "request_id": value})
+
+
+def reset_request_id(token: Token[Mapping[str, Any]]) -> None:
+    """Go back to what was bound before `bind_request_id` gave this token."""
+    _facts.reset(token)
+
+
+class request_context:  # noqa: N801 (used like a function)
+    """Put a request id, and further facts, on every line that is logged inside the `with` block.
+
+    Without `request_id` the outer one stays. One object is for one `with` block.
+    """
+
+    __slots__ = ("_added", "_token")
+
+    def __init__(self, request_id: str | None = None, **facts: Any) -> None:
+        if request_id is not None:
+            facts = {"request_id": request_id, **facts}
+        self._added = facts
+
+    def __enter__(self) -> None:
+        self._token = _facts.set({**_facts.get(), **self._added})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _facts.reset(self._token)

@@ -1,0 +1,69 @@
+"""Describe an exception as a value: its type, message and stack, and those of its causes."""
+
+import linecache
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from carboy.errors import CarboyError
+from carboy.logs.values import Budget, clean_text
+
+__all__ = ["describe"]
+
+_FRAMES = 50
+_CAUSES = 8
+_GROUPED = 10
+
+
+def describe(error: BaseException, budget: Budget) -> dict[str, Any]:
+    """Return `type`, `message` and `stack` (outermost call first), with `cause`, `notes`, `hint`, `exceptions` if any.
+
+    At most 50 frames of a stack are shown, 8 causes in a row, and 10 exceptions of a group.
+    """
+    return _describe(error, budget, set(), 0)
+
+
+def _describe(error: BaseException, budget: Budget, seen: set[int], depth: int) -> dict[str, Any]:
+    seen.add(id(error))
+    kind = type(error)
+    told: dict[str, Any] = {
+        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        "message": clean_text(_message(error), budget),
+        "stack": _stack(error.__traceback__, budget),
+    }
+    if isinstance(error, CarboyError):
+        told["hint"] = clean_text(error.hint, budget)
+    if notes := getattr(error, "__notes__", None):
+        told["notes"] = [clean_text(str(note), budget) for note in notes][:_GROUPED]
+    if isinstance(error, BaseExceptionGroup) and depth < _CAUSES:
+        told["exceptions"] = [
+            _describe(one, budget, seen, depth + 1) for one in error.exceptions[:_GROUPED] if id(one) not in seen
+        ]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and id(cause) not in seen and depth < _CAUSES:
+        told["cause"] = _describe(cause, budget, seen, depth + 1)
+    return told
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 (an exception's own code can raise anything)
+        return "<its text cannot be made>"
+
+
+def _stack(trace: TracebackType | None, budget: Budget) -> list[str]:
+    frames = list(_walk(trace))
+    left_out = len(frames) - _FRAMES
+    if left_out > 0:
+        frames[_FRAMES // 2 : _FRAMES // 2 + left_out] = [f"… {left_out} further calls"]
+    return [clean_text(frame, budget) for frame in frames]
+
+
+def _walk(trace: TracebackType | None) -> Iterator[str]:
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        source = linecache.getline(code.co_filename, trace.tb_lineno, trace.tb_frame.f_globals).strip()
+        place = f"{code.co_filename}:{trace.tb_lineno} in {code.co_qualname}"
+        yield f"{place}: {source}" if source else place
+        trace = trace.tb_next

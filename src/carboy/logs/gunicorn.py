@@ -1,0 +1,41 @@
+"""The logger class of gunicorn: imported by gunicorn alone, through `carboy.logs.GunicornLogger`."""
+
+from datetime import timedelta
+from typing import Any
+
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from carboy.logs.setup import is_set_up, setup
+from carboy.logs.stdlib import LineHandler
+
+__all__ = ["GunicornLogger"]
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """Writes gunicorn's own lines, and its access lines when `accesslog` is set, in our form: `logger_class` takes it.
+
+    Everything goes where `carboy.logs.setup` says; `accesslog` and `errorlog` only switch their lines on.
+    """
+
+    def setup(self, cfg: Any) -> None:
+        """Take gunicorn's configuration, and put our handler in place of its own."""
+        super().setup(cfg)
+        if not is_set_up():
+            setup(self.loglevel)
+        for log in (self.error_log, self.access_log):
+            log.handlers = [LineHandler()]
+
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+        """Write one line of a request: method, path without its query, status, milliseconds, bytes, client."""
+        if self.access_log_enabled:
+            ids = [value for name, value in resp.headers if name.lower() == "x-request-id"]
+            facts = {
+                **({"request_id": ids[0]} if ids else {}),
+                "method": environ.get("REQUEST_METHOD"),
+                "path": environ.get("PATH_INFO"),
+                "status": int(str(resp.status).split(None, 1)[0]),
+                "duration_ms": round(request_time.total_seconds() * 1000, 3),
+                "bytes": getattr(resp, "sent", None),
+                "client": environ.get("REMOTE_ADDR"),
+            }
+            self.access_log.info("request", extra=facts)

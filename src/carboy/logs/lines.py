@@ -1,0 +1,142 @@
+"""Render one event as one line of JSON; pure but for the clock.
+
+Most lines hold only short, plain facts. They are rendered at once and looked through once for what could be a
+secret; any doubt sends a line the careful way, where each value is cleaned by itself.
+"""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping
+from time import gmtime, strftime, time_ns
+from typing import Any
+
+import orjson
+
+from carboy.logs.faults import describe
+from carboy.logs.values import Budget, clean_key, clean_named, clean_text
+from carboy.redact import is_secret_name, may_hold_secret
+
+__all__ = ["LEVEL_NUMBERS", "careful_fields", "render_fields", "render_json", "timestamp"]
+
+LEVEL_NUMBERS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+_HEAD = frozenset({"ts", "level", "logger", "event"})
+_SPECIAL = _HEAD | {"exc_info", "exception", "stack_info"}
+_PLAIN_TYPES = frozenset({str, int, bool, type(None)})
+_COLONS_OF_TS = 2
+_KEPT_NAMES = 4096
+_plain_names: dict[str, bool] = {}
+# Valid in JSON, but commands to a terminal, or the end of a line to some readers: C1, DEL, separators, text direction.
+_UNSAFE = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+
+
+def render_json(
+    level: str, logger: str, event: str, context: Mapping[str, Any], facts: Mapping[str, Any], max_chars: int
+) -> bytes:
+    """Return the line of an event: UTF-8, one newline at its end and none before, no secret in it.
+
+    Args:
+        level: the level's name, in lower case.
+        logger: who logs.
+        event: what happened.
+        context: the request id and what else is bound.
+        facts: what the caller says; wins over the context. `exc_info` becomes `exception`.
+        max_chars: how much text the values may hold together.
+    """
+    line: dict[str, Any] = {"ts": timestamp(time_ns()), "level": level, "logger": logger, "event": event}
+    if context:
+        line.update(context)
+    for name, value in facts.items():
+        if not _plain_names.get(name) and not _is_plain(name):
+            break
+        kind = type(value)
+        if kind not in _PLAIN_TYPES and (kind is not float or value - value != 0.0):  # not finite: JSON has no such
+            break
+        line[name] = value
+    else:
+        try:
+            rendered = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS)
+        except TypeError:
+            pass
+        else:
+            if len(rendered) <= max_chars and not may_hold_secret(rendered, len(line) + _COLONS_OF_TS):
+                return rendered if rendered.isascii() else _UNSAFE.sub(_escaped, rendered)
+    return render_fields(careful_fields(level, logger, event, context, facts, max_chars))
+
+
+def careful_fields(
+    level: str, logger: str, event: str, context: Mapping[str, Any], facts: Mapping[str, Any], max_chars: int
+) -> dict[str, Any]:
+    """Return the same line as a dict: JSON's own types only, masked and cut."""
+    budget = Budget(max_chars)
+    line: dict[str, Any] = {
+        "ts": timestamp(time_ns()),
+        "level": level,
+        "logger": clean_text(logger, budget),
+        "event": clean_key(event) if type(event) is not str else clean_text(event, budget),
+    }
+    for part in (context, facts):
+        for name, value in part.items():
+            if name in {"exc_info", "stack_info"}:
+                continue
+            key = clean_key(name)
+            line[f"{key}_" if key in _HEAD else key] = clean_named(key, value, budget)
+    if stack := facts.get("stack_info"):
+        line["stack"] = clean_text(stack if isinstance(stack, str) else _stack_here(), budget)
+    if error := _error_of(facts.get("exc_info")):
+        line["exception"] = describe(error, budget)
+    return line
+
+
+def render_fields(fields: Mapping[str, Any]) -> bytes:
+    """Return clean fields as a line."""
+    rendered = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    return rendered if rendered.isascii() else _UNSAFE.sub(_escaped, rendered)
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(match[0].decode())
+
+
+def _is_plain(name: str) -> bool:
+    if type(name) is not str or name in _SPECIAL or ":" in name or len(name) > 64 or is_secret_name(name):
+        return False
+    if len(_plain_names) >= _KEPT_NAMES:
+        _plain_names.clear()
+    _plain_names[name] = True
+    return True
+
+
+_HERE = os.path.dirname(__file__) + os.sep
+_second = (0, "")
+
+
+def timestamp(at_ns: int) -> str:
+    """Return nanoseconds since the epoch as RFC 3339 in UTC, with six decimals."""
+    global _second  # noqa: PLW0603 (swapped whole: the last second's text, which most lines share)
+    second, rest = divmod(at_ns, 1_000_000_000)
+    kept = _second
+    if kept[0] != second:
+        _second = kept = (second, strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second)))
+    return f"{kept[1]}{rest // 1000:06d}Z"
+
+
+def _error_of(exc_info: Any) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if len(exc_info) == 3 else None
+    return sys.exc_info()[1] if exc_info else None
+
+
+def _stack_here() -> str:
+    frames = traceback.extract_stack()
+    return "".join(traceback.format_list([frame for frame in frames if not frame.filename.startswith(_HERE)]))

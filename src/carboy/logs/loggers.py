@@ -1,0 +1,163 @@
+"""Loggers as structlog has them, in its native form: no record of `logging` is made on the way to the line."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from structlog import BoundLoggerBase
+
+from carboy.logs.lines import LEVEL_NUMBERS
+from carboy.logs.output import OUTPUT
+
+__all__ = ["BoundLogger", "configure_structlog", "getLogger", "get_logger", "level_name"]
+
+_DEBUG, _INFO, _WARNING, _ERROR, _CRITICAL = LEVEL_NUMBERS.values()
+# Empty, and the very list that structlog is configured with: `structlog.testing.capture_logs` puts its own in here.
+_PROCESSORS: list[Any] = []
+
+
+class _Target:
+    """What structlog wraps: a name, and a method for each level."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        if level not in LEVEL_NUMBERS:
+            raise AttributeError(level)
+
+        def write(event: str = "", **facts: Any) -> None:
+            _write(level, self.name, event, facts)
+
+        return write
+
+
+def _write(level: str, name: str, event: str, facts: dict[str, Any]) -> None:
+    line = OUTPUT.emit(level, name, event, facts)
+    if len(logging.root.handlers) > 1 and line is not None:
+        OUTPUT.hand_on(level, name, event, line)
+
+
+def _async(method: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, None]]:
+    async def log(self: "BoundLogger", *args: Any, **facts: Any) -> None:
+        method(self, *args, **facts)
+
+    return log
+
+
+class BoundLogger(BoundLoggerBase):
+    """A structlog logger: `log.info("secret_refreshed", age_s=3)`, `bind`, `unbind`, `new`.
+
+    The level is asked for at each call, so that a logger made before `setup` follows it.
+    """
+
+    _logger: _Target
+
+    def debug(self, event: str, *args: Any, **facts: Any) -> None:
+        """Log an event that only helps to find a fault."""
+        if OUTPUT.level <= _DEBUG:
+            self._log("debug", event, args, facts)
+
+    def info(self, event: str, *args: Any, **facts: Any) -> None:
+        """Log an event of ordinary work."""
+        if OUTPUT.level <= _INFO:
+            self._log("info", event, args, facts)
+
+    def warning(self, event: str, *args: Any, **facts: Any) -> None:
+        """Log an event that someone should look at some day."""
+        if OUTPUT.level <= _WARNING:
+            self._log("warning", event, args, facts)
+
+    def error(self, event: str, *args: Any, **facts: Any) -> None:
+        """Log that something asked for was not done."""
+        if OUTPUT.level <= _ERROR:
+            self._log("error", event, args, facts)
+
+    def critical(self, event: str, *args: Any, **facts: Any) -> None:
+        """Log that the program cannot go on."""
+        if OUTPUT.level <= _CRITICAL:
+            self._log("critical", event, args, facts)
+
+    def exception(self, event: str, *args: Any, **facts: Any) -> None:
+        """Log an error, with the exception that is being handled."""
+        facts.setdefault("exc_info", True)
+        if OUTPUT.level <= _ERROR:
+            self._log("error", event, args, facts)
+
+    def log(self, level: int | str, event: str, *args: Any, **facts: Any) -> None:
+        """Log at a level given by its name or number; a number between two counts as the lower."""
+        number = LEVEL_NUMBERS.get(level.lower(), _INFO) if isinstance(level, str) else level
+        if OUTPUT.level <= number:
+            self._log(level_name(number), event, args, facts)
+
+    warn, msg, fatal, err = warning, info, critical, error  # structlog's other names
+    adebug, ainfo, awarning, aerror = _async(debug), _async(info), _async(warning), _async(error)
+    acritical, aexception, alog = _async(critical), _async(exception), _async(log)
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Say whether an event of this level would be written."""
+        return OUTPUT.level <= level
+
+    def get_effective_level(self) -> int:
+        """Return the level below which events are dropped."""
+        return OUTPUT.level
+
+    isEnabledFor, getEffectiveLevel = is_enabled_for, get_effective_level  # noqa: N815 (as `logging` has them)
+
+    def _log(self, level: str, event: str, args: tuple[Any, ...], facts: dict[str, Any]) -> None:
+        if args:
+            event = _filled(event, args)
+        if self._processors:
+            super()._proxy_to_logger(level, event, **facts)
+        else:
+            _write(level, self._logger.name, event, {**self._context, **facts} if self._context else facts)
+
+    def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> None:
+        self._log(method_name, event or "", (), event_kw)
+
+    def __reduce__(self) -> tuple[Callable[..., "BoundLogger"], tuple[str, dict[str, Any]]]:
+        return _restored, (self._logger.name, dict(self._context))
+
+
+def _restored(name: str, facts: dict[str, Any]) -> BoundLogger:
+    return BoundLogger(_Target(name), _PROCESSORS, facts)
+
+
+def _filled(event: str, args: tuple[Any, ...]) -> str:
+    try:
+        return event % (args[0] if len(args) == 1 and isinstance(args[0], dict) else args)
+    except (TypeError, ValueError, KeyError):
+        return f"{event} {args!r}"
+
+
+def level_name(number: int) -> str:
+    """Return the name of a level's number; a number between two counts as the lower."""
+    for name, at_least in reversed(LEVEL_NUMBERS.items()):
+        if number >= at_least:
+            return name
+    return "debug"
+
+
+def get_logger(name: str | None = None, **facts: Any) -> BoundLogger:
+    """Return a logger whose lines carry this name and these facts.
+
+    It can be made at import, before `setup`: it follows whatever is set up later.
+    """
+    return BoundLogger(_Target(name or "root"), _PROCESSORS, facts)
+
+
+getLogger = get_logger  # noqa: N816 (as `logging` has it)
+
+
+def configure_structlog() -> None:
+    """Make `structlog.get_logger()`, which other libraries call, give the same loggers."""
+    structlog.configure(
+        processors=_PROCESSORS,
+        wrapper_class=BoundLogger,
+        context_class=dict,
+        logger_factory=lambda *names: _Target(str(names[0]) if names else "root"),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,103 @@
+"""The one place that all events of a process go through: level, form, and where the lines are written."""
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import orjson
+from structlog import contextvars as structlog_context
+
+from carboy.logs.console import render_console
+from carboy.logs.context import bound_facts
+from carboy.logs.lines import LEVEL_NUMBERS, careful_fields, render_fields, render_json
+from carboy.logs.sinks import FileSink, StreamSink
+
+__all__ = ["MAX_CHARS", "OUTPUT", "Output"]
+
+MAX_CHARS = 32_768
+# What structlog's own `bind_contextvars` has ever bound, by name; looked at so that most lines need not ask it.
+_BOUND_BY_STRUCTLOG: Mapping[str, Any] = getattr(structlog_context, "_CONTEXT_VARS", {"": None})
+_OF_A_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+def _context() -> Mapping[str, Any]:
+    if _BOUND_BY_STRUCTLOG:
+        return {**structlog_context.get_contextvars(), **bound_facts()}
+    return bound_facts()
+
+
+class Output:
+    """Where the lines of this process go; `setup` changes it in place, so that every logger follows.
+
+    Attributes:
+        level: events below it are dropped; a number of `logging`.
+        stream: the first place of each line.
+        file: the second, if there is one; always JSON.
+        is_console: whether the stream gets text for people.
+        has_colour: whether that text is coloured.
+        max_chars: how much text the values of one line may hold together.
+    """
+
+    __slots__ = ("file", "has_colour", "is_console", "level", "max_chars", "stream")
+
+    def __init__(self) -> None:
+        self.level = logging.INFO
+        self.stream = StreamSink(None)
+        self.file: FileSink | None = None
+        self.is_console: bool | None = None  # not decided yet: by terminal, at the first line
+        self.has_colour = False
+        self.max_chars = MAX_CHARS
+
+    def emit(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes | None:
+        """Write the line of an event, and return it as JSON; None when even that failed. Never raises."""
+        try:
+            return self._emit(level, logger, event, facts)
+        except Exception as error:  # noqa: BLE001 (a line that cannot be made must not fail who logs)
+            with suppress(Exception):
+                what = {"fault": type(error).__name__, "of": type(event).__name__}
+                self.stream.write(render_json(level, "carboy.logs", "line_failed", {}, what, self.max_chars))
+            return None
+
+    def _emit(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes:
+        if self.is_console is None:
+            self.is_console = self.stream.is_terminal()
+        if self.is_console:
+            fields = careful_fields(level, logger, event, _context(), facts, self.max_chars)
+            line = render_fields(fields)
+            self.stream.write(render_console(fields, has_colour=self.has_colour).encode())
+        else:
+            line = render_json(level, logger, event, _context(), facts, self.max_chars)
+            self.stream.write(line)
+        if self.file is not None:
+            self.file.write(line)
+        return line
+
+    def render(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes:
+        """Return the line of an event without writing it."""
+        return render_json(level, logger, event, _context(), facts, self.max_chars)
+
+    def hand_on(self, level: str, logger: str, event: str, line: bytes) -> None:
+        """Give an event that did not come through `logging` to the other handlers of the root logger."""
+        number = LEVEL_NUMBERS[level]
+        record = logging.LogRecord(logger, number, "", 0, event, None, None)
+        for name, value in orjson.loads(line).items():
+            if name == "event":
+                record.msg = value
+            elif name not in _OF_A_RECORD:
+                setattr(record, name, value)
+        record.carboy_line = line.decode().rstrip("\n")
+        for handler in logging.root.handlers:
+            if number >= handler.level and not getattr(handler, "writes_carboy_lines", False):
+                handler.handle(record)
+
+    def after_fork(self) -> None:
+        """Free what another thread of the parent may have held."""
+        self.stream.after_fork()
+        if self.file is not None:
+            self.file.after_fork()
+
+
+OUTPUT = Output()
+os.register_at_fork(after_in_child=OUTPUT.after_fork)

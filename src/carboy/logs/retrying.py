@@ -1,0 +1,256 @@
+"""Deliver records to a handler that can fail, such as one of a log service, without holding up who logs."""
+
+import copy
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+import weakref
+from collections import deque
+from typing import Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.logs.stdlib import LineFormatter, facts_of, message_of
+from carboy.redact import is_secret_name, mask, mask_text
+from carboy.retry import Retry
+
+__all__ = ["RetryHandler"]
+
+_LOGGER = "carboy.logs"
+
+
+class RetryHandler(logging.Handler):
+    """Wraps a handler that can fail: tries again, after waits with full jitter that double up to a cap.
+
+    Records wait in a bounded queue and are delivered by a thread of this handler's own. What finds the queue full, or
+    fails to the end, is dropped and counted; the next record that gets through is preceded by one that tells the
+    count. An error that the wrapped handler hides in `handleError`, as those of the standard library do, counts as
+    one. Records are masked; a wrapped handler without a formatter gets one that writes our lines.
+
+    Args:
+        handler: what delivers; its level, filters and formatter hold.
+        max_retries: how often a record is tried again after the first failure.
+        backoff_base: the first wait's upper bound in seconds.
+        backoff_cap: the upper bound of any wait in seconds.
+        ignore_errors: with False there is no queue: records are delivered, and waits spent, in the thread that
+            logs, and the first error is raised when all tries have failed.
+        queue_size: how many records wait at most.
+        timeout_s: how long `flush` and `close` wait at most.
+        clock: what waits between tries when `ignore_errors` is False.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+
+    def __init__(
+        self,
+        handler: logging.Handler,
+        max_retries: int = 5,
+        backoff_base: float = 0.1,
+        backoff_cap: float = 1,
+        ignore_errors: bool = True,
+        *,
+        queue_size: int = 10_000,
+        timeout_s: float = 5.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__()
+        self.handler = handler
+        self.max_retries = max_retries
+        self.ignore_errors = ignore_errors
+        self._policy = Retry(attempts=max_retries + 1, base_s=backoff_base, cap_s=backoff_cap)
+        self._queue_size = queue_size
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._caught = threading.local()
+        self._handle_error = handler.handleError
+        handler.handleError = self._catch  # type: ignore[method-assign]
+        if handler.formatter is None:
+            handler.setFormatter(LineFormatter())
+        self._start_afresh()
+        _all_handlers.add(self)
+
+    def _start_afresh(self) -> None:
+        self._queue: deque[logging.LogRecord] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._worker: threading.Thread | None = None
+        self._hurry = threading.Event()
+        self._stopping = False
+        self._is_delivering = False
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Return how many records were dropped and not reported yet."""
+        return self._dropped
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 (the name is logging's)
+        """Set the formatter of the wrapped handler."""
+        self.handler.setFormatter(fmt)
+
+    def createLock(self) -> None:  # noqa: N802 (the name is logging's)
+        """Need no lock of logging's: whoever logs must not wait for another."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record for delivery; raises only when `ignore_errors` is False."""
+        if record.levelno < self.handler.level:
+            return
+        if not self.ignore_errors:
+            self._deliver_now(_prepared(record))
+            return
+        try:
+            self._enqueue(_prepared(record))
+        except Exception:  # noqa: BLE001 (a record that cannot even be copied, or no thread to be had)
+            self._dropped += 1
+
+    # In the thread that logs
+
+    def _deliver_now(self, record: logging.LogRecord) -> None:
+        first = error = self._try(record)
+        for attempt in range(1, self.max_retries + 1):
+            if error is None:
+                return
+            self._clock.sleep(self._policy.backoff_s(attempt))
+            error = self._try(record)
+        if error is not None and first is not None:
+            raise first
+
+    def _enqueue(self, record: logging.LogRecord) -> None:
+        if threading.current_thread() is self._worker:
+            return  # what the delivery itself logs would never end
+        with self._changed:
+            if len(self._queue) >= self._queue_size:
+                self._dropped += 1
+                return
+            self._queue.append(record)
+            self._start_worker()
+            self._changed.notify_all()
+
+    def _start_worker(self) -> None:
+        if self._worker is None:
+            self._stopping = False
+            self._hurry.clear()
+            worker = threading.Thread(target=self._work, name="carboy-log-delivery", daemon=True)
+            worker.start()
+            self._worker = worker
+
+    # In the thread that delivers
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._queue and not self._stopping:
+                    self._changed.wait()
+                if not self._queue:
+                    self._worker = None
+                    self._changed.notify_all()
+                    return
+                record = self._queue.popleft()
+                self._is_delivering = True
+            self._deliver(record)
+            with self._changed:
+                self._is_delivering = False
+                self._changed.notify_all()
+
+    def _deliver(self, record: logging.LogRecord) -> None:
+        for attempt in range(1, self.max_retries + 2):
+            if self._report_dropped() and self._try(record) is None:
+                return
+            if attempt <= self.max_retries:
+                self._hurry.wait(self._policy.backoff_s(attempt))
+        with self._changed:
+            self._dropped += 1
+
+    def _report_dropped(self) -> bool:
+        count = self._dropped
+        if not count:
+            return True
+        report = logging.LogRecord(_LOGGER, logging.WARNING, "", 0, "log_lines_dropped", None, None)
+        report.count = count
+        if self._try(_prepared(report)) is not None:
+            return False
+        with self._changed:
+            self._dropped -= count
+        return True
+
+    # In either
+
+    def _try(self, record: logging.LogRecord) -> BaseException | None:
+        self._caught.error = None
+        self._caught.is_trying = True
+        try:
+            self.handler.handle(record)
+        except Exception as error:  # noqa: BLE001 (whatever the wrapped handler raises)
+            return error
+        finally:
+            self._caught.is_trying = False
+        hidden: BaseException | None = self._caught.error
+        return hidden
+
+    def _catch(self, record: logging.LogRecord) -> None:
+        if getattr(self._caught, "is_trying", False):
+            self._caught.error = sys.exc_info()[1] or RuntimeError("the handler could not write the record")
+        else:  # someone uses the wrapped handler without us
+            self._handle_error(record)
+
+    def flush(self) -> None:
+        """Wait until what was logged so far is delivered or given up, at most the time-out; then flush the handler."""
+        deadline = time.monotonic() + self._timeout_s
+        with self._changed:
+            while self._queue or self._is_delivering:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or self._worker is None or self._worker is threading.current_thread():
+                    break
+                self._changed.wait(left_s)
+        self._quietly(self.handler.flush)
+
+    def close(self) -> None:
+        """Deliver what is left, at most within the time-out, and close the wrapped handler.
+
+        A record that comes later is delivered all the same, if the wrapped handler still can.
+        """
+        self.flush()
+        with self._changed:
+            worker, self._stopping = self._worker, True
+            self._dropped += len(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
+        self._hurry.set()
+        if worker is not None and worker is not threading.current_thread():
+            worker.join(self._timeout_s)
+        self._quietly(self.handler.close)
+        super().close()
+
+    @staticmethod
+    def _quietly(what: Any) -> None:
+        try:
+            what()
+        except Exception as error:  # noqa: BLE001 (a log service that is away is no fault of the program)
+            sys.stderr.write(f"carboy.logs: a log handler failed: {type(error).__name__}\n")
+
+
+def _prepared(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a copy that holds no secret, and no object that could change before it is delivered."""
+    line = LineFormatter().format(record)
+    ready = copy.copy(record)
+    for name, value in facts_of(record).items():
+        if name not in {"exc_info", "stack_info", "exception"}:
+            setattr(ready, name, "***" if is_secret_name(name) and value else mask(value))
+    if record.exc_info and record.exc_info[1]:
+        ready.exc_text = mask_text("".join(traceback.format_exception(record.exc_info[1])).rstrip())
+    ready.msg, ready.args, ready.exc_info = mask_text(message_of(record)), None, None
+    ready.carboy_line = line
+    return ready
+
+
+_all_handlers: "weakref.WeakSet[RetryHandler]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for handler in list(_all_handlers):
+        handler._start_afresh()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,102 @@
+"""Set up the logs of a program: once, before anything else, so that a fault in its configuration is logged too."""
+
+import logging
+import os
+from typing import IO, Any, Literal
+
+from carboy.errors import ConfigurationError, Fault
+from carboy.logs.lines import LEVEL_NUMBERS
+from carboy.logs.loggers import configure_structlog
+from carboy.logs.output import MAX_CHARS, OUTPUT
+from carboy.logs.sinks import FileSink, StreamSink
+from carboy.logs.stdlib import LineHandler, install_hooks, remove_hooks, replace_root_handlers, take_back_root
+
+__all__ = ["is_set_up", "reset", "setup", "setup_root_logger"]
+
+_LEVELS = {**LEVEL_NUMBERS, "warn": logging.WARNING, "fatal": logging.CRITICAL, "notset": logging.NOTSET}
+
+
+def setup(
+    level: int | str = "INFO",
+    format: Literal["json", "console"] | str | None = None,  # noqa: A002, PYI051 (the setting is LOG_FORMAT)
+    stream: IO[Any] | None = None,
+    file: str | os.PathLike[str] | None = None,
+    file_max_bytes: int = 5_000_000,
+    file_max_count: int = 5,
+    *,
+    max_chars: int = MAX_CHARS,
+) -> None:
+    """Write one line per event from now on: ours, those of libraries, warnings and uncaught exceptions.
+
+    It may be called again: the last call holds, for every logger made before and after. Handlers of the root logger
+    that print to the terminal are removed, others stay and get every event too.
+
+    Args:
+        level: the least level that is written: a name in any case, or a number of `logging`.
+        format: `json`, `console` (text for a person), or None: console when the stream is a terminal.
+        stream: where lines go; None for whatever `sys.stdout` is at the time.
+        file: a file that gets every line too, always as JSON.
+        file_max_bytes: how large the file grows before it is renamed to `<file>.1`; 0 for no bound.
+        file_max_count: how many files there are in all.
+        max_chars: how much text the values of one line may hold; the rest is cut.
+
+    Raises:
+        ConfigurationError: the level or the format is none, or the file cannot be opened; nothing was changed.
+    """
+    faults: list[Fault] = []
+    number = _parse_level(level, faults)
+    if format not in {None, "", "json", "console"}:
+        faults.append(Fault("LOG_FORMAT", "it is neither `json` nor `console`"))
+    new_file = _open_file(file, file_max_bytes, file_max_count, faults) if file else None
+    if faults:
+        told = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults)
+        raise ConfigurationError("logs cannot be set up", told, "correct what is named", faults)
+
+    old_file, OUTPUT.file = OUTPUT.file, new_file
+    if old_file is not None:
+        old_file.close()
+    OUTPUT.level = number
+    OUTPUT.max_chars = max_chars
+    OUTPUT.stream = StreamSink(stream)
+    OUTPUT.is_console = format == "console" or (not format and OUTPUT.stream.is_terminal())
+    OUTPUT.has_colour = OUTPUT.stream.is_terminal() and not os.environ.get("NO_COLOR")
+    configure_structlog()
+    replace_root_handlers(number)
+    install_hooks()
+
+
+def _parse_level(level: int | str, faults: list[Fault]) -> int:
+    if isinstance(level, int):
+        return level
+    text = level.strip().lower()
+    number = int(text) if text.isascii() and text.isdigit() else _LEVELS.get(text)
+    if number is None:
+        faults.append(Fault("LOG_LEVEL", "it is none of DEBUG, INFO, WARNING, ERROR, CRITICAL"))
+    return number or logging.NOTSET
+
+
+def _open_file(file: str | os.PathLike[str], max_bytes: int, max_count: int, faults: list[Fault]) -> FileSink | None:
+    try:
+        return FileSink(os.fspath(file), max_bytes, max_count)
+    except OSError as error:
+        faults.append(Fault("LOG_FILE", f"it cannot be opened: {error.strerror}"))
+        return None
+
+
+def is_set_up() -> bool:
+    """Say whether the root logger writes our lines already."""
+    return any(isinstance(handler, LineHandler) for handler in logging.root.handlers)
+
+
+def setup_root_logger(level: int | str = logging.DEBUG, stream: IO[Any] | None = None) -> None:
+    """Set up the logs with a level and a stream, and the rest by default."""
+    setup(level, stream=stream)
+
+
+def reset() -> None:
+    """Undo `setup`; for tests, which share a process."""
+    if OUTPUT.file is not None:
+        OUTPUT.file.close()
+    OUTPUT.__init__()  # type: ignore[misc]  # the object stays the same: loggers hold it
+    remove_hooks()
+    take_back_root()

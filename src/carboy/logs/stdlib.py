@@ -1,0 +1,162 @@
+"""What comes through `logging`, `warnings` and uncaught exceptions, in the very same lines."""
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TextIO
+
+from carboy.logs.loggers import level_name
+from carboy.logs.output import OUTPUT
+from carboy.redact import mask
+
+__all__ = [
+    "LineFormatter",
+    "LineHandler",
+    "facts_of",
+    "install_hooks",
+    "message_of",
+    "remove_hooks",
+    "replace_root_handlers",
+    "take_back_root",
+]
+
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "carboy_line"}
+_STD_STREAMS = frozenset({"<stdout>", "<stderr>"})
+
+
+class LineHandler(logging.Handler):
+    """Writes records as lines; `setup` puts one on the root logger."""
+
+    writes_carboy_lines = True
+
+    def createLock(self) -> None:  # noqa: N802 (the name is logging's)
+        """Need no lock: the sinks have their own."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's line; never raises."""
+        OUTPUT.emit(level_name(record.levelno), record.name, message_of(record), facts_of(record))
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as its line, for handlers that send lines elsewhere."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without a newline at its end."""
+        made = getattr(record, "carboy_line", None)
+        if isinstance(made, str):
+            return made
+        line = OUTPUT.render(level_name(record.levelno), record.name, message_of(record), facts_of(record))
+        return line.decode().rstrip("\n")
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """Return the record's message; containers among its arguments are masked by their keys first."""
+    args = record.args
+    if not args:
+        return record.msg if isinstance(record.msg, str) else str(record.msg)
+    try:
+        if isinstance(args, tuple):
+            return str(record.msg) % tuple(mask(arg) if isinstance(arg, (dict, list, tuple)) else arg for arg in args)
+        return str(str(record.msg) % mask(args))
+    except Exception:  # noqa: BLE001 (wrong arguments, or a `__str__` that fails: show what there is)
+        return f"{record.msg} {_repr(args)}"
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001
+        return f"<{type(value).__name__}>"
+
+
+def facts_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what `extra=` brought, and the exception and the stack if there are any."""
+    facts = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+    if record.exc_info:
+        facts["exc_info"] = record.exc_info
+    elif record.exc_text:
+        facts["exception"] = record.exc_text
+    if record.stack_info:
+        facts["stack_info"] = record.stack_info
+    return facts
+
+
+def replace_root_handlers(level: int) -> None:
+    """Put our handler on the root logger; those that print to the terminal, or that Lambda put there, go."""
+    root = logging.root
+    for handler in root.handlers[:]:
+        if _prints(handler):
+            root.removeHandler(handler)
+    root.addHandler(LineHandler())
+    root.setLevel(level)
+
+
+def take_back_root() -> None:
+    """Undo `replace_root_handlers`, but for the handlers that it removed."""
+    for handler in logging.root.handlers[:]:
+        if isinstance(handler, LineHandler):
+            logging.root.removeHandler(handler)
+    logging.root.setLevel(logging.WARNING)
+
+
+def _prints(handler: logging.Handler) -> bool:
+    if isinstance(handler, LineHandler):
+        return True
+    if type(handler) is logging.StreamHandler:
+        return getattr(handler.stream, "name", None) in _STD_STREAMS
+    return type(handler).__module__.partition(".")[0] in {"awslambdaric", "bootstrap"}
+
+
+def install_hooks() -> None:
+    """Have warnings, and exceptions that nobody caught, written as lines."""
+    if warnings.showwarning is not _show_warning:
+        warnings.showwarning = _show_warning
+    if sys.excepthook is sys.__excepthook__:  # one that another tool has put there stays
+        sys.excepthook = _log_uncaught
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_uncaught_in_thread
+
+
+def remove_hooks() -> None:
+    """Undo `install_hooks`."""
+    if warnings.showwarning is _show_warning:
+        warnings.showwarning = _ORIGINAL_SHOWWARNING
+    if sys.excepthook is _log_uncaught:
+        sys.excepthook = sys.__excepthook__
+    if threading.excepthook is _log_uncaught_in_thread:
+        threading.excepthook = threading.__excepthook__
+
+
+_ORIGINAL_SHOWWARNING: Callable[..., None] = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if file is not None:
+        _ORIGINAL_SHOWWARNING(message, category, filename, lineno, file, line)
+    else:
+        facts = {"category": category.__name__, "place": f"{filename}:{lineno}"}
+        OUTPUT.emit("warning", "py.warnings", str(message), facts)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        OUTPUT.emit("critical", "root", "uncaught_exception", {"exc_info": error})
+    else:  # Ctrl-C is no event of the service
+        sys.__excepthook__(kind, error, trace)
+
+
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+        thread = args.thread.name if args.thread else None
+        OUTPUT.emit("critical", "root", "uncaught_exception", {"thread": thread, "exc_info": args.exc_value})
