@@ -1,1 +1,84 @@
-"""The test kit: what Carboy is tested with, and what its users test with. Nothing in the product imports it."""
+"""The test kit: what Carboy is tested with, and what its users test with. Nothing in the product imports it.
+
+Names are loaded when they are first asked for: pytest imports this folder at every start, for its plugin.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carboy.testing.answers import (
+        Answer,
+        Cut,
+        Drip,
+        Hold,
+        Raw,
+        Request,
+        Stall,
+        come_back_later,
+        json_answer,
+        redirect,
+    )
+    from carboy.testing.clock import ManualClock
+    from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
+    from carboy.testing.load import Call, alert_calls, load_process, run_load
+    from carboy.testing.ports import free_port
+    from carboy.testing.threat_stack import ThreatStack, threat_stack_process
+    from carboy.testing.tls import make_ca
+    from carboy.testing.udp import UdpListener
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Cut",
+    "Drip",
+    "Hold",
+    "LoopbackServer",
+    "ManualClock",
+    "Raw",
+    "Request",
+    "Stall",
+    "ThreatStack",
+    "UdpListener",
+    "alert_calls",
+    "closed_port",
+    "come_back_later",
+    "deaf_port",
+    "free_port",
+    "json_answer",
+    "load_process",
+    "make_ca",
+    "redirect",
+    "run_load",
+    "silent_port",
+    "threat_stack_process",
+]
+
+_MODULES = {
+    "answers": {
+        "Answer",
+        "Cut",
+        "Drip",
+        "Hold",
+        "Raw",
+        "Request",
+        "Stall",
+        "come_back_later",
+        "json_answer",
+        "redirect",
+    },
+    "clock": {"ManualClock"},
+    "http_server": {"LoopbackServer", "closed_port", "deaf_port", "silent_port"},
+    "load": {"Call", "alert_calls", "load_process", "run_load"},
+    "ports": {"free_port"},
+    "threat_stack": {"ThreatStack", "threat_stack_process"},
+    "tls": {"make_ca"},
+    "udp": {"UdpListener"},
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -96,8 +96,9 @@ class ServerProcess:
         Raises:
             RuntimeError: it ended, or does not answer in time; the text has the end of its log.
         """
+        uid, gid, groups = _identity(self._user)
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 self._arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -105,12 +106,14 @@ class ServerProcess:
                 cwd=self.folder,
                 env=self._environment,
                 start_new_session=True,
-                **_identity(self._user),
+                user=uid,
+                group=gid,
+                extra_groups=groups,
             )
         give_up_at = time.monotonic() + self._start_timeout_s
         while not self._is_ready(self):
             if not self.is_alive:
-                self._fail(f"ended with code {self._process.returncode}")
+                self._fail(f"ended with code {process.returncode}")
             if time.monotonic() > give_up_at:
                 self.kill()
                 self._fail(f"did not answer within {self._start_timeout_s:g} s")
@@ -273,8 +276,9 @@ def _readiness(ready: int | str | Callable[[ServerProcess], bool]) -> Callable[[
             return ready
 
 
-def _identity(user: str | None) -> dict[str, Any]:
+def _identity(user: str | None) -> tuple[int | None, int | None, list[int] | None]:
+    """Return whom to become: user, group, further groups; None for whoever we are."""
     if user is None:
-        return {}
+        return None, None, None
     entry = pwd.getpwnam(user)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    return entry.pw_uid, entry.pw_gid, []
