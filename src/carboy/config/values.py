@@ -3,7 +3,6 @@
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,27 @@ class Duration(float):
     __str__ = __repr__
 
 
-@dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` in any `period_s` seconds."""
+    """At most `count` in any `period_s` seconds.
 
-    count: int
-    period_s: float
+    No dataclass: msgspec would want an object where a setting says `2/s`.
+    """
+
+    __slots__ = ("count", "period_s")
+
+    def __init__(self, count: int, period_s: float) -> None:
+        self.count, self.period_s = count, period_s
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rate):
+            return NotImplemented
+        return (self.count, self.period_s) == (other.count, other.period_s)
+
+    def __hash__(self) -> int:
+        return hash((self.count, self.period_s))
+
+    def __repr__(self) -> str:
+        return f"Rate({self.count}, {self.period_s:g})"
 
     def __str__(self) -> str:
         return f"{self.count}/{self.period_s:g}s"
@@ -92,7 +106,7 @@ def convert(value: Any, kind: Any) -> Any:
     if value is None and optional:
         return None
     if isinstance(value, str):
-        if optional and value == "" and kind is not str:
+        if optional and ((value == "" and kind is not str) or (kind is Rate and value.strip().lower() == "off")):
             return None
         value = _read_text(value, kind)
     try:
