@@ -1,0 +1,77 @@
+"""Find the modules that `MODULES` names, and what each brings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from carboy.errors import ConfigurationError
+from carboy.jobs import Job
+from carboy.web.readiness import Check
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["Module", "load_modules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A part of an application.
+
+    Attributes:
+        name: its dotted name.
+        register: adds its routes and what it needs to the application.
+        settings: the dataclasses that declare its settings.
+        jobs: the jobs that it can do.
+        checks: what `/readyz` asks it.
+    """
+
+    name: str
+    register: "Callable[[Flask], object]"
+    settings: tuple[type, ...] = ()
+    jobs: tuple[Job[Any], ...] = ()
+    checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+def load_modules(names: Sequence[str]) -> list[Module]:
+    """Import modules by dotted name.
+
+    Raises:
+        ConfigurationError: there is no such module, or it has no `register(app)`.
+    """
+    return [_module(name) for name in dict.fromkeys(names)]
+
+
+def _module(name: str) -> Module:
+    try:
+        found = import_module(name)
+    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        missing = getattr(error, "name", None) or name
+        if isinstance(error, ModuleNotFoundError) and not f"{name}.".startswith(f"{missing}."):
+            raise  # it is there, and something that it needs is not
+        raise _refusal(name, "there is no module of that name") from error
+    register = getattr(found, "register", None)
+    if not callable(register):
+        raise _refusal(name, "it has no function `register(app)`")
+    settings, jobs, checks = (_brought(found, what) for what in ("settings", "jobs", "checks"))
+    return Module(
+        name=name,
+        register=register,
+        settings=(settings,) if isinstance(settings, type) else tuple(settings or ()),
+        jobs=tuple(jobs or ()),
+        checks=dict(checks or {}),
+    )
+
+
+def _brought(found: ModuleType, what: str) -> Any:
+    """Return what a module declares under a name; a submodule that happens to be called so is no declaration."""
+    value = getattr(found, what, None)
+    return None if isinstance(value, ModuleType) else value
+
+
+def _refusal(name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the setting `MODULES` names `{name}`", why, "correct MODULES: dotted names, separated by commas"
+    )

@@ -1,0 +1,82 @@
+"""Every error becomes a problem document: ours, werkzeug's, and what nobody foresaw."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import HTTPException
+
+from carboy.errors import CarboyError, InvalidInput, Throttled, UpstreamError
+from carboy.logs import get_logger
+from carboy.problems import CONTENT_TYPE, Problem, render_problem
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+__all__ = ["handle_problems", "problem_of"]
+
+log = get_logger(__name__)
+
+_INTERNAL = "the service failed; its log tells why, under this request's id"
+_UPSTREAM = "a service that this one needs did not do its part; try again later"
+
+
+def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
+    """Return what a caller is told of an error: of a foreseen one its words, of an unforeseen one nothing.
+
+    Args:
+        error: what was raised.
+        retry_after_s: what `Retry-After` says where an upstream did not.
+    """
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, InvalidInput):
+        return Problem(422, str(error), faults=error.faults)
+    if isinstance(error, UpstreamError):
+        asked_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
+        return Problem(503, _UPSTREAM, headers={"Retry-After": str(max(math.ceil(asked_s), retry_after_s))})
+    if isinstance(error, HTTPException) and error.code is not None and error.code != 500:
+        return _of_werkzeug(error, error.code)
+    return Problem(500, _INTERNAL)
+
+
+def handle_problems(app: "Flask", retry_after_s: int) -> None:
+    """Have an application answer its errors as problem documents, and log those that are its own fault once."""
+    from flask import Response, g, request
+    from flask.typing import ResponseReturnValue
+
+    def answer(error: Exception) -> "ResponseReturnValue":
+        if isinstance(error, HTTPException) and (error.response is not None or (error.code or 0) < 400):
+            return error  # a finished answer, or a redirect: not an error
+        problem = problem_of(error, retry_after_s)
+        if isinstance(error, CarboyError) and problem.status >= 500:
+            _tell(error, problem)
+        shown = request.environ.get("carboy.path") or request.path
+        return make_response(problem, shown, g.get("request_id") or "")
+
+    def make_response(problem: Problem, instance: str, request_id: str) -> "Response":
+        return Response(
+            render_problem(problem, instance, request_id), problem.status, problem.headers, content_type=CONTENT_TYPE
+        )
+
+    def log_exception(exc_info: Any) -> None:
+        log.error("request_failed", endpoint=request.endpoint, method=request.method, exc_info=exc_info)
+
+    app.register_error_handler(HTTPException, answer)
+    app.register_error_handler(CarboyError, answer)
+    vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
+
+
+def _of_werkzeug(error: HTTPException, code: int) -> Problem:
+    """Keep werkzeug's words and headers (`Allow`, `Retry-After`, `WWW-Authenticate`), not its HTML."""
+    own = {"content-type", "content-length"}
+    headers = {name: value for name, value in error.get_headers() if name.lower() not in own}
+    return Problem(code, error.description or error.name, title=error.name, headers=headers)
+
+
+def _tell(error: CarboyError, problem: Problem) -> None:
+    facts = {"status": problem.status, "what": error.what, "why": error.why, "hint": error.hint}
+    if isinstance(error, UpstreamError | Problem):
+        log.warning("upstream_failed" if isinstance(error, UpstreamError) else "request_refused", **facts)
+    else:
+        log.error("request_failed", **facts, exc_info=error)
+

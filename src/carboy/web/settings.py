@@ -1,0 +1,87 @@
+"""The settings of the assembly: what runs, who may call, how much, and what is told about it."""
+
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from carboy.config import Derived, Profile, Rate, setting
+from carboy.errors import Fault
+from carboy.redact import Secret
+
+__all__ = ["ModulesSettings", "WebSettings"]
+
+
+def _log_format(_get: Callable[[str], Any]) -> str:
+    return "console" if sys.stdout is not None and sys.stdout.isatty() else "json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModulesSettings:
+    """What `create_app` registers; read first, as modules bring settings of their own."""
+
+    modules: tuple[str, ...] = setting(("carboy.services.archive",), "what `create_app` registers, by dotted name")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """The door and what is told about those who come through it."""
+
+    secret_key: Secret | None = setting(
+        Derived(lambda _get: None, "random on `local` and `test`; else required"), "Flask's key for signing sessions"
+    )
+    auth: bool = setting(True, "whether callers need a key; `off` only on `local` and `test`")
+    debug: bool = setting(False, "Flask's debug mode; only on `local` and `test`")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = setting("INFO", "the least level logged")
+    log_format: Literal["json", "console"] = setting(
+        Derived(_log_format, "by terminal: `console` on one, else `json`"), "how a log line looks"
+    )
+    log_file: Path | None = setting(None, "a file that log lines go to as well")
+    log_file_max_bytes: int = setting(5_000_000, "when the log file is rotated", unit="bytes")
+    log_file_max_count: int = setting(5, "how many rotated log files are kept")
+    max_body_bytes: int = setting(1_048_576, "the largest request body", unit="bytes")
+    trusted_proxies: int = setting(0, "how many proxies in front append to `X-Forwarded-For`")
+    rate_limit: Rate | None = setting(Rate(6000, 60.0), "requests per key and per client address; `off` lifts it")
+    rate_limit_clients: int = setting(50_000, "how many keys and addresses are counted at the same time")
+    keys_cache_s: float = setting(0.25, "how long a process believes what it read about a key", unit="s")
+    ready_timeout_s: float = setting(2.0, "how long `/readyz` waits for each of its checks", unit="s")
+    retry_after_s: int = setting(5, "what `Retry-After` says where an upstream did not", unit="s")
+    metrics_bind: str | None = setting(None, "where `/metrics` is served without a key, such as `127.0.0.1:9090`")
+    api_docs: bool = setting(True, "whether `/docs`, `/openapi.json` and `/openapi.yaml` are served")
+
+    def faults(self, profile: Profile) -> Iterator[Fault]:
+        """Yield what is careless on a guarded profile, and what cannot be."""
+        if profile.is_guarded:
+            if not self.secret_key:
+                yield Fault("SECRET_KEY", f"profile `{profile}` needs one: give it a long random text")
+            if not self.auth:
+                yield Fault("AUTH", f"it cannot be off on profile `{profile}`: only on `local` and `test`")
+            if self.debug:
+                yield Fault("DEBUG", f"it cannot be on on profile `{profile}`: only on `local` and `test`")
+        for name in ("max_body_bytes", "rate_limit_clients", "log_file_max_bytes"):
+            if getattr(self, name) < 1:
+                yield Fault(name.upper(), "it must be at least 1")
+        for name in ("trusted_proxies", "keys_cache_s", "retry_after_s", "log_file_max_count"):
+            if getattr(self, name) < 0:
+                yield Fault(name.upper(), "it cannot be below 0")
+        if self.ready_timeout_s <= 0:
+            yield Fault("READY_TIMEOUT_S", "it must be above 0")
+        if self.metrics_bind is not None and parse_bind(self.metrics_bind) is None:
+            yield Fault("METRICS_BIND", "it is HOST:PORT, such as 127.0.0.1:9090 or [::1]:9090")
+
+
+def parse_bind(text: str) -> tuple[str, int] | None:
+    """Return the host and port of `HOST:PORT` (`[::1]:9090`, `:9090` for every address); None where it is neither."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        return None
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], int(port)
+    return None if ":" in host else (host, int(port))
+
+
+def make_secret_key() -> str:
+    """Return a random key, good for the life of this process."""
+    return secrets.token_urlsafe(32)
