@@ -1,0 +1,92 @@
+"""Serve with granian: its worker runs in this very process, and the way from its calls to WSGI is ours.
+
+Granian's own command forks a worker that outlives a killed parent, binds so that a taken port is not noticed, puts the
+whole environment into every request's `environ`, and waits for a slow body for ever. Used of it is its `WSGIWorker`
+(HTTP in Rust, a pool of Python threads) on a socket that we opened.
+"""
+
+import asyncio
+import socket
+import threading
+
+from carboy.clock import SYSTEM_CLOCK
+from carboy.errors import ConfigurationError
+from carboy.extras import extra
+from carboy.serve.deadlines import Deadlines
+from carboy.serve.door import Door
+from carboy.serve.listener import BACKLOG, quiet, wait_until_accepted
+from carboy.serve.service import Service
+from carboy.serve.settings import ServeSettings
+
+__all__ = ["GranianServer"]
+
+_IDLE_THREAD_S = 600  # granian ends idle threads; starting one again costs more than keeping it
+
+
+class GranianServer:
+    """One process's server.
+
+    Args:
+        service: what it serves.
+        listener: the socket; it is closed when the server stops.
+        threads: requests handled at once.
+        settings: time-outs and limits.
+    """
+
+    def __init__(self, service: Service, listener: socket.socket, threads: int, settings: ServeSettings) -> None:
+        self._service, self._listener, self._settings = service, listener, settings
+        self._threads = threads
+        self._deadlines = Deadlines(max_waiting=max(1, threads * 3 // 4))
+        self._door = Door(service.app, settings.body_timeout_s, self._deadlines)
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Begin to serve, in threads of granian's.
+
+        Raises:
+            MissingExtra: granian is not installed.
+            ConfigurationError: its version is one that we do not know.
+        """
+        with extra("serve"):
+            from granian._futures import _new_cbscheduler
+            from granian._granian import SocketHolder, WorkerSignal, WSGIWorker
+            from granian.http import HTTP1Settings
+        self._signal = WorkerSignal()
+        self._signal.add_cb(self._ended.set)
+        self._deadlines.run()
+        self._quieter = self._listener.dup()
+        self._loop = asyncio.new_event_loop()  # nothing runs in it: granian's scheduler wants one
+        try:
+            worker = WSGIWorker(
+                worker_id=1,
+                sock=(None, SocketHolder(self._listener.detach(), False, BACKLOG)),
+                ipc=None,
+                threads=1,
+                blocking_threads=1,
+                py_threads=self._threads,
+                py_threads_idle_timeout=_IDLE_THREAD_S,
+                backpressure=self._settings.max_connections,
+                http_mode="1",
+                http1_opts=HTTP1Settings(header_read_timeout=int(self._settings.header_timeout_s * 1000)),
+            )
+        except TypeError as error:
+            raise ConfigurationError(
+                "granian cannot be used", f"this version of it is not known here ({error})",
+                "pip install 'carboy[serve]', or serve with --server gunicorn",
+            ) from error
+        worker.serve_mtr(_new_cbscheduler(self._loop, self._door, True), self._loop, self._signal)
+
+    def drain(self) -> bool:
+        """Finish every accepted request, then stop; return whether all were finished within `drain_s`."""
+        until_s = SYSTEM_CLOCK.monotonic_s() + self._settings.drain_s
+        self._door.begin_to_drain()
+        quiet(self._quieter)
+        wait_until_accepted(self._quieter, timeout_s=1.0)
+        SYSTEM_CLOCK.sleep(min(self._settings.drain_linger_s, self._settings.drain_s))
+        self._quieter.close()
+        self._signal.set()
+        is_whole = self._ended.wait(max(0.0, until_s - SYSTEM_CLOCK.monotonic_s()))
+        is_whole &= self._door.wait_until_empty(max(0.0, until_s - SYSTEM_CLOCK.monotonic_s()))
+        self._deadlines.stop()
+        self._loop.close()
+        return is_whole

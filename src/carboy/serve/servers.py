@@ -1,0 +1,138 @@
+"""Which server runs, in how many processes and threads, and what it takes to start and stop one."""
+
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from carboy.clock import SYSTEM_CLOCK
+from carboy.errors import UsageError
+from carboy.serve.listener import address_of, open_listener
+from carboy.serve.service import MakeApp, Service
+from carboy.serve.settings import ServeSettings
+from carboy.serve.signals import StopSignals
+from carboy.serve.workers import run_workers
+
+__all__ = ["OnReady", "Plan", "ServerName", "plan_serving", "serve"]
+
+ServerName = Literal["granian", "gunicorn", "dev"]
+
+OnReady = Callable[[Service, str], None]
+"""Called once, with what is served and its URL, when the first process answers."""
+
+_JOBS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        workers: processes.
+        threads: requests handled at once by each process.
+        reload: whether it starts anew when a file of the project changes.
+    """
+
+    server: ServerName = "granian"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    threads: int = 32
+    reload: bool = False
+
+
+def plan_serving(plan: Plan, database_url: str) -> Plan:
+    """Return the plan, when it can work.
+
+    Raises:
+        UsageError: the options do not go together: several processes on SQLite, or with a server that has one.
+    """
+    if plan.workers < 1 or plan.threads < 1:
+        raise UsageError("nothing would be served", "--workers and --threads are at least 1", "leave them out")
+    if plan.workers > 1 and database_url.startswith("sqlite"):
+        raise UsageError(
+            f"{plan.workers} workers cannot serve",
+            "the database is SQLite, which one process writes best: two wait for each other's lock",
+            "use one worker with more --threads, or a MySQL or PostgreSQL server (DATABASE_URL)",
+        )
+    if plan.workers > 1 and (plan.reload or plan.server == "dev"):
+        raise UsageError(
+            f"{plan.workers} workers cannot serve",
+            "--reload and the dev server run one process",
+            "leave out --workers, or use --server granian without --reload",
+        )
+    return plan
+
+
+def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnReady) -> None:
+    """Serve until a signal asks for a stop; then finish what was accepted, stop the jobs, and come back.
+
+    Args:
+        plan: what to run.
+        make_app: makes the application; called in each process that serves.
+        settings: time-outs and limits.
+        on_ready: told when it serves.
+
+    Raises:
+        CarboyError: the port is taken, or the server cannot be started.
+    """
+    if plan.server == "dev" or plan.reload:
+        from carboy.serve.dev import serve_dev
+
+        serve_dev(plan, make_app, on_ready)
+        return
+    listener = open_listener(plan.host, plan.port)
+    match plan.server:
+        case "gunicorn":
+            from carboy.serve.gunicorn_ import serve_gunicorn
+
+            serve_gunicorn(plan, listener, make_app, settings, on_ready)
+        case "granian":
+            if plan.workers == 1:
+                stop_on = (signal.SIGTERM, signal.SIGINT)
+                _serve_granian(plan, listener, make_app, settings, on_ready, stop_on)
+            else:
+                _serve_granian_processes(plan, listener, make_app, settings, on_ready)
+        case _:
+            assert_never(plan.server)
+
+
+def _serve_granian_processes(
+    plan: Plan, listener: socket.socket, make_app: MakeApp, settings: ServeSettings, on_ready: OnReady
+) -> None:
+    def work(number: int) -> None:
+        _serve_granian(
+            plan, listener, make_app, settings, on_ready if number == 0 else _say_nothing, (signal.SIGTERM,)
+        )
+
+    run_workers(plan.workers, work)
+    listener.close()
+
+
+def _serve_granian(
+    plan: Plan,
+    listener: socket.socket,
+    make_app: MakeApp,
+    settings: ServeSettings,
+    on_ready: OnReady,
+    stop_on: tuple[signal.Signals, ...],
+) -> None:
+    from carboy.serve.granian_ import GranianServer
+
+    with StopSignals(stop_on) as signals:
+        url = address_of(listener)
+        service = Service(make_app())
+        service.prepare()
+        server = GranianServer(service, listener, plan.threads, settings)
+        server.start()
+        service.start()
+        on_ready(service, url)
+        signals.wait_for_stop()
+        until_s = SYSTEM_CLOCK.monotonic_s() + settings.drain_s
+        server.drain()
+        service.stop(max(_JOBS_S, until_s - SYSTEM_CLOCK.monotonic_s()))
+
+
+def _say_nothing(_service: Service, _url: str) -> None:
+    pass

@@ -1,0 +1,94 @@
+"""Several processes on one listening socket: start them, replace one that dies, stop all."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.errors import CarboyError
+from carboy.serve.signals import StopSignals
+
+__all__ = ["run_workers"]
+
+_PR_SET_PDEATHSIG = 1
+_QUICK_DEATH_S = 5.0
+_MAX_QUICK_DEATHS = 3
+
+
+def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_CLOCK) -> None:
+    """Run `work(number)` in each of that many forked processes until a signal asks for a stop.
+
+    A process that dies is replaced; when processes keep dying right after their start, all are stopped.
+
+    Args:
+        amount: how many processes.
+        work: what each does; it comes back after SIGTERM. Numbers count from 0, a replacement gets a new one.
+
+    Raises:
+        CarboyError: processes keep dying.
+    """
+    pids: dict[int, float] = {}
+    quick_deaths = 0
+    with StopSignals(force=lambda: _signal_all(pids, signal.SIGKILL)) as signals:
+        for number in range(amount):
+            pids[_fork(number, work)] = clock.monotonic_s()
+        while not signals.wait():
+            for pid in _ended(pids):
+                lived_s = clock.monotonic_s() - pids.pop(pid)
+                quick_deaths = quick_deaths + 1 if lived_s < _QUICK_DEATH_S else 0
+                logging.getLogger(__name__).error("worker_died", extra={"pid": pid, "lived_s": round(lived_s, 1)})
+                if quick_deaths >= _MAX_QUICK_DEATHS:
+                    _stop(pids)
+                    raise CarboyError("the workers were stopped", "they keep dying at their start", "see the log")
+                number += 1
+                pids[_fork(number, work)] = clock.monotonic_s()
+        _stop(pids)
+
+
+def _fork(number: int, work: Callable[[int], None]) -> int:
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all: the parent decides
+        _end_with_parent(parent)
+        work(number)
+        code = 0
+    except CarboyError as error:
+        sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")
+        code = error.exit_code
+    except BaseException:  # noqa: BLE001 (nothing may run on into the parent's code)
+        logging.getLogger(__name__).exception("worker_failed")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have the kernel stop this process when its parent is killed, so that none is left over."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _ended(pids: dict[int, float]) -> list[int]:
+    return [pid for pid in list(pids) if os.waitpid(pid, os.WNOHANG)[0]]
+
+
+def _stop(pids: dict[int, float]) -> None:
+    _signal_all(pids, signal.SIGTERM)
+    for pid in list(pids):
+        os.waitpid(pid, 0)
+        del pids[pid]
+
+
+def _signal_all(pids: dict[int, float], number: signal.Signals) -> None:
+    for pid in pids:
+        os.kill(pid, number)
