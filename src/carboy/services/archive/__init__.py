@@ -1,1 +1,6 @@
 """The archive: keeps every webhook."""
+
+from carboy.services.archive.service import Archive, archive_of, register
+from carboy.services.archive.settings import ArchiveSettings as settings
+
+__all__ = ["Archive", "archive_of", "register", "settings"]

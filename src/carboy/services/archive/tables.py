@@ -24,9 +24,9 @@ ITEMS = Table(
     Column("content_type", String(255), nullable=False),
     Column("headers", LargeBinary(1 << 20)),  # a JSON object
     Column("body", LargeBinary(1 << 28)),  # until it is archived
-    Column("severity", String(16)),
-    Column("organization_id", String(64)),
-    Column("origin", String(64)),  # an alert's own `source`: Host, CloudTrail
+    Column("severity", String(255)),
+    Column("organization_id", String(255)),
+    Column("origin", String(255)),  # an alert's own `source`: Host, CloudTrail
     UniqueConstraint("source", "item_id", "digest"),
 )
 

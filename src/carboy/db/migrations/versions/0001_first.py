@@ -1,4 +1,4 @@
-"""Jobs and the archive's index."""
+"""Jobs, API keys and the archive's index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,12 +12,14 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make the tables."""
     _make_jobs()
+    _make_keys()
     _make_archive()
 
 
 def downgrade() -> None:
     """Drop them with all that they hold."""
     op.drop_table("archive_items")
+    op.drop_table("carboy_keys")
     op.drop_table("carboy_jobs")
 
 
@@ -58,6 +60,20 @@ def _make_jobs() -> None:
         op.create_index(f"ix_carboy_jobs_{name}", "carboy_jobs", columns, sqlite_where=where, postgresql_where=where)
 
 
+def _make_keys() -> None:
+    op.create_table(
+        "carboy_keys",
+        sa.Column("id", sa.String(16), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("scopes", sa.String(1000), nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("last_used_at", sa.BigInteger),
+        sa.Column("revoked_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_carboy_keys")),
+    )
+
+
 def _make_archive() -> None:
     op.create_table(
         "archive_items",
@@ -76,9 +92,9 @@ def _make_archive() -> None:
         sa.Column("content_type", sa.String(255), nullable=False),
         sa.Column("headers", sa.LargeBinary(1 << 20)),
         sa.Column("body", sa.LargeBinary(1 << 28)),
-        sa.Column("severity", sa.String(16)),
-        sa.Column("organization_id", sa.String(64)),
-        sa.Column("origin", sa.String(64)),
+        sa.Column("severity", sa.String(255)),
+        sa.Column("organization_id", sa.String(255)),
+        sa.Column("origin", sa.String(255)),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_archive_items")),
         sa.UniqueConstraint("source", "item_id", "digest", name=op.f("uq_archive_items_source_item_id_digest")),
     )

@@ -1,0 +1,125 @@
+"""From a verified request to rows on stable storage."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from carboy.clock import Clock
+from carboy.db import GroupCommit
+from carboy.jobs import Job
+from carboy.logs import request_id
+from carboy.services.archive.alerts import Alert
+from carboy.services.archive.index import Index, NewItem, Submission, accept
+from carboy.services.archive.keys import webhook_key
+from carboy.services.archive.sources import THREATSTACK
+
+__all__ = ["Acceptor", "Receipt", "alert_item"]
+
+JSON = "application/json"
+_LOOK_EVERY_S = (0.01, 0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one request's items.
+
+    Attributes:
+        ids: of all of them, as sent.
+        accepted: how many were new.
+        archived: how many are archived, where the sender waited for all and got it; else None.
+    """
+
+    ids: Sequence[str]
+    accepted: int
+    archived: int | None = None
+
+    def document(self, **more: Any) -> dict[str, Any]:
+        """Return the answer's JSON object."""
+        answer: dict[str, Any] = {
+            "success": True,
+            "accepted": self.accepted,
+            "duplicates": len(self.ids) - self.accepted,
+            "ids": list(self.ids),
+        }
+        if self.archived is not None:
+            answer["archived"] = self.archived
+        return answer | more
+
+
+class Acceptor:
+    """Keeps items, and holds a sender who wants to wait until they are archived.
+
+    Args:
+        writer: the process's door for writes.
+        index: where is looked whether they are archived.
+        keep: the job that archives.
+        wake: tells the engine that there is work.
+        clock: what time it is.
+        max_waiters: senders that are held at the same time; others are answered at once.
+    """
+
+    def __init__(
+        self,
+        writer: GroupCommit,
+        index: Index,
+        keep: Job[[int]],
+        wake: Callable[[], None],
+        clock: Clock,
+        max_waiters: int,
+    ) -> None:
+        self._writer, self._index, self._keep, self._wake, self._clock = writer, index, keep, wake, clock
+        self._waiters = threading.BoundedSemaphore(max_waiters) if max_waiters > 0 else None
+
+    def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Receipt:
+        """Put items on stable storage, once each; optionally hold on until they are archived.
+
+        Raises:
+            Unreachable: they could not be made durable; nothing is promised.
+        """
+        submission = Submission(items, self._keep, self._clock.now_ms(), request_id())
+        answer = self._writer.run(accept, submission)
+        new = sum(answer.is_new)
+        if new:
+            self._wake()
+        done = wait_s > 0 and self._wait(answer.rows, wait_s)
+        return Receipt(ids, new, len(set(answer.rows)) if done else None)
+
+    def _wait(self, rows: Sequence[int], wait_s: float) -> bool:
+        if self._waiters is None or not self._waiters.acquire(blocking=False):
+            return False
+        try:
+            deadline = time.monotonic() + wait_s
+            pause_s, longest_s = _LOOK_EVERY_S
+            while (left_s := deadline - time.monotonic()) > 0:
+                if self._index.unfinished(rows) == 0:
+                    return True
+                time.sleep(min(pause_s, left_s))
+                pause_s = min(pause_s * 2, longest_s)
+            return False
+        finally:
+            self._waiters.release()
+
+
+def alert_item(alert: Alert, *, fetches: bool) -> NewItem:
+    """Return what is kept of an alert.
+
+    Args:
+        alert: as it came.
+        fetches: whether the full alert is fetched later.
+    """
+    return NewItem(
+        source=THREATSTACK,
+        item_id=alert.id,
+        digest=bytes.fromhex(alert.digest),
+        sha256=bytes.fromhex(alert.sha256),
+        at_ms=alert.created_at_ms,
+        object_key=webhook_key(alert.id, alert.created_at_ms),
+        content_type=JSON,
+        body=alert.raw,
+        detail="pending" if fetches else "off",
+        severity=alert.severity,
+        organization_id=alert.organization_id,
+        origin=alert.source,
+    )

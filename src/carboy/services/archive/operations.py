@@ -1,0 +1,201 @@
+"""The operations of `openapi.yaml`, by their operationId."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from carboy.clock import Clock
+from carboy.errors import CarboyError, Fault, InvalidInput, Missing
+from carboy.jobs import Job
+from carboy.logs import get_logger
+from carboy.problems import Problem
+from carboy.services.archive.accepting import Acceptor, Receipt, alert_item
+from carboy.services.archive.alerts import parse_alerts
+from carboy.services.archive.gate import Gate, Opened
+from carboy.services.archive.index import Index
+from carboy.services.archive.keys import webhook_key
+from carboy.services.archive.reading import Reader, Span, facts, is_json, parse_cursor, parse_time
+from carboy.services.archive.sources import THREATSTACK
+
+__all__ = ["ArchiveOperations"]
+
+log = get_logger("carboy.archive")
+
+_JSON = "application/json"
+_NDJSON = "application/x-ndjson"
+
+
+class ArchiveOperations:
+    """What the archive answers.
+
+    Args:
+        gate: lets requests in.
+        acceptor: keeps what they bring.
+        reader: reads it back.
+        index: finds rows to replay.
+        replay: the job that archives again.
+        enqueue: puts a job into a transaction of its own, given the job and its arguments.
+        status: tells how the upstreams are.
+        clock: what time it is.
+        fetches: whether full alerts are fetched.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        acceptor: Acceptor,
+        reader: Reader,
+        index: Index,
+        replay: Job[[int]],
+        enqueue: Callable[[Job[[int]], int], None],
+        status: Callable[[], tuple[bool, dict[str, Any]]],
+        clock: Clock,
+        fetches: bool,
+    ) -> None:
+        self._gate, self._acceptor, self._reader, self._index = gate, acceptor, reader, index
+        self._replay, self._enqueue, self._status = replay, enqueue, status
+        self._clock, self._fetches = clock, fetches
+
+    def post_alert(self, wait: float = 0.0, **_headers: Any) -> Response:
+        """Keep the alerts of a Threat Stack webhook, or of an SNS message."""
+        opened = self._gate.alerts()
+        return self._keep_alerts(opened, wait)
+
+    def post_webhook(self, source: str, wait: float = 0.0) -> Response:
+        """Keep a webhook of a source that proves itself."""
+        return self._keep_webhook(source, self._gate.webhook(source), wait)
+
+    def post_webhook_with_token(self, source: str, token: str, wait: float = 0.0) -> Response:
+        """Keep a webhook of a source that knows a path token."""
+        return self._keep_webhook(source, self._gate.webhook(source, token), wait)
+
+    def get_alert(self, alert_id: str) -> Response:
+        """Return one alert."""
+        item, body = self._one(THREATSTACK, alert_id)
+        more = {} if item.detail == "kept" else {"detail": item.detail}
+        return _json({"success": True, "alert": orjson.Fragment(body), **more})
+
+    def get_webhook(self, source: str, token: str) -> Response:
+        """Return one webhook of a source; its id stands where other calls have the token."""
+        self._gate.sender(source)
+        if source == THREATSTACK:
+            return self.get_alert(token)
+        item, body = self._one(source, webhook_key(token, 0, source).rpartition("/")[2])
+        if is_json(body):
+            return _json({"success": True, "alert": orjson.Fragment(body), "webhook": facts(item)})
+        import base64
+
+        plain = base64.b64encode(body).decode()
+        return _json({"success": True, "alert": None, "webhook": {**facts(item), "body_base64": plain}})
+
+    def list_alerts(
+        self,
+        start: str,
+        end: str,
+        limit: int = 100,
+        cursor: str | None = None,
+        severity: str | None = None,
+        organization_id: str | None = None,
+        source: str | None = None,
+    ) -> Response:
+        """Return the alerts of a range of time."""
+        return self._list(THREATSTACK, (start, end), limit, cursor, (severity, organization_id, source))
+
+    def list_webhooks(
+        self, source: str, start: str, end: str, limit: int = 100, cursor: str | None = None
+    ) -> Response:
+        """Return the webhooks of a source in a range of time."""
+        self._gate.sender(source)
+        return self._list(source, (start, end), limit, cursor, (None, None, None))
+
+    def replay_alert(self, alert_id: str) -> Response:
+        """Have an alert fetched and archived again."""
+        item = self._index.newest(THREATSTACK, alert_id)
+        if item is None:
+            raise Problem(404, "no alert of that id was ever accepted")
+        self._enqueue(self._replay, item.id)
+        return _json({"success": True, "id": alert_id}, 202)
+
+    def get_status(self) -> Response:
+        """Tell whether the object store and the Threat Stack API answer."""
+        is_well, document = self._status()
+        return _json({"success": is_well, **document}, 200 if is_well else 503)
+
+    def _keep_alerts(self, opened: Opened | None, wait_s: float) -> Response:
+        if opened is None:  # a subscription was confirmed or ended
+            return _answer(Receipt((), 0))
+        alerts = parse_alerts(opened.body)
+        items = [alert_item(alert, fetches=self._fetches) for alert in alerts]
+        return _answer(self._acceptor.accept(items, [alert.id for alert in alerts], wait_s))
+
+    def _keep_webhook(self, source: str, opened: Opened | None, wait_s: float) -> Response:
+        if source == THREATSTACK or opened is None:
+            return self._keep_alerts(opened, wait_s)
+        if not opened.sender.wants(opened.incoming):
+            return _answer(Receipt((), 0), ignored=1)
+        item = opened.sender.item(opened.incoming, self._clock.now_ms())
+        return _answer(self._acceptor.accept([item], [item.item_id], wait_s))
+
+    def _one(self, source: str, item_id: str) -> Any:
+        try:
+            return self._reader.one(source, item_id)
+        except Missing as error:
+            raise Problem(404, error.why) from error
+
+    def _list(
+        self,
+        source: str,
+        times: tuple[str, str],
+        limit: int,
+        cursor: str | None,
+        filters: tuple[str | None, str | None, str | None],
+    ) -> Response:
+        faults: list[Fault] = []
+        read = [_try(lambda text=text, name=name: parse_time(text, name), faults) for text, name in zip(times, ("start", "end"), strict=True)]
+        after = _try(lambda: parse_cursor(cursor), faults) if cursor else None
+        if not faults and read[0] > read[1]:
+            faults.append(Fault("end", "it is before `start`"))
+        if faults:
+            raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
+        span = Span(source, read[0], read[1], *filters)
+        if _wants_lines():
+            return Response(_lines(self._reader.all(span, after)), content_type=_NDJSON)
+        alerts, next_cursor = self._reader.page(span, limit, after)
+        tail = orjson.dumps(next_cursor)
+        return Response(
+            b'{"success":true,"alerts":[' + b",".join(alerts) + b'],"next":' + tail + b"}", content_type=_JSON
+        )
+
+
+def _try(read: Callable[[], Any], faults: list[Fault]) -> Any:
+    try:
+        return read()
+    except InvalidInput as error:
+        faults.extend(error.faults)
+        return None
+
+
+def _wants_lines() -> bool:
+    accept = request.environ.get("HTTP_ACCEPT", "")
+    return _NDJSON in accept and request.accept_mimetypes.best_match([_JSON, _NDJSON]) == _NDJSON
+
+
+def _lines(documents: Iterator[bytes]) -> Iterator[bytes]:
+    for document in documents:
+        yield (document if b"\n" not in document else orjson.dumps(orjson.loads(document))) + b"\n"
+
+
+def _answer(receipt: Receipt, **more: Any) -> Response:
+    return _json(receipt.document(**more), 202 if receipt.archived is None else 200)
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status, content_type=_JSON)
+
+
+def tell(error: CarboyError) -> None:
+    """Log why a webhook was not let in; its sender is not told."""
+    log.warning("webhook_refused", reason=error.why)

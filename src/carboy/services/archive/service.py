@@ -1,0 +1,186 @@
+"""Build the archive from its settings and register it with an application."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+from carboy import api
+from carboy.clock import Clock
+from carboy.errors import CarboyError
+from carboy.jobs import Job
+from carboy.jobs.rows import insert_statement, row_of
+from carboy.logs import get_logger, request_id
+from carboy.services.archive.accepting import Acceptor
+from carboy.services.archive.archiving import Api, Keeper
+from carboy.services.archive.certificates import Certificates, fetch_url
+from carboy.services.archive.gate import Gate
+from carboy.services.archive.index import Index
+from carboy.services.archive.objects import Store
+from carboy.services.archive.operations import ArchiveOperations
+from carboy.services.archive.rate import TokenBucket
+from carboy.services.archive.reading import Reader
+from carboy.services.archive.settings import ArchiveSettings
+from carboy.services.archive.sns import SubscriptionConfirmation, Verifier, confirm
+from carboy.services.archive.sources import Sender, make_senders
+from carboy.services.archive.store import open_store
+from carboy.services.archive.threatstack import ThreatStack
+from carboy.web import RateLimiter, Runtime, bearer_info, runtime
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["EXTENSION", "Archive", "archive_of", "register"]
+
+EXTENSION = "carboy.archive"
+DOCUMENT = Path(__file__).with_name("openapi.yaml")
+
+log = get_logger("carboy.archive")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The archive's objects, for its commands: `archive_of(app)`."""
+
+    settings: ArchiveSettings
+    store: Store
+    index: Index
+    keeper: Keeper
+    reader: Reader
+    api: ThreatStack | None
+
+
+def register(app: Flask) -> None:
+    """Register the archive: its routes, its jobs, its checks."""
+    held = runtime(app)
+    settings = held.settings.part(ArchiveSettings)
+    archive = _build(held, settings)
+    app.extensions[EXTENSION] = archive
+    keep, replay = archive.keeper.jobs()
+    held.jobs.registry.add(keep)
+    held.jobs.registry.add(replay)
+    held.checks["object store"] = archive.store.check
+    operations = ArchiveOperations(
+        gate=_gate(settings, held.clock),
+        acceptor=Acceptor(held.writer, archive.index, keep, held.jobs.wake, held.clock, settings.archive_waiters),
+        reader=archive.reader,
+        index=archive.index,
+        replay=replay,
+        enqueue=lambda job, row: _enqueue(held, job, row),
+        status=lambda: _status(archive),
+        clock=held.clock,
+        fetches=archive.api is not None,
+    )
+    document = api.load_document(DOCUMENT)
+    held.documents.append(document.content)
+    app.register_blueprint(api.blueprint(document, operations, name="archive", security={"key": bearer_info}))
+    if archive.api is None:
+        log.info("threatstack_off", hint="set THREATSTACK_API_KEY to have the full alert fetched")
+
+
+def archive_of(app: Flask) -> Archive:
+    """Return the archive of an application; `KeyError` where it has none."""
+    found: Archive = app.extensions[EXTENSION]
+    return found
+
+
+def open_settings_store(settings: ArchiveSettings, url: str = "", clock: Clock | None = None) -> Store:
+    """Return the store of a URL, `ARCHIVE_URL` by default, with the time-outs of the settings."""
+    url = url or settings.archive_url
+    options: dict[str, Any] = {"clock": clock} if clock else {}
+    if settings.archive_endpoint and url.startswith("s3:"):
+        options["endpoint"] = settings.archive_endpoint
+    return open_store(
+        url,
+        timeout_s=settings.archive_timeout_s,
+        connect_timeout_s=settings.archive_connect_timeout_s,
+        **options,
+    )
+
+
+def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
+    store = open_settings_store(settings, clock=held.clock)
+    index = Index(held.engine)
+    source: Api | None = None
+    client: ThreatStack | None = None
+    if settings.threatstack_api_key:
+        source = client = ThreatStack(
+            settings.threatstack_base_url,
+            settings.threatstack_api_key.reveal(),
+            version=settings.threatstack_api_version,
+            user_id=settings.threatstack_user_id,
+            organization_id=settings.threatstack_organization_id,
+            timeout_s=settings.threatstack_timeout_s,
+            connect_timeout_s=settings.threatstack_connect_timeout_s,
+            pool_size=64,
+            clock=held.clock,
+        )
+    rate = settings.threatstack_rate
+    keeper = Keeper(
+        store,
+        index,
+        held.writer,
+        held.clock,
+        source,
+        TokenBucket(rate, held.clock) if rate else None,
+        missing_for_ms=round(float(settings.threatstack_missing_for) * 1000),
+        refused_wait_s=float(settings.threatstack_refused_wait),
+    )
+    return Archive(settings, store, index, keeper, Reader(index, store, settings.archive_readers), client)
+
+
+def _gate(settings: ArchiveSettings, clock: Clock) -> Gate:
+    certificates = Certificates(fetch_url, clock=clock)
+    verifier = Verifier(settings.sns_topic_arns, certificates, clock=clock, require_v2=settings.sns_require_v2)
+    senders = make_senders(settings.archive_sources, clock)
+    limiters = {name: RateLimiter(one.rate, max_callers=1, clock=clock) for name, one in senders.items() if one.rate}
+
+    def take(sender: Sender) -> float:
+        return limiters[sender.name].take(sender.name)
+
+    return Gate(senders, verifier, _confirm, settings.sns_topic_arns, take, clock)
+
+
+def _confirm(message: SubscriptionConfirmation) -> str:
+    return confirm(message, make_client=_sns_client, fetch=fetch_url)
+
+
+def _sns_client(region: str) -> Any:
+    from carboy.aws import client
+
+    return client("sns", region_name=region)
+
+
+def _enqueue(held: Runtime, job: Job[[int]], row: int) -> None:
+    now_ms = held.clock.now_ms()
+    held.writer.run(_insert, row_of(job, (row,), now_ms=now_ms, request_id=request_id()))
+    held.jobs.wake()
+
+
+def _insert(connection: "Connection", rows: Any) -> list[None]:
+    connection.execute(insert_statement(connection.dialect.name), list(rows))
+    return [None] * len(rows)
+
+
+def _status(archive: Archive) -> tuple[bool, dict[str, Any]]:
+    store = _probe(archive.store.check)
+    source = {"configured": archive.api is not None, **_probe(archive.api.ping if archive.api else _nothing)}
+    return store["ok"] and source["ok"], {"s3": store, "threatstack": source}
+
+
+def _nothing() -> None:
+    """Do nothing: what is not configured cannot fail."""
+
+
+def _probe(check: Callable[[], object]) -> dict[str, Any]:
+    started = time.perf_counter()
+    reason = ""
+    try:
+        check()
+    except CarboyError as error:
+        reason = error.why
+    took_ms = round((time.perf_counter() - started) * 1000, 3)
+    return {"ok": not reason, "latency_ms": took_ms, **({"reason": reason} if reason else {})}
