@@ -1,0 +1,92 @@
+"""No faster than the other side allows."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carboy.errors import ConfigurationError
+from carboy.services.archive.rate import Rate, TokenBucket, parse_rate
+from carboy.testing.clock import ManualClock
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("2/s", Rate(2, 1)),
+        ("6000/60s", Rate(6000, 60)),
+        ("30/m", Rate(30, 60)),
+        ("5/h", Rate(5, 3600)),
+        ("10/5m", Rate(10, 300)),
+        (" 1/s ", Rate(1, 1)),
+    ],
+)
+def test_a_rate_is_read(text: str, rate: Rate) -> None:
+    """A count, a slash and a time."""
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2", "0/s", "-1/s", "2/0s", "1.5/s", "2/ s", "2/d", "2/s/s", "x/s", "２/s", "inf/s"]
+)
+def test_what_is_no_rate_stops_the_start(text: str) -> None:
+    """With the name of the setting."""
+    with pytest.raises(ConfigurationError, match="threatstack_rate"):
+        parse_rate(text)
+
+
+def test_turns_come_evenly() -> None:
+    """Two a second: the first at once, then one every half second, however long nothing was asked before."""
+    clock = ManualClock()
+    bucket = TokenBucket(Rate(2, 1), clock)
+    clock.advance(3600)
+
+    assert [bucket.take(10) for _ in range(4)] == [0.0, 0.5, 1.0, 1.5]
+    clock.advance(2)
+    assert bucket.take() == 0.0
+
+
+def test_who_will_not_wait_takes_nothing() -> None:
+    """He is told how long it would be; the turn stays for the next."""
+    bucket = TokenBucket(Rate(2, 1), ManualClock())
+
+    assert bucket.take() == 0.0
+    assert bucket.take(0.4) == 0.5
+    assert bucket.take(0.5) == 0.5
+
+
+def test_a_pause_holds_everybody() -> None:
+    """As long as the other side asked for; a shorter one later does not shorten it."""
+    clock = ManualClock()
+    bucket = TokenBucket(Rate(2, 1), clock)
+    bucket.pause(30)
+    bucket.pause(1)
+
+    assert bucket.take() == 30
+    clock.advance(30)
+    assert bucket.take() == 0
+
+
+@given(st.integers(1, 50), st.integers(1, 100), st.lists(st.floats(0, 3), max_size=60))
+def test_no_stretch_holds_more_than_its_count(count: int, period_s: int, gaps_s: list[float]) -> None:
+    """Whoever asks, whenever: any period has at most `count` turns."""
+    clock = ManualClock()
+    bucket = TokenBucket(Rate(count, period_s), clock)
+    turns = []
+    for gap_s in gaps_s:
+        clock.advance(gap_s)
+        turns.append(clock.monotonic_s() + bucket.take(1e9))
+
+    for first, last in zip(turns, turns[count:], strict=False):
+        assert last - first >= period_s - 1e-6
+
+
+def test_threads_share_the_turns() -> None:
+    """None is given twice."""
+    bucket = TokenBucket(Rate(100, 1), ManualClock())
+
+    with ThreadPoolExecutor(8) as pool:
+        waits = sorted(pool.map(lambda _: bucket.take(1e9), range(200)))
+
+    assert waits == pytest.approx([number / 100 for number in range(200)])
