@@ -6,6 +6,9 @@ from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
 from typing import Any
 
+from carboy.logs.lines import clean_facts
+from carboy.logs.values import Budget
+
 __all__ = [
     "bind_request_id",
     "bound_facts",
@@ -15,10 +18,17 @@ __all__ = [
     "reset_request_id",
 ]
 
+_MAX_CHARS = 4096
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _facts: ContextVar[Mapping[str, Any]] = ContextVar("carboy_log_facts", default=_NOTHING)
 bound_facts = _facts.get
 """Return what every line of this context carries; not to be changed by the caller."""
+
+
+def _merged(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "request_id" in inner:  # it comes first in a line
+        return {"request_id": "", **outer, **inner}
+    return {**outer, **inner}
 
 
 def request_id() -> str:
@@ -37,7 +47,7 @@ def new_request_id() -> str:
 
 def bind_request_id(value: str) -> Token[Mapping[str, Any]]:
     """Put this request id on every further line of this context; give the token to `reset_request_id`."""
-    return _facts.set({**_facts.get(), "request_id": value})
+    return _facts.set(_merged(_facts.get(), {"request_id": str(value)}))
 
 
 def reset_request_id(token: Token[Mapping[str, Any]]) -> None:
@@ -54,12 +64,11 @@ class request_context:  # noqa: N801 (used like a function)
     __slots__ = ("_added", "_token")
 
     def __init__(self, request_id: str | None = None, **facts: Any) -> None:
-        if request_id is not None:
-            facts = {"request_id": request_id, **facts}
-        self._added = facts
+        added = clean_facts(facts, Budget(_MAX_CHARS)) if facts else {}
+        self._added = added if request_id is None else {"request_id": str(request_id), **added}
 
     def __enter__(self) -> None:
-        self._token = _facts.set({**_facts.get(), **self._added})
+        self._token = _facts.set(_merged(_facts.get(), self._added))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

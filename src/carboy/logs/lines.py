@@ -1,7 +1,7 @@
 """Render one event as one line of JSON; pure but for the clock.
 
 Most lines hold only short, plain facts. They are rendered at once and looked through once for what could be a
-secret; any doubt sends a line the careful way, where each value is cleaned by itself.
+secret; if there may be one, each text is masked by itself. All other lines go the careful way, value by value.
 """
 
 import logging
@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from time import gmtime, strftime, time_ns
 from typing import Any
 
@@ -17,9 +18,9 @@ import orjson
 
 from carboy.logs.faults import describe
 from carboy.logs.values import Budget, clean_key, clean_named, clean_text
-from carboy.redact import is_secret_name, may_hold_secret
+from carboy.redact import is_secret_name, mask_text, may_hold_secret
 
-__all__ = ["LEVEL_NUMBERS", "careful_fields", "render_fields", "render_json", "timestamp"]
+__all__ = ["LEVEL_NUMBERS", "careful_fields", "clean_facts", "render_fields", "render_json", "timestamp"]
 
 LEVEL_NUMBERS = {
     "debug": logging.DEBUG,
@@ -47,7 +48,7 @@ def render_json(
         level: the level's name, in lower case.
         logger: who logs.
         event: what happened.
-        context: the request id and what else is bound.
+        context: the request id and what else is bound, as `clean_facts` returns it.
         facts: what the caller says; wins over the context. `exc_info` becomes `exception`.
         max_chars: how much text the values may hold together.
     """
@@ -62,12 +63,11 @@ def render_json(
             break
         line[name] = value
     else:
-        try:
-            rendered = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS)
-        except TypeError:
-            pass
-        else:
-            if len(rendered) <= max_chars and not may_hold_secret(rendered, len(line) + _COLONS_OF_TS):
+        with suppress(TypeError):  # a lone surrogate, an enormous number
+            rendered = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+            if len(rendered) <= max_chars:
+                if may_hold_secret(rendered, len(line) + _COLONS_OF_TS):
+                    return render_fields({k: mask_text(v) if type(v) is str else v for k, v in line.items()})
                 return rendered if rendered.isascii() else _UNSAFE.sub(_escaped, rendered)
     return render_fields(careful_fields(level, logger, event, context, facts, max_chars))
 
@@ -83,17 +83,23 @@ def careful_fields(
         "logger": clean_text(logger, budget),
         "event": clean_key(event) if type(event) is not str else clean_text(event, budget),
     }
-    for part in (context, facts):
-        for name, value in part.items():
-            if name in {"exc_info", "stack_info"}:
-                continue
-            key = clean_key(name)
-            line[f"{key}_" if key in _HEAD else key] = clean_named(key, value, budget)
+    line.update(clean_facts(context, budget))
+    line.update(clean_facts(facts, budget))
     if stack := facts.get("stack_info"):
         line["stack"] = clean_text(stack if isinstance(stack, str) else _stack_here(), budget)
     if error := _error_of(facts.get("exc_info")):
         line["exception"] = describe(error, budget)
     return line
+
+
+def clean_facts(facts: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """Return facts as a line can hold them; one with the name of a fixed field gets a `_` at its end."""
+    clean: dict[str, Any] = {}
+    for name, value in facts.items():
+        if name not in {"exc_info", "stack_info"}:
+            key = clean_key(name)
+            clean[f"{key}_" if key in _HEAD else key] = clean_named(key, value, budget)
+    return clean
 
 
 def render_fields(fields: Mapping[str, Any]) -> bytes:

@@ -22,12 +22,6 @@ _BOUND_BY_STRUCTLOG: Mapping[str, Any] = getattr(structlog_context, "_CONTEXT_VA
 _OF_A_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def _context() -> Mapping[str, Any]:
-    if _BOUND_BY_STRUCTLOG:
-        return {**structlog_context.get_contextvars(), **bound_facts()}
-    return bound_facts()
-
-
 class Output:
     """Where the lines of this process go; `setup` changes it in place, so that every logger follows.
 
@@ -61,14 +55,16 @@ class Output:
             return None
 
     def _emit(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes:
+        if _BOUND_BY_STRUCTLOG:
+            facts = {**structlog_context.get_contextvars(), **facts}
         if self.is_console is None:
             self.is_console = self.stream.is_terminal()
         if self.is_console:
-            fields = careful_fields(level, logger, event, _context(), facts, self.max_chars)
+            fields = careful_fields(level, logger, event, bound_facts(), facts, self.max_chars)
             line = render_fields(fields)
             self.stream.write(render_console(fields, has_colour=self.has_colour).encode())
         else:
-            line = render_json(level, logger, event, _context(), facts, self.max_chars)
+            line = render_json(level, logger, event, bound_facts(), facts, self.max_chars)
             self.stream.write(line)
         if self.file is not None:
             self.file.write(line)
@@ -76,7 +72,9 @@ class Output:
 
     def render(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes:
         """Return the line of an event without writing it."""
-        return render_json(level, logger, event, _context(), facts, self.max_chars)
+        if _BOUND_BY_STRUCTLOG:
+            facts = {**structlog_context.get_contextvars(), **facts}
+        return render_json(level, logger, event, bound_facts(), facts, self.max_chars)
 
     def hand_on(self, level: str, logger: str, event: str, line: bytes) -> None:
         """Give an event that did not come through `logging` to the other handlers of the root logger."""

@@ -37,6 +37,9 @@ class Budget:
 def clean_text(text: str, budget: Budget) -> str:
     """Return the text masked, cut to the budget, and without lone surrogates, which UTF-8 cannot carry."""
     whole = len(text)
+    if whole <= budget.chars and text.isascii():  # nearly always
+        budget.chars -= whole
+        return mask_text(text)
     if whole > budget.chars + _SPARE_CHARS:  # a secret that is cut in two could not be found: mask a bit beyond the cut
         text = text[: budget.chars + _SPARE_CHARS]
     if not text.isascii():
@@ -52,6 +55,8 @@ def clean_text(text: str, budget: Budget) -> str:
 
 def clean_key(key: Any) -> str:
     """Return a mapping's key as text."""
+    if type(key) is str and len(key) <= _MAX_KEY_CHARS and key.isascii():  # nearly always
+        return mask_text(key)
     if not isinstance(key, str):
         key = str(key) if isinstance(key, (int, float, bytes)) or key is None else _shown(key)
     return clean_text(str.__str__(key), Budget(_MAX_KEY_CHARS))
@@ -66,6 +71,13 @@ def clean_named(key: str, value: Any, budget: Budget, depth: int = 0) -> Any:
 
 def clean(value: Any, budget: Budget, depth: int = 0) -> Any:
     """Return the value in JSON's own types; what has none is shown by its repr."""
+    kind = type(value)
+    if kind is str:
+        return clean_text(value, budget)
+    if kind is bool or value is None or (kind is int and _INT_MIN <= value <= _INT_MAX):
+        return value
+    if kind is float and value - value == 0.0:  # finite
+        return value
     try:
         return _clean(value, budget, depth)
     except Exception as error:  # noqa: BLE001 (a value's own code can raise anything; a line must be written)
