@@ -30,7 +30,7 @@ _JSON = "application/json"
 def compile_answers(
     responses: Mapping[str, Any], content: Any, schemas: Schemas, operation_id: str, *, is_checked: bool
 ) -> Finish:
-    """Return the function that makes a response of a value, `(value, status)`, `(value, status, headers)` or a response.
+    """Return the function that makes a response of a value, `(value, status[, headers])` or a response.
 
     Args:
         responses: the responses object of the operation.
@@ -145,7 +145,7 @@ def _is_json(kind: str) -> bool:
 
 
 def _media_type(kinds: list[str]) -> str:
-    """Return the content type of an answer that does not say one: the only one, else the first of JSON, else the first."""
+    """Return the content type of an answer that does not say one: the first of JSON, else the first."""
     plain = [kind for kind in dict.fromkeys(kinds) if "*" not in kind]
     if not plain:
         return ""
@@ -177,10 +177,10 @@ def _compile_check(
         found = headers[id(node)](response)
         if response.is_streamed or response.direct_passthrough:
             return found
-        kind, media = response.mimetype, checks[id(node)]
+        kind, media = response.mimetype or "", checks[id(node)]
         data = response.get_data()
         if not media or not data:
-            return found if not data or not media else found
+            return found
         key = response.status_code, kind
         if key not in bodies:
             match = next((name for name in (kind, kind.partition("/")[0] + "/*", "*/*") if name in media), None)
@@ -211,12 +211,12 @@ def _compile_check(
 def _compile_headers(node: Mapping[str, Any], content: Any, schemas: Schemas) -> Callable[[BaseResponse], list[Fault]]:
     wanted = []
     for name, header in (node.get("headers") or {}).items():
-        header = deref(content, header)
-        schema = header.get("schema")
+        found = deref(content, header)
+        schema = found.get("schema")
         if name.lower() != "content-type":
             reader = typed.reader(content, schema) if schema and _is_simple(content, schema) else None
             check = schemas.compile(schema, "answer") if reader is not None else None
-            wanted.append((name, header.get("required", False), reader, check))
+            wanted.append((name, found.get("required", False), reader, check))
 
     def check_headers(response: BaseResponse) -> list[Fault]:
         found = []

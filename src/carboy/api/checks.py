@@ -1,11 +1,12 @@
 """Compile the schemas of a document once, and say in words what a value breaks.
 
-The dialect of OpenAPI 3.0 is translated to JSON Schema 2020-12 first. `readOnly` and `writeOnly` make two schemas of one: a
-request may not hold what is read only, an answer not what is write only.
+The dialect of OpenAPI 3.0 is translated to JSON Schema 2020-12 first. `readOnly` and `writeOnly` make two schemas of
+one: a request may not hold what is read only, an answer not what is write only.
 """
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -33,7 +34,7 @@ _BOUNDS = {
     "int64": (-(2**63), 2**63 - 1),
 }
 _NO_RULES = frozenset(
-    ["type", "title", "description", "default", "example", "examples", "deprecated", "nullable", "xml", "externalDocs"]
+    ("type", "title", "description", "default", "example", "examples", "deprecated", "nullable", "xml", "externalDocs")
 )
 
 
@@ -184,12 +185,14 @@ def explain(error: "ValidationError") -> Iterator[tuple[tuple[str | int, ...], s
             yield pointer, "is not allowed here"
         case "type":
             yield pointer, "must be " + _or(sorted(kind.types))
-        case "oneOf" | "anyOf" | "oneOfNotValid":
-            yield from _explain_choice(pointer, getattr(kind, "context", []))
+        case "oneOf" | "anyOf":
+            yield from _explain_choice(pointer, kind.context)
+        case "const":
+            yield pointer, f"must be {json.dumps(kind.expected_value)}"
         case "format":
             yield pointer, f"must be of the format `{kind.format}`"
         case _:
-            yield pointer, error.message.replace("this is", "must not be", 1) if False else error.message
+            yield pointer, error.message.removeprefix("this ")
 
 
 def _explain_choice(
@@ -210,7 +213,7 @@ def _is_other(error: "ValidationError", pointer: tuple[str | int, ...]) -> bool:
     """Say whether an error shows that another form was meant: the type of the value itself, or a tag in it."""
     depth = len(error.instance_path) - len(pointer)
     name: str = error.kind.name
-    return (name == "type" and depth == 0) or (name in {"const", "enum", "constant"} and depth <= 1)
+    return (name == "type" and depth == 0) or (name in {"const", "enum"} and depth <= 1)
 
 
 def _or(words: Sequence[str]) -> str:
@@ -219,11 +222,10 @@ def _or(words: Sequence[str]) -> str:
 
 def _bound(schema: dict[str, Any]) -> None:
     """Give whole numbers of a width their limits."""
-    low, high = (
-        _BOUNDS.get(schema.get("format", ""), (None, None)) if isinstance(schema.get("format"), str) else (None, None)
-    )
-    if low is None or high is None:
+    width = schema.get("format")
+    if not isinstance(width, str) or width not in _BOUNDS:
         return
+    low, high = _BOUNDS[width]
     if not isinstance(schema.get("minimum"), int | float) or schema["minimum"] < low:
         schema["minimum"] = low
     if not isinstance(schema.get("maximum"), int | float) or schema["maximum"] > high:
@@ -234,7 +236,8 @@ def _from_30(schema: dict[str, Any]) -> dict[str, Any]:
     """Translate the keywords in which OpenAPI 3.0 differs from JSON Schema."""
     for exclusive, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if isinstance(schema.get(exclusive), bool):
-            if schema.pop(exclusive) and limit in schema:
+            is_exclusive = schema.pop(exclusive)
+            if is_exclusive and limit in schema:
                 schema[exclusive] = schema.pop(limit)
     if schema.pop("nullable", False) is not True:
         return schema

@@ -1,4 +1,4 @@
-"""Load a document: read, made one of many files, checked, Swagger 2.0 translated, and kept on disk for the next start."""
+"""Load a document: read, made one of many files, checked, translated, and kept on disk for the next start."""
 
 import hashlib
 import os
@@ -106,8 +106,8 @@ def _load(root: Any, file: str, texts: dict[str, bytes], entry: Path | None) -> 
 
 def _renamed(origins: Mapping[Pointer, Origin], file: str) -> dict[Pointer, Origin]:
     """Follow the sections that Swagger 2.0 keeps under other names."""
-    result = {new: Origin(file, old) for new, old in swagger2.RENAMED.items()}
-    back = {old: new for new, old in swagger2.RENAMED.items()}
+    result: dict[Pointer, Origin] = {new: Origin(file, old) for new, old in swagger2.RENAMED.items()}
+    back: dict[Pointer, Pointer] = {old: new for new, old in swagger2.RENAMED.items()}
     for pointer, origin in origins.items():
         result[back.get(pointer[:1], pointer[:1]) + pointer[1:]] = origin
     return result

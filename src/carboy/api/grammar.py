@@ -18,6 +18,7 @@ PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
 
 _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
+_COUNT = {"type": "integer", "minimum": 0}
 _ANY: dict[str, Any] = {}
 _SCHEMA = {"type": ["object", "boolean"]}
 
@@ -216,29 +217,14 @@ _OPENAPI_3 = {
 }
 
 _FORMAT_2 = {"enum": ["csv", "ssv", "tsv", "pipes", "multi"]}
-_SIMPLE_2 = dict.fromkeys(
-    [
-        "type",
-        "format",
-        "items",
-        "collectionFormat",
-        "default",
-        "maximum",
-        "exclusiveMaximum",
-        "minimum",
-        "exclusiveMinimum",
-        "maxLength",
-        "minLength",
-        "pattern",
-        "maxItems",
-        "minItems",
-        "uniqueItems",
-        "enum",
-        "multipleOf",
-        "example",
-    ],
-    _ANY,
-) | {"type": {"enum": ["string", "number", "integer", "boolean", "array", "file"]}, "collectionFormat": _FORMAT_2}
+_SIMPLE_2: dict[str, Any] = {
+    **dict.fromkeys(("default", "maximum", "minimum", "enum", "multipleOf", "example", "items"), _ANY),
+    **dict.fromkeys(("exclusiveMaximum", "exclusiveMinimum", "uniqueItems"), _FLAG),
+    **dict.fromkeys(("maxLength", "minLength", "maxItems", "minItems"), _COUNT),
+    **dict.fromkeys(("format", "pattern"), _TEXT),
+    "type": {"enum": ["string", "number", "integer", "boolean", "array", "file"]},
+    "collectionFormat": _FORMAT_2,
+}
 _PARAMETER_2 = {
     "if": {"properties": {"in": {"const": "body"}}},
     "then": _object("name in schema", name=_TEXT, in_=_TEXT, description=_TEXT, required=_FLAG, schema=_SCHEMA),

@@ -5,7 +5,7 @@ from typing import Any
 
 from carboy.api.document import Document
 from carboy.api.faults import Faults
-from carboy.api.router import base_path_of
+from carboy.api.routing import base_path_of
 from carboy.api.shape import METHODS
 
 __all__ = ["merge"]
@@ -17,10 +17,10 @@ def merge(
     info: Mapping[str, Any],
     servers: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return one document that holds the paths of all; the paths begin with the base path of the document they are from.
+    """Return one document that holds the paths of all, each behind the base path of the document it is from.
 
-    Components of the same name and the same content are kept once. Where the content differs, the later one is renamed to
-    `Name_2`, and what refers to it follows. A document's own `security` is written into its operations.
+    Components of the same name and the same content are kept once. Where the content differs, the later one is renamed
+    to `Name_2`, and what refers to it follows. A document's own `security` is written into its operations.
 
     Args:
         documents: loaded documents, or their contents.

@@ -16,6 +16,7 @@ from typing import Any
 __all__ = [
     "Signature",
     "argument_names",
+    "choose",
     "find_function",
     "find_in",
     "import_function",
@@ -123,7 +124,7 @@ def find_in(operations: Any, operation_id: str) -> tuple[str, Callable[..., Any]
 
 
 def public_names(operations: Any) -> Iterator[str]:
-    """Yield the names of the operations that an object offers: its keys, its functions, or its class's public methods."""
+    """Yield the operations that an object offers: its keys, its functions, or its class's public methods."""
     if isinstance(operations, Mapping):
         yield from operations
     elif isinstance(operations, ModuleType):
@@ -168,7 +169,7 @@ def _sanitised(name: str) -> str:
 
 def _callable(found: Any, name: str) -> Callable[..., Any]:
     if not callable(found):
-        raise ValueError(f"`{name}` cannot be called")
+        raise ValueError(f"`{name}` cannot be called")  # noqa: TRY004  # a fault of the document, as any other
     function: Callable[..., Any] = found
     return function
 

@@ -98,7 +98,7 @@ def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None 
 
 
 def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: Any, *, is_strict: bool) -> Raw:
-    """Return the function that takes one field of a form from `Given`, typed but not checked; `ABSENT` when it is not there.
+    """Return the function that takes one field of a form, typed but not checked; `ABSENT` when it is not there.
 
     The function raises ValueError, with words for the sender.
     """

@@ -1,7 +1,7 @@
 """Read the text of a document, YAML or JSON, and say on which line a value stands.
 
-YAML is read as the OpenAPI specification wants it: keys are strings, and scalars follow YAML 1.2, so that `no`, `on` and
-`2024-01-31` stay text.
+YAML is read as the OpenAPI specification wants it: keys are strings, and scalars follow YAML 1.2, so that `no`, `on`
+and `2024-01-31` stay text.
 """
 
 import re

@@ -7,6 +7,7 @@ fetched from the network.
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,27 +20,17 @@ __all__ = ["Bundler"]
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _REFERABLE = frozenset(
-    [
-        "schema",
-        "response",
-        "parameter",
-        "example",
-        "requestBody",
-        "header",
-        "securityScheme",
-        "link",
-        "callback",
-        "pathItem",
-    ]
-)
+    ("schema", "response", "parameter", "example", "requestBody", "header", "securityScheme", "link", "callback")
+) | {"pathItem"}
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 class Bundler:
     """Resolves the references of one document.
 
     Attributes:
-        content: the whole document, once `bundle` has run.
         origins: where its parts were written.
+        faults: what is wrong with the references.
         texts: the bytes of each file that was read, by its name.
     """
 
@@ -47,7 +38,6 @@ class Bundler:
         self.origins: dict[Pointer, Origin] = {(): Origin(file, ())}
         self.faults = faults(self.origins)
         self.texts: dict[str, bytes] = {}
-        self.content: dict[str, Any] = {}
         self._root, self._file = root, file
         self._values: dict[str, Any] = {file: root}
         self._is_swagger_2 = "swagger" in root
@@ -57,14 +47,12 @@ class Bundler:
 
     def bundle(self) -> dict[str, Any]:
         """Return the document with every reference pointing into itself."""
-        placed_content = self._copy(self._root, "document", self._file, ())
-        for place, value in self._hoisted:
-            _put(placed_content, place, value)
-        self.content = placed_content
-        return placed_content
+        content: dict[str, Any] = self._copy(self._root, "document", self._file, ())
+        for place, value in self._copy_placed():
+            _put(content, place, value)
+        return content
 
-    @property
-    def _hoisted(self) -> list[tuple[Pointer, Any]]:
+    def _copy_placed(self) -> list[tuple[Pointer, Any]]:
         """Copy what was placed, which may place more, until nothing is left."""
         done: dict[Pointer, Any] = {}
         while pending := [(key, place) for key, place in self._placed.items() if place not in done]:
@@ -157,7 +145,7 @@ class Bundler:
     def _target(self, reference: str, kind: Kind, file: str, pointer: Pointer) -> tuple[str, Pointer] | None:
         """Return the file and place that a reference names, or note why there is none."""
         address, _, fragment = reference.partition("#")
-        origin = Origin(file, (*pointer, "$ref") if kind != "mapping" else pointer)
+        origin = Origin(file, (*pointer, "$ref"))
         if kind == "schema" and reference in self._by_name:
             return self._file, self._by_name[reference]
         if urlsplit(address).scheme not in {"", "file"}:
@@ -205,19 +193,14 @@ class Bundler:
         if key not in self._placed:
             base = _UNFIT.sub("_", pointer[-1] if pointer else Path(file).stem).strip("_") or kind
             taken = {place[-1] for place in self._placed.values() if place[:-1] == section}
-            try:
+            with suppress(KeyError):
                 taken |= set(dig(self._root, section))
-            except KeyError:
-                pass
             name, count = base, 2
             while name in taken:
                 name, count = f"{base}_{count}", count + 1
             self._placed[key] = (*section, name)
             self.origins[*section, name] = Origin(file, pointer)
         return self._placed[key]
-
-
-_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def _put(content: dict[str, Any], place: Pointer, value: Any) -> None:

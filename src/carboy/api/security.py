@@ -1,7 +1,7 @@
 """Compile the security requirements of an operation: take the credentials, ask the function that knows them.
 
-Alternatives are tried in the document's order, an empty one last. Of several failures the most telling is answered: 403,
-then 401. Credentials are never part of a message.
+Alternatives are tried in the document's order, an empty one last. Of several failures the most telling is answered:
+403, then 401. Credentials are never part of a message.
 
 Source: OpenAPI 3.1.1, section 4.8.30; RFC 6750, section 3; RFC 7617; Connexion 2.14, "Security".
 """

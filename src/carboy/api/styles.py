@@ -1,4 +1,4 @@
-"""Take a serialised parameter apart, into a text, a list of texts or a mapping of texts; what they mean is left to `typed`.
+"""Take a serialised parameter apart, into a text, a list or a mapping of texts; what they mean is left to `typed`.
 
 A text is decoded before it is split, as clients that encode every comma expect: an item cannot hold its own delimiter.
 
@@ -83,9 +83,9 @@ def deep_object(name: str, given: Mapping[str, Sequence[str]], is_array: Callabl
         node: Any = result
         for part in path[:-1]:
             node = node.setdefault(part, {})
-            if not isinstance(node, dict):
+            if type(node) is not dict:
                 raise ValueError("is written both as a value and as an object")
-        if isinstance(node.get(path[-1]), dict):
+        if type(node.get(path[-1])) is dict:
             raise ValueError("is written both as a value and as an object")
         node[path[-1]] = list(values) if is_array(path) else values[-1]
     return result

@@ -18,27 +18,9 @@ RENAMED = {
 _JSON = ["application/json"]
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _OF_VALUE = frozenset(
-    [
-        "type",
-        "format",
-        "items",
-        "default",
-        "maximum",
-        "exclusiveMaximum",
-        "minimum",
-        "exclusiveMinimum",
-        "maxLength",
-        "minLength",
-        "pattern",
-        "maxItems",
-        "minItems",
-        "uniqueItems",
-        "enum",
-        "multipleOf",
-        "example",
-    ]
-)
-_STYLES = {
+    ("type", "format", "items", "default", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength")
+) | {"minLength", "pattern", "maxItems", "minItems", "uniqueItems", "enum", "multipleOf", "example"}
+_STYLES: dict[str, dict[str, Any]] = {
     "csv": {"explode": False},
     "ssv": {"style": "spaceDelimited", "explode": False},
     "tsv": {"x-carboy-delimiter": "\t", "explode": False},

@@ -6,7 +6,7 @@ from typing import Any
 
 from carboy.api.grammar import deref
 
-__all__ = ["Reader", "reader", "types_of"]
+__all__ = ["Reader", "keyword_of", "properties_of", "reader", "types_of"]
 
 Reader = Callable[[Any], Any]
 
@@ -78,7 +78,8 @@ def properties_of(content: Any, schema: Any, depth: int = 0) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in (part for name in ("allOf", "anyOf", "oneOf") for part in schema.get(name, ())):
         found |= properties_of(content, part, depth + 1)
-    return found | schema.get("properties", {})
+    found |= schema.get("properties", {})
+    return found
 
 
 def _any(value: Any) -> Any:
@@ -159,7 +160,7 @@ def _object(content: Any, schema: Any, depth: int) -> Reader:
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise ValueError("must be object")
+            raise ValueError("must be object")  # noqa: TRY004  # the sender's fault, as any other
         return {name: readers.get(name, other)(part) for name, part in value.items()}
 
     return read

@@ -1,0 +1,121 @@
+"""Where an operation is served: the rule, the converters and the names that Flask's routing wants."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter, ValidationError
+
+from carboy.api import typed
+from carboy.api.grammar import PLACEHOLDER
+from carboy.api.parameters import Value
+from carboy.api.shape import METHODS
+
+__all__ = ["Place", "Route", "add_converters", "base_path_of", "endpoint_of", "key_of", "places", "rule_of", "slug"]
+
+_NO_WORD = re.compile(r"\W+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One operation of the document: where it stands, and what it is."""
+
+    path: str
+    method: str
+    node: Mapping[str, Any]
+    item: Mapping[str, Any]
+
+    @property
+    def pointer(self) -> tuple[str, ...]:
+        """Its place in the document."""
+        return "paths", self.path, self.method
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation, ready for Flask."""
+
+    rule: str
+    endpoint: str
+    view: Callable[..., Any]
+    method: str
+    has_automatic_options: bool
+
+
+class _Integer(BaseConverter):
+    """Whole numbers with a sign."""
+
+    regex = r"[+-]?[0-9]{1,400}"
+    weight = 50
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+
+class _Number(BaseConverter):
+    """Numbers as JSON writes them, and a little more."""
+
+    regex = r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,3})?"
+    weight = 50
+
+    def to_python(self, value: str) -> float:
+        number = float(value)
+        if number in {float("inf"), float("-inf")}:
+            raise ValidationError
+        return number
+
+
+def places(content: Mapping[str, Any]) -> Iterator[Place]:
+    """Yield every operation of a document; HEAD before GET, which would answer it too."""
+    for path, item in (content.get("paths") or {}).items():
+        if path.startswith("/"):
+            for method in METHODS:
+                if method in item:
+                    yield Place(path, method, item[method], item)
+
+
+def rule_of(path: str, values: list[Value], content: Any) -> str:
+    """Return the rule of a path: an integer or a number is told by its form, `format: path` may hold slashes."""
+    converters = {value.name: _converter(value, content) for value in values if value.place == "path"}
+    return PLACEHOLDER.sub(lambda match: f"<{converters.get(match[1], '')}{key_of(match[1], 'path')}>", path)
+
+
+def key_of(name: str, where: str) -> str:
+    """Return the name under which a request holds a parameter."""
+    if where == "path":
+        return _NO_WORD.sub("_", name)
+    return "HTTP_" + name.upper().replace("-", "_") if where == "header" else name
+
+
+def endpoint_of(place: Place, controller: str | None) -> str:
+    """Return the endpoint of an operation, by the convention of Connexion."""
+    operation_id = str(place.node["operationId"])
+    return (f"{controller}.{operation_id}" if controller else operation_id).replace(".", "_")
+
+
+def base_path_of(content: Mapping[str, Any]) -> str:
+    """Return the path of the first server of a document, `/` when there is none."""
+    server = (content.get("servers") or [{"url": "/"}])[0]
+    variables = {name: variable["default"] for name, variable in server.get("variables", {}).items()}
+    url = PLACEHOLDER.sub(lambda match: variables.get(match[1], ""), server["url"])
+    return "/" + urlsplit(url).path.strip("/")
+
+
+def slug(name: str) -> str:
+    """Return a name that a blueprint may have."""
+    return _NO_WORD.sub("_", name).strip("_").lower() or "api"
+
+
+def add_converters(state: BlueprintSetupState) -> None:
+    """Teach an application the converters that the rules name."""
+    state.app.url_map.converters |= {"carboy_integer": _Integer, "carboy_number": _Number}
+
+
+def _converter(value: Value, content: Any) -> str:
+    types = typed.types_of(content, value.schema)
+    if value.style == "simple" and types in {("integer",), ("number",)}:
+        return "carboy_integer:" if types == ("integer",) else "carboy_number:"
+    return "path:" if typed.keyword_of(content, value.schema, "format") == "path" else ""
