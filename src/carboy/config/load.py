@@ -52,7 +52,7 @@ def read_sources(
     Args:
         folder: the project's folder; the working folder by default.
         profile: the profile, where the caller decides it; else `FLASK_PROFILE`, `FLASK_ENV`, `local`.
-        env_file: read in place of `.env`; it must exist.
+        env_file: read in place of `.env`; it must exist. `CARBOY_ENV_FILE` names it where the caller does not.
         environ: the environment; the process's own by default.
         overrides: the strongest layer; `profile` in it counts as the argument does.
 
@@ -62,6 +62,7 @@ def read_sources(
     folder = (folder or Path.cwd()).absolute()
     environ = read_environ() if environ is None else environ
     overrides = {name.upper(): value for name, value in (overrides or {}).items()}
+    env_file = env_file or environ.get("CARBOY_ENV_FILE")
     dotenv_path = folder / (env_file or ".env")
     dotenv = read_dotenv(dotenv_path) if env_file or dotenv_path.is_file() else {}
     toml = find_toml(folder, environ.get("CARBOY_TOML") or dotenv.get("CARBOY_TOML"))

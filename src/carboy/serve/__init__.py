@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carboy.serve.servers import Plan, plan_serving, serve
+    from carboy.serve.servers import Plan, check_plan, serve
     from carboy.serve.service import Service
     from carboy.serve.settings import ServeSettings
 
-__all__ = ["Plan", "ServeSettings", "Service", "plan_serving", "serve"]
+__all__ = ["Plan", "ServeSettings", "Service", "check_plan", "serve"]
 
 _HOMES = {
     "Plan": "carboy.serve.servers",
     "ServeSettings": "carboy.serve.settings",
     "Service": "carboy.serve.service",
-    "plan_serving": "carboy.serve.servers",
+    "check_plan": "carboy.serve.servers",
     "serve": "carboy.serve.servers",
 }
 

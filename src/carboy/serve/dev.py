@@ -1,9 +1,10 @@
 """Serve with werkzeug's development server: one process, a debugger on request, a fresh start on every change."""
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from carboy.serve.listener import open_listener
+from carboy.serve.listener import address_of, open_listener
 from carboy.serve.service import MakeApp, Service
 
 if TYPE_CHECKING:
@@ -18,24 +19,27 @@ def serve_dev(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
     Raises:
         CarboyError: the port is taken.
     """
-    from werkzeug.serving import is_running_from_reloader, make_server, run_with_reloader
-
-    if not is_running_from_reloader():
-        open_listener(plan.host, plan.port).close()  # our words, not werkzeug's, when it is taken
-
-    def run() -> None:
-        service = Service(make_app())
-        service.prepare()
-        server = make_server(plan.host, plan.port, service.app, threaded=True)
-        service.start()
-        on_ready(service, f"http://{plan.host}:{server.server_port}")
-        try:
-            server.serve_forever()
-        finally:
-            service.stop(drain_s=0.0)
+    from werkzeug.serving import is_running_from_reloader, run_simple
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if plan.reload:
-        run_with_reloader(run)
-    else:
-        run()
+    if plan.reload and not is_running_from_reloader():  # this process only starts the one that serves, again and again
+        open_listener(plan.host, plan.port).close()
+        run_simple(plan.host, plan.port, _nothing, use_reloader=True)
+        return
+    service = Service(make_app())
+    service.prepare()
+    port, url = plan.port, f"http://{plan.host}:{plan.port}"
+    if not plan.reload:
+        with open_listener(plan.host, plan.port) as listener:
+            port, url = listener.getsockname()[1], address_of(listener)
+    service.start()
+    on_ready(service, url)
+    is_debug = service.flask is not None and service.flask.debug
+    try:
+        run_simple(plan.host, port, service.app, use_reloader=plan.reload, use_debugger=is_debug, threaded=True)
+    finally:
+        service.stop(drain_s=0.0)
+
+
+def _nothing(_environ: Any, _start_response: Any) -> Iterable[bytes]:
+    return []

@@ -71,7 +71,8 @@ class GranianServer:
             )
         except TypeError as error:
             raise ConfigurationError(
-                "granian cannot be used", f"this version of it is not known here ({error})",
+                "granian cannot be used",
+                f"this version of it is not known here ({error})",
                 "pip install 'carboy[serve]', or serve with --server gunicorn",
             ) from error
         worker.serve_mtr(_new_cbscheduler(self._loop, self._door, True), self._loop, self._signal)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import UsageError
 from carboy.serve.listener import address_of, open_listener
 from carboy.serve.service import MakeApp, Service
@@ -14,14 +13,12 @@ from carboy.serve.settings import ServeSettings
 from carboy.serve.signals import StopSignals
 from carboy.serve.workers import run_workers
 
-__all__ = ["OnReady", "Plan", "ServerName", "plan_serving", "serve"]
+__all__ = ["OnReady", "Plan", "ServerName", "check_plan", "serve"]
 
 ServerName = Literal["granian", "gunicorn", "dev"]
 
 OnReady = Callable[[Service, str], None]
 """Called once, with what is served and its URL, when the first process answers."""
-
-_JOBS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +39,20 @@ class Plan:
     reload: bool = False
 
 
-def plan_serving(plan: Plan, database_url: str) -> Plan:
-    """Return the plan, when it can work.
+def check_plan(plan: Plan) -> None:
+    """Refuse a plan that cannot work, as far as that can be told without the application.
 
     Raises:
-        UsageError: the options do not go together: several processes on SQLite, or with a server that has one.
+        UsageError: the options do not go together.
     """
     if plan.workers < 1 or plan.threads < 1:
         raise UsageError("nothing would be served", "--workers and --threads are at least 1", "leave them out")
-    if plan.workers > 1 and database_url.startswith("sqlite"):
-        raise UsageError(
-            f"{plan.workers} workers cannot serve",
-            "the database is SQLite, which one process writes best: two wait for each other's lock",
-            "use one worker with more --threads, or a MySQL or PostgreSQL server (DATABASE_URL)",
-        )
     if plan.workers > 1 and (plan.reload or plan.server == "dev"):
         raise UsageError(
             f"{plan.workers} workers cannot serve",
             "--reload and the dev server run one process",
             "leave out --workers, or use --server granian without --reload",
         )
-    return plan
 
 
 def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnReady) -> None:
@@ -102,9 +92,7 @@ def _serve_granian_processes(
     plan: Plan, listener: socket.socket, make_app: MakeApp, settings: ServeSettings, on_ready: OnReady
 ) -> None:
     def work(number: int) -> None:
-        _serve_granian(
-            plan, listener, make_app, settings, on_ready if number == 0 else _say_nothing, (signal.SIGTERM,)
-        )
+        _serve_granian(plan, listener, make_app, settings, on_ready if number == 0 else _say_nothing, (signal.SIGTERM,))
 
     run_workers(plan.workers, work)
     listener.close()
@@ -123,15 +111,15 @@ def _serve_granian(
     with StopSignals(stop_on) as signals:
         url = address_of(listener)
         service = Service(make_app())
+        service.check_processes(plan.workers)
         service.prepare()
         server = GranianServer(service, listener, plan.threads, settings)
         server.start()
         service.start()
         on_ready(service, url)
         signals.wait_for_stop()
-        until_s = SYSTEM_CLOCK.monotonic_s() + settings.drain_s
         server.drain()
-        service.stop(max(_JOBS_S, until_s - SYSTEM_CLOCK.monotonic_s()))
+        service.stop()
 
 
 def _say_nothing(_service: Service, _url: str) -> None:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from carboy.errors import UsageError
+
 if TYPE_CHECKING:
     from flask import Flask
 
@@ -21,7 +23,7 @@ class Service:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self._is_started = False
+        self._engine: Any = None
 
     @property
     def flask(self) -> "Flask | None":
@@ -36,33 +38,46 @@ class Service:
 
     def prepare(self) -> None:
         """Make the instance folder, and bring an embedded database to its newest form."""
-        runtime = self.runtime
-        if runtime is None:
-            return
-        runtime.settings["INSTANCE_PATH"].mkdir(parents=True, exist_ok=True)
-        if runtime.engine is not None and runtime.engine.dialect.name == "sqlite":
+        if self._has_embedded_database:
             from carboy.db.migrate import upgrade
 
-            upgrade(runtime.engine)
+            self.runtime.settings["INSTANCE_PATH"].mkdir(parents=True, exist_ok=True)
+            upgrade(self.runtime.engine)
+
+    def check_processes(self, workers: int) -> None:
+        """Refuse several processes on SQLite.
+
+        Raises:
+            UsageError: there would be several.
+        """
+        if workers > 1 and self._has_embedded_database:
+            raise UsageError(
+                f"{workers} workers cannot serve",
+                "the database is SQLite, which one process writes best: two wait for each other's lock",
+                "use one worker with more threads, or a MySQL or PostgreSQL server (DATABASE_URL)",
+            )
 
     def start(self) -> None:
-        """Start the job engine; the server is up by now."""
-        if self._jobs is not None and not self._is_started:
-            self._jobs.start()
-            self._is_started = True
+        """Start the embedded job engine, where the application has jobs; the server is up by now."""
+        runtime = self.runtime
+        if runtime is not None and runtime.jobs.registry.kinds and runtime.settings["JOBS_ENGINE"] == "embedded":
+            self._engine = runtime.jobs.engine
+            self._engine.start()
 
-    def stop(self, drain_s: float) -> None:
-        """Stop the job engine; jobs that still run after `drain_s` go back to the others."""
-        if self._jobs is not None and self._is_started:
-            self._jobs.stop(drain_s)
-            self._is_started = False
+    def stop(self, drain_s: float | None = None) -> None:
+        """Stop the job engine; jobs that still run after `drain_s` (`JOBS_DRAIN_S`) go back to the others."""
+        if self._engine is not None:
+            self._engine.stop(drain_s)
 
     def after_fork(self) -> None:
         """Leave the parent's database connections to the parent."""
-        if self.runtime is not None and self.runtime.engine is not None:
+        if self._has_database:
             self.runtime.engine.dispose(close=False)
 
     @property
-    def _jobs(self) -> Any:
-        jobs = getattr(self.runtime, "jobs", None)
-        return getattr(jobs, "engine", None)
+    def _has_database(self) -> bool:
+        return self.runtime is not None and "database" in self.runtime.checks
+
+    @property
+    def _has_embedded_database(self) -> bool:
+        return self._has_database and self.runtime.engine.dialect.name == "sqlite"

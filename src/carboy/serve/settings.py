@@ -12,12 +12,10 @@ class ServeSettings:
     """What protects the server from slow clients, and clients from a stopping server."""
 
     header_timeout_s: float = setting(10.0, "how long a client may take to send a request's headers", unit="s")
-    body_timeout_s: float = setting(
-        30.0, "how long a request may wait for its body; then it is answered 408", unit="s"
-    )
+    body_timeout_s: float = setting(30.0, "how long a request may wait for its body; then it is answered 408", unit="s")
     max_connections: int = setting(1024, "connections served at once by a process; others wait in the kernel")
     drain_s: float = setting(
-        30.0, "how long a stop may take: open requests first, running jobs get what is left", unit="s"
+        30.0, "how long a stop waits for open requests; the jobs have `JOBS_DRAIN_S` after that", unit="s"
     )
     drain_linger_s: float = setting(
         0.5, "how long a stopping server still answers on kept connections, asking each to close", unit="s"

@@ -16,19 +16,23 @@ __all__ = ["run_workers"]
 _PR_SET_PDEATHSIG = 1
 _QUICK_DEATH_S = 5.0
 _MAX_QUICK_DEATHS = 3
+_HOPELESS = {2, 3}  # misused, wrongly configured: another try ends alike
 
 
 def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_CLOCK) -> None:
     """Run `work(number)` in each of that many forked processes until a signal asks for a stop.
 
-    A process that dies is replaced; when processes keep dying right after their start, all are stopped.
+    A process that dies is replaced. When one finds itself misused or wrongly configured, or when they keep dying right
+    after their start, all are stopped.
 
     Args:
         amount: how many processes.
         work: what each does; it comes back after SIGTERM. Numbers count from 0, a replacement gets a new one.
+        clock: tells the time.
 
     Raises:
         CarboyError: processes keep dying.
+        SystemExit: with the code of one that could not begin.
     """
     pids: dict[int, float] = {}
     quick_deaths = 0
@@ -36,7 +40,11 @@ def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_
         for number in range(amount):
             pids[_fork(number, work)] = clock.monotonic_s()
         while not signals.wait():
-            for pid in _ended(pids):
+            for pid, code in _ended(pids):
+                if code in _HOPELESS:
+                    del pids[pid]
+                    _stop(pids)
+                    raise SystemExit(code)  # it said why
                 lived_s = clock.monotonic_s() - pids.pop(pid)
                 quick_deaths = quick_deaths + 1 if lived_s < _QUICK_DEATH_S else 0
                 logging.getLogger(__name__).error("worker_died", extra={"pid": pid, "lived_s": round(lived_s, 1)})
@@ -60,9 +68,10 @@ def _fork(number: int, work: Callable[[int], None]) -> int:
         work(number)
         code = 0
     except CarboyError as error:
-        sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")
+        if number == 0 or error.exit_code not in _HOPELESS:
+            sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")
         code = error.exit_code
-    except BaseException:  # noqa: BLE001 (nothing may run on into the parent's code)
+    except BaseException:
         logging.getLogger(__name__).exception("worker_failed")
     finally:
         sys.stdout.flush()
@@ -78,8 +87,14 @@ def _end_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _ended(pids: dict[int, float]) -> list[int]:
-    return [pid for pid in list(pids) if os.waitpid(pid, os.WNOHANG)[0]]
+def _ended(pids: dict[int, float]) -> list[tuple[int, int]]:
+    """Return the processes that ended, with their exit codes."""
+    found = []
+    for pid in list(pids):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            found.append((pid, os.waitstatus_to_exitcode(status)))
+    return found
 
 
 def _stop(pids: dict[int, float]) -> None:

@@ -1,0 +1,161 @@
+"""The group `carboy`: which commands there are, the options that all of them have, and how an error ends.
+
+A command's module is imported when that command is used: `carboy --help` imports none of them.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from carboy.cli.project import Project
+from carboy.errors import CarboyError, ConfigurationError, InvalidInput
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("carboy.cli.serve", "Serve the application, and run its jobs."),
+    "worker": ("carboy.cli.worker", "Run jobs only."),
+    "new": ("carboy.cli.new", "Make a service of your own."),
+    "settings": ("carboy.cli.settings", "Show what each setting is and where it came from."),
+    "config": ("carboy.cli.config", "Work with the closed configuration file."),
+    "db": ("carboy.cli.db", "Bring the database to its newest form, and work with migrations."),
+    "keys": ("carboy.cli.keys", "Make, list and revoke API keys."),
+    "jobs": ("carboy.cli.jobs", "Show what waits, runs or is dead."),
+    "archive": ("carboy.cli.archive", "Work with the archive from a terminal."),
+    "sms": ("carboy.cli.sms", "Work with the SMS gateway from a terminal."),
+    "run": ("carboy.cli.run", "Run a command with temporary AWS credentials."),
+    "build": ("carboy.cli.build", "Build a Lambda zip without Docker."),
+    "lambda": ("carboy.cli.lambda_", "Run the Lambda handler here."),
+    "doctor": ("carboy.cli.doctor", "Check every part against the outside."),
+}
+"""Name → module and one line of help. The module's `command` is the command; one that is not there is left out."""
+
+_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands whose modules are there, in the order of the table."""
+        return [name for name, (module, _) in COMMANDS.items() if find_spec(module) is not None]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command and give it the options that all have."""
+        module, _ = COMMANDS.get(cmd_name, ("", ""))
+        if not module or find_spec(module) is None:
+            return None
+        command: click.Command = import_module(module).command
+        add_common_options(command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with the table's words, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete a command's name, importing none of them."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [CompletionItem(name, help=COMMANDS[name][1]) for name in names] + click.Command.shell_complete(
+            self, ctx, incomplete
+        )
+
+
+def add_common_options(command: click.Command) -> None:
+    """Give a command and all below it `--profile`, `--env-file` and `--app`, unless it has its own of that name."""
+    taken = {name for parameter in command.params for name in (*parameter.opts, parameter.name)}
+    if "common_profile" in taken:
+        return
+    for option in _common_options():
+        option.opts = [name for name in option.opts if name not in taken]
+        if any(name.startswith("--") for name in option.opts):
+            command.params.append(option)
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            add_common_options(one)
+
+
+def _common_options() -> Iterator[click.Option]:
+    """Yield the options that every command takes, before its name or after it."""
+
+    def note(field: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+        def callback(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+            if value is not None:
+                setattr(ctx.ensure_object(Project), field, value)
+
+        return callback
+
+    for field, names, metavar, text in (
+        (
+            "profile",
+            ("--profile", "-e"),
+            "NAME",
+            "The profile: local, dev, prod, ….  [default: FLASK_PROFILE or local]",
+        ),
+        ("env_file", ("--env-file", "-f"), "FILE", "Read in place of .env."),
+        ("app", ("--app",), "MODULE:NAME", "The Flask application.  [default: FLASK_APP, or the built-in gateway]"),
+    ):
+        yield click.Option(
+            [*names, f"common_{field}"],
+            metavar=metavar,
+            help=text,
+            expose_value=False,
+            callback=note(field),
+            type=click.Path(exists=True, dir_okay=False) if field == "env_file" else str,
+        )
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="carboy", message="carboy %(version)s")
+def cli() -> None:
+    r"""Take Flask services to production.
+
+    \b
+    Example:
+      carboy serve
+      carboy --profile prod settings check
+    """
+
+
+add_common_options(cli)
+
+
+def main() -> None:
+    """Run the command line, and end the process with the code of how it went."""
+    try:
+        code = cli.main(prog_name="carboy", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        code = _INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except CarboyError as error:
+        _tell(error)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has gone: say no more
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: CarboyError) -> None:
+    faults = error.faults if isinstance(error, ConfigurationError | InvalidInput) else ()
+    if faults:
+        click.echo(f"error: {error.what}:", err=True)
+        for fault in faults:
+            click.echo(f"  {fault.pointer}: {fault.detail}", err=True)
+    else:
+        click.echo(f"error: {error}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)

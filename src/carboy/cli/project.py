@@ -1,0 +1,124 @@
+"""What a command works on: the profile, the settings and the application that the options name."""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from carboy.errors import UsageError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from carboy.config import Settings, Sources
+    from carboy.serve import Service
+    from carboy.web import Runtime
+
+__all__ = ["Project", "pass_project", "runtime_of"]
+
+
+@dataclass(slots=True)
+class Project:
+    """The options that every command has, and what follows from them.
+
+    Attributes:
+        profile: `--profile`; None where the environment decides.
+        env_file: `--env-file`.
+        app: `--app`, as Flask takes it.
+    """
+
+    profile: str | None = None
+    env_file: str | None = None
+    app: str | None = None
+
+    def sources(self) -> "Sources":
+        """Return the environment, `.env` and `carboy.toml`, as the options choose them."""
+        from carboy.config import read_sources
+
+        self.export()
+        return read_sources()
+
+    def settings(self, *parts: type) -> "Settings":
+        """Return the settings of these parts.
+
+        Raises:
+            ConfigurationError: with all that is wrong.
+        """
+        from carboy.config import load
+
+        return load(parts, self.sources())
+
+    def export(self) -> None:
+        """Put the options where an application's own factory, and processes started from here, find them."""
+        from carboy.config.environ import write_environ
+        from carboy.config.profile import parse_profile
+
+        if self.profile is not None:
+            write_environ("FLASK_PROFILE", parse_profile(self.profile, "--profile").name)
+        if self.env_file is not None:
+            write_environ("CARBOY_ENV_FILE", self.env_file)
+
+    def app_path(self) -> str | None:
+        """Return what `--app`, `FLASK_APP` or `carboy.toml` names, in this order; None for the built-in gateway."""
+        sources = self.sources()
+        named = self.app or sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP")
+        return named or sources.toml.get("app")
+
+    def make_app(self) -> "Flask":
+        """Make the application.
+
+        Raises:
+            click.UsageError: it cannot be found.
+            CarboyError: what its own factory raised.
+        """
+        path = self.app_path()
+        if path is not None:
+            from flask.cli import ScriptInfo
+
+            return ScriptInfo(app_import_path=path).load_app()
+        from carboy.web import create_app
+
+        return create_app()
+
+    def make_quiet_app(self) -> "Flask":
+        """Make the application for a command that prints data: log lines go to stderr."""
+        from carboy import logs
+
+        with contextlib.redirect_stdout(sys.stderr):
+            app = self.make_app()
+        logs.setup("WARNING", stream=sys.stderr)
+        return app
+
+    def runtime(self) -> "Runtime":
+        """Return what the application runs with, its embedded database at its newest.
+
+        Raises:
+            UsageError: the application was made without Carboy.
+        """
+        from carboy.serve import Service
+
+        service = Service(self.make_quiet_app())
+        runtime = runtime_of(service)
+        service.prepare()
+        return runtime
+
+
+def runtime_of(service: "Service") -> "Runtime":
+    """Return what an application runs with.
+
+    Raises:
+        UsageError: it was made without Carboy.
+    """
+    if service.runtime is None:
+        raise UsageError(
+            "this application has no Carboy parts",
+            "it was not made by `create_app`, and `init_app` was not called",
+            "see `carboy.web`, or leave out --app for the built-in gateway",
+        )
+    runtime: Runtime = service.runtime
+    return runtime
+
+
+pass_project = click.make_pass_decorator(Project, ensure=True)

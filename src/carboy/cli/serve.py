@@ -1,0 +1,46 @@
+"""`carboy serve`."""
+
+from typing import cast
+
+import click
+
+from carboy.cli.project import Project, pass_project
+from carboy.serve.servers import ServerName
+
+__all__ = ["command"]
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option(
+    "--port", "-p", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 for a free one."
+)
+@click.option(
+    "--server",
+    type=click.Choice(["granian", "gunicorn", "dev"]),
+    default="granian",
+    show_default=True,
+    help="The web server.",
+)
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes; SQLite needs one.")
+@click.option("--threads", type=int, default=32, show_default=True, help="Requests handled at once by a process.")
+@click.option("--reload", is_flag=True, help="Start anew when a file changes; for development.")
+@pass_project
+def command(project: Project, host: str, port: int, server: str, workers: int, threads: int, reload: bool) -> None:
+    r"""Serve the application, and run its jobs.
+
+    An embedded (SQLite) database is brought to its newest form first. SIGTERM and Ctrl-C finish every accepted
+    request, then stop; a second one stops at once.
+
+    \b
+    Example:
+      carboy serve --port 8080
+      carboy serve --app app:create_app --server gunicorn --workers 4
+    """
+    from carboy.cli.first_steps import show_first_steps
+    from carboy.serve import Plan, ServeSettings, check_plan, serve
+
+    plan = Plan(cast("ServerName", server), host, port, workers, threads, reload)
+    check_plan(plan)
+    settings = project.settings(ServeSettings).part(ServeSettings)
+    serve(plan, project.make_app, settings, lambda service, url: show_first_steps(service, url, plan))

@@ -1,0 +1,36 @@
+"""`carboy worker`."""
+
+import click
+
+from carboy.cli.project import Project, pass_project, runtime_of
+
+__all__ = ["command"]
+
+
+@click.command("worker")
+@click.option("--concurrency", type=click.IntRange(1), help="Jobs at the same time.  [default: JOBS_CONCURRENCY, 8]")
+@pass_project
+def command(project: Project, concurrency: int | None) -> None:
+    r"""Run jobs only.
+
+    SIGTERM and Ctrl-C wait for the jobs that run (at most JOBS_DRAIN_S), give the others back, then stop; a second one
+    stops at once.
+
+    \b
+    Example:
+      carboy worker --concurrency 16
+    """
+    from carboy.config.environ import write_environ
+    from carboy.serve import Service
+    from carboy.serve.signals import StopSignals
+
+    if concurrency is not None:
+        write_environ("FLASK_JOBS_CONCURRENCY", str(concurrency))
+    with StopSignals() as signals:
+        service = Service(project.make_app())
+        runtime = runtime_of(service)
+        service.prepare()
+        service.start()
+        click.echo(f"{runtime.settings['JOBS_CONCURRENCY']} jobs at once; Ctrl-C stops", err=True)
+        signals.wait_for_stop()
+        service.stop()

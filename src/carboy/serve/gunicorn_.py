@@ -1,0 +1,179 @@
+"""Serve with gunicorn: its threaded worker, with slow clients ended and nobody cut at a stop."""
+
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from carboy.clock import SYSTEM_CLOCK
+from carboy.extras import extra
+from carboy.serve.bodies import Body, length_of
+from carboy.serve.deadlines import Deadlines
+from carboy.serve.listener import address_of, quiet
+from carboy.serve.service import MakeApp, Service
+from carboy.serve.settings import ServeSettings
+
+with extra("serve"):
+    from gunicorn.app.base import BaseApplication
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.workers.gthread import TConn, ThreadWorker
+
+if TYPE_CHECKING:
+    from carboy.serve.servers import OnReady, Plan
+
+__all__ = ["DrainingWorker", "serve_gunicorn"]
+
+
+class DrainingWorker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's threaded worker, for clients of every kind.
+
+    - A connection gets a thread when it has sent something; its headers and its body each have a time.
+    - A stop accepts what the kernel had accepted already, before the socket closes.
+    """
+
+    timeouts = ServeSettings()
+
+    def init_process(self) -> None:
+        """Start what ends slow clients, then serve."""
+        self._deadlines = Deadlines(max_waiting=max(1, self.cfg.threads * 3 // 4))
+        self._deadlines.run()
+        super().init_process()
+
+    def init_signals(self) -> None:
+        """Take SIGINT as SIGTERM: a terminal sends it to every process, and the master decides."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, self.handle_exit)
+
+    def load_wsgi(self) -> None:
+        """Load the application, and give it bodies that arrive in time."""
+        super().load_wsgi()
+        self.service = Service(self.wsgi)
+        self.wsgi = self._with_body(self.wsgi)
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection, and wait for its first bytes without a thread."""
+        try:
+            client, address = listener.accept()
+        except OSError:
+            return
+        self.nr_conns += 1
+        connection = TConn(self.cfg, client, address, listener.getsockname())
+        connection.timeout = SYSTEM_CLOCK.monotonic_s() + self.timeouts.header_timeout_s
+        self.pending_conns.append(connection)
+        self.poller.register(client, 1, partial(self.on_pending_socket_readable, connection))
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Stop accepting only when nothing is left to accept, where the worker is to end."""
+        if not enabled and not self.alive and self._accepting:
+            for listener in self.sockets:
+                quiet(listener.sock)
+                while _has_waiting(listener.sock) and self.nr_conns < self.worker_connections:
+                    self.accept(listener)
+        super().set_accept_enabled(enabled)
+
+    def handle(self, conn: Any) -> Any:
+        """Read a request within the time for headers, and answer it."""
+        conn.carboy_wait = self._deadlines.begin(self.timeouts.header_timeout_s, partial(_hang_up, conn.sock))
+        try:
+            return super().handle(conn)
+        finally:
+            self._deadlines.finish(conn.carboy_wait)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request whose headers are there."""
+        self._deadlines.finish(conn.carboy_wait)
+        return super().handle_request(req, conn)
+
+    def _with_body(self, app: Callable[..., Any]) -> Callable[..., Any]:
+        def call(environ: dict[str, Any], start_response: Any) -> Any:
+            environ["wsgi.input"] = Body(
+                environ["wsgi.input"],
+                length_of(environ),
+                self.timeouts.body_timeout_s,
+                self._deadlines,
+                partial(_stop_reading, environ["gunicorn.socket"]),
+            )
+            return app(environ, start_response)
+
+        return call
+
+
+class _Application(BaseApplication):  # type: ignore[misc]
+    def __init__(self, make_app: MakeApp, options: dict[str, Any]) -> None:
+        self._make_app, self._options = make_app, options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._make_app()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """Gunicorn's master, for which Ctrl-C is an orderly stop too; a second one is not."""
+
+    def handle_int(self) -> None:
+        self.handle_term()
+
+
+def serve_gunicorn(
+    plan: "Plan", listener: socket.socket, make_app: MakeApp, settings: ServeSettings, on_ready: "OnReady"
+) -> None:
+    """Serve until a signal asks for a stop; come back when all is done.
+
+    Raises:
+        SystemExit: with gunicorn's code, where it could not serve.
+    """
+    from carboy.serve import gunicorn_conf
+
+    url = address_of(listener)
+
+    def post_worker_init(worker: Any) -> None:
+        gunicorn_conf.post_worker_init(worker)
+        if worker.age == 1:
+            on_ready(worker.service, url)
+
+    options = {
+        name: getattr(gunicorn_conf, name)
+        for name in ("worker_class", "worker_connections", "keepalive", "timeout", "graceful_timeout")
+    }
+    hooks = {name: getattr(gunicorn_conf, name) for name in ("post_fork", "worker_exit")}
+    application = _Application(
+        make_app,
+        options
+        | hooks
+        | {
+            "bind": f"fd://{listener.fileno()}",
+            "workers": plan.workers,
+            "threads": plan.threads,
+            "worker_connections": settings.max_connections,
+            "post_worker_init": post_worker_init,
+            "control_socket_disable": True,
+            "loglevel": "warning",
+        },
+    )
+    try:
+        _Arbiter(application).run()
+    except SystemExit as end:
+        if end.code:
+            raise
+
+
+def _has_waiting(listener: socket.socket) -> bool:
+    import select
+
+    return bool(select.select([listener], [], [], 0)[0])
+
+
+def _hang_up(client: socket.socket) -> None:
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
+
+
+def _stop_reading(client: socket.socket) -> None:
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_RD)

@@ -1,0 +1,49 @@
+"""Gunicorn's configuration: `gunicorn -c python:carboy.serve.gunicorn_conf 'carboy.web:create_app()'`.
+
+What is not said on gunicorn's command line or in `GUNICORN_CMD_ARGS` is taken from here. Time-outs come from the
+settings `HEADER_TIMEOUT_S`, `BODY_TIMEOUT_S`, `DRAIN_S`, `MAX_CONNECTIONS`.
+"""
+
+from typing import Any
+
+from carboy.config import load
+from carboy.jobs import JobsSettings
+from carboy.serve.gunicorn_ import DrainingWorker
+from carboy.serve.settings import ServeSettings
+
+_settings = load([ServeSettings, JobsSettings])
+_serve, _jobs = _settings.part(ServeSettings), _settings.part(JobsSettings)
+
+bind = "127.0.0.1:8000"
+workers = 1
+threads = 32
+worker_class = "carboy.serve.gunicorn_.DrainingWorker"
+worker_connections = _serve.max_connections
+keepalive = 75
+timeout = 60
+graceful_timeout = int(_serve.drain_s + _jobs.jobs_drain_s) + 5
+
+DrainingWorker.timeouts = _serve
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Give a worker its own time to drain, and with `--preload` its own database connections."""
+    worker.cfg.set("graceful_timeout", int(_serve.drain_s))
+    if worker.app.callable is not None:
+        from carboy.serve.service import Service
+
+        Service(worker.app.callable).after_fork()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Bring an embedded database to its newest form, and start the jobs."""
+    worker.service.check_processes(worker.cfg.workers)
+    worker.service.prepare()
+    worker.service.start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Stop the jobs after the last request."""
+    service = getattr(worker, "service", None)
+    if service is not None:
+        service.stop()
