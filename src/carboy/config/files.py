@@ -13,7 +13,7 @@ __all__ = ["find_toml", "parse_dotenv", "read_dotenv", "read_secret_file", "read
 _MAX_SECRET_BYTES = 1_000_000
 _LINE = re.compile(
     r"""
-    \s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)\s*=\s*
+    [ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*
     (?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^\r\n]*?))
     [ \t]*(?:(?<=\s)\#[^\r\n]*)?(?=\r?\n|\Z)
     """,

@@ -1,0 +1,239 @@
+"""Settings come in layers, each value knows where it came from, and all faults are told at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carboy.config import REQUIRED, Derived, Duration, Profile, Rate, Settings, load, read_sources, setting
+from carboy.errors import ConfigurationError, Fault
+from carboy.redact import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ShopSettings:
+    """A part with a setting of each kind."""
+
+    shop_name: str = setting("corner", "what stands over the door")
+    shop_seats: int = setting(4, "how many sit")
+    shop_open: bool = setting(True, "whether it is open")
+    shop_tags: tuple[str, ...] = setting((), "what it is known for")
+    shop_password: Secret | None = setting(None, "opens the safe")
+    shop_rate: Rate | None = setting(Rate(6, 60.0), "how many come in")
+    shop_keeps: Duration = setting(Duration("7d"), "how long bread is kept")
+    shop_menu: dict[str, dict[str, Any]] = setting({}, "what there is")
+    shop_folder: Path = setting(Path("shop"), "where it is")
+    shop_sign: str = setting(Derived(lambda get: f"<{get('SHOP_NAME')}>", "<name>"), "how the door reads")
+    shop_db_host: str = setting("localhost", "two words below the part's name")
+
+    def faults(self, profile: Profile) -> Iterator[Fault]:
+        """Yield a fault on guarded profiles without a password."""
+        if profile.is_guarded and not self.shop_password:
+            yield Fault("SHOP_PASSWORD", "it must be given here")
+
+
+def _load(folder: Path, environ: dict[str, str] | None = None, **overrides: Any) -> Settings:
+    return load([ShopSettings], read_sources(folder=folder, environ=environ or {}, overrides=overrides))
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def test_the_later_layer_wins_and_the_hidden_ones_are_known(tmp_path: Path) -> None:
+    """Who looks for a value finds which file or variable gave it, and which others tried."""
+    _write(
+        tmp_path,
+        "carboy.toml",
+        '[default.shop]\nname = "a"\nseats = 1\ntags = ["x"]\n[profile.dev.shop]\nname = "b"\nseats = 2\n',
+    )
+    _write(tmp_path, ".env", "SHOP_NAME=c\nSHOP_SEATS=3\n")
+
+    found = _load(tmp_path, {"FLASK_PROFILE": "dev", "SHOP_PASSWORD": "p", "SHOP_NAME": "d"}, shop_name="e")
+
+    entry = found.entry("SHOP_NAME")
+    assert entry is not None
+    assert (entry.value, entry.layer) == ("e", "create_app")
+    assert entry.hides == ("environment", ".env", "carboy.toml [profile.dev]", "carboy.toml [default]")
+    assert found["SHOP_SEATS"] == 3
+    assert found["SHOP_TAGS"] == ("x",)
+    assert found["SHOP_SIGN"] == "<e>"
+    assert found.part(ShopSettings).shop_db_host == "localhost"
+
+
+def test_flasks_prefix_is_understood_and_wins(tmp_path: Path) -> None:
+    """`FLASK_SHOP_NAME` is `SHOP_NAME`, and `FLASK_APP` never the setting `APP`."""
+    found = _load(tmp_path, {"SHOP_NAME": "a", "FLASK_SHOP_NAME": "b", "FLASK_APP": "wsgi:app", "FLASK_OTHER": "[1]"})
+
+    assert found["SHOP_NAME"] == "b"
+    assert found["APP"] == "flask"
+    assert found["OTHER"] == [1]
+
+
+@pytest.mark.parametrize("text", ["1e5", "null", "007", "1234567890123456789012", "true", " x ", "a=b#c"])
+def test_a_secret_is_taken_as_raw_text(tmp_path: Path, text: str) -> None:
+    """A password that looks like a number stays what it is."""
+    found = _load(tmp_path, {"FLASK_SHOP_PASSWORD": text})
+
+    secret = found.part(ShopSettings).shop_password
+    assert secret is not None
+    assert secret.reveal() == text
+    assert found.flat()["SHOP_PASSWORD"] == text
+
+
+def test_every_fault_is_told_at_once_with_its_layer_and_without_the_value(tmp_path: Path) -> None:
+    """One start is enough to learn all that is wrong."""
+    _write(tmp_path, "carboy.toml", '[default]\nshop_seats = "many-secret"\n[defualt]\nx = 1\n')
+    environ = {"SHOP_OPEN": "perhaps-secret", "SHOP_RATE": "often-secret", "SHOP_PASSWORD": "file:/nowhere/at/all"}
+
+    with pytest.raises(ConfigurationError) as caught:
+        _load(tmp_path, environ)
+
+    told = {fault.pointer: fault.detail for fault in caught.value.faults}
+    assert set(told) == {"carboy.toml `defualt`", "SHOP_SEATS", "SHOP_OPEN", "SHOP_RATE", "SHOP_PASSWORD"}
+    assert "did you mean `default`" in told["carboy.toml `defualt`"]
+    assert told["SHOP_SEATS"].startswith("from carboy.toml [default]")
+    assert "a whole number" in told["SHOP_SEATS"]
+    assert told["SHOP_OPEN"].startswith("from environment")
+    assert "secret" not in str(caught.value).replace("a secret", "")
+    assert caught.value.exit_code == 3
+
+
+def test_rules_between_values_are_asked_of_the_part(tmp_path: Path) -> None:
+    """A guarded profile refuses what `local` allows."""
+    assert _load(tmp_path).part(ShopSettings).shop_password is None
+    with pytest.raises(ConfigurationError, match="SHOP_PASSWORD"):
+        _load(tmp_path, {"FLASK_ENV": "production"})
+
+
+def test_a_required_setting_is_asked_for(tmp_path: Path) -> None:
+    """What has no default must be given."""
+
+    @dataclass(frozen=True, slots=True)
+    class NeedySettings:
+        needy_host: str = setting(REQUIRED, "where it is")
+
+    with pytest.raises(ConfigurationError, match="NEEDY_HOST"):
+        load([NeedySettings], read_sources(folder=tmp_path, environ={}))
+
+
+def test_tables_stay_tables_and_are_merged_key_by_key(tmp_path: Path) -> None:
+    """A profile adds to a table of the defaults, and changes single entries of it."""
+    _write(
+        tmp_path,
+        "carboy.toml",
+        "[default.shop.menu.tea]\nprice = 2\nsize = 1\n[profile.dev.shop.menu.tea]\nprice = 3\n"
+        "[profile.dev.shop.menu.cake]\nprice = 4\n",
+    )
+
+    found = _load(tmp_path, {"FLASK_PROFILE": "dev", "SHOP_PASSWORD": "p"})
+
+    assert found["SHOP_MENU"] == {"tea": {"price": 3, "size": 1}, "cake": {"price": 4}}
+
+
+def test_references_are_resolved_at_any_depth(tmp_path: Path) -> None:
+    """A value may point to a file, also in a table, also from a file."""
+    _write(tmp_path, "one", "first\n")
+    _write(tmp_path, "two", f"file:{tmp_path}/one\n")
+    menu = {"tea": {"recipe": f"file:{tmp_path}/two", "url": "file:///not/a/reference"}}
+
+    found = _load(tmp_path, {"SHOP_PASSWORD": f"file:{tmp_path}/two"}, shop_menu=menu)
+
+    assert found["SHOP_PASSWORD"] == "first"
+    assert found["SHOP_MENU"]["tea"] == {"recipe": "first", "url": "file:///not/a/reference"}
+    entry = found.entry("SHOP_PASSWORD")
+    assert entry is not None
+    assert f"via file:{tmp_path}/two" in entry.layer
+
+
+def test_an_optional_reference_may_lead_nowhere(tmp_path: Path) -> None:
+    """Its absence leaves the default; a file that is there and cannot be read is still a fault."""
+    assert _load(tmp_path, {"SHOP_NAME": "optional:file:/nowhere/at/all"})["SHOP_NAME"] == "corner"
+
+
+def test_references_in_a_circle_end(tmp_path: Path) -> None:
+    """Two files that point at each other are a fault, not a loop."""
+    _write(tmp_path, "one", f"file:{tmp_path}/two")
+    _write(tmp_path, "two", f"file:{tmp_path}/one")
+
+    with pytest.raises(ConfigurationError, match="lead on"):
+        _load(tmp_path, {"SHOP_NAME": f"file:{tmp_path}/one"})
+
+
+def test_a_misspelt_name_is_warned_about(tmp_path: Path) -> None:
+    """Nobody looks for an hour for `FLASK_SHOP_NMAE`."""
+    found = _load(tmp_path, {"FLASK_SHOP_NMAE": "x"})
+
+    assert found.warnings == ("`FLASK_SHOP_NMAE` is no setting; did you mean `SHOP_NAME`?",)
+
+
+@pytest.mark.parametrize("name", ["prod/../dev", "", "x" * 33, "Prod", "a b", "prod\n"])
+def test_a_profile_that_could_leave_its_path_is_refused(tmp_path: Path, name: str) -> None:
+    """The profile goes into a parameter path, so it is checked first; an empty one is none."""
+    if not name:
+        assert read_sources(folder=tmp_path, environ={"FLASK_PROFILE": name}).profile.name == "local"
+        return
+    with pytest.raises(ConfigurationError, match="profile"):
+        read_sources(folder=tmp_path, environ={"FLASK_PROFILE": name})
+
+
+@pytest.mark.parametrize(("given", "name"), [("development", "dev"), ("production", "prod"), ("testing", "test")])
+def test_flasks_old_names_of_profiles_are_understood(tmp_path: Path, given: str, name: str) -> None:
+    """`FLASK_ENV=production` is the profile `prod`; `FLASK_PROFILE` counts more."""
+    assert read_sources(folder=tmp_path, environ={"FLASK_ENV": given}).profile.name == name
+    both = {"FLASK_ENV": given, "FLASK_PROFILE": "staging"}
+    assert read_sources(folder=tmp_path, environ=both).profile.name == "staging"
+
+
+def test_the_profile_is_a_key_of_the_configuration(tmp_path: Path) -> None:
+    """`from_prefixed_env()` drops `FLASK_`, so the key is `PROFILE`."""
+    assert _load(tmp_path).flat()["PROFILE"] == "local"
+
+
+def test_relative_paths_start_at_the_projects_folder(tmp_path: Path) -> None:
+    """Wherever the process was started."""
+    assert _load(tmp_path)["SHOP_FOLDER"] == tmp_path / "shop"
+    assert _load(tmp_path, {"SHOP_FOLDER": "/elsewhere"})["SHOP_FOLDER"] == Path("/elsewhere")
+
+
+def test_what_is_shown_never_holds_a_secret(tmp_path: Path) -> None:
+    """Secrets are masked in values, in tables, and where only the name sounds so."""
+    found = _load(tmp_path, {"SHOP_PASSWORD": "hush-hush", "FLASK_MY_TOKEN": "hush-hush"})
+
+    shown = {entry.name: entry.shown for entry in found}
+    assert shown["SHOP_PASSWORD"] == "***"
+    assert shown["MY_TOKEN"] == "***"
+    assert shown["SHOP_RATE"] == "6/60s"
+    assert shown["SHOP_OPEN"] == "on"
+    assert "hush" not in str(shown)
+    assert "hush" not in repr(found.part(ShopSettings))
+
+
+def test_two_parts_cannot_claim_one_name(tmp_path: Path) -> None:
+    """A name means one thing."""
+
+    @dataclass(frozen=True, slots=True)
+    class OtherSettings:
+        shop_name: int = setting(1, "something else")
+
+    with pytest.raises(ConfigurationError, match="declared twice"):
+        load([ShopSettings, OtherSettings], read_sources(folder=tmp_path, environ={}))
+
+
+def test_carboy_toml_may_be_elsewhere(tmp_path: Path) -> None:
+    """`CARBOY_TOML` names it; a named file that is not there is an error."""
+    _write(tmp_path, "other.toml", '[default]\nshop_name = "x"\n')
+
+    assert _load(tmp_path, {"CARBOY_TOML": "other.toml"})["SHOP_NAME"] == "x"
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        _load(tmp_path, {"CARBOY_TOML": "gone.toml"})
+
+
+def test_a_file_that_is_no_toml_names_its_line(tmp_path: Path) -> None:
+    """The parser's own words say where."""
+    _write(tmp_path, "carboy.toml", "[default]\nx = = 1\n")
+
+    with pytest.raises(ConfigurationError, match="line 2"):
+        _load(tmp_path)

@@ -1,0 +1,151 @@
+"""Many threads write, one commits for all, and each gets its own answer or its own fault."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from carboy.db import GroupCommit
+from carboy.errors import Unreachable
+
+
+@pytest.fixture
+def table(sqlite: Engine) -> Engine:
+    """A table whose words are unique."""
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE words (word TEXT UNIQUE NOT NULL)")
+    return sqlite
+
+
+def _add(connection: Connection, words: Sequence[str | None]) -> list[int]:
+    connection.exec_driver_sql("INSERT INTO words VALUES (?)", [(word,) for word in words])
+    return [len(words)] * len(words)
+
+
+def _count(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM words")).scalar_one())
+
+
+def _all(writer: GroupCommit, words: Sequence[str], threads: int = 16) -> list[int | Exception]:
+    def one(word: str) -> int | Exception:
+        try:
+            return writer.run(_add, word)
+        except Exception as error:  # noqa: BLE001
+            return error
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, words))
+
+
+def test_every_thread_is_answered_after_its_work_is_kept(table: Engine) -> None:
+    """An answer means a commit; far fewer commits than answers are needed."""
+    answers = _all(GroupCommit(table), [f"word {number}" for number in range(500)])
+
+    assert _count(table) == 500
+    assert all(isinstance(answer, int) for answer in answers)
+    assert max(answer for answer in answers if isinstance(answer, int)) > 1
+
+
+def test_one_bad_item_spoils_nobody_elses(table: Engine) -> None:
+    """The fault goes to the thread whose work it was."""
+    words = [f"word {number % 20}" for number in range(100)]
+
+    answers = _all(GroupCommit(table), words)
+
+    assert _count(table) == 20
+    assert sum(isinstance(answer, int) for answer in answers) == 20
+    assert all(isinstance(answer, int | IntegrityError) for answer in answers)
+
+
+def test_different_kinds_of_work_share_a_commit(table: Engine) -> None:
+    """Each function gets the items of its own callers."""
+
+    def shout(connection: Connection, words: Sequence[str]) -> list[str]:
+        return [word.upper() for word in words]
+
+    writer = GroupCommit(table)
+    with ThreadPoolExecutor(8) as pool:
+        added = [pool.submit(writer.run, _add, f"{number}") for number in range(50)]
+        shouted = [pool.submit(writer.run, shout, f"w{number}") for number in range(50)]
+
+    assert all(future.result() >= 1 for future in added)
+    assert [future.result() for future in shouted] == [f"W{number}" for number in range(50)]
+
+
+def test_an_answer_may_be_none(table: Engine) -> None:
+    """None is an answer like any other."""
+
+    def nothing(connection: Connection, items: Sequence[int]) -> list[None]:
+        return [None] * len(items)
+
+    assert GroupCommit(table).run(nothing, 1) is None
+
+
+def test_a_locked_database_is_told_to_all_who_wait_and_heals(table: Engine) -> None:
+    """Nobody gets an answer for what was not kept, and the next write works."""
+    writer = GroupCommit(table)
+    path = str(table.url.database)
+    with table.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=50")
+        connection.commit()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+
+    answers = _all(writer, ["a", "b", "c"], threads=3)
+
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert all(isinstance(answer, Unreachable) for answer in answers)
+    assert _all(writer, ["a"]) == [1]
+    assert _count(table) == 1
+
+
+def _slow(gate: threading.Event) -> Callable[[Connection, Sequence[str]], list[int]]:
+    def add(connection: Connection, words: Sequence[str]) -> list[int]:
+        gate.wait(5)
+        return _add(connection, words)
+
+    return add
+
+
+def test_who_gets_no_turn_in_time_is_told_and_nothing_of_it_is_written(table: Engine) -> None:
+    """A false refusal would be sent again; what was refused for time must not appear later."""
+    writer = GroupCommit(table, wait_s=0.05)
+    gate = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(writer.run, _slow(gate), "slow")
+        while not writer._leading:
+            pass
+        with pytest.raises(Unreachable, match="no turn"):
+            pool.submit(writer.run, _add, "late").result()
+        gate.set()
+        assert leader.result() == 1
+
+    assert writer.run(_add, "next") == 1
+    assert _count(table) == 2
+
+
+def test_an_interrupted_leader_leaves_nobody_waiting(table: Engine) -> None:
+    """A signal in the leading thread ends its own work; the others are told and the next leads."""
+
+    def stop(connection: Connection, words: Sequence[str]) -> list[int]:
+        raise SystemExit
+
+    writer = GroupCommit(table)
+    with pytest.raises(SystemExit):
+        writer.run(stop, "x")
+
+    assert writer.run(_add, "y") == 1
+
+
+def test_two_leaders_write_at_the_same_time(table: Engine) -> None:
+    """Servers other than SQLite take several transactions at once; here they queue for the lock, and all is kept."""
+    answers = _all(GroupCommit(table, leaders=2), [f"{number}" for number in range(200)])
+
+    assert _count(table) == 200
+    assert all(isinstance(answer, int) for answer in answers)

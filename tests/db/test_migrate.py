@@ -1,0 +1,63 @@
+"""Carboy's own tables are brought to the head once, and are what the code declares."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.schema import CreateTable
+
+import carboy.jobs.tables
+import carboy.services.archive.tables
+import carboy.web.tables  # noqa: F401
+from carboy.db import metadata, upgrade
+from carboy.db.migrate import VERSION_TABLE, current, head, is_current
+
+
+def test_the_migrations_make_what_the_code_declares(sqlite: Engine) -> None:
+    """Whoever changes a table writes the migration too."""
+    with sqlite.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_at_the_head_there_is_nothing_to_do(sqlite: Engine) -> None:
+    """And no lock is taken, so a start costs little."""
+    assert current(sqlite) == head()
+    assert is_current(sqlite)
+    assert upgrade(sqlite) is False
+
+
+@pytest.mark.parametrize("dialect", [mysql.dialect(), postgresql.dialect()])
+def test_every_table_compiles_for_every_server(dialect: object) -> None:
+    """A VARCHAR without a length is found before production."""
+    for table in metadata.sorted_tables:
+        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))  # type: ignore[arg-type]
+
+
+def _upgrade(url: str, barrier: object, answers: object) -> None:
+    barrier.wait()  # type: ignore[attr-defined]
+    answers.put(upgrade(create_engine(url)))  # type: ignore[attr-defined]
+
+
+def test_of_many_that_start_at_once_one_migrates(tmp_path: Path) -> None:
+    """Five containers start together; the tables are made once."""
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(5), context.Queue()
+    url = f"sqlite:///{tmp_path}/deep/carboy.db"
+    workers = [context.Process(target=_upgrade, args=(url, barrier, answers)) for _ in range(5)]
+    for worker in workers:
+        worker.start()
+    found = [answers.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+
+    assert sorted(found) == [False, False, False, False, True]
+    made = create_engine(url)
+    assert "carboy_jobs" in inspect(made).get_table_names()
+    with made.connect() as connection:
+        assert connection.execute(text(f"SELECT count(*) FROM {VERSION_TABLE}")).scalar_one() == 1
+    made.dispose()

@@ -1,0 +1,276 @@
+"""Rows are taken by lease, run, and settled; nothing is lost and nothing is held by two."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from carboy.errors import Throttled
+from carboy.jobs import Abandon, Commit, Job, Later
+from tests.jobs.conftest import Shop
+
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+def test_every_row_is_run_once_by_one_of_several_engines(shop: Shop, eventually: Eventually) -> None:
+    """Engines that share a table share the work."""
+    done: Counter[int] = Counter()
+    job: Job[[int]] = Job("count", lambda number: done.update([number]))
+    for number in range(60):
+        shop.add(job, number)
+
+    shop.work(job)
+    shop.work(job)
+
+    eventually(lambda: shop.states() == ["done"] * 60)
+    assert done == Counter(dict.fromkeys(range(60), 1))
+
+
+def test_a_key_is_kept_once(shop: Shop, eventually: Eventually) -> None:
+    """What is asked for twice is done once, also after it was done."""
+    done: list[int] = []
+    job: Job[[int]] = Job("once", done.append)
+    shop.add(job, 1, key="k")
+    shop.add(job, 2, key="k")
+    shop.work(job)
+    eventually(lambda: shop.states() == ["done"])
+
+    shop.add(job, 3, key="k")
+    shop.add(job, 4, key="other")
+
+    eventually(lambda: done == [1, 4])
+    assert shop.states() == ["done", "done"]
+
+
+def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, eventually: Eventually) -> None:
+    """With its error, and able to be retried."""
+    tries: list[int] = []
+    healed = threading.Event()
+
+    def flaky() -> None:
+        tries.append(1)
+        if not healed.is_set():
+            raise RuntimeError("no luck")
+
+    job: Job[[]] = Job("flaky", flaky, attempts=3, backoff_s=(0.001, 0.01))
+    shop.add(job)
+    shop.work(job)
+
+    eventually(lambda: shop.states() == ["dead"])
+    assert len(tries) == 3
+    row = shop.store.list(state="dead")[0]
+    assert (row.attempts, row.error) == (3, "RuntimeError: no luck")
+
+    healed.set()
+    assert shop.store.retry(int(row.id)).attempts == 0
+    shop.engines[0].wake()
+    eventually(lambda: shop.states() == ["done"])
+
+
+def test_a_job_may_say_that_it_can_never_succeed_or_when_to_come_back(shop: Shop, eventually: Eventually) -> None:
+    """Given up at once; put off without counting; put off as the upstream asked."""
+    seen: list[str] = []
+
+    def hopeless() -> None:
+        raise Abandon("the customer is gone")
+
+    def patient() -> None:
+        seen.append("patient")
+        if seen.count("patient") < 5:
+            raise Later("not yet", 0.01)
+
+    def throttled() -> None:
+        seen.append("throttled")
+        if seen.count("throttled") < 2:
+            raise Throttled("it", "asked us to wait", "", retry_after_s=0.2)
+
+    jobs = [Job("hopeless", hopeless), Job("patient", patient, attempts=2), Job("throttled", throttled)]
+    started = time.monotonic()
+    for job in jobs:
+        shop.add(job)
+    shop.work(*jobs)
+
+    eventually(lambda: sorted(shop.states()) == ["dead", "done", "done"])
+    assert seen.count("patient") == 5
+    assert shop.store.list(state="dead")[0].error == "Abandon: the job was given up: the customer is gone"
+    assert {row.kind: row.attempts for row in shop.store.list(state="done")} == {"patient": 1, "throttled": 2}
+    assert time.monotonic() - started >= 0.2
+
+
+def test_a_rows_last_write_is_kept_with_its_state(shop: Shop, eventually: Eventually) -> None:
+    """The two are one transaction: if the write fails, the row is not done."""
+    with shop.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE effects (number INTEGER UNIQUE)"))
+
+    def write(connection: Any, numbers: Sequence[int]) -> list[None]:
+        connection.execute(text("INSERT INTO effects VALUES (:n)"), [{"n": number} for number in numbers])
+        return [None] * len(numbers)
+
+    job: Job[[int]] = Job("effect", lambda number: Commit(write, number))
+    shop.add(job, 1)
+    shop.add(job, 2)
+    shop.work(job)
+
+    eventually(lambda: shop.states() == ["done", "done"])
+    with shop.engine.connect() as connection:
+        assert list(connection.execute(text("SELECT number FROM effects ORDER BY 1")).scalars()) == [1, 2]
+
+
+def test_a_row_comes_back_when_its_lease_ends(shop: Shop, eventually: Eventually) -> None:
+    """A worker that vanished without a word holds nothing for ever."""
+    done: list[int] = []
+    job: Job[[int]] = Job("orphan", done.append)
+    shop.add(job, 7)
+    with shop.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE carboy_jobs SET state='running', owner='elsewhere:1:2:3', attempts=1, lease_until=:t"),
+            {"t": time.time_ns() // 1_000_000 + 300},
+        )
+
+    shop.work(job, jobs_lease_s=0.3)
+
+    eventually(lambda: shop.states() == ["done"])
+    assert done == [7]
+    assert shop.store.list()[0].attempts == 2
+
+
+def test_a_lease_is_kept_while_the_job_runs(shop: Shop, eventually: Eventually) -> None:
+    """A long job is not given to another worker."""
+    runs: list[int] = []
+
+    def slow() -> None:
+        runs.append(1)
+        time.sleep(1.0)
+
+    job: Job[[]] = Job("slow", slow)
+    shop.add(job)
+    shop.work(job, jobs_lease_s=0.3)
+    shop.work(job, jobs_lease_s=0.3)
+
+    eventually(lambda: shop.states() == ["done"])
+    assert len(runs) == 1
+
+
+def test_a_job_past_its_time_loses_its_lease(shop: Shop, eventually: Eventually) -> None:
+    """A hung thread does not hold its row; another worker does the work."""
+    release = threading.Event()
+    runs: list[int] = []
+
+    def hangs_once() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            release.wait(10)
+
+    job: Job[[]] = Job("hangs", hangs_once, timeout_s=0.1)
+    shop.add(job)
+    shop.work(job, jobs_lease_s=0.3)
+    shop.work(job, jobs_lease_s=0.3)
+
+    eventually(lambda: shop.states() == ["done"])
+    release.set()
+    assert len(runs) == 2
+
+
+def test_a_row_whose_workers_all_vanish_ends_dead(shop: Shop, eventually: Eventually) -> None:
+    """A job that kills its process is not tried for ever."""
+    done: list[int] = []
+    job: Job[[]] = Job("poison", lambda: done.append(1), attempts=2)
+    shop.add(job)
+    with shop.engine.begin() as connection:
+        connection.execute(text("UPDATE carboy_jobs SET attempts=2"))
+
+    shop.work(job)
+
+    eventually(lambda: shop.states() == ["dead"])
+    assert not done
+    assert "worker was lost" in str(shop.store.list()[0].error)
+
+
+def test_stopping_gives_back_what_has_not_begun_and_waits_for_what_runs(shop: Shop, eventually: Eventually) -> None:
+    """What is given back is as if it had never been taken."""
+    begun = threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        time.sleep(0.3)
+
+    job: Job[[]] = Job("slow", slow)
+    shop.add(job, times=12)
+    engine = shop.work(job)
+    begun.wait(5)
+
+    assert engine.stop() is True
+
+    states = Counter(shop.states())
+    assert states["running"] == 0
+    assert 4 <= states["done"] < 12
+    assert {row.attempts for row in shop.store.list(state="queued")} == {0}
+
+
+def test_stopping_with_no_patience_gives_back_what_runs(shop: Shop) -> None:
+    """The process is about to end; the row is done again elsewhere."""
+    begun, release = threading.Event(), threading.Event()
+
+    def endless() -> None:
+        begun.set()
+        release.wait(10)
+
+    job: Job[[]] = Job("endless", endless)
+    shop.add(job)
+    engine = shop.work(job)
+    begun.wait(5)
+
+    assert engine.stop(0.0) is False
+
+    assert shop.states() == ["queued"]
+    release.set()
+
+
+def test_what_is_urgent_runs_first_and_strangers_rows_are_left_alone(shop: Shop, eventually: Eventually) -> None:
+    """Priorities are those of the jobs; kinds that this process does not know wait for one that does."""
+    order: list[str] = []
+    usual: Job[[str]] = Job("usual", order.append)
+    urgent: Job[[str]] = Job("urgent", order.append, priority=1)
+    strange: Job[[]] = Job("strange", lambda: None)
+    shop.add(strange)
+    shop.add(usual, "usual", times=3)
+    shop.add(urgent, "urgent")
+
+    shop.work(usual, urgent, jobs_concurrency=1)
+
+    eventually(lambda: len(order) == 4)
+    assert order[0] == "urgent"
+    eventually(lambda: sorted(shop.states()) == ["done"] * 4 + ["queued"])
+
+
+def test_a_row_for_later_is_run_when_it_is_due(shop: Shop, eventually: Eventually) -> None:
+    """Not before, and without waiting for the next look."""
+    at: list[float] = []
+    job: Job[[]] = Job("later", lambda: at.append(time.monotonic()))
+    started = time.monotonic()
+    shop.add(job, after_s=0.3)
+
+    shop.work(job, jobs_poll_s=30.0)
+
+    eventually(lambda: bool(at))
+    assert at[0] - started >= 0.29
+
+
+def test_finished_rows_are_pruned_and_dead_ones_kept(shop: Shop, eventually: Eventually) -> None:
+    """`JOBS_RETENTION` is for what is done; what failed waits for a person."""
+    from carboy.config import Duration
+
+    job: Job[[]] = Job("quick", lambda: None)
+    shop.add(job, times=3)
+    with shop.engine.begin() as connection:
+        connection.execute(text("UPDATE carboy_jobs SET state='done', finished_at=1"))
+    shop.add(job)
+    with shop.engine.begin() as connection:
+        connection.execute(text("UPDATE carboy_jobs SET state='dead', finished_at=1 WHERE state='queued'"))
+
+    shop.work(job, jobs_retention=Duration("1s"))
+
+    eventually(lambda: shop.states() == ["dead"])
