@@ -14,7 +14,8 @@ from carboy.problems import Problem
 from carboy.services.archive.alerts import parse_alerts, parse_json
 
 SAMPLE = (
-    b'{"alerts": [{"id": "587c0159a907346eccb84004", "title": "Users: Login from abroad (web-1 as deploy)", "created_at": "1484661060000", "severity": "1", "organization_id": "545d0293b620cd090d000023", '
+    b'{"alerts": [{"id": "587c0159a907346eccb84004", "title": "Users: Login from abroad (web-1 as deploy)", '
+    b'"created_at": "1484661060000", "severity": "1", "organization_id": "545d0293b620cd090d000023", '
     b'"server_or_region": "web-1", "source": "Host"}]}'
 )
 

@@ -81,7 +81,13 @@ class Certificates:
 
 
 def fetch_url(
-    url: str, *, connect_timeout_s: float = 2.0, read_timeout_s: float = 5.0, limit_bytes: int = 65_536
+    url: str,
+    *,
+    connect_timeout_s: float = 2.0,
+    read_timeout_s: float = 5.0,
+    total_s: float = 10.0,
+    limit_bytes: int = 65_536,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> bytes:
     """Return what a GET of a URL gives, following no redirect.
 
@@ -91,24 +97,30 @@ def fetch_url(
     """
     with extra("net"):
         import requests
+        import urllib3
 
-    what = "a certificate could not be fetched"
+    give_up_at_s = clock.monotonic_s() + total_s
+    timeout = (connect_timeout_s, read_timeout_s)
     data = b""
     try:
-        with requests.get(
-            url, timeout=(connect_timeout_s, read_timeout_s), allow_redirects=False, stream=True
-        ) as answer:
+        with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
             if answer.status_code >= 500:
-                raise Unreachable(what, f"{url} answered {answer.status_code}", "try again later")
+                raise _unreachable(f"{url} answered {answer.status_code}")
             if answer.status_code != 200:
                 raise _refused(f"{url} answered {answer.status_code}")
-            for chunk in answer.iter_content(_CHUNK):
+            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
                 data += chunk
                 if len(data) > limit_bytes:
                     raise _refused(f"{url} gives more than {limit_bytes} bytes")
-    except requests.RequestException as error:
-        raise Unreachable(what, f"{url} did not answer: {type(error).__name__}", "try again later") from error
+                if clock.monotonic_s() > give_up_at_s:
+                    raise _unreachable(f"{url} takes longer than {total_s:g} s")
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _unreachable(f"{url} did not answer: {type(error).__name__}") from error
     return data
+
+
+def _unreachable(why: str) -> Unreachable:
+    return Unreachable("a certificate could not be fetched", why, "try again later")
 
 
 def _refused(why: str) -> Refused:

@@ -7,7 +7,6 @@ Source: docs.aws.amazon.com/sns/latest/dg, "Verifying the signatures of Amazon S
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -108,7 +107,7 @@ class Verifier:
         clock: Clock = SYSTEM_CLOCK,
         max_age_s: float = 3600.0,
         require_v2: bool = False,
-        is_trusted_url: "Callable[[str], bool] | None" = None,
+        is_trusted_url: Callable[[str], bool] | None = None,
     ) -> None:
         self._topic_arns = frozenset(topic_arns)
         self._certificates, self._clock = certificates, clock
@@ -145,7 +144,7 @@ class Verifier:
 
     def _verify(self, fields: Mapping[str, Any]) -> None:
         with extra("archive"):
-            from cryptography.exceptions import InvalidSignature
+            from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
             from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
             from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
@@ -162,8 +161,10 @@ class Verifier:
             key.verify(signature, signed, PKCS1v15(), SHA256() if version == "2" else SHA1())  # noqa: S303 (version 1)
         except (Refused, Missing) as error:
             raise Unverified(error.why) from error
-        except (InvalidSignature, binascii.Error, ValueError) as error:
+        except (InvalidSignature, ValueError) as error:  # binascii.Error is a ValueError
             raise Unverified("the signature is wrong") from error
+        except UnsupportedAlgorithm as error:
+            raise Unverified("this system's cryptography has no SHA-1; have the topic sign with version 2") from error
 
 
 def string_to_sign(fields: Mapping[str, Any]) -> bytes:
