@@ -133,7 +133,7 @@ def _scalar(node: Any) -> Any:
     if node.tag not in _PLAIN_TAGS:
         raise UnreadableText(f"the tag `{node.tag}` is not of JSON", node.start_mark.line + 1)
     text: str = node.value
-    if node.style is not None:
+    if node.style:
         return text
     if text in _WORDS:
         return _WORDS[text]
