@@ -1,20 +1,34 @@
 """A Flask application with all of it wired, or with one part of it."""
 
-from carboy.web.assembly import PARTS, create_app, init_app
+from carboy.web.assembly import create_app, init_app
+from carboy.web.auth import authenticate, basic_info, bearer_info, current_key, require
+from carboy.web.documents import add_api
+from carboy.web.keys import SCOPES, Key
 from carboy.web.metrics import Counter, Gauge, Histogram, Metrics
+from carboy.web.metrics_http import MetricsListener
+from carboy.web.parts import PARTS
 from carboy.web.runtime import Runtime, runtime
 from carboy.web.settings import ModulesSettings, WebSettings
 
 __all__ = [
     "PARTS",
+    "SCOPES",
     "Counter",
     "Gauge",
     "Histogram",
+    "Key",
     "Metrics",
+    "MetricsListener",
     "ModulesSettings",
     "Runtime",
     "WebSettings",
+    "add_api",
+    "authenticate",
+    "basic_info",
+    "bearer_info",
     "create_app",
+    "current_key",
     "init_app",
+    "require",
     "runtime",
 ]

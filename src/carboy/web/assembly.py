@@ -3,38 +3,28 @@
 `create_app` makes one from nothing; `init_app` gives single parts to one that is there already.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask
-from flask.ctx import _AppCtxGlobals
 
+from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Settings, Sources, load, read_sources, settings_of
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, UsageError
 from carboy.jobs import JobsSettings
-from carboy.logs import get_logger, request_id
-from carboy.web.door import Door, Limits
-from carboy.web.health import add_health
 from carboy.web.modules import Module, load_modules
-from carboy.web.paths import SecretPaths
-from carboy.web.problem_answers import handle_problems
+from carboy.web.parts import ADDERS, PARTS
 from carboy.web.runtime import EXTENSION, Runtime
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
-if TYPE_CHECKING:
-    from carboy.web.settings import WebSettings as _WebSettings  # noqa: F401
+__all__ = ["create_app", "init_app"]
 
-__all__ = ["PARTS", "create_app", "init_app"]
-
-log = get_logger(__name__)
-
-PARTS = ("settings", "logs", "request_ids", "problems", "limits", "health", "metrics", "keys", "db", "jobs", "docs")
-"""What `init_app` can give to an application, in the order in which it is given."""
+log = logs.get_logger(__name__)
 
 _OWN = (ModulesSettings, WebSettings, DbSettings, JobsSettings)
 
@@ -54,7 +44,7 @@ def create_app(
         folder: the project's folder, where `carboy.toml` and `.env` are; the working folder by default.
         env_file: read in place of `.env`.
         clock: what time it is.
-        overrides: settings by name in lower case, stronger than every layer.
+        overrides: settings by name, stronger than every layer.
 
     Raises:
         ConfigurationError: with everything that is wrong with the settings; it was logged too.
@@ -68,14 +58,17 @@ def create_app(
         )
         modules = load_modules(_module_names(sources))
         settings = load([*_OWN, *(part for module in modules for part in module.settings)], sources)
+        _set_up_logs(settings.part(WebSettings))
     except ConfigurationError as error:
-        _set_up_logs(None)
+        logs.setup()
         _tell_refusal(error)
         raise
-    _set_up_logs(settings.part(WebSettings))
-    app = Flask("carboy", static_folder=None, root_path=str(sources.folder), instance_path=_instance_path(settings))
+    app = Flask(
+        "carboy", root_path=str(sources.folder), static_folder=None, instance_path=str(settings["INSTANCE_PATH"])
+    )
     _fill_config(app, settings)
-    app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike on every profile
+    app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
+    app.debug = settings.part(WebSettings).debug
     _assemble(app, settings, PARTS, modules, clock)
     return app
 
@@ -109,7 +102,7 @@ def init_app(
     declared = {item.name for part in _OWN for item in settings_of(part)}
     given = {name: value for name, value in app.config.items() if name in declared and value is not None}
     if not given.get("DEBUG"):
-        given.pop("DEBUG", None)  # Flask's own default, said by nobody
+        given.pop("DEBUG", None)  # Flask's own default, which nobody said
     sources = read_sources(
         folder=Path(folder) if folder is not None else None, profile=app.config.get("PROFILE"), overrides=given
     )
@@ -123,28 +116,22 @@ def init_app(
     return _assemble(app, settings, parts, (), clock)
 
 
-def _assemble(
-    app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], clock: Clock
-) -> Runtime:
-    runtime = app.extensions[EXTENSION] = Runtime(app, settings, clock)
-    _add_door(app, runtime, parts)
-    adders: Mapping[str, Callable[[Flask, Runtime], object]] = {
-        "problems": lambda app, runtime: handle_problems(app, runtime.web.retry_after_s),
-        "health": add_health,
-        "db": _add_db,
-        "jobs": _add_jobs,
-    }
-    for part, add in adders.items():
-        if part in parts:
-            add(app, runtime)
+def _assemble(app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], clock: Clock) -> Runtime:
+    held = app.extensions[EXTENSION] = Runtime(app, settings, clock)
     for module in modules:
         for job in module.jobs:
-            runtime.jobs.registry.add(job)
+            held.jobs.registry.add(job)
+    for part, add in ADDERS.items():
+        if part in parts:
+            add(app, held)
+    for module in modules:
+        held.bind_models()
         module.register(app)
-        runtime.checks.update(module.checks)
+        held.checks.update(module.checks)
+    held.bind_models()
     for warning in settings.warnings:
         log.warning("setting_unknown", warning=warning)
-    return runtime
+    return held
 
 
 def _module_names(sources: Sources) -> tuple[str, ...]:
@@ -157,71 +144,23 @@ def _module_names(sources: Sources) -> tuple[str, ...]:
         return ()
 
 
-def _instance_path(settings: Settings) -> str:
-    return str(Path(settings["INSTANCE_PATH"]).absolute())
-
-
 def _fill_config(app: Flask, settings: Settings) -> None:
-    web = settings.part(WebSettings)
-    app.config.update({name: value for name, value in settings.flat().items() if name != "APP"})
+    app.config.update(settings.flat())
     if app.config["SECRET_KEY"] is None:
         app.config["SECRET_KEY"] = make_secret_key()
-    app.config["MAX_CONTENT_LENGTH"] = web.max_body_bytes
-    app.debug = web.debug
 
 
-def _set_up_logs(web: WebSettings | None) -> None:
-    """Set up the log lines; without settings, when those are wrong, as plainly as possible."""
+def _set_up_logs(web: WebSettings) -> None:
+    logs.setup(
+        web.log_level,
+        web.log_format,
+        file=web.log_file,
+        file_max_bytes=web.log_file_max_bytes,
+        file_max_count=web.log_file_max_count,
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells each of its plugins at every start
 
 
 def _tell_refusal(error: ConfigurationError) -> None:
     faults = [{"setting": fault.pointer, "detail": fault.detail} for fault in error.faults]
     log.error("configuration_refused", what=error.what, why="" if faults else error.why, hint=error.hint, faults=faults)
-
-
-def _add_door(app: Flask, runtime: Runtime, parts: Sequence[str]) -> None:
-    web = runtime.web
-    if not {"request_ids", "limits", "metrics"} & set(parts):
-        return
-    door = Door(
-        app.wsgi_app,
-        web.trusted_proxies,
-        is_logged="request_ids" in parts or "logs" in parts,
-        paths=cache(lambda: SecretPaths(rule.rule for rule in app.url_map.iter_rules())),
-    )
-    if "limits" in parts:
-        door.limits = Limits(web.max_body_bytes, runtime.limiter)
-        app.config["MAX_CONTENT_LENGTH"] = web.max_body_bytes
-    if "metrics" in parts:
-        door.requests = runtime.metrics.counter(
-            "http_requests_total", "Requests answered.", ("method", "route", "status")
-        )
-        door.durations = runtime.metrics.histogram(
-            "http_request_duration_seconds", "Time to answer a request.", ("method", "route")
-        )
-    app.app_ctx_globals_class = _Globals
-    vars(app)["wsgi_app"] = door
-
-
-class _Globals(_AppCtxGlobals):
-    """`flask.g` that knows the request id from the first moment."""
-
-    def __init__(self) -> None:
-        self.request_id = request_id()
-
-
-def _add_db(app: Flask, runtime: Runtime) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("sqlalchemy") is None:
-        return
-
-    def check() -> None:
-        with runtime.engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1")
-
-    runtime.checks["database"] = check
-
-
-def _add_jobs(app: Flask, runtime: Runtime) -> None:
-    app.extensions["carboy.jobs.wake"] = runtime.jobs.wake

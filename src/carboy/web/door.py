@@ -14,6 +14,7 @@ from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.web.client_address import bucket_of, client_address
 from carboy.web.metrics import Counter, Histogram
 from carboy.web.paths import SecretPaths
+from carboy.web.problem_answers import INTERNAL
 from carboy.web.rate_limits import RateLimiter
 from carboy.web.request_ids import choose_request_id
 
@@ -62,30 +63,34 @@ class Door:
     limits: Limits | None = None
     requests: Counter | None = None
     durations: Histogram | None = None
-    is_logged: bool = True
+    is_logged: bool = False
     paths: Callable[[], SecretPaths] = lambda: SecretPaths(())
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request."""
         visit = _Visit(self, environ, start_response)
         token = bind_request_id(visit.request_id)
-        is_over = True
         try:
-            refusal = self.refusal(environ) if self.limits is not None else None
-            body = visit.answer_problem(refusal) if refusal is not None else self.inner(environ, visit.start)
+            body = self._answer(environ, visit)
             if visit.size_bytes < 0:  # a stream: it is over when it was read
-                is_over = False
                 return _Stream(body, visit)
+            visit.end()
             return body
-        except Exception as error:
-            if visit.status:
-                raise  # the head is out: the server must cut the connection
-            log.error("request_failed", exc_info=error)
-            return visit.answer_problem(Problem(500, "the service failed; its log tells why, under this request's id"))
         finally:
-            if is_over:
-                visit.end()
             reset_request_id(token)
+
+    def _answer(self, environ: "WSGIEnvironment", visit: "_Visit") -> Iterable[bytes]:
+        refusal = self.refusal(environ)
+        if refusal is not None:
+            return visit.answer_problem(refusal)
+        try:
+            return self.inner(environ, visit.start)
+        except Exception as error:
+            log.error("request_failed", exc_info=error)
+            if visit.status:  # the head is out: the server must cut the connection
+                visit.end()
+                raise
+            return visit.answer_problem(Problem(500, INTERNAL))
 
     def refusal(self, environ: "WSGIEnvironment") -> Problem | None:
         """Say why a request is not let in; None when it is."""
@@ -98,7 +103,9 @@ class Door:
                 return too_many(wait_s)
         encoding = environ.get("HTTP_CONTENT_ENCODING")
         if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
-            return Problem(415, "a compressed body is not read: send it as it is", headers={"Accept-Encoding": "identity"})
+            return Problem(
+                415, "a compressed body is not read: send it as it is", headers={"Accept-Encoding": "identity"}
+            )
         length = environ.get("CONTENT_LENGTH")
         if length and length.isdecimal() and int(length[:20]) > limits.max_body_bytes:
             return Problem(413, f"the body is larger than {limits.max_body_bytes} bytes")
@@ -140,7 +147,7 @@ class _Visit:
                 headers = [one for one in headers if one[0].lower() != "x-request-id"]
         if self._environ["REQUEST_METHOD"] == "HEAD" or status.startswith(("204", "304")):
             self.size_bytes = 0
-        elif size is not None:
+        elif size is not None and size.isdecimal():
             self.size_bytes = int(size)
         headers.append(("X-Request-Id", self.request_id))
         headers.append(("X-Content-Type-Options", "nosniff"))

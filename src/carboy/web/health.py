@@ -27,7 +27,8 @@ def add_health(app: "Flask", runtime: "Runtime") -> None:
         verdicts = checks.run()
         failed = {name: verdict.why for name, verdict in verdicts.items() if not verdict.is_ok}
         shown = {
-            name: {"ok": verdict.is_ok, "latency_ms": verdict.latency_ms} | ({"why": verdict.why} if verdict.why else {})
+            name: {"ok": verdict.is_ok, "latency_ms": verdict.latency_ms}
+            | ({"why": verdict.why} if verdict.why else {})
             for name, verdict in verdicts.items()
         }
         if failed:

@@ -108,7 +108,12 @@ class _Collected:
     """A metric whose numbers are read at the moment they are asked for."""
 
     def __init__(
-        self, name: str, help: str, kind: str, labels: Sequence[str], read: Callable[[], Iterable[Sample]]  # noqa: A002
+        self,
+        name: str,
+        help: str,  # noqa: A002
+        kind: str,
+        labels: Sequence[str],
+        read: Callable[[], Iterable[Sample]],
     ) -> None:
         self.name, self.help, self.kind, self.labels = name, help, kind, tuple(labels)
         self._read = read
@@ -171,7 +176,9 @@ class Metrics:
 
     def _add(self, metric: M) -> M:
         if not all(_NAME.fullmatch(name) for name in (metric.name, *metric.labels)):
-            raise UsageError(f"metric `{metric.name}` cannot be", "a name is of [a-zA-Z0-9_]", "rename it or its labels")
+            raise UsageError(
+                f"metric `{metric.name}` cannot be", "a name is of [a-zA-Z0-9_]", "rename it or its labels"
+            )
         if metric.name in self._all:
             raise UsageError(f"metric `{metric.name}` is there twice", "a name is given once", "keep the first")
         self._all[metric.name] = metric

@@ -12,12 +12,13 @@ from carboy.problems import CONTENT_TYPE, Problem, render_problem
 if TYPE_CHECKING:
     from flask import Flask, Response
 
-__all__ = ["handle_problems", "problem_of"]
+__all__ = ["INTERNAL", "handle_problems", "problem_of"]
 
 log = get_logger(__name__)
 
-_INTERNAL = "the service failed; its log tells why, under this request's id"
+INTERNAL = "the service failed; its log tells why, under this request's id"
 _UPSTREAM = "a service that this one needs did not do its part; try again later"
+_PLAINLY = {404: "there is nothing at this address", 405: "this address does not take this method"}
 
 
 def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
@@ -36,7 +37,7 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
         return Problem(503, _UPSTREAM, headers={"Retry-After": str(max(math.ceil(asked_s), retry_after_s))})
     if isinstance(error, HTTPException) and error.code is not None and error.code != 500:
         return _of_werkzeug(error, error.code)
-    return Problem(500, _INTERNAL)
+    return Problem(500, INTERNAL)
 
 
 def handle_problems(app: "Flask", retry_after_s: int) -> None:
@@ -70,7 +71,8 @@ def _of_werkzeug(error: HTTPException, code: int) -> Problem:
     """Keep werkzeug's words and headers (`Allow`, `Retry-After`, `WWW-Authenticate`), not its HTML."""
     own = {"content-type", "content-length"}
     headers = {name: value for name, value in error.get_headers() if name.lower() not in own}
-    return Problem(code, error.description or error.name, title=error.name, headers=headers)
+    said = error.description if error.description != type(error).description else _PLAINLY.get(code)
+    return Problem(code, said or error.description or error.name, title=error.name, headers=headers)
 
 
 def _tell(error: CarboyError, problem: Problem) -> None:
@@ -79,4 +81,3 @@ def _tell(error: CarboyError, problem: Problem) -> None:
         log.warning("upstream_failed" if isinstance(error, UpstreamError) else "request_refused", **facts)
     else:
         log.error("request_failed", **facts, exc_info=error)
-

@@ -1,15 +1,16 @@
 """What an application runs with: one object, found by `runtime()`."""
 
+import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Settings
 from carboy.db import DbSettings, GroupCommit, engine
 from carboy.errors import UsageError
 from carboy.jobs import JobsSettings, Registry
+from carboy.logs import get_logger
 from carboy.web.metrics import Metrics
 from carboy.web.rate_limits import RateLimiter
 from carboy.web.readiness import Check
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from carboy.web.key_ring import KeyRing
 
 __all__ = ["EXTENSION", "Jobs", "Runtime", "runtime"]
+
+log = get_logger(__name__)
+T = TypeVar("T")
 
 EXTENSION = "carboy"
 
@@ -40,8 +44,8 @@ class Runtime:
         checks: what `/readyz` asks, by the name that it shows; modules add theirs. A check raises when its part
             cannot work; it runs in a thread of its own, inside the application's context.
         limiter: counts requests by key and address; None where `RATE_LIMIT` is off.
-        documents: the OpenAPI documents that were registered; served merged.
-        jobs: the jobs that are known, and who runs them.
+        documents: the OpenAPI documents that are served, one by one.
+        jobs: the jobs that are known, their rows, and who runs them here.
     """
 
     def __init__(self, app: "Flask", settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -53,37 +57,53 @@ class Runtime:
         self.limiter = (
             RateLimiter(web.rate_limit, max_callers=web.rate_limit_clients, clock=clock) if web.rate_limit else None
         )
+        self._app = app
+        self._once = _Once()
         self.jobs = Jobs(self, app)
-        self._lock = threading.RLock()
-        self._made: dict[str, Any] = {}
 
     @property
     def engine(self) -> "Engine":
-        """The database's engine."""
-        return cast("Engine", self._once("engine", self._make_engine))
+        """The database's engine; that of `db`, where the application has models of its own."""
+        return self._once("engine", self._make_engine)
 
     @property
     def writer(self) -> GroupCommit:
         """The one door for writes of this process."""
-        return cast("GroupCommit", self._once("writer", lambda: GroupCommit(self.engine)))
+        return self._once("writer", lambda: GroupCommit(self.engine))
 
     @property
     def keys(self) -> "KeyRing":
         """The API keys."""
-        return cast("KeyRing", self._once("keys", self._make_keys))
+        return self._once("keys", self._make_keys)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """One OpenAPI document of all that is served by one; not to be changed."""
+        from carboy.web.documents import merged_document
+
+        return self._once("document", lambda: merged_document(self._app))
 
     def close(self) -> None:
         """Stop the jobs that run here and close the database's connections."""
         self.jobs.stop()
-        made = self._made.get("engine")
+        made = self._once.get("engine")
         if made is not None:
             made.dispose()
 
+    def bind_models(self) -> None:
+        """Bind `carboy.db.db` to the application where somebody imported it: then there are models."""
+        if "carboy.db.models" in sys.modules and "sqlalchemy" not in self._app.extensions:
+            from carboy.db import bind
+
+            self._once("models", lambda: bind(self._app, self.settings.part(DbSettings)))
+
     def _make_engine(self) -> "Engine":
-        db = self.settings.part(DbSettings)
-        if db.database_url.startswith("sqlite"):
-            Path(self.settings["INSTANCE_PATH"]).mkdir(parents=True, exist_ok=True)
-        return engine(db)
+        from carboy.db import upgrade
+
+        made: Engine = self._once.get("models") or engine(self.settings.part(DbSettings))
+        if made.dialect.name == "sqlite" and upgrade(made):  # an embedded database is this program's own to change
+            log.info("database_migrated")
+        return made
 
     def _make_keys(self) -> "KeyRing":
         from carboy.web.key_ring import KeyRing
@@ -91,42 +111,47 @@ class Runtime:
 
         return KeyRing(KeyStore(self.engine, self.writer, self.clock), self.web.keys_cache_s, self.clock)
 
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        made = self._made.get(name)
-        if made is None:
-            with self._lock:
-                made = self._made.get(name)
-                if made is None:
-                    made = self._made[name] = make()
-        return made
-
 
 class Jobs:
     """The jobs that an application knows, their rows, and the engine that runs them in this process."""
 
     def __init__(self, runtime: Runtime, app: "Flask") -> None:
         self._runtime, self._app = runtime, app
+        self._once = _Once()
         self.registry = Registry()
+        self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
+        self._durations = runtime.metrics.histogram("carboy_job_duration_seconds", "Time of each try.", ("kind",))
 
     @property
     def store(self) -> "JobStore":
         """The rows of the jobs, for people and their tools."""
-        return cast("JobStore", self._runtime._once("jobs.store", self._make_store))
+        return self._once("store", self._make_store)
 
     @property
-    def engine(self) -> "Embedded":
-        """The engine that runs jobs in threads of this process; whoever serves starts and stops it."""
-        return cast("Embedded", self._runtime._once("jobs.engine", self._make_engine))
+    def engine(self) -> "Embedded | None":
+        """The engine that runs jobs in threads of this process, for whoever serves to start and stop.
+
+        None where `JOBS_ENGINE` is another, or no job is known.
+        """
+        if self._runtime.settings.part(JobsSettings).jobs_engine != "embedded" or not self.registry.kinds:
+            return None
+        return self._once("engine", self._make_engine)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether jobs should be run in this process and are not."""
+        made: Embedded | None = self._once.get("engine")
+        return made is not None and not made.is_running
 
     def wake(self) -> None:
         """Say that rows were added; nothing where no engine runs in this process."""
-        made = self._runtime._made.get("jobs.engine")
+        made: Embedded | None = self._once.get("engine")
         if made is not None:
             made.wake()
 
     def stop(self) -> None:
         """Stop the engine where it runs."""
-        made = self._runtime._made.get("jobs.engine")
+        made: Embedded | None = self._once.get("engine")
         if made is not None:
             made.stop()
 
@@ -138,14 +163,18 @@ class Jobs:
     def _make_engine(self) -> "Embedded":
         from carboy.jobs import Embedded
 
-        runtime = self._runtime
         return Embedded(
-            runtime.writer,
+            self._runtime.writer,
             self.registry,
-            runtime.settings.part(JobsSettings),
+            self._runtime.settings.part(JobsSettings),
             context=self._app.app_context,
-            clock=runtime.clock,
+            clock=self._runtime.clock,
+            on_end=self._count,
         )
+
+    def _count(self, kind: str, outcome: str, took_s: float) -> None:
+        self._runs.inc((kind, outcome))
+        self._durations.observe(took_s, (kind,))
 
 
 def runtime(app: "Flask | None" = None) -> Runtime:
@@ -155,8 +184,30 @@ def runtime(app: "Flask | None" = None) -> Runtime:
         UsageError: the application was made without Carboy.
     """
     if app is None:
-        from flask import current_app as app  # noqa: PLW0127
+        from flask import current_app
+
+        app = current_app
     found = app.extensions.get(EXTENSION)
     if found is None:
-        raise UsageError("there is no runtime", "the application was made without Carboy", "call `carboy.init_app(app)`")
+        raise UsageError(
+            "there is no runtime", "the application was made without Carboy", "call `carboy.init_app(app)`"
+        )
     return cast("Runtime", found)
+
+
+class _Once:
+    """Makes each thing once, when it is first asked for, whatever the number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._made: dict[str, Any] = {}
+        self.get = self._made.get
+
+    def __call__(self, name: str, make: Callable[[], T]) -> T:
+        found: T | None = self._made.get(name)
+        if found is None:
+            with self._lock:
+                found = self._made.get(name)
+                if found is None:
+                    found = self._made[name] = make()
+        return found

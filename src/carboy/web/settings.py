@@ -50,6 +50,7 @@ class WebSettings:
     retry_after_s: int = setting(5, "what `Retry-After` says where an upstream did not", unit="s")
     metrics_bind: str | None = setting(None, "where `/metrics` is served without a key, such as `127.0.0.1:9090`")
     api_docs: bool = setting(True, "whether `/docs`, `/openapi.json` and `/openapi.yaml` are served")
+    api_version: str = setting("1", "the version that the OpenAPI document says")
 
     def faults(self, profile: Profile) -> Iterator[Fault]:
         """Yield what is careless on a guarded profile, and what cannot be."""

@@ -1,0 +1,129 @@
+"""The OpenAPI documents of an application: each is a router, all of them together are what it tells about itself."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from carboy.extras import extra
+from carboy.web.auth import basic_info, bearer_info
+from carboy.web.runtime import runtime
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.typing import ResponseReturnValue
+
+    from carboy.api import Document
+    from carboy.web.runtime import Runtime
+
+__all__ = ["add_api", "add_documents", "merged_document"]
+
+_FOLDER = Path(__file__).parent / "openapi"
+_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_HEADERS = {"Cache-Control": "no-cache"}
+
+
+def add_api(
+    app: "Flask", document: "Document | str | os.PathLike[str] | Mapping[str, Any]", operations: Any, **options: Any
+) -> None:
+    """Serve an OpenAPI document, with the API keys as its security, and tell it at `/openapi.json` and `/docs`.
+
+    The document's security schemes `key` (HTTP bearer) and `basic` (HTTP basic, the key as password) are known here.
+    Where `AUTH` is off nothing is asked for.
+
+    Args:
+        app: an application of Carboy's.
+        document: its path, its content, or what `carboy.api.load_document` returned.
+        operations: whose methods are the operations.
+        options: passed to `carboy.api.blueprint`; `security` adds further schemes.
+    """
+    with extra("api"):
+        from carboy.api import Document, blueprint, load_document
+    held = runtime(app)
+    if not isinstance(document, Document):
+        document = load_document(document, cache_dir=held.settings["INSTANCE_PATH"] / "cache")
+    schemes = document.content.get("components", {}).get("securitySchemes", {})
+    known: dict[str, Callable[..., Any]] = {"key": bearer_info, "basic": basic_info}
+    own = {name: info for name, info in known.items() if name in schemes}
+    if not held.web.auth:
+        document = replace(document, content=_without_security(document.content, own))
+        own = {}
+    app.register_blueprint(blueprint(document, operations, security={**own, **options.pop("security", {})}, **options))
+    held.documents.append(document.content)
+
+
+def add_documents(app: "Flask", held: "Runtime") -> None:
+    """Serve the merged document at `/openapi.json`, `/openapi.yaml` and, to be read, at `/docs`."""
+
+    @cache
+    def as_json() -> bytes:
+        return orjson.dumps(held.document)
+
+    @cache
+    def as_yaml() -> bytes:
+        with extra("api"):
+            import yaml
+        text: bytes = yaml.dump(
+            held.document,
+            Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+            sort_keys=False,
+            encoding="utf-8",
+            allow_unicode=True,
+        )
+        return text
+
+    @cache
+    def page() -> tuple[bytes, dict[str, str]]:
+        from carboy.web.docs_page import render_page
+
+        return render_page(held.document)
+
+    def openapi_json() -> "ResponseReturnValue":
+        return as_json(), 200, {**_HEADERS, "Content-Type": "application/json"}
+
+    def openapi_yaml() -> "ResponseReturnValue":
+        return as_yaml(), 200, {**_HEADERS, "Content-Type": "application/yaml"}
+
+    def docs() -> "ResponseReturnValue":
+        body, headers = page()
+        return body, 200, {**_HEADERS, **headers}
+
+    app.add_url_rule("/openapi.json", "carboy_openapi_json", openapi_json)
+    app.add_url_rule("/openapi.yaml", "carboy_openapi_yaml", openapi_yaml)
+    app.add_url_rule("/docs", "carboy_docs", docs)
+
+
+def merged_document(app: "Flask") -> dict[str, Any]:
+    """Return one OpenAPI document of everything that the application serves by one."""
+    with extra("api"):
+        from carboy.api import load_document, merge
+    held = runtime(app)
+    machines = load_document(_FOLDER / "machines.yaml", cache_dir=held.settings["INSTANCE_PATH"] / "cache").content
+    served = {rule.rule for rule in app.url_map.iter_rules()}
+    machines = {**machines, "paths": {path: item for path, item in machines["paths"].items() if path in served}}
+    contents = [*held.documents, machines]
+    if not held.web.auth:
+        contents = [_without_security(content, {"key", "basic"}) for content in contents]
+    info = {"title": held.settings["APP"], "version": held.web.api_version}
+    return merge(contents, info=info)
+
+
+def _without_security(content: Mapping[str, Any], names: Any) -> dict[str, Any]:
+    """Return a document in which nothing of these schemes is asked for."""
+
+    def open_up(node: Mapping[str, Any]) -> dict[str, Any]:
+        kept = [one for one in node.get("security", ()) if one and not set(one) & set(names)]
+        return {
+            **{key: value for key, value in node.items() if key != "security"},
+            **({"security": kept} if kept else {}),
+        }
+
+    paths = {
+        path: {key: open_up(value) if key in _METHODS else value for key, value in item.items()}
+        for path, item in content.get("paths", {}).items()
+    }
+    return {**open_up(content), "paths": paths}

@@ -1,0 +1,78 @@
+"""`/api/jobs`: what could not be done is seen and tried again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from carboy.clock import from_unix_ms
+from carboy.errors import Missing
+from carboy.problems import Problem
+from carboy.web.documents import add_api
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from carboy.jobs import JobView
+    from carboy.web.runtime import Jobs, Runtime
+
+__all__ = ["add_jobs_api"]
+
+
+def add_jobs_api(app: "Flask", held: "Runtime") -> None:
+    """Serve `/api/jobs`."""
+    add_api(app, Path(__file__).parent / "openapi" / "jobs.yaml", _Operations(held.jobs), name="carboy_jobs")
+
+
+class _Operations:
+    def __init__(self, jobs: "Jobs") -> None:
+        self._jobs = jobs
+
+    def list_jobs(
+        self, state: str | None = None, kind: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> dict[str, Any]:
+        before = int(cursor) if cursor is not None else None
+        found = self._jobs.store.list(state=state, kind=kind, limit=limit + 1, before=before)
+        page = found[:limit]
+        more = page[-1].id if len(found) > limit else None
+        return {"success": True, "jobs": [_shown(job) for job in page], "next": more}
+
+    def get_job(self, job_id: str) -> dict[str, Any]:
+        return {"success": True, "job": _shown(self._find(job_id))}
+
+    def retry_job(self, job_id: str) -> dict[str, Any]:
+        state = self._find(job_id).state
+        if state in {"running", "done"}:
+            raise Problem(409, f"job {job_id} is {state}: only what waits or is dead can be tried again")
+        job = self._jobs.store.retry(int(job_id))
+        self._jobs.wake()
+        return {"success": True, "job": _shown(job)}
+
+    def retry_jobs(self, state: str = "dead", kind: str | None = None) -> dict[str, Any]:
+        count = self._jobs.store.retry_all(state=state, kind=kind)
+        self._jobs.wake()
+        return {"success": True, "retried": count}
+
+    def _find(self, job_id: str) -> "JobView":
+        try:
+            return self._jobs.store.get(int(job_id))
+        except Missing as error:
+            raise Problem(404, f"there is no job {job_id}") from error
+
+
+def _shown(job: "JobView") -> dict[str, Any]:
+    """Return a job without its arguments: they may be about a person."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "key": job.key,
+        "state": job.state,
+        "attempts": job.attempts,
+        "created_at": _time(job.created_at),
+        "run_at": _time(job.run_at),
+        "finished_at": _time(job.finished_at),
+        "request_id": job.request_id,
+        "error": job.error,
+    }
+
+
+def _time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else from_unix_ms(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

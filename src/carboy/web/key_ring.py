@@ -1,0 +1,90 @@
+"""Tell whose key it is: what the rows say, believed for a moment."""
+
+import threading
+from typing import TYPE_CHECKING
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.logs import get_logger
+from carboy.web.keys import Key, matches, parse_key_id
+
+if TYPE_CHECKING:
+    from carboy.web.key_store import KeyStore
+
+__all__ = ["KeyRing"]
+
+log = get_logger(__name__)
+
+_MAX_KEPT = 10_000
+_MINUTE_MS = 60_000
+
+
+class KeyRing:
+    """Looks keys up.
+
+    Args:
+        store: the rows.
+        cache_s: how long what a row said is believed: for so long a revoked key still works here.
+        clock: what time it is.
+    """
+
+    def __init__(self, store: "KeyStore", cache_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.store = store
+        self._cache_s, self._clock = cache_s, clock
+        self._kept: dict[str, tuple[float, tuple[Key, str] | None]] = {}
+        self._lock = threading.Lock()
+        self._noted: dict[str, int] = {}  # key id → the minute that was written or will be
+        self._unwritten: dict[str, int] = {}
+        self._is_writing = False
+
+    def find(self, text: str) -> Key | None:
+        """Return the key that this is; None when it is unknown, revoked or no key at all.
+
+        Raises:
+            Unreachable: the database is away.
+        """
+        key_id = parse_key_id(text)
+        found = None if key_id is None else self._row(key_id)
+        if found is None:
+            return None
+        key, kept_hash = found
+        if not matches(text, kept_hash) or key.revoked_at is not None:
+            return None
+        self._note(key)
+        return key
+
+    def _row(self, key_id: str) -> tuple[Key, str] | None:
+        now = self._clock.monotonic_s()
+        kept = self._kept.get(key_id)
+        if kept is not None and now - kept[0] <= self._cache_s:
+            return kept[1]
+        row = self.store.find(key_id)
+        if len(self._kept) >= _MAX_KEPT:  # ids come from outside: what is kept of them is bounded
+            self._kept.clear()
+        self._kept[key_id] = (now, row)
+        return row
+
+    def _note(self, key: Key) -> None:
+        """Have the minute of use written in the background, at most once a minute; no caller waits for it."""
+        minute = self._clock.now_ms() // _MINUTE_MS * _MINUTE_MS
+        if self._noted.get(key.id) == minute:
+            return
+        with self._lock:
+            if len(self._noted) >= _MAX_KEPT:
+                self._noted.clear()
+            self._noted[key.id] = self._unwritten[key.id] = minute
+            if self._is_writing:
+                return
+            self._is_writing = True
+        threading.Thread(target=self._write, name="carboy-keys", daemon=True).start()
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                times, self._unwritten = self._unwritten, {}
+                if not times:
+                    self._is_writing = False
+                    return
+            try:
+                self.store.note_used(times)
+            except Exception as error:  # noqa: BLE001 (the next minute tries again; a request must not care)
+                log.warning("key_use_not_kept", keys=len(times), error=type(error).__name__)

@@ -1,0 +1,129 @@
+"""The parts of an application, each added alone."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from flask.ctx import _AppCtxGlobals
+
+from carboy.errors import CarboyError
+from carboy.logs import request_id
+from carboy.web.door import Door, Limits
+from carboy.web.metrics import Sample
+from carboy.web.paths import SecretPaths
+from carboy.web.problem_answers import handle_problems
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from carboy.web.runtime import Runtime
+
+__all__ = ["ADDERS", "PARTS"]
+
+
+class _Globals(_AppCtxGlobals):
+    """`flask.g`, which knows the request's id from its first moment."""
+
+    def __init__(self) -> None:
+        self.request_id = request_id()
+
+
+def _door(app: "Flask") -> Door:
+    """Return the application's door; it is put in when the first part needs it."""
+    if not isinstance(app.wsgi_app, Door):
+        app.app_ctx_globals_class = _Globals
+        secret_paths = cache(lambda: SecretPaths(rule.rule for rule in app.url_map.iter_rules()))
+        vars(app)["wsgi_app"] = Door(app.wsgi_app, paths=secret_paths)
+    door: Door = vars(app)["wsgi_app"]
+    return door
+
+
+def _add_request_ids(app: "Flask", held: "Runtime") -> None:
+    door = _door(app)
+    door.is_logged, door.trusted_proxies = True, held.web.trusted_proxies
+
+
+def _add_problems(app: "Flask", held: "Runtime") -> None:
+    handle_problems(app, held.web.retry_after_s)
+
+
+def _add_limits(app: "Flask", held: "Runtime") -> None:
+    door = _door(app)
+    door.limits, door.trusted_proxies = Limits(held.web.max_body_bytes, held.limiter), held.web.trusted_proxies
+    app.config["MAX_CONTENT_LENGTH"] = held.web.max_body_bytes
+
+
+def _add_health(app: "Flask", held: "Runtime") -> None:
+    from carboy.web.health import add_health
+
+    add_health(app, held)
+
+
+def _add_metrics(app: "Flask", held: "Runtime") -> None:
+    from carboy.web.metrics_http import add_metrics
+
+    door, metrics = _door(app), held.metrics
+    door.requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
+    door.durations = metrics.histogram("http_request_duration_seconds", "Time to answer.", ("method", "route"))
+    add_metrics(app, held)
+
+
+def _add_db(_app: "Flask", held: "Runtime") -> None:
+    def check() -> None:
+        with held.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    if find_spec("sqlalchemy") is not None:
+        held.checks["database"] = check
+
+
+def _add_jobs(app: "Flask", held: "Runtime") -> None:
+    def check() -> None:
+        if held.jobs.is_failed:
+            raise CarboyError("the job engine", "it is stopped", "see the log for why")
+
+    def counts() -> Iterator[Sample]:
+        for row in held.jobs.store.stats() if held.jobs.registry.kinds else ():
+            yield (row["kind"], row["state"]), row["count"]
+
+    def ages() -> Iterator[Sample]:
+        for row in held.jobs.store.stats() if held.jobs.registry.kinds else ():
+            yield (row["kind"], row["state"]), row["age_s"]
+
+    app.extensions["carboy.jobs.wake"] = held.jobs.wake
+    held.checks["job engine"] = check
+    held.metrics.collect("carboy_jobs", "Jobs that are not done.", counts, ("kind", "state"))
+    held.metrics.collect("carboy_job_oldest_seconds", "Age of the oldest that is due.", ages, ("kind", "state"))
+    if find_spec("jsonschema_rs") is not None and find_spec("sqlalchemy") is not None:
+        from carboy.web.jobs_api import add_jobs_api
+
+        add_jobs_api(app, held)
+
+
+def _add_docs(app: "Flask", held: "Runtime") -> None:
+    from carboy.web.documents import add_documents
+
+    if held.web.api_docs:
+        add_documents(app, held)
+
+
+def _needs_nothing(_app: "Flask", _held: "Runtime") -> None:
+    """Do nothing: the part is there with the runtime."""
+
+
+ADDERS: "dict[str, Callable[[Flask, Runtime], None]]" = {
+    "settings": _needs_nothing,
+    "logs": _needs_nothing,
+    "request_ids": _add_request_ids,
+    "problems": _add_problems,
+    "limits": _add_limits,
+    "keys": _needs_nothing,
+    "health": _add_health,
+    "metrics": _add_metrics,
+    "db": _add_db,
+    "jobs": _add_jobs,
+    "docs": _add_docs,
+}
+PARTS = tuple(ADDERS)
+"""What `init_app` can give to an application, in the order in which it is given."""
