@@ -7,9 +7,9 @@ from carboy.jobs.settings import JobsSettings
 
 if TYPE_CHECKING:
     from carboy.jobs.embedded import Embedded
-    from carboy.jobs.enqueue import enqueue
-    from carboy.jobs.job import Abandon, Commit, Job, Later, Registry, job
-    from carboy.jobs.rows import insert_statement, row_of
+    from carboy.jobs.enqueueing import enqueue
+    from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
+    from carboy.jobs.rows import insert_statement, new_id, row_of
     from carboy.jobs.store import JobStore, JobView
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "enqueue",
     "insert_statement",
     "job",
+    "new_id",
     "row_of",
 ]
 
@@ -32,13 +33,14 @@ _HOMES = {
     "Embedded": "embedded",
     "JobStore": "store",
     "JobView": "store",
-    "enqueue": "enqueue",
+    "enqueue": "enqueueing",
     "insert_statement": "rows",
+    "new_id": "rows",
     "row_of": "rows",
 }
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        return getattr(import_module(f"carboy.jobs.{_HOMES.get(name, 'job')}"), name)
+        return getattr(import_module(f"carboy.jobs.{_HOMES.get(name, 'definitions')}"), name)
     raise AttributeError(f"module 'carboy.jobs' has no attribute {name!r}")

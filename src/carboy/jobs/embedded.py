@@ -13,7 +13,7 @@ from typing import Any
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import CarboyError
-from carboy.jobs.job import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
+from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
 from carboy.jobs.owner import is_gone, make_owner
 from carboy.jobs.rows import Settled, Take, Taken, give_back, owners, prune, release_expired, renew, settle, take
 from carboy.jobs.settings import JobsSettings

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.sql.dml import Insert
 
-from carboy.jobs.job import Dead, Done, Job, Outcome, Queued
+from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
 from carboy.jobs.tables import JOBS, in_state
 
 __all__ = [

@@ -7,6 +7,7 @@ from carboy.web.keys import SCOPES, Key
 from carboy.web.metrics import Counter, Gauge, Histogram, Metrics
 from carboy.web.metrics_http import MetricsListener
 from carboy.web.parts import PARTS
+from carboy.web.rate_limits import RateLimiter
 from carboy.web.runtime import Runtime, runtime
 from carboy.web.settings import ModulesSettings, WebSettings
 
@@ -20,6 +21,7 @@ __all__ = [
     "Metrics",
     "MetricsListener",
     "ModulesSettings",
+    "RateLimiter",
     "Runtime",
     "WebSettings",
     "add_api",

@@ -13,7 +13,7 @@ from carboy.services.archive.index import Archived, Index, Item, mark
 from carboy.services.archive.keys import alert_key, version_key
 from carboy.services.archive.objects import Put, Store
 
-__all__ = ["Api", "Bucket", "Keeper"]
+__all__ = ["Api", "Bucket", "Keeper", "put_version"]
 
 log = get_logger("carboy.archive")
 
@@ -77,7 +77,7 @@ class Keeper:
     def _keep(self, item: Item) -> Commit:
         object_key = item.object_key
         if item.state == "accepted":
-            object_key = _put_version(self.store, item.object_key, item.body or b"", item.content_type)
+            object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type)
         if item.detail == "off" or self.api is None:
             return Commit(mark, Archived(item.id, "archived", object_key, "off"))
         try:
@@ -87,9 +87,10 @@ class Keeper:
                 self.writer.run(mark, Archived(item.id, "copied", object_key, "pending"))
             raise
         if detail is None:
-            return Commit(mark, Archived(item.id, "archived", object_key, "missing", item.detail_key))
-        detail_key = _put_version(self.store, alert_key(item.item_id), detail, JSON)
-        return Commit(mark, Archived(item.id, "archived", object_key, "kept", detail_key))
+            return Commit(mark, Archived(item.id, "archived", object_key, "missing"))
+        detail_key = put_version(self.store, alert_key(item.item_id), detail, JSON)
+        sha256 = hashlib.sha256(detail).digest()
+        return Commit(mark, Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
 
     def _fetch(self, item: Item) -> bytes | None:
         """Return the full alert, or None where the API has had time enough to know it and does not."""
@@ -114,7 +115,7 @@ class Keeper:
             raise Later("the API asked us to wait", max(error.retry_after_s, 1.0)) from error
 
 
-def _put_version(store: Store, key: str, data: bytes, content_type: str) -> str:
+def put_version(store: Store, key: str, data: bytes, content_type: str) -> str:
     """Store data under a key and return it; where other data has the key, under the key of its version."""
     if store.put_new(key, data, content_type) is Put.CREATED:
         return key

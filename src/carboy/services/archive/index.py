@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, insert, select, tuple_, update
 
-from carboy.jobs import insert_statement, row_of
-from carboy.jobs.job import Job
+from carboy.jobs import Job, insert_statement, new_id, row_of
 from carboy.services.archive.keys import version_key
 from carboy.services.archive.tables import ITEMS
 
@@ -48,13 +47,13 @@ class Submission:
 
     Attributes:
         items: what to keep.
-        job: what is to be done with each, given the row's id.
+        job: what is to be done with each, given the row's id; None where nothing is.
         now_ms: when it arrived.
         request_id: of the request that brought it.
     """
 
     items: Sequence[NewItem]
-    job: Job[Any]
+    job: Job[Any] | None
     now_ms: int
     request_id: str
 
@@ -76,6 +75,7 @@ class Archived:
     object_key: str
     detail: str
     detail_key: str | None = None
+    detail_sha256: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ class Item:
     detail: str
     object_key: str
     detail_key: str | None
+    detail_sha256: bytes | None
     content_type: str
     headers: bytes | None
     body: bytes | None
@@ -119,21 +120,22 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
             row = versions.get(item.digest)
             fresh.append(row is None)
             if row is None:
-                job = row_of(one.job, (), now_ms=one.now_ms, request_id=one.request_id)
-                row = versions[item.digest] = job["id"]
+                row = versions[item.digest] = new_id(one.now_ms)
                 if len(versions) > 1:
                     older.add((item.source, item.item_id))
                     for earlier in items:
                         if (earlier["source"], earlier["item_id"]) == (item.source, item.item_id):
                             earlier["newest"] = False
                 items.append(_row(item, row, one.now_ms, is_first=len(versions) == 1))
-                jobs.append({**job, "args": b"[%d]" % row})
+                if one.job is not None:
+                    jobs.append(row_of(one.job, (row,), now_ms=one.now_ms, request_id=one.request_id))
             rows.append(row)
         answers.append(Accepted(tuple(rows), tuple(fresh)))
     if older:
         connection.execute(update(ITEMS).where(tuple_(ITEMS.c.source, ITEMS.c.item_id).in_(older)).values(newest=False))
     if items:
         connection.execute(insert(ITEMS), items)
+    if jobs:
         connection.execute(insert_statement(connection.dialect.name), jobs)
     return answers
 
@@ -147,6 +149,7 @@ def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
                 "b_object_key": one.object_key,
                 "b_detail": one.detail,
                 "b_detail_key": one.detail_key,
+                "b_detail_sha256": one.detail_sha256,
             }
             for one in changes
             if one.state == state
@@ -159,7 +162,8 @@ def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
 _CHANGE = (
     update(ITEMS)
     .where(ITEMS.c.id == bindparam("b_id"))
-    .values(object_key=bindparam("b_object_key"), detail=bindparam("b_detail"), detail_key=bindparam("b_detail_key"))
+    .values(object_key=bindparam("b_object_key"), detail=bindparam("b_detail"), detail_key=bindparam("b_detail_key"),
+        detail_sha256=bindparam("b_detail_sha256"),)
 )
 _MARKS = {"archived": _CHANGE.values(state="archived", body=None), "copied": _CHANGE.values(state="copied")}
 
@@ -253,6 +257,7 @@ _SELECT = select(
     ITEMS.c.detail,
     ITEMS.c.object_key,
     ITEMS.c.detail_key,
+    ITEMS.c.detail_sha256,
     ITEMS.c.content_type,
     ITEMS.c.headers,
     ITEMS.c.body,

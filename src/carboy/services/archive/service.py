@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
-from carboy import api
 from carboy.clock import Clock
 from carboy.errors import CarboyError
-from carboy.jobs import Job
-from carboy.jobs.rows import insert_statement, row_of
+from carboy.jobs import Job, insert_statement, row_of
 from carboy.logs import get_logger, request_id
 from carboy.services.archive.accepting import Acceptor
 from carboy.services.archive.archiving import Api, Keeper
@@ -28,7 +26,7 @@ from carboy.services.archive.sns import SubscriptionConfirmation, Verifier, conf
 from carboy.services.archive.sources import Sender, make_senders
 from carboy.services.archive.store import open_store
 from carboy.services.archive.threatstack import ThreatStack
-from carboy.web import RateLimiter, Runtime, bearer_info, runtime
+from carboy.web import RateLimiter, Runtime, add_api, runtime
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -74,9 +72,7 @@ def register(app: Flask) -> None:
         clock=held.clock,
         fetches=archive.api is not None,
     )
-    document = api.load_document(DOCUMENT)
-    held.documents.append(document.content)
-    app.register_blueprint(api.blueprint(document, operations, name="archive", security={"key": bearer_info}))
+    add_api(app, DOCUMENT, operations, name="archive")
     if archive.api is None:
         log.info("threatstack_off", hint="set THREATSTACK_API_KEY to have the full alert fetched")
 

@@ -21,6 +21,7 @@ ITEMS = Table(
     Column("detail", String(8), nullable=False),  # off, pending, missing, kept
     Column("object_key", String(1024), nullable=False),
     Column("detail_key", String(1024)),
+    Column("detail_sha256", LargeBinary(32)),
     Column("content_type", String(255), nullable=False),
     Column("headers", LargeBinary(1 << 20)),  # a JSON object
     Column("body", LargeBinary(1 << 28)),  # until it is archived

@@ -89,6 +89,7 @@ def _make_archive() -> None:
         sa.Column("detail", sa.String(8), nullable=False),
         sa.Column("object_key", sa.String(1024), nullable=False),
         sa.Column("detail_key", sa.String(1024)),
+        sa.Column("detail_sha256", sa.LargeBinary(32)),
         sa.Column("content_type", sa.String(255), nullable=False),
         sa.Column("headers", sa.LargeBinary(1 << 20)),
         sa.Column("body", sa.LargeBinary(1 << 28)),

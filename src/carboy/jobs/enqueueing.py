@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.extras import extra
-from carboy.jobs.job import Job
+from carboy.jobs.definitions import Job
 from carboy.logs import request_id
 
 if TYPE_CHECKING:
