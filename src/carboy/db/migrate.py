@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
-__all__ = ["VERSION_TABLE", "current", "head", "is_current", "upgrade"]
+__all__ = ["VERSION_TABLE", "current", "head", "is_current", "lock", "upgrade"]
 
 VERSION_TABLE = "carboy_version"
 _LOCK_NAME = "carboy_migrations"
@@ -62,7 +62,7 @@ def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
     _make_folder(engine)
     if is_current(engine):
         return False
-    with _lock(engine, lock_wait_s):
+    with lock(engine, lock_wait_s):
         if is_current(engine):
             return False
         with engine.connect() as connection:
@@ -86,7 +86,12 @@ def _make_folder(engine: "Engine") -> None:
 
 
 @contextmanager
-def _lock(engine: "Engine", wait_s: float) -> Iterator[None]:
+def lock(engine: "Engine", wait_s: float = 300.0) -> Iterator[None]:
+    """Hold the one lock of migrations, a project's own too.
+
+    Raises:
+        Unreachable: another process held it for longer than `wait_s`.
+    """
     match engine.dialect.name:
         case "sqlite":
             with _file_lock(engine.url.database):
