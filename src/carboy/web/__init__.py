@@ -1,6 +1,6 @@
 """A Flask application with all of it wired, or with one part of it."""
 
-from carboy.web.assembly import create_app, init_app
+from carboy.web.assembly import create_app, init_app, settings_parts
 from carboy.web.auth import authenticate, basic_info, bearer_info, current_key, require
 from carboy.web.documents import add_api
 from carboy.web.keys import SCOPES, Key
@@ -33,4 +33,5 @@ __all__ = [
     "init_app",
     "require",
     "runtime",
+    "settings_parts",
 ]

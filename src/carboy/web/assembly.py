@@ -22,7 +22,7 @@ from carboy.web.parts import ADDERS, PARTS
 from carboy.web.runtime import EXTENSION, Runtime
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
-__all__ = ["create_app", "init_app"]
+__all__ = ["create_app", "init_app", "settings_parts"]
 
 log = logs.get_logger(__name__)
 
@@ -114,6 +114,15 @@ def init_app(
     if "settings" in parts:
         _fill_config(app, settings)
     return _assemble(app, settings, parts, (), clock)
+
+
+def settings_parts(sources: Sources) -> list[type]:
+    """Return the dataclasses that declare what can be set: Carboy's own, and those of the modules that are named.
+
+    Raises:
+        ConfigurationError: there is no such module.
+    """
+    return [*_OWN, *(part for module in load_modules(_module_names(sources)) for part in module.settings)]
 
 
 def _assemble(app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], clock: Clock) -> Runtime:
