@@ -1,0 +1,215 @@
+"""`carboy db`: the tables of Carboy's parts, and through Flask-Migrate those of the project's models."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from carboy.cli.output import json_option, print_json
+from carboy.cli.project import Project, pass_project
+from carboy.errors import CarboyError
+from carboy.extras import extra
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from carboy.web import Runtime
+
+__all__ = ["command"]
+
+_EXAMPLES = {
+    "init": "carboy db init",
+    "migrate": "carboy db migrate -m 'orders have a due date'",
+    "downgrade": "carboy db downgrade --sql",
+    "revision": "carboy db revision -m 'copy totals'",
+    "stamp": "carboy db stamp head",
+    "show": "carboy db show head",
+    "merge": "carboy db merge heads -m 'one line again'",
+}
+
+
+class DbGroup(click.Group):
+    """Our commands, and every other that Flask-Migrate has."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of both."""
+        return sorted({*super().list_commands(ctx), *self._passed_on})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return ours, or Flask-Migrate's run on the project's application."""
+        return super().get_command(ctx, cmd_name) or self._passed_on.get(cmd_name)
+
+    @cached_property
+    def _passed_on(self) -> dict[str, click.Command]:
+        with extra("db"):
+            from flask_migrate.cli import db
+        return {name: _pass_on(name, one) for name, one in db.commands.items() if name not in self.commands}
+
+
+@click.group("db", cls=DbGroup)
+def command() -> None:
+    r"""Bring the database to its newest form, and work with migrations.
+
+    \b
+    Example:
+      carboy db upgrade
+      carboy db migrate -m 'orders have a due date'
+    """
+
+
+@command.command("upgrade")
+@click.argument("revision", default="head")
+@pass_project
+def upgrade(project: Project, revision: str) -> None:
+    r"""Bring the database to its newest form: Carboy's own tables, then the project's to REVISION.
+
+    Several processes may ask at once: one does it, the others wait.
+
+    \b
+    Example:
+      carboy db upgrade --profile prod
+    """
+    from carboy.db import migrate
+
+    app, runtime = _open(project)
+    changed = migrate.upgrade(runtime.engine)
+    click.echo(f"carboy's tables: {migrate.head()}{'' if changed else ', nothing to do'}", err=True)
+    if _has_migrations(app):
+        from flask_migrate import upgrade as upgrade_project
+
+        with migrate.lock(runtime.engine), _context(app):
+            _run(upgrade_project, revision=revision)
+        click.echo(f"the project's tables: {_project_version(app)}", err=True)
+
+
+@command.command("current")
+@json_option
+@pass_project
+def current(project: Project, as_json: bool) -> None:
+    r"""Print the version that the database has, and the one that the code needs.
+
+    \b
+    Example:
+      carboy db current --json
+    """
+    from carboy.db import migrate
+
+    app, runtime = _open(project)
+    found: dict[str, Any] = {"carboy": {"current": migrate.current(runtime.engine), "head": migrate.head()}}
+    if _has_migrations(app):
+        found["project"] = {"current": _project_version(app), "head": _project_head(app)}
+    if as_json:
+        print_json(found)
+        return
+    for name, versions in found.items():
+        state = "" if versions["current"] == versions["head"] else f" (behind: {versions['head']})"
+        click.echo(f"{name}: {versions['current'] or 'none'}{state}")
+
+
+@command.command("check")
+@pass_project
+def check(project: Project) -> None:
+    r"""Tell whether the database is at its newest, and whether every table can be made on every database.
+
+    \b
+    Example:
+      carboy db check
+    """
+    from carboy.db import migrate
+
+    app, runtime = _open(project)
+    if not migrate.is_current(runtime.engine):
+        raise CarboyError(
+            "the database is behind", f"it has not the version {migrate.head()}", "run `carboy db upgrade`"
+        )
+    _compile_everywhere(app)
+    if _has_migrations(app):
+        from flask_migrate import check as check_project
+
+        with _context(app):
+            _run(check_project)
+    click.echo("the database is at its newest", err=True)
+
+
+def _pass_on(name: str, theirs: click.Command) -> click.Command:
+    @pass_project
+    def call(project: Project, /, **options: Any) -> None:
+        from flask import g
+
+        app, _ = _open(project)
+        with _context(app):
+            g.directory, g.x_arg = None, ()
+            if theirs.callback is not None:
+                theirs.callback(**options)
+
+    epilog = f"\b\nExample:\n  {_EXAMPLES.get(name, f'carboy db {name}')}"
+    return click.Command(name, params=list(theirs.params), callback=call, help=theirs.help, epilog=epilog)
+
+
+def _open(project: Project) -> "tuple[Flask, Runtime]":
+    """Return the application, its models bound, and what it runs with; the database is left as it is."""
+    from carboy.cli.project import runtime_of
+    from carboy.db import DbSettings, bind
+    from carboy.serve import Service
+
+    app = project.make_quiet_app()
+    runtime = runtime_of(Service(app))
+    if "migrate" not in app.extensions:
+        bind(app, runtime.settings.part(DbSettings))
+    return app, runtime
+
+
+@contextlib.contextmanager
+def _context(app: "Flask") -> Iterator[None]:
+    with app.app_context():
+        yield
+
+
+def _run(function: Callable[..., object], **options: Any) -> None:
+    """Call Flask-Migrate; it ends the process by itself where it fails."""
+    try:
+        function(**options)
+    except SystemExit as end:
+        raise CarboyError("Flask-Migrate failed", "it said why above", "see the project's `migrations` folder") from end
+
+
+def _has_migrations(app: "Flask") -> bool:
+    return (Path(app.root_path) / "migrations" / "env.py").is_file() or Path("migrations/env.py").is_file()
+
+
+def _project_version(app: "Flask") -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    from carboy.db import db
+
+    with app.app_context(), db.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _project_head(app: "Flask") -> str | None:
+    from alembic.script import ScriptDirectory
+
+    with app.app_context():
+        return ScriptDirectory.from_config(app.extensions["migrate"].migrate.get_config()).get_current_head()
+
+
+def _compile_everywhere(app: "Flask") -> None:
+    """Write every table in the words of each database, so that a VARCHAR without length is found before production."""
+    from sqlalchemy.dialects import mysql, postgresql, sqlite
+    from sqlalchemy.exc import CompileError
+    from sqlalchemy.schema import CreateTable
+
+    from carboy.db import db, metadata
+
+    wrong = []
+    for table in [*metadata.tables.values(), *db.metadata.tables.values()]:
+        for dialect in (mysql.dialect(), postgresql.dialect(), sqlite.dialect()):
+            try:
+                CreateTable(table).compile(dialect=dialect)
+            except CompileError as error:
+                wrong.append(f"{table.name} on {dialect.name}: {str(error).splitlines()[0]}")
+    if wrong:
+        raise CarboyError("tables cannot be made", "; ".join(wrong), f"correct the models of `{app.name}`")

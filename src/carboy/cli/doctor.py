@@ -1,0 +1,146 @@
+"""`carboy doctor`: ask every part, and say what to do about what is wrong."""
+
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from carboy.cli.output import json_option, print_json
+from carboy.cli.project import Project, pass_project, runtime_of
+from carboy.errors import CarboyError, ConfigurationError, UpstreamError
+
+if TYPE_CHECKING:
+    from carboy.web import Runtime
+
+__all__ = ["Finding", "command"]
+
+_LEAST_FREE_BYTES = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one check came out.
+
+    Attributes:
+        name: the part.
+        ok: whether it can work.
+        detail: what was found.
+        hint: what to do; empty where nothing is.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+@click.command("doctor")
+@json_option
+@pass_project
+@click.pass_context
+def command(ctx: click.Context, project: Project, as_json: bool) -> None:
+    r"""Check every part against the outside, each with what to do; exit 4 when one fails.
+
+    What is checked is the profile, the settings, the instance folder, the database and its migrations, the jobs, and
+    what each module checks of itself.
+
+    \b
+    Example:
+      carboy doctor --profile prod
+    """
+    findings = []
+    for finding in examine(project):
+        findings.append(finding)
+        if not as_json:
+            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.detail}")
+            if finding.hint:
+                click.echo(f"      hint: {finding.hint}")
+    is_well = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": is_well, "checks": [asdict(finding) for finding in findings]})
+    if not is_well:
+        ctx.exit(UpstreamError.exit_code)
+
+
+def examine(project: Project) -> Iterator[Finding]:
+    """Yield what each check finds; without good settings or an application there is nothing further to ask."""
+    from carboy.cli.settings import load_all
+    from carboy.serve import Service
+
+    yield Finding("python", ok=True, detail=f"{platform.python_version()} on {platform.platform(terse=True)}")
+    try:
+        settings = load_all(project)
+        yield Finding("profile", ok=True, detail=str(settings.profile))
+        yield Finding("settings", True, f"{len(list(settings))} are right", "; ".join(settings.warnings))
+        service = Service(project.make_quiet_app())
+        runtime = runtime_of(service)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            yield Finding("settings", ok=False, detail=f"{fault.pointer}: {fault.detail}", hint=error.hint)
+        if not error.faults:
+            yield _failed("settings", error)
+        return
+    except CarboyError as error:
+        yield _failed("application", error)
+        return
+    yield _instance_folder(runtime)
+    if "database" in runtime.checks:
+        yield from _database(runtime)
+    for name, check in runtime.checks.items():
+        if name != "database":
+            with service.app.app_context():
+                yield _ask(name, check)
+
+
+def _ask(name: str, check: object) -> Finding:
+    try:
+        check()  # type: ignore[operator]
+    except Exception as error:  # noqa: BLE001 (whatever a part's check raises is what it found)
+        return _failed(name, error)
+    return Finding(name, ok=True, detail="it answers")
+
+
+def _failed(name: str, error: Exception) -> Finding:
+    hint = error.hint if isinstance(error, CarboyError) else ""
+    return Finding(name, ok=False, detail=str(error) or type(error).__name__, hint=hint)
+
+
+def _instance_folder(runtime: "Runtime") -> Finding:
+    folder = Path(runtime.settings["INSTANCE_PATH"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        hint = "make it writable for this user, or set INSTANCE_PATH"
+        return Finding("instance folder", ok=False, detail=f"{folder}: {error.strerror}", hint=hint)
+    if free_bytes < _LEAST_FREE_BYTES:
+        detail = f"{folder}: {free_bytes // 1_000_000} MB are free"
+        return Finding("instance folder", ok=False, detail=detail, hint="make room on its disk")
+    return Finding("instance folder", ok=True, detail=f"{folder}, {free_bytes // 1_000_000_000} GB are free")
+
+
+def _database(runtime: "Runtime") -> Iterator[Finding]:
+    asked = _ask("database", runtime.checks["database"])
+    if not asked.ok:
+        hint = asked.hint or "see DATABASE_URL, and whether the server is up"
+        yield Finding("database", ok=False, detail=asked.detail, hint=hint)
+        return
+    from carboy.db import migrate
+
+    yield Finding("database", ok=True, detail=f"{runtime.engine.dialect.name} answers")
+    if not migrate.is_current(runtime.engine):
+        found = migrate.current(runtime.engine) or "nothing"
+        detail = f"it has {found}, the code needs {migrate.head()}"
+        yield Finding("migrations", ok=False, detail=detail, hint="run `carboy db upgrade`")
+        return
+    yield Finding("migrations", ok=True, detail=f"at {migrate.head()}, the newest")
+    dead = sum(row["count"] for row in runtime.jobs.store.stats() if row["state"] == "dead")
+    hint = "`carboy jobs list --state dead` shows why, `carboy jobs retry --all` tries again" if dead else ""
+    yield Finding("jobs", ok=True, detail=f"{dead} are dead", hint=hint)

@@ -1,0 +1,99 @@
+"""`carboy keys`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from carboy.cli.output import json_option, print_json, print_table, time_text
+from carboy.cli.project import Project, pass_project
+
+if TYPE_CHECKING:
+    from carboy.web.keys import Key
+
+__all__ = ["command"]
+
+
+@click.group("keys")
+def command() -> None:
+    r"""Make, list and revoke API keys.
+
+    \b
+    Example:
+      carboy keys create sender --scope archive:write
+      carboy keys list
+    """
+
+
+@command.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="A right; may be repeated.")
+@json_option
+@pass_project
+def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    r"""Make a key and print it: it is shown this once, and kept as a hash.
+
+    The scopes are archive:write, archive:read, sms:send, sms:read, jobs:admin, metrics:read, and those of modules.
+
+    \b
+    Example:
+      carboy keys create sender --scope archive:write --scope archive:read
+    """
+    key, text = project.runtime().keys.store.create(name, scopes)
+    if as_json:
+        print_json({**_describe(key), "key": text})
+        return
+    click.echo(f"key {key.id} `{key.name}` with {', '.join(key.scopes)}; it is not shown again", err=True)
+    click.echo(text)
+
+
+@command.command("list")
+@json_option
+@pass_project
+def list_(project: Project, as_json: bool) -> None:
+    r"""List the keys: what they may do, when they were used last, which are revoked.
+
+    \b
+    Example:
+      carboy keys list --json
+    """
+    keys = project.runtime().keys.store.list()
+    if as_json:
+        print_json([_describe(key) for key in keys])
+        return
+    print_table(
+        ("ID", "NAME", "SCOPES", "CREATED", "LAST USED", "REVOKED"),
+        [
+            (
+                key.id,
+                key.name,
+                " ".join(key.scopes),
+                *(time_text(at) for at in (key.created_at, key.last_used_at, key.revoked_at)),
+            )
+            for key in keys
+        ],
+    )
+
+
+@command.command("revoke")
+@click.argument("key_id", metavar="ID")
+@pass_project
+def revoke(project: Project, key_id: str) -> None:
+    r"""Have a key refused from now on.
+
+    \b
+    Example:
+      carboy keys revoke 3kd0v9q2x7ma
+    """
+    key = project.runtime().keys.store.revoke(key_id)
+    click.echo(f"key {key.id} `{key.name}` is revoked", err=True)
+
+
+def _describe(key: "Key") -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "created_at": time_text(key.created_at),
+        "last_used_at": time_text(key.last_used_at),
+        "revoked_at": time_text(key.revoked_at),
+    }

@@ -1,0 +1,120 @@
+"""`carboy settings`."""
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from carboy.cli.output import json_option, print_json, print_table
+from carboy.cli.project import Project, pass_project
+from carboy.errors import CarboyError, ConfigurationError
+
+if TYPE_CHECKING:
+    from carboy.config import Entry, Settings
+
+__all__ = ["command", "load_all"]
+
+
+@click.group("settings")
+def command() -> None:
+    r"""Show what each setting is and where it came from.
+
+    \b
+    Example:
+      carboy settings show
+      carboy settings get DATABASE_URL
+    """
+
+
+@command.command("show")
+@json_option
+@pass_project
+def show(project: Project, as_json: bool) -> None:
+    r"""Print every setting: its value, the layer it came from, the layers that one hides. Secrets are masked.
+
+    \b
+    Example:
+      carboy settings show --profile prod --json
+    """
+    settings = load_all(project)
+    if as_json:
+        print_json({entry.name: _describe(entry) for entry in settings})
+    else:
+        print_table(
+            ("NAME", "VALUE", "FROM", "HIDES"),
+            [(entry.name, entry.shown, entry.layer, ", ".join(entry.hides)) for entry in settings],
+        )
+    _warn(settings)
+
+
+@command.command("check")
+@json_option
+@pass_project
+@click.pass_context
+def check(ctx: click.Context, project: Project, as_json: bool) -> None:
+    r"""Read and resolve every setting, and say all that is wrong at once; exit 3 when something is.
+
+    \b
+    Example:
+      carboy settings check --profile prod --env-file prod.env
+    """
+    try:
+        settings = load_all(project)
+    except ConfigurationError as error:
+        if not as_json:
+            raise
+        faults = [{"setting": fault.pointer, "detail": fault.detail} for fault in error.faults]
+        print_json({"ok": False, "faults": faults or [{"setting": None, "detail": str(error)}], "warnings": []})
+        ctx.exit(error.exit_code)
+    if as_json:
+        print_json({"ok": True, "faults": [], "warnings": settings.warnings})
+        return
+    click.echo(f"{len(list(settings))} settings of profile {settings.profile}: nothing is wrong", err=True)
+    _warn(settings)
+
+
+@command.command("get")
+@click.argument("name")
+@json_option
+@pass_project
+def get(project: Project, name: str, as_json: bool) -> None:
+    r"""Print one setting's value; a secret is masked.
+
+    \b
+    Example:
+      carboy settings get JOBS_CONCURRENCY
+    """
+    settings = load_all(project)
+    name = name.upper()
+    entry = settings.entry(name) or settings.entry(name.removeprefix("FLASK_"))
+    if entry is None:
+        near = difflib.get_close_matches(name, [one.name for one in settings], 1)
+        hint = f"did you mean `{near[0]}`?" if near else "`carboy settings show` lists what there is"
+        raise CarboyError(f"`{name}` is no setting", "no part declares it and no layer gives it", hint)
+    if as_json:
+        print_json({"name": entry.name, **_describe(entry)})
+    else:
+        click.echo("" if entry.shown is None else entry.shown)
+
+
+def load_all(project: Project) -> "Settings":
+    """Return the settings of every part that the project runs, and of the server.
+
+    Raises:
+        ConfigurationError: with all that is wrong.
+    """
+    from carboy.config import load
+    from carboy.serve import ServeSettings
+    from carboy.web import settings_parts
+
+    sources = project.sources()
+    return load([*settings_parts(sources), ServeSettings], sources)
+
+
+def _describe(entry: "Entry") -> dict[str, Any]:
+    return {"value": entry.shown, "layer": entry.layer, "hides": list(entry.hides), "secret": entry.is_secret}
+
+
+def _warn(settings: "Settings") -> None:
+    for warning in settings.warnings:
+        click.echo(f"warning: {warning}", err=True)
