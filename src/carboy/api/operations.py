@@ -169,7 +169,7 @@ def _sanitised(name: str) -> str:
 
 def _callable(found: Any, name: str) -> Callable[..., Any]:
     if not callable(found):
-        raise ValueError(f"`{name}` cannot be called")  # noqa: TRY004  # a fault of the document, as any other
+        raise ValueError(f"`{name}` cannot be called")  # a fault of the document, as any other
     function: Callable[..., Any] = found
     return function
 

@@ -160,7 +160,7 @@ def _object(content: Any, schema: Any, depth: int) -> Reader:
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise ValueError("must be object")  # noqa: TRY004  # the sender's fault, as any other
+            raise ValueError("must be object")  # the sender's fault, as any other
         return {name: readers.get(name, other)(part) for name, part in value.items()}
 
     return read

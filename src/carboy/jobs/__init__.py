@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from carboy.jobs.settings import JobsSettings
 
 if TYPE_CHECKING:
+    from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.enqueueing import enqueue
-    from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
     from carboy.jobs.rows import insert_statement, new_id, row_of
     from carboy.jobs.store import JobStore, JobView
 

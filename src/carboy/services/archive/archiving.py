@@ -1,6 +1,7 @@
 """The work behind a 202: put the webhook's copy, fetch the full alert, put it, and write both into the index."""
 
 import hashlib
+import random
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,12 +14,13 @@ from carboy.services.archive.index import Archived, Index, Item, mark
 from carboy.services.archive.keys import alert_key, version_key
 from carboy.services.archive.objects import Put, Store
 
-__all__ = ["Api", "Bucket", "Keeper", "put_version"]
+__all__ = ["Api", "Keeper", "put_version"]
 
 log = get_logger("carboy.archive")
 
 JSON = "application/json"
 _MISSING_WAIT_S = 5.0
+_LONGEST_SPREAD_S = 60.0
 
 
 class Api(Protocol):
@@ -26,14 +28,6 @@ class Api(Protocol):
 
     def fetch(self, alert_id: str) -> bytes:
         """Return the alert verbatim; raises `Missing`, `Refused`, `Throttled` or `Unreachable`."""
-        ...
-
-
-class Bucket(Protocol):
-    """What keeps calls below a rate."""
-
-    def take(self) -> float:
-        """Take one token and return 0, or take none and return the seconds until there is one."""
         ...
 
 
@@ -52,7 +46,6 @@ class Keeper:
     writer: GroupCommit
     clock: Clock
     api: Api | None = None
-    bucket: Bucket | None = None
     missing_for_ms: int = 300_000
     refused_wait_s: float = 60.0
 
@@ -95,12 +88,10 @@ class Keeper:
     def _fetch(self, item: Item) -> bytes | None:
         """Return the full alert, or None where the API has had time enough to know it and does not."""
         assert self.api is not None
-        if self.bucket is not None and (wait_s := self.bucket.take()) > 0:
-            raise Later("the rate of the Threat Stack API is used up", wait_s)
+        age_ms = self.clock.now_ms() - item.received_at_ms
         try:
             return self.api.fetch(item.item_id)
         except Missing:
-            age_ms = self.clock.now_ms() - item.received_at_ms
             if age_ms >= self.missing_for_ms:
                 log.warning("alert_missing", alert_id=item.item_id, age_s=age_ms // 1000)
                 return None
@@ -112,7 +103,8 @@ class Keeper:
             log.error("threatstack_refused", alarm=True, error=str(error), hint=error.hint)
             raise Later("the API refused our key", self.refused_wait_s) from error
         except Throttled as error:
-            raise Later("the API asked us to wait", max(error.retry_after_s, 1.0)) from error
+            spread_s = random.uniform(0.0, min(age_ms / 4000, _LONGEST_SPREAD_S))  # noqa: S311 (a backlog comes spread)
+            raise Later("the API is asked no more for now", max(error.retry_after_s, 0.1) + spread_s) from error
 
 
 def put_version(store: Store, key: str, data: bytes, content_type: str) -> str:

@@ -162,8 +162,12 @@ def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
 _CHANGE = (
     update(ITEMS)
     .where(ITEMS.c.id == bindparam("b_id"))
-    .values(object_key=bindparam("b_object_key"), detail=bindparam("b_detail"), detail_key=bindparam("b_detail_key"),
-        detail_sha256=bindparam("b_detail_sha256"),)
+    .values(
+        object_key=bindparam("b_object_key"),
+        detail=bindparam("b_detail"),
+        detail_key=bindparam("b_detail_key"),
+        detail_sha256=bindparam("b_detail_sha256"),
+    )
 )
 _MARKS = {"archived": _CHANGE.values(state="archived", body=None), "copied": _CHANGE.values(state="copied")}
 

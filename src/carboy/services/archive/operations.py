@@ -1,5 +1,6 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,9 +8,8 @@ import orjson
 from flask import Response, request
 
 from carboy.clock import Clock
-from carboy.errors import CarboyError, Fault, InvalidInput, Missing
+from carboy.errors import Fault, InvalidInput, Missing
 from carboy.jobs import Job
-from carboy.logs import get_logger
 from carboy.problems import Problem
 from carboy.services.archive.accepting import Acceptor, Receipt, alert_item
 from carboy.services.archive.alerts import parse_alerts
@@ -20,8 +20,6 @@ from carboy.services.archive.reading import Reader, Span, facts, is_json, parse_
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["ArchiveOperations"]
-
-log = get_logger("carboy.archive")
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
@@ -86,8 +84,6 @@ class ArchiveOperations:
         item, body = self._one(source, webhook_key(token, 0, source).rpartition("/")[2])
         if is_json(body):
             return _json({"success": True, "alert": orjson.Fragment(body), "webhook": facts(item)})
-        import base64
-
         plain = base64.b64encode(body).decode()
         return _json({"success": True, "alert": None, "webhook": {**facts(item), "body_base64": plain}})
 
@@ -104,9 +100,7 @@ class ArchiveOperations:
         """Return the alerts of a range of time."""
         return self._list(THREATSTACK, (start, end), limit, cursor, (severity, organization_id, source))
 
-    def list_webhooks(
-        self, source: str, start: str, end: str, limit: int = 100, cursor: str | None = None
-    ) -> Response:
+    def list_webhooks(self, source: str, start: str, end: str, limit: int = 100, cursor: str | None = None) -> Response:
         """Return the webhooks of a source in a range of time."""
         self._gate.sender(source)
         return self._list(source, (start, end), limit, cursor, (None, None, None))
@@ -154,13 +148,14 @@ class ArchiveOperations:
         filters: tuple[str | None, str | None, str | None],
     ) -> Response:
         faults: list[Fault] = []
-        read = [_try(lambda text=text, name=name: parse_time(text, name), faults) for text, name in zip(times, ("start", "end"), strict=True)]
-        after = _try(lambda: parse_cursor(cursor), faults) if cursor else None
-        if not faults and read[0] > read[1]:
+        start_ms = _try(parse_time, times[0], "start", faults=faults)
+        end_ms = _try(parse_time, times[1], "end", faults=faults)
+        after = _try(parse_cursor, cursor, faults=faults) if cursor else None
+        if not faults and start_ms > end_ms:
             faults.append(Fault("end", "it is before `start`"))
         if faults:
             raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
-        span = Span(source, read[0], read[1], *filters)
+        span = Span(source, start_ms, end_ms, *filters)
         if _wants_lines():
             return Response(_lines(self._reader.all(span, after)), content_type=_NDJSON)
         alerts, next_cursor = self._reader.page(span, limit, after)
@@ -170,9 +165,9 @@ class ArchiveOperations:
         )
 
 
-def _try(read: Callable[[], Any], faults: list[Fault]) -> Any:
+def _try(read: Callable[..., Any], *args: Any, faults: list[Fault]) -> Any:
     try:
-        return read()
+        return read(*args)
     except InvalidInput as error:
         faults.extend(error.faults)
         return None
@@ -194,8 +189,3 @@ def _answer(receipt: Receipt, **more: Any) -> Response:
 
 def _json(document: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(document), status, content_type=_JSON)
-
-
-def tell(error: CarboyError) -> None:
-    """Log why a webhook was not let in; its sender is not told."""
-    log.warning("webhook_refused", reason=error.why)

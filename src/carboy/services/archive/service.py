@@ -10,12 +10,13 @@ from flask import Flask
 
 from carboy.clock import Clock
 from carboy.errors import CarboyError
-from carboy.jobs import Job, insert_statement, row_of
+from carboy.jobs import Job, JobsSettings, insert_statement, row_of
 from carboy.logs import get_logger, request_id
 from carboy.services.archive.accepting import Acceptor
 from carboy.services.archive.archiving import Api, Keeper
 from carboy.services.archive.certificates import Certificates, fetch_url
 from carboy.services.archive.gate import Gate
+from carboy.services.archive.http_get import Limits
 from carboy.services.archive.index import Index
 from carboy.services.archive.objects import Store
 from carboy.services.archive.operations import ArchiveOperations
@@ -47,7 +48,10 @@ class Archive:
     store: Store
     index: Index
     keeper: Keeper
+    keep: Job[[int]]
+    replay: Job[[int]]
     reader: Reader
+    acceptor: Acceptor
     api: ThreatStack | None
 
 
@@ -57,16 +61,15 @@ def register(app: Flask) -> None:
     settings = held.settings.part(ArchiveSettings)
     archive = _build(held, settings)
     app.extensions[EXTENSION] = archive
-    keep, replay = archive.keeper.jobs()
-    held.jobs.registry.add(keep)
-    held.jobs.registry.add(replay)
+    for job in (archive.keep, archive.replay):
+        held.jobs.registry.add(job)
     held.checks["object store"] = archive.store.check
     operations = ArchiveOperations(
         gate=_gate(settings, held.clock),
-        acceptor=Acceptor(held.writer, archive.index, keep, held.jobs.wake, held.clock, settings.archive_waiters),
+        acceptor=archive.acceptor,
         reader=archive.reader,
         index=archive.index,
-        replay=replay,
+        replay=archive.replay,
         enqueue=lambda job, row: _enqueue(held, job, row),
         status=lambda: _status(archive),
         clock=held.clock,
@@ -103,29 +106,35 @@ def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
     source: Api | None = None
     client: ThreatStack | None = None
     if settings.threatstack_api_key:
+        rate = settings.threatstack_rate
         source = client = ThreatStack(
             settings.threatstack_base_url,
             settings.threatstack_api_key.reveal(),
             version=settings.threatstack_api_version,
             user_id=settings.threatstack_user_id,
             organization_id=settings.threatstack_organization_id,
-            timeout_s=settings.threatstack_timeout_s,
-            connect_timeout_s=settings.threatstack_connect_timeout_s,
-            pool_size=64,
+            bucket=TokenBucket(rate, held.clock) if rate else None,
+            patience_s=0.5,
+            limits=Limits(
+                connect_timeout_s=settings.threatstack_connect_timeout_s,
+                read_timeout_s=settings.threatstack_timeout_s,
+            ),
+            pool_size=held.settings.part(JobsSettings).jobs_concurrency + 2,
             clock=held.clock,
         )
-    rate = settings.threatstack_rate
     keeper = Keeper(
         store,
         index,
         held.writer,
         held.clock,
         source,
-        TokenBucket(rate, held.clock) if rate else None,
         missing_for_ms=round(float(settings.threatstack_missing_for) * 1000),
         refused_wait_s=float(settings.threatstack_refused_wait),
     )
-    return Archive(settings, store, index, keeper, Reader(index, store, settings.archive_readers), client)
+    keep, replay = keeper.jobs()
+    reader = Reader(index, store, settings.archive_readers)
+    acceptor = Acceptor(held.writer, index, keep, held.jobs.wake, held.clock, settings.archive_waiters)
+    return Archive(settings, store, index, keeper, keep, replay, reader, acceptor, client)
 
 
 def _gate(settings: ArchiveSettings, clock: Clock) -> Gate:

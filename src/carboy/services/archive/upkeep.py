@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -17,6 +16,7 @@ from carboy.services.archive.archiving import put_version
 from carboy.services.archive.index import Archived, Index, Submission, accept, mark
 from carboy.services.archive.keys import AlertKey, WebhookKey, alert_key, parse_key
 from carboy.services.archive.objects import Store
+from carboy.services.archive.threatstack import ThreatStack
 
 __all__ = ["Finding", "Taken", "backfill", "take_over", "verify"]
 
@@ -91,10 +91,10 @@ def take_over(source: Store, store: Store, writer: GroupCommit, clock: Clock) ->
                 yield Taken(entry.key, _take(alert, detail, store, writer, clock))
 
 
-def backfill(api: Any, acceptor: Acceptor, start_ms: int, end_ms: int) -> Iterator[tuple[str, bool]]:
+def backfill(api: ThreatStack, acceptor: Acceptor, start_ms: int, end_ms: int) -> Iterator[tuple[str, bool]]:
     """Accept every alert that the source's own API lists for a range; yield each id and whether it was new."""
-    for raw in api.list(start_ms, end_ms):
-        for alert in _alerts(raw if isinstance(raw, bytes) else orjson.dumps(raw), None):
+    for listed in api.list(start_ms, end_ms):
+        for alert in _alerts(listed.raw, listed.created_at_ms):
             receipt = acceptor.accept([alert_item(alert, fetches=True)], [alert.id])
             yield alert.id, receipt.accepted == 1
 

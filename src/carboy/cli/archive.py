@@ -1,0 +1,239 @@
+"""`carboy archive`: the archive from a terminal."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from carboy.cli.output import json_option, print_json, print_table
+from carboy.cli.project import Project, pass_project
+from carboy.errors import Missing, UsageError
+
+if TYPE_CHECKING:
+    from carboy.services.archive import Archive
+    from carboy.web import Runtime
+
+__all__ = ["command"]
+
+_DAY_MS = 86_400_000
+
+
+@click.group()
+def command() -> None:
+    r"""Work with the archive from a terminal.
+
+    \b
+    Example:
+      carboy archive list --start 2026-01-01T00:00:00Z
+      carboy archive get 587c0159a907346eccb84004
+    """
+
+
+@command.command("list")
+@click.option("--start", metavar="TIME", help="From then on; ISO 8601 with an offset.  [default: 1970]")
+@click.option("--end", metavar="TIME", help="Before then.  [default: tomorrow]")
+@click.option("--source", default="threatstack", show_default=True, help="Whose webhooks.")
+@click.option("--severity", help="Only of this severity.")
+@click.option("--organization-id", help="Only of this organization.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many.  [default: all]")
+@json_option
+@pass_project
+def list_(project: Project, limit: int | None, as_json: bool, **asked: Any) -> None:
+    r"""List what is archived of a range of time, oldest first; a line of JSON each.
+
+    \b
+    Example:
+      carboy archive list --start 2026-01-01T00:00:00Z --end 2026-02-01T00:00:00Z
+    """
+    from itertools import islice
+
+    from carboy.services.archive.reading import Span, parse_time
+
+    with _archive(project) as (held, archive):
+        start_ms = parse_time(asked["start"], "--start") if asked["start"] else 0
+        end_ms = parse_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
+        span = Span(asked["source"], start_ms, end_ms, asked["severity"], asked["organization_id"])
+        found = islice(archive.reader.all(span, None), limit)
+        if as_json:
+            print_json([orjson.loads(document) for document in found])
+            return
+        for document in found:
+            click.echo(orjson.dumps(orjson.loads(document)))
+
+
+@command.command()
+@click.argument("item_id", metavar="ID")
+@click.option("--source", default="threatstack", show_default=True, help="Whose webhook.")
+@pass_project
+def get(project: Project, item_id: str, source: str) -> None:
+    r"""Print what is archived under an id, byte for byte.
+
+    \b
+    Example:
+      carboy archive get 587c0159a907346eccb84004 | jq .title
+    """
+    with _archive(project) as (_, archive):
+        item, body = archive.reader.one(source, _stored_id(item_id, source))
+        click.get_binary_stream("stdout").write(body)
+        if item.detail in {"pending", "missing"}:
+            click.echo(f"the full alert is {item.detail}: this is the webhook's copy", err=True)
+
+
+@command.command()
+@click.argument("alert_ids", metavar="ID...", nargs=-1, required=True)
+@pass_project
+def replay(project: Project, alert_ids: tuple[str, ...]) -> None:
+    r"""Fetch and archive alerts again; what has changed is kept as a new version.
+
+    \b
+    Example:
+      carboy archive replay 587c0159a907346eccb84004
+    """
+    with _archive(project) as (held, archive):
+        for alert_id in alert_ids:
+            item = archive.index.newest("threatstack", alert_id)
+            if item is None:
+                raise Missing(f"`{alert_id}`", "nothing of that id was ever accepted", "check the id")
+            result = archive.keeper.replay(item.id)
+            if result is not None:
+                held.writer.run(result.apply, result.item)
+            click.echo(alert_id)
+
+
+@command.command()
+@json_option
+@pass_project
+def verify(project: Project, as_json: bool) -> None:
+    r"""Read every archived object again and compare it with the index; exit 1 when one is missing or changed.
+
+    \b
+    Example:
+      carboy archive verify
+    """
+    from carboy.services.archive.upkeep import verify as look
+
+    with _archive(project) as (_, archive):
+        faults, count = [], 0
+        for finding in _progress(look(archive.index, archive.store), "objects verified"):
+            count += 1
+            if finding.fault:
+                faults.append({"key": finding.key, "fault": finding.fault})
+        if as_json:
+            print_json({"verified": count, "faults": faults})
+        elif faults:
+            print_table(("KEY", "FAULT"), [(one["key"], one["fault"]) for one in faults])
+        click.echo(f"{count} objects, {len(faults)} faults", err=True)
+    if faults:
+        raise click.exceptions.Exit(1)
+
+
+@command.command("import")
+@click.argument("url", metavar="URL")
+@json_option
+@pass_project
+def import_(project: Project, url: str, as_json: bool) -> None:
+    r"""Take over what the tutorial's service, or another archive, wrote to a folder or bucket.
+
+    The objects are copied under their keys here and put into the index; running it again takes nothing twice.
+
+    \b
+    Example:
+      carboy archive import s3://old-bucket/threatstack
+      carboy archive import file:///mnt/old-archive
+    """
+    from carboy.services.archive.service import open_settings_store
+    from carboy.services.archive.upkeep import take_over
+
+    with _archive(project) as (held, archive):
+        source = open_settings_store(archive.settings, url)
+        counts: Counter[str] = Counter()
+        skipped = []
+        for one in _progress(take_over(source, archive.store, held.writer, held.clock), "alerts looked at"):
+            counts[one.outcome] += 1
+            if one.outcome == "skipped":
+                skipped.append({"key": one.key, "reason": one.reason})
+        summary = {name: counts[name] for name in ("taken", "known", "skipped")}
+        if as_json:
+            print_json({**summary, "reasons": skipped})
+        else:
+            for entry in skipped:
+                click.echo(f"skipped {entry['key']}: {entry['reason']}", err=True)
+            click.echo(", ".join(f"{count} {name}" for name, count in summary.items()))
+
+
+@command.command()
+@click.option("--from", "start", metavar="TIME", required=True, help="From then on; ISO 8601 with an offset.")
+@click.option("--until", "end", metavar="TIME", required=True, help="Before then.")
+@click.option("--dry-run", is_flag=True, help="Say what is missing and accept nothing.")
+@pass_project
+def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
+    r"""Ask the Threat Stack API for a range of time and archive what was never received.
+
+    The alerts are accepted here and archived by the jobs of `carboy serve` or `carboy worker`.
+
+    \b
+    Example:
+      carboy archive backfill --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z
+    """
+    from carboy.services.archive.reading import parse_time
+    from carboy.services.archive.upkeep import backfill as fill
+
+    start_ms, end_ms = parse_time(start, "--from"), parse_time(end, "--until")
+    with _archive(project) as (_, archive):
+        if archive.api is None:
+            raise UsageError("there is nothing to ask", "THREATSTACK_API_KEY is not set", "set it, or name a profile")
+        if dry_run:
+            missing = [
+                one.id for one in archive.api.list(start_ms, end_ms) if archive.index.newest("threatstack", one.id) is None
+            ]
+            for alert_id in missing:
+                click.echo(alert_id)
+            click.echo(f"{len(missing)} would be accepted", err=True)
+            return
+        new = 0
+        for alert_id, is_new in _progress(fill(archive.api, archive.acceptor, start_ms, end_ms), "alerts listed"):
+            new += is_new
+            if is_new:
+                click.echo(alert_id)
+        click.echo(f"{new} accepted", err=True)
+
+
+@contextmanager
+def _archive(project: Project) -> "Iterator[tuple[Runtime, Archive]]":
+    """Give the archive of the application, within its context."""
+    from carboy.services.archive.service import EXTENSION
+
+    held = project.runtime()
+    app = held.app
+    archive = app.extensions.get(EXTENSION)
+    if archive is None:
+        raise UsageError("there is no archive", "MODULES does not name carboy.services.archive", "add it to MODULES")
+    try:
+        with app.app_context():
+            yield held, archive
+    finally:
+        held.close()
+
+
+def _progress(items: Iterator[Any], what: str) -> Iterator[Any]:
+    """Yield the items, and on a terminal show how many there were."""
+    stream = click.get_text_stream("stderr")
+    shows = stream.isatty()
+    count = 0
+    for item in items:
+        count += 1
+        if shows and count % 20 == 0:
+            stream.write(f"\r{count} {what}")
+            stream.flush()
+        yield item
+    if shows:
+        stream.write("\r\x1b[K")
+
+
+def _stored_id(item_id: str, source: str) -> str:
+    from carboy.services.archive.keys import webhook_key
+
+    return item_id if source == "threatstack" else webhook_key(item_id, 0, source).rpartition("/")[2]
