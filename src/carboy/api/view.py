@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Request, Response, g, request
+from flask import Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from carboy.api.answers import Finish
@@ -111,8 +111,11 @@ def with_caller(function: Callable[..., Any], signature: Signature) -> Callable[
     return call
 
 
-def answer_problem(problem: Problem) -> Response:
-    """Answer a problem as its document."""
+def answer_problem(problem: Problem) -> Any:
+    """Answer a problem as its document, or as the application does when it has a handler of its own."""
+    own = _handler_of_application(problem, None)
+    if own is not None:
+        return own(problem)
     data = render_problem(problem, request.path, g.get("request_id", ""))
     return Response(data, problem.status, problem.headers, content_type=CONTENT_TYPE)
 
@@ -121,8 +124,21 @@ def answer_http(error: HTTPException) -> Any:
     """Answer what Flask or an operation aborts with: the same status and headers, as a problem."""
     if error.response is not None or error.code is None or error.code < 400:
         return error
+    own = _handler_of_application(error, error.code)
+    if own is not None:
+        return own(error)
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     return answer_problem(Problem(error.code, error.description or error.name, title=error.name, headers=headers))
+
+
+def _handler_of_application(error: Exception, code: int | None) -> Callable[[Exception], Any] | None:
+    """Find what the application itself does with an error: a blueprint's handlers would come before it."""
+    handlers = current_app.error_handler_spec.get(None, {})
+    for by_class in (handlers.get(code, {}), handlers.get(None, {})):
+        for kind in type(error).__mro__:
+            if kind in by_class:
+                return by_class[kind]
+    return None
 
 
 def _user_of(info: Mapping[str, Any]) -> Any:
