@@ -234,8 +234,9 @@ def _form(body: Body, media: Mapping[str, Any]) -> _Read:
             elif not any(name.startswith(one + "[") for one in fields):
                 faults.append(Fault(render_pointer((name,)), "is not known here"))
         stand_ins = _take_files(request, files, kwargs, faults)
-        if len(faults) == before and not check.is_valid({**value, **stand_ins}):
-            faults.extend(check.faults({**value, **stand_ins}, ""))
+        if not check.is_valid({**value, **stand_ins}):
+            told = {fault.pointer for fault in faults[before:]}
+            faults.extend(one for one in check.faults({**value, **stand_ins}, "") if one.pointer not in told)
         if spread is not None:
             kwargs.update({spread[name]: found for name, found in value.items() if name in spread})
         return value

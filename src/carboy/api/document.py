@@ -120,7 +120,9 @@ def _check_schemas(content: dict[str, Any], faults: Faults) -> None:
     from carboy.api.checks import explain
 
     schemas = Schemas(content)
-    meta = Draft202012Validator({"$ref": "https://json-schema.org/draft/2020-12/schema"}, mask="this")
+    meta = Draft202012Validator(
+        {"$ref": "https://json-schema.org/draft/2020-12/schema"}, mask="this", validate_formats=True
+    )
     checked: set[Pointer] = set()
     for kind, pointer, node in walk("document", content):
         if kind != "schema" or any(pointer[:length] in checked for length in range(len(pointer))):

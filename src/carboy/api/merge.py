@@ -61,25 +61,30 @@ def merge(
 
 def _join_components(whole: dict[str, Any], part: Mapping[str, Any]) -> dict[str, str]:
     """Add the components of one document; return the references that must change."""
+    sections = {section: components for section, components in part.items() if not section.startswith("x-")}
     renamed: dict[str, str] = {}
-    for section, components in part.items():
-        if section.startswith("x-"):
-            continue
-        taken = whole.get(section, {})
-        for name, component in components.items():
-            if name in taken and taken[name] != component:
-                count = 2
-                while f"{name}_{count}" in taken or f"{name}_{count}" in components:
-                    count += 1
-                renamed[f"#/components/{section}/{name}"] = f"#/components/{section}/{name}_{count}"
-    for section, components in part.items():
-        if section.startswith("x-"):
-            continue
+    count = -1
+    while count != len(renamed):  # what refers to a renamed one differs too
+        count = len(renamed)
+        for section, components in sections.items():
+            for name, component in components.items():
+                new = _free_name(name, _follow(component, renamed), whole.get(section, {}), components)
+                if new != name:
+                    renamed[f"#/components/{section}/{name}"] = f"#/components/{section}/{new}"
+    for section, components in sections.items():
         target = whole.setdefault(section, {})
         for name, component in components.items():
             new = renamed.get(f"#/components/{section}/{name}", name).rsplit("/", 1)[-1]
             target[new] = _follow(component, renamed)
     return renamed
+
+
+def _free_name(name: str, component: Any, taken: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Return the name itself, or the first numbered one, that is free or means the same."""
+    new, count = name, 2
+    while (new in taken and taken[new] != component) or (new != name and new in own):
+        new, count = f"{name}_{count}", count + 1
+    return new
 
 
 def _follow(node: Any, renamed: Mapping[str, str]) -> Any:

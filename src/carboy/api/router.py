@@ -109,7 +109,7 @@ def blueprint(
             route.endpoint,
             route.view,
             methods=[route.method],
-            provide_automatic_options=route.has_automatic_options,
+            provide_automatic_options=None if route.has_automatic_options else False,
         )
     result.register_error_handler(Problem, answer_problem)
     result.register_error_handler(HTTPException, answer_http)

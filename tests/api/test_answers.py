@@ -1,0 +1,168 @@
+"""What a function returns becomes a response, and is checked where that is wanted."""
+
+import datetime as dt
+import decimal
+import enum
+import logging
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import pytest
+from flask import Response
+
+from .conftest import MakeDocument, Serve
+
+
+@dataclass
+class _Point:
+    x: int
+
+
+class _Struct(msgspec.Struct):
+    x: int
+
+
+class _Colour(enum.Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "data"),
+    [
+        ({"a": 1}, 200, b'{"a":1}'),
+        ([1], 200, b"[1]"),
+        ("text", 200, b'"text"'),
+        (b"bytes", 200, b"bytes"),
+        (5, 200, b"5"),
+        (None, 204, b""),
+        (({"a": 1}, 201), 201, b'{"a":1}'),
+        ((None, 202), 202, b""),
+        (([], HTTPStatus.ACCEPTED), 202, b"[]"),
+        (([], 201, {"X-A": "b"}), 201, b"[]"),
+        (([], {"X-A": "b"}), 200, b"[]"),
+        (([],), 200, b"[]"),
+        (2**70, 200, str(2**70).encode()),
+        ({1: decimal.Decimal("1.50")}, 200, b'{"1":"1.50"}'),
+        (dt.datetime(2024, 1, 2, 3, 4, 5), 200, b'"2024-01-02T03:04:05Z"'),  # noqa: DTZ001
+        (dt.datetime(2024, 1, 2, tzinfo=dt.UTC), 200, b'"2024-01-02T00:00:00Z"'),
+        (dt.date(2024, 1, 2), 200, b'"2024-01-02"'),
+        (uuid.UUID(int=1), 200, b'"00000000-0000-0000-0000-000000000001"'),
+        ([_Point(1), _Struct(2), _Colour.RED, {3}], 200, b'[{"x":1},{"x":2},"red",[3]]'),
+    ],
+)
+def test_a_value_becomes_a_response(
+    make_document: MakeDocument, serve: Serve, result: Any, status: int, data: bytes
+) -> None:
+    """A value, (value, status), (value, status, headers), in JSON unless the document says otherwise."""
+    answer = serve(make_document(), lambda: result).get("/things")
+
+    assert (answer.status_code, answer.data) == (status, data)
+    if data:
+        assert answer.content_type == "application/json"
+    if isinstance(result, tuple) and {"X-A": "b"} in result:
+        assert answer.headers["X-A"] == "b"
+
+
+def test_a_response_is_left_as_it_is(make_document: MakeDocument, serve: Serve) -> None:
+    """With a status or headers of its own on top."""
+    client = serve(make_document(), lambda: (Response("<p>", 200, mimetype="text/html"), 202, {"X-A": "b"}))
+    answer = client.get("/things")
+    assert (answer.status_code, answer.data, answer.mimetype, answer.headers["X-A"]) == (202, b"<p>", "text/html", "b")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "result", "kind", "data"),
+    [
+        (["text/plain"], "a", "text/plain; charset=utf-8", b"a"),
+        (["application/vnd.x+json"], {"a": 1}, "application/vnd.x+json", b'{"a":1}'),
+        (["text/html", "application/json"], {"a": 1}, "application/json", b'{"a":1}'),
+        (["image/png"], b"\x89", "image/png", b"\x89"),
+        (["text/csv"], ("a,b", 200, {"Content-Type": "text/x"}), "text/x; charset=utf-8", b"a,b"),
+        (["text/csv"], iter(["a,", "b"]), "text/csv; charset=utf-8", b"a,b"),
+        (["text/plain"], {"a": 1}, "application/json", b'{"a":1}'),
+    ],
+)
+def test_the_content_type_is_the_document_s(
+    make_document: MakeDocument, serve: Serve, kinds: list[str], result: Any, kind: str, data: bytes
+) -> None:
+    """Unless the answer says one."""
+    responses = {"200": {"description": "", "content": {kind: {} for kind in kinds}}}
+    answer = serve(make_document(responses=responses), lambda: result).get("/things")
+    assert (answer.content_type, answer.data) == (kind, data)
+
+
+_CHECKED = {
+    "200": {
+        "description": "",
+        "headers": {"X-Count": {"required": True, "schema": {"type": "integer"}}},
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["id"],
+                    "properties": {
+                        "id": {"type": "string", "format": "uuid", "readOnly": True},
+                        "password": {"type": "string", "writeOnly": True},
+                    },
+                }
+            }
+        },
+    },
+    "4XX": {"description": "", "content": {"application/json": {"schema": {"type": "object"}}}},
+}
+_GOOD = {"id": str(uuid.UUID(int=1))}
+_COUNT = {"X-Count": "1"}
+
+
+@pytest.mark.parametrize(
+    ("result", "fault"),
+    [
+        ((_GOOD, 200, _COUNT), None),
+        (({"id": uuid.UUID(int=1)}, 200, _COUNT), None),
+        (({}, 404), None),
+        ((Response("x", 200, _COUNT, mimetype="text/html")), ": the content type `text/html` is not in the document"),
+        (({"id": 5}, 200, _COUNT), "/id: must be string"),
+        (({}, 200, _COUNT), "/id: is required"),
+        (({**_GOOD, "password": "x"}, 200, _COUNT), "/password: is not allowed here"),
+        ((_GOOD, 200), ": the header `X-Count` is missing"),
+        ((_GOOD, 200, {"X-Count": "one"}), ": the header `X-Count` is not as described"),
+        ((_GOOD, 201), ": the status 201 is not in the document"),
+        (([], 404), ": must be object"),
+        ((b"{", 200, {**_COUNT, "Content-Type": "application/json"}), ": the answer is not JSON"),
+    ],
+)
+def test_an_answer_that_breaks_the_document_is_logged_and_a_500(
+    make_document: MakeDocument, serve: Serve, caplog: pytest.LogCaptureFixture, result: Any, fault: str | None
+) -> None:
+    """And tells nobody what was in it."""
+    client = serve(make_document(responses=_CHECKED), lambda: result, validate_responses=True)
+
+    with caplog.at_level(logging.ERROR, "carboy.api"):
+        answer = client.get("/things")
+
+    if fault is None:
+        assert answer.status_code != 500
+        assert not caplog.records
+    else:
+        assert answer.status_code == 500
+        assert answer.get_json()["detail"] == "the answer did not keep the document"
+        assert "errors" not in answer.get_json()
+        (record,) = caplog.records
+        assert record.message == "answer_breaks_document"
+        assert vars(record)["faults"] == [fault]
+        assert vars(record)["operation"] == "op"
+
+
+def test_answers_are_not_checked_unless_asked(make_document: MakeDocument, serve: Serve) -> None:
+    """It costs time, and a user would rather have the answer."""
+    assert serve(make_document(responses=_CHECKED), lambda: ({}, 200)).get("/things").status_code == 200
+
+
+def test_a_stream_is_not_checked(make_document: MakeDocument, serve: Serve) -> None:
+    """It would have to be held back whole."""
+    responses = {"200": {"description": "", "content": {"application/json": {"schema": {"type": "object"}}}}}
+    client = serve(make_document(responses=responses), lambda: iter([b"[", b"]"]), validate_responses=True)
+    assert client.get("/things").data == b"[]"
