@@ -266,7 +266,13 @@ def forget_secrets() -> None:
 
 # Text -------------------------------------------------------------------------------------------------------------
 
-_USERINFO = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#@:\"'<>]{0,256})(:[^\s/?#\"'<>]*)?@")
+_USERINFO = re.compile(
+    r"""(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#@:"'<>]{0,256})
+        (:[^\s/?#"'<>]*(?=@)          # a password
+        |:(?!\d{1,5}[/?#])[^\s"'<>@]*(?=@)  # one that should have been percent-encoded; not a port and a path
+        )?@""",
+    re.VERBOSE,
+)
 _BEARER = re.compile(r"(?i)\b(bearer(?:\s+|%20))(?!(?:token|auth\w*|scheme|key)s?(?![\w.~+/-]))[\w.~+/-]{4,}=*")
 _BASIC = re.compile(r"(?i)\b(basic(?:\s+|%20))([a-z0-9+/_-]{4,}=*)")
 _API_KEY = re.compile(r"\bcby_[A-Za-z0-9_-]{4,}")

@@ -1,6 +1,7 @@
 """The logger class of gunicorn: imported by gunicorn alone, through `carboy.logs.GunicornLogger`."""
 
 from datetime import timedelta
+from logging.handlers import SysLogHandler
 from typing import Any
 
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
@@ -23,7 +24,12 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         if not is_set_up():
             setup(self.loglevel)
         for log in (self.error_log, self.access_log):
-            log.handlers = [LineHandler()]
+            for handler in log.handlers[:]:  # its own; those of a `logconfig` stay
+                if getattr(handler, "_gunicorn", False) and not isinstance(handler, SysLogHandler):
+                    log.removeHandler(handler)
+                    handler.close()
+            if not any(isinstance(handler, LineHandler) for handler in log.handlers):
+                log.addHandler(LineHandler())
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         """Write one line of a request: method, path without its query, status, milliseconds, bytes, client."""

@@ -57,9 +57,7 @@ def clean_key(key: Any) -> str:
     """Return a mapping's key as text."""
     if type(key) is str and len(key) <= _MAX_KEY_CHARS and key.isascii():  # nearly always
         return mask_text(key)
-    if not isinstance(key, str):
-        key = str(key) if isinstance(key, (int, float, bytes)) or key is None else _shown(key)
-    return clean_text(str.__str__(key), Budget(_MAX_KEY_CHARS))
+    return str(clean(key, Budget(_MAX_KEY_CHARS)))
 
 
 def clean_named(key: str, value: Any, budget: Budget, depth: int = 0) -> Any:
