@@ -275,6 +275,18 @@ def test_tls_is_spoken_with_a_certificate_of_the_tests_own(tmp_path: Path) -> No
     assert server.url == f"https://localhost:{server.port}"
 
 
+def test_a_server_stops_in_the_middle_of_a_handshake(tmp_path: Path) -> None:
+    """Without a warning."""
+    with (
+        LoopbackServer(tls=make_ca(tmp_path).issue().server_context()) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+    ):
+        client.sendall(b"\x16\x03\x01")
+        server.stop()
+
+        assert client.recv(1) == b""
+
+
 @pytest.mark.parametrize(("hosts", "has_expired"), [(("elsewhere.example",), False), (("localhost",), True)])
 def test_a_wrong_certificate_is_refused(tmp_path: Path, hosts: tuple[str, ...], has_expired: bool) -> None:
     """For another host, or out of date."""

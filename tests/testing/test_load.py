@@ -1,4 +1,5 @@
 import json
+import threading
 from itertools import repeat
 
 import pytest
@@ -89,9 +90,14 @@ def test_latencies_are_measured_from_sending_to_the_whole_answer() -> None:
 
 def test_it_runs_in_a_process_of_its_own_until_it_is_told_to_stop() -> None:
     """And gives back what was answered."""
-    with LoopbackServer(Answer(202)) as server, load_process(server.url, "--connections", "4") as load:
-        while not server.requests:
-            pass
+    has_begun = threading.Event()
+
+    def answer(_: Request) -> Step:
+        has_begun.set()
+        return Answer(202)
+
+    with LoopbackServer(answer) as server, load_process(server.url, "--connections", "4") as load:
+        assert has_begun.wait(30)
         summary, answers = load.finish(now=True)
 
     assert summary["statuses"] == {"202": len(answers)}

@@ -217,6 +217,25 @@ def test_it_stalls_and_cuts(fault: str, step: Step) -> None:
     assert api.answer(Request("GET", f"/api/v1/alerts/{ALERT}", KEY)) == step
 
 
+def test_telling_one_thing_leaves_the_others_as_they_were() -> None:
+    """A fault goes on counting; the next one begins without the old one's count."""
+    api = make_api(ManualClock(), fault=500, fault_calls=2)
+
+    first = get(api)
+    api.tell(latency_s=0.01)
+    then = statuses(api, 2)
+    api.tell(fault=503)
+
+    assert [first.status, *then] == [500, 500, 200]
+    assert statuses(api, 3) == [503, 503, 503]
+
+
+@pytest.mark.parametrize("target", ["/", "/v1/alerts/x", "/api/v2/alerts/x", "/api/v1/alertsx", "/api/v1/alerts/a/b"])
+def test_what_the_api_does_not_have_is_404(target: str) -> None:
+    """Also where it looks alike."""
+    assert get(make_api(ManualClock()), target).status == 404
+
+
 def test_telling_nonsense_is_an_error() -> None:
     """A misspelt fault would else be none at all."""
     with pytest.raises(ValueError, match="no such control: fualt"):
@@ -282,11 +301,13 @@ def test_it_runs_in_a_process_of_its_own_and_is_told_from_here() -> None:
         report = server.tell(fault=500, fault_calls=3)
         with pytest.raises(ValueError, match="no such control"):
             server.tell(nonsense=1)
+        listed = server.tell(add_alerts={"count": 2, "start_ms": 1_600_000_000_000})["alerts"]
         after = server.tell(forget=True)
 
     assert found == [401, 200]
     assert report["calls"] == {ALERT: 2}
     assert report["statuses"] == {"401": 1, "200": 1}
+    assert listed == [invent_alert_id(1_600_000_000_000 + number * 60_000, number) for number in range(2)]
     assert (report["control"]["fault"], after["control"]["fault"], after["calls"]) == (500, None, {})
 
 

@@ -4,23 +4,21 @@ One thread and one event loop per server; what can be said is in `answers`.
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from carboy.testing.answers import Answer, Cut, Drip, Hold, Raw, Request, Stall, Step, render, render_until
 from carboy.testing.ports import HOST, free_port
 
 __all__ = ["LoopbackServer", "closed_port", "deaf_port", "silent_port"]
-
-_T = TypeVar("_T")
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time left: close() sends RST
 _LOOK_AGAIN_S = 0.002
@@ -60,9 +58,10 @@ class LoopbackServer:
         self._tls = tls
         self._record = record
         self._open: set[_Connection] = set()
+        self._greeting: dict[socket.socket, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._server: asyncio.Server | None = None
+        self._thread: threading.Thread
+        self._listener: socket.socket
 
     @property
     def url(self) -> str:
@@ -79,60 +78,73 @@ class LoopbackServer:
         self._script.extend(steps)
         return self
 
-    def step(self, request: Request) -> Step:
+    def start(self) -> Self:
+        """Listen; what was scripted and recorded is kept from before a `stop`."""
+        self.port = self.port or free_port()
+        self._listener = socket.create_server((HOST, self.port), backlog=1024)
+        self._listener.setblocking(False)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"loopback-{self.port}", daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(self._listener), self._loop).result()
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and refuse new ones."""
+        if self._loop is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._close(self._listener), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._loop = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def _listen(self, listener: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it has gone again
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            self._greeting[connection] = asyncio.get_running_loop().create_task(self._greet(connection))
+
+    async def _greet(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self._connect, connection, ssl=self._tls)
+        except OSError:
+            pass  # a handshake that fails is the client's affair
+        finally:
+            del self._greeting[connection]
+
+    async def _close(self, listener: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(listener)
+        listener.close()
+        while self._open or self._greeting:
+            for connection in list(self._open):
+                connection.abort()
+            for unknown in list(self._greeting):  # ends a handshake by itself; Python 3.11 fails to cancel one
+                with contextlib.suppress(OSError):
+                    unknown.shutdown(socket.SHUT_RDWR)
+            await asyncio.sleep(0)
+
+    def _connect(self) -> "_Connection":
+        self.connections += 1
+        return _Connection(self._decide, self._open, self.connections)
+
+    def _decide(self, request: Request) -> Step:
         """Record a request and say what it gets."""
         if self._record:
             self.requests.append(request)
         if self._script:
             return self._script.popleft()
         return self._answer(request) if callable(self._answer) else self._answer
-
-    def start(self) -> Self:
-        """Listen; what was scripted and recorded is kept from before a `stop`."""
-        self.port = self.port or free_port()
-        listener = socket.create_server((HOST, self.port), backlog=1024)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"loopback-{self.port}", daemon=True)
-        self._thread.start()
-        self._server = self._run(self._listen(listener))
-        return self
-
-    def stop(self) -> None:
-        """Close every connection and refuse new ones."""
-        if self._loop is None or self._thread is None:
-            return
-        self._run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._loop = self._thread = self._server = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
-
-    async def _listen(self, listener: socket.socket) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(self._connect, sock=listener, ssl=self._tls)
-
-    async def _close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for connection in list(self._open):
-            connection.abort()
-        while self._open:
-            await asyncio.sleep(0)
-
-    def _connect(self) -> "_Connection":
-        self.connections += 1
-        return _Connection(self.step, self._open, self.connections)
 
 
 class _Connection(asyncio.Protocol):

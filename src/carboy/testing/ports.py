@@ -1,10 +1,7 @@
 """Free ports of loopback."""
 
-import contextlib
 import random
 import socket
-from collections.abc import Iterator
-from itertools import islice
 
 __all__ = ["HOST", "free_port", "free_ports", "takes_connections"]
 
@@ -19,7 +16,13 @@ def free_port() -> int:
 
 def free_ports(count: int) -> list[int]:
     """Return that many different ports that nothing uses now."""
-    return list(islice(_search(), count))
+    system = random.SystemRandom()  # tests seed the shared generator: all workers would try the same ports
+    ports: list[int] = []
+    while len(ports) < count:
+        port = system.choice(_RANGE)
+        if port not in ports and _is_free(port):
+            ports.append(port)
+    return ports
 
 
 def takes_connections(port: int) -> bool:
@@ -29,9 +32,10 @@ def takes_connections(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _search() -> Iterator[int]:
-    system = random.SystemRandom()  # tests seed the shared generator: workers would all try the same ports
-    for port in system.sample(_RANGE, len(_RANGE)):
-        with contextlib.suppress(OSError), socket.socket() as probe:
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
             probe.bind((HOST, port))
-            yield port
+        except OSError:
+            return False
+    return True

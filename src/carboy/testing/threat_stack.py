@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
@@ -51,10 +50,10 @@ class ThreatStack(_Addresses):
         api: what it answers, to be asked and told directly; see `ThreatStackApi`.
     """
 
-    def __init__(self, api: ThreatStackApi | None = None, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, api: ThreatStackApi | None = None, *, port: int = 0) -> None:
         """Make the stand-in; `port=0` is any free one, kept over `stop` and `start`."""
         self.api = api or ThreatStackApi()
-        self._server = LoopbackServer(self._answer, port=port, tls=tls, record=False)
+        self._server = LoopbackServer(self._answer, port=port, record=False)
         self.port = port
 
     @property
@@ -98,12 +97,15 @@ class ThreatStack(_Addresses):
                 changes = request.json()
                 if changes.pop("forget", False):
                     self.api.forget()
+                if alerts := changes.pop("add_alerts", None):
+                    self.api.add_alerts(**alerts)
                 self.api.tell(**changes)
             except (TypeError, ValueError, AttributeError) as error:
                 return json_answer({"error": str(error)}, 400)
         return json_answer(
             {
                 "control": asdict(self.api.control),
+                "alerts": [alert_id for _, alert_id in self.api.alerts],
                 "calls": self.api.calls,
                 "statuses": self.api.statuses,
                 "connections": self._server.connections,
@@ -119,11 +121,15 @@ class ThreatStackProcess(_Addresses):
         self.port = port
 
     def tell(self, **changes: Any) -> dict[str, Any]:
-        """Change how it behaves from now on (the fields of `Control`, or `forget=True`) and return its report."""
+        """Change how it behaves from now on and return its report.
+
+        Args:
+            changes: the fields of `Control`; also `forget=True`, and `add_alerts` with the arguments of that method.
+        """
         return self._ask("POST", json.dumps(changes).encode())
 
     def report(self) -> dict[str, Any]:
-        """Return its `control`, its `calls` per alert id, its `statuses`, and its `connections`."""
+        """Return its `control`, the listed `alerts`, the `calls` per alert id, the `statuses`, the `connections`."""
         return self._ask("GET", b"")
 
     def _ask(self, method: str, body: bytes) -> dict[str, Any]:

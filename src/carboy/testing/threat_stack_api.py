@@ -12,7 +12,7 @@ import re
 import time
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,6 +23,7 @@ __all__ = ["Control", "ThreatStackApi", "hawk_mac", "invent_alert", "invent_aler
 
 _SKEW_S = 60
 _PAGE = 100
+_VERSIONS = {"/api/v1": "v1", "/v2": "v2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Control:
     retry_after_s: int | None = 1
     retry_after_is_date: bool = False
     unreadable_calls: int = 0
-    missing_ids: tuple[str, ...] = ()
+    missing_ids: Sequence[str] = ()
     rate_per_s: float = 0.0
     api_key: str = "test-api-key"
     user_id: str = "57b6f2c2a907346eccb84001"
@@ -80,10 +81,11 @@ class ThreatStackApi:
         self.alerts: list[tuple[int, str]] = []
         self._wall_s, self._monotonic_s = wall_s, monotonic_s
         self._nonces: set[str] = set()
-        self.tell()
+        self._begin_fault()
+        self._fill_bucket()
 
     def tell(self, **changes: Any) -> None:
-        """Change fields of `control`; a fault's count and time begin anew.
+        """Change fields of `control`; a fault told anew begins anew, without the old one's count and time.
 
         Raises:
             ValueError: there is no such field.
@@ -93,11 +95,11 @@ class ThreatStackApi:
             raise ValueError(f"no such control: {', '.join(sorted(unknown))}")
         if "fault" in changes:
             changes = {"fault_calls": 0, "fault_s": 0.0, **changes}
-        self.control = control = replace(self.control, **changes)
-        self._missing = frozenset(control.missing_ids)
-        self._fault_calls_left = control.fault_calls
-        self._fault_until_s = self._monotonic_s() + control.fault_s
-        self._tokens, self._filled_at_s = max(1.0, control.rate_per_s), self._monotonic_s()
+        self.control = replace(self.control, **changes)
+        if "fault" in changes:
+            self._begin_fault()
+        if "rate_per_s" in changes:
+            self._fill_bucket()
 
     def forget(self) -> None:
         """Begin anew: no alerts, no counts, no nonces, and the behaviour of a new one."""
@@ -106,7 +108,8 @@ class ThreatStackApi:
         self.alerts.clear()
         self._nonces.clear()
         self.control = Control()
-        self.tell()
+        self._begin_fault()
+        self._fill_bucket()
 
     def add_alerts(self, count: int, start_ms: int, every_ms: int = 60_000) -> list[str]:
         """Invent alerts for the lists, one every so often from a time on, and return their ids."""
@@ -130,14 +133,22 @@ class ThreatStackApi:
                 self.statuses["cut"] += 1
         return step
 
+    def _begin_fault(self) -> None:
+        self._fault_calls_left = self.control.fault_calls
+        self._fault_until_s = self._monotonic_s() + self.control.fault_s
+
+    def _fill_bucket(self) -> None:
+        self._tokens, self._filled_at_s = max(1.0, self.control.rate_per_s), self._monotonic_s()
+
     def _decide(self, request: Request) -> Step:
-        version, _, alert_id = request.path.removeprefix("/api").removeprefix("/").partition("/alerts")
-        alert_id = alert_id.removeprefix("/")
+        base, _, rest = request.path.partition("/alerts")
+        alert_id = rest.removeprefix("/")
         if alert_id:
             self.calls[alert_id] += 1
         if (fault := self._fault()) is not None:
             return fault
-        if version not in {"v1", "v2"} or request.method != "GET" or "/" in alert_id:
+        version = _VERSIONS.get(base)
+        if version is None or request.method != "GET" or not re.fullmatch("(/[^/]+)?", rest):
             return _error(404, "no such resource")
         if not (self._knows_key(request) if version == "v1" else self._knows_hawk(request)):
             return _error(401, "the credentials are not valid")
@@ -221,7 +232,7 @@ class ThreatStackApi:
         return True
 
     def _detail(self, version: str, alert_id: str) -> Answer:
-        if alert_id in self._missing or self.calls[alert_id] <= self.control.unreadable_calls:
+        if alert_id in self.control.missing_ids or self.calls[alert_id] <= self.control.unreadable_calls:
             return _error(404, "no such alert")
         return json_answer(invent_alert(alert_id) if version == "v1" else invent_alert_v2(alert_id))
 

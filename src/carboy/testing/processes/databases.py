@@ -116,23 +116,14 @@ class DatabaseServer:
         query = "SHOW DATABASES" if self.dialect == "mysql" else "SELECT datname FROM pg_database"
         return {row[0] for row in self.execute(query)}
 
-    def _answers(self, database: str = "") -> bool:
-        with extra("db"):
-            import psycopg
-            import pymysql
-        try:
-            self.connect(database=database).close()
-        except (pymysql.Error, psycopg.Error):
-            return False
-        return True
-
 
 @contextmanager
-def mariadb(tls: bool = False) -> Iterator[DatabaseServer]:
+def mariadb(tls: bool | str = False) -> Iterator[DatabaseServer]:
     """Run MariaDB.
 
     Args:
-        tls: offer TLS with a certificate of an authority of its own; connections without it are still taken.
+        tls: offer TLS with a certificate of an authority of its own, for `localhost` and 127.0.0.1, or for the host
+            named; connections without it are still taken.
 
     Raises:
         MissingBinary: the Debian package `mariadb-server` is not installed.
@@ -158,7 +149,7 @@ def mariadb(tls: bool = False) -> Iterator[DatabaseServer]:
         }
         ca_path = None
         if tls:
-            ca_path, certificate, key = _certificate(folder, user)
+            ca_path, certificate, key = _certificate(folder, user, tls)
             settings |= {"ssl-ca": ca_path, "ssl-cert": certificate, "ssl-key": key}
         lines = ["[mariadbd]", "skip-name-resolve", *(f"{name} = {value}" for name, value in settings.items())]
         (folder / "my.cnf").write_text("\n".join([*lines, ""]), "utf-8")
@@ -176,11 +167,12 @@ def mariadb(tls: bool = False) -> Iterator[DatabaseServer]:
 
 
 @contextmanager
-def postgres(tls: bool = False) -> Iterator[DatabaseServer]:
+def postgres(tls: bool | str = False) -> Iterator[DatabaseServer]:
     """Run PostgreSQL.
 
     Args:
-        tls: offer TLS with a certificate of an authority of its own; connections without it are still taken.
+        tls: offer TLS with a certificate of an authority of its own, for `localhost` and 127.0.0.1, or for the host
+            named; connections without it are still taken.
 
     Raises:
         MissingBinary: the Debian package `postgresql` is not installed.
@@ -205,7 +197,7 @@ def postgres(tls: bool = False) -> Iterator[DatabaseServer]:
         }
         ca_path = None
         if tls:
-            ca_path, certificate, key = _certificate(folder, user)
+            ca_path, certificate, key = _certificate(folder, user, tls)
             settings |= {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
         with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
@@ -223,7 +215,7 @@ def _serve(
     first = "mysql" if dialect == "mysql" else "postgres"  # a database that is there from the start
 
     def is_ready(process: ServerProcess) -> bool:
-        return DatabaseServer(process, dialect, port)._answers(first)
+        return _answers(DatabaseServer(process, dialect, port), first)
 
     with run_process(arguments, ready=is_ready, folder=folder, user=user) as process:
         server = DatabaseServer(process, dialect, port, ca_path)
@@ -231,6 +223,17 @@ def _serve(
             with closing(server.connect(database=first)) as connection:
                 connection.execute(f"CREATE DATABASE {_DATABASE}")
         yield server
+
+
+def _answers(server: DatabaseServer, database: str) -> bool:
+    with extra("db"):
+        import psycopg
+        import pymysql
+    try:
+        server.connect(database=database).close()
+    except (pymysql.Error, psycopg.Error):
+        return False
+    return True
 
 
 def _prepare(arguments: list[str], folder: Path, user: str | None) -> None:
@@ -245,9 +248,9 @@ def _prepare(arguments: list[str], folder: Path, user: str | None) -> None:
         raise RuntimeError(f"{arguments[0]} ended with code {done.returncode}:\n{done.stdout}\n{done.stderr}")
 
 
-def _certificate(folder: Path, user: str | None) -> tuple[Path, Path, Path]:
+def _certificate(folder: Path, user: str | None, tls: bool | str) -> tuple[Path, Path, Path]:
     """Return the paths of an authority's certificate, and of a server's certificate and key."""
-    issued = make_ca(folder).issue()
+    issued = make_ca(folder).issue(*([tls] if isinstance(tls, str) else []))
     if user is not None:
         shutil.chown(issued.key_path, user, user)
     return issued.ca_path, issued.certificate_path, issued.key_path

@@ -110,17 +110,14 @@ class ServerProcess:
                 group=gid,
                 extra_groups=groups,
             )
-        give_up_at = time.monotonic() + self._start_timeout_s
-        while not self._is_ready(self):
-            if not self.is_alive:
-                self._fail(f"ended with code {process.returncode}")
-            if time.monotonic() > give_up_at:
-                self.kill()
-                self._fail(f"did not answer within {self._start_timeout_s:g} s")
-            time.sleep(_LOOK_AGAIN_S)
+        try:
+            self._wait_until_ready(process)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
-        """End it and its children at once, as a power cut would (SIGKILL)."""
+        """End it and its children at once, as a power cut would (SIGKILL); one that has ended already is no error."""
         self._signal(signal.SIGKILL)
         self._running().wait()
 
@@ -138,9 +135,8 @@ class ServerProcess:
             raise TimeoutError(f"{self._arguments[0]} goes on {timeout_s:g} s after SIGTERM") from None
 
     def restart(self) -> None:
-        """Kill it, where it still runs, and start it again: same ports, same folder."""
-        if self.is_alive:
-            self.kill()
+        """Kill it and start it again: same ports, same folder."""
+        self.kill()
         self.start()
 
     def freeze(self) -> None:
@@ -159,6 +155,15 @@ class ServerProcess:
         if self._process is None:
             raise RuntimeError(f"{self._arguments[0]} was never started")
         return self._process
+
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        give_up_at_s = time.monotonic() + self._start_timeout_s
+        while not self._is_ready(self):
+            if process.poll() is not None:
+                self._fail(f"ended with code {process.returncode}")
+            if time.monotonic() > give_up_at_s:
+                self._fail(f"did not answer within {self._start_timeout_s:g} s")
+            time.sleep(_LOOK_AGAIN_S)
 
     def _fail(self, why: str) -> NoReturn:
         raise RuntimeError(f"{self._arguments[0]} {why}:\n{self.log[-4000:]}")
@@ -193,12 +198,11 @@ def run_process(
             start_timeout_s=start_timeout_s,
             user=user,
         )
+        server.start()
         try:
-            server.start()
             yield server
         finally:
-            if server.is_alive:
-                server.kill()
+            server.kill()
 
 
 @contextmanager
