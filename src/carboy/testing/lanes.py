@@ -1,8 +1,6 @@
 """Send HTTP/1.1 requests over many connections at once and time the answers: one thread, no HTTP library."""
 
 import asyncio
-import signal
-import threading
 import time
 from array import array
 from collections import Counter
@@ -93,11 +91,9 @@ class Load:
         self._end_s = float("inf")
 
     async def run(self) -> LoadReport:
-        """Work until the calls or the time are over, or SIGTERM comes."""
+        """Work until the calls or the time are over."""
         began_s = time.perf_counter()
-        self._end_s = began_s + self._seconds
-        if threading.current_thread() is threading.main_thread():
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
+        self._end_s = min(self._end_s, began_s + self._seconds)
         lanes = [_Lane(self) for _ in range(self._connections)]
         watch = asyncio.create_task(self._watch(lanes))
         await asyncio.gather(*(lane.run() for lane in lanes))
@@ -114,7 +110,8 @@ class Load:
         """Tell whether no further call begins."""
         return time.perf_counter() >= self._end_s
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Let no further call begin; those under way are still waited for."""
         self._end_s = time.perf_counter()
 
     async def _watch(self, lanes: "list[_Lane]") -> None:

@@ -8,6 +8,7 @@ It remembers how each request was answered, so that a journey can ask afterwards
 import argparse
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -132,14 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         calls = islice(repeat(Call(options.get, "GET", options.get, headers=headers)), options.amount)
     else:
         calls = alert_calls(options.target, amount=options.amount, start_ms=options.start_ms, headers=headers)
-    report = run_load(
-        options.url,
-        calls,
-        connections=options.connections,
-        seconds=options.seconds,
-        timeout_s=options.timeout,
-        tries=options.tries,
-    )
+    load = Load(options.url, calls, options.connections, options.seconds, options.timeout, options.tries)
+    signal.signal(signal.SIGTERM, lambda *_: load.stop())
+    report = asyncio.run(load.run())
     if options.answers:
         options.answers.write_text(json.dumps(report.answers), "utf-8")
     sys.stdout.write(json.dumps(report.summary()) + "\n")

@@ -120,6 +120,8 @@ class ServerProcess:
         """End it and its children at once, as a power cut would (SIGKILL); one that has ended already is no error."""
         self._signal(signal.SIGKILL)
         self._running().wait()
+        while _is_group_alive(self.pid):  # the children too have let go of their files and ports
+            time.sleep(_LOOK_AGAIN_S)
 
     def terminate(self, timeout_s: float = 30.0) -> int:
         """Ask it to end (SIGTERM), wait, and return its code.
@@ -286,3 +288,17 @@ def _identity(user: str | None) -> tuple[int | None, int | None, list[int] | Non
         return None, None, None
     entry = pwd.getpwnam(user)
     return entry.pw_uid, entry.pw_gid, []
+
+
+def _is_group_alive(group: int) -> bool:
+    """Tell whether a process group has members that are more than entries waiting to be reaped."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, _parent, its_group = path.read_text("utf-8").rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
