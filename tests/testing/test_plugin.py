@@ -1,11 +1,15 @@
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
-import carboy
 from carboy.testing.clock import ManualClock
+from carboy.web import runtime
 
 
 def test_loading_the_plugin_loads_nothing_of_the_product() -> None:
@@ -26,8 +30,33 @@ def test_a_clock_is_at_hand(carboy_clock: ManualClock) -> None:
     assert carboy_clock.monotonic_s() == 0
 
 
-@pytest.mark.skipif(not hasattr(carboy, "create_app"), reason="`carboy.create_app` is not there")
-def test_an_application_and_its_client_are_at_hand(carboy_client: FlaskClient) -> None:
-    """On the profile `test`, with an instance folder of the test's own."""
-    assert carboy_client.get("/livez").status_code == 200
-    assert carboy_client.application.config["PROFILE"] == "test"
+class TestApplication:
+    @pytest.fixture
+    def carboy_overrides(self) -> Mapping[str, Any]:
+        return {"modules": "", "max_body_bytes": 1000}
+
+    def test_an_application_and_its_client_are_at_hand(self, carboy_client: FlaskClient, tmp_path: Path) -> None:
+        """On the profile `test`, with an instance folder of the test's own, and the settings that it asks for."""
+        config = carboy_client.application.config
+
+        assert carboy_client.get("/livez").status_code == 200
+        assert (config["PROFILE"], config["MAX_BODY_BYTES"]) == ("test", 1000)
+        assert Path(carboy_client.application.instance_path) == tmp_path / "instance"
+
+    def test_the_projects_settings_are_read_but_not_the_developers_own(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> None:
+        """`carboy.toml` counts, `.env` does not."""
+        (tmp_path / "carboy.toml").write_text("[profile.test]\napp = 'orders'\n")
+        (tmp_path / ".env").write_text("APP=mine\n")
+        monkeypatch.chdir(tmp_path)
+
+        app: Flask = request.getfixturevalue("carboy_app")
+
+        assert runtime(app).settings["APP"] == "orders"
+
+    def test_the_application_goes_by_the_clock_that_the_test_holds(
+        self, carboy_app: Flask, carboy_clock: ManualClock
+    ) -> None:
+        """Where the test asks for one."""
+        assert runtime(carboy_app).clock is carboy_clock

@@ -3,8 +3,7 @@
 Loaded at the start of every pytest run where Carboy is installed, so it imports nothing but pytest until it is used.
 """
 
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +25,26 @@ def carboy_overrides() -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def carboy_app(carboy_overrides: Mapping[str, Any], tmp_path: Path) -> "Flask":
-    """An application on the profile `test`: no keys are asked for, and what it keeps lies in the test's own folder."""
-    settings = {"PROFILE": "test", "AUTH": "off", "INSTANCE_PATH": str(tmp_path / "instance"), **carboy_overrides}
-    app: Flask = import_module("carboy").create_app(**settings)
-    return app
+def carboy_app(
+    request: pytest.FixtureRequest, carboy_overrides: Mapping[str, Any], tmp_path: Path
+) -> Iterator["Flask"]:
+    """An application on the profile `test`: no keys are asked for, and what it keeps lies in the test's own folder.
+
+    It reads the project's `carboy.toml` but not its `.env`: a developer's database is not for tests. It goes by
+    `carboy_clock` where the test asks for that too, else by the machine's.
+    """
+    from carboy.clock import SYSTEM_CLOCK
+    from carboy.web import create_app, runtime
+
+    clock = request.getfixturevalue("carboy_clock") if "carboy_clock" in request.fixturenames else SYSTEM_CLOCK
+    settings = {"auth": "off", "instance_path": str(tmp_path / "instance"), **carboy_overrides}
+    no_env = tmp_path / "no.env"
+    no_env.touch()
+    app = create_app("test", env_file=str(no_env), clock=clock, **settings)
+    try:
+        yield app
+    finally:
+        runtime(app).close()
 
 
 @pytest.fixture
