@@ -23,6 +23,7 @@ from carboy.errors import Missing, Refused, Throttled, Unreachable
 from carboy.problems import Problem
 from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.certificates import Certificates, fetch_url
+from carboy.services.archive.http_get import Limits
 from carboy.services.archive.proofs import Unverified
 from carboy.services.archive.sns import (
     Notification,
@@ -417,7 +418,7 @@ def test_a_certificate_is_fetched_within_limits(server: LoopbackServer) -> None:
     assert fetch_url(server.url) == b"PEM"
     for error in (Refused, Refused, Unreachable, Refused, Unreachable, Unreachable, Unreachable):
         with pytest.raises(error):
-            fetch_url(server.url, read_timeout_s=0.2)
+            fetch_url(server.url, Limits(1, 0.2, 5, 65_536))
     with closed_port() as port, pytest.raises(Unreachable):
         fetch_url(f"http://127.0.0.1:{port}/")
     assert len(server.requests) == 8
@@ -428,7 +429,7 @@ def test_a_slow_certificate_does_not_hold_the_caller(server: LoopbackServer) -> 
     server.script(Drip(Answer(200, b"x" * 1000), every_s=0.05))
 
     with pytest.raises(Unreachable):
-        fetch_url(server.url, total_s=0.3)
+        fetch_url(server.url, Limits(total_s=0.3))
 
 
 def test_what_moto_signs_is_opened(moto: AwsServer) -> None:
@@ -445,7 +446,8 @@ def test_what_moto_signs_is_opened(moto: AwsServer) -> None:
     def fetch(url: str) -> bytes:
         seen.append(url)
         connection = HTTPConnection("127.0.0.1", moto.port, timeout=5)
-        connection.request("GET", urlsplit(url).path, headers={"Host": urlsplit(url).netloc})
+        scope = "AWS4-HMAC-SHA256 Credential=x/20231114/us-east-1/sns/aws4_request, SignedHeaders=x, Signature=x"
+        connection.request("GET", urlsplit(url).path, headers={"Authorization": scope})  # how moto knows the service
         return connection.getresponse().read()
 
     opened = Verifier([topic], Certificates(fetch), require_v2=True).open(published.body)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Refused, Unreachable
 from carboy.extras import extra
+from carboy.services.archive.http_get import Limits, get, make_session
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 __all__ = ["Certificates", "fetch_url"]
-
-_CHUNK = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,47 +79,21 @@ class Certificates:
         return _Kept(key, not_before_ms, not_after_ms, self._clock.monotonic_s() + self._ttl_s)
 
 
-def fetch_url(
-    url: str,
-    *,
-    connect_timeout_s: float = 2.0,
-    read_timeout_s: float = 5.0,
-    total_s: float = 10.0,
-    limit_bytes: int = 65_536,
-    clock: Clock = SYSTEM_CLOCK,
-) -> bytes:
+def fetch_url(url: str, limits: Limits = Limits(2.0, 5.0, 10.0, 65_536)) -> bytes:  # noqa: B008 (frozen)
     """Return what a GET of a URL gives, following no redirect.
 
     Raises:
-        Refused: any status but 200 below 500, or more than `limit_bytes`.
+        Refused: any status but 200 below 500, or more than allowed.
         Unreachable: no whole answer in time, or a 5xx.
     """
-    with extra("net"):
-        import requests
-        import urllib3
-
-    give_up_at_s = clock.monotonic_s() + total_s
-    timeout = (connect_timeout_s, read_timeout_s)
-    data = b""
-    try:
-        with requests.get(url, timeout=timeout, allow_redirects=False, stream=True) as answer:
-            if answer.status_code >= 500:
-                raise _unreachable(f"{url} answered {answer.status_code}")
-            if answer.status_code != 200:
-                raise _refused(f"{url} answered {answer.status_code}")
-            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-                data += chunk
-                if len(data) > limit_bytes:
-                    raise _refused(f"{url} gives more than {limit_bytes} bytes")
-                if clock.monotonic_s() > give_up_at_s:
-                    raise _unreachable(f"{url} takes longer than {total_s:g} s")
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _unreachable(f"{url} did not answer: {type(error).__name__}") from error
-    return data
-
-
-def _unreachable(why: str) -> Unreachable:
-    return Unreachable("a certificate could not be fetched", why, "try again later")
+    what = "a certificate could not be fetched"
+    with make_session(url) as session:
+        reply = get(session, url, {}, limits, what=what)
+    if reply.status >= 500:
+        raise Unreachable(what, f"{url} answered {reply.status}", "try again later")
+    if reply.status != 200:
+        raise _refused(f"{url} answered {reply.status}")
+    return reply.body
 
 
 def _refused(why: str) -> Refused:
