@@ -20,6 +20,7 @@ from carboy.jobs import JobsSettings
 from carboy.web.modules import Module, load_modules
 from carboy.web.parts import ADDERS, PARTS
 from carboy.web.runtime import EXTENSION, Runtime
+from carboy.web.sessions import LazySessions
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
 __all__ = ["create_app", "init_app", "settings_parts"]
@@ -68,6 +69,7 @@ def create_app(
     )
     _fill_config(app, settings)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
+    app.session_interface = LazySessions()
     app.debug = settings.part(WebSettings).debug
     _assemble(app, settings, PARTS, modules, clock)
     return app

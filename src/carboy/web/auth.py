@@ -111,10 +111,11 @@ def _find(held: Runtime, text: str) -> Key | None:
 
 
 def _credentials(request: "Request", *, basic: bool) -> str | None:
-    kind, _, text = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    header: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    kind, _, text = header.strip().partition(" ")
     kind = kind.lower()
     if kind == "bearer" and text.strip():
         return text.strip()
     if basic and kind == "basic" and request.authorization is not None:
-        return str(request.authorization.password or "") or None
+        return request.authorization.password or None
     return None
