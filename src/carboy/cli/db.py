@@ -51,9 +51,8 @@ class DbGroup(click.Group):
 
 @click.group("db", cls=DbGroup)
 def command() -> None:
-    r"""Bring the database to its newest form, and work with migrations.
+    """Bring the database to its newest form, and work with migrations.
 
-    \b
     Example:
       carboy db upgrade
       carboy db migrate -m 'orders have a due date'
@@ -64,11 +63,10 @@ def command() -> None:
 @click.argument("revision", default="head")
 @pass_project
 def upgrade(project: Project, revision: str) -> None:
-    r"""Bring the database to its newest form: Carboy's own tables, then the project's to REVISION.
+    """Bring the database to its newest form: Carboy's own tables, then the project's to REVISION.
 
     Several processes may ask at once: one does it, the others wait.
 
-    \b
     Example:
       carboy db upgrade --profile prod
     """
@@ -89,9 +87,8 @@ def upgrade(project: Project, revision: str) -> None:
 @json_option
 @pass_project
 def current(project: Project, as_json: bool) -> None:
-    r"""Print the version that the database has, and the one that the code needs.
+    """Print the version that the database has, and the one that the code needs.
 
-    \b
     Example:
       carboy db current --json
     """
@@ -112,9 +109,8 @@ def current(project: Project, as_json: bool) -> None:
 @command.command("check")
 @pass_project
 def check(project: Project) -> None:
-    r"""Tell whether the database is at its newest, and whether every table can be made on every database.
+    """Tell whether the database is at its newest, and whether every table can be made on every database.
 
-    \b
     Example:
       carboy db check
     """
@@ -145,8 +141,8 @@ def _pass_on(name: str, theirs: click.Command) -> click.Command:
             if theirs.callback is not None:
                 theirs.callback(**options)
 
-    epilog = f"\b\nExample:\n  {_EXAMPLES.get(name, f'carboy db {name}')}"
-    return click.Command(name, params=list(theirs.params), callback=call, help=theirs.help, epilog=epilog)
+    help_text = f"{theirs.help}\n\nExample:\n  {_EXAMPLES.get(name, f'carboy db {name}')}"
+    return click.Command(name, params=list(theirs.params), callback=call, help=help_text)
 
 
 def _open(project: Project) -> "tuple[Flask, Runtime]":

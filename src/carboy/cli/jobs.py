@@ -21,9 +21,8 @@ _TIMES = ("run_at", "created_at", "finished_at")
 
 @click.group("jobs")
 def command() -> None:
-    r"""Show what waits, runs or is dead.
+    """Show what waits, runs or is dead.
 
-    \b
     Example:
       carboy jobs list --state dead
       carboy jobs retry --all
@@ -37,9 +36,8 @@ def command() -> None:
 @json_option
 @pass_project
 def list_(project: Project, state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
-    r"""List jobs, the newest first.
+    """List jobs, the newest first.
 
-    \b
     Example:
       carboy jobs list --state dead --json
     """
@@ -50,8 +48,10 @@ def list_(project: Project, state: str | None, kind: str | None, limit: int, as_
     print_table(
         ("ID", "KIND", "STATE", "TRIES", "CREATED", "RUNS AT", "KEY", "ERROR"),
         [
-            (job.id, job.kind, job.state, job.attempts, time_text(job.created_at), time_text(job.run_at), job.key)
-            + (job.error,)
+            (
+                *(job.id, job.kind, job.state, job.attempts),
+                *(time_text(job.created_at), time_text(job.run_at), job.key, job.error),
+            )
             for job in jobs
         ],
     )
@@ -63,9 +63,8 @@ def list_(project: Project, state: str | None, kind: str | None, limit: int, as_
 @click.option("--kind", help="With --all: only jobs of this kind.")
 @pass_project
 def retry(project: Project, job_id: int | None, all_dead: bool, kind: str | None) -> None:
-    r"""Have a dead or waiting job run now, with all its tries before it.
+    """Have a dead or waiting job run now, with all its tries before it.
 
-    \b
     Example:
       carboy jobs retry 17
       carboy jobs retry --all --kind archive.fetch_detail
@@ -89,9 +88,8 @@ def retry(project: Project, job_id: int | None, all_dead: bool, kind: str | None
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @pass_project
 def purge(project: Project, state: str, kind: str | None, older_than: str, dry_run: bool, yes: bool) -> None:
-    r"""Delete the rows of jobs that ended.
+    """Delete the rows of jobs that ended.
 
-    \b
     Example:
       carboy jobs purge --state dead --older-than 7d --dry-run
     """

@@ -15,9 +15,8 @@ __all__ = ["command"]
 
 @click.group("keys")
 def command() -> None:
-    r"""Make, list and revoke API keys.
+    """Make, list and revoke API keys.
 
-    \b
     Example:
       carboy keys create sender --scope archive:write
       carboy keys list
@@ -30,11 +29,10 @@ def command() -> None:
 @json_option
 @pass_project
 def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
-    r"""Make a key and print it: it is shown this once, and kept as a hash.
+    """Make a key and print it: it is shown this once, and kept as a hash.
 
     The scopes are archive:write, archive:read, sms:send, sms:read, jobs:admin, metrics:read, and those of modules.
 
-    \b
     Example:
       carboy keys create sender --scope archive:write --scope archive:read
     """
@@ -50,9 +48,8 @@ def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) 
 @json_option
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
-    r"""List the keys: what they may do, when they were used last, which are revoked.
+    """List the keys: what they may do, when they were used last, which are revoked.
 
-    \b
     Example:
       carboy keys list --json
     """
@@ -78,9 +75,8 @@ def list_(project: Project, as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @pass_project
 def revoke(project: Project, key_id: str) -> None:
-    r"""Have a key refused from now on.
+    """Have a key refused from now on.
 
-    \b
     Example:
       carboy keys revoke 3kd0v9q2x7ma
     """

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import cleandoc
 from typing import Any
 
 import click
@@ -51,7 +52,7 @@ class LazyGroup(click.Group):
         if not module or find_spec(module) is None:
             return None
         command: click.Command = import_module(module).command
-        add_common_options(command)
+        complete(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -69,18 +70,26 @@ class LazyGroup(click.Group):
         )
 
 
-def add_common_options(command: click.Command) -> None:
-    """Give a command and all below it `--profile`, `--env-file` and `--app`, unless it has its own of that name."""
+def complete(command: click.Command) -> None:
+    """Give a command and all below it what every command has.
+
+    These are `--profile`, `--env-file` and `--app`, unless it has its own of that name, and examples that are shown as
+    they are written.
+    """
     taken = {name for parameter in command.params for name in (*parameter.opts, parameter.name)}
     if "common_profile" in taken:
         return
+    command.help = cleandoc(command.help or "").replace("\n\nExample:\n", "\n\n\b\nExample:\n")
     for option in _common_options():
         option.opts = [name for name in option.opts if name not in taken]
         if any(name.startswith("--") for name in option.opts):
             command.params.append(option)
-    if isinstance(command, click.Group):
-        for one in command.commands.values():
-            add_common_options(one)
+    if isinstance(command, click.Group) and not isinstance(command, LazyGroup):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                complete(below)
 
 
 def _common_options() -> Iterator[click.Option]:
@@ -116,16 +125,15 @@ def _common_options() -> Iterator[click.Option]:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="carboy", message="carboy %(version)s")
 def cli() -> None:
-    r"""Take Flask services to production.
+    """Take Flask services to production.
 
-    \b
     Example:
       carboy serve
       carboy --profile prod settings check
     """
 
 
-add_common_options(cli)
+complete(cli)
 
 
 def main() -> None:

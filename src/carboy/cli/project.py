@@ -1,6 +1,7 @@
 """What a command works on: the profile, the settings and the application that the options name."""
 
 import contextlib
+import io
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,10 +52,12 @@ class Project:
         return load(parts, self.sources())
 
     def export(self) -> None:
-        """Put the options where an application's own factory, and processes started from here, find them."""
+        """Put the options where an application's own factory finds them, and the project where imports find it."""
         from carboy.config.environ import write_environ
         from carboy.config.profile import parse_profile
 
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # the working folder, as `flask` and `python -m` have it
         if self.profile is not None:
             write_environ("FLASK_PROFILE", parse_profile(self.profile, "--profile").name)
         if self.env_file is not None:
@@ -86,9 +89,11 @@ class Project:
         """Make the application for a command that prints data: log lines go to stderr."""
         from carboy import logs
 
-        with contextlib.redirect_stdout(sys.stderr):
+        lines = io.StringIO()
+        with contextlib.redirect_stdout(lines):  # an error in it is told by whoever catches it
             app = self.make_app()
-        logs.setup("WARNING", stream=sys.stderr)
+        click.echo(lines.getvalue(), nl=False, err=True)
+        logs.setup("WARNING", "console", stream=sys.stderr)
         return app
 
     def runtime(self) -> "Runtime":

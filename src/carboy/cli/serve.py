@@ -27,12 +27,11 @@ __all__ = ["command"]
 @click.option("--reload", is_flag=True, help="Start anew when a file changes; for development.")
 @pass_project
 def command(project: Project, host: str, port: int, server: str, workers: int, threads: int, reload: bool) -> None:
-    r"""Serve the application, and run its jobs.
+    """Serve the application, and run its jobs.
 
     An embedded (SQLite) database is brought to its newest form first. SIGTERM and Ctrl-C finish every accepted
     request, then stop; a second one stops at once.
 
-    \b
     Example:
       carboy serve --port 8080
       carboy serve --app app:create_app --server gunicorn --workers 4

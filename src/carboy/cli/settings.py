@@ -17,9 +17,8 @@ __all__ = ["command", "load_all"]
 
 @click.group("settings")
 def command() -> None:
-    r"""Show what each setting is and where it came from.
+    """Show what each setting is and where it came from.
 
-    \b
     Example:
       carboy settings show
       carboy settings get DATABASE_URL
@@ -30,9 +29,8 @@ def command() -> None:
 @json_option
 @pass_project
 def show(project: Project, as_json: bool) -> None:
-    r"""Print every setting: its value, the layer it came from, the layers that one hides. Secrets are masked.
+    """Print every setting: its value, the layer it came from, the layers that one hides. Secrets are masked.
 
-    \b
     Example:
       carboy settings show --profile prod --json
     """
@@ -52,9 +50,8 @@ def show(project: Project, as_json: bool) -> None:
 @pass_project
 @click.pass_context
 def check(ctx: click.Context, project: Project, as_json: bool) -> None:
-    r"""Read and resolve every setting, and say all that is wrong at once; exit 3 when something is.
+    """Read and resolve every setting, and say all that is wrong at once; exit 3 when something is.
 
-    \b
     Example:
       carboy settings check --profile prod --env-file prod.env
     """
@@ -78,9 +75,8 @@ def check(ctx: click.Context, project: Project, as_json: bool) -> None:
 @json_option
 @pass_project
 def get(project: Project, name: str, as_json: bool) -> None:
-    r"""Print one setting's value; a secret is masked.
+    """Print one setting's value; a secret is masked.
 
-    \b
     Example:
       carboy settings get JOBS_CONCURRENCY
     """

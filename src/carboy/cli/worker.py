@@ -11,12 +11,11 @@ __all__ = ["command"]
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at the same time.  [default: JOBS_CONCURRENCY, 8]")
 @pass_project
 def command(project: Project, concurrency: int | None) -> None:
-    r"""Run jobs only.
+    """Run jobs only.
 
     SIGTERM and Ctrl-C wait for the jobs that run (at most JOBS_DRAIN_S), give the others back, then stop; a second one
     stops at once.
 
-    \b
     Example:
       carboy worker --concurrency 16
     """
