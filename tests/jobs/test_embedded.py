@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import text
+from tests.jobs.conftest import Shop
 
 from carboy.errors import Throttled
 from carboy.jobs import Abandon, Commit, Job, Later
-from tests.jobs.conftest import Shop
 
 Eventually = Callable[[Callable[[], bool]], None]
 

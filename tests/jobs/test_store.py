@@ -2,11 +2,11 @@
 
 import pytest
 from sqlalchemy import text
+from tests.jobs.conftest import Shop
 
 from carboy.errors import ConfigurationError, Missing
 from carboy.jobs import Job, Registry, job
 from carboy.jobs.owner import is_gone, make_owner
-from tests.jobs.conftest import Shop
 
 NOTHING: Job[[]] = Job("nothing", lambda: None)
 

@@ -1,5 +1,6 @@
 """`carboy archive`: the archive from a terminal."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(1), help="At most so many.  [default: all]")
 @json_option
 @pass_project
-def list_(project: Project, limit: int | None, as_json: bool, **asked: Any) -> None:
+def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -> None:
     r"""List what is archived of a range of time, oldest first; a line of JSON each.
 
     \b
@@ -77,7 +78,7 @@ def get(project: Project, item_id: str, source: str) -> None:
     """
     with _archive(project) as (_, archive):
         item, body = archive.reader.one(source, _stored_id(item_id, source))
-        click.get_binary_stream("stdout").write(body)
+        sys.stdout.buffer.write(body)
         if item.detail in {"pending", "missing"}:
             click.echo(f"the full alert is {item.detail}: this is the webhook's copy", err=True)
 
@@ -187,7 +188,9 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
             raise UsageError("there is nothing to ask", "THREATSTACK_API_KEY is not set", "set it, or name a profile")
         if dry_run:
             missing = [
-                one.id for one in archive.api.list(start_ms, end_ms) if archive.index.newest("threatstack", one.id) is None
+                one.id
+                for one in archive.api.list(start_ms, end_ms)
+                if archive.index.newest("threatstack", one.id) is None
             ]
             for alert_id in missing:
                 click.echo(alert_id)
@@ -220,11 +223,9 @@ def _archive(project: Project) -> "Iterator[tuple[Runtime, Archive]]":
 
 def _progress(items: Iterator[Any], what: str) -> Iterator[Any]:
     """Yield the items, and on a terminal show how many there were."""
-    stream = click.get_text_stream("stderr")
+    stream = sys.stderr
     shows = stream.isatty()
-    count = 0
-    for item in items:
-        count += 1
+    for count, item in enumerate(items, 1):
         if shows and count % 20 == 0:
             stream.write(f"\r{count} {what}")
             stream.flush()

@@ -1,5 +1,6 @@
 """`carboy jobs`."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def purge(project: Project, state: str, kind: str | None, older_than: str, dry_r
         raise click.BadParameter(str(error), param_hint="--older-than") from None
     runtime = project.runtime()
     before_ms = runtime.clock.now_ms() - round(age_s * 1000) + 1
-    if dry_run or (not yes and click.get_text_stream("stdin").isatty()):
+    if dry_run or (not yes and sys.stdin.isatty()):
         count = sum(1 for _ in _ended(runtime.jobs.store, state, kind, before_ms))
         click.echo(f"{count} {state} jobs would be deleted", err=True)
         if dry_run or not click.confirm("delete them?", err=True):

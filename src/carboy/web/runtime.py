@@ -37,6 +37,7 @@ class Runtime:
     What stands on the database is made when it is first asked for, and SQLAlchemy imported only then.
 
     Attributes:
+        app: the application.
         settings: every setting, typed, with its origin.
         web: the settings of the assembly.
         clock: what time it is.
@@ -57,7 +58,7 @@ class Runtime:
         self.limiter = (
             RateLimiter(web.rate_limit, max_callers=web.rate_limit_clients, clock=clock) if web.rate_limit else None
         )
-        self._app = app
+        self.app = app
         self._once = _Once()
         self.jobs = Jobs(self, app)
 
@@ -81,7 +82,7 @@ class Runtime:
         """One OpenAPI document of all that is served by one; not to be changed."""
         from carboy.web.documents import merged_document
 
-        return self._once("document", lambda: merged_document(self._app))
+        return self._once("document", lambda: merged_document(self.app))
 
     def close(self) -> None:
         """Stop the jobs that run here and close the database's connections."""
@@ -92,10 +93,10 @@ class Runtime:
 
     def bind_models(self) -> None:
         """Bind `carboy.db.db` to the application where somebody imported it: then there are models."""
-        if "carboy.db.models" in sys.modules and "sqlalchemy" not in self._app.extensions:
+        if "carboy.db.models" in sys.modules and "sqlalchemy" not in self.app.extensions:
             from carboy.db import bind
 
-            self._once("models", lambda: bind(self._app, self.settings.part(DbSettings)))
+            self._once("models", lambda: bind(self.app, self.settings.part(DbSettings)))
 
     def _make_engine(self) -> "Engine":
         from carboy.db import upgrade
@@ -116,7 +117,7 @@ class Jobs:
     """The jobs that an application knows, their rows, and the engine that runs them in this process."""
 
     def __init__(self, runtime: Runtime, app: "Flask") -> None:
-        self._runtime, self._app = runtime, app
+        self._runtime, self.app = runtime, app
         self._once = _Once()
         self.registry = Registry()
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
@@ -167,7 +168,7 @@ class Jobs:
             self._runtime.writer,
             self.registry,
             self._runtime.settings.part(JobsSettings),
-            context=self._app.app_context,
+            context=self.app.app_context,
             clock=self._runtime.clock,
             on_end=self._count,
         )

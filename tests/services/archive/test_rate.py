@@ -6,34 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carboy.errors import ConfigurationError
-from carboy.services.archive.rate import Rate, TokenBucket, parse_rate
+from carboy.config import Rate
+from carboy.services.archive.rate import TokenBucket
 from carboy.testing.clock import ManualClock
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("2/s", Rate(2, 1)),
-        ("6000/60s", Rate(6000, 60)),
-        ("30/m", Rate(30, 60)),
-        ("5/h", Rate(5, 3600)),
-        ("10/5m", Rate(10, 300)),
-        (" 1/s ", Rate(1, 1)),
-    ],
-)
-def test_a_rate_is_read(text: str, rate: Rate) -> None:
-    """A count, a slash and a time."""
-    assert parse_rate(text) == rate
-
-
-@pytest.mark.parametrize(
-    "text", ["", "2", "0/s", "-1/s", "2/0s", "1.5/s", "2/ s", "2/d", "2/s/s", "x/s", "２/s", "inf/s"]
-)
-def test_what_is_no_rate_stops_the_start(text: str) -> None:
-    """With the name of the setting."""
-    with pytest.raises(ConfigurationError, match="threatstack_rate"):
-        parse_rate(text)
 
 
 def test_turns_come_evenly() -> None:

@@ -1,46 +1,14 @@
-"""How often something may be done: `2/s`, `6000/60s`, `10/h`, and a bucket that keeps to it.
+"""A bucket that keeps to a rate.
 
 A bucket belongs to one process; several processes together may do several times as much.
 """
 
-import re
 import threading
-from dataclasses import dataclass
 
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.errors import ConfigurationError, Fault
+from carboy.config import Rate
 
-__all__ = ["Rate", "TokenBucket", "parse_rate"]
-
-_RATE = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,5})?([smh])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most `count` within `period_s` seconds."""
-
-    count: int
-    period_s: float
-
-
-def parse_rate(text: str, setting: str = "threatstack_rate") -> Rate:
-    """Return the rate that a text such as `2/s`, `100/10s`, `30/m` or `5/h` says.
-
-    Args:
-        text: the count, a slash, how many units (one if left out), and `s`, `m` or `h`.
-        setting: the name to complain about.
-
-    Raises:
-        ConfigurationError: it is no such text.
-    """
-    found = _RATE.fullmatch(text.strip())
-    if not found:
-        detail = "is a count, a slash and a time: 2/s, 100/10s, 30/m, 5/h"
-        raise ConfigurationError(
-            "a rate could not be read", f"`{setting}` {detail}", "write it so", [Fault(setting, detail)]
-        )
-    return Rate(int(found[1]), float(int(found[2] or 1) * _SECONDS[found[3]]))
+__all__ = ["TokenBucket"]
 
 
 class TokenBucket:
