@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -101,6 +102,7 @@ def row_of(
     }
 
 
+@cache
 def insert_statement(dialect: str) -> Insert:
     """Return the statement that adds rows and leaves out those whose key is there already."""
     if dialect == "postgresql":

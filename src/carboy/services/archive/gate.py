@@ -1,7 +1,7 @@
 """Let webhooks in: by key, by path token, by their source's own proof, or by the signature of Amazon SNS."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from flask import request
@@ -12,27 +12,14 @@ from carboy.problems import Problem
 from carboy.services.archive.proofs import Basic, Bearer, Incoming, Unverified
 from carboy.services.archive.sns import Notification, SubscriptionConfirmation, Verifier, is_raw_delivery, read_raw
 from carboy.services.archive.sources import THREATSTACK, Sender
-from carboy.web import authenticate
+from carboy.web import authenticate, current_key
 
-__all__ = ["Gate", "Opened"]
+__all__ = ["Gate"]
 
 log = get_logger("carboy.archive")
 
 SCOPE = "archive:write"
 _SNS_ID = "x-amz-sns-message-id"
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A request that was let in: `incoming.body` is what is to be kept."""
-
-    sender: Sender
-    incoming: Incoming
-
-    @property
-    def body(self) -> bytes:
-        """The bytes to keep: the request's, or the message in an SNS envelope."""
-        return self.incoming.body
 
 
 class Gate:
@@ -66,8 +53,8 @@ class Gate:
             raise Problem(404, "there is no such source")
         return found
 
-    def alerts(self) -> Opened | None:
-        """Let a Threat Stack webhook in; None where it was SNS that asked for something else, which is done.
+    def alerts(self) -> bytes | None:
+        """Let a Threat Stack webhook in and return its JSON; None where SNS asked for something else, which is done.
 
         Raises:
             Problem: 401, 403, 413, 415 or 429.
@@ -75,23 +62,28 @@ class Gate:
         sender = self._senders[THREATSTACK]
         self._admit(sender)
         if _is_sns():
-            return self._sns(sender, _incoming(sender))
-        authenticate(SCOPE, basic=True)
-        return self._plain(sender, _incoming(sender))
+            opened = self._sns(_incoming(sender))
+            return None if opened is None else opened.body
+        _authenticate()
+        if "HTTP_X_AMZ_SNS_RAWDELIVERY" in request.environ:
+            return self._plain(sender, _incoming(sender)).body
+        _check_json(request.environ.get("CONTENT_TYPE", ""))
+        return _body(sender)
 
-    def webhook(self, name: str, token: str | None = None) -> Opened | None:
-        """Let a webhook of a source in; None where it was SNS that asked for something else, which is done.
+    def webhook(self, sender: Sender, token: str | None = None) -> Incoming | None:
+        """Let a webhook of a source in and return it with the bytes to keep: its own, or the message in SNS's envelope.
+
+        None where SNS asked for something else, which is done.
 
         Raises:
-            Problem: 401, 403, 404, 413, 415 or 429.
+            Problem: 401, 403, 413, 415 or 429.
         """
-        sender = self.sender(name)
         self._admit(sender)
         if token is not None and not sender.has_token(token):
             _refuse(Unverified("the path token is none of the source's"))
         incoming = _incoming(sender)
-        if _is_sns() and (token is not None or sender.source.verify == "sns" or name == THREATSTACK):
-            return self._sns(sender, incoming)
+        if _is_sns() and (token is not None or sender.source.verify == "sns" or sender.name == THREATSTACK):
+            return self._sns(incoming)
         if token is None:
             self._verify(sender, incoming)
         return self._plain(sender, incoming)
@@ -105,7 +97,7 @@ class Gate:
 
     def _verify(self, sender: Sender, incoming: Incoming) -> None:
         if sender.source.verify == "key":
-            authenticate(SCOPE, basic=True)
+            _authenticate()
         elif sender.scheme is None:
             _refuse(Unverified("the request is no SNS message"))
         else:
@@ -114,24 +106,24 @@ class Gate:
             except Unverified as error:
                 _refuse(error, sender.scheme)
 
-    def _plain(self, sender: Sender, incoming: Incoming) -> Opened:
+    def _plain(self, sender: Sender, incoming: Incoming) -> Incoming:
         if is_raw_delivery(incoming.headers):
             try:
-                return _opened(sender, incoming, read_raw(incoming.headers, incoming.body, self._topic_arns))
+                return _opened(incoming, read_raw(incoming.headers, incoming.body, self._topic_arns))
             except Unverified as error:
                 _refuse(error)
         if sender.name == THREATSTACK:
             _check_json(request.environ.get("CONTENT_TYPE", ""))
-        return Opened(sender, incoming)
+        return incoming
 
-    def _sns(self, sender: Sender, incoming: Incoming) -> Opened | None:
+    def _sns(self, incoming: Incoming) -> Incoming | None:
         try:
             message = self._verifier.open(incoming.body)
         except Unverified as error:
             _refuse(error)
         match message:
             case Notification():
-                return _opened(sender, incoming, message)
+                return _opened(incoming, message)
             case SubscriptionConfirmation():
                 log.info("sns_subscription_confirmed", topic_arn=message.topic_arn, by=self._confirm(message))
             case _:
@@ -139,9 +131,16 @@ class Gate:
         return None
 
 
-def _opened(sender: Sender, incoming: Incoming, message: Notification) -> Opened:
+def _opened(incoming: Incoming, message: Notification) -> Incoming:
     headers = {**incoming.headers, _SNS_ID: message.message_id}
-    return Opened(sender, replace(incoming, headers=headers, body=message.message.encode()))
+    return replace(incoming, headers=headers, body=message.message.encode())
+
+
+def _authenticate() -> None:
+    """Ask for a key, unless the router has found one that is good for this already."""
+    key = current_key()
+    if key is None or SCOPE not in key.scopes:
+        authenticate(SCOPE, basic=True)
 
 
 def _is_sns() -> bool:
@@ -150,13 +149,17 @@ def _is_sns() -> bool:
 
 
 def _incoming(sender: Sender) -> Incoming:
-    """Read the request, at most as much of it as the source may send."""
+    return Incoming(request.method, request.url, dict(request.headers.items()), _body(sender))
+
+
+def _body(sender: Sender) -> bytes:
+    """Read the body, at most as much of it as the source may send."""
     if (request.content_length or 0) > sender.max_body_bytes:
         raise Problem(413, f"the body is larger than {sender.max_body_bytes} bytes")
     body = request.get_data(cache=False)
     if len(body) > sender.max_body_bytes:
         raise Problem(413, f"the body is larger than {sender.max_body_bytes} bytes")
-    return Incoming(request.method, request.url, dict(request.headers.items()), body)
+    return body
 
 
 def _check_json(content_type: str) -> None:

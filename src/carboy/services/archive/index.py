@@ -3,7 +3,7 @@
 The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` hands them over.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,11 @@ class Page:
 
 def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[Accepted]:
     """Add what is new of each submission, with its jobs, and say what was known."""
-    known = _known(connection, {item.item_id for one in submissions for item in one.items})
+    wanted: dict[str, dict[str, None]] = {}
+    for one in submissions:
+        for item in one.items:
+            wanted.setdefault(item.source, {})[item.item_id] = None
+    known = _known(connection, wanted)
     items: list[dict[str, Any]] = []
     jobs: list[dict[str, Any]] = []
     older: set[tuple[str, str]] = set()
@@ -134,10 +138,13 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
     if older:
         connection.execute(update(ITEMS).where(tuple_(ITEMS.c.source, ITEMS.c.item_id).in_(older)).values(newest=False))
     if items:
-        connection.execute(insert(ITEMS), items)
+        connection.execute(_INSERT, items)
     if jobs:
         connection.execute(insert_statement(connection.dialect.name), jobs)
     return answers
+
+
+_INSERT = insert(ITEMS)
 
 
 def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
@@ -272,16 +279,26 @@ def _item(row: Any) -> Item:
     return Item(*row)
 
 
-def _known(connection: "Connection", ids: Iterable[str]) -> dict[tuple[str, str], dict[bytes, int]]:
-    """Return the row of each digest that is kept, by source and id."""
+def _known(connection: "Connection", wanted: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], dict[bytes, int]]:
+    """Return the row of each digest that is kept, by source and id.
+
+    Args:
+        connection: in the transaction that will write.
+        wanted: ids by source.
+    """
     found: dict[tuple[str, str], dict[bytes, int]] = {}
-    query = select(ITEMS.c.source, ITEMS.c.item_id, ITEMS.c.digest, ITEMS.c.id)
-    wanted = list(ids)
-    for at in range(0, len(wanted), _MAX_PARAMETERS):
-        some = query.where(ITEMS.c.item_id.in_(wanted[at : at + _MAX_PARAMETERS]))
-        for source, item_id, digest, row in connection.execute(some):
-            found.setdefault((source, item_id), {})[bytes(digest)] = row
+    for source, ids in wanted.items():
+        rest = list(ids)
+        for at in range(0, len(rest), _MAX_PARAMETERS):
+            some = {"source": source, "ids": rest[at : at + _MAX_PARAMETERS]}
+            for item_id, digest, row in connection.execute(_VERSIONS, some):
+                found.setdefault((source, item_id), {})[bytes(digest)] = row
     return found
+
+
+_VERSIONS = select(ITEMS.c.item_id, ITEMS.c.digest, ITEMS.c.id).where(
+    ITEMS.c.source == bindparam("source"), ITEMS.c.item_id.in_(bindparam("ids", expanding=True))
+)
 
 
 def _row(item: NewItem, row: int, now_ms: int, *, is_first: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from carboy.jobs import Job
 from carboy.problems import Problem
 from carboy.services.archive.accepting import Acceptor, Receipt, alert_item
 from carboy.services.archive.alerts import parse_alerts
-from carboy.services.archive.gate import Gate, Opened
+from carboy.services.archive.gate import Gate
 from carboy.services.archive.index import Index
 from carboy.services.archive.keys import webhook_key
 from carboy.services.archive.reading import Reader, Span, facts, is_json, parse_cursor, parse_time
@@ -59,16 +59,15 @@ class ArchiveOperations:
 
     def post_alert(self, wait: float = 0.0, **_headers: Any) -> Response:
         """Keep the alerts of a Threat Stack webhook, or of an SNS message."""
-        opened = self._gate.alerts()
-        return self._keep_alerts(opened, wait)
+        return self._keep_alerts(self._gate.alerts(), wait)
 
     def post_webhook(self, source: str, wait: float = 0.0) -> Response:
         """Keep a webhook of a source that proves itself."""
-        return self._keep_webhook(source, self._gate.webhook(source), wait)
+        return self._keep_webhook(source, None, wait)
 
     def post_webhook_with_token(self, source: str, token: str, wait: float = 0.0) -> Response:
         """Keep a webhook of a source that knows a path token."""
-        return self._keep_webhook(source, self._gate.webhook(source, token), wait)
+        return self._keep_webhook(source, token, wait)
 
     def get_alert(self, alert_id: str) -> Response:
         """Return one alert."""
@@ -118,19 +117,21 @@ class ArchiveOperations:
         is_well, document = self._status()
         return _json({"success": is_well, **document}, 200 if is_well else 503)
 
-    def _keep_alerts(self, opened: Opened | None, wait_s: float) -> Response:
-        if opened is None:  # a subscription was confirmed or ended
+    def _keep_alerts(self, body: bytes | None, wait_s: float) -> Response:
+        if body is None:  # a subscription was confirmed or ended
             return _answer(Receipt((), 0))
-        alerts = parse_alerts(opened.body)
+        alerts = parse_alerts(body)
         items = [alert_item(alert, fetches=self._fetches) for alert in alerts]
         return _answer(self._acceptor.accept(items, [alert.id for alert in alerts], wait_s))
 
-    def _keep_webhook(self, source: str, opened: Opened | None, wait_s: float) -> Response:
-        if source == THREATSTACK or opened is None:
-            return self._keep_alerts(opened, wait_s)
-        if not opened.sender.wants(opened.incoming):
+    def _keep_webhook(self, source: str, token: str | None, wait_s: float) -> Response:
+        sender = self._gate.sender(source)
+        incoming = self._gate.webhook(sender, token)
+        if incoming is None or source == THREATSTACK:
+            return self._keep_alerts(incoming and incoming.body, wait_s)
+        if not sender.wants(incoming):
             return _answer(Receipt((), 0), ignored=1)
-        item = opened.sender.item(opened.incoming, self._clock.now_ms())
+        item = sender.item(incoming, self._clock.now_ms())
         return _answer(self._acceptor.accept([item], [item.item_id], wait_s))
 
     def _one(self, source: str, item_id: str) -> Any:
