@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from carboy.errors import InvalidInput
 from carboy.problems import Problem
-from carboy.services.archive.alerts import parse_alerts, parse_json
+from carboy.services.archive.alerts import parse_alerts, parse_json, read_alert
 
 SAMPLE = (
     b'{"alerts": [{"id": "587c0159a907346eccb84004", "title": "Users: Login from abroad (web-1 as deploy)", '
@@ -148,6 +148,20 @@ def test_64_levels_are_allowed() -> None:
     assert parse_alerts(body({"id": "a", "created_at": 1, "x": nested}))
     with pytest.raises(Problem):
         parse_alerts(body({"id": "a", "created_at": 1, "x": [nested]}))
+
+
+def test_an_alert_may_be_known_from_elsewhere() -> None:
+    """A list of the API tells id and time in its own way; the bytes stay what they are."""
+    raw = b'{"id": "a", "createdAt": "2017-01-17T13:51:00.000Z", "severity": 3}'
+
+    alert = read_alert(raw, "a", 1484661060000)
+
+    assert (alert.id, alert.created_at_ms, alert.raw, alert.severity) == ("a", 1484661060000, raw, "3")
+    for broken, alert_id, created_at_ms in ((b"[]", "a", 1), (raw, "../a", 1), (raw, "a", -1)):
+        with pytest.raises(InvalidInput):
+            read_alert(broken, alert_id, created_at_ms)
+    with pytest.raises(Problem):
+        read_alert(b"{", "a", 1)
 
 
 def test_an_answer_is_not_many_times_what_was_sent() -> None:

@@ -218,6 +218,18 @@ def test_a_missing_header_is_refused(case: Case) -> None:
         assert not replace(case, headers={**rest, name: ""}).is_let_in()
 
 
+def _says_the_same(left: bytes, right: bytes) -> bool:
+    """Tell whether two credentials differ only in their scheme's name, the user, or base64's unused bits."""
+    tokens = [text[6:].strip() for text in (left, right)]
+    if left[:6].lower() != b"basic ":
+        return tokens[0] == tokens[1]
+    try:
+        passwords = [base64.b64decode(token, validate=True).partition(b":")[2] for token in tokens]
+    except ValueError:
+        return False
+    return passwords[0] == passwords[1]
+
+
 @settings(deadline=None)
 @given(st.sampled_from(CASES), st.data())
 def test_a_flipped_bit_anywhere_is_refused(case: Case, data: st.DataObject) -> None:
@@ -233,10 +245,8 @@ def test_a_flipped_bit_anywhere_is_refused(case: Case, data: st.DataObject) -> N
         changed = replace(case, body=bytes(flipped))
     else:
         changed = replace(case, headers={**case.headers, place: flipped.decode("latin-1")})
-    if place == "Authorization" and at // 8 < 7:
-        return  # the scheme's name may be in any case, and a space before the token is no part of it
-    if place == "Authorization" and case.scheme == "basic" and at // 8 < 9:
-        return  # any username will do
+    if place == "Authorization" and _says_the_same(text, bytes(flipped)):
+        return
 
     assert not changed.is_let_in()
 

@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         case "memory":
             return open_store("memory://")
         case "moto":
-            return bucket_of(request.getfixturevalue("moto"))
+            return bucket_of(request.getfixturevalue("moto_s3"))
         case _:
             return bucket_of(request.getfixturevalue("weed"))
 

@@ -57,9 +57,9 @@ def test_a_replay_goes_out_with_its_checksum_and_no_condition(s3: LoopbackServer
     assert "x-amz-checksum-sha256" in request.headers
 
 
-def test_the_content_type_is_kept(moto: AwsServer, weed: AwsServer) -> None:
+def test_the_content_type_is_kept(moto_s3: AwsServer, weed: AwsServer) -> None:
     """Whoever looks in the bucket sees JSON."""
-    for server in (moto, weed):
+    for server in (moto_s3, weed):
         bucket_of(server, "typed").put_new("a/b", b"{}", "application/json")
 
         assert server.client("s3").head_object(Bucket="archive", Key="typed/a/b")["ContentType"] == "application/json"
@@ -207,7 +207,7 @@ def test_a_folder_survives_the_kill_of_its_writer(tmp_path: Path) -> None:
         "for number in range(100000):\n"
         "    store.put_new(f'{sys.argv[2]}/{number}', str(number).encode() * 5000, 'text/plain')\n"
     )
-    for life in range(4):
+    for life in range(2):
         arguments = [sys.executable, "-c", program, str(tmp_path / "archive"), str(life)]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None

@@ -14,7 +14,7 @@ from carboy.errors import Fault, InvalidInput
 from carboy.problems import Problem
 from carboy.services.archive.keys import MAX_CREATED_AT_MS, is_alert_id
 
-__all__ = ["Alert", "content_digest", "parse_alerts", "parse_json"]
+__all__ = ["Alert", "content_digest", "parse_alerts", "parse_json", "read_alert"]
 
 _MAX_DEPTH = 64
 _MAX_FAULTS = 1000  # an answer must not be many times what was sent
@@ -84,7 +84,25 @@ def parse_alerts(body: bytes) -> list[Alert]:
     if faults:
         raise _wrong(faults)
     raws = _WEBHOOK.decode(body).alerts
-    return [_make(alert, bytes(raw)) for alert, raw in zip(alerts, raws, strict=True)]
+    return [
+        _make(alert, bytes(raw), alert["id"], _created_at_ms(alert["created_at"]) or 0)
+        for alert, raw in zip(alerts, raws, strict=True)
+    ]
+
+
+def read_alert(raw: bytes, alert_id: str, created_at_ms: int) -> Alert:
+    """Return an alert whose id and time are known from elsewhere, such as a list of the API.
+
+    Raises:
+        Problem: 400, it is not JSON.
+        InvalidInput: it is no object, or the id or the time is out of range.
+    """
+    alert = parse_json(raw)
+    faults = [] if isinstance(alert, dict) else [Fault("", "must be an object")]
+    _find_faults({"id": alert_id, "created_at": created_at_ms}, "", faults)
+    if faults:
+        raise _wrong(faults)
+    return _make(alert, raw, alert_id, created_at_ms)
 
 
 def parse_json(body: bytes) -> Any:
@@ -161,11 +179,9 @@ def _created_at_ms(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_CREATED_AT_MS else None
 
 
-def _make(alert: dict[str, Any], raw: bytes) -> Alert:
-    created_at_ms = _created_at_ms(alert["created_at"])
-    assert created_at_ms is not None
+def _make(alert: dict[str, Any], raw: bytes, alert_id: str, created_at_ms: int) -> Alert:
     return Alert(
-        id=alert["id"],
+        id=alert_id,
         created_at_ms=created_at_ms,
         raw=raw,
         sha256=hashlib.sha256(raw).hexdigest(),

@@ -66,12 +66,12 @@ class Listed:
 
     Attributes:
         id: safe in a key.
-        created_at_ms: milliseconds since the epoch; None where the list does not say.
+        created_at_ms: milliseconds since the epoch; the start of the range that was asked for where nothing is said.
         raw: the bytes of this alert.
     """
 
     id: str
-    created_at_ms: int | None
+    created_at_ms: int
     raw: bytes
 
 
@@ -156,9 +156,7 @@ class ThreatStack:
         """
         pages = self._pages_v1(start_ms, end_ms) if self._version == 1 else self._pages_v2(start_ms, end_ms)
         for page in pages:
-            for alert in page:
-                if alert.created_at_ms is None or start_ms <= alert.created_at_ms < end_ms:
-                    yield alert
+            yield from (alert for alert in page if start_ms <= alert.created_at_ms < end_ms)
 
     def ping(self) -> float:
         """Return the seconds that the API took to answer when it was last asked, at most `ping_ttl_s` ago.
@@ -193,7 +191,7 @@ class ThreatStack:
         number = 0
         while True:
             query = {**self._range(start_ms, end_ms), "page": str(number), "count": str(_PAGE)}
-            page = [_listed(raw) for raw in self._patient_page(query).alerts]
+            page = [_listed(raw, start_ms) for raw in self._patient_page(query).alerts]
             ids = {alert.id for alert in page}
             if ids <= before:
                 return
@@ -206,7 +204,7 @@ class ThreatStack:
             while token is not None:
                 query = {**self._range(start_ms, end_ms), **status, **({"token": token} if token else {})}
                 page = self._patient_page(query)
-                yield [_listed(raw) for raw in page.alerts]
+                yield [_listed(raw, start_ms) for raw in page.alerts]
                 token = page.token if page.token and page.token != token else None
 
     def _range(self, start_ms: int, end_ms: int) -> dict[str, str]:
@@ -296,12 +294,13 @@ def _read(kind: type[Any], body: bytes, what: str) -> Any:
         raise Unreachable(what, "the API's answer is not the JSON that it should be", "it is tried again") from error
 
 
-def _listed(raw: msgspec.Raw) -> Listed:
+def _listed(raw: msgspec.Raw, start_ms: int) -> Listed:
     alert = _read(_ListedAlert, bytes(raw), "the list of alerts could not be read")
     if not is_alert_id(alert.id):
         raise Unreachable("the list of alerts could not be read", "an id in it is none", "look at the address")
     at = alert.created_at if alert.created_at is not None else alert.createdAt
-    return Listed(alert.id, _at_ms(at), bytes(raw))
+    at_ms = _at_ms(at)
+    return Listed(alert.id, start_ms if at_ms is None else at_ms, bytes(raw))
 
 
 def _at_ms(value: Any) -> int | None:
