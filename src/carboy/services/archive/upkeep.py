@@ -11,7 +11,7 @@ from carboy.db import GroupCommit
 from carboy.errors import InvalidInput, Missing
 from carboy.problems import Problem
 from carboy.services.archive.accepting import Acceptor, alert_item
-from carboy.services.archive.alerts import Alert, parse_alerts
+from carboy.services.archive.alerts import Alert, parse_alerts, read_alert
 from carboy.services.archive.archiving import put_version
 from carboy.services.archive.index import Archived, Index, Submission, accept, mark
 from carboy.services.archive.keys import AlertKey, WebhookKey, alert_key, parse_key
@@ -94,9 +94,9 @@ def take_over(source: Store, store: Store, writer: GroupCommit, clock: Clock) ->
 def backfill(api: ThreatStack, acceptor: Acceptor, start_ms: int, end_ms: int) -> Iterator[tuple[str, bool]]:
     """Accept every alert that the source's own API lists for a range; yield each id and whether it was new."""
     for listed in api.list(start_ms, end_ms):
-        for alert in _alerts(listed.raw, listed.created_at_ms):
-            receipt = acceptor.accept([alert_item(alert, fetches=True)], [alert.id])
-            yield alert.id, receipt.accepted == 1
+        alert = read_alert(listed.raw, listed.id, listed.created_at_ms)
+        receipt = acceptor.accept([alert_item(alert, fetches=True)], [alert.id])
+        yield alert.id, receipt.accepted == 1
 
 
 def _compare(store: Store, key: str, sha256: bytes) -> Finding:
