@@ -85,7 +85,7 @@ class Incoming:
     def is_form(self) -> bool:
         """Tell whether the body says that it is a form."""
         kind = self.headers.get("content-type", "").partition(";")[0]
-        return kind.strip().lower() == "application/x-www-form-urlencoded"
+        return kind.strip(" ").lower() == "application/x-www-form-urlencoded"
 
     def form(self) -> list[tuple[str, str]]:
         """Return the fields of a form, blank ones too, in their order."""
@@ -252,7 +252,7 @@ class Bearer:
             kind, _, given = given.partition(" ")
             if kind.lower() != "bearer":
                 raise Unverified("the header Authorization is no bearer token")
-        _require(_any_equal([_bytes(given.strip())], _keys(secrets)))
+        _require(_any_equal([_bytes(given.strip(" "))], _keys(secrets)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,7 @@ class Basic:
         kind, _, text = incoming.header("Authorization").partition(" ")
         if kind.lower() != "basic":
             raise Unverified("the header Authorization is not basic")
-        username, _, password = _decode(text.strip()).partition(b":")
+        username, _, password = _decode(text.strip(" ")).partition(b":")
         is_known = _any_equal([password], _keys(secrets))
         is_named = not self.username or hmac.compare_digest(username, self.username.encode())
         _require(is_known and is_named)
