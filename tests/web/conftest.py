@@ -1,0 +1,100 @@
+"""Applications of the tests' own modules, and the lines that they log."""
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import pytest
+from flask import Flask
+
+from carboy import logs
+from carboy.testing.clock import ManualClock
+from carboy.web import create_app, runtime
+
+_numbers = itertools.count()
+
+Register = Callable[[Flask], object]
+
+
+class MakeApp(Protocol):
+    """Makes an application whose only module has this `register` and whatever else it brings."""
+
+    def __call__(
+        self,
+        register: Register | None = None,
+        *,
+        profile: str = "test",
+        clock: ManualClock | None = None,
+        brings: dict[str, Any] | None = None,
+        **overrides: Any,
+    ) -> Flask: ...
+
+
+@pytest.fixture(scope="session")
+def instance_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, so that the documents are parsed once."""
+    return tmp_path_factory.mktemp("instance")
+
+
+@pytest.fixture
+def make_module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    def make(register: Register | None = None, **brings: Any) -> str:
+        module = ModuleType(f"carboy_test_module_{next(_numbers)}")
+        vars(module).update({"register": register or (lambda app: None), **brings})
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return module.__name__
+
+    return make
+
+
+@pytest.fixture
+def make_app(tmp_path: Path, instance_path: Path, make_module: Callable[..., str]) -> Iterator[MakeApp]:
+    made: list[Flask] = []
+
+    def make(
+        register: Register | None = None,
+        *,
+        profile: str = "test",
+        clock: ManualClock | None = None,
+        brings: dict[str, Any] | None = None,
+        **overrides: Any,
+    ) -> Flask:
+        settings: dict[str, Any] = {
+            "modules": make_module(register, **(brings or {})),
+            "instance_path": str(instance_path),
+            "database_url": f"sqlite:///{tmp_path}/test.db",
+            "log_format": "json",
+            **overrides,
+        }
+        more: dict[str, Any] = {} if clock is None else {"clock": clock}
+        app = create_app(profile, folder=tmp_path, **more, **settings)
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        runtime(app).close()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logs() -> Iterator[None]:
+    yield
+    logs.reset()
+
+
+Lines = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    """What was logged since the last look, or only the events of a name."""
+
+    def read(event: str | None = None) -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [line for line in found if event in {None, line["event"]}]
+
+    return read
