@@ -1,6 +1,6 @@
 """Every error is a problem document, and tells no more than it should."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask, Response, abort, redirect, request
@@ -39,19 +39,19 @@ _ERRORS: dict[str, tuple[Exception, int]] = {
 
 def _register(app: Flask) -> None:
     @app.get("/raise/<name>")
-    def fail(name: str) -> None:
+    def fail(name: str) -> NoReturn:
         raise _ERRORS[name][0]
 
     @app.get("/abort/<int:code>")
-    def stop(code: int) -> None:
+    def stop(code: int) -> NoReturn:
         abort(code)
 
     @app.get("/busy")
-    def busy() -> None:
+    def busy() -> NoReturn:
         raise ServiceUnavailable("come back", retry_after=9)
 
     @app.get("/finished")
-    def finished() -> None:
+    def finished() -> NoReturn:
         abort(Response("as it is", 418))
 
     @app.get("/elsewhere")

@@ -2,7 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask, abort, g, request
@@ -29,11 +29,11 @@ def _register(app: Flask) -> None:
         return app.response_class(logs.request_id() for _ in range(2))
 
     @app.get("/boom")
-    def boom() -> None:
+    def boom() -> NoReturn:
         raise RuntimeError("told to nobody")
 
     @app.get("/gone")
-    def gone() -> None:
+    def gone() -> NoReturn:
         abort(410)
 
     @app.get("/own")

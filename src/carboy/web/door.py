@@ -13,7 +13,6 @@ from carboy.logs import bind_request_id, get_logger, reset_request_id
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.web.client_address import bucket_of, client_address
 from carboy.web.metrics import Counter, Histogram
-from carboy.web.paths import SecretPaths
 from carboy.web.problem_answers import INTERNAL
 from carboy.web.rate_limits import RateLimiter
 from carboy.web.request_ids import choose_request_id
@@ -56,6 +55,7 @@ class Door:
         requests: counts by method, route and status.
         durations: of each method and route.
         is_logged: whether each request gets a line.
+        show_path: hides what is secret in a path.
     """
 
     inner: "WSGIApplication"
@@ -64,7 +64,7 @@ class Door:
     requests: Counter | None = None
     durations: Histogram | None = None
     is_logged: bool = False
-    paths: Callable[[], SecretPaths] = lambda: SecretPaths(())
+    show_path: Callable[[str], str] = str
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request."""
@@ -162,8 +162,10 @@ class _Visit:
 
     def path(self) -> str:
         """Return the path as it may be shown."""
-        path = self._environ.get("SCRIPT_NAME", "") + self._environ.get("PATH_INFO", "")
-        return self._door.paths().show(path.encode("latin-1", "replace").decode("utf-8", "replace"))
+        environ = self._environ
+        path = self._door.show_path(_text(environ.get("PATH_INFO", "")))
+        root = environ.get("SCRIPT_NAME")
+        return _text(root) + path if root else path
 
     def end(self) -> None:
         """Count and log the request."""
@@ -227,6 +229,11 @@ class _Stream:
                 self._is_over = True
                 self._visit.end()
             reset_request_id(token)
+
+
+def _text(path: str) -> str:
+    """Return a path as text: WSGI hands its bytes over as Latin-1."""
+    return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _set_scheme(environ: "WSGIEnvironment", trusted_proxies: int) -> None:

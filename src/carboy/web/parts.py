@@ -1,7 +1,6 @@
 """The parts of an application, each added alone."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from carboy.errors import CarboyError
 from carboy.logs import request_id
 from carboy.web.door import Door, Limits
 from carboy.web.metrics import Sample
-from carboy.web.paths import SecretPaths
 from carboy.web.problem_answers import handle_problems
 
 if TYPE_CHECKING:
@@ -29,27 +27,26 @@ class _Globals(_AppCtxGlobals):
         self.request_id = request_id()
 
 
-def _door(app: "Flask") -> Door:
+def _door(app: "Flask", held: "Runtime") -> Door:
     """Return the application's door; it is put in when the first part needs it."""
     if not isinstance(app.wsgi_app, Door):
         app.app_ctx_globals_class = _Globals
-        secret_paths = cache(lambda: SecretPaths(rule.rule for rule in app.url_map.iter_rules()))
-        vars(app)["wsgi_app"] = Door(app.wsgi_app, paths=secret_paths)
+        vars(app)["wsgi_app"] = Door(app.wsgi_app, show_path=held.show_path)
     door: Door = vars(app)["wsgi_app"]
     return door
 
 
 def _add_request_ids(app: "Flask", held: "Runtime") -> None:
-    door = _door(app)
+    door = _door(app, held)
     door.is_logged, door.trusted_proxies = True, held.web.trusted_proxies
 
 
 def _add_problems(app: "Flask", held: "Runtime") -> None:
-    handle_problems(app, held.web.retry_after_s)
+    handle_problems(app, held.web.retry_after_s, held.show_path)
 
 
 def _add_limits(app: "Flask", held: "Runtime") -> None:
-    door = _door(app)
+    door = _door(app, held)
     door.limits, door.trusted_proxies = Limits(held.web.max_body_bytes, held.limiter), held.web.trusted_proxies
     app.config["MAX_CONTENT_LENGTH"] = held.web.max_body_bytes
 
@@ -63,7 +60,7 @@ def _add_health(app: "Flask", held: "Runtime") -> None:
 def _add_metrics(app: "Flask", held: "Runtime") -> None:
     from carboy.web.metrics_http import add_metrics
 
-    door, metrics = _door(app), held.metrics
+    door, metrics = _door(app, held), held.metrics
     door.requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
     door.durations = metrics.histogram("http_request_duration_seconds", "Time to answer.", ("method", "route"))
     add_metrics(app, held)

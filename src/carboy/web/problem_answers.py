@@ -1,6 +1,7 @@
 """Every error becomes a problem document: ours, werkzeug's, and what nobody foresaw."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException
@@ -10,7 +11,7 @@ from carboy.logs import get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 
 if TYPE_CHECKING:
-    from flask import Flask, Response
+    from flask import Flask
 
 __all__ = ["INTERNAL", "handle_problems", "problem_of"]
 
@@ -40,8 +41,14 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
     return Problem(500, INTERNAL)
 
 
-def handle_problems(app: "Flask", retry_after_s: int) -> None:
-    """Have an application answer its errors as problem documents, and log those that are its own fault once."""
+def handle_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str], str]) -> None:
+    """Have an application answer its errors as problem documents, and log those that are its own fault once.
+
+    Args:
+        app: the application.
+        retry_after_s: see `problem_of`.
+        show_path: hides what is secret in a path.
+    """
     from flask import Response, g, request
     from flask.typing import ResponseReturnValue
 
@@ -51,13 +58,8 @@ def handle_problems(app: "Flask", retry_after_s: int) -> None:
         problem = problem_of(error, retry_after_s)
         if isinstance(error, CarboyError) and problem.status >= 500:
             _tell(error, problem)
-        shown = request.environ.get("carboy.path") or request.path
-        return make_response(problem, shown, g.get("request_id") or "")
-
-    def make_response(problem: Problem, instance: str, request_id: str) -> "Response":
-        return Response(
-            render_problem(problem, instance, request_id), problem.status, problem.headers, content_type=CONTENT_TYPE
-        )
+        body = render_problem(problem, show_path(request.path), g.get("request_id") or "")
+        return Response(body, problem.status, problem.headers, content_type=CONTENT_TYPE)
 
     def log_exception(exc_info: Any) -> None:
         log.error("request_failed", endpoint=request.endpoint, method=request.method, exc_info=exc_info)

@@ -12,6 +12,7 @@ from carboy.errors import UsageError
 from carboy.jobs import JobsSettings, Registry
 from carboy.logs import get_logger
 from carboy.web.metrics import Metrics
+from carboy.web.paths import SecretPaths
 from carboy.web.rate_limits import RateLimiter
 from carboy.web.readiness import Check
 from carboy.web.settings import WebSettings
@@ -60,6 +61,7 @@ class Runtime:
         )
         self.app = app
         self._once = _Once()
+        self._secret_paths: SecretPaths | None = None
         self.jobs = Jobs(self, app)
 
     @property
@@ -83,6 +85,13 @@ class Runtime:
         from carboy.web.documents import merged_document
 
         return self._once("document", lambda: merged_document(self.app))
+
+    def show_path(self, path: str) -> str:
+        """Return a request's path as it may be logged and told: with `<token>` for an argument of that name."""
+        made = self._secret_paths
+        if made is None:  # the routes are all there by the first request
+            made = self._secret_paths = SecretPaths(rule.rule for rule in self._app.url_map.iter_rules())
+        return made.show(path)
 
     def close(self) -> None:
         """Stop the jobs that run here and close the database's connections."""
