@@ -1,20 +1,18 @@
 """The way from granian's calls to a WSGI application (PEP 3333): one call per request."""
 
 import logging
-import re
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.serve.bodies import Body, length_of
 from carboy.serve.deadlines import Deadlines
+from carboy.web.request_ids import choose_request_id
 
 __all__ = ["Door", "Exchange"]
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _AT_ONCE_BYTES = 1_048_576
 
 Headers = list[tuple[str, str]]
@@ -151,7 +149,6 @@ class _Pieces:
 
 
 def _refuse(status: int, detail: str, environ: Mapping[str, Any]) -> tuple[int, Headers, bytes]:
-    given = environ.get("HTTP_X_REQUEST_ID", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    request_id = choose_request_id(environ.get("HTTP_X_REQUEST_ID"))
     headers = [("content-type", CONTENT_TYPE), ("x-request-id", request_id), ("connection", "close")]
     return status, headers, render_problem(Problem(status, detail), environ["PATH_INFO"], request_id)

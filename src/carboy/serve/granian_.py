@@ -6,8 +6,11 @@ whole environment into every request's `environ`, and waits for a slow body for 
 """
 
 import asyncio
+import logging
 import socket
 import threading
+from importlib import import_module
+from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import ConfigurationError
@@ -48,18 +51,19 @@ class GranianServer:
             ConfigurationError: its version is one that we do not know.
         """
         with extra("serve"):
-            from granian._futures import _new_cbscheduler
-            from granian._granian import SocketHolder, WorkerSignal, WSGIWorker
+            futures: Any = import_module("granian._futures")
+            native: Any = import_module("granian._granian")
             from granian.http import HTTP1Settings
-        self._signal = WorkerSignal()
+        logging.getLogger("_granian").setLevel(logging.WARNING)  # what it says beside faults, we say better
+        self._signal = native.WorkerSignal()
         self._signal.add_cb(self._ended.set)
         self._deadlines.run()
         self._quieter = self._listener.dup()
         self._loop = asyncio.new_event_loop()  # nothing runs in it: granian's scheduler wants one
         try:
-            worker = WSGIWorker(
+            worker = native.WSGIWorker(
                 worker_id=1,
-                sock=(None, SocketHolder(self._listener.detach(), False, BACKLOG)),
+                sock=(None, native.SocketHolder(self._listener.detach(), False, BACKLOG)),
                 ipc=None,
                 threads=1,
                 blocking_threads=1,
@@ -75,7 +79,7 @@ class GranianServer:
                 f"this version of it is not known here ({error})",
                 "pip install 'carboy[serve]', or serve with --server gunicorn",
             ) from error
-        worker.serve_mtr(_new_cbscheduler(self._loop, self._door, True), self._loop, self._signal)
+        worker.serve_mtr(futures._new_cbscheduler(self._loop, self._door, True), self._loop, self._signal)
 
     def drain(self) -> bool:
         """Finish every accepted request, then stop; return whether all were finished within `drain_s`."""

@@ -1,5 +1,7 @@
 """Serve with gunicorn: its threaded worker, with slow clients ended and nobody cut at a stop."""
 
+import select
+import selectors
 import signal
 import socket
 from collections.abc import Callable
@@ -16,9 +18,9 @@ from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
 
 with extra("serve"):
-    from gunicorn.app.base import BaseApplication
-    from gunicorn.arbiter import Arbiter
-    from gunicorn.workers.gthread import TConn, ThreadWorker
+    from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+    from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+    from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from carboy.serve.servers import OnReady, Plan
@@ -34,6 +36,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
     """
 
     timeouts = ServeSettings()
+    wsgi: Any
 
     def init_process(self) -> None:
         """Start what ends slow clients, then serve."""
@@ -62,7 +65,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         connection = TConn(self.cfg, client, address, listener.getsockname())
         connection.timeout = SYSTEM_CLOCK.monotonic_s() + self.timeouts.header_timeout_s
         self.pending_conns.append(connection)
-        self.poller.register(client, 1, partial(self.on_pending_socket_readable, connection))
+        self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Stop accepting only when nothing is left to accept, where the worker is to end."""
@@ -153,6 +156,7 @@ def serve_gunicorn(
             "worker_connections": settings.max_connections,
             "post_worker_init": post_worker_init,
             "control_socket_disable": True,
+            "logger_class": "carboy.logs.GunicornLogger",
             "loglevel": "warning",
         },
     )
@@ -164,8 +168,6 @@ def serve_gunicorn(
 
 
 def _has_waiting(listener: socket.socket) -> bool:
-    import select
-
     return bool(select.select([listener], [], [], 0)[0])
 
 

@@ -21,6 +21,7 @@ worker_class = "carboy.serve.gunicorn_.DrainingWorker"
 worker_connections = _serve.max_connections
 keepalive = 75
 timeout = 60
+logger_class = "carboy.logs.GunicornLogger"
 graceful_timeout = int(_serve.drain_s + _jobs.jobs_drain_s) + 5
 
 DrainingWorker.timeouts = _serve

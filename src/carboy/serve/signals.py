@@ -33,7 +33,7 @@ class StopSignals:
         self.is_stopping = False
 
     def __enter__(self) -> Self:
-        before = {one: signal.signal(one, self._on_stop) for one in self._stop_on}
+        before: dict[int, Any] = {one: signal.signal(one, self._on_stop) for one in self._stop_on}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._on_child)
         self._before = before
         return self
