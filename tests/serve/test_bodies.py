@@ -30,7 +30,9 @@ def reads(file: io.RawIOBase | io.BytesIO, plan: list[tuple[str, int]]) -> Itera
     yield file.read() or b""
 
 
-@given(data=st.binary(max_size=200).map(lambda data: data.replace(b"\x00", b"\n")), plan=READS, is_chunked=st.booleans())
+@given(
+    data=st.binary(max_size=200).map(lambda data: data.replace(b"\x00", b"\n")), plan=READS, is_chunked=st.booleans()
+)
 def test_a_body_reads_as_a_file_does(data: bytes, plan: list[tuple[str, int]], is_chunked: bool) -> None:
     """Whatever an application calls, in whatever order, it gets the same bytes."""
     body = body_of(data, None if is_chunked else len(data))

@@ -69,8 +69,11 @@ class Project:
         named = self.app or sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP")
         return named or sources.toml.get("app")
 
-    def make_app(self) -> "Flask":
+    def make_app(self, **overrides: str) -> "Flask":
         """Make the application.
+
+        Args:
+            overrides: settings of the built-in gateway; another application's factory has its own.
 
         Raises:
             click.UsageError: it cannot be found.
@@ -83,7 +86,7 @@ class Project:
             return ScriptInfo(app_import_path=path).load_app()
         from carboy.web import create_app
 
-        return create_app()
+        return create_app(**overrides)
 
     def make_quiet_app(self) -> "Flask":
         """Make the application for a command that prints data: log lines go to stderr."""
@@ -91,7 +94,7 @@ class Project:
 
         lines = io.StringIO()
         with contextlib.redirect_stdout(lines):  # an error in it is told by whoever catches it
-            app = self.make_app()
+            app = self.make_app(log_level="WARNING", log_format="console")
         click.echo(lines.getvalue(), nl=False, err=True)
         logs.setup("WARNING", "console", stream=sys.stderr)
         return app

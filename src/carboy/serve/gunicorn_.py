@@ -1,5 +1,6 @@
 """Serve with gunicorn: its threaded worker, with slow clients ended and nobody cut at a stop."""
 
+import os
 import select
 import selectors
 import signal
@@ -117,7 +118,17 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
-    """Gunicorn's master, for which Ctrl-C is an orderly stop too; a second one is not."""
+    """Gunicorn's master, for which Ctrl-C is an orderly stop too; a second signal ends it at once."""
+
+    _is_stopping = False
+
+    def signal(self, sig: int, frame: Any) -> None:
+        if sig in {signal.SIGTERM, signal.SIGINT}:
+            if self._is_stopping:
+                self.kill_workers(signal.SIGKILL)
+                os._exit(128 + sig)
+            self._is_stopping = True
+        super().signal(sig, frame)
 
     def handle_int(self) -> None:
         self.handle_term()

@@ -58,12 +58,18 @@ def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_
 
 def _fork(number: int, work: Callable[[int], None]) -> int:
     parent = os.getpid()
+    handled = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, handled)  # until the child has left the parent's handlers
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
         return pid
     code = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all: the parent decides
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
         _end_with_parent(parent)
         work(number)
         code = 0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
     from carboy.testing.load import Call, alert_calls, load_process, run_load
     from carboy.testing.ports import free_port
-    from carboy.testing.serving import Serving, serving
+    from carboy.testing.serving import ServeProcess, serve_process
     from carboy.testing.threat_stack import ThreatStack, threat_stack_process
     from carboy.testing.tls import make_ca
     from carboy.testing.udp import UdpListener
@@ -38,7 +38,7 @@ __all__ = [
     "ManualClock",
     "Raw",
     "Request",
-    "Serving",
+    "ServeProcess",
     "Stall",
     "ThreatStack",
     "UdpListener",
@@ -52,7 +52,7 @@ __all__ = [
     "make_ca",
     "redirect",
     "run_load",
-    "serving",
+    "serve_process",
     "silent_port",
     "threat_stack_process",
 ]
@@ -74,7 +74,7 @@ _MODULES = {
     "http_server": {"LoopbackServer", "closed_port", "deaf_port", "silent_port"},
     "load": {"Call", "alert_calls", "load_process", "run_load"},
     "ports": {"free_port"},
-    "serving": {"Serving", "serving"},
+    "serving": {"ServeProcess", "serve_process"},
     "threat_stack": {"ThreatStack", "threat_stack_process"},
     "tls": {"make_ca"},
     "udp": {"UdpListener"},

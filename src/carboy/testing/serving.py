@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Serving", "serving"]
+__all__ = ["ServeProcess", "serve_process"]
 
 _READY_S = 60.0
 _SERVING_ON = re.compile(r"^serving on (\S+) ")
 
 
-class Serving:
+class ServeProcess:
     """A server that answers.
 
     Attributes:
@@ -73,9 +73,9 @@ class Serving:
 
 
 @contextmanager
-def serving(
+def serve_process(
     folder: Path, *arguments: str, environ: Mapping[str, str] | None = None, command: Sequence[str] = ("serve",)
-) -> Iterator[Serving]:
+) -> Iterator[ServeProcess]:
     """Run `carboy serve` for the length of the block; it is killed at the end where it still runs.
 
     Args:
@@ -95,7 +95,7 @@ def serving(
         text=True,
         start_new_session=True,
     ) as process:
-        running = Serving(process)
+        running = ServeProcess(process)
         try:
             if options:
                 running.wait_until_ready()

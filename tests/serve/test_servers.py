@@ -1,0 +1,234 @@
+"""Real servers, as processes, with clients of every kind."""
+
+import http.client
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from carboy.errors import UsageError
+from carboy.serve import Plan, check_plan
+from carboy.testing import ServeProcess, serve_process
+
+APP = """
+import os, time
+from flask import Flask, Response, request
+
+app = Flask("probe")
+
+@app.get("/")
+def root():
+    return {"pid": os.getpid()}
+
+@app.post("/echo")
+def echo():
+    return request.get_data()
+
+@app.get("/sleep/<float:seconds>")
+def sleep(seconds):
+    time.sleep(seconds)
+    return "slept"
+
+@app.get("/stream")
+def stream():
+    return Response((f"{number}\\n" for number in range(3)), mimetype="text/plain")
+"""
+
+SERVERS = ("granian", "gunicorn")
+FAST = {"HEADER_TIMEOUT_S": "1", "BODY_TIMEOUT_S": "1", "DRAIN_LINGER_S": "0.1"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "probe.py").write_text(APP)
+    return folder
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest, project: Path) -> Iterator[ServeProcess]:
+    with serve_process(
+        project, "--app", "probe", "--server", request.param, "--threads", "16", environ=FAST
+    ) as running:
+        yield running
+
+
+def ask(server: ServeProcess, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    try:
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def send(server: ServeProcess, data: bytes, *, and_end: bool = False) -> bytes:
+    """Send raw bytes, then read to the end; `and_end` closes our side first."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(data)
+        if and_end:
+            client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_bodies_of_every_kind_arrive_whole(server: ServeProcess) -> None:
+    """Small and large, with a length and in chunks, on one connection after the other."""
+    large = bytes(range(256)) * 8192
+
+    assert ask(server, "POST", "/echo", b"small") == (200, b"small")
+    assert ask(server, "POST", "/echo", large) == (200, large)
+    chunked = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert send(server, chunked + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").endswith(b"abcde")
+
+
+def test_answers_of_every_kind_leave_whole(server: ServeProcess) -> None:
+    """Streamed ones too; HEAD has the length and no body."""
+    assert ask(server, "GET", "/stream") == (200, b"0\n1\n2\n")
+    head = send(server, b"HEAD /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert head.lower().partition(b"\r\n\r\n")[2] == b""
+    assert b"content-length" in head.lower()
+
+
+def test_a_body_that_was_cut_off_is_no_request(server: ServeProcess) -> None:
+    """The view never sees the half of a document as a whole one."""
+    answer = send(server, b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf", and_end=True)
+
+    assert b"200 OK" not in answer
+    assert b"half" not in answer
+
+
+@pytest.mark.parametrize("kind", ["silent", "headers", "body"])
+def test_clients_that_send_a_byte_a_second_hold_nobody_up(server: ServeProcess, kind: str) -> None:
+    """More of them than there are threads: others are answered, and each is let go in its time."""
+    first = {
+        "silent": b"",
+        "headers": b"POST /echo HTTP/1.1\r\nHost: x\r\n",
+        "body": b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n",
+    }[kind]
+    drop = {"silent": b"", "headers": b"X-A: b\r\n", "body": b"x"}[kind]
+    ends: Counter[bytes] = Counter()
+
+    def be_slow() -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+            client.sendall(first)
+            client.settimeout(0.3)
+            end = b""
+            for _ in range(100):
+                try:
+                    end = client.recv(1000).partition(b"\r\n")[0]
+                    break
+                except TimeoutError:
+                    client.sendall(drop)
+                except OSError:
+                    break
+            else:
+                end = b"held for ever"
+            ends[end] += 1
+
+    threads = [threading.Thread(target=be_slow) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)
+    statuses = [ask(server, "GET", "/")[0] for _ in range(5)]
+    for thread in threads:
+        thread.join()
+
+    assert statuses == [200] * 5
+    assert ends.total() == 40
+    assert b"held for ever" not in ends
+    if kind == "body":
+        assert any(b"408" in end for end in ends)
+
+
+@pytest.mark.parametrize("server_name", SERVERS)
+def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: Path, server_name: str) -> None:
+    """The first signal ends with code 0 after the last answer, the second at once."""
+    with serve_process(project, "--app", "probe", "--server", server_name, environ=FAST) as running:
+        answers: list[tuple[int, bytes]] = []
+        client = threading.Thread(target=lambda: answers.append(ask(running, "GET", "/sleep/1.0")))
+        client.start()
+        time.sleep(0.3)
+        assert running.stop() == 0
+        client.join()
+        assert answers == [(200, b"slept")]
+
+    with serve_process(project, "--app", "probe", "--server", server_name, environ=FAST) as running:
+        client = threading.Thread(target=ask_in_vain, args=(running, "/sleep/60.0"))
+        client.start()
+        time.sleep(0.3)
+        os.killpg(running.process.pid, signal.SIGINT)
+        time.sleep(0.5)
+        assert running.process.poll() is None
+        os.killpg(running.process.pid, signal.SIGINT)
+        assert running.end(timeout_s=20) != 0
+        client.join()
+
+
+def test_several_processes_serve_one_port_and_a_dead_one_is_replaced(project: Path) -> None:
+    """Each answers; after a kill there are as many as before; all are gone after the stop."""
+    with serve_process(project, "--app", "probe", "--workers", "2", environ=FAST) as running:
+        pids = {ask(running, "GET", "/")[1] for _ in range(60)}
+        workers = workers_of(running)
+        os.kill(workers[0], signal.SIGKILL)
+        wait_until(lambda: len(workers_of(running)) == 2 and workers[0] not in workers_of(running))
+
+        assert ask(running, "GET", "/")[0] == 200
+        assert len(pids) == 2
+        assert running.stop(timeout_s=20) == 0
+        assert not is_alive(workers[1])
+
+
+def test_no_process_outlives_a_killed_parent(project: Path) -> None:
+    """A supervisor that kills the parent finds the port free."""
+    with serve_process(project, "--app", "probe", "--workers", "2", environ=FAST) as running:
+        workers = workers_of(running)
+        running.process.kill()
+        wait_until(lambda: not any(is_alive(pid) for pid in workers))
+
+
+@pytest.mark.parametrize("server_name", SERVERS)
+def test_a_signal_sooner_than_the_first_request_is_a_stop_too(project: Path, server_name: str) -> None:
+    """A container that is stopped while it starts ends in good order."""
+    with serve_process(project, "--app", "probe", "--server", server_name, environ=FAST) as running:
+        assert running.stop() == 0
+
+
+def test_options_that_cannot_go_together_are_refused() -> None:
+    """The dev server and --reload run one process."""
+    for plan in (Plan("dev", workers=2), Plan("granian", workers=2, reload=True), Plan("granian", threads=0)):
+        with pytest.raises(UsageError):
+            check_plan(plan)
+
+
+def ask_in_vain(server: ServeProcess, path: str) -> None:
+    with suppress(OSError, http.client.HTTPException):
+        ask(server, "GET", path)
+
+
+def workers_of(running: ServeProcess) -> list[int]:
+    pid = running.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if is_alive(int(child))]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
+
+
+def wait_until(is_so: object, timeout_s: float = 20.0) -> None:
+    assert callable(is_so)
+    until_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < until_s, "it did not come to that"
+        time.sleep(0.05)
