@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from carboy.api import typed
 from carboy.api.checks import Check, Schemas
-from carboy.api.grammar import deref
+from carboy.api.shape import deref
 from carboy.errors import Fault
 from carboy.problems import Problem
 
@@ -38,9 +38,6 @@ def compile_answers(
         schemas: its schemas.
         operation_id: for the log.
         is_checked: an answer that breaks the document is logged and becomes a 500.
-
-    Raises:
-        ValueError: a schema cannot be used.
     """
     known = {status: deref(content, node) for status, node in responses.items() if not status.startswith("x-")}
     media: dict[int, str] = {}

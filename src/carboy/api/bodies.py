@@ -1,9 +1,8 @@
 """Compile the body of an operation: one reader for each content type."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -25,8 +24,7 @@ _Read = Callable[[Request, dict[str, Any], list[Fault]], Any]
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """What is known of an operation's body, and of the function that takes it.
 
     Attributes:
@@ -49,11 +47,7 @@ class Body:
 
 
 def compile_body(body: Body) -> BodyStep:
-    """Return the function that reads and checks a body, and leaves it as an argument or leaves what is wrong with it.
-
-    Raises:
-        ValueError: a schema cannot be used.
-    """
+    """Return the function that reads a body, and leaves it as an argument or leaves what is wrong with it."""
     readers = {kind.lower(): _reader(body, kind.lower(), media) for kind, media in body.node.get("content", {}).items()}
     choose_reader = _chooser(readers)
     required, argument = body.node.get("required", False), _argument(body)
@@ -192,8 +186,7 @@ def _text(body: Body, media: Mapping[str, Any]) -> _Read:
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class _FileField:
+class _FileField(NamedTuple):
     is_list: bool
     argument: str | None
     content_types: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Compile the schemas of a document once, and say in words what a value breaks.
+"""Compile the schemas of a document, each once, and say in words what a value breaks.
 
 The dialect of OpenAPI 3.0 is translated to JSON Schema 2020-12 first. `readOnly` and `writeOnly` make two schemas of
 one: a request may not hold what is read only, an answer not what is write only.
@@ -8,13 +8,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from carboy.api.grammar import deref
-from carboy.api.shape import children, parse_pointer, render_pointer
+from carboy.api.shape import children, deref, parse_pointer, render_pointer
 from carboy.errors import Fault
 from carboy.extras import extra
 
@@ -39,17 +38,17 @@ _NO_RULES = frozenset(
 
 
 class Check:
-    """One compiled schema.
+    """One schema, compiled when the first value comes: a start pays only for what is used.
 
     Attributes:
         is_valid: says whether a value of JSON keeps it; the fast way.
     """
 
-    __slots__ = ("_validator", "is_valid")
+    __slots__ = ("_make", "is_valid")
 
-    def __init__(self, validator: "Validator") -> None:
-        self._validator = validator
-        self.is_valid = validator.is_valid
+    def __init__(self, make: Callable[[], "Validator"]) -> None:
+        self._make = make
+        self.is_valid: Callable[[Any], bool] = self._first_is_valid
 
     def faults(self, value: Any, root: str) -> list[Fault]:
         """Return everything that is wrong with a value, at most `MAX_FAULTS`.
@@ -59,25 +58,45 @@ class Check:
             root: the pointer of the value itself, empty for a body.
         """
         found: dict[Fault, None] = {}
-        for error in self._validator.iter_errors(value):
+        for error in self._compiled().iter_errors(value):
             for pointer, detail in explain(error):
                 found[Fault(root + render_pointer(pointer), detail)] = None
             if len(found) >= MAX_FAULTS:
                 break
         return list(islice(found, MAX_FAULTS))
 
+    def _first_is_valid(self, value: Any) -> bool:
+        self.is_valid = self._compiled().is_valid
+        return self.is_valid(value)
+
+    def _compiled(self) -> "Validator":
+        validator = self._make()
+        self._make = lambda: validator
+        return validator
+
 
 class Schemas:
-    """The schemas of one document, translated and compiled when they are first asked for."""
+    """The schemas of one document."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         self._content = content
         self._is_30 = str(content.get("openapi", "")).startswith("3.0")
         self._components: Mapping[str, Any] = content.get("components", {}).get("schemas", {})
+        self._checks: dict[tuple[str, Direction], Check] = {}
         self._known: dict[tuple[str, Direction], tuple[Any, frozenset[str]]] = {}
 
     def compile(self, schema: Any, direction: Direction) -> Check:
-        """Return the check of a schema.
+        """Return the check of a schema; each component is compiled once."""
+        reference = schema.get("$ref") if isinstance(schema, dict) and len(schema) == 1 else None
+        if reference is None:
+            return Check(lambda: self.validator(schema, direction))
+        key = reference, direction
+        if key not in self._checks:
+            self._checks[key] = Check(lambda: self.validator(schema, direction))
+        return self._checks[key]
+
+    def validator(self, schema: Any, direction: Direction) -> "Validator":
+        """Compile a schema.
 
         Raises:
             ValueError: the schema is not one, or names what is not there.
@@ -85,12 +104,11 @@ class Schemas:
         with extra("api"):
             from jsonschema_rs import Draft202012Validator, ReferencingError
         try:
-            validator = Draft202012Validator(
+            return Draft202012Validator(
                 self.translate(schema, direction), mask="this", validate_formats=True, formats=_FORMATS, offline=True
             )
         except (ReferencingError, KeyError) as error:
             raise ValueError(f"a reference leads nowhere: {error}") from error
-        return Check(validator)
 
     def translate(self, schema: Any, direction: Direction) -> Any:
         """Return a schema of JSON Schema 2020-12 that holds every component it needs."""
@@ -109,6 +127,10 @@ class Schemas:
         if "$defs" in translated or "$id" in translated:
             return {"$defs": {**shared, "": translated}, "$ref": "#/$defs/"}
         return {**translated, "$defs": shared}
+
+    def translate_alone(self, schema: Any) -> Any:
+        """Return a schema of JSON Schema 2020-12 without the components it needs."""
+        return self._translate(schema, "request", set())
 
     def is_plain(self, schema: Any) -> bool:
         """Say whether a schema has no rule but its type, so that a value that was read as that type keeps it."""

@@ -1,10 +1,9 @@
 """Collect everything that is wrong with a document, each with its file, line and pointer, and stop the start once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from carboy.api.reading import line_of
 from carboy.api.shape import render_pointer
 from carboy.errors import ConfigurationError, Fault
 
@@ -13,8 +12,7 @@ __all__ = ["Faults", "Origin", "Pointer"]
 Pointer = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a part of a document was written.
 
     Attributes:
@@ -26,25 +24,25 @@ class Origin:
     pointer: Pointer
 
 
-@dataclass(slots=True)
 class Faults:
-    """The faults of one document so far.
+    """The faults of one document so far."""
 
-    Attributes:
-        name: what to call the document in the message.
-        origins: where its parts were written; what has none of its own was written below its nearest ancestor's.
-    """
+    def __init__(self, name: str, origins: Mapping[Pointer, Origin]) -> None:
+        """Begin without any.
 
-    name: str
-    origins: Mapping[Pointer, Origin]
-    _found: list[Fault] = field(default_factory=list)
-    _texts: dict[str, bytes] = field(default_factory=dict)
+        Args:
+            name: what to call the document in the message.
+            origins: where its parts were written; what has no place of its own was written below its ancestor's.
+        """
+        self._name, self._origins = name, origins
+        self._found: list[Fault] = []
+        self._texts: dict[str, bytes] = {}
 
     def add(self, pointer: Sequence[str | int], detail: str) -> None:
         """Note a fault at a place of the whole document."""
         parts = tuple(str(part) for part in pointer)
         for length in range(len(parts), -1, -1):
-            origin = self.origins.get(parts[:length])
+            origin = self._origins.get(parts[:length])
             if origin is not None:
                 self.add_at(Origin(origin.file, origin.pointer + parts[length:]), detail)
                 return
@@ -67,13 +65,15 @@ class Faults:
             return
         lines = [f"{fault.detail} (at {fault.pointer or 'the root'})" for fault in self._found]
         raise ConfigurationError(
-            f"the OpenAPI document `{self.name}` cannot be served",
+            f"the OpenAPI document `{self._name}` cannot be served",
             "; ".join(lines),
             "mend each place that is named",
             self._found,
         )
 
     def _line(self, origin: Origin) -> int:
+        from carboy.api.reading import line_of  # only a start that fails needs it
+
         text = self._texts.get(origin.file)
         if text is None:
             try:

@@ -3,18 +3,15 @@
 Source: OpenAPI 3.0.4 and 3.1.1, Swagger 2.0.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from carboy.api.faults import Faults
-from carboy.api.shape import METHODS, dig, parse_pointer
+from carboy.api.shape import METHODS, PLACEHOLDER, deref
 from carboy.extras import extra
 
-__all__ = ["PLACEHOLDER", "check_grammar", "check_sense", "deref"]
-
-PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
+__all__ = ["check_grammar", "check_sense"]
 
 _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
@@ -335,22 +332,6 @@ def check_sense(content: Mapping[str, Any], faults: Faults) -> None:
                 ids[name] += 1
                 if ids[name] > 1:
                     faults.add((*pointer, "operationId"), f"the operationId `{name}` is used twice")
-
-
-def deref(content: Any, node: Any) -> Any:
-    """Return what a node stands for, following its references inside the document.
-
-    Raises:
-        KeyError: a reference names nothing, or itself.
-    """
-    seen: set[str] = set()
-    while isinstance(node, dict) and isinstance(node.get("$ref"), str):
-        reference = node["$ref"]
-        if reference in seen or not reference.startswith("#"):
-            raise KeyError(reference)
-        seen.add(reference)
-        node = dig(content, parse_pointer(reference[1:]))
-    return node
 
 
 def _check_security(needed: Sequence[Any], schemes: Any, pointer: tuple[str, ...], faults: Faults) -> None:

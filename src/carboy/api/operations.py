@@ -9,9 +9,9 @@ import inspect
 import keyword
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Signature",
@@ -32,8 +32,7 @@ _ACRONYM = re.compile(r"([A-Z]+)([A-Z][a-z])")
 _CAMEL = re.compile(r"([a-z\d])([A-Z])")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What a function takes.
 
     Attributes:
@@ -138,6 +137,7 @@ def public_names(operations: Any) -> Iterator[str]:
                 yield name
 
 
+@lru_cache(maxsize=1024)
 def argument_names(name: str, *, is_pythonic: bool) -> tuple[str, ...]:
     """Return the names under which a parameter may be an argument, the preferred one first."""
     plain = _sanitised(name)

@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from carboy.api import styles, typed
@@ -24,8 +23,7 @@ Raw = Callable[[Any], Any]
 _DEFAULT_STYLE = {"query": "form", "path": "simple", "header": "simple", "cookie": "form"}
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """What is known of a parameter, header or form field when the document is loaded.
 
     Attributes:
@@ -84,9 +82,6 @@ def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None 
         content: the whole document.
         schemas: its schemas.
         raw: takes the untyped value from the source, `ABSENT` when it is not there; by default as the style says.
-
-    Raises:
-        ValueError: its schema cannot be used.
     """
     raw = raw or _raw(value, content)
     types = typed.types_of(content, value.schema)

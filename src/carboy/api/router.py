@@ -5,9 +5,8 @@ All that can be decided is decided here, once; a request runs through closures a
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint
 from werkzeug.exceptions import HTTPException
@@ -17,7 +16,6 @@ from carboy.api.bodies import Body, BodyStep, compile_body
 from carboy.api.checks import Schemas
 from carboy.api.document import Document, load_document
 from carboy.api.faults import Faults
-from carboy.api.grammar import deref
 from carboy.api.operations import (
     Signature,
     argument_names,
@@ -30,6 +28,7 @@ from carboy.api.operations import (
 from carboy.api.parameters import Read, Value, compile_value, unknown_names
 from carboy.api.routing import Place, Route, add_converters, base_path_of, endpoint_of, key_of, places, rule_of, slug
 from carboy.api.security import Scheme, compile_security, make_scheme
+from carboy.api.shape import deref
 from carboy.api.view import Steps, answer_http, answer_problem, make_view, with_caller
 from carboy.problems import Problem
 
@@ -39,8 +38,7 @@ _CONTROLLERS = ("x-openapi-router-controller", "x-swagger-router-controller")
 _IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})  # OpenAPI says so: they are told elsewhere
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(NamedTuple):
     strict_validation: bool
     validate_responses: bool
     pythonic_params: bool
@@ -154,17 +152,15 @@ class _Compiler:
         signature, authorise = signature_of(function), compile_security(needed, schemes)
         values = self._values(place, signature)
         self._check_signature(place, signature, values, is_known=authorise is not None)
-        reads = self._reads(place, values)
+        reads = self._reads(values)
         queries = [value for value in values if value.place == "query"]
         keys = [scheme.query_name for scheme in schemes.values()]
         unknown = unknown_names(queries, self._content, keys) if self._options.strict_validation else None
-        body, finish = self._body(place, signature), self._finish(place)
-        if finish is None:
-            return None
+        body = self._body(place, signature)
         view = make_view(
             function if authorise is None else with_caller(function, signature),
             Steps(authorise, reads["path"], reads["query"], reads["header"], reads["cookie"], unknown, body),
-            finish,
+            self._finish(place),
             invalid_status=self._options.invalid_status,
             parameter_status=self._options.parameter_status,
         )
@@ -237,13 +233,10 @@ class _Compiler:
                 detail = f"nothing fills the argument `{name}` of the function"
                 self._faults.add((*place.pointer, "operationId"), detail)
 
-    def _reads(self, place: Place, values: list[Value]) -> dict[str, list[Read]]:
+    def _reads(self, values: list[Value]) -> dict[str, list[Read]]:
         reads: dict[str, list[Read]] = {"path": [], "query": [], "header": [], "cookie": []}
         for value in values:
-            try:
-                reads[value.place].append(compile_value(value, self._content, self._schemas))
-            except ValueError as error:
-                self._faults.add((*place.pointer, "parameters"), f"`{value.name}`: {error}")
+            reads[value.place].append(compile_value(value, self._content, self._schemas))
         return reads
 
     def _body(self, place: Place, signature: Signature) -> BodyStep | None:
@@ -251,27 +244,19 @@ class _Compiler:
         if node is None or not node.get("content") or place.node.get("x-carboy-body") == "raw":
             return None
         options = self._options
-        try:
-            return compile_body(
-                Body(
-                    node,
-                    self._content,
-                    self._schemas,
-                    signature,
-                    options.pythonic_params,
-                    options.strict_validation,
-                    options.max_depth,
-                )
+        return compile_body(
+            Body(
+                node,
+                self._content,
+                self._schemas,
+                signature,
+                options.pythonic_params,
+                options.strict_validation,
+                options.max_depth,
             )
-        except ValueError as error:
-            self._faults.add((*place.pointer, "requestBody"), str(error))
-            return None
+        )
 
-    def _finish(self, place: Place) -> Finish | None:
+    def _finish(self, place: Place) -> Finish:
         is_checked = self._options.validate_responses
         responses, operation_id = place.node.get("responses", {}), str(place.node["operationId"])
-        try:
-            return compile_answers(responses, self._content, self._schemas, operation_id, is_checked=is_checked)
-        except ValueError as error:
-            self._faults.add((*place.pointer, "responses"), str(error))
-            return None
+        return compile_answers(responses, self._content, self._schemas, operation_id, is_checked=is_checked)

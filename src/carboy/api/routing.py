@@ -2,25 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from flask.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter, ValidationError
 
 from carboy.api import typed
-from carboy.api.grammar import PLACEHOLDER
 from carboy.api.parameters import Value
-from carboy.api.shape import METHODS
+from carboy.api.shape import METHODS, PLACEHOLDER
 
 __all__ = ["Place", "Route", "add_converters", "base_path_of", "endpoint_of", "key_of", "places", "rule_of", "slug"]
 
 _NO_WORD = re.compile(r"\W+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One operation of the document: where it stands, and what it is."""
 
     path: str
@@ -34,8 +31,7 @@ class Place:
         return "paths", self.path, self.method
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One operation, ready for Flask."""
 
     rule: str

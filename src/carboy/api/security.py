@@ -9,8 +9,7 @@ Source: OpenAPI 3.1.1, section 4.8.30; RFC 6750, section 3; RFC 7617; Connexion 
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Request
 from werkzeug.exceptions import HTTPException
@@ -32,8 +31,7 @@ _FUNCTION_KEYS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(NamedTuple):
     """A security scheme of the document, with the function that knows its credentials.
 
     Attributes:

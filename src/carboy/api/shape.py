@@ -3,11 +3,26 @@
 Source: OpenAPI 3.0.4 and 3.1.1, Swagger 2.0, JSON Schema 2020-12.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import unquote
 
-__all__ = ["METHODS", "Kind", "children", "dig", "parse_pointer", "render_pointer", "section_of", "walk"]
+__all__ = [
+    "METHODS",
+    "PLACEHOLDER",
+    "Kind",
+    "children",
+    "deref",
+    "dig",
+    "parse_pointer",
+    "render_pointer",
+    "section_of",
+    "walk",
+]
+
+PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
+"""A parameter in the template of a path."""
 
 Kind = str
 Many = Literal["one", "list", "map"]
@@ -164,4 +179,20 @@ def dig(node: Any, pointer: Sequence[str]) -> Any:
             node = node[int(part)]
         else:
             raise KeyError(part)
+    return node
+
+
+def deref(content: Any, node: Any) -> Any:
+    """Return what a node stands for, following its references inside the document.
+
+    Raises:
+        KeyError: a reference names nothing, or itself.
+    """
+    seen: set[str] = set()
+    while isinstance(node, dict) and isinstance(node.get("$ref"), str):
+        reference = node["$ref"]
+        if reference in seen or not reference.startswith("#"):
+            raise KeyError(reference)
+        seen.add(reference)
+        node = dig(content, parse_pointer(reference[1:]))
     return node

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from carboy.api.grammar import deref
-from carboy.api.shape import METHODS, children
+from carboy.api.shape import METHODS, children, deref
 
 __all__ = ["RENAMED", "translate"]
 

@@ -4,13 +4,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from carboy.api.grammar import deref
+from carboy.api.shape import deref
 
 __all__ = ["Reader", "keyword_of", "properties_of", "reader", "types_of"]
 
 Reader = Callable[[Any], Any]
 
 _ORDER = ("null", "boolean", "integer", "number", "string", "array", "object")
+_COMBINED = frozenset({"allOf", "anyOf", "oneOf", "nullable"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,3})?")
 _FLAGS = {"true": True, "false": False}
@@ -22,8 +23,10 @@ def types_of(content: Any, schema: Any, depth: int = 0) -> tuple[str, ...]:
     schema = deref(content, schema)
     if not isinstance(schema, dict) or depth > 16:
         return ()
-    found: set[str] = set(_ORDER)
     declared = schema.get("type")
+    if isinstance(declared, str) and schema.keys().isdisjoint(_COMBINED):
+        return (declared,)
+    found: set[str] = set(_ORDER)
     if declared is not None:
         found &= {declared} if isinstance(declared, str) else set(declared)
     elif "const" in schema or "enum" in schema:

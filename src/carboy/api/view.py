@@ -1,8 +1,7 @@
 """The view of one operation: a closure that does only what the operation needs, and how faults are answered."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
@@ -19,8 +18,7 @@ from carboy.problems import CONTENT_TYPE, Problem, render_problem
 __all__ = ["Steps", "answer_http", "answer_problem", "make_view", "with_caller"]
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(NamedTuple):
     """What a request of one operation goes through before its function is called.
 
     Attributes:
