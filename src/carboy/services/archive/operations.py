@@ -128,7 +128,7 @@ class ArchiveOperations:
         sender = self._gate.sender(source)
         incoming = self._gate.webhook(sender, token)
         if incoming is None or source == THREATSTACK:
-            return self._keep_alerts(incoming and incoming.body, wait_s)
+            return self._keep_alerts(None if incoming is None else incoming.body, wait_s)
         if not sender.wants(incoming):
             return _answer(Receipt((), 0), ignored=1)
         item = sender.item(incoming, self._clock.now_ms())
