@@ -202,7 +202,7 @@ def _compile_everywhere(app: "Flask") -> None:
 
     wrong = []
     for table in [*metadata.tables.values(), *db.metadata.tables.values()]:
-        for dialect in (mysql.dialect(), postgresql.dialect(), sqlite.dialect()):  # type: ignore[no-untyped-call]
+        for dialect in (mysql.dialect(), postgresql.dialect(), sqlite.dialect()):
             try:
                 CreateTable(table).compile(dialect=dialect)
             except CompileError as error:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -69,7 +69,7 @@ class Project:
         named = self.app or sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP")
         return named or sources.toml.get("app")
 
-    def make_app(self, **overrides: str) -> "Flask":
+    def make_app(self, **overrides: Any) -> "Flask":
         """Make the application.
 
         Args:

@@ -90,7 +90,7 @@ class Runtime:
         """Return a request's path as it may be logged and told: with `<token>` for an argument of that name."""
         made = self._secret_paths
         if made is None:  # the routes are all there by the first request
-            made = self._secret_paths = SecretPaths(rule.rule for rule in self._app.url_map.iter_rules())
+            made = self._secret_paths = SecretPaths(rule.rule for rule in self.app.url_map.iter_rules())
         return made.show(path)
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Jobs:
     """The jobs that an application knows, their rows, and the engine that runs them in this process."""
 
     def __init__(self, runtime: Runtime, app: "Flask") -> None:
-        self._runtime, self.app = runtime, app
+        self._runtime, self._app = runtime, app
         self._once = _Once()
         self.registry = Registry()
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
@@ -177,7 +177,7 @@ class Jobs:
             self._runtime.writer,
             self.registry,
             self._runtime.settings.part(JobsSettings),
-            context=self.app.app_context,
+            context=self._app.app_context,
             clock=self._runtime.clock,
             on_end=self._count,
         )
