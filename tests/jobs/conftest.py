@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from carboy.config import load, read_sources
 from carboy.db import DbSettings, GroupCommit, engine, upgrade
 from carboy.jobs import Embedded, Job, JobsSettings, JobStore, Registry
-from carboy.jobs.rows import insert_statement, row_of
+from carboy.jobs.rows import put, row_of
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Shop:
 
         def write(connection: Any, wishes: Any) -> list[None]:
             rows = [row_of(job, args, now_ms=now_ms, key=key, after_s=after_s) for _ in range(times)]
-            connection.execute(insert_statement(connection.dialect.name), rows)
+            put(connection, rows)
             return [None] * len(wishes)
 
         self.writer.run(write, None)

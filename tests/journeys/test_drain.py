@@ -42,7 +42,7 @@ def test_a_stop_under_load_cuts_no_accepted_request(tmp_path: Path, arguments: t
         with serve_process(tmp_path, "--app", "probe", "--server", *arguments) as server:
             reports: list[LoadReport] = []
             lanes = [
-                threading.Thread(target=lambda call=call: reports.append(load(server.url, call)))
+                threading.Thread(target=lambda call=call, reports=reports: reports.append(load(server.url, call)))
                 for call in (Call("kept", "POST", path_of(number), b"x" * 300, KEPT),
                              Call("new", "POST", path_of(number), b"x" * 300, NEW))
             ]  # fmt: skip

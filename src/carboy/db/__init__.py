@@ -8,6 +8,7 @@ from carboy.db.group_commit import Apply, GroupCommit
 from carboy.db.settings import DbSettings
 
 if TYPE_CHECKING:
+    from carboy.db.bulk import chunks, insert_rows, placeholders
     from carboy.db.catalog import big_id, metadata
     from carboy.db.migrate import upgrade
     from carboy.db.models import bind, db
@@ -18,15 +19,27 @@ __all__ = [
     "GroupCommit",
     "big_id",
     "bind",
+    "chunks",
     "db",
     "engine",
     "engine_options",
+    "insert_rows",
     "metadata",
+    "placeholders",
     "prepare",
     "upgrade",
 ]
 
-_HOMES = {"big_id": "catalog", "bind": "models", "db": "models", "metadata": "catalog", "upgrade": "migrate"}
+_HOMES = {
+    "big_id": "catalog",
+    "bind": "models",
+    "chunks": "bulk",
+    "insert_rows": "bulk",
+    "placeholders": "bulk",
+    "db": "models",
+    "metadata": "catalog",
+    "upgrade": "migrate",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.enqueueing import enqueue
-    from carboy.jobs.rows import insert_statement, new_id, row_of
+    from carboy.jobs.rows import new_id, put, row_of
     from carboy.jobs.store import JobStore, JobView
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "Later",
     "Registry",
     "enqueue",
-    "insert_statement",
     "job",
     "new_id",
+    "put",
     "row_of",
 ]
 
@@ -34,7 +34,7 @@ _HOMES = {
     "JobStore": "store",
     "JobView": "store",
     "enqueue": "enqueueing",
-    "insert_statement": "rows",
+    "put": "rows",
     "new_id": "rows",
     "row_of": "rows",
 }

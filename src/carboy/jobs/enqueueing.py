@@ -39,13 +39,12 @@ def enqueue(
         from sqlalchemy import event
         from sqlalchemy.orm import Session, scoped_session
 
-        from carboy.jobs.rows import insert_statement, row_of
+        from carboy.jobs.rows import put, row_of
     current = session if session is not None else _flask_session()
     if isinstance(current, scoped_session):
         current = current()
-    bind = current.get_bind() if isinstance(current, Session) else current
     row = row_of(job, args, now_ms=clock.now_ms(), key=key, after_s=after_s, request_id=request_id())
-    current.execute(insert_statement(bind.dialect.name), row)
+    put(current.connection() if isinstance(current, Session) else current, [row])
     wake = _wake_of_app()
     if wake is not None and isinstance(current, Session):
         event.listen(current, "after_commit", lambda _: wake(), once=True)

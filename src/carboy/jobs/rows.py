@@ -3,13 +3,12 @@
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 
+from carboy.db.bulk import insert_rows
 from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
 from carboy.jobs.tables import JOBS, in_state
 
@@ -19,9 +18,9 @@ __all__ = [
     "Taken",
     "Wanted",
     "give_back",
-    "insert_statement",
     "new_id",
     "prune",
+    "put",
     "release_expired",
     "renew",
     "row_of",
@@ -102,22 +101,9 @@ def row_of(
     }
 
 
-@cache
-def insert_statement(dialect: str) -> Insert:
-    """Return the statement that adds rows and leaves out those whose key is there already."""
-    if dialect == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(JOBS).on_conflict_do_nothing(index_elements=["key"])
-    if dialect in {"mysql", "mariadb"}:
-        from sqlalchemy.dialects import mysql
-
-        return mysql.insert(JOBS).on_duplicate_key_update(id=JOBS.c.id)
-    if dialect == "sqlite":
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(JOBS).on_conflict_do_nothing(index_elements=["key"])
-    return insert(JOBS)
+def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows of jobs; those whose key is there already are left out."""
+    insert_rows(connection, JOBS, rows, skip_known="key")
 
 
 def take(connection: Connection, wishes: Sequence[Take]) -> list[Wanted]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs import get_logger
-from carboy.web.keys import Key, matches, parse_key_id
+from carboy.web.keys import Key, hash_key, matches, parse_key_id
 
 if TYPE_CHECKING:
     from carboy.web.key_store import KeyStore
@@ -30,6 +30,7 @@ class KeyRing:
     def __init__(self, store: "KeyStore", cache_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
         self.store = store
         self._cache_s, self._clock = cache_s, clock
+        self._good: dict[str, tuple[float, Key]] = {}  # by the hash of the key: what was found good not long ago
         self._kept: dict[str, tuple[float, tuple[Key, str] | None]] = {}
         self._lock = threading.Lock()
         self._noted: dict[str, int] = {}  # key id → the minute that was written or will be
@@ -42,13 +43,21 @@ class KeyRing:
         Raises:
             Unreachable: the database is away.
         """
+        digest = hash_key(text)
+        good = self._good.get(digest)
+        if good is not None and self._clock.monotonic_s() - good[0] <= self._cache_s:
+            self._note(good[1])
+            return good[1]
         key_id = parse_key_id(text)
         found = None if key_id is None else self._row(key_id)
-        if found is None:
+        if key_id is None or found is None:
             return None
         key, kept_hash = found
         if not matches(text, kept_hash) or key.revoked_at is not None:
             return None
+        if len(self._good) >= _MAX_KEPT:
+            self._good.clear()
+        self._good[digest] = self._kept[key_id][0], key  # as old as the row that it was read from
         self._note(key)
         return key
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, select, tuple_, update
 
-from carboy.jobs import Job, insert_statement, new_id, row_of
+from carboy.db import chunks, insert_rows, placeholders
+from carboy.jobs import Job, new_id, put, row_of
 from carboy.services.archive.keys import version_key
 from carboy.services.archive.tables import ITEMS
 
@@ -138,13 +139,10 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
     if older:
         connection.execute(update(ITEMS).where(tuple_(ITEMS.c.source, ITEMS.c.item_id).in_(older)).values(newest=False))
     if items:
-        connection.execute(_INSERT, items)
+        insert_rows(connection, ITEMS, items)
     if jobs:
-        connection.execute(insert_statement(connection.dialect.name), jobs)
+        put(connection, jobs)
     return answers
-
-
-_INSERT = insert(ITEMS)
 
 
 def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
@@ -288,17 +286,15 @@ def _known(connection: "Connection", wanted: Mapping[str, Iterable[str]]) -> dic
     """
     found: dict[tuple[str, str], dict[bytes, int]] = {}
     for source, ids in wanted.items():
-        rest = list(ids)
-        for at in range(0, len(rest), _MAX_PARAMETERS):
-            some = {"source": source, "ids": rest[at : at + _MAX_PARAMETERS]}
-            for item_id, digest, row in connection.execute(_VERSIONS, some):
+        for some in chunks(list(ids), _MAX_PARAMETERS):
+            marks = placeholders(connection, len(some) + 1).partition(", ")
+            query = f"{_VERSIONS} source = {marks[0]} AND item_id IN ({marks[2]})"
+            for item_id, digest, row in connection.exec_driver_sql(query, (source, *some)):
                 found.setdefault((source, item_id), {})[bytes(digest)] = row
     return found
 
 
-_VERSIONS = select(ITEMS.c.item_id, ITEMS.c.digest, ITEMS.c.id).where(
-    ITEMS.c.source == bindparam("source"), ITEMS.c.item_id.in_(bindparam("ids", expanding=True))
-)
+_VERSIONS = "SELECT item_id, digest, id FROM archive_items WHERE"
 
 
 def _row(item: NewItem, row: int, now_ms: int, *, is_first: bool) -> dict[str, Any]:

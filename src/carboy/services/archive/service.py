@@ -10,7 +10,7 @@ from flask import Flask
 
 from carboy.clock import Clock
 from carboy.errors import CarboyError
-from carboy.jobs import Job, JobsSettings, insert_statement, row_of
+from carboy.jobs import Job, JobsSettings, put, row_of
 from carboy.logs import get_logger, request_id
 from carboy.services.archive.accepting import Acceptor
 from carboy.services.archive.archiving import Api, Keeper
@@ -166,7 +166,7 @@ def _enqueue(held: Runtime, job: Job[[int]], row: int) -> None:
 
 
 def _insert(connection: "Connection", rows: Any) -> list[None]:
-    connection.execute(insert_statement(connection.dialect.name), list(rows))
+    put(connection, rows)
     return [None] * len(rows)
 
 

@@ -1,0 +1,67 @@
+"""Write and look up many rows by one statement each.
+
+An `executemany` is a step of the driver for each row, and between any two of them another thread takes the
+interpreter; a group commit of many rows then waits for all threads many times over. One statement with the values of
+all rows is one step. The texts of the statements are kept, so that nothing is compiled on the way.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Dialect
+
+__all__ = ["chunks", "insert_rows", "placeholders"]
+
+_MAX_PARAMETERS = 8_000  # of one statement: SQLite takes 32,766, PostgreSQL and MySQL 65,535
+
+
+def insert_rows(
+    connection: "Connection", table: Table, rows: Sequence[Mapping[str, Any]], *, skip_known: str = ""
+) -> None:
+    """Add rows that all have the same columns.
+
+    Args:
+        connection: in a transaction.
+        table: its columns take these values as the driver does: text, numbers, bytes, booleans, None.
+        rows: at least one; the first one's keys are the columns.
+        skip_known: a unique column; rows whose value of it is there already are left out.
+    """
+    columns = tuple(rows[0])
+    for some in chunks(rows, max(1, _MAX_PARAMETERS // len(columns))):
+        statement = _insert(connection.dialect.name, _mark(connection.dialect), table, columns, len(some), skip_known)
+        connection.exec_driver_sql(statement, tuple(row[column] for row in some for column in columns))
+
+
+def placeholders(connection: "Connection", count: int) -> str:
+    """Return `?, ?, …` as the connection's driver writes it, for `exec_driver_sql` with a tuple."""
+    return ", ".join([_mark(connection.dialect)] * count)
+
+
+def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield the items in parts of at most `size`."""
+    if len(items) <= size:
+        yield items
+        return
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
+
+
+def _mark(dialect: "Dialect") -> str:
+    return "?" if dialect.paramstyle == "qmark" else "%s"
+
+
+@lru_cache(maxsize=4096)
+def _insert(dialect: str, mark: str, table: Table, columns: tuple[str, ...], count: int, skip_known: str) -> str:
+    quote = "`" if dialect in {"mysql", "mariadb"} else '"'
+    names = ", ".join(f"{quote}{column}{quote}" for column in columns)
+    row = f"({', '.join([mark] * len(columns))})"
+    text = f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 (names of our own)
+    if not skip_known:
+        return text
+    if dialect in {"mysql", "mariadb"}:
+        return f"{text} ON DUPLICATE KEY UPDATE {quote}{skip_known}{quote} = {quote}{skip_known}{quote}"
+    return f"{text} ON CONFLICT ({quote}{skip_known}{quote}) DO NOTHING"
