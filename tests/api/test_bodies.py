@@ -246,4 +246,17 @@ class TestForms:
         assert post(photo=_file(b"p", "p.gif", "image/gif")) == [
             {"pointer": "/photo", "detail": "must be of the content type image/png or image/jpeg"}
         ]
+        assert client.post("/things", data={}).status_code == 422
         assert post(note="n") == [{"pointer": "/photo", "detail": "is required"}]
+
+    def test_a_form_that_is_absent_leaves_none(self, make_document: MakeDocument, serve: Serve) -> None:
+        """A file that was not sent breaks no function."""
+        schema = {"type": "object", "properties": {"photo": {"type": "string", "format": "binary"}, "n": {}}}
+
+        def op(photo: Any, body: Any) -> Any:
+            return [photo, body]
+
+        client = serve(make_document(method="post", requestBody=_body(schema, "multipart/form-data")), op)
+        assert client.post("/things").get_json() == [None, None]
+        answer = client.post("/things", data={"n": "1"}, content_type="multipart/form-data")
+        assert answer.get_json() == [None, {"n": "1"}]

@@ -221,9 +221,14 @@ def test_names_that_are_used_twice_are_faults(make_document: MakeDocument) -> No
 def test_an_argument_that_nothing_fills_stops_the_start(make_document: MakeDocument) -> None:
     """Rather than every request."""
 
-    def op(nothing: str) -> None: ...
+    def op(body: Any, nothing: str) -> None: ...
 
     assert _faults(make_document(), {"op": op}) == [
+        ("/paths/~1things/get/operationId", "nothing fills the argument `body` of the function"),
+        ("/paths/~1things/get/operationId", "nothing fills the argument `nothing` of the function"),
+    ]
+    body = {"content": {"application/json": {"schema": {"properties": {"nothing": {}}}}}}
+    assert _faults(make_document(requestBody=body), {"op": op}) == [
         ("/paths/~1things/get/operationId", "nothing fills the argument `nothing` of the function")
     ]
 

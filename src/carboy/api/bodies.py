@@ -16,7 +16,7 @@ from carboy.api.strict_json import parse_json
 from carboy.errors import Fault
 from carboy.problems import Problem
 
-__all__ = ["Body", "BodyStep", "compile_body", "read_body"]
+__all__ = ["Body", "BodyStep", "arguments_of", "compile_body", "read_body"]
 
 BodyStep = Callable[[Request, dict[str, Any], list[Fault]], None]
 _Read = Callable[[Request, dict[str, Any], list[Fault]], Any]
@@ -52,19 +52,30 @@ def compile_body(body: Body) -> BodyStep:
     choose_reader = _chooser(readers)
     required, argument = body.node.get("required", False), _argument(body)
     default = _default(body)
+    others = sorted((arguments_of(body) - {argument or ""}) & body.signature.required)
 
     def step(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> None:
         environ = request.environ
         if required or environ.get("CONTENT_LENGTH", "0") not in {"", "0"} or "wsgi.input_terminated" in environ:
             found = choose_reader(environ.get("CONTENT_TYPE") or "")(request, kwargs, faults)
-            if found is not ABSENT:
-                if argument is not None:
-                    kwargs[argument] = found
-                return
-        if argument is not None and default is not ABSENT:
-            kwargs[argument] = default
+        else:
+            found = ABSENT
+        if argument is not None and (found is not ABSENT or default is not ABSENT):
+            kwargs[argument] = default if found is ABSENT else found
+        for name in others:
+            kwargs.setdefault(name, None)
 
     return step
+
+
+def arguments_of(body: Body) -> set[str]:
+    """Return the arguments that a body can fill: itself, and in forms the files and what else is an argument there."""
+    names = {_argument(body)}
+    for kind, media in body.node.get("content", {}).items():
+        if kind.lower() in _FORMS:
+            properties = typed.properties_of(body.content, media.get("schema", {}))
+            names |= {_argument_of(body, name) for name in properties}
+    return {name for name in names if name is not None}
 
 
 def read_body(request: Request) -> bytes:
@@ -97,7 +108,7 @@ def _argument(body: Body) -> str | None:
     for media in body.node.get("content", {}).values():
         schema = media.get("schema")
         named = named or (schema.get("x-body-name") if isinstance(schema, dict) else None)
-    return choose(argument_names(named or "body", is_pythonic=body.is_pythonic), body.signature)
+    return _argument_of(body, named or "body")
 
 
 def _default(body: Body) -> Any:
@@ -237,9 +248,13 @@ def _form(body: Body, media: Mapping[str, Any]) -> _Read:
     return read
 
 
+def _argument_of(body: Body, name: str) -> str | None:
+    return choose(argument_names(name, is_pythonic=body.is_pythonic), body.signature)
+
+
 def _spread(body: Body, fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the argument of each field, where the fields are arguments of their own (Swagger 2.0)."""
-    names = {name: choose(argument_names(name, is_pythonic=body.is_pythonic), body.signature) for name in fields}
+    names = {name: _argument_of(body, name) for name in fields}
     return {name: argument for name, argument in names.items() if argument is not None}
 
 
@@ -248,7 +263,7 @@ def _file_field(body: Body, name: str, schema: Any, encodings: Mapping[str, Any]
     is_list = items is not None and _is_file(body.content, items)
     if not is_list and not _is_file(body.content, schema):
         return None
-    argument = choose(argument_names(name, is_pythonic=body.is_pythonic), body.signature)
+    argument = _argument_of(body, name)
     allowed = encodings.get(name, {}).get("contentType", "")
     return _FileField(is_list, argument, tuple(kind.strip().lower() for kind in allowed.split(",") if kind.strip()))
 

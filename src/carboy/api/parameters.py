@@ -222,7 +222,7 @@ def _raw(value: Value, content: Any) -> Raw:
     if value.style in {"json", "text"}:
         return _text(value, _json if value.style == "json" else str)
     if value.place in {"query", "form"}:
-        if form == "object" and value.style == "deepObject":
+        if value.style == "deepObject":
             return _deep(value, content)
         if form == "object" and value.explode:
             return _spread(value, content)

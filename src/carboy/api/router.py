@@ -12,7 +12,7 @@ from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
 from carboy.api.answers import Finish, compile_answers
-from carboy.api.bodies import Body, BodyStep, compile_body
+from carboy.api.bodies import Body, arguments_of, compile_body
 from carboy.api.checks import Schemas
 from carboy.api.document import Document, load_document
 from carboy.api.faults import Faults
@@ -150,16 +150,24 @@ class _Compiler:
         if function is None or any(name not in schemes for one in needed for name in one):
             return None
         signature, authorise = signature_of(function), compile_security(needed, schemes)
-        values = self._values(place, signature)
-        self._check_signature(place, signature, values, is_known=authorise is not None)
+        values, body = self._values(place, signature), self._body(place, signature)
+        filled = {"user", "token_info"} if authorise is not None else set()
+        self._check_signature(place, signature, values, filled | (arguments_of(body) if body else set()))
         reads = self._reads(values)
         queries = [value for value in values if value.place == "query"]
         keys = [scheme.query_name for scheme in schemes.values()]
         unknown = unknown_names(queries, self._content, keys) if self._options.strict_validation else None
-        body = self._body(place, signature)
         view = make_view(
             function if authorise is None else with_caller(function, signature),
-            Steps(authorise, reads["path"], reads["query"], reads["header"], reads["cookie"], unknown, body),
+            Steps(
+                authorise,
+                reads["path"],
+                reads["query"],
+                reads["header"],
+                reads["cookie"],
+                unknown,
+                compile_body(body) if body else None,
+            ),
             self._finish(place),
             invalid_status=self._options.invalid_status,
             parameter_status=self._options.parameter_status,
@@ -222,16 +230,13 @@ class _Compiler:
             return next((one for one in names if one in signature.names), None)
         return choose(names, signature)
 
-    def _check_signature(self, place: Place, signature: Signature, values: list[Value], *, is_known: bool) -> None:
+    def _check_signature(self, place: Place, signature: Signature, values: list[Value], others: set[str]) -> None:
         """Note an argument that two parameters fill, and one that nothing does."""
         given = [value.argument for value in values if value.argument is not None]
         for name in sorted({name for name in given if given.count(name) > 1}):
             self._faults.add(place.pointer, f"two parameters are the argument `{name}` of the function")
-        if "requestBody" not in place.node:
-            filled = {*given, *(("user", "token_info") if is_known else ())}
-            for name in sorted(signature.required - filled):
-                detail = f"nothing fills the argument `{name}` of the function"
-                self._faults.add((*place.pointer, "operationId"), detail)
+        for name in sorted(signature.required - {*given} - others):
+            self._faults.add((*place.pointer, "operationId"), f"nothing fills the argument `{name}` of the function")
 
     def _reads(self, values: list[Value]) -> dict[str, list[Read]]:
         reads: dict[str, list[Read]] = {"path": [], "query": [], "header": [], "cookie": []}
@@ -239,21 +244,19 @@ class _Compiler:
             reads[value.place].append(compile_value(value, self._content, self._schemas))
         return reads
 
-    def _body(self, place: Place, signature: Signature) -> BodyStep | None:
+    def _body(self, place: Place, signature: Signature) -> Body | None:
         node = deref(self._content, place.node.get("requestBody"))
         if node is None or not node.get("content") or place.node.get("x-carboy-body") == "raw":
             return None
         options = self._options
-        return compile_body(
-            Body(
-                node,
-                self._content,
-                self._schemas,
-                signature,
-                options.pythonic_params,
-                options.strict_validation,
-                options.max_depth,
-            )
+        return Body(
+            node,
+            self._content,
+            self._schemas,
+            signature,
+            options.pythonic_params,
+            options.strict_validation,
+            options.max_depth,
         )
 
     def _finish(self, place: Place) -> Finish:
