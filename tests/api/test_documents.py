@@ -227,7 +227,7 @@ def test_an_argument_that_nothing_fills_stops_the_start(make_document: MakeDocum
         ("/paths/~1things/get/operationId", "nothing fills the argument `body` of the function"),
         ("/paths/~1things/get/operationId", "nothing fills the argument `nothing` of the function"),
     ]
-    body = {"content": {"application/json": {"schema": {"properties": {"nothing": {}}}}}}
+    body: Any = {"content": {"application/json": {"schema": {"properties": {"nothing": {}}}}}}
     assert _faults(make_document(requestBody=body), {"op": op}) == [
         ("/paths/~1things/get/operationId", "nothing fills the argument `nothing` of the function")
     ]

@@ -159,15 +159,7 @@ class _Compiler:
         unknown = unknown_names(queries, self._content, keys) if self._options.strict_validation else None
         view = make_view(
             function if authorise is None else with_caller(function, signature),
-            Steps(
-                authorise,
-                reads["path"],
-                reads["query"],
-                reads["header"],
-                reads["cookie"],
-                unknown,
-                compile_body(body) if body else None,
-            ),
+            Steps(authorise, **reads, unknown=unknown, body=compile_body(body) if body else None),
             self._finish(place),
             invalid_status=self._options.invalid_status,
             parameter_status=self._options.parameter_status,
