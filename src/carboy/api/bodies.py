@@ -1,5 +1,6 @@
 """Compile the body of an operation: one reader for each content type."""
 
+import copy
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ def compile_body(body: Body) -> BodyStep:
         else:
             found = ABSENT
         if argument is not None and (found is not ABSENT or default is not ABSENT):
-            kwargs[argument] = default if found is ABSENT else found
+            kwargs[argument] = copy.deepcopy(default) if found is ABSENT else found
         for name in others:
             kwargs.setdefault(name, None)
 
