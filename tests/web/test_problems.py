@@ -1,9 +1,12 @@
 """Every error is a problem document, and tells no more than it should."""
 
+import sqlite3
 from typing import Any, NoReturn
 
 import pytest
 from flask import Flask, Response, abort, redirect, request
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import ServiceUnavailable
 
 from carboy.errors import (
@@ -34,6 +37,9 @@ _ERRORS: dict[str, tuple[Exception, int]] = {
     "ours": (CarboyError(*_WORDS), 500),
     "unknown": (RuntimeError(f"password={_SECRET} in /etc/service/keys.pem"), 500),
     "key": (KeyError(_SECRET), 500),
+    "database": (OperationalError("SELECT 1", {}, sqlite3.OperationalError("disk I/O error of prod/db")), 503),
+    "pool": (PoolTimeout("prod/db"), 503),
+    "statement": (ProgrammingError("SELECT prod/db", {}, sqlite3.ProgrammingError("x")), 500),
 }
 
 

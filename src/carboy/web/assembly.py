@@ -18,7 +18,7 @@ from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, UsageError
 from carboy.jobs import JobsSettings
 from carboy.web.modules import Module, load_modules
-from carboy.web.parts import ADDERS, PARTS
+from carboy.web.parts import FIRST, PARTS, REST
 from carboy.web.runtime import EXTENSION, Runtime
 from carboy.web.sessions import LazySessions
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
@@ -132,7 +132,7 @@ def _assemble(app: Flask, settings: Settings, parts: Sequence[str], modules: Seq
     for module in modules:
         for job in module.jobs:
             held.jobs.registry.add(job)
-    for part, add in ADDERS.items():
+    for part, add in FIRST.items():
         if part in parts:
             add(app, held)
     for module in modules:
@@ -140,6 +140,9 @@ def _assemble(app: Flask, settings: Settings, parts: Sequence[str], modules: Seq
         module.register(app)
         held.checks.update(module.checks)
     held.bind_models()
+    for part, add in REST.items():
+        if part in parts:
+            add(app, held)
     for warning in settings.warnings:
         log.warning("setting_unknown", warning=warning)
     return held

@@ -75,7 +75,7 @@ def _navigation(title: str, groups: Mapping[str, Sequence[_Operation]]) -> str:
     for tag, operations in groups.items():
         links = "".join(
             f'<li><a href="#{one.anchor}"><span class="verb {one.method}">{one.method.upper()}</span>'
-            f'<span class="path">{escape(one.path)}</span></a></li>'
+            f'<span class="path">{_path(one)}</span></a></li>'
             for one in operations
         )
         parts.append(f"<h2>{escape(tag)}</h2><ul>{links}</ul>")
@@ -85,12 +85,23 @@ def _navigation(title: str, groups: Mapping[str, Sequence[_Operation]]) -> str:
 def _header(document: Mapping[str, Any], title: str) -> str:
     info = document["info"]
     schemes = document.get("components", {}).get("securitySchemes", {})
-    told = "".join(
-        f"<p><code>{escape(name)}</code>: {escape(str(one.get('description') or one.get('type', '')))}</p>"
-        for name, one in schemes.items()
-    )
+    told = "".join(f"<li><code>{escape(name)}</code> {_scheme(one)}</li>" for name, one in schemes.items())
+    told = f'<ul class="ways">{told}</ul>' if told else ""
     text = _prose(info.get("description", ""))
     return f"<header><h1>{title}</h1><p>Version {escape(str(info['version']))}</p>{text}{told}</header>"
+
+
+def _scheme(scheme: Mapping[str, Any]) -> str:
+    """Return how a caller shows who it is."""
+    if "description" in scheme:
+        return _inline(scheme["description"])
+    match scheme.get("type"), str(scheme.get("scheme", "")).lower():
+        case "http", "bearer":
+            return _inline(f"`Authorization: Bearer {scheme.get('bearerFormat', '…')}`")
+        case "apiKey", _:
+            return _inline(f"`{scheme.get('name')}` in the {scheme.get('in')}")
+        case kind, way:
+            return escape(f"{kind} {way}".strip())
 
 
 def _section(document: Mapping[str, Any], tag: str, operations: Sequence[_Operation]) -> str:
@@ -107,7 +118,7 @@ def _operation(document: Mapping[str, Any], schemas: SchemaText, one: _Operation
         [
             f'<details class="op" id="{one.anchor}"><summary>',
             f'<span class="verb {one.method}">{one.method.upper()}</span>',
-            f'<span class="path{gone}">{escape(one.path)}</span>',
+            f'<span class="path{gone}">{_path(one)}</span>',
             f'<span class="what">{escape(node.get("summary", ""))}</span></summary><div class="in">',
             _prose(node.get("description", "")),
             _security(node.get("security", ())),
@@ -202,9 +213,17 @@ def _json(value: Any, indent: int | None = 2) -> str:
 
 def _prose(text: str) -> str:
     """Return a description's paragraphs, with `code` and **emphasis**; any other Markdown is shown as it is."""
-    found = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text.strip(), quote=False))
-    found = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", found)
-    return "".join(f"<p>{part}</p>" for part in re.split(r"\n\s*\n", found) if part)
+    return "".join(f"<p>{_inline(part)}</p>" for part in re.split(r"\n\s*\n", text.strip()) if part)
+
+
+def _inline(text: str) -> str:
+    found = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", found)
+
+
+def _path(one: _Operation) -> str:
+    """Return the path, which may break after a slash."""
+    return escape(one.path).replace("/", "/<wbr>")
 
 
 def _hash(text: str) -> str:

@@ -108,8 +108,9 @@ def merged_document(app: "Flask") -> dict[str, Any]:
     contents = [*held.documents, machines]
     if not held.web.auth:
         contents = [_without_security(content, {"key", "basic"}) for content in contents]
-    info = {"title": held.settings["APP"], "version": held.web.api_version}
-    return merge(contents, info=info)
+    named = held.settings.entry("APP")
+    title = "Carboy" if named is None or named.layer == "default" else named.value
+    return merge(contents, info={"title": title, "version": held.web.api_version})
 
 
 def _without_security(content: Mapping[str, Any], names: Any) -> dict[str, Any]:

@@ -120,12 +120,12 @@ def too_many(wait_s: float) -> Problem:
 class _Visit:
     """One request on its way through."""
 
-    __slots__ = ("_door", "_environ", "_start_response", "_started", "request_id", "size_bytes", "status")
+    __slots__ = ("_door", "_environ", "_start_response", "_started", "request_id", "route", "size_bytes", "status")
 
     def __init__(self, door: Door, environ: "WSGIEnvironment", start_response: "StartResponse") -> None:
         self._started = time.perf_counter()
         self._door, self._environ, self._start_response = door, environ, start_response
-        self.status = ""
+        self.status = self.route = ""
         self.size_bytes = -1
         self.request_id = environ["carboy.request_id"] = choose_request_id(environ.get("HTTP_X_REQUEST_ID"))
         peer = environ.get("REMOTE_ADDR") or ""
@@ -138,6 +138,10 @@ class _Visit:
         """Begin the answer, as WSGI's `start_response`."""
         self.status = status
         self.size_bytes = -1
+        request = self._environ.get("werkzeug.request")  # Flask takes it away again when the request is over
+        rule = getattr(request, "url_rule", None)
+        if rule is not None:
+            self.route = rule.rule
         size = None
         for name, value in headers:
             lower = name.lower()
@@ -174,9 +178,7 @@ class _Visit:
         method = environ["REQUEST_METHOD"]
         code = self.status[:3] or "500"
         if door.requests is not None and door.durations is not None:
-            request = environ.get("werkzeug.request")
-            rule = getattr(request, "url_rule", None)
-            labels = (method if method in _METHODS else "other", rule.rule if rule is not None else "")
+            labels = (method if method in _METHODS else "other", self.route)
             door.requests.inc((*labels, code))
             door.durations.observe(took_s, labels)
         if door.is_logged:

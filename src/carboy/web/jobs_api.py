@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from carboy.web.runtime import Jobs, Runtime
 
 __all__ = ["add_jobs_api"]
+_MAX_ID = 2**63 - 1  # of a database's integers; no job has it
 
 
 def add_jobs_api(app: "Flask", held: "Runtime") -> None:
@@ -29,7 +30,7 @@ class _Operations:
     def list_jobs(
         self, state: str | None = None, kind: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> dict[str, Any]:
-        before = int(cursor) if cursor is not None else None
+        before = min(int(cursor), _MAX_ID) if cursor is not None else None
         found = self._jobs.store.list(state=state, kind=kind, limit=limit + 1, before=before)
         page = found[:limit]
         more = page[-1].id if len(found) > limit else None
@@ -53,7 +54,7 @@ class _Operations:
 
     def _find(self, job_id: str) -> "JobView":
         try:
-            return self._jobs.store.get(int(job_id))
+            return self._jobs.store.get(min(int(job_id), _MAX_ID))
         except Missing as error:
             raise Problem(404, f"there is no job {job_id}") from error
 

@@ -14,7 +14,6 @@ __all__ = ["KeyRing"]
 
 log = get_logger(__name__)
 
-_MAX_KEPT = 10_000
 _MINUTE_MS = 60_000
 
 
@@ -25,17 +24,24 @@ class KeyRing:
         store: the rows.
         cache_s: how long what a row said is believed: for so long a revoked key still works here.
         clock: what time it is.
+        max_kept: of how many keys it is believed: ids come from outside, so there is a bound.
     """
 
-    def __init__(self, store: "KeyStore", cache_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, store: "KeyStore", cache_s: float, clock: Clock = SYSTEM_CLOCK, *, max_kept: int = 10_000
+    ) -> None:
         self.store = store
-        self._cache_s, self._clock = cache_s, clock
+        self._cache_s, self._clock, self._max_kept = cache_s, clock, max_kept
         self._good: dict[str, tuple[float, Key]] = {}  # by the hash of the key: what was found good not long ago
         self._kept: dict[str, tuple[float, tuple[Key, str] | None]] = {}
         self._lock = threading.Lock()
         self._noted: dict[str, int] = {}  # key id → the minute that was written or will be
         self._unwritten: dict[str, int] = {}
         self._is_writing = False
+
+    def __len__(self) -> int:
+        """Return of how many keys something is believed."""
+        return len(self._kept)
 
     def find(self, text: str) -> Key | None:
         """Return the key that this is; None when it is unknown, revoked or no key at all.
@@ -55,7 +61,7 @@ class KeyRing:
         key, kept_hash = found
         if not matches(text, kept_hash) or key.revoked_at is not None:
             return None
-        if len(self._good) >= _MAX_KEPT:
+        if len(self._good) >= self._max_kept:
             self._good.clear()
         self._good[digest] = self._kept[key_id][0], key  # as old as the row that it was read from
         self._note(key)
@@ -67,7 +73,7 @@ class KeyRing:
         if kept is not None and now - kept[0] <= self._cache_s:
             return kept[1]
         row = self.store.find(key_id)
-        if len(self._kept) >= _MAX_KEPT:  # ids come from outside: what is kept of them is bounded
+        if len(self._kept) >= self._max_kept:
             self._kept.clear()
         self._kept[key_id] = (now, row)
         return row
@@ -78,7 +84,7 @@ class KeyRing:
         if self._noted.get(key.id) == minute:
             return
         with self._lock:
-            if len(self._noted) >= _MAX_KEPT:
+            if len(self._noted) >= self._max_kept:
                 self._noted.clear()
             self._noted[key.id] = self._unwritten[key.id] = minute
             if self._is_writing:

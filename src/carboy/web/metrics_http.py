@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MetricsListener", "add_metrics"]
 
+_STOP_WITHIN_S = 0.1
+
 
 def add_metrics(app: "Flask", held: "Runtime") -> None:
     """Add `/metrics`, and what every process can tell: its memory, threads and jobs."""
@@ -53,7 +55,9 @@ class MetricsListener:
             self._server = _server(metrics, address)
         except OSError as error:
             raise _refusal(f"it cannot be listened on: {error.strerror}") from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="carboy-metrics", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_STOP_WITHIN_S,), name="carboy-metrics", daemon=True
+        )
 
     @property
     def port(self) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["ADDERS", "PARTS"]
+__all__ = ["FIRST", "PARTS", "REST"]
 
 
 class _Globals(_AppCtxGlobals):
@@ -109,18 +109,24 @@ def _needs_nothing(_app: "Flask", _held: "Runtime") -> None:
     """Do nothing: the part is there with the runtime."""
 
 
-ADDERS: "dict[str, Callable[[Flask, Runtime], None]]" = {
+FIRST: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "settings": _needs_nothing,
     "logs": _needs_nothing,
     "request_ids": _add_request_ids,
     "problems": _add_problems,
     "limits": _add_limits,
     "keys": _needs_nothing,
-    "health": _add_health,
-    "metrics": _add_metrics,
+}
+"""What stands before the modules are registered."""
+
+REST: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "db": _add_db,
     "jobs": _add_jobs,
+    "health": _add_health,
+    "metrics": _add_metrics,
     "docs": _add_docs,
 }
-PARTS = tuple(ADDERS)
+"""What comes after them: routes of the same address are the modules' own."""
+
+PARTS = (*FIRST, *REST)
 """What `init_app` can give to an application, in the order in which it is given."""

@@ -1,6 +1,7 @@
 """Every error becomes a problem document: ours, werkzeug's, and what nobody foresaw."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
     if isinstance(error, UpstreamError):
         asked_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
         return Problem(503, _UPSTREAM, headers={"Retry-After": str(max(math.ceil(asked_s), retry_after_s))})
+    if _is_database_away(getattr(error, "original_exception", error)):
+        return Problem(503, _UPSTREAM, headers={"Retry-After": str(retry_after_s)})
     if isinstance(error, HTTPException) and error.code is not None and error.code != 500:
         return _of_werkzeug(error, error.code)
     return Problem(500, INTERNAL)
@@ -67,6 +70,12 @@ def handle_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str],
     app.register_error_handler(HTTPException, answer)
     app.register_error_handler(CarboyError, answer)
     vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
+
+
+def _is_database_away(error: BaseException) -> bool:
+    """Say so without importing SQLAlchemy: who has not loaded it does not raise its errors."""
+    known = sys.modules.get("sqlalchemy.exc")
+    return known is not None and isinstance(error, (known.OperationalError, known.InterfaceError, known.TimeoutError))
 
 
 def _of_werkzeug(error: HTTPException, code: int) -> Problem:

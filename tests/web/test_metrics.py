@@ -1,0 +1,206 @@
+"""What is counted, and who is told."""
+
+import http.client
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carboy.errors import ConfigurationError, UsageError
+from carboy.web import Metrics, MetricsListener, runtime
+
+
+def test_a_counter_is_told_with_its_labels() -> None:
+    """In the text format of Prometheus."""
+    metrics = Metrics()
+    sent = metrics.counter("sent_total", "What was sent.", ("provider",))
+    sent.inc(("b",))
+    sent.inc(("a",), 2.5)
+
+    assert metrics.render().decode() == (
+        '# HELP sent_total What was sent.\n# TYPE sent_total counter\nsent_total{provider="a"} 2.5\n'
+        'sent_total{provider="b"} 1\n'
+    )
+
+
+def test_a_gauge_goes_up_and_down() -> None:
+    """Without labels it begins at 0."""
+    metrics = Metrics()
+    open_now = metrics.gauge("open_now", "Open.")
+    assert metrics.render().endswith(b"open_now 0\n")
+
+    open_now.inc(by=3)
+    open_now.inc(by=-1)
+    assert open_now.value() == 2
+    open_now.set(7)
+
+    assert metrics.render().endswith(b"open_now 7\n")
+
+
+def test_a_histogram_adds_up() -> None:
+    """Each bucket holds those below it; the last holds all."""
+    metrics = Metrics()
+    took = metrics.histogram("took_seconds", "Time.", ("route",), (0.1, 1.0))
+    for value in (0.05, 0.1, 0.5, 3.0):
+        took.observe(value, ("/",))
+
+    assert metrics.render().decode().splitlines()[2:] == [
+        'took_seconds_bucket{route="/",le="0.1"} 2',
+        'took_seconds_bucket{route="/",le="1"} 3',
+        'took_seconds_bucket{route="/",le="+Inf"} 4',
+        'took_seconds_sum{route="/"} 3.65',
+        'took_seconds_count{route="/"} 4',
+    ]
+
+
+@given(st.text())
+def test_a_label_cannot_break_out_of_its_quotes(value: str) -> None:
+    """Whatever it holds, a sample is one line."""
+    metrics = Metrics()
+    metrics.counter("x_total", "X.", ("label",)).inc((value,))
+
+    *_, line, rest = metrics.render().decode().split("\n")
+
+    assert rest == ""
+    assert line.startswith('x_total{label="')
+    inside = line.removeprefix('x_total{label="').removesuffix('"} 1')
+    assert (
+        inside.replace("\\\\", "\0").replace('\\"', "\1").replace("\\n", "\n").replace("\1", '"').replace("\0", "\\")
+        == value
+        or "\0" in value
+        or "\1" in value
+    )
+
+
+def test_counting_is_exact_in_many_threads() -> None:
+    """Nothing is lost between reading and writing."""
+    metrics = Metrics()
+    counted = metrics.counter("x_total", "X.")
+    took = metrics.histogram("y_seconds", "Y.")
+
+    def count(_: int) -> None:
+        for _ in range(500):
+            counted.inc()
+            took.observe(0.001)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count, range(8)))
+
+    assert counted.value() == 4000
+    assert b"y_seconds_count 4000" in metrics.render()
+
+
+def test_what_cannot_be_read_now_is_left_out() -> None:
+    """The database may be away: the rest is still told."""
+    metrics = Metrics()
+    metrics.collect("broken", "B.", lambda: [((), 1 / 0)])
+    metrics.counter("fine_total", "F.").inc()
+
+    assert metrics.render().endswith(b"fine_total 1\n")
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "1a", "é"])
+def test_a_name_is_one_of_prometheus(name: str) -> None:
+    """Found where it is written, not when it is scraped."""
+    with pytest.raises(UsageError):
+        Metrics().counter(name, "X.")
+
+
+def test_a_name_is_given_once() -> None:
+    """Two of a name would be told as one."""
+    metrics = Metrics()
+    metrics.counter("x_total", "X.")
+
+    with pytest.raises(UsageError):
+        metrics.gauge("x_total", "X.")
+
+
+def _register(app: Flask) -> None:
+    @app.get("/orders/<int:order_id>")
+    def order(order_id: int) -> str:
+        return "x"
+
+
+def _told(client: Any) -> str:
+    return str(client.get("/metrics").text)
+
+
+def test_requests_are_counted_by_route_and_status(make_app: Any) -> None:
+    """Not by path, which a caller chooses: the number of routes is bounded."""
+    client = make_app(_register, auth="off").test_client()
+    for path in ("/orders/1", "/orders/2", "/nothing/1", "/nothing/2"):
+        client.get(path)
+    client.open("/orders/1", method="BREW")
+
+    told = _told(client)
+
+    assert 'http_requests_total{method="GET",route="/orders/<int:order_id>",status="200"} 2' in told
+    assert 'http_requests_total{method="GET",route="",status="404"} 2' in told
+    assert 'http_requests_total{method="other",route="",status="405"} 1' in told
+    assert 'http_request_duration_seconds_count{method="GET",route="/orders/<int:order_id>"} 2' in told
+    assert "nothing" not in told
+
+
+def test_the_process_is_told(make_app: Any) -> None:
+    """Its memory and threads."""
+    told = _told(make_app(auth="off").test_client())
+
+    assert int(told.partition("\nprocess_resident_memory_bytes ")[2].partition("\n")[0]) > 10_000_000
+    assert int(told.partition("\nprocess_threads ")[2].partition("\n")[0]) >= 1
+
+
+def test_metrics_are_for_keys_of_their_scope(make_app: Any) -> None:
+    """401, 403, 200."""
+    app = make_app()
+    _, other = runtime(app).keys.store.create("other", ["jobs:admin"])
+    _, right = runtime(app).keys.store.create("prometheus", ["metrics:read"])
+    client = app.test_client()
+
+    statuses = [client.get("/metrics").status_code]
+    statuses += [
+        client.get("/metrics", headers={"Authorization": f"Bearer {text}"}).status_code for text in (other, right)
+    ]
+
+    assert statuses == [401, 403, 200]
+
+
+def test_metrics_are_told_at_their_own_address(make_app: Any) -> None:
+    """Without a key: the address is for the monitor alone."""
+    app = make_app()
+    listener = MetricsListener(runtime(app).metrics, "127.0.0.1:0")
+    listener.start()
+    try:
+        for method, path, status, has_body in (
+            ("GET", "/metrics", 200, True),
+            ("HEAD", "/metrics", 200, False),
+            ("GET", "/metrics?x=1", 200, True),
+            ("GET", "/", 404, True),
+            ("POST", "/metrics", 501, True),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=10)
+            connection.request(method, path)
+            answer = connection.getresponse()
+            assert answer.status == status
+            assert bool(answer.read()) is has_body
+            connection.close()
+    finally:
+        listener.stop()
+
+
+def test_an_address_that_is_taken_is_said_to_be() -> None:
+    """With the setting's name."""
+    first = MetricsListener(Metrics(), "127.0.0.1:0")
+    try:
+        with pytest.raises(ConfigurationError, match="METRICS_BIND"):
+            MetricsListener(Metrics(), f"127.0.0.1:{first.port}")
+    finally:
+        first.stop()
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    """As at the start."""
+    with pytest.raises(ConfigurationError, match="HOST:PORT"):
+        MetricsListener(Metrics(), "nowhere")
