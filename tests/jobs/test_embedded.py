@@ -41,8 +41,8 @@ def test_a_key_is_kept_once(shop: Shop, eventually: Eventually) -> None:
     shop.add(job, 3, key="k")
     shop.add(job, 4, key="other")
 
-    eventually(lambda: done == [1, 4])
-    assert shop.states() == ["done", "done"]
+    eventually(lambda: shop.states() == ["done", "done"])
+    assert done == [1, 4]
 
 
 def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, eventually: Eventually) -> None:

@@ -154,9 +154,14 @@ def _incoming(sender: Sender) -> Incoming:
 
 def _body(sender: Sender) -> bytes:
     """Read the body, at most as much of it as the source may send."""
-    if (request.content_length or 0) > sender.max_body_bytes:
-        raise Problem(413, f"the body is larger than {sender.max_body_bytes} bytes")
-    body = request.get_data(cache=False)
+    environ = request.environ
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length.isdecimal():
+        if int(length) > sender.max_body_bytes:
+            raise Problem(413, f"the body is larger than {sender.max_body_bytes} bytes")
+        body: bytes = environ["wsgi.input"].read(int(length))
+    else:
+        body = request.get_data(cache=False)
     if len(body) > sender.max_body_bytes:
         raise Problem(413, f"the body is larger than {sender.max_body_bytes} bytes")
     return body
