@@ -4,7 +4,6 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from carboy.errors import ConfigurationError
@@ -13,6 +12,8 @@ from carboy.web.metrics import CONTENT_TYPE, Metrics, Sample
 from carboy.web.settings import parse_bind
 
 if TYPE_CHECKING:
+    from http.server import ThreadingHTTPServer
+
     from flask import Flask
     from flask.typing import ResponseReturnValue
 
@@ -76,7 +77,9 @@ class MetricsListener:
         self._server.server_close()
 
 
-def _server(metrics: Metrics, address: tuple[str, int]) -> ThreadingHTTPServer:
+def _server(metrics: Metrics, address: tuple[str, int]) -> "ThreadingHTTPServer":
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
     class Handler(BaseHTTPRequestHandler):
         timeout = 5  # seconds for a client to say what it wants
 
