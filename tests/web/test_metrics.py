@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carboy.errors import ConfigurationError, UsageError
+from carboy.serve import Service
 from carboy.web import Metrics, MetricsListener, runtime
 
 
@@ -188,6 +189,26 @@ def test_metrics_are_told_at_their_own_address(make_app: Any) -> None:
             connection.close()
     finally:
         listener.stop()
+
+
+def test_what_serves_serves_the_metrics_too(make_app: Any, free_port: int, lines: Any) -> None:
+    """At `METRICS_BIND`, from start to stop; a second process finds the address taken and says so."""
+    app = make_app(metrics_bind=f"127.0.0.1:{free_port}")
+    first, second = Service(app), Service(app)
+    first.start()
+    second.start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=10)
+        connection.request("GET", "/metrics")
+        assert b"process_threads" in connection.getresponse().read()
+        connection.close()
+        assert len(lines("metrics_not_served")) == 1
+    finally:
+        first.stop()
+        second.stop()
+
+    with pytest.raises(ConnectionRefusedError):
+        http.client.HTTPConnection("127.0.0.1", free_port, timeout=10).connect()
 
 
 def test_an_address_that_is_taken_is_said_to_be() -> None:

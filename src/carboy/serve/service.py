@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from carboy.errors import UsageError
+from carboy.errors import ConfigurationError, UsageError
+from carboy.logs import get_logger
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -24,6 +25,7 @@ class Service:
     def __init__(self, app: Any) -> None:
         self.app = app
         self._engine: Any = None
+        self._metrics: Any = None
 
     @property
     def flask(self) -> "Flask | None":
@@ -58,8 +60,9 @@ class Service:
             )
 
     def start(self) -> None:
-        """Start the embedded job engine, where the application has jobs; the server is up by now."""
+        """Start the embedded job engine where there are jobs, and serve `METRICS_BIND`; the server is up by now."""
         runtime = self.runtime
+        self._start_metrics()
         if runtime is not None and runtime.jobs.registry.kinds and runtime.settings["JOBS_ENGINE"] == "embedded":
             self._engine = runtime.jobs.engine
             self._engine.start()
@@ -68,11 +71,27 @@ class Service:
         """Stop the job engine; jobs that still run after `drain_s` (`JOBS_DRAIN_S`) go back to the others."""
         if self._engine is not None:
             self._engine.stop(drain_s)
+        if self._metrics is not None:
+            self._metrics.stop()
 
     def after_fork(self) -> None:
         """Leave the parent's database connections to the parent."""
         if self._has_database:
             self.runtime.engine.dispose(close=False)
+
+    def _start_metrics(self) -> None:
+        """Of several workers the first gets the address; the log tells that the others count unseen."""
+        bind = self.runtime.settings["METRICS_BIND"] if self.runtime is not None else None
+        if not bind:
+            return
+        from carboy.web.metrics_http import MetricsListener
+
+        try:
+            self._metrics = MetricsListener(self.runtime.metrics, bind)
+        except ConfigurationError as error:
+            get_logger(__name__).error("metrics_not_served", why=error.why)
+        else:
+            self._metrics.start()
 
     @property
     def _has_database(self) -> bool:
