@@ -63,7 +63,9 @@ class KeyRing:
             return None
         if len(self._good) >= self._max_kept:
             self._good.clear()
-        self._good[digest] = self._kept[key_id][0], key  # as old as the row that it was read from
+        kept = self._kept.get(key_id)  # another thread may have made room meanwhile
+        if kept is not None:
+            self._good[digest] = kept[0], key  # as old as the row that it was read from
         self._note(key)
         return key
 

@@ -11,7 +11,7 @@ from carboy.config import Derived, Profile, Rate, setting
 from carboy.errors import Fault
 from carboy.redact import Secret
 
-__all__ = ["ModulesSettings", "WebSettings"]
+__all__ = ["ModulesSettings", "WebSettings", "make_secret_key", "parse_bind"]
 
 
 def _log_format(_get: Callable[[str], Any]) -> str:
