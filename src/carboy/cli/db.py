@@ -146,15 +146,14 @@ def _pass_on(name: str, theirs: click.Command) -> click.Command:
 
 
 def _open(project: Project) -> "tuple[Flask, Runtime]":
-    """Return the application, its models bound, and what it runs with; the database is left as it is."""
+    """Return the application, its models bound, and what it runs with."""
+    import carboy.db.models  # noqa: F401 (where it is imported, the application has models)
     from carboy.cli.project import runtime_of
-    from carboy.db import DbSettings, bind
     from carboy.serve import Service
 
     app = project.make_quiet_app()
     runtime = runtime_of(Service(app))
-    if "migrate" not in app.extensions:
-        bind(app, runtime.settings.part(DbSettings))
+    runtime.bind_models()
     return app, runtime
 
 

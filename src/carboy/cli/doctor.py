@@ -43,10 +43,10 @@ class Finding:
 @pass_project
 @click.pass_context
 def command(ctx: click.Context, project: Project, as_json: bool) -> None:
-    """Check every part against the outside, each with what to do; exit 4 when one fails.
+    """Check every part against the outside.
 
-    What is checked is the profile, the settings, the instance folder, the database and its migrations, the jobs, and
-    what each module checks of itself.
+    Each finding says what to do, and the command ends with 4 when one fails. What is checked is the profile, the
+    settings, the instance folder, the database and its migrations, the jobs, and what each module checks of itself.
 
     Example:
       carboy doctor --profile prod

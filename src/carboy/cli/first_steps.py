@@ -22,12 +22,11 @@ def show_first_steps(service: "Service", url: str, plan: "Plan") -> None:
     """Say on stderr at which address it serves, and print a curl line that works when pasted."""
     profile = f", profile {service.runtime.settings.profile}" if service.runtime is not None else ""
     workers = f", {plan.workers} workers" if plan.workers > 1 else ""
-    click.echo(f"serving on {url} ({plan.server}{workers}, {plan.threads} threads{profile}); Ctrl-C stops", err=True)
-    if service.runtime is None or service.runtime.settings.profile.name != "local":
-        return
-    if service.flask is not None and any(rule.rule == _ALERT_PATH for rule in service.flask.url_map.iter_rules()):
+    click.echo(f"serving on {url} ({plan.server}{workers}, {plan.threads} threads{profile})", err=True)
+    if service.runtime is not None and service.runtime.settings.profile.name == "local" and _takes_alerts(service):
         key = local_key(service.runtime) if service.runtime.settings["AUTH"] else None
         click.echo(f"try it:\n  {_curl(url, key)}", err=True)
+    click.echo("Ctrl-C stops", err=True)
 
 
 def local_key(runtime: Any) -> str:
@@ -47,6 +46,10 @@ def local_key(runtime: Any) -> str:
         os.fchmod(descriptor, 0o600)
         file.write(f"{text}\n")
     return str(text)
+
+
+def _takes_alerts(service: "Service") -> bool:
+    return service.flask is not None and any(rule.rule == _ALERT_PATH for rule in service.flask.url_map.iter_rules())
 
 
 def _curl(url: str, key: str | None) -> str:

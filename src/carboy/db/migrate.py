@@ -6,6 +6,7 @@ They have a version table of their own, `carboy_version`, so that a project's mi
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
-__all__ = ["VERSION_TABLE", "current", "head", "is_current", "lock", "upgrade"]
+__all__ = ["VERSION_TABLE", "current", "head", "is_current", "lock", "table_names", "upgrade"]
 
 VERSION_TABLE = "carboy_version"
 _LOCK_NAME = "carboy_migrations"
@@ -45,6 +46,20 @@ def current(engine: "Engine") -> str | None:
 def is_current(engine: "Engine") -> bool:
     """Return whether a database has the version that this code needs."""
     return current(engine) == head()
+
+
+@cache
+def table_names() -> frozenset[str]:
+    """Return the names of the tables that are ours, so that a project's migrations leave them alone."""
+    with extra("db"):
+        from alembic import command
+        from sqlalchemy import create_engine, inspect
+    made = create_engine("sqlite://")
+    with made.connect() as connection:
+        command.upgrade(_config(connection), "head")
+        names = frozenset(inspect(connection).get_table_names())
+    made.dispose()
+    return names
 
 
 def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:

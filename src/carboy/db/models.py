@@ -1,11 +1,12 @@
 """`db`: Flask-SQLAlchemy's object for a project's own models, on the engine that these settings make."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
 from carboy.db.catalog import NAMING
 from carboy.db.engine import engine_options, prepare
+from carboy.db.migrate import table_names
 from carboy.db.settings import DbSettings
 from carboy.extras import extra
 
@@ -32,6 +33,18 @@ def bind(app: Flask, settings: DbSettings) -> "Engine":
     if "sqlalchemy" not in app.extensions:
         db.init_app(app)
     if "migrate" not in app.extensions:
-        Migrate(app, db, render_as_batch=True, compare_type=True)
+        migrate = Migrate(app, db, render_as_batch=True, compare_type=True, include_name=_is_of_the_project)
+        migrate.configure(_know_our_tables)
     with app.app_context():
         return prepare(db.engine, settings)
+
+
+def _know_our_tables(config: Any) -> Any:
+    """Learn the names before Alembic begins: it cannot run a second time inside of itself."""
+    table_names()
+    return config
+
+
+def _is_of_the_project(name: str | None, kind: str, _parents: object) -> bool:
+    """Tell Alembic which of a database's tables a project's migrations are about: all but ours."""
+    return kind != "table" or name not in table_names()

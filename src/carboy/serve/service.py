@@ -39,12 +39,10 @@ class Service:
         return self.flask.extensions.get("carboy") if self.flask is not None else None
 
     def prepare(self) -> None:
-        """Make the instance folder, and bring an embedded database to its newest form."""
+        """Make the instance folder, and open an embedded database: that brings it to its newest form."""
         if self._has_embedded_database:
-            from carboy.db.migrate import upgrade
-
             self.runtime.settings["INSTANCE_PATH"].mkdir(parents=True, exist_ok=True)
-            upgrade(self.runtime.engine)
+            self.runtime.engine.connect().close()
 
     def check_processes(self, workers: int) -> None:
         """Refuse several processes on SQLite.
@@ -99,4 +97,4 @@ class Service:
 
     @property
     def _has_embedded_database(self) -> bool:
-        return self._has_database and self.runtime.engine.dialect.name == "sqlite"
+        return self._has_database and self.runtime.settings["DATABASE_URL"].startswith("sqlite")

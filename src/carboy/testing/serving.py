@@ -12,6 +12,7 @@ from pathlib import Path
 __all__ = ["ServeProcess", "serve_process"]
 
 _READY_S = 60.0
+_READY = "Ctrl-C stops\n"
 _SERVING_ON = re.compile(r"^serving on (\S+) ")
 
 
@@ -68,6 +69,7 @@ class ServeProcess:
             self._lines.append(line)
             if found := _SERVING_ON.match(line):
                 self.url = found[1]
+            elif line == _READY:
                 self._is_ready.set()
         self._is_ready.set()
 

@@ -1,0 +1,152 @@
+"""Keys, jobs, the database and the doctor, from a terminal."""
+
+import json
+import re
+import shlex
+import stat
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from carboy.testing import ServeProcess, serve_process
+
+from .conftest import Carboy
+
+
+def test_a_key_is_printed_once_and_alone(carboy: Carboy) -> None:
+    """A script can take stdout as the key; the list never shows it."""
+    made = carboy("keys", "create", "sender", "--scope", "archive:write", "--scope", "archive:read")
+    assert made.code == 0
+    assert re.fullmatch(r"cby_[0-9a-z]{12}_[0-9A-Za-z]+\n", made.out)
+
+    listed = carboy("keys", "list", "--json")
+    (key,) = listed.json
+    assert (key["name"], key["scopes"], key["revoked_at"]) == ("sender", ["archive:read", "archive:write"], None)
+    assert made.out.strip() not in listed.out
+
+    assert carboy("keys", "revoke", key["id"]).code == 0
+    assert carboy("keys", "list", "--json").json[0]["revoked_at"]
+
+
+def test_a_wrong_scope_and_an_unknown_key_are_errors_with_a_hint(carboy: Carboy) -> None:
+    """The scopes that there are are named."""
+    wrong, unknown = carboy("keys", "create", "me", "--scope", "archive:fly"), carboy("keys", "revoke", "nobody")
+
+    assert (wrong.code, wrong.out) == (1, "")
+    assert "archive:write" in wrong.err
+    assert (unknown.code, unknown.out) == (4, "")
+    assert "carboy keys list" in unknown.err
+
+
+def test_the_line_that_serve_prints_works_when_pasted_and_after_a_restart(project: Path) -> None:
+    """The key is kept for its owner alone, and stays the same."""
+    with serve_process(project) as first:
+        key = key_in(first)
+        assert paste(curl_line(first)) == {"accepted": 1}
+        assert first.stop() == 0
+    kept = project / "instance" / "local-key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+    with serve_process(project) as second:
+        assert key_in(second) == key
+
+    with serve_process(project, "-e", "prod", environ={"SECRET_KEY": "s" * 40}) as guarded:
+        assert "cby_" not in guarded.said
+
+
+def test_several_workers_on_sqlite_are_refused_with_the_reason(project: Path, carboy: Carboy) -> None:
+    """On granian and on gunicorn, before anything is served."""
+    for server in ("granian", "gunicorn"):
+        ended = carboy("serve", "--port", "0", "--workers", "2", "--server", server)
+        assert ended.code in {2, 3}
+        assert "SQLite" in ended.err
+        assert ended.err.count("error: ") <= 1
+
+
+def test_dead_jobs_are_listed_and_run_again(carboy: Carboy, project: Path) -> None:
+    """`retry` gives a job all its tries back, `purge` asks with a dry run first."""
+    with serve_process(project) as server:
+        paste(curl_line(server))
+        wait_for_dead(carboy)
+    (job,) = carboy("jobs", "list", "--state", "dead", "--json").json
+    assert (job["kind"], job["state"], job["args"]) == ("orders.ship", "dead", ["17"])
+    assert "ERROR" in carboy("jobs", "list").out
+
+    assert carboy("jobs", "retry", job["id"]).code == 0
+    assert carboy("jobs", "list", "--json").json[0]["state"] == "queued"
+
+    with serve_process(project, command=("worker", "--concurrency", "2")) as worker:
+        wait_for_dead(carboy)
+        assert worker.stop() == 0
+    assert "1 dead jobs would" in carboy("jobs", "purge", "--state", "dead", "--dry-run").err
+    assert "1 dead jobs deleted" in carboy("jobs", "purge", "--state", "dead").err
+    assert carboy("jobs", "list", "--json").json == []
+
+
+def test_the_database_is_brought_to_its_newest_and_the_doctor_sees_it(carboy: Carboy) -> None:
+    """A database that is away: exit 4 and what to do. After `db upgrade`: well."""
+    sick = carboy("doctor", "--json", DATABASE_URL="postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    assert (sick.code, sick.json["ok"]) == (4, False)
+    assert "DATABASE_URL" in next(check["hint"] for check in sick.json["checks"] if check["name"] == "database")
+
+    assert carboy("db", "upgrade").code == 0
+    versions = carboy("db", "current", "--json").json["carboy"]
+    assert versions["current"] == versions["head"]
+    assert carboy("db", "check").code == 0
+
+    well = carboy("doctor")
+    assert well.code == 0
+    assert "FAIL" not in well.out
+
+
+def test_a_wrong_setting_is_the_doctors_first_finding(carboy: Carboy) -> None:
+    """Every fault is a finding of its own."""
+    sick = carboy("doctor", "--json", JOBS_LEASE_S="x", BODY_TIMEOUT_S="y")
+
+    assert sick.code == 4
+    assert [check["name"] for check in sick.json["checks"] if not check["ok"]] == ["settings", "settings"]
+
+
+def test_the_projects_own_migrations_go_through_flask_migrate(carboy: Carboy, project: Path) -> None:
+    """`init`, `migrate`, `upgrade`, `check`, `downgrade` on the models of a module."""
+    (project / "orders.py").write_text(
+        "from carboy.db import db\n\n"
+        "class Order(db.Model):\n    id = db.Column(db.Integer, primary_key=True)\n\n"
+        "def register(app):\n    pass\n"
+    )
+
+    for arguments in (("init",), ("migrate", "-m", "orders"), ("upgrade",), ("check",), ("history",)):
+        ended = carboy("db", *arguments)
+        assert ended.code == 0, ended.err
+
+    versions = carboy("db", "current", "--json").json["project"]
+    assert versions["current"] == versions["head"] is not None
+    assert carboy("db", "downgrade").code == 0
+    assert carboy("db", "current", "--json").json["project"]["current"] is None
+
+
+def paste(line: str) -> object:
+    """Do what curl would, where there is none."""
+    words = shlex.split(line)
+    assert words[:3] == ["curl", "-X", "POST"]
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    headers = dict(word.split(": ") for flag, word in zip(words[4::2], words[5::2], strict=True) if flag == "-H")
+    request = urllib.request.Request(words[3], options["-d"].encode(), headers)  # noqa: S310
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        return json.loads(answer.read())
+
+
+def curl_line(server: ServeProcess) -> str:
+    return re.search(r"^  (curl .*)$", server.said, re.MULTILINE)[1]  # type: ignore[index]
+
+
+def key_in(server: ServeProcess) -> str:
+    return re.search(r"Bearer (cby_\w+)", server.said)[1]  # type: ignore[index]
+
+
+def wait_for_dead(carboy: Carboy) -> None:
+    for _ in range(30):
+        if carboy("jobs", "list", "--state", "dead", "--json").json:
+            return
+    pytest.fail("the job did not end")
