@@ -29,12 +29,14 @@ class StreamSink:
         self._given = stream
         self._seen: IO[Any] | None = None
         self._fd = -1
+        self._is_forked = False
         self.lost = 0
         self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
 
     def after_fork(self) -> None:
-        """Take a fresh lock in the child: nobody is left there who would free the old one."""
+        """Take a fresh lock in the child, and flush no more: nobody is left there who would free the old locks."""
         self._lock = threading.RLock()
+        self._is_forked = True
 
     def is_terminal(self) -> bool:
         """Say whether a person is looking."""
@@ -52,8 +54,11 @@ class StreamSink:
                     self._fd, self._seen = _descriptor(stream), stream
                 if self._fd < 0:
                     _write_by_python(stream, line)
+                elif stream.closed:  # and its number may be another file's by now
+                    self.lost += 1
                 else:
-                    stream.flush()  # what was printed before stays before; a closed stream says so here
+                    if not self._is_forked:
+                        stream.flush()  # what was printed before stays before
                     _write_all(self._fd, line)
         except Exception:  # noqa: BLE001 (a stream can be any object; whoever logs must not pay for it)
             self.lost += 1

@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "carboy_line"}
-_STD_STREAMS = frozenset({"<stdout>", "<stderr>"})
 
 
 class LineHandler(logging.Handler):
@@ -107,7 +106,7 @@ def _prints(handler: logging.Handler) -> bool:
     if isinstance(handler, LineHandler):
         return True
     if type(handler) is logging.StreamHandler:
-        return getattr(handler.stream, "name", None) in _STD_STREAMS
+        return handler.stream in {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}
     return type(handler).__module__.partition(".")[0] in {"awslambdaric", "bootstrap"}
 
 

@@ -1,0 +1,129 @@
+"""The servers' own lines have the form of ours."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+APP = """
+from flask import Flask
+from carboy import logs
+
+log = logs.get_logger("hello")
+app = Flask("hello")
+
+@app.get("/hello")
+def hello():
+    logs.setup("INFO", "json")
+    with logs.request_context("r-1"):
+        log.info("viewed")
+    return "ok", 200, {"X-Request-Id": "r-1"}
+"""
+GRANIAN = """
+import sys
+from granian import Granian
+from granian.constants import Interfaces
+from carboy import logs
+
+if __name__ == "__main__":
+    options = {"log_dictconfig": logs.granian_config(format="json"), "log_access": sys.argv[2] == "on"}
+    port = int(sys.argv[1])
+    Granian("hello:app", "127.0.0.1", port, interface=Interfaces.WSGI, blocking_threads=2, **options).serve()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "hello.py").write_text(APP)
+    (tmp_path / "granian_main.py").write_text(GRANIAN)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def serving(folder: Path, port: int, *command: str) -> Iterator[None]:
+    environ = {**os.environ, "PYTHONPATH": str(folder), "HOME": str(folder)}
+    with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        server = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=out, stderr=err, env=environ)
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    break
+                time.sleep(0.05)
+            yield
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(20)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def lines_after_a_request(folder: Path, port: int, *command: str) -> list[dict[str, Any]]:
+    with serving(folder, port, *command):
+        address = f"http://127.0.0.1:{port}/hello?token=abc"
+        assert urllib.request.urlopen(address, timeout=10).read() == b"ok"
+    assert (folder / "err").read_text() == ""
+    return [json.loads(line) for line in (folder / "out").read_text().splitlines()]
+
+
+def the(event: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    (one,) = [line for line in lines if line["event"] == event]
+    return one
+
+
+@pytest.mark.parametrize("access", ["on", "off"])
+def test_granian_s_lines_have_our_form(folder: Path, access: str) -> None:
+    """Its own, those of the workers that it spawns, and its access lines when they are on."""
+    port = free_port()
+    lines = lines_after_a_request(folder, port, "granian_main.py", str(port), access)
+
+    assert all(list(line)[:4] == ["ts", "level", "logger", "event"] for line in lines)
+    assert the("Started worker-1", lines)["logger"].startswith("_granian")
+    assert the("viewed", lines)["request_id"] == "r-1"
+    if access == "on":
+        request = the("request", lines)
+        assert request == request | {"method": "GET", "path": "/hello", "status": 200, "client": "127.0.0.1"}
+        assert request["duration_ms"] > 0
+    else:
+        assert not [line for line in lines if line["event"] == "request"]
+
+
+@pytest.mark.parametrize("access", ["on", "off"])
+def test_gunicorn_s_lines_have_our_form(folder: Path, access: str) -> None:
+    """Master and workers; access lines, when they are on, with the request id of the answer."""
+    port = free_port()
+    options = ["--bind", f"127.0.0.1:{port}", "--logger-class", "carboy.logs.GunicornLogger"]
+    lines = lines_after_a_request(
+        folder, port, "-m", "gunicorn", *options, *(["--access-logfile", "-"] if access == "on" else []), "hello:app"
+    )
+
+    assert all(list(line)[:4] == ["ts", "level", "logger", "event"] for line in lines)
+    assert any(line["event"].startswith("Booting worker") for line in lines)
+    assert the("viewed", lines)["request_id"] == "r-1"
+    if access == "on":
+        request = the("request", lines)
+        assert request == request | {"request_id": "r-1", "method": "GET", "path": "/hello", "status": 200, "bytes": 2}
+        assert request["duration_ms"] > 0
+    else:
+        assert not [line for line in lines if line["event"] == "request"]
+
+
+def test_importing_the_logs_loads_nothing_heavy() -> None:
+    """No server, no AWS, no Flask; a CLI that only logs starts at once."""
+    code = "import sys, carboy.logs; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert not {"flask", "werkzeug", "gunicorn", "granian", "boto3", "requests", "msgspec"} & set(done.stdout.split())
