@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.logs.conftest import Lines
 
@@ -359,6 +359,7 @@ _values = st.recursive(
 )
 
 
+@example(event="x", facts={"__dict__": None, "__class__": 1, "levelno": "x", "args": 3})
 @given(event=st.text(st.characters(exclude_categories=())), facts=st.dictionaries(st.text(), _values, max_size=4))
 def test_whatever_is_logged_is_one_line_of_json(event: str, facts: dict[str, Any]) -> None:
     """Any event and any facts, by either way in; never an error."""

@@ -42,6 +42,9 @@ if __name__ == "__main__":
 """
 
 
+LAST = {"on": "request", "off": "viewed"}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "hello.py").write_text(APP)
@@ -71,10 +74,14 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def lines_after_a_request(folder: Path, port: int, *command: str) -> list[dict[str, Any]]:
+def lines_after_a_request(folder: Path, port: int, *command: str, until: str) -> list[dict[str, Any]]:
     with serving(folder, port, *command):
         address = f"http://127.0.0.1:{port}/hello?token=abc"
         assert urllib.request.urlopen(address, timeout=10).read() == b"ok"
+        for _ in range(200):  # an access line is written after the answer was sent
+            if f'"{until}"' in (folder / "out").read_text():
+                break
+            time.sleep(0.05)
     assert (folder / "err").read_text() == ""
     return [json.loads(line) for line in (folder / "out").read_text().splitlines()]
 
@@ -88,7 +95,7 @@ def the(event: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
 def test_granian_s_lines_have_our_form(folder: Path, access: str) -> None:
     """Its own, those of the workers that it spawns, and its access lines when they are on."""
     port = free_port()
-    lines = lines_after_a_request(folder, port, "granian_main.py", str(port), access)
+    lines = lines_after_a_request(folder, port, "granian_main.py", str(port), access, until=LAST[access])
 
     assert all(list(line)[:4] == ["ts", "level", "logger", "event"] for line in lines)
     assert the("Started worker-1", lines)["logger"].startswith("_granian")
@@ -106,9 +113,9 @@ def test_gunicorn_s_lines_have_our_form(folder: Path, access: str) -> None:
     """Master and workers; access lines, when they are on, with the request id of the answer."""
     port = free_port()
     options = ["--bind", f"127.0.0.1:{port}", "--logger-class", "carboy.logs.GunicornLogger"]
-    lines = lines_after_a_request(
-        folder, port, "-m", "gunicorn", *options, *(["--access-logfile", "-"] if access == "on" else []), "hello:app"
-    )
+    if access == "on":
+        options += ["--access-logfile", "-"]
+    lines = lines_after_a_request(folder, port, "-m", "gunicorn", *options, "hello:app", until=LAST[access])
 
     assert all(list(line)[:4] == ["ts", "level", "logger", "event"] for line in lines)
     assert any(line["event"].startswith("Booting worker") for line in lines)

@@ -5,7 +5,7 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.logs.conftest import Lines
@@ -15,17 +15,14 @@ from carboy import logs
 lib = logging.getLogger("lib.sub")
 
 
-@pytest.fixture(autouse=True)
-def _only_ours() -> Iterator[None]:
-    lib.handlers, lib.propagate = [logs.LineHandler()], False  # pytest's own handlers raise where `logging` prints
-    yield
-    lib.handlers, lib.propagate = [], True
+@pytest.fixture
+def only_ours() -> Iterator[Callable[[], None]]:
+    """What leaves only our handler: pytest's own raise where `logging` prints, and come back with each phase."""
 
+    def leave() -> None:
+        lib.handlers, lib.propagate = [logs.LineHandler()], False
 
-@pytest.fixture(autouse=True)
-def _only_ours() -> Iterator[None]:
-    lib.handlers, lib.propagate = [logs.LineHandler()], False  # pytest's own handlers raise where `logging` prints
-    yield
+    yield leave
     lib.handlers, lib.propagate = [], True
 
 
@@ -44,8 +41,9 @@ def test_a_library_s_record_is_a_line_like_ours(lines: Lines) -> None:
     }
 
 
-def test_a_library_s_exception_is_told_like_ours(lines: Lines) -> None:
+def test_a_library_s_exception_is_told_like_ours(lines: Lines, only_ours: Callable[[], None]) -> None:
     """Also one that another handler has made text of."""
+    only_ours()
     try:
         raise KeyError("k")
     except KeyError:
@@ -57,8 +55,9 @@ def test_a_library_s_exception_is_told_like_ours(lines: Lines) -> None:
     assert second["exception"] == "Traceback: token=***"
 
 
-def test_wrong_arguments_are_shown_and_not_raised(lines: Lines) -> None:
+def test_wrong_arguments_are_shown_and_not_raised(lines: Lines, only_ours: Callable[[], None]) -> None:
     """`logging` prints a traceback to stderr; a line is of more use."""
+    only_ours()
 
     class Hostile:
         def __repr__(self) -> str:

@@ -84,7 +84,7 @@ class Output:
             if name == "event":
                 record.msg = value
             elif name not in _OF_A_RECORD:
-                setattr(record, name, value)
+                vars(record)[name] = value  # not setattr: a fact may be named `__class__`
         record.carboy_line = line.decode().rstrip("\n")
         for handler in logging.root.handlers:
             if number >= handler.level and not getattr(handler, "writes_carboy_lines", False):

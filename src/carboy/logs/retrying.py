@@ -13,7 +13,7 @@ from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs.stdlib import LineFormatter, facts_of, message_of
-from carboy.redact import is_secret_name, mask, mask_text
+from carboy.redact import MASK, is_secret_name, mask, mask_text
 from carboy.retry import Retry
 
 __all__ = ["RetryHandler"]
@@ -237,7 +237,7 @@ def _prepared(record: logging.LogRecord) -> logging.LogRecord:
     ready = copy.copy(record)
     for name, value in facts_of(record).items():
         if name not in {"exc_info", "stack_info", "exception"}:
-            setattr(ready, name, "***" if is_secret_name(name) and value else mask(value))
+            vars(ready)[name] = MASK if is_secret_name(name) and value else mask(value)
     if record.exc_info and record.exc_info[1]:
         ready.exc_text = mask_text("".join(traceback.format_exception(record.exc_info[1])).rstrip())
     ready.msg, ready.args, ready.exc_info = mask_text(message_of(record)), None, None
