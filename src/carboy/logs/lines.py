@@ -80,7 +80,7 @@ def careful_fields(
     line: dict[str, Any] = {
         "ts": timestamp(time_ns()),
         "level": level,
-        "logger": clean_text(logger, budget),
+        "logger": clean_key(logger),
         "event": clean_key(event) if type(event) is not str else clean_text(event, budget),
     }
     line.update(clean_facts(context, budget))
