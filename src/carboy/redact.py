@@ -199,10 +199,10 @@ class _Known:
                 else:
                     del self.forms_at[window]
 
-    def may_be_in(self, raw: bytes) -> bool:
+    def may_be_in(self, raw: bytes, start: int = 0) -> bool:
         windows = self.forms_at.keys()
-        return not windows.isdisjoint(_windows(raw, 0)) or (
-            self._has_short and not windows.isdisjoint(_windows(raw, _WINDOW // 2))
+        return not windows.isdisjoint(_windows(raw, start)) or (
+            self._has_short and not windows.isdisjoint(_windows(raw, start + _WINDOW // 2))
         )
 
     def mask(self, text: str) -> str:
@@ -358,12 +358,13 @@ def mask_url(url: str) -> str:
     return mask_text(url)
 
 
-def may_hold_secret(rendered: bytes, colons: int) -> bool:
+def may_hold_secret(rendered: bytes, colons: int, fixed_bytes: int = 0) -> bool:
     """Say, fast, whether a rendered JSON line could hold what `mask_text` would mask; True may be a false alarm.
 
     Args:
         rendered: the JSON line, in UTF-8.
         colons: how many colons the line has when none of its texts holds one.
+        fixed_bytes: how much of its beginning is known to hold none.
     """
     return (
         b"=" in rendered
@@ -371,7 +372,7 @@ def may_hold_secret(rendered: bytes, colons: int) -> bool:
         or b"\\" in rendered
         or b"cby_" in rendered
         or (b" " in rendered and _sounds_like_scheme(rendered.lower()))
-        or (bool(_known.forms_at) and _known.may_be_in(rendered))
+        or (bool(_known.forms_at) and _known.may_be_in(rendered, fixed_bytes))
     )
 
 

@@ -152,7 +152,7 @@ def test_arguments_fill_the_event(lines: Lines) -> None:
     log.info("%d", "no number")
     log.info("100 %", "x")
 
-    assert [line["event"] for line in lines.read_all] == ["a of 2", "1", "%d ('no number',)", "100 % ('x',)"]
+    assert [line["event"] for line in lines.read_all] == ["a of 2", "1", "%d ['no number']", "100 % ['x']"]
 
 
 def test_a_fact_cannot_take_the_place_of_a_fixed_field(lines: Lines) -> None:

@@ -183,8 +183,8 @@ def test_closing_delivers_what_is_left() -> None:
     assert service.events[-1] == "later"
 
 
-def test_flushing_and_closing_are_bounded_when_the_service_is_away() -> None:
-    """A program ends though its log service does not answer; what is left then is dropped."""
+def test_flushing_and_closing_are_bounded_when_the_service_is_away(lines: Lines) -> None:
+    """A program ends though its log service does not answer; what is left then is dropped, and that is told."""
     service = Service(failures=float("inf"))
     handler = RetryHandler(service, max_retries=1000, backoff_base=100, backoff_cap=100, timeout_s=0.05)
     log.addHandler(handler)
@@ -195,6 +195,7 @@ def test_flushing_and_closing_are_bounded_when_the_service_is_away() -> None:
     handler.flush()
     handler.close()
 
+    assert lines.last == lines.last | {"logger": "carboy.logs", "event": "log_lines_dropped", "count": 2}
     assert time.monotonic() - started_s < 5
     assert service.is_closed
 

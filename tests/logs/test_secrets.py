@@ -73,6 +73,7 @@ def test_a_secret_does_not_reach_a_line(say: Any, format: str) -> None:  # noqa:
 def _log_everywhere(value: str) -> None:
     log.info("x", v=value)
     log.info("x", v=[{"k": f"a{value}b"}], **{f"k_{value}": 1})
+    log.info("x", **{f"k_{value}": 1})
     log.info("a " + value)  # noqa: G003
     lib.info("a %s b", value, extra={"v": value.encode()})
     try:
@@ -97,7 +98,7 @@ def test_a_value_handed_out_as_a_secret_does_not_reach_a_line(value: str) -> Non
     _log_everywhere(value)
 
     assert unique not in stream.getvalue()
-    assert len(stream.read_all) == 8
+    assert len(stream.read_all) == 9
 
 
 def test_a_secret_at_the_place_of_the_cut_is_masked_whole() -> None:

@@ -70,8 +70,8 @@ def test_wrong_arguments_are_shown_and_not_raised(lines: Lines, only_ours: Calla
     lib.log(60, "above critical")
 
     assert [(one["level"], one["event"]) for one in lines.read_all] == [
-        ("info", "%d items ('no number',)"),
-        ("info", "%s <tuple>"),
+        ("info", "%d items ['no number']"),
+        ("info", "%s ['<Hostile that cannot be shown: RuntimeError>']"),
         ("info", "x"),
         ("critical", "above critical"),
     ]

@@ -7,7 +7,7 @@ log = logs.get_logger(__name__)
 log.info("order_shipped", order_id=17)
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carboy.logs.calls import inject_request_ids, log_calls
 from carboy.logs.context import (
@@ -22,6 +22,9 @@ from carboy.logs.retrying import RetryHandler
 from carboy.logs.servers import granian_config
 from carboy.logs.setup import reset, setup, setup_root_logger
 from carboy.logs.stdlib import LineFormatter, LineHandler
+
+if TYPE_CHECKING:
+    from carboy.logs.gunicorn import GunicornLogger as GunicornLogger
 
 __all__ = [
     "BoundLogger",

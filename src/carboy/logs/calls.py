@@ -3,9 +3,10 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from carboy.logs.context import request_context
 from carboy.logs.loggers import BoundLogger, get_logger
@@ -40,39 +41,43 @@ def log_calls(
         logger: who logs; by default a logger named after the function's module.
         with_result: whether `call_left` has the `result` too.
     """
-    if function is None:
-        return functools.partial(log_calls, level=level, logger=logger, with_result=with_result)
-    log = logger or get_logger(function.__module__)
-    name = function.__qualname__
 
-    def left(started_s: float, **facts: Any) -> None:
+    def decorate(function: _F) -> _F:
+        told = functools.partial(_told, logger or get_logger(function.__module__), level, function.__qualname__)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with told() as facts:
+                result = function(*args, **kwargs)
+                if with_result:
+                    facts["result"] = result
+                return result
+
+        @functools.wraps(function)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            with told() as facts:
+                result = await function(*args, **kwargs)
+                if with_result:
+                    facts["result"] = result
+                return result
+
+        return cast("_F", call_async if inspect.iscoroutinefunction(function) else call)
+
+    return decorate if function is None else decorate(function)
+
+
+@contextmanager
+def _told(log: BoundLogger, level: int | str, name: str) -> Iterator[dict[str, Any]]:
+    log.log(level, "call_entered", function=name)
+    facts: dict[str, Any] = {}
+    started_s = perf_counter()
+    try:
+        yield facts
+    except BaseException as error:
+        facts["error"] = type(error).__name__
+        raise
+    finally:
         log.log(level, "call_left", function=name, duration_ms=round((perf_counter() - started_s) * 1000, 3), **facts)
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        log.log(level, "call_entered", function=name)
-        started_s = perf_counter()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            left(started_s, error=type(error).__name__)
-            raise
-        left(started_s, **({"result": result} if with_result else {}))
-        return result
-
-    @functools.wraps(function)
-    async def call_async(*args: Any, **kwargs: Any) -> Any:
-        log.log(level, "call_entered", function=name)
-        started_s = perf_counter()
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            left(started_s, error=type(error).__name__)
-            raise
-        left(started_s, **({"result": result} if with_result else {}))
-        return result
-
-    return call_async if inspect.iscoroutinefunction(function) else call  # type: ignore[return-value]
 
 
 def inject_request_ids(handler: Callable[[Any, Any], _Answer]) -> Callable[[Any, Any], _Answer]:

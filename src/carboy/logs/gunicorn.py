@@ -31,7 +31,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]
             if not any(isinstance(handler, LineHandler) for handler in log.handlers):
                 log.addHandler(LineHandler())
 
-    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+    def access(self, resp: Any, req: Any, environ: Any, request_time: timedelta) -> None:
         """Write one line of a request: method, path without its query, status, milliseconds, bytes, client."""
         if self.access_log_enabled:
             ids = [value for name, value in resp.headers if name.lower() == "x-request-id"]

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from carboy.logs.faults import describe
-from carboy.logs.values import Budget, clean_key, clean_named, clean_text
+from carboy.logs.values import Budget, clean, clean_key, clean_named, clean_text
 from carboy.redact import is_secret_name, mask_text, may_hold_secret
 
 __all__ = ["LEVEL_NUMBERS", "careful_fields", "clean_facts", "render_fields", "render_json", "timestamp"]
@@ -33,6 +33,7 @@ _HEAD = frozenset({"ts", "level", "logger", "event"})
 _SPECIAL = _HEAD | {"exc_info", "exception", "stack_info"}
 _PLAIN_TYPES = frozenset({str, int, bool, type(None)})
 _COLONS_OF_TS = 2
+_FIXED_BYTES = len('{"ts":"2026-11-21T10:00:00.000000Z","level":"')
 _KEPT_NAMES = 4096
 _plain_names: dict[str, bool] = {}
 # Valid in JSON, but commands to a terminal, or the end of a line to some readers: C1, DEL, separators, text direction.
@@ -66,8 +67,9 @@ def render_json(
         with suppress(TypeError):  # a lone surrogate, an enormous number
             rendered = orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
             if len(rendered) <= max_chars:
-                if may_hold_secret(rendered, len(line) + _COLONS_OF_TS):
-                    return render_fields({k: mask_text(v) if type(v) is str else v for k, v in line.items()})
+                if may_hold_secret(rendered, len(line) + _COLONS_OF_TS, _FIXED_BYTES):
+                    budget = Budget(max_chars)
+                    return render_fields({mask_text(name): clean(value, budget) for name, value in line.items()})
                 return rendered if rendered.isascii() else _UNSAFE.sub(_escaped, rendered)
     return render_fields(careful_fields(level, logger, event, context, facts, max_chars))
 

@@ -9,6 +9,7 @@ from structlog import BoundLoggerBase
 
 from carboy.logs.lines import LEVEL_NUMBERS
 from carboy.logs.output import OUTPUT
+from carboy.logs.values import fill
 
 __all__ = ["BoundLogger", "configure_structlog", "getLogger", "get_logger", "level_name"]
 
@@ -109,7 +110,7 @@ class BoundLogger(BoundLoggerBase):
 
     def _log(self, level: str, event: str, args: tuple[Any, ...], facts: dict[str, Any]) -> None:
         if args:
-            event = _filled(event, args)
+            event = fill(event, args[0] if len(args) == 1 and isinstance(args[0], dict) else args)
         if self._processors:
             super()._proxy_to_logger(level, event, **facts)
         else:
@@ -124,13 +125,6 @@ class BoundLogger(BoundLoggerBase):
 
 def _restored(name: str, facts: dict[str, Any]) -> BoundLogger:
     return BoundLogger(_Target(name), _PROCESSORS, facts)
-
-
-def _filled(event: str, args: tuple[Any, ...]) -> str:
-    try:
-        return event % (args[0] if len(args) == 1 and isinstance(args[0], dict) else args)
-    except (TypeError, ValueError, KeyError):
-        return f"{event} {args!r}"
 
 
 def level_name(number: int) -> str:

@@ -12,6 +12,7 @@ from collections import deque
 from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.logs.output import OUTPUT
 from carboy.logs.stdlib import LineFormatter, facts_of, message_of
 from carboy.redact import MASK, is_secret_name, mask, mask_text
 from carboy.retry import Retry
@@ -73,7 +74,7 @@ class RetryHandler(logging.Handler):
 
     def _start_afresh(self) -> None:
         self._queue: deque[logging.LogRecord] = deque()
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()  # over a lock that a signal handler's thread may already hold
         self._worker: threading.Thread | None = None
         self._hurry = threading.Event()
         self._stopping = False
@@ -102,7 +103,7 @@ class RetryHandler(logging.Handler):
             return
         try:
             self._enqueue(_prepared(record))
-        except Exception:  # noqa: BLE001 (a record that cannot even be copied, or no thread to be had)
+        except Exception:  # noqa: BLE001 (a record that cannot even be copied)
             self._dropped += 1
 
     # In the thread that logs
@@ -124,17 +125,23 @@ class RetryHandler(logging.Handler):
             if len(self._queue) >= self._queue_size:
                 self._dropped += 1
                 return
-            self._queue.append(record)
-            self._start_worker()
-            self._changed.notify_all()
+            if self._start_worker():
+                self._queue.append(record)
+                self._changed.notify_all()
+                return
+        self._deliver(record)
 
-    def _start_worker(self) -> None:
+    def _start_worker(self) -> bool:
         if self._worker is None:
             self._stopping = False
             self._hurry.clear()
             worker = threading.Thread(target=self._work, name="carboy-log-delivery", daemon=True)
-            worker.start()
+            try:
+                worker.start()
+            except RuntimeError:  # the program is ending: no new threads, and nobody left to hold up
+                return False
             self._worker = worker
+        return True
 
     # In the thread that delivers
 
@@ -209,7 +216,8 @@ class RetryHandler(logging.Handler):
     def close(self) -> None:
         """Deliver what is left, at most within the time-out, and close the wrapped handler.
 
-        A record that comes later is delivered all the same, if the wrapped handler still can.
+        What could not be delivered is told in a line of our own. A record that comes later is delivered all the same,
+        if the wrapped handler still can.
         """
         self.flush()
         with self._changed:
@@ -220,6 +228,9 @@ class RetryHandler(logging.Handler):
         self._hurry.set()
         if worker is not None and worker is not threading.current_thread():
             worker.join(self._timeout_s)
+        if self._dropped:
+            OUTPUT.emit("warning", _LOGGER, "log_lines_dropped", {"count": self._dropped})
+            self._dropped = 0
         self._quietly(self.handler.close)
         super().close()
 
@@ -228,11 +239,11 @@ class RetryHandler(logging.Handler):
         try:
             what()
         except Exception as error:  # noqa: BLE001 (a log service that is away is no fault of the program)
-            sys.stderr.write(f"carboy.logs: a log handler failed: {type(error).__name__}\n")
+            OUTPUT.emit("warning", _LOGGER, "log_handler_failed", {"error": type(error).__name__})
 
 
 def _prepared(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a copy that holds no secret, and no object that could change before it is delivered."""
+    """Return a copy that holds no secret, and whose line is made: here the request id is known."""
     line = LineFormatter().format(record)
     ready = copy.copy(record)
     for name, value in facts_of(record).items():

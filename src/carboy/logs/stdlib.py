@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from carboy.logs.loggers import level_name
 from carboy.logs.output import OUTPUT
-from carboy.redact import mask
+from carboy.logs.values import fill
 
 __all__ = [
     "LineFormatter",
@@ -54,22 +54,11 @@ class LineFormatter(logging.Formatter):
 
 def message_of(record: logging.LogRecord) -> str:
     """Return the record's message; containers among its arguments are masked by their keys first."""
-    args = record.args
-    if not args:
-        return record.msg if isinstance(record.msg, str) else str(record.msg)
     try:
-        if isinstance(args, tuple):
-            return str(record.msg) % tuple(mask(arg) if isinstance(arg, (dict, list, tuple)) else arg for arg in args)
-        return str(str(record.msg) % mask(args))
-    except Exception:  # noqa: BLE001 (wrong arguments, or a `__str__` that fails: show what there is)
-        return f"{record.msg} {_repr(args)}"
-
-
-def _repr(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001
-        return f"<{type(value).__name__}>"
+        text = str(record.msg)
+    except Exception:  # noqa: BLE001 (any object can be a message)
+        text = f"<{type(record.msg).__name__}>"
+    return fill(text, record.args) if record.args else text
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, Any]:

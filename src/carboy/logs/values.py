@@ -13,9 +13,9 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from carboy.redact import MASK, Secret, is_secret_name, mask_text
+from carboy.redact import MASK, Secret, is_secret_name, mask, mask_text
 
-__all__ = ["Budget", "clean", "clean_key", "clean_named", "clean_text"]
+__all__ = ["Budget", "clean", "clean_key", "clean_named", "clean_text", "fill"]
 
 _MAX_DEPTH = 10
 _MAX_ITEMS = 1000
@@ -51,6 +51,16 @@ def clean_text(text: str, budget: Budget) -> str:
     else:
         budget.chars -= len(text)
     return text
+
+
+def fill(text: str, args: Any) -> str:
+    """Return the text with its `%` arguments filled in, containers masked by their keys; what does not fit is shown."""
+    try:
+        if isinstance(args, tuple):
+            return text % tuple(mask(arg) if isinstance(arg, (dict, list, tuple)) else arg for arg in args)
+        return str(text % mask(args))
+    except Exception:  # noqa: BLE001 (wrong arguments, or a `__str__` that fails)
+        return f"{text} {clean(args, Budget(_MAX_KEY_CHARS))}"
 
 
 def clean_key(key: Any) -> str:
