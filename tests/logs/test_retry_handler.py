@@ -186,7 +186,7 @@ def test_closing_delivers_what_is_left() -> None:
 def test_flushing_and_closing_are_bounded_when_the_service_is_away(lines: Lines) -> None:
     """A program ends though its log service does not answer; what is left then is dropped, and that is told."""
     service = Service(failures=float("inf"))
-    handler = RetryHandler(service, max_retries=1000, backoff_base=100, backoff_cap=100, timeout_s=0.05)
+    handler = RetryHandler(service, max_retries=1000, backoff_base=100, backoff_cap=100, timeout_s=0.5)
     log.addHandler(handler)
     log.warning("x")
     log.warning("y")

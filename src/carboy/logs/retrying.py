@@ -165,8 +165,8 @@ class RetryHandler(logging.Handler):
         for attempt in range(1, self.max_retries + 2):
             if self._report_dropped() and self._try(record) is None:
                 return
-            if attempt <= self.max_retries:
-                self._hurry.wait(self._policy.backoff_s(attempt))
+            if attempt <= self.max_retries and self._hurry.wait(self._policy.backoff_s(attempt)):
+                break  # we are closing: no time for further tries
         with self._changed:
             self._dropped += 1
 
