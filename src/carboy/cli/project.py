@@ -76,14 +76,20 @@ class Project:
             overrides: settings of the built-in gateway; another application's factory has its own.
 
         Raises:
-            click.UsageError: it cannot be found.
+            UsageError: it cannot be found.
             CarboyError: what its own factory raised.
         """
         path = self.app_path()
         if path is not None:
-            from flask.cli import ScriptInfo
+            from flask.cli import NoAppException, ScriptInfo
 
-            return ScriptInfo(app_import_path=path).load_app()
+            try:
+                return ScriptInfo(app_import_path=path).load_app()
+            except NoAppException as error:
+                why = error.format_message().strip()
+                raise UsageError(
+                    f"`{path}` is no application", why, "name it as `module:app` or `module:make`"
+                ) from error
         from carboy.web import create_app
 
         return create_app(**overrides)

@@ -5,12 +5,14 @@ import select
 import selectors
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK
+from carboy.errors import CarboyError
 from carboy.extras import extra
 from carboy.serve.bodies import Body, length_of
 from carboy.serve.deadlines import Deadlines
@@ -21,6 +23,7 @@ from carboy.serve.settings import ServeSettings
 with extra("serve"):
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
     from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+    from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
     from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
@@ -43,7 +46,12 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         """Start what ends slow clients, then serve."""
         self._deadlines = Deadlines(max_waiting=max(1, self.cfg.threads * 3 // 4))
         self._deadlines.run()
-        super().init_process()
+        try:
+            super().init_process()
+        except CarboyError as error:
+            if self.age == 1:  # they all meet the same
+                sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_signals(self) -> None:
         """Take SIGINT as SIGTERM: a terminal sends it to every process, and the master decides."""
@@ -173,6 +181,8 @@ def serve_gunicorn(
     )
     try:
         _Arbiter(application).run()
+    except HaltServer as halt:  # a second worker failed while the first one's failure was seen to
+        sys.exit(halt.exit_status)
     except SystemExit as end:
         if end.code:
             raise

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from carboy.errors import ConfigurationError, UsageError
+from carboy.errors import ConfigurationError
 from carboy.logs import get_logger
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ class Service:
         """Refuse several processes on SQLite.
 
         Raises:
-            UsageError: there would be several.
+            ConfigurationError: there would be several.
         """
         if workers > 1 and self._has_embedded_database:
-            raise UsageError(
+            raise ConfigurationError(
                 f"{workers} workers cannot serve",
                 "the database is SQLite, which one process writes best: two wait for each other's lock",
                 "use one worker with more threads, or a MySQL or PostgreSQL server (DATABASE_URL)",
