@@ -23,7 +23,11 @@ class Gateway:
 
     @property
     def key(self) -> str:
-        return (self.folder / "instance" / "local-key").read_text("ascii").strip()
+        path = self.folder / "instance" / "local-key"
+        deadline = time.monotonic() + 10
+        while not (path.is_file() and path.read_text("ascii").strip()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return path.read_text("ascii").strip()
 
     @property
     def header(self) -> str:

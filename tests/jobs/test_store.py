@@ -5,7 +5,7 @@ from sqlalchemy import text
 from tests.jobs.conftest import Shop
 
 from carboy.errors import ConfigurationError, Missing
-from carboy.jobs import Job, Registry, job
+from carboy.jobs import Job, Registry, job, new_id
 from carboy.jobs.owner import is_gone, make_owner
 
 NOTHING: Job[[]] = Job("nothing", lambda: None)
@@ -88,3 +88,12 @@ def test_a_living_owner_is_not_gone_and_a_stranger_cannot_be_told() -> None:
     assert is_gone(f"{place}:{pid}:{int(started) - 1}:{end}")
     assert not is_gone(f"elsewhere:1:{pid}:{started}:{end}")
     assert not is_gone("nonsense")
+
+
+def test_ids_of_one_millisecond_differ_and_stay_in_it() -> None:
+    """A request may bring tens of thousands of alerts: all of them arrive in one millisecond."""
+    ids = {new_id(1_700_000_000_000) for _ in range(100_000)}
+
+    assert len(ids) == 100_000
+    assert {one >> 22 for one in ids} == {1_700_000_000_000}
+    assert max(ids) < new_id(1_700_000_000_001)

@@ -1,8 +1,10 @@
 """The rows of jobs: put in, taken by lease, settled, given back. Every function runs in the caller's transaction."""
 
+import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import orjson
@@ -72,9 +74,29 @@ class Settled:
     at_ms: int
 
 
+_COUNT_BITS = 22
+
+
+class _Count:
+    """Counts from a random number, another one in each process."""
+
+    def __init__(self) -> None:
+        self.restart()
+        os.register_at_fork(after_in_child=self.restart)
+
+    def restart(self) -> None:
+        self.next: Callable[[], int] = count(secrets.randbits(_COUNT_BITS)).__next__
+
+
+_COUNT = _Count()
+
+
 def new_id(now_ms: int) -> int:
-    """Return a 63-bit key that grows with time: 41 bits of milliseconds since the epoch, then 22 random ones."""
-    return (now_ms << 22 | secrets.randbits(22)) & 0x7FFF_FFFF_FFFF_FFFF
+    """Return a 63-bit key that grows with time: 41 bits of milliseconds since the epoch, then 22 of a count.
+
+    A process never makes one twice. Two processes can, once in a very long time; then the database refuses the second.
+    """
+    return (now_ms << _COUNT_BITS | _COUNT.next() & (1 << _COUNT_BITS) - 1) & 0x7FFF_FFFF_FFFF_FFFF
 
 
 def row_of(
@@ -103,7 +125,10 @@ def row_of(
 
 def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows of jobs; those whose key is there already are left out."""
-    insert_rows(connection, JOBS, rows, skip_known="key")
+    has_key = any(
+        row["key"] is not None for row in rows
+    )  # else none is left out: MySQL would do so for an equal id too
+    insert_rows(connection, JOBS, rows, skip_known="key" if has_key else "")
 
 
 def take(connection: Connection, wishes: Sequence[Take]) -> list[Wanted]:
