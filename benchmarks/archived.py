@@ -38,7 +38,7 @@ def _loop(base_url: str, amount: int = 60) -> float:
     with TemporaryDirectory() as made:
         started = time.perf_counter()
         for number in range(amount):
-            request = urllib.request.Request(f"{base_url}/alerts/{number:024x}", headers={"Authorization": "key"})
+            request = urllib.request.Request(f"{base_url}/alerts/{number:024x}", headers={"Authorization": "test-api-key"})
             with urllib.request.urlopen(request) as answer:
                 detail = answer.read()
             (Path(made) / f"webhook-{number}").write_bytes(json.dumps({"id": number}).encode())
@@ -49,7 +49,7 @@ def _loop(base_url: str, amount: int = 60) -> float:
 def _archive(base_url: str, workers: int) -> float:
     environ = {
         "THREATSTACK_BASE_URL": base_url,
-        "THREATSTACK_API_KEY": "key",
+        "THREATSTACK_API_KEY": "test-api-key",
         "THREATSTACK_RATE": "off",
         "JOBS_CONCURRENCY": str(workers),
     }
