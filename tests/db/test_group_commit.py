@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from carboy.db import GroupCommit
@@ -103,6 +103,16 @@ def test_a_locked_database_is_told_to_all_who_wait_and_heals(table: Engine) -> N
     assert all(isinstance(answer, Unreachable) for answer in answers)
     assert _all(writer, ["a"]) == [1]
     assert _count(table) == 1
+
+
+def test_a_pool_without_a_free_connection_is_a_database_that_is_away(table: Engine) -> None:
+    """Whoever waits is told at once, together, to come again later."""
+    small = create_engine(table.url, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    with small.connect(), pytest.raises(Unreachable):
+        GroupCommit(small).run(_add, "a")
+
+    assert GroupCommit(small).run(_add, "b") == 1
+    small.dispose()
 
 
 def _slow(gate: threading.Event) -> Callable[[Connection, Sequence[str]], list[int]]:

@@ -109,11 +109,12 @@ class GroupCommit:
     def _commit(self, batch: Sequence[_Work[Any, Any]]) -> None:
         """Write a batch; where one item spoils it, each gets a transaction of its own."""
         from sqlalchemy.exc import DBAPIError, OperationalError
+        from sqlalchemy.exc import TimeoutError as NoConnection
 
         try:
             answers = self._write(batch)
         except Exception as error:  # noqa: BLE001 (each is handed to the caller whose work it was)
-            gone = isinstance(error, OperationalError) or (
+            gone = isinstance(error, OperationalError | NoConnection) or (
                 isinstance(error, DBAPIError) and error.connection_invalidated
             )
             if len(batch) > 1 and not gone:
