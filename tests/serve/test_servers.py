@@ -1,11 +1,15 @@
 """Real servers, as processes, with clients of every kind."""
 
 import http.client
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +19,8 @@ import pytest
 
 from carboy.errors import UsageError
 from carboy.serve import Plan, check_plan
-from carboy.testing import ServeProcess, serve_process
+from carboy.testing import ServeProcess, free_port, serve_process
+from carboy.testing.ports import takes_connections
 
 APP = """
 import os, time
@@ -42,7 +47,7 @@ def stream():
 """
 
 SERVERS = ("granian", "gunicorn")
-FAST = {"HEADER_TIMEOUT_S": "1", "BODY_TIMEOUT_S": "1", "DRAIN_LINGER_S": "0.1"}
+FAST = {"KEEPALIVE_S": "1", "HEADER_TIMEOUT_S": "1", "BODY_TIMEOUT_S": "1", "DRAIN_LINGER_S": "0.1"}
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +175,36 @@ def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: 
         os.killpg(running.process.pid, signal.SIGINT)
         assert running.end(timeout_s=20) != 0
         client.join()
+
+
+def test_a_request_that_outlasts_the_time_for_a_stop_is_cut_and_told(project: Path) -> None:
+    """The process ends all the same, and not as though nothing had happened."""
+    with serve_process(project, "--app", "probe", environ={**FAST, "DRAIN_S": "0.5"}) as running:
+        client = threading.Thread(target=ask_in_vain, args=(running, "/sleep/60.0"))
+        client.start()
+        time.sleep(0.3)
+        assert running.stop(timeout_s=20) == 1
+        assert "DRAIN_S" in running.said
+        client.join()
+
+
+def test_gunicorn_by_itself_takes_our_configuration(tmp_path: Path) -> None:
+    """With the application loaded before the fork: it answers, its database is at its newest, a stop ends with 0."""
+    (tmp_path / "orders.py").write_text("def register(app):\n    pass\n")
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:carboy.serve.gunicorn_conf", "--preload"]
+    with subprocess.Popen(
+        [*command, "-b", f"127.0.0.1:{port}", "carboy:create_app()"],
+        cwd=tmp_path,
+        env={**os.environ, **FAST, "MODULES": "orders"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_until(lambda: takes_connections(port))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=20) as answer:
+            assert json.loads(answer.read())["status"] == "ready"
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_several_processes_serve_one_port_and_a_dead_one_is_replaced(project: Path) -> None:

@@ -41,7 +41,7 @@ class Door:
         self._app, self._body_timeout_s, self._deadlines = app, body_timeout_s, deadlines
         self._inside = 0
         self._lock = threading.Lock()
-        self._is_empty = threading.Event()
+        self._has_emptied = threading.Event()
         self._is_draining = False
         self._base: dict[str, Any] = {
             "SCRIPT_NAME": "",
@@ -68,18 +68,23 @@ class Door:
             with self._lock:
                 self._inside -= 1
                 if self._is_draining and not self._inside:
-                    self._is_empty.set()
+                    self._has_emptied.set()
 
     def begin_to_drain(self) -> None:
         """From now on ask every client to close its connection."""
         with self._lock:
             self._is_draining = True
             if not self._inside:
-                self._is_empty.set()
+                self._has_emptied.set()
 
     def wait_until_empty(self, timeout_s: float) -> bool:
         """Wait until no request is inside; return whether it came to that. Nobody comes in any more."""
-        return self._is_empty.wait(timeout_s) if self._inside else True
+        return self.is_empty or self._has_emptied.wait(timeout_s)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no request is inside."""
+        return self._inside == 0
 
     def _answer(self, exchange: Exchange, environ: dict[str, Any]) -> None:
         def give_up() -> None:  # granian then closes the connection, and the thread that reads from it comes back

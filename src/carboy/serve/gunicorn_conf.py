@@ -1,7 +1,7 @@
-"""Gunicorn's configuration: `gunicorn -c python:carboy.serve.gunicorn_conf 'carboy.web:create_app()'`.
+"""Gunicorn's configuration: `gunicorn -c python:carboy.serve.gunicorn_conf 'carboy:create_app()'`.
 
 What is not said on gunicorn's command line or in `GUNICORN_CMD_ARGS` is taken from here. Time-outs come from the
-settings `HEADER_TIMEOUT_S`, `BODY_TIMEOUT_S`, `DRAIN_S`, `MAX_CONNECTIONS`.
+settings `KEEPALIVE_S`, `HEADER_TIMEOUT_S`, `BODY_TIMEOUT_S`, `DRAIN_S`, `MAX_CONNECTIONS`.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ workers = 1
 threads = 32
 worker_class = "carboy.serve.gunicorn_.DrainingWorker"
 worker_connections = _serve.max_connections
-keepalive = 75
+keepalive = int(_serve.keepalive_s)
 timeout = 60
 logger_class = "carboy.logs.GunicornLogger"
 graceful_timeout = int(_serve.drain_s + _jobs.jobs_drain_s) + 5

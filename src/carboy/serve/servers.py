@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from carboy.errors import UsageError
+from carboy.errors import CarboyError, UsageError
 from carboy.serve.listener import address_of, open_listener
 from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
@@ -65,7 +65,7 @@ def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnRe
         on_ready: told when it serves.
 
     Raises:
-        CarboyError: the port is taken, or the server cannot be started.
+        CarboyError: the port is taken, the server cannot be started, or requests had to be cut at its end.
     """
     if plan.server == "dev" or plan.reload:
         from carboy.serve.dev import serve_dev
@@ -118,8 +118,12 @@ def _serve_granian(
         service.start()
         on_ready(service, url)
         signals.wait_for_stop()
-        server.drain()
+        is_whole = server.drain()
         service.stop()
+    if not is_whole:
+        raise CarboyError(
+            "open requests were cut", f"they took longer than {settings.drain_s:g} s", "give them more by DRAIN_S"
+        )
 
 
 def _say_nothing(_service: Service, _url: str) -> None:

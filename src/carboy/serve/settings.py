@@ -11,7 +11,12 @@ __all__ = ["ServeSettings"]
 class ServeSettings:
     """What protects the server from slow clients, and clients from a stopping server."""
 
-    header_timeout_s: float = setting(10.0, "how long a client may take to send a request's headers", unit="s")
+    keepalive_s: float = setting(
+        75.0, "how long a kept connection may be silent; longer than the load balancer's own patience", unit="s"
+    )
+    header_timeout_s: float = setting(
+        10.0, "how long a client may hold a thread with its headers; granian gives headers none", unit="s"
+    )
     body_timeout_s: float = setting(30.0, "how long a request may wait for its body; then it is answered 408", unit="s")
     max_connections: int = setting(1024, "connections served at once by a process; others wait in the kernel")
     drain_s: float = setting(
