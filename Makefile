@@ -2,7 +2,8 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2
+BENCH ?=
 
 .PHONY: run demo test lint types bench docs clean help
 .DEFAULT_GOAL := help
@@ -41,8 +42,8 @@ types: .venv/.dev  ## mypy (strict) and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: .venv/.dev  ## the tables of ratios
-	$(BIN)/python -m benchmarks
+bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:  ## remove what can be made again
 	rm -rf .venv .mypy_cache .ruff_cache dist build

@@ -11,6 +11,7 @@ from carboy.testing import threat_stack_process
 from carboy.testing.load import load_process
 
 LATENCY_MS = 50
+API_KEY = "test-api-key"
 WORKERS = (8, 32, 64)
 AMOUNT = 3000
 
@@ -38,7 +39,8 @@ def _loop(base_url: str, amount: int = 60) -> float:
     with TemporaryDirectory() as made:
         started = time.perf_counter()
         for number in range(amount):
-            request = urllib.request.Request(f"{base_url}/alerts/{number:024x}", headers={"Authorization": "test-api-key"})
+            url = f"{base_url}/alerts/{number:024x}"
+            request = urllib.request.Request(url, headers={"Authorization": API_KEY})
             with urllib.request.urlopen(request) as answer:
                 detail = answer.read()
             (Path(made) / f"webhook-{number}").write_bytes(json.dumps({"id": number}).encode())
@@ -49,7 +51,7 @@ def _loop(base_url: str, amount: int = 60) -> float:
 def _archive(base_url: str, workers: int) -> float:
     environ = {
         "THREATSTACK_BASE_URL": base_url,
-        "THREATSTACK_API_KEY": "test-api-key",
+        "THREATSTACK_API_KEY": API_KEY,
         "THREATSTACK_RATE": "off",
         "JOBS_CONCURRENCY": str(workers),
     }

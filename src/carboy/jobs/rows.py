@@ -125,9 +125,7 @@ def row_of(
 
 def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows of jobs; those whose key is there already are left out."""
-    has_key = any(
-        row["key"] is not None for row in rows
-    )  # else none is left out: MySQL would do so for an equal id too
+    has_key = any(row["key"] is not None for row in rows)  # else MySQL would leave out an equal id too
     insert_rows(connection, JOBS, rows, skip_known="key" if has_key else "")
 
 
