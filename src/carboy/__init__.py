@@ -17,9 +17,11 @@ if TYPE_CHECKING:  # what `carboy.web` has, told to type checkers without an imp
         **overrides: Any,
     ) -> Flask:
         """See `carboy.web.create_app`."""
+        ...
 
     def init_app(app: Flask, parts: Sequence[str] | None = None, *, folder: Path | str | None = None) -> Any:
         """See `carboy.web.init_app`."""
+        ...
 
 
 __version__ = "0.1.0"

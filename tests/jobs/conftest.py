@@ -26,7 +26,7 @@ class Shop:
         self.store = JobStore(self.engine, self.writer)
         self.engines: list[Embedded] = []
 
-    def add(self, job: Job[Any], *args: Any, key: str | None = None, after_s: float = 0.0, times: int = 1) -> None:
+    def add(self, job: Job[...], *args: Any, key: str | None = None, after_s: float = 0.0, times: int = 1) -> None:
         """Put rows in."""
         now_ms = __import__("time").time_ns() // 1_000_000
 
@@ -39,7 +39,7 @@ class Shop:
         for one in self.engines:
             one.wake()
 
-    def work(self, *jobs: Job[Any], **changes: Any) -> Embedded:
+    def work(self, *jobs: Job[...], **changes: Any) -> Embedded:
         """Start an engine that knows these jobs."""
         made = Embedded(GroupCommit(self.engine), Registry(jobs), replace(self.settings, **changes))
         self.engines.append(made)

@@ -74,7 +74,7 @@ def _join_components(whole: dict[str, Any], part: Mapping[str, Any]) -> dict[str
     for section, components in sections.items():
         target = whole.setdefault(section, {})
         for name, component in components.items():
-            new = renamed.get(f"#/components/{section}/{name}", name).rsplit("/", 1)[-1]
+            new = str(renamed.get(f"#/components/{section}/{name}", name)).rsplit("/", 1)[-1]
             target[new] = _follow(component, renamed)
     return renamed
 

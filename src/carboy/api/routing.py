@@ -94,7 +94,8 @@ def endpoint_of(place: Place, controller: str | None) -> str:
 
 def base_path_of(content: Mapping[str, Any]) -> str:
     """Return the path of the first server of a document, `/` when there is none."""
-    server = (content.get("servers") or [{"url": "/"}])[0]
+    servers: Any = content.get("servers") or [{"url": "/"}]
+    server: Mapping[str, Any] = servers[0]
     variables = {name: variable["default"] for name, variable in server.get("variables", {}).items()}
     url = PLACEHOLDER.sub(lambda match: variables.get(match[1], ""), server["url"])
     return "/" + urlsplit(url).path.strip("/")

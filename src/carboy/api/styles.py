@@ -81,13 +81,14 @@ def deep_object(name: str, given: Mapping[str, Sequence[str]], is_array: Callabl
         if result is None:
             result = {}
         node: Any = result
+        last = path[len(path) - 1]
         for part in path[:-1]:
             node = node.setdefault(part, {})
             if type(node) is not dict:
                 raise ValueError("is written both as a value and as an object")
-        if type(node.get(path[-1])) is dict:
+        if type(node.get(last)) is dict:
             raise ValueError("is written both as a value and as an object")
-        node[path[-1]] = list(values) if is_array(path) else values[-1]
+        node[last] = list(values) if is_array(path) else values[-1]
     return result
 
 

@@ -12,9 +12,10 @@ __all__ = ["json_option", "print_json", "print_table", "time_text"]
 
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
-json_option: Callable[[Callback], Callback] = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document."
-)
+
+def json_option(function: Callback) -> Callback:
+    """Give a command `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
 
 
 def print_json(document: Any) -> None:

@@ -93,6 +93,7 @@ def resolve(
     resolved = dict(values)
     used: dict[str, tuple[Reference, ...]] = {}
     faults: list[Fault] = []
+    pending: dict[str, tuple[Reference, ...]] = {}
     for _ in range(_MAX_ROUNDS):
         pending = {name: found for name, value in resolved.items() if (found := tuple(find_references(value)))}
         if not pending:

@@ -57,12 +57,12 @@ def job(
 class Registry:
     """The jobs that a process knows, by kind."""
 
-    def __init__(self, jobs: Sequence[Job[Any]] = ()) -> None:
-        self._jobs: dict[str, Job[Any]] = {}
+    def __init__(self, jobs: Sequence[Job[...]] = ()) -> None:
+        self._jobs: dict[str, Job[...]] = {}
         for one in jobs:
             self.add(one)
 
-    def add(self, one: Job[Any]) -> None:
+    def add(self, one: Job[...]) -> None:
         """Make a job known.
 
         Raises:
@@ -72,7 +72,7 @@ class Registry:
         if known is not one:
             raise ConfigurationError(f"job `{one.kind}` is there twice", "two functions claim it", "rename one of them")
 
-    def get(self, kind: str) -> Job[Any]:
+    def get(self, kind: str) -> Job[...]:
         """Return the job of a kind; `KeyError` where there is none."""
         return self._jobs[kind]
 
@@ -145,7 +145,7 @@ class Dead:
 Outcome = Done | Queued | Dead
 
 
-def plan_failure(one: Job[Any], attempt: int, error: BaseException, now_ms: int) -> Queued | Dead:
+def plan_failure(one: Job[...], attempt: int, error: BaseException, now_ms: int) -> Queued | Dead:
     """Say what becomes of a job whose try number `attempt` (from 1) ended in this error."""
     text = f"{type(error).__name__}: {error}"[:2000]
     if isinstance(error, Later):

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from carboy.db.bulk import insert_rows
 from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
@@ -100,7 +100,7 @@ def new_id(now_ms: int) -> int:
 
 
 def row_of(
-    one: Job[Any],
+    one: Job[...],
     args: Sequence[Any],
     *,
     now_ms: int,
@@ -161,7 +161,7 @@ def _take(connection: Connection, wish: Take) -> Wanted:
     return Wanted(tuple(found), min((at for at in upcoming if at is not None), default=None))
 
 
-def _queued(wish: Take, priority: int) -> Select[Any]:
+def _queued(wish: Take, priority: int) -> Any:
     return (
         select(JOBS.c.id, JOBS.c.kind, JOBS.c.args, JOBS.c.attempts, JOBS.c.request_id, JOBS.c.created_at)
         .where(in_state("queued"), JOBS.c.priority == priority, JOBS.c.kind.in_(wish.kinds))

@@ -76,10 +76,11 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         self.pending_conns.append(connection)
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
 
-    def set_accept_enabled(self, enabled: bool) -> None:
+    def set_accept_enabled(self, enabled: Any) -> None:
         """Stop accepting only when nothing is left to accept, where the worker is to end."""
-        if not enabled and not self.alive and self._accepting:
-            for listener in self.sockets:
+        listeners: Any = self.sockets
+        if not enabled and not self.alive and getattr(self, "_accepting", False):
+            for listener in listeners:
                 quiet(listener.sock)
                 while _has_waiting(listener.sock) and self.nr_conns < self.worker_connections:
                     self.accept(listener)

@@ -80,7 +80,7 @@ class Service:
     def _start_metrics(self) -> None:
         """Of several workers the first gets the address; the log tells that the others count unseen."""
         bind = self.runtime.settings["METRICS_BIND"] if self.runtime is not None else None
-        if not bind:
+        if self.runtime is None or not bind:
             return
         from carboy.web.metrics_http import MetricsListener
 

@@ -37,8 +37,9 @@ def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_
     pids: dict[int, float] = {}
     quick_deaths = 0
     with StopSignals(force=lambda: _signal_all(pids, signal.SIGKILL)) as signals:
-        for number in range(amount):
-            pids[_fork(number, work)] = clock.monotonic_s()
+        number = amount - 1
+        for one in range(amount):
+            pids[_fork(one, work)] = clock.monotonic_s()
         while not signals.wait():
             for pid, code in _ended(pids):
                 if code in _HOPELESS:

@@ -31,7 +31,7 @@ class Module:
     name: str
     register: "Callable[[Flask], object]"
     settings: tuple[type, ...] = ()
-    jobs: tuple[Job[Any], ...] = ()
+    jobs: tuple[Job[...], ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
 
 

@@ -249,11 +249,9 @@ def test_a_full_disk_has_its_own_error() -> None:
     """`/dev/full` stands for it: every write says that there is no space."""
     from carboy.services.archive.folder import _explain
 
-    with open("/dev/full", "wb", buffering=0) as full:
-        try:
-            full.write(b"x")
-        except OSError as error:
-            explained = _explain(error, "the object `a` could not be stored", "/archive")
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="space") as caught:
+        full.write(b"x")
+    explained = _explain(caught.value, "the object `a` could not be stored", "/archive")
 
     assert isinstance(explained, StoreFull)
     assert "full" in explained.why

@@ -199,7 +199,7 @@ def test_when_one_is_told_to_stay_away_all_do(server: LoopbackServer) -> None:
     for _ in range(2):
         with pytest.raises(Throttled) as caught:
             client.fetch(ALERT)
-    assert caught.value.retry_after_s == 30
+        assert caught.value.retry_after_s == 30
     assert len(server.requests) == 1
     clock.advance(30)
     client.fetch(ALERT)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import request
 
@@ -176,7 +176,7 @@ def _check_json(content_type: str) -> None:
         raise Problem(415, "send it in UTF-8")
 
 
-def _refuse(error: Unverified, scheme: Any = None) -> Any:
+def _refuse(error: Unverified, scheme: Any = None) -> NoReturn:
     """Answer 403, or 401 where credentials are asked for; why is told to the log alone."""
     log.warning("webhook_refused", reason=error.why)
     if isinstance(scheme, Basic):

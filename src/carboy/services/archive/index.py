@@ -15,7 +15,7 @@ from carboy.services.archive.keys import version_key
 from carboy.services.archive.tables import ITEMS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Select
+    from sqlalchemy import Connection, Engine
 
 __all__ = ["Accepted", "Archived", "Index", "Item", "NewItem", "Page", "Submission", "accept", "mark"]
 
@@ -54,7 +54,7 @@ class Submission:
     """
 
     items: Sequence[NewItem]
-    job: Job[Any] | None
+    job: Job[...] | None
     now_ms: int
     request_id: str
 
@@ -249,7 +249,7 @@ class Index:
         with self._engine.connect() as connection:
             return [_item(row) for row in connection.execute(query)]
 
-    def _one(self, query: "Select[Any]") -> Item | None:
+    def _one(self, query: Any) -> Item | None:
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else _item(row)
