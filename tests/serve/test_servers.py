@@ -215,10 +215,24 @@ def test_several_processes_serve_one_port_and_a_dead_one_is_replaced(project: Pa
         os.kill(workers[0], signal.SIGKILL)
         wait_until(lambda: len(workers_of(running)) == 2 and workers[0] not in workers_of(running))
 
-        assert ask(running, "GET", "/")[0] == 200
+        os.kill(workers[1], signal.SIGTERM)
+        wait_until(lambda: len(workers_of(running)) == 2 and workers[1] not in workers_of(running))
+
+        assert [ask(running, "GET", "/")[0] for _ in range(20)] == [200] * 20
         assert len(pids) == 2
         assert running.stop(timeout_s=20) == 0
         assert not is_alive(workers[1])
+
+
+def test_gunicorns_workers_can_be_replaced_while_it_serves(project: Path) -> None:
+    """HUP starts new workers and drains the old ones; whoever connects meanwhile is served."""
+    with serve_process(project, "--app", "probe", "--server", "gunicorn", environ=FAST) as running:
+        old = workers_of(running)
+        os.kill(running.process.pid, signal.SIGHUP)
+        wait_until(lambda: workers_of(running) != [] and not set(old) & set(workers_of(running)))
+
+        assert [ask(running, "GET", "/")[0] for _ in range(20)] == [200] * 20
+        assert running.stop() == 0
 
 
 def test_no_process_outlives_a_killed_parent(project: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
@@ -18,7 +19,6 @@ from carboy.extras import extra
 from carboy.serve.deadlines import Deadlines
 from carboy.serve.door import Door
 from carboy.serve.listener import BACKLOG, quiet, wait_until_accepted
-from carboy.serve.service import Service
 from carboy.serve.settings import ServeSettings
 
 __all__ = ["GranianServer"]
@@ -30,17 +30,18 @@ class GranianServer:
     """One process's server.
 
     Args:
-        service: what it serves.
+        app: the WSGI application.
         listener: the socket; it is closed when the server stops.
         threads: requests handled at once.
         settings: time-outs and limits.
     """
 
-    def __init__(self, service: Service, listener: socket.socket, threads: int, settings: ServeSettings) -> None:
-        self._service, self._listener, self._settings = service, listener, settings
-        self._threads = threads
+    def __init__(
+        self, app: Callable[..., Iterable[bytes]], listener: socket.socket, threads: int, settings: ServeSettings
+    ) -> None:
+        self._listener, self._threads, self._settings = listener, threads, settings
         self._deadlines = Deadlines(max_waiting=max(1, threads * 3 // 4))
-        self._door = Door(service.app, settings.body_timeout_s, self._deadlines)
+        self._door = Door(app, settings.body_timeout_s, self._deadlines)
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -82,11 +83,17 @@ class GranianServer:
             ) from error
         worker.serve_mtr(futures._new_cbscheduler(self._loop, self._door, True), self._loop, self._signal)
 
-    def drain(self) -> bool:
-        """Finish every accepted request, then stop; return whether all were finished within `drain_s`."""
+    def drain(self, *, is_alone: bool) -> bool:
+        """Finish every accepted request, then stop; return whether all were finished within `drain_s`.
+
+        Args:
+            is_alone: whether no other process accepts on this socket, so that the kernel may be told to make no
+                further connections.
+        """
         until_s = SYSTEM_CLOCK.monotonic_s() + self._settings.drain_s
         self._door.begin_to_drain()
-        quiet(self._quieter)
+        if is_alone:
+            quiet(self._quieter)
         wait_until_accepted(self._quieter, timeout_s=1.0)
         SYSTEM_CLOCK.sleep(min(self._settings.drain_linger_s, self._settings.drain_s))
         self._quieter.close()

@@ -81,7 +81,6 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         listeners: Any = self.sockets
         if not enabled and not self.alive and getattr(self, "_accepting", False):
             for listener in listeners:
-                quiet(listener.sock)
                 while _has_waiting(listener.sock) and self.nr_conns < self.worker_connections:
                     self.accept(listener)
         super().set_accept_enabled(enabled)
@@ -141,6 +140,11 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     def handle_int(self) -> None:
         self.handle_term()
+
+    def stop(self, graceful: bool = True) -> None:
+        for listener in self.LISTENERS:  # here and not in a worker: one that is only replaced leaves others behind
+            quiet(listener.sock)
+        super().stop(graceful)
 
 
 def serve_gunicorn(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from carboy.errors import CarboyError, UsageError
-from carboy.serve.listener import address_of, open_listener
+from carboy.serve.listener import address_of, open_listener, quiet
 from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
 from carboy.serve.signals import StopSignals
@@ -94,7 +94,7 @@ def _serve_granian_processes(
     def work(number: int) -> None:
         _serve_granian(plan, listener, make_app, settings, on_ready if number == 0 else _say_nothing, (signal.SIGTERM,))
 
-    run_workers(plan.workers, work)
+    run_workers(plan.workers, work, before_stop=lambda: quiet(listener))
     listener.close()
 
 
@@ -113,12 +113,12 @@ def _serve_granian(
         service = Service(make_app())
         service.check_processes(plan.workers)
         service.prepare()
-        server = GranianServer(service, listener, plan.threads, settings)
+        server = GranianServer(service.app, listener, plan.threads, settings)
         server.start()
         service.start()
         on_ready(service, url)
         signals.wait_for_stop()
-        is_whole = server.drain()
+        is_whole = server.drain(is_alone=plan.workers == 1)
         service.stop()
     if not is_whole:
         raise CarboyError(

@@ -19,7 +19,13 @@ _MAX_QUICK_DEATHS = 3
 _HOPELESS = {2, 3}  # misused, wrongly configured: another try ends alike
 
 
-def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_CLOCK) -> None:
+def run_workers(
+    amount: int,
+    work: Callable[[int], None],
+    *,
+    before_stop: Callable[[], None],
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
     """Run `work(number)` in each of that many forked processes until a signal asks for a stop.
 
     A process that dies is replaced. When one finds itself misused or wrongly configured, or when they keep dying right
@@ -28,6 +34,7 @@ def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_
     Args:
         amount: how many processes.
         work: what each does; it comes back after SIGTERM. Numbers count from 0, a replacement gets a new one.
+        before_stop: called when all are about to be stopped; not where one ends that is replaced.
         clock: tells the time.
 
     Raises:
@@ -54,6 +61,7 @@ def run_workers(amount: int, work: Callable[[int], None], clock: Clock = SYSTEM_
                     raise CarboyError("the workers were stopped", "they keep dying at their start", "see the log")
                 number += 1
                 pids[_fork(number, work)] = clock.monotonic_s()
+        before_stop()
         _stop(pids)
 
 
