@@ -7,17 +7,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from carboy.serve.events import Events, on_event
+    from carboy.serve.lambda_.authorizer import AuthPolicy
+    from carboy.serve.lambda_.handler import lambda_handler
     from carboy.serve.servers import Plan, check_plan, serve
     from carboy.serve.service import Service
     from carboy.serve.settings import ServeSettings
 
-__all__ = ["Plan", "ServeSettings", "Service", "check_plan", "serve"]
+__all__ = [
+    "AuthPolicy",
+    "Events",
+    "Plan",
+    "ServeSettings",
+    "Service",
+    "check_plan",
+    "lambda_handler",
+    "on_event",
+    "serve",
+]
 
 _HOMES = {
+    "AuthPolicy": "carboy.serve.lambda_.authorizer",
+    "Events": "carboy.serve.events",
     "Plan": "carboy.serve.servers",
     "ServeSettings": "carboy.serve.settings",
     "Service": "carboy.serve.service",
     "check_plan": "carboy.serve.servers",
+    "lambda_handler": "carboy.serve.lambda_.handler",
+    "on_event": "carboy.serve.events",
     "serve": "carboy.serve.servers",
 }
 

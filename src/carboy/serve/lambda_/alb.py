@@ -1,0 +1,64 @@
+"""The environ of an Application Load Balancer's event: path and query come as the client encoded them.
+
+The target group says whether headers and query come with one value for each name or with lists, and the answer must
+have the same form.
+
+Source: Elastic Load Balancing user guide, "Use Lambda functions as targets of an Application Load Balancer".
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from carboy.serve.lambda_.environ import Environ, add_header_lists, add_headers, add_host, make_environ
+from carboy.serve.lambda_.paths import decode_path
+
+__all__ = ["read_request"]
+
+_NOT_IN_A_QUERY = re.compile(r"[^!$%'-;=?-~]").search  # visible ASCII without quote, hash, ampersand, angle brackets
+
+
+def read_request(event: Mapping[str, Any], context: Any) -> Environ:
+    """Return the environ of a load balancer's event."""
+    path = event.get("path") or "/"
+    many = event.get("multiValueQueryStringParameters")
+    if many:
+        query = "&".join(f"{_kept(name)}={_kept(value)}" for name, values in many.items() for value in values)
+    else:
+        one = event.get("queryStringParameters")
+        query = "&".join(f"{_kept(name)}={_kept(value)}" for name, value in one.items()) if one else ""
+    environ = make_environ(
+        event["httpMethod"],
+        "",
+        decode_path(path),
+        query,
+        f"{path}?{query}" if query else path,
+        "HTTP/1.1",
+        event,
+        context,
+    )
+    lists = event.get("multiValueHeaders")
+    if lists:
+        add_header_lists(environ, lists)
+    else:
+        add_headers(environ, event.get("headers") or {})
+    address = client_address(environ.get("HTTP_X_FORWARDED_FOR", ""))
+    if address:
+        environ["REMOTE_ADDR"] = address
+    add_host(environ, "", "https" if environ.get("HTTP_X_FORWARDED_PORT") == "443" else "http")
+    return environ
+
+
+def client_address(forwarded_for: str) -> str:
+    """Return the address that the balancer saw: the last one, as it appends; what stands before, anybody may send."""
+    last = forwarded_for.rpartition(",")[2].strip()
+    if last.startswith("["):  # [2001:db8::1]:44321
+        return last[1:].partition("]")[0]
+    return last.partition(":")[0] if last.count(":") == 1 else last
+
+
+def _kept(text: str | None) -> str:
+    if not text:
+        return ""
+    return quote(text, safe="!$%'()*+,/:;=?@[]\\^`{|}~", errors="surrogatepass") if _NOT_IN_A_QUERY(text) else text

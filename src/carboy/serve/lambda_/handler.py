@@ -1,0 +1,173 @@
+"""The handler that AWS Lambda calls: the edge between its events and the application."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import copy_context
+from time import time
+from typing import Any
+
+import structlog
+from structlog.contextvars import bind_contextvars
+
+from carboy.problems import CONTENT_TYPE, Problem, render_problem
+from carboy.serve.events import EXTENSION, Events
+from carboy.serve.lambda_ import alb, http_v2, rest_v1
+from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
+from carboy.serve.lambda_.application import make_application
+from carboy.serve.lambda_.asgi import AsgiBridge
+from carboy.serve.lambda_.deadline import DeadlineReached, process_watchdog
+from carboy.serve.lambda_.environ import Environ, mount
+from carboy.serve.lambda_.kinds import kind_of
+from carboy.serve.lambda_.records import SqsRunner, answer_event
+from carboy.serve.lambda_.snapshot import RestoreHooks, renew_application
+
+__all__ = ["LambdaHandler", "lambda_handler"]
+
+log = structlog.get_logger("carboy.serve.lambda")
+
+_HTTP: Mapping[str, tuple[Callable[..., Environ], Callable[..., dict[str, Any]]]] = {
+    "rest-v1": (rest_v1.read_request, answer_v1),
+    "http-v2": (http_v2.read_request, answer_v2),
+    "alb": (alb.read_request, answer_alb),
+}
+_TRACE_ID = "_X_AMZN_TRACE_ID"
+
+
+def lambda_handler(
+    application: Any,
+    *,
+    events: Events | None = None,
+    on_sqs: SqsRunner | None = None,
+    base_path: str = "",
+    deadline_margin_ms: int = 500,
+    on_restore: Iterable[Callable[[], None]] = (),
+) -> "LambdaHandler":
+    """Return a function for AWS Lambda's runtime to call with events.
+
+    Args:
+        application: a factory without arguments, which is called at once, a WSGI application or an ASGI application.
+        events: functions for events other than HTTP requests; by default those of `app.on_event(...)`.
+        on_sqs: works on the SQS batches that no function is registered for: gets the records, returns the `messageId`
+            of those that are to come back. By default `app.extensions["carboy.sqs"]`, if there is one.
+        base_path: where a custom domain mounts the application, such as `/orders`, when the event does not tell: an
+            HTTP API with the route `$default`.
+        deadline_margin_ms: how long before Lambda's deadline a request is given up and answered 504.
+        on_restore: to be called when SnapStart wakes a copy: new seeds and connections are seen to already.
+
+    Raises:
+        UsageError: the application is none of the three.
+    """
+    return LambdaHandler(
+        application,
+        events=events,
+        on_sqs=on_sqs,
+        base_path=base_path,
+        deadline_margin_ms=deadline_margin_ms,
+        on_restore=on_restore,
+    )
+
+
+class LambdaHandler:
+    """A handler for Lambda; its arguments are those of `lambda_handler`."""
+
+    def __init__(
+        self,
+        application: Any,
+        *,
+        events: Events | None,
+        on_sqs: SqsRunner | None,
+        base_path: str,
+        deadline_margin_ms: int,
+        on_restore: Iterable[Callable[[], None]],
+        process_environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.application, interface = make_application(application)
+        extensions = getattr(self.application, "extensions", None) or {}
+        self._run = AsgiBridge(self.application) if interface == "asgi" else self.application
+        self._events = events or extensions.get(EXTENSION) or Events()
+        self._on_sqs = on_sqs or extensions.get("carboy.sqs")
+        self._base_path = "/" + base_path.strip("/") if base_path.strip("/") else ""
+        self._margin_ms = deadline_margin_ms
+        self._process_environ = process_environ
+        self._is_cold = True
+        self._watchdog = process_watchdog()
+        self.restore_hooks = RestoreHooks()
+        self.restore_hooks.add(lambda: renew_application(self.application))
+        for callback in on_restore:
+            self.restore_hooks.add(callback)
+        self.restore_hooks.register()
+
+    def __call__(self, event: Any, context: Any = None) -> Any:
+        """Answer an event; what is bound to the log meanwhile is gone with it.
+
+        Raises:
+            Missing: nothing is registered for an event that is no HTTP request.
+            InvalidInput: nobody knows what the event is.
+        """
+        return copy_context().run(self._answer, event, context)
+
+    def _answer(self, event: Any, context: Any) -> Any:
+        kind = kind_of(event)
+        self._bind(event, context)
+        http = _HTTP.get(kind)
+        if http is not None:
+            return self._answer_http(http, event, context)
+        return answer_event(kind, event, self._events, self._on_sqs, lambda: _remaining_ms(context) > self._margin_ms)
+
+    def _answer_http(
+        self, http: tuple[Callable[..., Environ], Callable[..., dict[str, Any]]], event: Any, context: Any
+    ) -> dict[str, Any]:
+        read_request, render_answer = http
+        environ = read_request(event, context)
+        if self._base_path:
+            mount(environ, self._base_path)
+        trace_id = self._process_environ.get(_TRACE_ID)
+        if trace_id is not None:
+            environ["lambda.trace_id"] = trace_id
+        try:
+            answer = self._run_in_time(environ, _remaining_ms(context) - self._margin_ms)
+        except DeadlineReached:
+            log.error("deadline_near", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
+            answer = _problem(504, "The time of the function was nearly over; the request was stopped.", environ)
+        except Exception:
+            log.exception("request_failed", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
+            answer = _problem(500, "The request could not be answered because of an error in the service.", environ)
+        return render_answer(answer, environ)
+
+    def _run_in_time(self, environ: Environ, left_ms: float) -> Answer:
+        if left_ms == _UNLIMITED:
+            return run_wsgi(self._run, environ)
+        if left_ms <= 0:
+            raise DeadlineReached
+        return self._watchdog.run(lambda: run_wsgi(self._run, environ), left_ms / 1000)
+
+    def _bind(self, event: Any, context: Any) -> None:
+        """Put the ids of this event on every line that is logged until its answer."""
+        is_cold, self._is_cold = self._is_cold, False
+        facts: dict[str, Any] = {"cold_start": is_cold}
+        request_id = getattr(context, "aws_request_id", None)
+        if request_id:
+            facts["lambda_request_id"] = request_id
+        request = event.get("requestContext") if isinstance(event, dict) else None
+        if request and "requestId" in request:
+            facts["api_request_id"] = request["requestId"]
+        bind_contextvars(**facts)
+
+
+_UNLIMITED = float("inf")
+
+
+def _remaining_ms(context: Any) -> float:
+    """Return how long Lambda lets this event run; unlimited when its context does not say."""
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    return _UNLIMITED if remaining is None else remaining()
+
+
+def _problem(status: int, detail: str, environ: Environ) -> Answer:
+    request = environ["lambda.event"].get("requestContext") or {}
+    request_id = environ.get("HTTP_X_REQUEST_ID") or request.get("requestId") or ""
+    request_id = request_id or getattr(environ["lambda.context"], "aws_request_id", "") or f"{time():.6f}"
+    problem = Problem(status, detail)
+    body = render_problem(problem, environ["SCRIPT_NAME"] + environ["PATH_INFO"], request_id)
+    headers = [("Content-Type", CONTENT_TYPE), ("X-Request-Id", request_id), ("Cache-Control", "no-store")]
+    return Answer(f"{status} {problem.what}", headers, body)

@@ -1,0 +1,52 @@
+"""SnapStart: what a restored copy must not share with the others that began as the same snapshot.
+
+Random seeds, open sockets and credentials are in the snapshot; all copies would use the same ones, and they are stale.
+
+Source: AWS Lambda Developer Guide, "Implement code before or after Lambda function snapshots".
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["RestoreHooks", "renew_application"]
+
+
+class RestoreHooks:
+    """What is to be called when the function wakes up from a snapshot, in order of registration."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[], None]] = [random.seed]
+
+    def add(self, callback: Callable[[], None]) -> None:
+        """Call this, too, after each restore."""
+        self._callbacks.append(callback)
+
+    def run(self) -> None:
+        """Call all of them; an error ends the restore, as a function with stale credentials must not run."""
+        for callback in self._callbacks:
+            callback()
+
+    def register(self) -> bool:
+        """Have the Lambda runtime call `run` after each restore; return whether there is such a runtime."""
+        try:
+            from snapshot_restore_py import register_after_restore  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            return False
+        register_after_restore(self.run)
+        return True
+
+
+def renew_application(application: Any) -> None:
+    """Close what an application of Flask keeps open: its database connections, and what its parts ask for.
+
+    A part asks with a callback in the list `app.extensions["carboy.restore"]`.
+    """
+    extensions = getattr(application, "extensions", None) or {}
+    for callback in extensions.get("carboy.restore", ()):
+        callback()
+    database = extensions.get("sqlalchemy")
+    if database is not None:
+        with application.app_context():
+            for engine in database.engines.values():
+                engine.dispose(close=False)  # the sockets are another machine's: do not say goodbye on them
