@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from carboy.serve.lambda_.environ import Environ, add_header_lists, add_headers, add_host, make_environ
+from carboy.serve.lambda_.environ import Environ, environ_of_headers, fill
 from carboy.serve.lambda_.paths import decode_path
 
 __all__ = ["read_request"]
@@ -28,25 +28,16 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
     else:
         one = event.get("queryStringParameters")
         query = "&".join(f"{_kept(name)}={_kept(value)}" for name, value in one.items()) if one else ""
-    environ = make_environ(
-        event["httpMethod"],
-        "",
-        decode_path(path),
-        query,
-        f"{path}?{query}" if query else path,
-        "HTTP/1.1",
-        event,
-        context,
-    )
-    lists = event.get("multiValueHeaders")
-    if lists:
-        add_header_lists(environ, lists)
-    else:
-        add_headers(environ, event.get("headers") or {})
+    environ = environ_of_headers(event)
+    is_https = environ.get("HTTP_X_FORWARDED_PORT") == "443"
+    fill(environ, event, context, query, path, "", "https" if is_https else "http")
+    environ["REQUEST_METHOD"] = event["httpMethod"]
+    environ["SCRIPT_NAME"] = ""
+    environ["PATH_INFO"] = decode_path(path)
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1"
     address = client_address(environ.get("HTTP_X_FORWARDED_FOR", ""))
     if address:
         environ["REMOTE_ADDR"] = address
-    add_host(environ, "", "https" if environ.get("HTTP_X_FORWARDED_PORT") == "443" else "http")
     return environ
 
 

@@ -6,7 +6,6 @@ base64. The bytes that reach the client are the application's in both cases.
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import product
 from typing import Any, Literal
@@ -17,21 +16,12 @@ __all__ = ["Answer", "WsgiApplication", "answer_alb", "answer_v1", "answer_v2", 
 
 WsgiApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Header = tuple[str, str]
+Headers = Sequence[Header]
+Write = Callable[[bytes], None]
 
 
-@dataclass(slots=True)
-class Answer:
-    """What an application answered.
-
-    Attributes:
-        status: the status line, such as `200 OK`.
-        headers: in the application's order, one character for each byte.
-        body: whole.
-    """
-
-    status: str
-    headers: Sequence[Header]
-    body: bytes
+Answer = tuple[str, Headers, bytes]
+"""The status line, such as `200 OK`; the headers in the application's order, one character for each byte; the body."""
 
 
 def run_wsgi(application: WsgiApplication, environ: Environ) -> Answer:
@@ -42,36 +32,40 @@ def run_wsgi(application: WsgiApplication, environ: Environ) -> Answer:
     Raises:
         AssertionError: the application did not call `start_response`, or called it twice.
     """
-    answer = Answer("", (), b"")
+    began: tuple[str, Headers] | None = None
     chunks: list[bytes] = []
 
-    def start_response(status: str, headers: list[Header], exc_info: Any = None) -> Callable[[bytes], None]:
+    def start_response(status: str, headers: Headers, exc_info: Any = None) -> Write:  # named types cost nothing here
+        nonlocal began
         if exc_info:
             chunks.clear()
-        elif answer.status:
+        elif began:
             raise AssertionError("the application called start_response twice without exc_info")
-        answer.status, answer.headers = status, headers
+        began = status, headers
         return chunks.append
 
     iterable = application(environ, start_response)
-    try:
-        for chunk in iterable:
-            chunks.append(chunk)  # noqa: PERF402 - start_response may clear the list meanwhile
-    finally:
-        close = getattr(iterable, "close", None)
-        if close is not None:
-            close()
-    if not answer.status:
+    if type(iterable) is list and not chunks:
+        chunks = iterable
+    else:
+        try:
+            for chunk in iterable:
+                chunks.append(chunk)  # not extend: start_response may clear the list meanwhile
+        finally:
+            close = getattr(iterable, "close", None)
+            if close is not None:
+                close()
+    if began is None:
         raise AssertionError("the application did not call start_response")
-    answer.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return answer
+    status, headers = began
+    return status, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def answer_v1(answer: Answer, environ: Environ) -> dict[str, Any]:
     """Return the answer to a REST API, or to an HTTP API in format 1.0."""
-    single, listed, text, is_base64 = _render(answer, environ)
+    single, listed, text, is_base64 = _render(answer, environ, "")
     result: dict[str, Any] = {
-        "statusCode": int(answer.status[:3]),
+        "statusCode": int(answer[0][:3]),
         "headers": single,
         "body": text,
         "isBase64Encoded": is_base64,
@@ -83,9 +77,9 @@ def answer_v1(answer: Answer, environ: Environ) -> dict[str, Any]:
 
 def answer_v2(answer: Answer, environ: Environ) -> dict[str, Any]:
     """Return the answer to an HTTP API in format 2.0, or to a function URL."""
-    single, listed, text, is_base64 = _render(answer, environ, lists_cookies=True)
+    single, listed, text, is_base64 = _render(answer, environ, "set-cookie")
     result: dict[str, Any] = {
-        "statusCode": int(answer.status[:3]),
+        "statusCode": int(answer[0][:3]),
         "headers": single,
         "body": text,
         "isBase64Encoded": is_base64,
@@ -104,10 +98,10 @@ def answer_alb(answer: Answer, environ: Environ) -> dict[str, Any]:
     With one value for each name, each further cookie takes another spelling of `Set-Cookie`: joined by commas, cookies
     could not be read.
     """
-    single, listed, text, is_base64 = _render(answer, environ)
+    single, listed, text, is_base64 = _render(answer, environ, "")
     result: dict[str, Any] = {
-        "statusCode": int(answer.status[:3]),
-        "statusDescription": _described(answer.status),
+        "statusCode": int(answer[0][:3]),
+        "statusDescription": _described(answer[0]),
         "body": text,
         "isBase64Encoded": is_base64,
     }
@@ -124,59 +118,50 @@ def answer_alb(answer: Answer, environ: Environ) -> dict[str, Any]:
 
 
 def _render(
-    answer: Answer, environ: Environ, *, lists_cookies: bool = False
+    answer: Answer, environ: Environ, always_listed: str
 ) -> tuple[dict[str, str], dict[str, list[str]], str, bool]:
     """Return the headers that come once, those that are listed, the body, and whether that is base64."""
-    single: dict[str, str] = {}
+    status, headers, body = answer
     listed: dict[str, list[str]] = {}
-    seen: dict[str, str] = {}
-    for name, value in answer.headers:
-        text = value if value.isascii() else _readable(value)
-        lowered = _LOWERED.get(name) or _lower(name)
-        if lowered in seen:
-            first = seen[lowered]
-            if first not in listed:
-                listed[first] = [single.pop(first)]
-            listed[first].append(text)
-            continue
-        seen[lowered] = name
-        if lists_cookies and lowered == "set-cookie":
-            listed[name] = [text]
-        else:
-            single[name] = text
-    body, is_base64 = _render_body(answer, environ["REQUEST_METHOD"], single, seen)
-    return single, listed, body, is_base64
-
-
-def _render_body(answer: Answer, method: str, headers: dict[str, str], names: dict[str, str]) -> tuple[str, bool]:
-    """Return the body and whether it is base64; the length of one that is not sent is put right in the headers.
-
-    Args:
-        answer: with the body.
-        method: of the request.
-        headers: of the answer.
-        names: how the application spells them, by their lower-case form.
-    """
-    code = answer.status[:3]
-    if code in {"204", "304"} or code < "200":
-        if code != "304" and "content-length" in names:
-            headers.pop(names["content-length"], None)
-        return "", False
-    if method == "HEAD":
-        if answer.body and "content-length" not in names:
-            headers["Content-Length"] = str(len(answer.body))
-        return "", False
-    encoding = headers.get(names.get("content-encoding", ""), "")
-    if not encoding or encoding.lower() == "identity":
-        text = _as_text(answer.body, headers.get(names.get("content-type", ""), ""))
+    try:
+        names = {_lowered[name]: name for name, _ in headers}
+    except KeyError:
+        names = {_lower(name): name for name, _ in headers}
+    if len(names) == len(headers) and always_listed not in names:
+        single = dict(headers)
+    else:
+        single, listed = _split(headers, always_listed)
+    if not "".join(single.values()).isascii():
+        single = {name: _readable(value) for name, value in single.items()}
+    if status[:3] in _BODILESS:
+        if "content-length" in names and not status.startswith("304"):
+            del single[names["content-length"]]
+        return single, listed, "", False
+    if environ["REQUEST_METHOD"] == "HEAD":
+        if body and "content-length" not in names:
+            single["Content-Length"] = str(len(body))
+        return single, listed, "", False
+    if "content-encoding" not in names or single[names["content-encoding"]].lower() == "identity":
+        text = _as_text(body, single[names["content-type"]] if "content-type" in names else "")
         if text is not None:
-            return text, False
-    return b64encode(answer.body).decode("ascii"), True
+            return single, listed, text, False
+    return single, listed, b64encode(body).decode("ascii"), True
+
+
+def _split(headers: Headers, always_listed: str) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the headers that come once and the lists of those that are repeated, in the spelling that came first."""
+    grouped: dict[str, tuple[str, list[str]]] = {}
+    for name, value in headers:
+        grouped.setdefault(_lower(name), (name, []))[1].append(_readable(value))
+    single = {name: values[0] for key, (name, values) in grouped.items() if len(values) == 1 and key != always_listed}
+    listed = {name: values for key, (name, values) in grouped.items() if len(values) > 1 or key == always_listed}
+    return single, listed
 
 
 _MAX_CACHED = 1024
-_LOWERED: dict[str, str] = {}
-_KINDS: dict[str, Literal["utf-8", "other", "binary"]] = {}
+_BODILESS = frozenset({"204", "304", *(str(code) for code in range(100, 200))})
+_lowered: dict[str, str] = {}
+_kinds: dict[str, Literal["utf-8", "other", "binary"]] = {}
 _TEXT_TYPES = frozenset(
     {
         "application/ecmascript",
@@ -201,7 +186,7 @@ def _as_text(body: bytes, content_type: str) -> str | None:
     """Return the body as text that a platform turns into the same bytes, or None when it must be base64."""
     if not body:
         return ""
-    kind = _KINDS.get(content_type) or _kind(content_type)
+    kind = _kinds.get(content_type) or _kind(content_type)
     if kind == "binary":
         return None
     if kind == "other" and (not body.isascii() or b"\0" in body):
@@ -223,15 +208,15 @@ def _kind(content_type: str) -> Literal["utf-8", "other", "binary"]:
     kind: Literal["utf-8", "other", "binary"] = "binary"
     if is_text:
         kind = "utf-8" if charset in {"", "utf-8", "utf8", "us-ascii", "ascii"} else "other"
-    if len(_KINDS) < _MAX_CACHED:
-        _KINDS[content_type] = kind
+    if len(_kinds) < _MAX_CACHED:
+        _kinds[content_type] = kind
     return kind
 
 
 def _lower(name: str) -> str:
     lowered = name.lower()
-    if len(_LOWERED) < _MAX_CACHED:
-        _LOWERED[name] = lowered
+    if len(_lowered) < _MAX_CACHED:
+        _lowered[name] = lowered
     return lowered
 
 

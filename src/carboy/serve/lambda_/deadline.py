@@ -21,8 +21,11 @@ from typing import TypeVar
 __all__ = ["DeadlineReached", "Watchdog", "process_watchdog"]
 
 _NEVER = float("inf")
+_LONGEST_WAIT_S = 3600.0  # it looks again then; waits without end are not possible on every platform
 _SIGNAL = signal.SIGRTMIN + 9 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 
+First = TypeVar("First")
+Second = TypeVar("Second")
 Result = TypeVar("Result")
 
 
@@ -46,14 +49,18 @@ class Watchdog:
         self._main = threading.main_thread().ident or 0
         self._is_watching = False
 
-    def run(self, work: Callable[[], Result], seconds: float) -> Result:
-        """Run work and return its result.
+    def run(self, work: Callable[[First, Second], Result], first: First, second: Second, seconds: float) -> Result:
+        """Run work on two arguments and return its result.
 
         Raises:
             DeadlineReached: it did not end in that many seconds.
         """
+        if seconds <= 0:
+            raise DeadlineReached
+        if seconds == _NEVER:
+            return work(first, second)
         if threading.get_ident() != self._main:
-            return _run_aside(work, seconds)
+            return _run_aside(lambda: work(first, second), seconds)
         if not self._is_watching:
             self._watch()
         due = monotonic() + seconds
@@ -61,7 +68,7 @@ class Watchdog:
             self._due = due
             if due < self._planned:
                 self._bell.set()
-            return work()
+            return work(first, second)
         finally:
             self._due = _NEVER
 
@@ -84,7 +91,7 @@ class Watchdog:
                 wait_s = 0.05  # and once more, should the main thread be in C all the while
             self._planned = due
             if self._due >= due:  # else it was set between the two lines above, and rang nobody
-                self._bell.wait(None if due == _NEVER else wait_s)
+                self._bell.wait(min(wait_s, _LONGEST_WAIT_S))
             self._bell.clear()
 
 

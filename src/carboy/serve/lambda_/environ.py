@@ -1,114 +1,94 @@
-"""What the environs of all HTTP events have in common: the dict, the body, the headers, the host.
+"""What the environs of all HTTP events have in common: the headers, the body, the host.
 
 The rules are PEP 3333's and gunicorn's: strings hold one character for each byte, and a header whose name has an
 underscore is left out, because it could pass for one that a proxy sets.
+
+Every event pays for what is here, so what depends only on a header's name or on the host is worked out once and kept.
+Clients choose both, so the caches have an end.
 """
 
 import sys
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
 from carboy.serve.lambda_.paths import native
 
-__all__ = ["Environ", "add_header_lists", "add_headers", "add_host", "body_bytes", "make_environ", "mount"]
+__all__ = ["Environ", "environ_of_headers", "fill", "mount"]
 
 Environ = dict[str, Any]
 
-_MAX_CACHED_NAMES = 1024  # clients choose header names: the cache must not grow for ever
-_LEFT_OUT = ""
-_KEYS = {"Content-Length": _LEFT_OUT, "Transfer-Encoding": _LEFT_OUT}  # the body is whole here: its length is known
+_MAX_CACHED = 1024
+_keys: dict[str, str] = {}
+_hosts: dict[tuple[str | None, str | None, str | None, str, str], tuple[str, str, str]] = {}
+_FIXED: Environ = {
+    "wsgi.version": (1, 0),
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": False,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
 
 
-def body_bytes(event: Mapping[str, Any]) -> bytes:
-    """Return the bytes of an event's body; empty when it has none."""
-    body = event.get("body")
-    if not body:
-        return b""
-    if event.get("isBase64Encoded"):
-        return b64decode(body)
-    return body.encode("utf-8", "surrogatepass")  # type: ignore[no-any-return]
+def environ_of_headers(event: Mapping[str, Any]) -> Environ:
+    """Return a new environ with nothing but an event's headers; repeated ones are joined."""
+    lists = event.get("multiValueHeaders")
+    headers = lists or event.get("headers")
+    if not headers:
+        return {}
+    try:
+        if lists:
+            environ = {_keys[name]: value for name, [value] in lists.items()}
+        else:
+            environ = {_keys[name]: value for name, value in headers.items()}
+    except (KeyError, ValueError):  # a name seen for the first time, or a repeated header
+        pass
+    else:
+        if len(environ) == len(headers) and "" not in environ and "".join(environ.values()).isascii():
+            return environ
+    if lists:
+        return _one_by_one((name, value) for name, values in lists.items() for value in values)
+    return _one_by_one(headers.items())
 
 
-def make_environ(
-    method: str,
-    script_name: str,
-    path_info: str,
-    query: str,
-    raw_uri: str,
-    protocol: str,
-    event: Mapping[str, Any],
-    context: Any,
-) -> Environ:
-    """Return the environ of a request, still without its headers and its host."""
-    body = body_bytes(event)
-    return {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": script_name,
-        "PATH_INFO": path_info,
-        "QUERY_STRING": query,
-        "RAW_URI": raw_uri,
-        "REQUEST_URI": raw_uri,
-        "SERVER_PROTOCOL": protocol,
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.version": (1, 0),
-        "wsgi.input": BytesIO(body),
-        "wsgi.input_terminated": True,
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-        "lambda.event": event,
-        "lambda.context": context,
-    }
-
-
-def add_headers(environ: Environ, headers: Mapping[str, str]) -> None:
-    """Add headers of which each name has one value, maybe joined already."""
-    keys = _KEYS
-    for name, value in headers.items():
-        key = keys.get(name)
-        if key is None:
-            key = _key(name)
-        if key:
-            text = value if value.isascii() else native(value)
-            environ[key] = text if key not in environ else _join(key, environ[key], text)
-
-
-def add_header_lists(environ: Environ, headers: Mapping[str, list[str]]) -> None:
-    """Add headers of which each name has a list of values; repeated ones are joined."""
-    keys = _KEYS
-    for name, values in headers.items():
-        key = keys.get(name)
-        if key is None:
-            key = _key(name)
-        if key:
-            for value in values:
-                text = value if value.isascii() else native(value)
-                environ[key] = text if key not in environ else _join(key, environ[key], text)
-
-
-def add_host(environ: Environ, domain: str, scheme: str) -> None:
-    """Add scheme, server name and port: from the platform's own headers, else from what it says of itself.
+def fill(
+    environ: Environ, event: Mapping[str, Any], context: Any, query: str, sent_path: str, domain: str, scheme: str
+) -> None:
+    """Add to an environ with headers what is the same for all events: the body, the URL as sent, the host, the rest.
 
     Args:
-        environ: with its headers.
+        environ: with headers.
+        event: of which the body is taken.
+        context: Lambda's.
+        query: as an environ has it.
+        sent_path: the path as the client sent it, still encoded.
         domain: the host when the request names none.
         scheme: `https` or `http`, when the platform does not say.
     """
-    said = environ.get("HTTP_X_FORWARDED_PROTO")
-    if said is not None and said != "https":
-        last = said.rpartition(",")[2].strip().lower()  # the platform appends: what a client sent comes first
-        said = last if last in {"http", "https"} else None
-    scheme = said or scheme
-    host = environ.get("HTTP_HOST") or domain or "localhost"
-    name, colon, port = host.rpartition(":")
-    if not colon or not port.isdigit():
-        name, port = host, environ.get("HTTP_X_FORWARDED_PORT", "").rpartition(",")[2].strip()
-    environ["wsgi.url_scheme"] = scheme
-    environ["SERVER_NAME"] = name or "localhost"
-    environ["SERVER_PORT"] = port if port.isdigit() else ("443" if scheme == "https" else "80")
+    get = environ.get
+    said = (get("HTTP_HOST"), get("HTTP_X_FORWARDED_PROTO"), get("HTTP_X_FORWARDED_PORT"), domain, scheme)
+    host = _hosts.get(said)
+    if host is None:
+        host = _host(*said)
+        if len(_hosts) < _MAX_CACHED:
+            _hosts[said] = host
+    body = event.get("body")
+    if not body:
+        data = b""
+    elif event.get("isBase64Encoded"):
+        data = b64decode(body)
+    else:
+        data = body.encode("utf-8", "surrogatepass")
+    environ.update(_FIXED)
+    environ["wsgi.url_scheme"], environ["SERVER_NAME"], environ["SERVER_PORT"] = host
+    environ["QUERY_STRING"] = query
+    environ["RAW_URI"] = environ["REQUEST_URI"] = f"{sent_path}?{query}" if query else sent_path
+    environ["CONTENT_LENGTH"] = str(len(data))
+    environ["wsgi.input"] = BytesIO(data)
+    environ["wsgi.errors"] = sys.stderr
+    environ["lambda.event"] = event
+    environ["lambda.context"] = context
 
 
 def mount(environ: Environ, base_path: str) -> None:
@@ -119,20 +99,43 @@ def mount(environ: Environ, base_path: str) -> None:
         environ["PATH_INFO"] = path[len(base_path) :] or "/"
 
 
+def _one_by_one(headers: Iterable[tuple[str, str]]) -> Environ:
+    environ: Environ = {}
+    for name, value in headers:
+        key = _key(name)
+        if not key:
+            continue
+        text = native(value)
+        if key not in environ or key == "CONTENT_TYPE":
+            environ[key] = text
+        else:
+            environ[key] += ("; " if key == "HTTP_COOKIE" else ", ") + text
+    return environ
+
+
 def _key(name: str) -> str:
+    """Return a header's key in the environ; empty when it is left out."""
     lowered = name.lower()
-    if "_" in name or lowered in {"content-length", "transfer-encoding"}:
-        key = _LEFT_OUT
-    elif lowered == "content-type":
-        key = "CONTENT_TYPE"
+    if "_" in name or lowered == "transfer-encoding":  # the body is whole: its length is known
+        key = ""
+    elif lowered in {"content-type", "content-length"}:
+        key = lowered.upper().replace("-", "_")
     else:
         key = "HTTP_" + native(name).upper().replace("-", "_")
-    if len(_KEYS) < _MAX_CACHED_NAMES:
-        _KEYS[name] = key
+    if len(_keys) < _MAX_CACHED:
+        _keys[name] = key
     return key
 
 
-def _join(key: str, before: str, value: str) -> str:
-    if key == "CONTENT_TYPE":
-        return value
-    return f"{before}; {value}" if key == "HTTP_COOKIE" else f"{before}, {value}"
+def _host(
+    named: str | None, protocol: str | None, forwarded_port: str | None, domain: str, scheme: str
+) -> tuple[str, str, str]:
+    """Return scheme, server name and port: from the platform's own headers, else from what it says of itself."""
+    last = (protocol or "").rpartition(",")[2].strip().lower()  # the platform appends: what a client sent comes first
+    if last in {"http", "https"}:
+        scheme = last
+    host = named or domain or "localhost"
+    name, _, port = host.rpartition(":")
+    if not name or not port.isdigit():
+        name, port = host, (forwarded_port or "").rpartition(",")[2].strip()
+    return scheme, name, port if port.isdigit() else ("443" if scheme == "https" else "80")

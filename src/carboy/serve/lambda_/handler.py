@@ -30,7 +30,6 @@ _HTTP: Mapping[str, tuple[Callable[..., Environ], Callable[..., dict[str, Any]]]
     "http-v2": (http_v2.read_request, answer_v2),
     "alb": (alb.read_request, answer_alb),
 }
-_TRACE_ID = "_X_AMZN_TRACE_ID"
 
 
 def lambda_handler(
@@ -89,6 +88,7 @@ class LambdaHandler:
         self._base_path = "/" + base_path.strip("/") if base_path.strip("/") else ""
         self._margin_ms = deadline_margin_ms
         self._process_environ = process_environ
+        self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in process_environ  # elsewhere nobody sets the trace's id
         self._is_cold = True
         self._watchdog = process_watchdog()
         self.restore_hooks = RestoreHooks()
@@ -110,22 +110,19 @@ class LambdaHandler:
         kind = kind_of(event)
         self._bind(event, context)
         http = _HTTP.get(kind)
-        if http is not None:
-            return self._answer_http(http, event, context)
-        return answer_event(kind, event, self._events, self._on_sqs, lambda: _remaining_ms(context) > self._margin_ms)
-
-    def _answer_http(
-        self, http: tuple[Callable[..., Environ], Callable[..., dict[str, Any]]], event: Any, context: Any
-    ) -> dict[str, Any]:
+        if http is None:
+            return answer_event(
+                kind, event, self._events, self._on_sqs, lambda: _remaining_ms(context) > self._margin_ms
+            )
         read_request, render_answer = http
         environ = read_request(event, context)
         if self._base_path:
             mount(environ, self._base_path)
-        trace_id = self._process_environ.get(_TRACE_ID)
-        if trace_id is not None:
-            environ["lambda.trace_id"] = trace_id
+        if self._is_on_lambda:
+            environ["lambda.trace_id"] = self._process_environ.get("_X_AMZN_TRACE_ID", "")
         try:
-            answer = self._run_in_time(environ, _remaining_ms(context) - self._margin_ms)
+            left_ms = _remaining_ms(context) - self._margin_ms
+            answer = self._watchdog.run(run_wsgi, self._run, environ, left_ms / 1000)
         except DeadlineReached:
             log.error("deadline_near", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
             answer = _problem(504, "The time of the function was nearly over; the request was stopped.", environ)
@@ -134,24 +131,15 @@ class LambdaHandler:
             answer = _problem(500, "The request could not be answered because of an error in the service.", environ)
         return render_answer(answer, environ)
 
-    def _run_in_time(self, environ: Environ, left_ms: float) -> Answer:
-        if left_ms == _UNLIMITED:
-            return run_wsgi(self._run, environ)
-        if left_ms <= 0:
-            raise DeadlineReached
-        return self._watchdog.run(lambda: run_wsgi(self._run, environ), left_ms / 1000)
-
     def _bind(self, event: Any, context: Any) -> None:
         """Put the ids of this event on every line that is logged until its answer."""
-        is_cold, self._is_cold = self._is_cold, False
-        facts: dict[str, Any] = {"cold_start": is_cold}
-        request_id = getattr(context, "aws_request_id", None)
-        if request_id:
-            facts["lambda_request_id"] = request_id
         request = event.get("requestContext") if isinstance(event, dict) else None
-        if request and "requestId" in request:
-            facts["api_request_id"] = request["requestId"]
-        bind_contextvars(**facts)
+        bind_contextvars(
+            cold_start=self._is_cold,
+            lambda_request_id=getattr(context, "aws_request_id", None),
+            api_request_id=request.get("requestId") if request else None,
+        )
+        self._is_cold = False
 
 
 _UNLIMITED = float("inf")
@@ -159,8 +147,10 @@ _UNLIMITED = float("inf")
 
 def _remaining_ms(context: Any) -> float:
     """Return how long Lambda lets this event run; unlimited when its context does not say."""
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    return _UNLIMITED if remaining is None else remaining()
+    try:
+        return context.get_remaining_time_in_millis()  # type: ignore[no-any-return]
+    except AttributeError:
+        return _UNLIMITED
 
 
 def _problem(status: int, detail: str, environ: Environ) -> Answer:
@@ -170,4 +160,4 @@ def _problem(status: int, detail: str, environ: Environ) -> Answer:
     problem = Problem(status, detail)
     body = render_problem(problem, environ["SCRIPT_NAME"] + environ["PATH_INFO"], request_id)
     headers = [("Content-Type", CONTENT_TYPE), ("X-Request-Id", request_id), ("Cache-Control", "no-store")]
-    return Answer(f"{status} {problem.what}", headers, body)
+    return f"{status} {problem.what}", headers, body

@@ -10,7 +10,7 @@ Developer Guide, "Invoking Lambda function URLs".
 from collections.abc import Mapping
 from typing import Any
 
-from carboy.serve.lambda_.environ import Environ, add_headers, add_host, make_environ
+from carboy.serve.lambda_.environ import Environ, environ_of_headers, fill
 from carboy.serve.lambda_.paths import decode_path, native, native_path, raw_path, route_prefix, split_stage
 
 __all__ = ["read_request"]
@@ -29,19 +29,12 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
         script, rest, sent = "", decode_path(path), path
     else:
         script, rest, sent = _http_api(event, request, path, domain)
-    environ = make_environ(
-        http["method"],
-        script,
-        rest,
-        query,
-        f"{sent}?{query}" if query else sent,
-        http.get("protocol") or "HTTP/1.1",
-        event,
-        context,
-    )
-    headers = event.get("headers")
-    if headers:
-        add_headers(environ, headers)
+    environ = environ_of_headers(event)
+    fill(environ, event, context, query, sent, domain, "https")
+    environ["REQUEST_METHOD"] = http["method"]
+    environ["SCRIPT_NAME"] = script
+    environ["PATH_INFO"] = rest
+    environ["SERVER_PROTOCOL"] = http.get("protocol") or "HTTP/1.1"
     cookies = event.get("cookies")
     if cookies:
         joined = "; ".join(cookies)
@@ -49,7 +42,6 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
     address = http.get("sourceIp")
     if address:
         environ["REMOTE_ADDR"] = address
-    add_host(environ, domain, "https")
     return environ
 
 

@@ -10,7 +10,7 @@ AWS Lambda proxy integrations for HTTP APIs".
 from collections.abc import Mapping
 from typing import Any
 
-from carboy.serve.lambda_.environ import Environ, add_header_lists, add_headers, add_host, make_environ
+from carboy.serve.lambda_.environ import Environ, environ_of_headers, fill
 from carboy.serve.lambda_.paths import decode_path, encode_query, native_path, raw_path, route_prefix, split_stage
 
 __all__ = ["read_request"]
@@ -31,25 +31,15 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
         script, rest, sent = _http_api(event, request, path)
     else:
         script, rest, sent = _rest_api(event, request, path)
-    environ = make_environ(
-        event["httpMethod"],
-        script,
-        rest,
-        query,
-        f"{sent}?{query}" if query else sent,
-        request.get("protocol") or "HTTP/1.1",
-        event,
-        context,
-    )
-    lists = event.get("multiValueHeaders")
-    if lists:
-        add_header_lists(environ, lists)
-    else:
-        add_headers(environ, event.get("headers") or {})
+    environ = environ_of_headers(event)
+    fill(environ, event, context, query, sent, request.get("domainName") or "", "https")
+    environ["REQUEST_METHOD"] = event["httpMethod"]
+    environ["SCRIPT_NAME"] = script
+    environ["PATH_INFO"] = rest
+    environ["SERVER_PROTOCOL"] = request.get("protocol") or "HTTP/1.1"
     identity = request.get("identity")
     if identity and identity.get("sourceIp"):
         environ["REMOTE_ADDR"] = identity["sourceIp"]
-    add_host(environ, request.get("domainName") or "", "https")
     return environ
 
 
