@@ -45,10 +45,9 @@ def interface_of(given: Any) -> Interface:
     except (TypeError, ValueError) as error:
         raise _unclear(given, "it is not callable, or does not tell how") from error
     is_async = inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(getattr(given, "__call__", None))  # noqa: B004
-    if any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values()):
-        if getattr(given, "__name__", "") in _FACTORY_NAMES:
-            return "factory"
-        raise _unclear(given, "it takes any number of arguments")
+    takes_any = any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values())
+    if takes_any and getattr(given, "__name__", "") not in _FACTORY_NAMES:
+        return "asgi" if is_async else "wsgi"  # middleware often hands its arguments on unread; factories do not
     if _takes(signature, 0):
         if is_async:
             raise _unclear(given, "a factory must not be a coroutine function")
