@@ -12,7 +12,7 @@ from tests.serve.lambda_.apps import Pairs, Recorder, answered
 from carboy.serve import lambda_handler
 from carboy.testing import events
 
-HTTP = {
+HTTP: dict[str, Any] = {
     "rest-v1": events.rest_v1,
     "http-v1": events.http_v1,
     "http-v2": events.http_v2,

@@ -7,13 +7,18 @@ Source: the ASGI specification 3.0, "HTTP & WebSocket" and "Lifespan Protocol".
 """
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+import structlog
 
 from carboy.errors import CarboyError
 from carboy.serve.lambda_.environ import Environ
 
 __all__ = ["AsgiApplication", "AsgiBridge"]
+
+log = structlog.get_logger("carboy.serve.lambda")
 
 Message = MutableMapping[str, Any]
 AsgiApplication = Callable[
@@ -22,20 +27,20 @@ AsgiApplication = Callable[
 
 
 class AsgiBridge:
-    """A WSGI application that calls an ASGI application."""
+    """A WSGI application that calls an ASGI application; the loop is closed with it."""
 
     def __init__(self, application: AsgiApplication) -> None:
         self._application = application
         self._loop = asyncio.new_event_loop()
         self._state: dict[str, Any] = {}
-        self._lifespan: asyncio.Task[None] | None = None
-        self._loop.run_until_complete(self._start())
+        self._close = weakref.finalize(self, _close, self._loop)
+        self._lifespan = self._loop.run_until_complete(_start(application, self._state))  # kept, or it would be lost
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> list[bytes]:
         """Answer a request; what the application does after its answer is waited for, as Lambda would freeze it."""
         answer = _Exchange(environ["wsgi.input"].read())
         scope = {**make_scope(environ), "state": self._state.copy()}
-        task = self._loop.create_task(self._run(scope, answer))
+        task = self._loop.create_task(_run(self._application, scope, answer))
         try:
             self._loop.run_until_complete(task)
         except BaseException:
@@ -47,44 +52,46 @@ class AsgiBridge:
 
     def close(self) -> None:
         """Stop the application's lifespan and close the loop."""
-        if self._lifespan is not None:
-            self._lifespan.cancel()
-            self._loop.run_until_complete(asyncio.gather(self._lifespan, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        self._close()
 
-    async def _run(self, scope: MutableMapping[str, Any], answer: "_Exchange") -> None:
-        await self._application(scope, answer.receive, answer.send)
-        if not answer.is_complete:
-            raise AssertionError("the application ended without a complete answer")
 
-    async def _start(self) -> None:
-        asked: asyncio.Queue[Message] = asyncio.Queue()
-        told: asyncio.Future[Message] = self._loop.create_future()
-        asked.put_nowait({"type": "lifespan.startup"})
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
-        async def send(message: Message) -> None:
-            if not told.done():
-                told.set_result(message)
 
-        async def live() -> None:
-            scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
-            await self._application(scope, asked.get, send)
+async def _run(application: AsgiApplication, scope: MutableMapping[str, Any], answer: "_Exchange") -> None:
+    await application(scope, answer.receive, answer.send)
+    if not answer.is_complete:
+        raise AssertionError("the application ended without a complete answer")
 
-        task = self._loop.create_task(live())
-        waited: list[asyncio.Future[Any]] = [task, told]
-        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        if told.done() and told.result()["type"] == "lifespan.startup.failed":
-            task.cancel()
-            raise CarboyError(
-                "the application did not start",
-                str(told.result().get("message") or "it said so in its lifespan"),
-                "see its own log",
-            )
-        if task.done():
-            task.exception()  # it does not know the protocol; servers go on without, and so do we
-        else:
-            self._lifespan = task
+
+async def _start(application: AsgiApplication, state: dict[str, Any]) -> "asyncio.Task[None]":
+    """Run the application's lifespan up to its start and return the task in which it goes on."""
+    asked: asyncio.Queue[Message] = asyncio.Queue()
+    told: asyncio.Queue[Message | None] = asyncio.Queue()
+    asked.put_nowait({"type": "lifespan.startup"})
+
+    async def live() -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
+        try:
+            await application(scope, asked.get, told.put)
+        except Exception as error:  # noqa: BLE001 - it does not know the protocol; servers go on without, and so do we
+            log.debug("lifespan_unsupported", error=repr(error))
+        finally:
+            told.put_nowait(None)
+
+    task = asyncio.ensure_future(live())
+    message = await told.get()
+    if message is not None and message["type"] == "lifespan.startup.failed":
+        why = str(message.get("message") or "it said so in its lifespan")
+        raise CarboyError("the application did not start", why, "see its own log")
+    return task
 
 
 class _Exchange:

@@ -106,6 +106,11 @@ class LambdaHandler:
         """
         return copy_context().run(self._answer, event, context)
 
+    def close(self) -> None:
+        """End the lifespan of an ASGI application; other applications hold nothing here."""
+        if isinstance(self._run, AsgiBridge):
+            self._run.close()
+
     def _answer(self, event: Any, context: Any) -> Any:
         kind = kind_of(event)
         self._bind(event, context)
