@@ -230,7 +230,8 @@ def test_the_lambda_side_loads_nothing_of_the_servers() -> None:
     heavy = ["granian", "gunicorn", "boto3", "botocore", "sqlalchemy", "requests", "yaml", "opentelemetry", "werkzeug"]
     code = (
         "import sys; from carboy.serve import lambda_handler; "
-        "lambda_handler(lambda environ, start_response: [])({'httpMethod': 'GET', 'path': '/'}); "
+        "application = lambda environ, start_response: start_response('200 OK', []) and []; "
+        "lambda_handler(application)({'httpMethod': 'GET', 'path': '/'}); "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
 

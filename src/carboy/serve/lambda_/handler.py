@@ -14,7 +14,6 @@ from carboy.serve.events import EXTENSION, Events
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
 from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
 from carboy.serve.lambda_.application import make_application
-from carboy.serve.lambda_.asgi import AsgiBridge
 from carboy.serve.lambda_.deadline import DeadlineReached, process_watchdog
 from carboy.serve.lambda_.environ import Environ, mount
 from carboy.serve.lambda_.kinds import kind_of
@@ -82,7 +81,7 @@ class LambdaHandler:
     ) -> None:
         self.application, interface = make_application(application)
         extensions = getattr(self.application, "extensions", None) or {}
-        self._run = AsgiBridge(self.application) if interface == "asgi" else self.application
+        self._run = _bridge(self.application) if interface == "asgi" else self.application
         self._events = events or extensions.get(EXTENSION) or Events()
         self._on_sqs = on_sqs or extensions.get("carboy.sqs")
         self._base_path = "/" + base_path.strip("/") if base_path.strip("/") else ""
@@ -108,7 +107,7 @@ class LambdaHandler:
 
     def close(self) -> None:
         """End the lifespan of an ASGI application; other applications hold nothing here."""
-        if isinstance(self._run, AsgiBridge):
+        if self._run is not self.application:
             self._run.close()
 
     def _answer(self, event: Any, context: Any) -> Any:
@@ -138,13 +137,17 @@ class LambdaHandler:
 
     def _bind(self, event: Any, context: Any) -> None:
         """Put the ids of this event on every line that is logged until its answer."""
-        request = event.get("requestContext") if isinstance(event, dict) else None
-        bind_contextvars(
-            cold_start=self._is_cold,
-            lambda_request_id=getattr(context, "aws_request_id", None),
-            api_request_id=request.get("requestId") if request else None,
-        )
+        bind_contextvars(cold_start=self._is_cold, lambda_request_id=getattr(context, "aws_request_id", None))
         self._is_cold = False
+        request = event.get("requestContext") if isinstance(event, dict) else None
+        if request and "requestId" in request:
+            bind_contextvars(api_request_id=request["requestId"])
+
+
+def _bridge(application: Any) -> Any:
+    from carboy.serve.lambda_.asgi import AsgiBridge  # asyncio takes long to import
+
+    return AsgiBridge(application)
 
 
 _UNLIMITED = float("inf")
