@@ -12,7 +12,7 @@ from carboy.bundle.archive import append_files
 from carboy.bundle.bytecode import find_python
 from carboy.bundle.dependencies import cached_dependencies, compiled
 from carboy.bundle.git import commit_of
-from carboy.bundle.options import BuildOptions, BuildReport, Entry, source_roots, target_of
+from carboy.bundle.options import BuildOptions, BuildReport, Chosen, Entry, source_roots, target_of
 from carboy.bundle.requirements import read_requirements
 from carboy.bundle.selection import is_junk
 from carboy.bundle.wheels import find_uv
@@ -42,7 +42,9 @@ def build(options: BuildOptions, on_step: Callable[[str], None] = lambda step: N
     uv = find_uv()
     requirements, origin = read_requirements(options, uv)
     own = [] if options.is_layer else _own_files(options)
-    code = "\n".join(file.read_text("utf-8", "replace") for file, entry in own if entry.path.endswith(".py"))
+    code = "\n".join(
+        file.read_text("utf-8", "replace") for file, _ in own if isinstance(file, Path) and file.suffix == ".py"
+    )
     notes = [f"dependencies from {origin.name}" if origin else "no dependencies: no file names any"]
 
     on_step(STEPS[1])
@@ -55,7 +57,7 @@ def build(options: BuildOptions, on_step: Callable[[str], None] = lambda step: N
         work = Path(folder)
         if options.has_build_info:
             own = _with_build_info(own, work, options, notes)
-        own += compiled(own, work / "bytecode", options)
+        own += compiled(own, options)
         own = _without_clashes(own, entries)
         made = work / "made.zip"
         if dependencies is not None:
@@ -74,9 +76,9 @@ def build(options: BuildOptions, on_step: Callable[[str], None] = lambda step: N
     return BuildReport(target, digest, target.stat().st_size, unpacked, entries, is_cached, notes)
 
 
-def _own_files(options: BuildOptions) -> list[tuple[Path, Entry]]:
+def _own_files(options: BuildOptions) -> Chosen:
     target = target_of(options).resolve()
-    found: dict[str, tuple[Path, Entry]] = {}
+    found: dict[str, tuple[Path | bytes, Entry]] = {}
     for root, name in source_roots(options):
         files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
         for file in files:
@@ -90,22 +92,20 @@ def _own_files(options: BuildOptions) -> list[tuple[Path, Entry]]:
     return list(found.values())
 
 
-def _with_build_info(
-    own: list[tuple[Path, Entry]], work: Path, options: BuildOptions, notes: list[str]
-) -> list[tuple[Path, Entry]]:
+def _with_build_info(own: Chosen, work: Path, options: BuildOptions, notes: list[str]) -> Chosen:
     """Return the files with a `config.json` that tells the commit; a `config.json` of the project's keeps the rest."""
     commit, made_at, is_changed = commit_of(options.service_dir)
     if is_changed:
         notes.append("files have changed since the commit that the build information names")
     present = next((file for file, entry in own if entry.path == _BUILD_INFO), None)
-    content = json.loads(present.read_text("utf-8")) if present else {}
+    content = json.loads(present.read_text("utf-8")) if isinstance(present, Path) else {}
     written = work / _BUILD_INFO
     written.write_text(json.dumps({**content, "VERSION_HASH": commit, "BUILD_TIME": made_at}, indent=2) + "\n", "utf-8")
     entry = Entry(_BUILD_INFO, written.stat().st_size, "--inject-build-info", _YOURS)
     return [pair for pair in own if pair[1].path != _BUILD_INFO] + [(written, entry)]
 
 
-def _without_clashes(own: list[tuple[Path, Entry]], dependencies: list[Entry]) -> list[tuple[Path, Entry]]:
+def _without_clashes(own: Chosen, dependencies: list[Entry]) -> Chosen:
     taken = {entry.path: entry.package for entry in dependencies}
     clash = next((entry.path for _, entry in own if entry.path in taken), None)
     if clash is not None:

@@ -9,6 +9,7 @@ Source: PEP 552.
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,18 +20,21 @@ from carboy.errors import CarboyError
 
 __all__ = ["compile_all", "find_python", "pyc_name"]
 
+_PROCESSES = 4  # a fixed number: what else a process compiles may show in its bytes
 _PROGRAM = """
-import json, os, py_compile, sys
-done = []
-for source, target, shown in json.load(sys.stdin):
-    os.makedirs(os.path.dirname(target), exist_ok=True)
+import importlib.util, json, marshal, struct, sys
+out = sys.stdout.buffer
+for path, shown in json.load(sys.stdin):
+    with open(path, "rb") as file:
+        source = file.read()
     try:
-        py_compile.compile(source, target, shown, doraise=True, quiet=2,
-                           invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    except (py_compile.PyCompileError, ValueError, RecursionError):
+        code = compile(source, shown, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError):
+        out.write(struct.pack("<I", 0))
         continue
-    done.append(target)
-json.dump(done, sys.stdout)
+    head = importlib.util.MAGIC_NUMBER + struct.pack("<I", 1) + importlib.util.source_hash(source)
+    pyc = head + marshal.dumps(code)
+    out.write(struct.pack("<I", len(pyc)) + pyc)
 """
 
 
@@ -55,25 +59,42 @@ def pyc_name(path: str, version: str) -> str:
     return f"{folder}/__pycache__/{name[:-3]}.{tag}.pyc".removeprefix("/")
 
 
-def compile_all(files: Sequence[tuple[Path, Path, str]], python: str) -> set[Path]:
-    """Compile modules and return the bytecode files that came to be; what cannot be compiled is left out.
+def compile_all(files: Sequence[tuple[Path, str]], python: str) -> list[bytes]:
+    """Return the bytecode of modules, in their order; empty where one cannot be compiled.
 
     Args:
-        files: for each module the source, the bytecode file to write, and the path that tracebacks show.
+        files: for each module its file, and the path that tracebacks show.
         python: the interpreter.
 
     Raises:
         CarboyError: the interpreter failed.
     """
-    if not files:
-        return set()
-    work = json.dumps([[str(source), str(target), shown] for source, target, shown in files])
+    running = [_start(python, files[first::_PROCESSES]) for first in range(min(_PROCESSES, len(files)))]
+    results: list[bytes] = [b""] * len(files)
+    for first, (process, work) in enumerate(running):
+        made, said = process.communicate(work)
+        if process.returncode:
+            why = said.decode("utf-8", "replace").strip()[-500:]
+            raise CarboyError("the bytecode could not be made", why, f"try `{python}` by hand")
+        results[first::_PROCESSES] = _frames(made)
+    return results
+
+
+def _start(python: str, files: Sequence[tuple[Path, str]]) -> tuple[subprocess.Popen[bytes], bytes]:
     command = [python, "-S", "-B", "-W", "ignore", "-c", _PROGRAM]
     environ = {"PYTHONHASHSEED": "0", "PATH": os.defpath}
-    ran = subprocess.run(command, input=work, capture_output=True, text=True, check=False, env=environ)
-    if ran.returncode:
-        raise CarboyError("the bytecode could not be made", ran.stderr.strip()[-500:], f"try `{python}` by hand")
-    return {Path(path) for path in json.loads(ran.stdout)}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environ)
+    return process, json.dumps([[str(path), shown] for path, shown in files]).encode()
+
+
+def _frames(data: bytes) -> list[bytes]:
+    frames, at = [], 0
+    while at < len(data):
+        (size,) = struct.unpack_from("<I", data, at)
+        frames.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return frames
 
 
 def _is_version(path: str, version: str) -> bool:

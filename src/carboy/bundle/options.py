@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from carboy.errors import UsageError
 
-__all__ = ["PYTHONS", "Arch", "BuildOptions", "BuildReport", "Entry", "Package", "source_roots", "target_of"]
+__all__ = ["PYTHONS", "Arch", "BuildOptions", "BuildReport", "Chosen", "Entry", "Package", "source_roots", "target_of"]
 
 Arch = Literal["x86_64", "arm64"]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -92,6 +92,10 @@ class Entry:
     size_bytes: int
     why: str
     package: str
+
+
+Chosen = list[tuple[Path | bytes, Entry]]
+"""Files of the zip to be: where each is, or its content, and what is to be told of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def install_wheels(requirements: Path, target: Path, python: str, arch: Arch, uv
 def _uv_command(uv: str, python: str, arch: Arch) -> list[str]:
     platform = f"{_MACHINES[arch]}-manylinux_2_{34 if python in _NEW_SYSTEM else 17}"
     return [
-        *(uv, "pip", "install", "--quiet", "--python", sys.executable, "--link-mode", "copy", "--no-build"),
+        *(uv, "pip", "install", "--quiet", "--python", sys.executable, "--no-build"),
         *("--python-version", python, "--python-platform", platform),
     ]
 
