@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carboy.serve.events import Events, on_event
+    from carboy.events import Events, on_event
     from carboy.serve.lambda_.authorizer import AuthPolicy
     from carboy.serve.lambda_.handler import lambda_handler
     from carboy.serve.servers import Plan, check_plan, serve
@@ -28,13 +28,13 @@ __all__ = [
 
 _HOMES = {
     "AuthPolicy": "carboy.serve.lambda_.authorizer",
-    "Events": "carboy.serve.events",
+    "Events": "carboy.events",
     "Plan": "carboy.serve.servers",
     "ServeSettings": "carboy.serve.settings",
     "Service": "carboy.serve.service",
     "check_plan": "carboy.serve.servers",
     "lambda_handler": "carboy.serve.lambda_.handler",
-    "on_event": "carboy.serve.events",
+    "on_event": "carboy.events",
     "serve": "carboy.serve.servers",
 }
 

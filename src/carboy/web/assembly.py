@@ -16,6 +16,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Settings, Sources, load, read_sources, settings_of
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, UsageError
+from carboy.events import offer_events
 from carboy.jobs import JobsSettings
 from carboy.web.modules import Module, load_modules
 from carboy.web.parts import FIRST, PARTS, REST
@@ -129,6 +130,7 @@ def settings_parts(sources: Sources) -> list[type]:
 
 def _assemble(app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], clock: Clock) -> Runtime:
     held = app.extensions[EXTENSION] = Runtime(app, settings, clock)
+    offer_events(app)
     for module in modules:
         for job in module.jobs:
             held.jobs.registry.add(job)

@@ -10,7 +10,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
-from carboy.serve.events import EXTENSION, Events
+from carboy.events import EXTENSION, Events
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
 from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
 from carboy.serve.lambda_.application import make_application

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from carboy.errors import InvalidInput, Missing
-from carboy.serve.events import Events
+from carboy.events import Events
 from carboy.serve.lambda_.authorizer import render_decision
 from carboy.serve.lambda_.kinds import Kind, source_name
 

@@ -1,7 +1,7 @@
 """Functions that events other than HTTP requests call: queues, topics, schedules, authorizers.
 
 The functions of an application are kept in `app.extensions["carboy.events"]`. This module keeps and finds them;
-`carboy.serve.lambda_` calls them.
+`carboy.serve` calls them, on Lambda.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from carboy.errors import UsageError
 
-__all__ = ["EXTENSION", "EventKind", "Events", "on_event"]
+__all__ = ["EXTENSION", "EventKind", "Events", "offer_events", "on_event"]
 
 EXTENSION = "carboy.events"
 
@@ -73,6 +73,11 @@ class Events:
             and each.name in {None, name}
             and all(event.get(key) == value for key, value in each.matches.items())
         ]
+
+
+def offer_events(app: Any) -> None:
+    """Give an application the decorator `@app.on_event(kind, name, **matches)`: `Events.on`."""
+    app.on_event = app.extensions.setdefault(EXTENSION, Events()).on
 
 
 def on_event(app: Any, kind: EventKind, name: str | None = None, **matches: Any) -> Callable[[Function], Function]:
