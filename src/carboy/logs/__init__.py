@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from carboy.logs.calls import inject_request_ids, log_calls
 from carboy.logs.context import (
+    bind_ids,
     bind_request_id,
     new_request_id,
     request_context,
@@ -32,6 +33,7 @@ __all__ = [
     "LineFormatter",
     "LineHandler",
     "RetryHandler",
+    "bind_ids",
     "bind_request_id",
     "getLogger",
     "get_logger",

@@ -10,6 +10,7 @@ from carboy.logs.lines import clean_facts
 from carboy.logs.values import Budget
 
 __all__ = [
+    "bind_ids",
     "bind_request_id",
     "bound_facts",
     "new_request_id",
@@ -48,6 +49,11 @@ def new_request_id() -> str:
 def bind_request_id(value: str) -> Token[Mapping[str, Any]]:
     """Put this request id on every further line of this context; give the token to `reset_request_id`."""
     return _facts.set(_merged(_facts.get(), {"request_id": str(value)}))
+
+
+def bind_ids(ids: Mapping[str, str | bool]) -> None:
+    """Put ids that the platform made on every further line of this context; they are not looked through for secrets."""
+    _facts.set(_merged(_facts.get(), ids))
 
 
 def reset_request_id(token: Token[Mapping[str, Any]]) -> None:

@@ -11,14 +11,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import structlog
 from flask import Flask
-from structlog.testing import capture_logs
 from tests.serve.lambda_.apps import Recorder
 
 from carboy.errors import CarboyError, UsageError
+from carboy.logs.context import bound_facts
 from carboy.serve import lambda_handler
 from carboy.testing import events
+
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 def hello() -> Flask:
@@ -93,8 +94,7 @@ def test_an_asgi_application_that_breaks_is_answered_500() -> None:
         if scope["type"] == "http":
             raise ValueError("broken")
 
-    with capture_logs():
-        assert lambda_handler(application)(events.http_v2())["statusCode"] == 500
+    assert lambda_handler(application)(events.http_v2())["statusCode"] == 500
 
 
 @pytest.mark.parametrize("given", [None, 7, object(), lambda one: one, lambda: lambda: None])
@@ -112,25 +112,24 @@ def test_a_coroutine_factory_is_refused_at_the_start() -> None:
         lambda_handler(create_app)
 
 
-def test_an_error_of_the_application_is_answered_and_logged() -> None:
+def test_an_error_of_the_application_is_answered_and_logged(lines: Lines) -> None:
     """As a web server would; the process lives on."""
 
     def application(_environ: Any, _start_response: Any) -> Any:
         raise ValueError("broken")
 
     handler = lambda_handler(application)
-    with capture_logs() as lines:
-        answer = handler(events.rest_v1(url="/x"), events.LambdaContext())
+    answer = handler(events.rest_v1(url="/x"), events.LambdaContext())
 
     assert answer["statusCode"] == 500
     assert answer["headers"]["Content-Type"] == "application/problem+json"
     assert json.loads(answer["body"])["instance"] == "/prod/x"
-    assert [(line["event"], line["log_level"]) for line in lines] == [("request_failed", "error")]
+    assert [(line["event"], line["level"]) for line in lines()] == [("request_failed", "error")]
     assert "broken" not in answer["body"]
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_near_the_deadline_a_request_is_answered_504(in_thread: bool) -> None:
+def test_near_the_deadline_a_request_is_answered_504(in_thread: bool, lines: Lines) -> None:
     """And what it holds is given back, instead of the process being killed without a word."""
     answers: list[Any] = []
 
@@ -140,17 +139,16 @@ def test_near_the_deadline_a_request_is_answered_504(in_thread: bool) -> None:
     def invoke() -> None:
         answers.append(lambda_handler(application)(events.http_v2(), events.LambdaContext(timeout_s=0.7)))
 
-    with capture_logs() as lines:
-        if in_thread:
-            thread = threading.Thread(target=invoke)
-            thread.start()
-            thread.join(10)
-        else:
-            invoke()
+    if in_thread:
+        thread = threading.Thread(target=invoke)
+        thread.start()
+        thread.join(10)
+    else:
+        invoke()
 
     assert answers[0]["statusCode"] == 504
     assert json.loads(answers[0]["body"])["status"] == 504
-    assert [line["event"] for line in lines] == ["deadline_near"]
+    assert [line["event"] for line in lines()] == ["deadline_near"]
 
 
 def test_work_that_is_stopped_gives_back_what_it_holds() -> None:
@@ -165,8 +163,7 @@ def test_work_that_is_stopped_gives_back_what_it_holds() -> None:
         finally:
             given_back.append("released")
 
-    with capture_logs():
-        answer = lambda_handler(application)(events.http_v2(), events.LambdaContext(timeout_s=0.6))
+    answer = lambda_handler(application)(events.http_v2(), events.LambdaContext(timeout_s=0.6))
 
     assert (answer["statusCode"], given_back) == (504, ["released"])
 
@@ -174,8 +171,7 @@ def test_work_that_is_stopped_gives_back_what_it_holds() -> None:
 def test_a_request_that_comes_too_late_is_not_begun() -> None:
     recorder = Recorder()
 
-    with capture_logs():
-        answer = lambda_handler(recorder)(events.http_v2(), events.LambdaContext(timeout_s=0.3))
+    answer = lambda_handler(recorder)(events.http_v2(), events.LambdaContext(timeout_s=0.3))
 
     assert answer["statusCode"] == 504
     assert recorder.environ == {}
@@ -195,7 +191,7 @@ def test_every_line_carries_the_ids_of_its_event() -> None:
     facts: list[dict[str, Any]] = []
 
     def application(_environ: Any, start_response: Any) -> list[bytes]:
-        facts.append(dict(structlog.contextvars.get_contextvars()))
+        facts.append(dict(bound_facts()))
         start_response("200 OK", [])
         return []
 
@@ -204,10 +200,20 @@ def test_every_line_carries_the_ids_of_its_event() -> None:
     handler(events.http_v2(), events.LambdaContext(aws_request_id="second"))
 
     assert facts == [
-        {"cold_start": True, "lambda_request_id": "first", "api_request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"},
-        {"cold_start": False, "lambda_request_id": "second", "api_request_id": "JKJaXmPLvHcESHA="},
+        {
+            "request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "cold_start": True,
+            "lambda_request_id": "first",
+            "api_request_id": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+        },
+        {
+            "request_id": "JKJaXmPLvHcESHA=",
+            "cold_start": False,
+            "lambda_request_id": "second",
+            "api_request_id": "JKJaXmPLvHcESHA=",
+        },
     ]
-    assert structlog.contextvars.get_contextvars() == {}
+    assert bound_facts() == {}
 
 
 def test_a_restored_snapshot_begins_with_new_seeds_and_connections() -> None:

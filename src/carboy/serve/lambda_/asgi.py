@@ -11,14 +11,13 @@ import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import structlog
-
 from carboy.errors import CarboyError
+from carboy.logs import get_logger
 from carboy.serve.lambda_.environ import Environ
 
 __all__ = ["AsgiApplication", "AsgiBridge"]
 
-log = structlog.get_logger("carboy.serve.lambda")
+log = get_logger("carboy.serve.lambda")
 
 Message = MutableMapping[str, Any]
 AsgiApplication = Callable[

@@ -87,6 +87,7 @@ def fill(
     environ["CONTENT_LENGTH"] = str(len(data))
     environ["wsgi.input"] = BytesIO(data)
     environ["wsgi.errors"] = sys.stderr
+    environ["REMOTE_ADDR"] = ""  # until the platform says better; servers always have one
     environ["lambda.event"] = event
     environ["lambda.context"] = context
 

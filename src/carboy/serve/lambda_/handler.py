@@ -1,16 +1,15 @@
 """The handler that AWS Lambda calls: the edge between its events and the application."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from time import time
 from typing import Any
 
-import structlog
-from structlog.contextvars import bind_contextvars
-
-from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.events import EXTENSION, Events
+from carboy.logs import RetryHandler, bind_ids, get_logger
+from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
 from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
 from carboy.serve.lambda_.application import make_application
@@ -22,7 +21,7 @@ from carboy.serve.lambda_.snapshot import RestoreHooks, renew_application
 
 __all__ = ["LambdaHandler", "lambda_handler"]
 
-log = structlog.get_logger("carboy.serve.lambda")
+log = get_logger("carboy.serve.lambda")
 
 _HTTP: Mapping[str, tuple[Callable[..., Environ], Callable[..., dict[str, Any]]]] = {
     "rest-v1": (rest_v1.read_request, answer_v1),
@@ -103,7 +102,12 @@ class LambdaHandler:
             Missing: nothing is registered for an event that is no HTTP request.
             InvalidInput: nobody knows what the event is.
         """
-        return copy_context().run(self._answer, event, context)
+        try:
+            return copy_context().run(self._answer, event, context)
+        finally:
+            for waiting in logging.root.handlers:  # Lambda now stops the clock: nothing must wait
+                if isinstance(waiting, RetryHandler):
+                    waiting.flush()
 
     def close(self) -> None:
         """End the lifespan of an ASGI application; other applications hold nothing here."""
@@ -137,11 +141,15 @@ class LambdaHandler:
 
     def _bind(self, event: Any, context: Any) -> None:
         """Put the ids of this event on every line that is logged until its answer."""
-        bind_contextvars(cold_start=self._is_cold, lambda_request_id=getattr(context, "aws_request_id", None))
+        ids: dict[str, str | bool] = {"cold_start": self._is_cold}
         self._is_cold = False
+        lambda_id = getattr(context, "aws_request_id", None)
+        if lambda_id:
+            ids["request_id"] = ids["lambda_request_id"] = lambda_id
         request = event.get("requestContext") if isinstance(event, dict) else None
         if request and "requestId" in request:
-            bind_contextvars(api_request_id=request["requestId"])
+            ids["request_id"] = ids["api_request_id"] = request["requestId"]
+        bind_ids(ids)
 
 
 def _bridge(application: Any) -> Any:

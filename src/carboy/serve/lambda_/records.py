@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import structlog
-
 from carboy.errors import InvalidInput, Missing
 from carboy.events import Events
+from carboy.logs import get_logger
 from carboy.serve.lambda_.authorizer import render_decision
 from carboy.serve.lambda_.kinds import Kind, source_name
 
@@ -15,7 +14,7 @@ __all__ = ["SqsRunner", "answer_event"]
 SqsRunner = Callable[[list[dict[str, Any]]], Sequence[str]]
 """Works on the records of a batch and returns the `messageId` of those that are to come back."""
 
-log = structlog.get_logger("carboy.serve.lambda")
+log = get_logger("carboy.serve.lambda")
 
 
 def answer_event(

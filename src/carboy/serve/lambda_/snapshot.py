@@ -45,8 +45,10 @@ def renew_application(application: Any) -> None:
     extensions = getattr(application, "extensions", None) or {}
     for callback in extensions.get("carboy.restore", ()):
         callback()
-    database = extensions.get("sqlalchemy")
-    if database is not None:
+    runtime = extensions.get("carboy")
+    if runtime is not None and "database" in runtime.checks:
+        runtime.engine.dispose(close=False)  # the sockets are another machine's: do not say goodbye on them
+    elif "sqlalchemy" in extensions:
         with application.app_context():
-            for engine in database.engines.values():
-                engine.dispose(close=False)  # the sockets are another machine's: do not say goodbye on them
+            for engine in extensions["sqlalchemy"].engines.values():
+                engine.dispose(close=False)
