@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from carboy.bundle.archive import append_files
@@ -80,7 +80,7 @@ def _own_files(options: BuildOptions) -> Chosen:
     target = target_of(options).resolve()
     found: dict[str, tuple[Path | bytes, Entry]] = {}
     for root, name in source_roots(options):
-        files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+        files = [root] if root.is_file() else sorted(_files_below(root))
         for file in files:
             inside = PurePosixPath(name, *(() if root.is_file() else file.relative_to(root).parts))
             if is_junk(inside) or "tests" in inside.parts[:-1] or file.resolve() == target:
@@ -90,6 +90,18 @@ def _own_files(options: BuildOptions) -> Chosen:
             path = inside.as_posix()
             found[path] = (file, Entry(path, file.stat().st_size, "source", _YOURS))
     return list(found.values())
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield the files of a folder; links are followed, each real folder once."""
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, name) for name in files)
 
 
 def _with_build_info(own: Chosen, work: Path, options: BuildOptions, notes: list[str]) -> Chosen:
