@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.bundle.wheelhouse import repack
 
 from carboy.bundle import BuildOptions, build
 from carboy.testing import events
@@ -16,6 +17,11 @@ from carboy.testing.runtime_interface import LocalFunction
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+NEEDED = (
+    *("flask", "werkzeug", "jinja2", "markupsafe", "itsdangerous", "blinker", "click"),
+    *("structlog", "orjson", "msgspec"),
+)
 
 HANDLER = """
 from flask import Flask, request
@@ -77,7 +83,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project / "src" / "handler.py").write_text(HANDLER)
     (project / "src" / "unready.py").write_text("raise RuntimeError('no settings')\n")
     (project / "src" / "carboy").symlink_to(ROOT / "src" / "carboy")
-    (project / "requirements.txt").write_text("flask==3.1.3\nstructlog\norjson\nmsgspec\nclick\n")
+    (project / "wheels").mkdir()
+    repack(project / "wheels", *NEEDED)
+    (project / "requirements.txt").write_text("--no-index\n--find-links ./wheels\n" + "\n".join(NEEDED) + "\n")
     report = build(BuildOptions(project, python=PYTHON, cache_dir=project / "cache"))
     folder = tmp_path_factory.mktemp("task")
     with zipfile.ZipFile(report.target) as zipped:

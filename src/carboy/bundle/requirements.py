@@ -14,6 +14,7 @@ from carboy.errors import CarboyError, UsageError
 __all__ = ["read_requirements"]
 
 _FILES = ("requirements.txt", "uv.lock", "poetry.lock", "Pipfile.lock", "pyproject.toml")
+_WITH_PATH = ("-f ", "--find-links ", "--find-links=", "-c ", "--constraint ", "--constraint=")
 _INCLUDE = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)(?:\s+|=)(\S+)")
 
 
@@ -76,8 +77,16 @@ def _from_text(path: Path, seen: frozenset[Path] = frozenset()) -> list[str]:
             if other not in seen:
                 lines += _from_text(other, seen | {path.resolve()})
         elif line:
-            lines.append(re.sub(r"\s+", " ", line))
+            lines.append(_absolute(re.sub(r"\s+", " ", line), path.parent))
     return lines
+
+
+def _absolute(line: str, folder: Path) -> str:
+    """Return a line with the local path in it, if it has one, made absolute: it will be read from another folder."""
+    option, space, value = line.rpartition(" ") if line.startswith(_WITH_PATH) else ("", "", line)
+    option, equals, value = value.rpartition("=") if value.startswith("--") else (option + space, "", value)
+    is_path = bool(option) or value.startswith((".", "/"))
+    return f"{option}{equals}{(folder / value).resolve()}" if is_path and (folder / value).exists() else line
 
 
 def _from_uv(path: Path, uv: str | None) -> list[str]:

@@ -17,13 +17,14 @@ _LITERAL = re.compile(r"""["']([a-z0-9][a-z0-9-]*)["']""")
 _DIST_INFO = {"METADATA", "entry_points.txt", "top_level.txt", "licenses"}
 _LICENCE = re.compile(r"(?i)^(licen[cs]e|copying|notice)")
 _JUNK_FOLDERS = {"__pycache__", ".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", "node_modules"}
+_JUNK_NAMES = {".DS_Store", ".lock"}  # the second is an installer's
 _JUNK_SUFFIXES = {".pyc", ".pyo", ".c", ".cc", ".cpp", ".h", ".pxd", ".pyx", ".a", ".orig", ".swp"}
 
 
 def is_junk(path: PurePosixPath) -> bool:
     """Say whether nothing ever reads such a file at run time: caches, compiler's input, editors' leftovers."""
     return (
-        path.name == ".DS_Store" or path.suffix in _JUNK_SUFFIXES or any(part in _JUNK_FOLDERS for part in path.parts)
+        path.name in _JUNK_NAMES or path.suffix in _JUNK_SUFFIXES or any(part in _JUNK_FOLDERS for part in path.parts)
     )
 
 

@@ -1,0 +1,155 @@
+"""`carboy build`: a Lambda zip without Docker."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from carboy.cli.output import json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from carboy.bundle import BuildOptions, BuildReport
+
+__all__ = ["command"]
+
+_PYTHONS = click.Choice(["3.10", "3.11", "3.12", "3.13", "3.14"])
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("build")
+@click.argument("service_dir", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--python", type=_PYTHONS, default="3.13", show_default=True, help="Python of the function's runtime.")
+@click.option(
+    "--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True, help="Its processor."
+)
+@click.option(
+    "-r", "--requirements", type=_FILE, help="What names the dependencies. [default: requirements.txt or a lock]"
+)
+@click.option("-p", "--pipfile", type=_FILE, help="A Pipfile whose lock names them.")
+@click.option("-s", "--source", type=_FILE, help="The code. [default: src/, else the packages and modules]")
+@click.option("-t", "--target", type=_FILE, help="The zip. [default: dist/lambda_function.zip]")
+@click.option("-e", "--exclude", multiple=True, metavar="GLOB", help="Leave these paths out; repeatable.")
+@click.option("--rebuild", is_flag=True, help="Install the dependencies again, whatever is cached.")
+@click.option("--inject-build-info", is_flag=True, help="Add config.json with the commit and its time.")
+@click.option(
+    "-d", "--dependencies", multiple=True, metavar="PACKAGE", help="System packages; needs a container engine."
+)
+@click.option("--layer", is_flag=True, help="Build a layer: the dependencies alone.")
+@click.option("--image", is_flag=True, help="Print a Dockerfile instead of building a zip.")
+@click.option("--boto3", is_flag=True, help="Put boto3 in; the runtime has one of its own.")
+@click.option("--keep-services", multiple=True, metavar="NAMES", help="AWS services that boto3 keeps, by commas.")
+@click.option("--keep-all", is_flag=True, help="Let boto3 keep all services.")
+@click.option("--list", "is_list", is_flag=True, help="Print each file and why it is in.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """Build a zip for AWS Lambda: the same bytes every time, for the function's platform, without Docker.
+
+    Dependencies come as wheels and are cached until the file that names them changes. Ends with exit code 1 when the
+    zip is larger than Lambda takes.
+
+    Example:
+      carboy build . --python 3.13 --arch arm64 --inject-build-info --exclude '*.md'
+    """
+    options = _options(given)
+    if given["image"]:
+        click.echo(_dockerfile(options), nl=False)
+        return
+    report = _build(options)
+    if given["as_json"]:
+        print_json(_document(report))
+    elif given["is_list"]:
+        print_table(["BYTES", "FILE", "WHY"], [(each.size_bytes, each.path, each.why) for each in report.entries])
+    else:
+        print_table(["LARGEST", "UNPACKED"], [(each.name, _size(each.size_bytes)) for each in report.largest()])
+    _tell(report)
+    if not report.fits:
+        ctx.exit(1)
+
+
+def _options(given: dict[str, Any]) -> "BuildOptions":
+    from carboy.bundle import BuildOptions
+
+    services = [name.strip() for names in given["keep_services"] for name in names.split(",") if name.strip()]
+    return BuildOptions(
+        service_dir=given["service_dir"],
+        source=given["source"],
+        target=given["target"],
+        requirements=given["requirements"],
+        pipfile=given["pipfile"],
+        python=given["python"],
+        arch=given["arch"],
+        exclude=given["exclude"],
+        is_rebuild=given["rebuild"],
+        has_build_info=given["inject_build_info"],
+        system_packages=[name for names in given["dependencies"] for name in names.replace(",", " ").split()],
+        is_layer=given["layer"],
+        has_boto3=given["boto3"],
+        keep_services=services,
+        keeps_all_services=given["keep_all"],
+    )
+
+
+def _dockerfile(options: "BuildOptions") -> str:
+    from carboy.bundle import read_requirements, render_dockerfile
+    from carboy.bundle.wheels import find_uv
+
+    requirements, _ = read_requirements(options, find_uv())
+    return render_dockerfile(options, requirements)
+
+
+def _build(options: "BuildOptions") -> "BuildReport":
+    from carboy.bundle import STEPS, build
+
+    if not sys.stderr.isatty():
+        return build(options)
+    with click.progressbar(length=len(STEPS), label="build", file=sys.stderr, item_show_func=str) as bar:
+        done = 0
+
+        def on_step(step: str) -> None:
+            nonlocal done
+            bar.update(done, current_item=step)
+            done = 1
+
+        report = build(options, on_step)
+        bar.update(1, current_item="done")
+    return report
+
+
+def _tell(report: "BuildReport") -> None:
+    """Say on stderr what was made, and what is left of Lambda's limits."""
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
+    cached = " (dependencies from the cache)" if report.is_from_cache else ""
+    click.echo(f"{report.target}: {_size(report.zip_bytes)}{cached}, sha256 {report.sha256}", err=True)
+    for what, room, limit in (
+        ("zip", report.zip_room_bytes, "50 MB"),
+        ("unpacked", report.unpacked_room_bytes, "250 MB"),
+    ):
+        if room < 0:
+            click.echo(f"error: {what}: {_size(-room)} over Lambda's {limit}", err=True)
+            click.echo("hint: leave packages out, move some to a layer (--layer), or use an image (--image)", err=True)
+        else:
+            click.echo(f"{what}: {_size(room)} left of {limit}", err=True)
+
+
+def _document(report: "BuildReport") -> dict[str, Any]:
+    return {
+        "target": str(report.target),
+        "sha256": report.sha256,
+        "zip_bytes": report.zip_bytes,
+        "unpacked_bytes": report.unpacked_bytes,
+        "zip_room_bytes": report.zip_room_bytes,
+        "unpacked_room_bytes": report.unpacked_room_bytes,
+        "fits": report.fits,
+        "is_from_cache": report.is_from_cache,
+        "notes": list(report.notes),
+        "largest": [asdict(each) for each in report.largest()],
+        "files": [asdict(each) for each in report.entries],
+    }
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1_048_576:.1f} MB" if size_bytes >= 104_858 else f"{size_bytes / 1024:.1f} kB"

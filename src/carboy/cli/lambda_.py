@@ -1,0 +1,141 @@
+"""`carboy lambda`: run the Lambda handler here."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from carboy.cli.output import print_json
+from carboy.cli.project import Project, pass_project
+from carboy.errors import InvalidInput, UsageError
+
+if TYPE_CHECKING:
+    from carboy.serve.lambda_.handler import LambdaHandler
+
+__all__ = ["command"]
+
+_SAMPLES = ("rest-v1", "http-v1", "http-v2", "alb", "alb-multi", "url", "sqs", "sns", "schedule", "authorizer")
+
+
+@click.group("lambda")
+def command() -> None:
+    """Run the Lambda handler here, without AWS.
+
+    Example:
+      carboy lambda invoke --sample http-v2 --path /livez
+    """
+
+
+@command.command("invoke")
+@click.argument("event_file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--sample", type=click.Choice(_SAMPLES), help="An event of this kind instead of a file.")
+@click.option("--method", default="GET", show_default=True, help="The method of a sample that is a request.")
+@click.option("--path", "url", default="/", show_default=True, help="Its path and query.")
+@click.option("--body", help="Its body, or that of a sample's message.")
+@click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds that the function may take.")
+@pass_project
+@click.pass_context
+def invoke(
+    ctx: click.Context,
+    project: Project,
+    event_file: str | None,
+    sample: str | None,
+    method: str,
+    url: str,
+    body: str | None,
+    timeout_s: float,
+) -> None:
+    """Send an event to the handler and print its answer; how long it took is told on stderr.
+
+    The event is a JSON file (`-` for stdin) or a sample. Exit code 1 when the handler ends with an error, or answers
+    5xx.
+
+    Example:
+      carboy lambda invoke event.json --app app:create_app
+      carboy lambda invoke --sample rest-v1 --method POST --path /orders --body '{"n": 1}'
+    """
+    if (event_file is None) == (sample is None):
+        raise UsageError("there is no event to send", "give a file or --sample, one of them", "see --help")
+    event = _read(event_file) if event_file is not None else _sample(str(sample), method, url, body)
+    started_s = time.perf_counter()
+    handler = _handler(project)
+    ready_s = time.perf_counter()
+    answer = handler(event, _context(timeout_s))
+    ended_s = time.perf_counter()
+    print_json(answer)
+    click.echo(
+        f"init {(ready_s - started_s) * 1000:.1f} ms, duration {(ended_s - ready_s) * 1000:.1f} ms, "
+        f"memory {_peak_mb():.0f} MB",
+        err=True,
+    )
+    if isinstance(answer, dict) and int(answer.get("statusCode") or 0) >= 500:
+        ctx.exit(1)
+
+
+def _read(event_file: str) -> Any:
+    text = sys.stdin.read() if event_file == "-" else Path(event_file).read_text("utf-8")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"`{event_file}` is no event", f"it is no JSON: {error}", "see --sample for one") from error
+
+
+def _sample(kind: str, method: str, url: str, body: str | None) -> Any:
+    from carboy.serve.lambda_ import forms
+
+    content = body.encode() if body is not None else None
+    match kind:
+        case "rest-v1":
+            return forms.rest_v1(method, url, body=content)
+        case "http-v1":
+            return forms.http_v1(method, url, body=content)
+        case "http-v2":
+            return forms.http_v2(method, url, body=content)
+        case "url":
+            return forms.function_url(method, url, body=content)
+        case "alb" | "alb-multi":
+            return forms.alb(method, url, body=content, multi_value=kind == "alb-multi")
+        case "sqs":
+            return forms.sqs(body or "{}")
+        case "sns":
+            return forms.sns(body or "Hello from SNS!")
+        case "schedule":
+            return forms.schedule()
+        case _:
+            return forms.authorizer_request(method, url)
+
+
+def _handler(project: Project) -> "LambdaHandler":
+    from carboy.serve import lambda_handler
+
+    return lambda_handler(_application(project))
+
+
+def _application(project: Project) -> Any:
+    """Return what `--app` names: a Flask application as Flask finds it, or any other by `module:name`."""
+    path = project.app_path()
+    if path is not None and ":" in path and "(" not in path:
+        from werkzeug.utils import import_string
+
+        project.export()
+        given = import_string(path)
+        if not hasattr(given, "wsgi_app"):
+            return given
+    return project.make_quiet_app()
+
+
+def _context(timeout_s: float) -> Any:
+    from carboy.serve.lambda_.context import LambdaContext
+
+    return LambdaContext(timeout_s=timeout_s)
+
+
+def _peak_mb() -> float:
+    """Return the most memory that this process has held, in MB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024 if sys.platform != "darwin" else peak / 1_048_576

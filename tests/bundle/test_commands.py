@@ -1,0 +1,120 @@
+"""`carboy build` and `carboy lambda invoke`, as a person runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A service of one module."""
+    (tmp_path / "hello.py").write_text(
+        "import sys\n\n\ndef app(environ, start_response):\n"
+        "    if environ['PATH_INFO'] == '/break':\n        raise ValueError('broken')\n"
+        "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
+        "    return [environ['REQUEST_METHOD'].encode() + environ['wsgi.input'].read()]\n"
+    )
+    return tmp_path
+
+
+def carboy(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder; nothing of this machine's is on its PATH, and its home is the folder."""
+    environ = {"PATH": str(folder), "HOME": str(folder), "NO_COLOR": "1"}
+    program = "import sys; from carboy.cli import main; sys.argv[0] = 'carboy'; sys.exit(main())"
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, cwd=folder, env=environ, input=stdin, capture_output=True, text=True, check=False)
+
+
+def test_build_says_what_it_made_and_what_is_left(project: Path) -> None:
+    ran = carboy(project, "build", ".")
+
+    assert ran.returncode == 0, ran.stderr
+    assert (project / "dist" / "lambda_function.zip").is_file()
+    assert "your code" in ran.stdout
+    assert "left of 50 MB" in ran.stderr
+    assert "left of 250 MB" in ran.stderr
+
+
+def test_build_lists_each_file_and_why_it_is_in(project: Path) -> None:
+    ran = carboy(project, "build", ".", "--list")
+
+    assert ["hello.py", "source"] in [line.split()[1:] for line in ran.stdout.splitlines()]
+
+
+def test_build_prints_one_document(project: Path) -> None:
+    document = json.loads(carboy(project, "build", ".", "--json", "--target", "out/my.zip").stdout)
+
+    assert document["fits"] is True
+    assert (project / "out" / "my.zip").stat().st_size == document["zip_bytes"]
+
+
+def test_build_exits_1_when_lambda_would_not_take_the_zip(project: Path) -> None:
+    with (project / "big.py").open("wb") as file:
+        file.write(b"#" * 251 * 1024 * 1024)
+
+    ran = carboy(project, "build", ".", "--python", "3.14")
+
+    assert ran.returncode == 1
+    assert "over Lambda's 250 MB" in ran.stderr
+    assert "hint:" in ran.stderr
+
+
+def test_system_packages_need_a_container_engine(project: Path) -> None:
+    (project / "requirements.txt").write_text("flask\n")
+
+    ran = carboy(project, "build", ".", "--dependencies", "libpq")
+
+    assert ran.returncode == 4
+    assert "no container engine" in ran.stderr
+    assert "--image" in ran.stderr
+
+
+def test_an_image_is_printed_and_nothing_built(project: Path) -> None:
+    ran = carboy(project, "build", ".", "--image", "-d", "libpq")
+
+    assert "FROM --platform=linux/amd64" in ran.stdout
+    assert not (project / "dist").exists()
+
+
+def test_a_misused_build_exits_2(project: Path) -> None:
+    assert carboy(project, "build", ".", "--python", "2.7").returncode == 2
+    assert carboy(project, "build", ".", "--source", "nowhere").returncode == 2
+
+
+@pytest.mark.parametrize("sample", ["rest-v1", "http-v1", "http-v2", "alb", "alb-multi", "url"])
+def test_a_sample_is_answered(project: Path, sample: str) -> None:
+    ran = carboy(
+        project, "lambda", "invoke", "--sample", sample, "--app", "hello:app", "--method", "POST", "--body", " you"
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["body"] == "POST you"
+    assert "duration" in ran.stderr
+    assert "memory" in ran.stderr
+
+
+def test_an_event_comes_from_a_file_or_from_stdin(project: Path) -> None:
+    event = json.dumps({"httpMethod": "GET", "path": "/"})
+    (project / "event.json").write_text(event)
+
+    from_file = carboy(project, "lambda", "invoke", "event.json", "--app", "hello:app")
+    from_stdin = carboy(project, "lambda", "invoke", "-", "--app", "hello:app", stdin=event)
+
+    assert json.loads(from_file.stdout) == json.loads(from_stdin.stdout)
+    assert json.loads(from_file.stdout)["statusCode"] == 200
+
+
+def test_an_answer_of_500_and_an_unknown_event_exit_1(project: Path) -> None:
+    broken = carboy(project, "lambda", "invoke", "--sample", "url", "--path", "/break", "--app", "hello:app")
+    unknown = carboy(project, "lambda", "invoke", "-", "--app", "hello:app", stdin='{"zebra": 1}')
+
+    assert (broken.returncode, unknown.returncode) == (1, 1)
+    assert "`zebra`" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
+
+
+def test_without_an_event_the_command_is_misused(project: Path) -> None:
+    assert carboy(project, "lambda", "invoke").returncode == 2

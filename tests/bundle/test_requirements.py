@@ -1,0 +1,107 @@
+"""Whatever tool has locked the dependencies, the build reads them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from carboy.bundle import BuildOptions, read_requirements
+from carboy.bundle.wheels import find_uv
+from carboy.errors import CarboyError, UsageError
+
+
+def read(folder: Path, requirements: Path | None = None, pipfile: Path | None = None) -> list[str]:
+    options = BuildOptions(folder, requirements=requirements, pipfile=pipfile)
+    return read_requirements(options, find_uv())[0].splitlines()
+
+
+def test_a_project_without_dependencies_has_none(tmp_path: Path) -> None:
+    assert read(tmp_path) == []
+
+
+def test_requirements_are_read_with_what_they_include(tmp_path: Path) -> None:
+    (tmp_path / "base.txt").write_text("flask==3.1.3 \\\n    --hash=sha256:aa\n")
+    (tmp_path / "requirements.txt").write_text("# first\n-r base.txt\norjson>=3  # fast\n\n")
+
+    assert read(tmp_path) == ["flask==3.1.3 --hash=sha256:aa", "orjson>=3"]
+
+
+def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("-r requirements.txt\nclick\n")
+    (tmp_path / "requirements.txt").write_text("-r a.txt\nflask\n")
+
+    assert read(tmp_path) == ["click", "flask"]
+
+
+def test_paths_stay_those_of_their_file(tmp_path: Path) -> None:
+    """They are read from another folder later."""
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "requirements.txt").write_text(
+        "--find-links ./wheels\n--find-links=wheels\n./lib\n-f https://a.example/x\n"
+    )
+
+    wheels, lib = tmp_path / "wheels", tmp_path / "lib"
+    expected = [f"--find-links {wheels}", f"--find-links={wheels}", f"{lib}", "-f https://a.example/x"]
+    assert read(tmp_path) == expected
+
+
+def test_a_lock_of_poetry_gives_what_the_service_needs(tmp_path: Path) -> None:
+    (tmp_path / "poetry.lock").write_text(
+        '[[package]]\nname = "flask"\nversion = "3.1.3"\ngroups = ["main"]\noptional = false\n'
+        '[[package]]\nname = "pytest"\nversion = "8.0"\ngroups = ["dev"]\noptional = false\n'
+        '[[package]]\nname = "tzdata"\nversion = "1"\ngroups = ["main"]\nmarkers = "sys_platform == \'win32\'"\n'
+    )
+
+    assert read(tmp_path) == ["flask==3.1.3", "tzdata==1 ; sys_platform == 'win32'"]
+
+
+def test_an_older_lock_of_poetry_is_followed_from_the_project(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.poetry.dependencies]\npython = "^3.11"\nFlask = "^3"\n')
+    (tmp_path / "poetry.lock").write_text(
+        '[[package]]\nname = "flask"\nversion = "3.1.3"\n[package.dependencies]\nclick = ">=8"\n'
+        '[[package]]\nname = "click"\nversion = "8.3"\n'
+        '[[package]]\nname = "pytest"\nversion = "8.0"\n'
+    )
+
+    assert sorted(read(tmp_path)) == ["click==8.3", "flask==3.1.3"]
+
+
+def test_a_lock_of_pipenv_is_read(tmp_path: Path) -> None:
+    lock = {"default": {"flask": {"version": "==3.1.3", "hashes": ["sha256:aa"]}}, "develop": {"pytest": {}}}
+    (tmp_path / "Pipfile.lock").write_text(json.dumps(lock))
+    (tmp_path / "Pipfile").write_text('[packages]\nflask = "*"\n')
+
+    expected = ["flask==3.1.3 --hash=sha256:aa"]
+    assert read(tmp_path) == read(tmp_path, pipfile=Path("Pipfile")) == expected
+
+
+def test_a_pipfile_without_lock_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "Pipfile").write_text('[packages]\nflask = "*"\nredis = {version = ">=5", extras = ["hiredis"]}\n')
+
+    assert read(tmp_path, pipfile=Path("Pipfile")) == ["flask", "redis[hiredis]>=5"]
+
+
+def test_a_project_file_is_the_last_resort(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "a"\nversion = "1"\ndependencies = ["flask>=3"]\n')
+
+    assert read(tmp_path) == ["flask>=3"]
+
+
+def test_a_lock_of_uv_is_read(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "a"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
+    )
+    (tmp_path / "uv.lock").write_text(
+        'version = 1\nrevision = 3\nrequires-python = ">=3.11"\n\n[[package]]\nname = "a"\nversion = "1"\n'
+        'source = { virtual = "." }\n'
+    )
+
+    assert read(tmp_path) == []
+    with pytest.raises(CarboyError, match="uv is not installed"):
+        read_requirements(BuildOptions(tmp_path), None)
+
+
+def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"needs\.txt"):
+        read(tmp_path, requirements=Path("needs.txt"))

@@ -1,0 +1,54 @@
+"""Wheels for builds without a network: small ones made on the spot, and those of what is installed here."""
+
+import base64
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import distribution
+from pathlib import Path
+
+
+def make_wheel(
+    folder: Path, name: str, files: Mapping[str, str], version: str = "1.0", tag: str = "py3-none-any"
+) -> None:
+    """Write a wheel with these files."""
+    info = f"{name}-{version}.dist-info"
+    content = {path: text.encode() for path, text in files.items()}
+    content[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    content[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()
+    _write(folder / f"{name}-{version}-{tag}.whl", info, content)
+
+
+def make_sdist(folder: Path, name: str, version: str = "1.0") -> None:
+    """Write a source distribution: something that would have to be built."""
+    with tarfile.open(folder / f"{name}-{version}.tar.gz", "w:gz") as archive:
+        data = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+        member = tarfile.TarInfo(f"{name}-{version}/PKG-INFO")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+
+
+def repack(folder: Path, *names: str) -> None:
+    """Write the wheels of installed distributions."""
+    for name in names:
+        installed = distribution(name)
+        files = [path for path in installed.files or [] if ".." not in path.parts and path.suffix != ".pyc"]
+        info = next(path.parts[0] for path in files if path.parts[0].endswith(".dist-info"))
+        skip = {f"{info}/{leftover}" for leftover in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")}
+        content = {str(path): Path(str(path.locate())).read_bytes() for path in files if str(path) not in skip}
+        tags = [line[5:] for line in content[f"{info}/WHEEL"].decode().splitlines() if line.startswith("Tag: ")]
+        python, abi, platform = zip(*(tag.split("-") for tag in tags), strict=True)
+        tag = "-".join(".".join(dict.fromkeys(parts)) for parts in (python, abi, platform))
+        _write(folder / f"{info.removesuffix('.dist-info')}-{tag}.whl", info, content)
+
+
+def _write(path: Path, info: str, content: Mapping[str, bytes]) -> None:
+    rows = []
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, data in content.items():
+            wheel.writestr(name, data)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            rows.append(f"{name},sha256={digest},{len(data)}")
+        wheel.writestr(f"{info}/RECORD", "\n".join([*rows, f"{info}/RECORD,,"]) + "\n")
