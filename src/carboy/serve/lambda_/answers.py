@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from carboy.serve.lambda_.environ import Environ
 
@@ -65,7 +65,7 @@ def answer_v1(answer: Answer, environ: Environ) -> dict[str, Any]:
     """Return the answer to a REST API, or to an HTTP API in format 1.0."""
     single, listed, text, is_base64 = _render(answer, environ, "")
     result: dict[str, Any] = {
-        "statusCode": int(answer[0][:3]),
+        "statusCode": _codes.get(answer[0]) or _code(answer[0]),
         "headers": single,
         "body": text,
         "isBase64Encoded": is_base64,
@@ -79,16 +79,17 @@ def answer_v2(answer: Answer, environ: Environ) -> dict[str, Any]:
     """Return the answer to an HTTP API in format 2.0, or to a function URL."""
     single, listed, text, is_base64 = _render(answer, environ, "set-cookie")
     result: dict[str, Any] = {
-        "statusCode": int(answer[0][:3]),
+        "statusCode": _codes.get(answer[0]) or _code(answer[0]),
         "headers": single,
         "body": text,
         "isBase64Encoded": is_base64,
     }
-    for name, values in listed.items():
-        if _is_cookie(name):
-            result["cookies"] = values
-        else:
-            single[name] = ", ".join(values)
+    if listed:
+        for name, values in listed.items():
+            if _is_cookie(name):
+                result["cookies"] = values
+            else:
+                single[name] = ", ".join(values)
     return result
 
 
@@ -100,7 +101,7 @@ def answer_alb(answer: Answer, environ: Environ) -> dict[str, Any]:
     """
     single, listed, text, is_base64 = _render(answer, environ, "")
     result: dict[str, Any] = {
-        "statusCode": int(answer[0][:3]),
+        "statusCode": _codes.get(answer[0]) or _code(answer[0]),
         "statusDescription": _described(answer[0]),
         "body": text,
         "isBase64Encoded": is_base64,
@@ -123,36 +124,60 @@ def _render(
     """Return the headers that come once, those that are listed, the body, and whether that is base64."""
     status, headers, body = answer
     listed: dict[str, list[str]] = {}
-    try:
-        names = {_lowered[name]: name for name, _ in headers}
-    except KeyError:
-        names = {_lower(name): name for name, _ in headers}
-    if len(names) == len(headers) and always_listed not in names:
-        single = dict(headers)
-    else:
+    single = dict(headers)
+    names = _names.get(tuple(single))
+    if names is None:
+        names = _learn(tuple(single))
+    if len(single) != len(headers) or names.is_repeated or (always_listed and names.cookie):
         single, listed = _split(headers, always_listed)
     if not "".join(single.values()).isascii():
         single = {name: _readable(value) for name, value in single.items()}
     if status[:3] in _BODILESS:
-        if "content-length" in names and not status.startswith("304"):
-            del single[names["content-length"]]
+        if names.length and not status.startswith("304"):
+            single.pop(names.length, None)
         return single, listed, "", False
     if environ["REQUEST_METHOD"] == "HEAD":
-        if body and "content-length" not in names:
+        if body and not names.length:
             single["Content-Length"] = str(len(body))
         return single, listed, "", False
-    if "content-encoding" not in names or single[names["content-encoding"]].lower() == "identity":
-        text = _as_text(body, single[names["content-type"]] if "content-type" in names else "")
+    if not names.encoding or single.get(names.encoding, "").lower() == "identity":
+        text = _as_text(body, single.get(names.type, ""))
         if text is not None:
             return single, listed, text, False
     return single, listed, b64encode(body).decode("ascii"), True
+
+
+class _Names(NamedTuple):
+    """How an application spells the headers that matter here; empty where it has none."""
+
+    type: str
+    encoding: str
+    length: str
+    cookie: str
+    is_repeated: bool
+
+
+def _learn(spelled: tuple[str, ...]) -> _Names:
+    by_name: dict[str, str] = {}
+    for name in spelled:
+        by_name.setdefault(name.lower(), name)
+    names = _Names(
+        type=by_name.get("content-type", ""),
+        encoding=by_name.get("content-encoding", ""),
+        length=by_name.get("content-length", ""),
+        cookie=by_name.get("set-cookie", ""),
+        is_repeated=len(by_name) < len(spelled),
+    )
+    if len(_names) < _MAX_CACHED:
+        _names[spelled] = names
+    return names
 
 
 def _split(headers: Headers, always_listed: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Return the headers that come once and the lists of those that are repeated, in the spelling that came first."""
     grouped: dict[str, tuple[str, list[str]]] = {}
     for name, value in headers:
-        grouped.setdefault(_lower(name), (name, []))[1].append(_readable(value))
+        grouped.setdefault(name.lower(), (name, []))[1].append(_readable(value))
     single = {name: values[0] for key, (name, values) in grouped.items() if len(values) == 1 and key != always_listed}
     listed = {name: values for key, (name, values) in grouped.items() if len(values) > 1 or key == always_listed}
     return single, listed
@@ -160,7 +185,8 @@ def _split(headers: Headers, always_listed: str) -> tuple[dict[str, str], dict[s
 
 _MAX_CACHED = 1024
 _BODILESS = frozenset({"204", "304", *(str(code) for code in range(100, 200))})
-_lowered: dict[str, str] = {}
+_names: dict[tuple[str, ...], _Names] = {}
+_codes: dict[str, int] = {}
 _kinds: dict[str, Literal["utf-8", "other", "binary"]] = {}
 _TEXT_TYPES = frozenset(
     {
@@ -213,11 +239,11 @@ def _kind(content_type: str) -> Literal["utf-8", "other", "binary"]:
     return kind
 
 
-def _lower(name: str) -> str:
-    lowered = name.lower()
-    if len(_lowered) < _MAX_CACHED:
-        _lowered[name] = lowered
-    return lowered
+def _code(status: str) -> int:
+    code = int(status[:3])
+    if len(_codes) < _MAX_CACHED:
+        _codes[status] = code
+    return code
 
 
 def _readable(value: str) -> str:

@@ -21,34 +21,57 @@ Environ = dict[str, Any]
 
 _MAX_CACHED = 1024
 _keys: dict[str, str] = {}
-_hosts: dict[tuple[str | None, str | None, str | None, str, str], tuple[str, str, str]] = {}
-_FIXED: Environ = {
+_hosts: dict[tuple[str, str, str | None], tuple[str, str, str]] = {}
+_SAME: Environ = {  # copied for each event: faster than a new dict, and with room for the headers
+    "REQUEST_METHOD": "GET",
+    "SCRIPT_NAME": "",
+    "PATH_INFO": "/",
+    "QUERY_STRING": "",
+    "RAW_URI": "/",
+    "REQUEST_URI": "/",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "SERVER_SOFTWARE": "carboy-lambda",
+    "SERVER_NAME": "",
+    "SERVER_PORT": "",
+    "REMOTE_ADDR": "",  # servers always have one
     "wsgi.version": (1, 0),
+    "wsgi.url_scheme": "https",
+    "wsgi.input": None,
     "wsgi.input_terminated": True,
+    "wsgi.errors": None,
     "wsgi.multithread": False,
     "wsgi.multiprocess": False,
     "wsgi.run_once": False,
+    "lambda.event": None,
+    "lambda.context": None,
+    "lambda.trace_id": "",
 }
 
 
 def environ_of_headers(event: Mapping[str, Any]) -> Environ:
-    """Return a new environ with nothing but an event's headers; repeated ones are joined."""
+    """Return a new environ with an event's headers, the repeated ones joined, and what is the same for all events."""
+    environ = _SAME.copy()
     lists = event.get("multiValueHeaders")
     headers = lists or event.get("headers")
     if not headers:
-        return {}
+        return environ
     try:
         if lists:
-            environ = {_keys[name]: value for name, [value] in lists.items()}
+            for name, [value] in lists.items():
+                if not value.isascii():
+                    break
+                environ[_keys[name]] = value
         else:
-            environ = {_keys[name]: value for name, value in headers.items()}
+            for name, value in headers.items():
+                if not value.isascii():
+                    break
+                environ[_keys[name]] = value
     except (KeyError, ValueError):  # a name seen for the first time, or a repeated header
         pass
-    else:
-        if len(environ) == len(headers) and "" not in environ and "".join(environ.values()).isascii():
-            return environ
+    if len(environ) == len(headers) + len(_SAME) and "" not in environ:
+        return environ
     if lists:
-        return _one_by_one((name, value) for name, values in lists.items() for value in values)
+        return _one_by_one((name, value) for name, many in lists.items() for value in many)
     return _one_by_one(headers.items())
 
 
@@ -67,12 +90,13 @@ def fill(
         scheme: `https` or `http`, when the platform does not say.
     """
     get = environ.get
-    said = (get("HTTP_HOST"), get("HTTP_X_FORWARDED_PROTO"), get("HTTP_X_FORWARDED_PORT"), domain, scheme)
+    said = (get("HTTP_HOST") or domain, get("HTTP_X_FORWARDED_PROTO") or scheme, get("HTTP_X_FORWARDED_PORT"))
     host = _hosts.get(said)
     if host is None:
-        host = _host(*said)
-        if len(_hosts) < _MAX_CACHED:
+        host = _host(*said, scheme)
+        if len(_hosts) < _MAX_CACHED and said[1] in {"http", "https"}:
             _hosts[said] = host
+    environ["wsgi.url_scheme"], environ["SERVER_NAME"], environ["SERVER_PORT"] = host
     body = event.get("body")
     if not body:
         data = b""
@@ -80,14 +104,13 @@ def fill(
         data = b64decode(body)
     else:
         data = body.encode("utf-8", "surrogatepass")
-    environ.update(_FIXED)
-    environ["wsgi.url_scheme"], environ["SERVER_NAME"], environ["SERVER_PORT"] = host
-    environ["QUERY_STRING"] = query
-    environ["RAW_URI"] = environ["REQUEST_URI"] = f"{sent_path}?{query}" if query else sent_path
     environ["CONTENT_LENGTH"] = str(len(data))
     environ["wsgi.input"] = BytesIO(data)
     environ["wsgi.errors"] = sys.stderr
-    environ["REMOTE_ADDR"] = ""  # until the platform says better; servers always have one
+    if query:
+        environ["QUERY_STRING"] = query
+        sent_path = f"{sent_path}?{query}"
+    environ["RAW_URI"] = environ["REQUEST_URI"] = sent_path
     environ["lambda.event"] = event
     environ["lambda.context"] = context
 
@@ -101,7 +124,7 @@ def mount(environ: Environ, base_path: str) -> None:
 
 
 def _one_by_one(headers: Iterable[tuple[str, str]]) -> Environ:
-    environ: Environ = {}
+    environ = _SAME.copy()
     for name, value in headers:
         key = _key(name)
         if not key:
@@ -128,15 +151,12 @@ def _key(name: str) -> str:
     return key
 
 
-def _host(
-    named: str | None, protocol: str | None, forwarded_port: str | None, domain: str, scheme: str
-) -> tuple[str, str, str]:
+def _host(host: str, protocol: str, forwarded_port: str | None, scheme: str) -> tuple[str, str, str]:
     """Return scheme, server name and port: from the platform's own headers, else from what it says of itself."""
-    last = (protocol or "").rpartition(",")[2].strip().lower()  # the platform appends: what a client sent comes first
+    last = protocol.rpartition(",")[2].strip().lower()  # the platform appends: what a client sent comes first
     if last in {"http", "https"}:
         scheme = last
-    host = named or domain or "localhost"
     name, _, port = host.rpartition(":")
     if not name or not port.isdigit():
         name, port = host, (forwarded_port or "").rpartition(",")[2].strip()
-    return scheme, name, port if port.isdigit() else ("443" if scheme == "https" else "80")
+    return scheme, name or "localhost", port if port.isdigit() else ("443" if scheme == "https" else "80")

@@ -141,15 +141,20 @@ class LambdaHandler:
 
     def _bind(self, event: Any, context: Any) -> None:
         """Put the ids of this event on every line that is logged until its answer."""
-        ids: dict[str, str | bool] = {"cold_start": self._is_cold}
-        self._is_cold = False
         lambda_id = getattr(context, "aws_request_id", None)
-        if lambda_id:
-            ids["request_id"] = ids["lambda_request_id"] = lambda_id
         request = event.get("requestContext") if isinstance(event, dict) else None
-        if request and "requestId" in request:
-            ids["request_id"] = ids["api_request_id"] = request["requestId"]
-        bind_ids(ids)
+        api_id = request.get("requestId") if request else None
+        if api_id and lambda_id:
+            bind_ids({
+                "request_id": api_id,
+                "api_request_id": api_id,
+                "lambda_request_id": lambda_id,
+                "cold_start": self._is_cold,
+            })  # fmt: skip
+        else:
+            ids = {"request_id": api_id or lambda_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
+            bind_ids({**{name: value for name, value in ids.items() if value}, "cold_start": self._is_cold})
+        self._is_cold = False
 
 
 def _bridge(application: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from carboy.serve.lambda_.environ import Environ, environ_of_headers, fill
-from carboy.serve.lambda_.paths import decode_path, native, native_path, raw_path, route_prefix, split_stage
+from carboy.serve.lambda_.paths import decode_path, is_plain, native, native_path, raw_path, route_prefix, split_stage
 
 __all__ = ["read_request"]
 
@@ -27,6 +27,8 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
         query = native(query)
     if ".lambda-url." in domain:
         script, rest, sent = "", decode_path(path), path
+    elif is_plain(path) and request.get("stage") == "$default" and ".execute-api." in domain:
+        script, rest, sent = "", path, path
     else:
         script, rest, sent = _http_api(event, request, path, domain)
     environ = environ_of_headers(event)

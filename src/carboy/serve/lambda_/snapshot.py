@@ -30,7 +30,7 @@ class RestoreHooks:
     def register(self) -> bool:
         """Have the Lambda runtime call `run` after each restore; return whether there is such a runtime."""
         try:
-            from snapshot_restore_py import register_after_restore  # type: ignore[import-not-found, unused-ignore]
+            from snapshot_restore_py import register_after_restore  # type: ignore[import-not-found, import-untyped, unused-ignore]
         except ImportError:
             return False
         register_after_restore(self.run)
