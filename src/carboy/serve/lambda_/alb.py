@@ -16,7 +16,7 @@ from carboy.serve.lambda_.paths import decode_path
 
 __all__ = ["read_request"]
 
-_NOT_IN_A_QUERY = re.compile(r"[^!$%'-;=?-~]").search  # visible ASCII without quote, hash, ampersand, angle brackets
+_NOT_IN_A_QUERY = re.compile(r"[^!$%-;=?-~]").search  # visible ASCII without quote, hash, angle brackets
 
 
 def read_request(event: Mapping[str, Any], context: Any) -> Environ:
@@ -24,10 +24,13 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
     path = event.get("path") or "/"
     many = event.get("multiValueQueryStringParameters")
     if many:
-        query = "&".join(f"{_kept(name)}={_kept(value)}" for name, values in many.items() for value in values)
+        pairs = [(name, value) for name, values in many.items() for value in values]
+        query = "&".join([f"{name}={value}" for name, value in pairs])
     else:
-        one = event.get("queryStringParameters")
-        query = "&".join(f"{_kept(name)}={_kept(value)}" for name, value in one.items()) if one else ""
+        pairs = list((event.get("queryStringParameters") or {}).items())
+        query = "&".join([f"{name}={value}" for name, value in pairs]) if pairs else ""
+    if query and _NOT_IN_A_QUERY(query):
+        query = "&".join(f"{_kept(name)}={_kept(value)}" for name, value in pairs)
     environ = environ_of_headers(event)
     is_https = environ.get("HTTP_X_FORWARDED_PORT") == "443"
     fill(environ, event, context, query, path, "", "https" if is_https else "http")
@@ -35,9 +38,10 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
     environ["SCRIPT_NAME"] = ""
     environ["PATH_INFO"] = decode_path(path)
     environ["SERVER_PROTOCOL"] = "HTTP/1.1"
-    address = client_address(environ.get("HTTP_X_FORWARDED_FOR", ""))
-    if address:
-        environ["REMOTE_ADDR"] = address
+    forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+    environ["REMOTE_ADDR"] = (
+        client_address(forwarded_for) if "," in forwarded_for or ":" in forwarded_for else forwarded_for
+    )
     return environ
 
 
@@ -49,7 +53,6 @@ def client_address(forwarded_for: str) -> str:
     return last.partition(":")[0] if last.count(":") == 1 else last
 
 
-def _kept(text: str | None) -> str:
-    if not text:
-        return ""
-    return quote(text, safe="!$%'()*+,/:;=?@[]\\^`{|}~", errors="surrogatepass") if _NOT_IN_A_QUERY(text) else text
+def _kept(text: str) -> str:
+    """Return a name or a value as it is, but for what no query can hold."""
+    return quote(text, safe="!$%&'()*+,/:;=?@[]\\^`{|}~", errors="surrogatepass")
