@@ -88,6 +88,21 @@ def test_functions_of_an_application_are_found_by_kind_and_name() -> None:
     assert detail == {"order": 7}
 
 
+def test_an_application_of_carboys_has_the_decorator(carboy_app: Any) -> None:
+    calls = []
+
+    def sweep(event: dict[str, Any]) -> str:
+        calls.append(event["source"])
+        return "swept"
+
+    carboy_app.on_event("schedule")(sweep)
+    handler = lambda_handler(carboy_app)
+
+    assert handler(events.schedule()) == "swept"
+    assert calls == ["aws.events"]
+    assert handler(events.http_v2(url="/livez"), events.LambdaContext())["statusCode"] == 200
+
+
 def test_an_event_that_nobody_wants_is_an_error_that_says_so() -> None:
     """Lambda tries it again, and its dead-letter queue keeps it."""
     with pytest.raises(Missing, match="kind `sns` from `alerts`") as caught:
@@ -154,7 +169,7 @@ def test_an_authorizers_policy_is_what_api_gateway_reads() -> None:
 
 
 def test_a_policy_without_rules_denies_everything() -> None:
-    statement = AuthPolicy.for_event(events.authorizer_request(), "nobody").render()["policyDocument"]["Statement"]
+    statement = AuthPolicy.for_event(events.authorizer_request(), "nobody").build()["policyDocument"]["Statement"]
 
     assert [(each["Effect"], each["Resource"][0][-6:]) for each in statement] == [("Deny", "prod/*/*"[-6:])]
 
@@ -163,7 +178,7 @@ def test_a_policy_without_rules_denies_everything() -> None:
 def test_a_simple_response_says_whether_this_request_is_allowed(path: str, expected: bool) -> None:
     policy = AuthPolicy.for_event(events.authorizer_v2("GET", path), "user-7", {"plan": "gold"})
 
-    answer = policy.allow("GET", "/orders/*").deny("*", "/orders/secret").render_simple()
+    answer = policy.allow("GET", "/orders/*").deny("*", "/orders/secret").build_simple()
 
     assert answer == {"isAuthorized": expected, "context": {"plan": "gold"}}
 
@@ -199,6 +214,6 @@ def test_a_policy_refuses_what_api_gateway_would() -> None:
     with pytest.raises(UsageError, match="is no path"):
         policy.allow("GET", '/a" or 1')
     with pytest.raises(UsageError, match="groups"):
-        policy.allow().render()
+        policy.allow().build()
     with pytest.raises(UsageError, match="conditions"):
-        policy.allow("GET", "/", {"Bool": {"aws:SecureTransport": "true"}}).render_simple()
+        policy.allow("GET", "/", {"Bool": {"aws:SecureTransport": "true"}}).build_simple()

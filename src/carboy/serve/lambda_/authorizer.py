@@ -74,7 +74,7 @@ class AuthPolicy:
         """
         return self._add("Deny", method, path, conditions)
 
-    def render(self) -> dict[str, Any]:
+    def build(self) -> dict[str, Any]:
         """Return the policy, for a REST API or for an HTTP API without simple responses."""
         answer: dict[str, Any] = {
             "principalId": self.principal_id,
@@ -86,7 +86,7 @@ class AuthPolicy:
             answer["usageIdentifierKey"] = self.usage_key
         return answer
 
-    def render_simple(self) -> dict[str, Any]:
+    def build_simple(self) -> dict[str, Any]:
         """Return an HTTP API's simple response: whether the policy allows the very request that asks.
 
         Raises:
@@ -162,12 +162,12 @@ def render_decision(decision: Any, event: Mapping[str, Any]) -> dict[str, Any]:
     """
     match decision:
         case AuthPolicy():
-            return decision.render()
+            return decision.build()
         case True | False:
             if "routeArn" in event:
                 return {"isAuthorized": decision}
             policy = AuthPolicy.for_event(event, "user")
-            return (policy.allow() if decision else policy.deny()).render()
+            return (policy.allow() if decision else policy.deny()).build()
         case None:
             raise Unauthorized
         case _:

@@ -15,8 +15,7 @@ from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v
 from carboy.serve.lambda_.application import make_application
 from carboy.serve.lambda_.deadline import DeadlineReached, process_watchdog
 from carboy.serve.lambda_.environ import Environ, mount
-from carboy.serve.lambda_.kinds import kind_of
-from carboy.serve.lambda_.records import SqsRunner, answer_event
+from carboy.serve.lambda_.kinds import SqsRunner, kind_of
 from carboy.serve.lambda_.snapshot import RestoreHooks, renew_application
 
 __all__ = ["LambdaHandler", "lambda_handler"]
@@ -119,6 +118,8 @@ class LambdaHandler:
         self._bind(event, context)
         http = _HTTP.get(kind)
         if http is None:
+            from carboy.serve.lambda_.records import answer_event  # most functions never need it
+
             return answer_event(
                 kind, event, self._events, self._on_sqs, lambda: _remaining_ms(context) > self._margin_ms
             )

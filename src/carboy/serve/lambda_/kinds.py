@@ -1,14 +1,17 @@
 """Tell events apart by their shape: AWS marks none of them with its kind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-__all__ = ["Kind", "kind_of", "source_name"]
+__all__ = ["Kind", "SqsRunner", "kind_of", "source_name"]
 
 Kind = Literal[
     "rest-v1", "http-v2", "alb",
     "sqs", "sns", "s3", "dynamodb", "kinesis", "schedule", "eventbridge", "authorizer", "other",
 ]  # fmt: skip
+
+SqsRunner = Callable[[list[dict[str, Any]]], Sequence[str]]
+"""Works on the records of a batch and returns the `messageId` of those that are to come back."""
 
 _RECORD_SOURCES: dict[str, Kind] = {
     "aws:sqs": "sqs",

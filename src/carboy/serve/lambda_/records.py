@@ -1,18 +1,15 @@
 """Events that are no HTTP requests: call what wants them, and answer as each source expects."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from carboy.errors import InvalidInput, Missing
 from carboy.events import Events
 from carboy.logs import get_logger
 from carboy.serve.lambda_.authorizer import render_decision
-from carboy.serve.lambda_.kinds import Kind, source_name
+from carboy.serve.lambda_.kinds import Kind, SqsRunner, source_name
 
-__all__ = ["SqsRunner", "answer_event"]
-
-SqsRunner = Callable[[list[dict[str, Any]]], Sequence[str]]
-"""Works on the records of a batch and returns the `messageId` of those that are to come back."""
+__all__ = ["answer_event"]
 
 log = get_logger("carboy.serve.lambda")
 
