@@ -1,8 +1,7 @@
-"""Lambda's events and context as AWS documents them: what `carboy lambda invoke --sample` uses, for tests."""
+"""Lambda's events and context as AWS documents them: what `carboy lambda invoke --sample` sends, for tests."""
 
 from carboy.serve.lambda_.context import LambdaContext
 from carboy.serve.lambda_.forms import (
-    SAMPLES,
     alb,
     authorizer_request,
     authorizer_token,
@@ -18,7 +17,6 @@ from carboy.serve.lambda_.forms import (
 )
 
 __all__ = [
-    "SAMPLES",
     "LambdaContext",
     "alb",
     "authorizer_request",

@@ -8,12 +8,11 @@ Source: API Gateway, Elastic Load Balancing, Lambda, SQS, SNS and EventBridge de
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 __all__ = [
-    "SAMPLES",
     "alb",
     "authorizer_request",
     "authorizer_token",
@@ -291,21 +290,6 @@ def authorizer_v2(method: str = "GET", url: str = "/orders", *, headers: Pairs =
     event.pop("body", None)
     arn = _method_arn("$default", method, _split(url)[0])
     return {**event, "type": "REQUEST", "routeArn": arn, "identitySource": [dict(headers).get("authorization", "")]}
-
-
-SAMPLES: Mapping[str, Callable[[], Event]] = {
-    "rest-v1": rest_v1,
-    "http-v1": http_v1,
-    "http-v2": http_v2,
-    "alb": alb,
-    "alb-multi": lambda: alb(multi_value=True),
-    "url": function_url,
-    "sqs": lambda: sqs("{}"),
-    "sns": sns,
-    "schedule": schedule,
-    "authorizer": authorizer_request,
-}
-"""An event of each kind, by the name that `carboy lambda invoke --sample` takes."""
 
 
 def _v2(method: str, path: str, query: str, host: str, route: str, stage: str, headers: Pairs, source_ip: str) -> Event:

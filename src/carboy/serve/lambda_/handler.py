@@ -75,7 +75,7 @@ class LambdaHandler:
         base_path: str,
         deadline_margin_ms: int,
         on_restore: Iterable[Callable[[], None]],
-        process_environ: Mapping[str, str] = os.environ,
+        process_environ: Mapping[str, str] = os.environ,  # itself, no copy: the trace's id changes with each event
     ) -> None:
         self.application, interface = make_application(application)
         extensions = getattr(self.application, "extensions", None) or {}

@@ -50,9 +50,6 @@ def _rest_api(event: Mapping[str, Any], request: Mapping[str, Any], path: str) -
         outside = stage != "$default" and ".execute-api." in (request.get("domainName") or "")
         whole = f"/{stage}{path}" if outside else path
     if whole != path:
-        stage = request.get("stage") or ""
-        if len(whole) == len(path) + len(stage) + 1 and whole.endswith(path) and stage in whole:
-            return "/" + stage, decode_path(path), whole
         prefix = _before(whole, path)
         return decode_path(prefix), decode_path(path), whole if prefix else path
     route = event.get("resource")
