@@ -63,13 +63,7 @@ def run_wsgi(application: WsgiApplication, environ: Environ) -> Answer:
 
 def answer_v1(answer: Answer, environ: Environ) -> dict[str, Any]:
     """Return the answer to a REST API, or to an HTTP API in format 1.0."""
-    single, listed, text, is_base64 = _render(answer, environ, "")
-    result: dict[str, Any] = {
-        "statusCode": _codes.get(answer[0]) or _code(answer[0]),
-        "headers": single,
-        "body": text,
-        "isBase64Encoded": is_base64,
-    }
+    result, listed = _render(answer, environ, "")
     if listed:
         result["multiValueHeaders"] = listed
     return result
@@ -77,19 +71,13 @@ def answer_v1(answer: Answer, environ: Environ) -> dict[str, Any]:
 
 def answer_v2(answer: Answer, environ: Environ) -> dict[str, Any]:
     """Return the answer to an HTTP API in format 2.0, or to a function URL."""
-    single, listed, text, is_base64 = _render(answer, environ, "set-cookie")
-    result: dict[str, Any] = {
-        "statusCode": _codes.get(answer[0]) or _code(answer[0]),
-        "headers": single,
-        "body": text,
-        "isBase64Encoded": is_base64,
-    }
+    result, listed = _render(answer, environ, "set-cookie")
     if listed:
         for name, values in listed.items():
             if _is_cookie(name):
                 result["cookies"] = values
             else:
-                single[name] = ", ".join(values)
+                result["headers"][name] = ", ".join(values)
     return result
 
 
@@ -99,52 +87,46 @@ def answer_alb(answer: Answer, environ: Environ) -> dict[str, Any]:
     With one value for each name, each further cookie takes another spelling of `Set-Cookie`: joined by commas, cookies
     could not be read.
     """
-    single, listed, text, is_base64 = _render(answer, environ, "")
-    result: dict[str, Any] = {
-        "statusCode": _codes.get(answer[0]) or _code(answer[0]),
-        "statusDescription": _described(answer[0]),
-        "body": text,
-        "isBase64Encoded": is_base64,
-    }
+    result, listed = _render(answer, environ, "")
+    result["statusDescription"] = _described(answer[0])
     if "multiValueHeaders" in environ["lambda.event"]:
+        single = result.pop("headers")
         result["multiValueHeaders"] = {name: [value] for name, value in single.items()} | listed
-        return result
-    for name, values in listed.items():
-        if _is_cookie(name):
-            single.update(zip(_spellings(name), values, strict=False))
-        else:
-            single[name] = ", ".join(values)
-    result["headers"] = single
+    elif listed:
+        for name, values in listed.items():
+            if _is_cookie(name):
+                result["headers"].update(zip(_spellings(name), values, strict=False))
+            else:
+                result["headers"][name] = ", ".join(values)
     return result
 
 
-def _render(
-    answer: Answer, environ: Environ, always_listed: str
-) -> tuple[dict[str, str], dict[str, list[str]], str, bool]:
-    """Return the headers that come once, those that are listed, the body, and whether that is base64."""
+def _render(answer: Answer, environ: Environ, always_listed: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return what all answers have, with the headers that come once, and the headers that are listed."""
     status, headers, body = answer
-    listed: dict[str, list[str]] = {}
     single = dict(headers)
-    names = _names.get(tuple(single))
-    if names is None:
-        names = _learn(tuple(single))
-    if len(single) != len(headers) or names.is_repeated or (always_listed and names.cookie):
+    names = tuple(single)
+    content_type, encoding, length, cookie, is_repeated = _names.get(names) or _learn(names)
+    listed = _NONE
+    if is_repeated or len(single) != len(headers) or (cookie and always_listed):
         single, listed = _split(headers, always_listed)
     if not "".join(single.values()).isascii():
         single = {name: _readable(value) for name, value in single.items()}
-    if status[:3] in _BODILESS:
-        if names.length and not status.startswith("304"):
-            single.pop(names.length, None)
-        return single, listed, "", False
-    if environ["REQUEST_METHOD"] == "HEAD":
-        if body and not names.length:
+    code, has_body = _statuses.get(status) or _learn_status(status)
+    text: str | None = ""
+    is_base64 = False
+    if not has_body:
+        if code != 304:
+            single.pop(length, None)
+    elif environ["REQUEST_METHOD"] == "HEAD":
+        if body and not length:
             single["Content-Length"] = str(len(body))
-        return single, listed, "", False
-    if not names.encoding or single.get(names.encoding, "").lower() == "identity":
-        text = _as_text(body, single.get(names.type, ""))
-        if text is not None:
-            return single, listed, text, False
-    return single, listed, b64encode(body).decode("ascii"), True
+    elif body:
+        is_encoded = encoding and single.get(encoding, "").lower() != "identity"
+        text = None if is_encoded else _as_text(body, single.get(content_type, ""))
+        if text is None:
+            text, is_base64 = b64encode(body).decode("ascii"), True
+    return {"statusCode": code, "headers": single, "body": text, "isBase64Encoded": is_base64}, listed
 
 
 class _Names(NamedTuple):
@@ -184,9 +166,9 @@ def _split(headers: Headers, always_listed: str) -> tuple[dict[str, str], dict[s
 
 
 _MAX_CACHED = 1024
-_BODILESS = frozenset({"204", "304", *(str(code) for code in range(100, 200))})
 _names: dict[tuple[str, ...], _Names] = {}
-_codes: dict[str, int] = {}
+_statuses: dict[str, tuple[int, bool]] = {}
+_NONE: dict[str, list[str]] = {}
 _kinds: dict[str, Literal["utf-8", "other", "binary"]] = {}
 _TEXT_TYPES = frozenset(
     {
@@ -210,12 +192,8 @@ _TEXT_TYPES = frozenset(
 
 def _as_text(body: bytes, content_type: str) -> str | None:
     """Return the body as text that a platform turns into the same bytes, or None when it must be base64."""
-    if not body:
-        return ""
     kind = _kinds.get(content_type) or _kind(content_type)
-    if kind == "binary":
-        return None
-    if kind == "other" and (not body.isascii() or b"\0" in body):
+    if kind == "binary" or (kind == "other" and (not body.isascii() or b"\0" in body)):
         return None
     try:
         return body.decode("utf-8")
@@ -239,11 +217,13 @@ def _kind(content_type: str) -> Literal["utf-8", "other", "binary"]:
     return kind
 
 
-def _code(status: str) -> int:
+def _learn_status(status: str) -> tuple[int, bool]:
+    """Return the code of a status line, and whether such an answer has a body."""
     code = int(status[:3])
-    if len(_codes) < _MAX_CACHED:
-        _codes[status] = code
-    return code
+    learned = code, code >= 200 and code not in {204, 304}
+    if len(_statuses) < _MAX_CACHED:
+        _statuses[status] = learned
+    return learned
 
 
 def _readable(value: str) -> str:

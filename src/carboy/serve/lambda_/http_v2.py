@@ -27,7 +27,7 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
         query = native(query)
     if ".lambda-url." in domain:
         script, rest, sent = "", decode_path(path), path
-    elif is_plain(path) and request.get("stage") == "$default" and ".execute-api." in domain:
+    elif request.get("stage") == "$default" and ".execute-api." in domain and is_plain(path):
         script, rest, sent = "", path, path
     else:
         script, rest, sent = _http_api(event, request, path, domain)
