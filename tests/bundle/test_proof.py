@@ -24,6 +24,8 @@ NEEDED = (
 )
 
 HANDLER = """
+import time
+
 from flask import Flask, request
 
 from carboy import logs
@@ -42,6 +44,14 @@ def create_app():
     def hello():
         log.info("said_hello")
         return {"hello": request.get_data(as_text=True), "url": request.url}
+
+    @app.get("/sleep")
+    def sleep():
+        time.sleep(30)
+
+    @app.get("/trace")
+    def trace():
+        return request.environ["lambda.trace_id"]
 
     @app.get("/break")
     def break_it():
@@ -132,6 +142,23 @@ def test_every_line_has_the_ids_of_its_event(function: LocalFunction) -> None:
 def test_an_exception_in_a_view_is_answered_and_survived(function: LocalFunction) -> None:
     assert function.invoke(events.http_v2(url="/break")).answer["statusCode"] == 500
     assert function.invoke(events.http_v2(url="/hello")).answer["statusCode"] == 200
+
+
+def test_a_view_that_takes_too_long_is_answered_and_survived(function: LocalFunction) -> None:
+    """The runtime calls the handler on its main thread, where the view can be interrupted."""
+    slow = function.invoke(events.rest_v1(url="/sleep"), timeout_s=1.0)
+
+    assert slow.answer["statusCode"] == 504
+    assert logged(function, "deadline_near")["lambda_request_id"] == slow.request_id
+    assert function.invoke(events.rest_v1(url="/hello")).answer["statusCode"] == 200
+
+
+def test_the_trace_of_each_event_reaches_the_application(function: LocalFunction) -> None:
+    traces = ["Root=1-1;Parent=2;Sampled=1", "Root=1-3;Parent=4;Sampled=0"]
+
+    answers = [function.invoke(events.http_v2(url="/trace"), trace_id=each).answer["body"] for each in traces]
+
+    assert answers == traces
 
 
 def test_an_unknown_event_is_reported_as_an_error_and_survived(function: LocalFunction) -> None:
