@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.peers import environment
-
 from carboy.bundle import BuildOptions, build
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

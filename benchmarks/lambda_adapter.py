@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.peers import environment, site_packages
-
 from carboy.serve import lambda_handler
 from carboy.testing import events
 

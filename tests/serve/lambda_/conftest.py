@@ -1,4 +1,4 @@
-"""The logs of a handler, read back."""
+"""The logs of a handler, read back; each test leaves them as it found them."""
 
 import io
 import json
@@ -11,13 +11,18 @@ import pytest
 from carboy import logs
 
 
-@pytest.fixture
-def lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """Return the lines that were logged so far."""
+@pytest.fixture(autouse=True)
+def _fresh_logs() -> Iterator[None]:
     handlers, level = logging.root.handlers[:], logging.root.level
-    stream = io.StringIO()
-    logs.setup("INFO", "json", stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    yield
     logs.reset()
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
+
+
+@pytest.fixture
+def lines() -> Callable[[], list[dict[str, Any]]]:
+    """Return the lines that were logged so far."""
+    stream = io.StringIO()
+    logs.setup("INFO", "json", stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
+from functools import partial
 from time import time
 from typing import Any
 
@@ -89,7 +90,7 @@ class LambdaHandler:
         self._is_cold = True
         self._watchdog = process_watchdog()
         self.restore_hooks = RestoreHooks()
-        self.restore_hooks.add(lambda: renew_application(self.application))
+        self.restore_hooks.add(partial(renew_application, self.application))
         for callback in on_restore:
             self.restore_hooks.add(callback)
         self.restore_hooks.register()
