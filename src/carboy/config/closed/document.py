@@ -1,0 +1,428 @@
+"""Read a YAML or JSON document into plain values, and put new values into its text.
+
+YAML is read as version 1.2 has it, by PyYAML's C parser; what that refuses (`{+a: :encrypt:b}`) by ruamel.yaml's.
+Every scalar keeps its place in the text, so that a value is replaced without touching anything around it:
+comments, order and layout stay. What the values mean is left to `structure`.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, cast
+
+from carboy.config.closed.paths import Index, Path, Step
+from carboy.errors import ConfigurationError, Fault
+from carboy.extras import extra
+
+__all__ = ["MAX_DEPTH", "Document", "parse_document", "render_scalar", "scalar_of"]
+
+MAX_DEPTH = 100  # levels of nesting; a person's file has fewer than ten
+_MAX_NODES = 1_000_000  # values, those that aliases repeat counted each time
+_SAFE_BOUND = 1_500  # nesting that the C parser's own recursion stands on any thread
+_TAG = "tag:yaml.org,2002:"
+_PLAIN, _STR = "?", _TAG + "str"
+
+
+@dataclass(slots=True)
+class Document:
+    """A document's text, its plain values, and where each stands.
+
+    Attributes:
+        source: its name in messages.
+        text: what was read.
+        is_json: whether the text is JSON (YAML otherwise).
+        tree: mappings, lists, text, numbers, booleans and None.
+    """
+
+    source: str
+    text: str
+    is_json: bool
+    tree: object
+    root: Any = field(repr=False, default=None)
+    _nodes: dict[Path, tuple[Any, Any, bool]] | None = field(repr=False, default=None)
+
+    def line(self, path: Path) -> int | None:
+        """Return the line (from 1) where the value of a path starts; None where that is not known."""
+        for length in range(len(path), -1, -1):
+            found = self._index().get(path[:length])
+            if found:
+                return int((found[0] or found[1]).start_mark.line) + 1
+        return None
+
+    def fault(self, path: Path, detail: str, shown: str) -> Fault:
+        """Return a fault at a path of this document: file, line and key path."""
+        line = self.line(path)
+        return Fault(f"{self.source}:{line}: {shown}" if line else f"{self.source}: {shown}", detail)
+
+    def nodes(self) -> Mapping[Path, tuple[Any, Any, bool]]:
+        """Return for each path the nodes of its key and value, and whether an alias brought them here."""
+        return self._index()
+
+    def _index(self) -> dict[Path, tuple[Any, Any, bool]]:
+        if self._nodes is None:
+            self._nodes = {}
+            if self.root is not None:
+                seen: set[int] = set()
+                self._nodes.update((path, found) for path, *found in _places(self.root, seen))  # type: ignore[misc]
+        return self._nodes
+
+
+def parse_document(data: bytes | str, source: str) -> Document:
+    """Return the document in a text; JSON and YAML are told apart by parsing.
+
+    Args:
+        data: the text, in UTF-8 when it is bytes.
+        source: its name in messages.
+
+    Raises:
+        ConfigurationError: it cannot be read; every fault is listed with its line.
+    """
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise _unreadable(source, [Fault(source, f"not UTF-8 from byte {error.start} on")]) from None
+    if not text.strip():
+        raise _unreadable(source, [Fault(source, "there is nothing in it")])
+    faults: list[Fault] = []
+    is_json, tree = _parse_json(text, source, faults)
+    root = None
+    if not is_json:
+        root = _compose(text, source)
+        tree = _Builder(source, faults).build(root, 0)
+    if not faults:
+        faults = [Fault(source, "a text in it is not valid Unicode (half of a surrogate pair)")] * _has_surrogates(tree)
+    if faults:
+        raise _unreadable(source, faults)
+    return Document(source, text, is_json, tree, root)
+
+
+def _unreadable(source: str, faults: list[Fault]) -> ConfigurationError:
+    return ConfigurationError(
+        f"`{source}` cannot be read",
+        "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:20]),
+        "correct the file; it must be YAML or JSON with text keys, and values that JSON has as well",
+        faults,
+    )
+
+
+def _has_surrogates(tree: object) -> bool:
+    try:
+        json.dumps(tree, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+# JSON
+
+
+def _parse_json(text: str, source: str, faults: list[Fault]) -> tuple[bool, object]:
+    repeated: list[str] = []
+
+    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
+        made = dict(items)
+        if len(made) < len(items):
+            keys = [key for key, _ in items]
+            repeated.extend(sorted({key for key in keys if keys.count(key) > 1}))
+        return made
+
+    def refuse(constant: str) -> float:
+        faults.append(Fault(source, f"`{constant}` is not a number that JSON has"))
+        return math.nan
+
+    if _depth_bound(text) > _SAFE_BOUND // 2 and text.lstrip()[:1] in "[{":
+        raise _unreadable(source, [_too_deep(source, None)])
+    try:
+        tree = json.loads(text, object_pairs_hook=pairs, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        faults.clear()
+        return False, None
+    faults += [Fault(source, f"the key `{key}` stands twice in one mapping") for key in repeated]
+    return True, tree
+
+
+# YAML
+
+
+def _too_deep(source: str, line: int | None) -> Fault:
+    return Fault(f"{source}:{line}" if line else source, f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _depth_bound(text: str) -> int:
+    """Return a number that the nesting cannot exceed."""
+    deepest = max((len(line) - len(line.lstrip(" -?")) for line in text.splitlines()), default=0)
+    return text.count("[") + text.count("{") + deepest
+
+
+@cache
+def _loader() -> type[Any]:
+    with extra("config"):
+        import yaml
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[valid-type,misc]
+        def resolve(self, kind: object, value: object, implicit: Any) -> str:
+            """Leave plain scalars to the builder, which reads them as YAML 1.2."""
+            if kind is yaml.ScalarNode:
+                return _PLAIN if implicit[0] else _STR
+            return cast("str", super().resolve(kind, value, implicit))
+
+    return Loader
+
+
+def _compose(text: str, source: str) -> Any:
+    with extra("config"):
+        import yaml
+    if _depth_bound(text) > _SAFE_BOUND:
+        _measure_depth(text, source)
+    loader = _loader()(text)
+    try:
+        return loader.get_single_node()
+    except yaml.YAMLError as error:
+        return _compose_slowly(text, source, error)
+    finally:
+        loader.dispose()
+
+
+def _measure_depth(text: str, source: str) -> None:
+    """Refuse what is nested too deep, before a parser that recurses sees it."""
+    import yaml
+
+    depth = 0
+    try:
+        for event in yaml.parse(text, _loader()):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise _unreadable(source, [_too_deep(source, event.start_mark.line + 1)])
+    except yaml.YAMLError as error:
+        raise _unreadable(source, [_syntax_fault(source, error)]) from None
+
+
+def _compose_slowly(text: str, source: str, first: Exception) -> Any:
+    with extra("config"):
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+    try:
+        return YAML(typ="safe", pure=True).compose(text)
+    except (YAMLError, ValueError, RecursionError, AttributeError, IndexError, TypeError, AssertionError):
+        raise _unreadable(source, [_syntax_fault(source, first)]) from None
+
+
+def _syntax_fault(source: str, error: Exception) -> Fault:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML")
+    problem = re.sub(r"b?'.*'", "…", problem, flags=re.DOTALL)  # what stands in quotes may be part of a secret
+    return Fault(f"{source}:{mark.line + 1}" if mark else source, problem)
+
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_FLOATS = {".inf": math.inf, ".Inf": math.inf, ".INF": math.inf, ".nan": math.nan, ".NaN": math.nan, ".NAN": math.nan}
+_NUMERIC_START = frozenset("-+.0123456789")
+_INT = re.compile(r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)|\.[0-9][0-9_]*([eE][-+][0-9]+)?)")
+
+
+def scalar_of(text: str) -> object:
+    """Return what a plain (unquoted) scalar means in YAML 1.2; dates are text, as in JSON."""
+    if text in _NULLS:
+        return None
+    if text[0] in _NUMERIC_START:
+        return _number_of(text)
+    return _BOOLS.get(text, text)
+
+
+def _number_of(text: str) -> object:
+    unsigned = text.lstrip("+-")
+    sign = -1 if text[0] == "-" else 1
+    if unsigned in _FLOATS and len(text) - len(unsigned) <= 1:
+        return sign * _FLOATS[unsigned]
+    try:
+        if _INT.fullmatch(text):
+            digits = unsigned.replace("_", "").lower()
+            base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
+            return sign * int(digits[2:] if base != 10 else digits, base)
+        if _FLOAT.fullmatch(text):
+            return float(text.replace("_", ""))
+    except ValueError:  # `0x_`, or a number with more digits than Python reads
+        return text
+    return text
+
+
+class _Builder:
+    """Makes plain values of nodes, and collects what cannot be one."""
+
+    def __init__(self, source: str, faults: list[Fault]) -> None:
+        self.source, self.faults, self.count = source, faults, 0
+
+    def _fault(self, node: Any, detail: str) -> None:
+        self.faults.append(Fault(f"{self.source}:{node.start_mark.line + 1}", detail))
+
+    def build(self, node: Any, depth: int) -> object:
+        """Return a node's value; None where a fault was noted instead."""
+        self.count += 1
+        if depth > MAX_DEPTH or self.count > _MAX_NODES:
+            if self.count < 2 * _MAX_NODES:  # once is enough
+                self.count = 2 * _MAX_NODES
+                line = node.start_mark.line + 1
+                many = Fault(f"{self.source}:{line}", f"aliases repeat more than {_MAX_NODES:,} values")
+                self.faults.append(_too_deep(self.source, line) if depth > MAX_DEPTH else many)
+            return None
+        if node is None:
+            return None
+        value = node.value
+        if isinstance(value, str):
+            return self._scalar(node, value)
+        tag = str(node.tag)
+        if isinstance(value, list) and tag == _TAG + "seq":
+            return [self.build(item, depth + 1) for item in value]
+        if tag == _TAG + "map":
+            return self._mapping(node, depth)
+        self._fault(node, f"a value of the type {_short(tag)} is not one that JSON has")
+        return None
+
+    def _scalar(self, node: Any, value: str) -> object:
+        tag = node.tag if isinstance(node.tag, str) else str(node.tag)
+        if tag == _STR:
+            return value
+        if tag == _PLAIN:
+            return scalar_of(value)
+        kind = tag.removeprefix(_TAG)
+        made = value if kind in {"timestamp", "value"} else scalar_of(value)
+        kinds: dict[str, tuple[type, ...]] = {
+            "null": (type(None),), "bool": (bool,), "int": (int,), "float": (float, int),
+            "timestamp": (str,), "value": (str,),
+        }  # fmt: skip
+        if kind in kinds and isinstance(made, kinds[kind]):
+            return float(made) if kind == "float" else made  # type: ignore[arg-type]
+        self._fault(node, f"a value of the type {_short(tag)} is not one that JSON has; write text (base64, say)")
+        return None
+
+    def _mapping(self, node: Any, depth: int) -> dict[Step, object]:
+        made: dict[Step, object] = {}
+        merged: list[dict[Step, object]] = []
+        for key_node, value_node in node.value:
+            if _is_merge(key_node):
+                merged += self._merged(value_node, depth)
+                continue
+            key = self.build(key_node, depth + 1)
+            if not isinstance(key, (str, int, float)) or key != key:  # noqa: PLR0124 (not a number)
+                self._fault(key_node, "a key must be text, a number or a boolean")
+                continue
+            if key in made:
+                self._fault(key_node, f"the key `{key}` stands twice in one mapping")
+            made[key] = self.build(value_node, depth + 1)
+        for mapping in merged:
+            for key, value in mapping.items():
+                made.setdefault(key, value)
+        return made
+
+    def _merged(self, node: Any, depth: int) -> list[dict[Step, object]]:
+        values = self.build(node, depth + 1)
+        values = values if isinstance(values, list) else [values]
+        if all(isinstance(value, dict) for value in values):
+            return values
+        self._fault(node, "`<<` takes a mapping, or a list of them")
+        return []
+
+
+def _short(tag: str) -> str:
+    return f"`!!{tag.removeprefix(_TAG)}`" if tag.startswith(_TAG) else "of a program's own (`!…`)"
+
+
+def _is_merge(node: Any) -> bool:
+    return node.value == "<<" and node.tag in {_PLAIN, _TAG + "merge"}
+
+
+def _places(root: Any, seen: set[int]) -> Iterator[tuple[Path, Any, Any, bool]]:
+    """Give every path's key node and value node; what an alias or a merge brings is marked so."""
+    builder = _Builder("", [])
+
+    def walk(key: Any, node: Any, path: Path, shared: bool) -> Iterator[tuple[Path, Any, Any, bool]]:
+        shared = shared or id(node) in seen
+        seen.add(id(node))
+        yield path, key, node, shared
+        if len(path) > MAX_DEPTH or isinstance(node.value, str):
+            return
+        if node.tag == _TAG + "seq":
+            for index, item in enumerate(node.value):
+                yield from walk(None, item, (*path, Index(index)), shared)
+            return
+        own: set[object] = set()
+        merges = []
+        for key_node, value_node in node.value:
+            if _is_merge(key_node):
+                merges.append(value_node)
+            else:
+                step = cast("Step", builder.build(key_node, 0))
+                own.add(step)
+                yield from walk(key_node, value_node, (*path, step), shared)
+        for merge in merges:
+            for source in merge.value if merge.tag == _TAG + "seq" else [merge]:
+                for found in walk(None, source, path, True):
+                    if len(found[0]) > len(path) and found[0][len(path)] not in own:
+                        yield found
+
+    yield from walk(None, root, (), False)
+
+
+# Text
+
+
+def render_scalar(value: str, *, indent: int | None) -> str:
+    """Return a text as a YAML scalar that reads back the same.
+
+    Args:
+        value: the text.
+        indent: the column of the key before it, where a block may follow; None inside `{}` or `[]`.
+    """
+    if indent is not None and "\n" in value.rstrip("\n") and _fits_block(value):
+        body = value.rstrip("\n")
+        extra_lines = len(value) - len(body)
+        mark = "|-" if extra_lines == 0 else "|" if extra_lines == 1 else "|+"
+        pad = " " * (indent + 2)
+        lines = "\n".join(pad + line if line else "" for line in body.split("\n"))
+        return f"{mark}\n{lines}" + "\n" * max(extra_lines - 1, 0)
+    if indent is not None and _PLAIN_SAFE.fullmatch(value) and scalar_of(value) == value:
+        return value
+    return _double_quoted(value)
+
+
+_PLAIN_SAFE = re.compile(r"(?::(?=\S)|[A-Za-z0-9_/.+])(?:[^\s:#\x00-\x1f\x7f-\x9f\ufeff\u2028\u2029]|:(?=[^\s])| (?=[^\s#]))*")
+
+
+def _fits_block(value: str) -> bool:
+    first = value.split("\n", 1)[0]
+    return bool(first) and first[0] != " " and not re.search(r"[^\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]", value)
+
+
+def _double_quoted(value: str) -> str:
+    quoted = json.dumps(value, ensure_ascii=False)
+    return re.sub(r"[\x7f-\x9f\ufeff\ufffe\uffff\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", quoted)
+
+
+def replace_scalars(document: Document, values: Mapping[Path, str], write: Callable[[str, int | None], str]) -> str:
+    """Return a YAML document's text with the scalars at some paths replaced, and nothing else touched.
+
+    Args:
+        document: a YAML document.
+        values: the new text of each path.
+        write: makes the scalar of a text; its second argument is `render_scalar`'s indent.
+    """
+    nodes = document.nodes()
+    text, cuts = document.text, []
+    for path, value in values.items():
+        key, node, _ = nodes[path]
+        start, end = node.start_mark.index, node.end_mark.index
+        in_flow = any(getattr(nodes[path[:length]][1], "flow_style", False) for length in range(len(path)))
+        indent = None if in_flow else (key or node).start_mark.column if key is not None else node.start_mark.column - 2
+        tail = text[start:end][len(text[start:end].rstrip()) :] if node.style in {"|", ">"} else ""
+        cuts.append((start, end, write(value, indent) + tail))
+    made, at = [], 0
+    for start, end, piece in sorted(cuts):
+        made += [text[at:start], piece]
+        at = end
+    return "".join([*made, text[at:]])
