@@ -209,7 +209,7 @@ class Lender:
             ) from None
         except (BotoCoreError, ClientError) as error:
             raise explain(error, "the sign-in", name or "the default profile") from error
-        if found is None or frozen is None:
+        if found is None or frozen is None or not frozen.access_key or not frozen.secret_key:
             raise Refused(
                 "there are no AWS credentials",
                 f"AWS's own chain found none{f' for the profile `{name}`' if name else ''}",

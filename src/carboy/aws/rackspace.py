@@ -99,7 +99,9 @@ class Rackspace:
                 "POST", url, body=json.dumps(body).encode(), headers=headers, retries=False, redirect=False
             )
         except (HTTPError, UnicodeError) as error:
-            raise Unreachable(what, f"no answer ({type(error).__name__})", "check the network and the address") from None
+            raise Unreachable(
+                what, f"no answer ({type(error).__name__})", "check the network and the address"
+            ) from None
         status = answer.status
         if status == 429:
             raise Throttled(what, "it asks to come back later (429)", "try again in a minute")
@@ -115,5 +117,7 @@ class Rackspace:
 
 def _unreadable(wanted: str) -> Unreachable:
     return Unreachable(
-        f"Rackspace gave no {wanted.removeprefix('a ')}", "its answer cannot be read", "check the address of the service"
+        f"Rackspace gave no {wanted.removeprefix('a ')}",
+        "its answer cannot be read",
+        "check the address of the service",
     )

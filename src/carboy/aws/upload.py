@@ -78,7 +78,7 @@ def _bad_name(name: str) -> str | None:
     return None
 
 
-def parameters_of(prefix: str, values: Mapping[object, object], tier: str = "Standard") -> dict[str, str]:
+def parameters_of(prefix: str, values: Mapping[Any, object], tier: str = "Standard") -> dict[str, str]:
     """Return the text of every parameter by its name.
 
     Args:
@@ -162,14 +162,14 @@ class Store:
         except BotoCoreError as error:
             raise explain(error, service, self.prefix) from error
 
-    def _call(self, action: str, name: str, operation: Callable[[], Any]) -> Any:
+    def _call(self, action: str, name: str, operation: Callable[..., Any], **wanted: Any) -> Any:
         """Call AWS, waiting as long as it asks to come back later."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         attempt, started = 1, self._clock.monotonic_s()
         while True:
             try:
-                return operation()
+                return operation(**wanted)
             except (BotoCoreError, ClientError) as error:
                 failure = explain(error, action, name)
                 is_transient = isinstance(failure, (Throttled, Unreachable)) and isinstance(error, ClientError)
@@ -193,25 +193,25 @@ class Store:
         name = self._key
         if not name.startswith(("arn:", "alias/", "mrk-")) and not re.fullmatch(r"[0-9a-fA-F-]{36}", name):
             name = f"alias/{name}"
-        found = self._call("kms:DescribeKey", name, lambda: kms.describe_key(KeyId=name))
+        found = self._call("kms:DescribeKey", name, kms.describe_key, KeyId=name)
         self._key_arn = found["KeyMetadata"]["Arn"]
+
+    def _pages(self, action: str, name: str, operation: Callable[..., Any], **wanted: Any) -> list[Any]:
+        """Return the parameters of all pages; an empty page with a token is not the end."""
+        found: list[Any] = []
+        while True:
+            page = self._call(action, name, operation, WithDecryption=True, **wanted)
+            found += page["Parameters"]
+            if not page.get("NextToken"):
+                return found
+            wanted["NextToken"] = page["NextToken"]
 
     def read(self) -> dict[str, str]:
         """Return the text of every parameter below the prefix."""
-        there: dict[str, str] = {}
-        token: dict[str, str] = {}
-        while True:
-            page = self._call(
-                "ssm:GetParametersByPath",
-                self.prefix or "/",
-                lambda token=token: self._ssm.get_parameters_by_path(
-                    Path=self.prefix or "/", Recursive=True, WithDecryption=True, **token
-                ),
-            )
-            there |= {item["Name"]: item["Value"] for item in page["Parameters"]}
-            if not page.get("NextToken"):
-                return there
-            token = {"NextToken": page["NextToken"]}
+        path = self.prefix or "/"
+        read = self._ssm.get_parameters_by_path
+        found = self._pages("ssm:GetParametersByPath", path, read, Path=path, Recursive=True)
+        return {item["Name"]: item["Value"] for item in found}
 
     def settings_changed(self, there: Mapping[str, str]) -> bool:
         """Say whether the last upload used another KMS key or tier, so that equal values are written again."""
@@ -234,7 +234,7 @@ class Store:
             note(parameter)
         for start in range(0, len(plan.delete), 10):
             names = plan.delete[start : start + 10]
-            self._call("ssm:DeleteParameters", names[0], lambda names=names: self._ssm.delete_parameters(Names=names))
+            self._call("ssm:DeleteParameters", names[0], self._ssm.delete_parameters, Names=names)
             for parameter in names:
                 note(parameter)
         number = int(before.get("version", 0))
@@ -251,23 +251,12 @@ class Store:
             wanted["KeyId"] = self._key_arn
         if self._tier != "Standard":
             wanted["Tier"] = self._tier
-        self._call("ssm:PutParameter", name, lambda: self._ssm.put_parameter(**wanted))
+        self._call("ssm:PutParameter", name, self._ssm.put_parameter, **wanted)
 
     # What was
 
     def _versions(self, name: str) -> list[Any]:
-        found: list[Any] = []
-        token: dict[str, str] = {}
-        while True:
-            page = self._call(
-                "ssm:GetParameterHistory",
-                name,
-                lambda token=token: self._ssm.get_parameter_history(Name=name, WithDecryption=True, **token),
-            )
-            found += page["Parameters"]
-            if not page.get("NextToken"):
-                return found
-            token = {"NextToken": page["NextToken"]}
+        return self._pages("ssm:GetParameterHistory", name, self._ssm.get_parameter_history, Name=name)
 
     def history(self) -> list[Release]:
         """Return the uploads that Parameter Store still knows (it keeps a hundred), the newest first."""

@@ -1,4 +1,4 @@
-"""A key service in memory, and a server on loopback that speaks to AWS SDKs as KMS does, with as slow an answer as wanted.
+"""A key service in memory, and a server on loopback that speaks as KMS does, as slow as wanted.
 
 `MemoryKeys` holds the same promises as KMS: a ciphertext opens only with its own key and encryption context.
 `python -m carboy.testing.keys` runs the server in a process of its own.

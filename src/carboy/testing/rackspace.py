@@ -66,14 +66,20 @@ class FakeRackspace:
             if request.path == "/v2.0/tokens":
                 return self._give_token(body["auth"]["RAX-KSKEY:apiKeyCredentials"])
             found = _CREDENTIALS.fullmatch(request.path)
-            return self._give_credentials(request, found[1], body) if found else json_answer({"error": "not found"}, 404)
+            return (
+                self._give_credentials(request, found[1], body) if found else json_answer({"error": "not found"}, 404)
+            )
         except (ValueError, KeyError, TypeError):
             return json_answer({"badRequest": {"code": 400, "message": "malformed"}}, 400)
 
     def _give_token(self, asked: dict[str, Any]) -> Answer:
         if self.users.get(asked["username"]) != asked["apiKey"]:
             return json_answer({"unauthorized": {"code": 401, "message": "Unable to authenticate user"}}, 401)
-        token = {"id": self.token, "expires": "2100-01-01T00:00:00.000Z", "tenant": {"id": self.tenant, "name": self.tenant}}
+        token = {
+            "id": self.token,
+            "expires": "2100-01-01T00:00:00.000Z",
+            "tenant": {"id": self.tenant, "name": self.tenant},
+        }
         return json_answer({"access": {"token": token, "user": {"name": asked["username"]}}})
 
     def _give_credentials(self, request: Request, account: str, body: dict[str, Any]) -> Answer:

@@ -157,14 +157,16 @@ def _seal_stage(
 def with_macs(
     stage: Stage, key: StageKey, main: Block, texts: Mapping[Path, str], kept: Mapping[Path, Secret], keyring: Keyring
 ) -> Block:
+    """Return a stage's block with MACs over its new texts and the kept ones; added keys that hold nothing go."""
     held = dict[str, list[tuple[Path, str]]]()
     for path, secret in kept.items():
         if secret.key:
             held.setdefault(secret.key.kid, []).append((path, secret.text))
-    added = []
-    for part in main.added:
-        if part.kid in held:
-            added.append(part.with_mac(mac_of(keyring.open(stage, part), part.kms, held[part.kid])))
+    added = [
+        part.with_mac(mac_of(keyring.open(stage, part), part.kms, held[part.kid]))
+        for part in main.added
+        if part.kid in held
+    ]
     mac = mac_of(key, main.kms, [*texts.items(), *held.get(key.kid, [])])
     return replace(main, mac=mac, added=tuple(added))
 
@@ -222,7 +224,11 @@ def set_text(config: Config, keyring: Keyring, stage_name: str, where: str, valu
     path, tree = _place(config, where, stage_name)
     seals = dict(config.seals)
     if not is_secret:
-        text = ":" + value if value.lstrip(":").startswith(("encrypt:", "decrypt:", "sealed:")) and value[:1] == ":" else value
+        text = (
+            ":" + value
+            if value.lstrip(":").startswith(("encrypt:", "decrypt:", "sealed:")) and value[:1] == ":"
+            else value
+        )
     elif config.is_sealed:
         text, seals[stage.name] = _seal_one(config, keyring, stage, path, value)
     else:

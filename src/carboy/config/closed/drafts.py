@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from carboy.config.closed.file import write_private
 from carboy.config.closed.keyring import Keyring, in_parallel
@@ -152,7 +153,7 @@ def _slow_hash(salt: str, closed: str, text: str) -> str:
     return hashlib.scrypt(plain, salt=salt.encode(), n=2**14, r=8, p=1, dklen=32).hex()
 
 
-def _read(path: Path | None) -> dict[str, object]:
+def _read(path: Path | None) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes()) if path else {}
     except (OSError, ValueError):

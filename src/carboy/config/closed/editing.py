@@ -49,7 +49,7 @@ def private_folder(root: Path | None = None) -> Iterator[Path]:
     root = root or memory_folder()
     _sweep(root)
     before = {number: signal.signal(number, _end) for number in _ENDING}
-    folder = None
+    folder: Path | None = None
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
         yield folder
@@ -57,7 +57,7 @@ def private_folder(root: Path | None = None) -> Iterator[Path]:
         for number in (*_ENDING, signal.SIGINT):
             before.setdefault(number, signal.getsignal(number))
             signal.signal(number, signal.SIG_IGN)
-        if folder:
+        if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         for number, handler in before.items():
             signal.signal(number, handler)

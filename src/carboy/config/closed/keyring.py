@@ -124,7 +124,9 @@ class Keyring:
                 b64decode(block.data), block.kms, self.context(stage.name, "config/2")
             )
         except WrongKey:
-            why = f"the data key is not one that `{block.kms}` made for this stage (a data key or a KMS key was swapped)"
+            why = (
+                f"the data key is not one that `{block.kms}` made for this stage (a data key or a KMS key was swapped)"
+            )
             raise _swapped(stage, why) from None
         key = derive(stage.name, plain)
         if key.kid != block.kid:
@@ -183,4 +185,3 @@ def _swapped(stage: Stage, why: str) -> ConfigurationError:
         "take the file's last good version from git, and find out who changed it",
         [Fault(f"seal.{stage.name}", why)],
     )
-

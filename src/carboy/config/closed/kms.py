@@ -17,7 +17,13 @@ _THROTTLED = {
     "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "TooManyUpdates",
     "LimitExceededException", "SlowDown",
 }  # fmt: skip
-_AWAY = {"InternalFailure", "InternalServerError", "KMSInternalException", "DependencyTimeoutException", "ServiceUnavailable"}
+_AWAY = {
+    "InternalFailure",
+    "InternalServerError",
+    "KMSInternalException",
+    "DependencyTimeoutException",
+    "ServiceUnavailable",
+}
 
 
 class Kms:
@@ -76,7 +82,10 @@ def connect_kms(session: Any = None) -> Kms:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     settings = Config(
-        connect_timeout=2, read_timeout=5, max_pool_connections=32, retries={"mode": "standard", "total_max_attempts": 4}
+        connect_timeout=2,
+        read_timeout=5,
+        max_pool_connections=32,
+        retries={"mode": "standard", "total_max_attempts": 4},
     )
     try:
         return Kms((session or boto3.Session()).client("kms", config=settings))
@@ -110,7 +119,9 @@ def explain(error: Exception, action: str, name: str) -> UpstreamError:
     if answer is None:
         kind = type(error).__name__
         if kind in {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}:
-            return Refused(what, f"there are no credentials ({kind})", "set AWS_PROFILE, or sign in with: aws sso login")
+            return Refused(
+                what, f"there are no credentials ({kind})", "set AWS_PROFILE, or sign in with: aws sso login"
+            )
         if kind == "NoRegionError":
             return Refused(what, "no region is set", "set AWS_REGION, or `region` in environments.yml")
         if "SSO" in kind or "Token" in kind:

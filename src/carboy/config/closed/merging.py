@@ -140,17 +140,15 @@ class _TreeMerge:
     def _mappings(self, base: Any, our: Any, their: Any, path: Path) -> dict[Any, Any]:
         made = {}
         for key in [*our, *(key for key in their if key not in our)]:
-            three = (side.get(key, _GONE) for side in (base, our, their))
-            value = self.values(*three, (*path, key))
+            was, ours, theirs = (side.get(key, _GONE) for side in (base, our, their))
+            value = self.values(was, ours, theirs, (*path, key))
             if value is not _GONE:
                 made[key] = value
         return made
 
     def _is_same_secret(self, our: object, their: object, path: Path) -> bool:
         ours, theirs = self.ours.get(encode(path[1:])), self.theirs.get(encode(path[1:]))
-        return bool(
-            ours and theirs and (ours.text, theirs.text) == (our, their) and same(ours.value, theirs.value)
-        )
+        return bool(ours and theirs and (ours.text, theirs.text) == (our, their) and same(ours.value, theirs.value))
 
 
 def _lines_merged(

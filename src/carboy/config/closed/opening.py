@@ -4,9 +4,10 @@ import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from carboy.config.closed.document import render_scalar, replace_scalars
-from carboy.config.closed.keyring import KeyService, Keyring, WrongKey, in_parallel
-from carboy.config.closed.paths import Index, Path, Step, show
+from carboy.config.closed.document import replace_scalars
+from carboy.config.closed.keyring import Keyring, KeyService, WrongKey, in_parallel
+from carboy.config.closed.paths import Index, Path, show
+from carboy.config.closed.scalars import render_scalar
 from carboy.config.closed.sealed import DoesNotOpen, StageKey, mac_of, unseal
 from carboy.config.closed.structure import (
     DECRYPT,
@@ -276,12 +277,9 @@ def open_text(opened: Opened) -> str:
     values: dict[Path, str] = {("config", *path): text for path, text in _open_texts(opened).items()}
     shared = [path for path in values if document.nodes()[path][2]]
     if shared:
-        faults = [document.fault(path, "is a secret that an alias (`*`, `<<`) repeats", show(path[1:])) for path in shared]
+        faults = [
+            document.fault(path, "is a secret that an alias (`*`, `<<`) repeats", show(path[1:])) for path in shared
+        ]
         raise faulty(document.source, faults)
     text = replace_scalars(document, values, lambda value, indent: render_scalar(value, indent=indent))
     return cut_top(text, document.source, ("format", "seal"))
-
-
-def steps(path: Path) -> tuple[Step, ...]:
-    """Return a path's steps without its `+` selectors: the path as a stage sees it."""
-    return tuple(step for step in path if not (isinstance(step, str) and step.startswith("+")))

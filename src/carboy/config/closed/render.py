@@ -5,6 +5,7 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from carboy.config.closed.keyring import MAX_PLAIN_BYTES, KeyService, in_parallel
 from carboy.config.closed.writing import dump_json
@@ -16,7 +17,7 @@ _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ENV_BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 
 
-def flatten(values: Mapping[object, object], separator: str, prefix: str = "") -> Iterator[tuple[str, object]]:
+def flatten(values: Mapping[Any, object], separator: str, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Give every value that is not a filled mapping, named by its keys."""
     for key, value in values.items():
         name = f"{prefix}{key if isinstance(key, str) else json.dumps(key)}"
@@ -31,7 +32,7 @@ def scalar_text(value: object) -> str:
     return value if isinstance(value, str) else dump_json(value, indent=None)
 
 
-def render_env(values: Mapping[object, object]) -> str:
+def render_env(values: Mapping[Any, object]) -> str:
     """Return `NAME=value` lines: names in upper case, nested keys joined by `_`, lists as JSON, null as nothing.
 
     Raises:
@@ -108,7 +109,7 @@ def _module(buffers: Sequence[str], key: str, context: Mapping[str, str]) -> str
     return _MODULE.format(listed=listed, key=key, region=region, context=dict(context))
 
 
-_MODULE = '''"""Configuration that AWS KMS decrypts when `CONFIG` is first read. Written by `carboy config render --python`."""
+_MODULE = '''"""Configuration that KMS decrypts when `CONFIG` is first read, by `carboy config render --python`."""
 
 import base64
 import concurrent.futures

@@ -48,7 +48,9 @@ def derive(stage: str, data_key: bytes) -> StageKey:
     """Return the keys of a stage from its data key (32 bytes), by HKDF-SHA256."""
     with extra("config"):
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    sub = [expand(data_key, length_prefixed(FORMAT, use, stage.encode())) for use in (b"value", b"mac", b"kid", b"draft")]
+    sub = [
+        expand(data_key, length_prefixed(FORMAT, use, stage.encode())) for use in (b"value", b"mac", b"kid", b"draft")
+    ]
     return StageKey(stage, urlsafe_b64encode(sub[2][:15]).decode(), AESGCM(sub[0]), sub[1], sub[3])
 
 

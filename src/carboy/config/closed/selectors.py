@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-__all__ = ["Ambiguous", "choose", "expression", "is_selection", "selector_of"]
+__all__ = ["Ambiguous", "choose", "expression", "is_selection"]
 
 
 class Ambiguous(Exception):
@@ -22,15 +22,6 @@ class Ambiguous(Exception):
 def is_selection(node: Mapping[object, object]) -> bool:
     """Say whether a mapping chooses by stage: a key starts with `+`."""
     return any(isinstance(key, str) and key.startswith("+") for key in node)
-
-
-def selector_of(path: Iterable[object]) -> str | None:
-    """Return the name in the nearest `+` of a path; None outside of any stage."""
-    found = None
-    for step in path:
-        if isinstance(step, str) and step.startswith("+"):
-            found = step[1:]
-    return found
 
 
 @lru_cache(maxsize=512)

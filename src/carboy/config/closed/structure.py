@@ -13,7 +13,7 @@ from typing import Any
 
 from carboy.config.closed.document import Document, parse_document
 from carboy.config.closed.paths import Index, Path, Step, show
-from carboy.config.closed.selectors import Ambiguous, choose, expression, is_selection, selector_of
+from carboy.config.closed.selectors import Ambiguous, choose, expression, is_selection
 from carboy.errors import ConfigurationError, Fault
 
 __all__ = [
@@ -206,11 +206,11 @@ class _Reader:
                 self._fault(path, "a stage's name must be text; put it in quotes")
                 continue
             self._check_expression(path, name)
-            entry = entry if isinstance(entry, dict) else {}
-            for part in ("environment", "key"):
-                if not isinstance(entry.get(part), str) or not entry[part]:
+            parts = {part: entry.get(part) if isinstance(entry, dict) else None for part in ("environment", "key")}
+            for part, value in parts.items():
+                if not isinstance(value, str) or not value:
                     self._fault(path, f"the stage `{name}` has no `{part}`")
-            self.stages[name] = Stage(name, str(entry.get("environment")), str(entry.get("key")))
+            self.stages[name] = Stage(name, str(parts["environment"]), str(parts["key"]))
 
     def _check_expression(self, path: Path, name: str) -> None:
         try:
@@ -246,7 +246,7 @@ class _Reader:
             bad = ["data"]
         for key in bad:
             self._fault(path, f"`{key}` is missing or cannot be read")
-        return None if bad else Block(**{key: str(value) for key, value in parts.items()})
+        return None if bad else Block(*(str(parts[key]) for key in _BLOCK_KEYS))
 
     def _read_values(self, node: Any, path: Path, stage: str | None) -> None:
         if isinstance(node, dict):
@@ -375,13 +375,6 @@ def _selected(node: object) -> Iterator[str]:
 
     walk(node)
     return iter(names)
-
-
-def stage_of(config: Config, path: Path) -> Stage | None:
-    """Return whose key a secret at a path would be under; None outside of any stage."""
-    selector = selector_of(path)
-    found = choose(config.stages, selector) if selector else None
-    return config.stages[found] if found else None
 
 
 def seal_mapping(seals: Mapping[str, Block]) -> dict[str, object]:

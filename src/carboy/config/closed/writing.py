@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from carboy.config.closed.document import Document, parse_document, render_scalar, replace_scalars, scalar_of
+from carboy.config.closed.document import Document, parse_document, replace_scalars
 from carboy.config.closed.paths import Path
+from carboy.config.closed.scalars import render_scalar, scalar_of
 from carboy.config.closed.structure import Config
 from carboy.errors import ConfigurationError
 from carboy.extras import extra
@@ -21,7 +22,9 @@ from carboy.extras import extra
 __all__ = ["adopt_keys", "cut_top", "dump_json", "dump_yaml", "merge_into", "write_config"]
 
 
-def write_config(base: Document, tree: Mapping[str, object], values: Mapping[Path, str], seals: object, form: int) -> str:
+def write_config(
+    base: Document, tree: Mapping[str, object], values: Mapping[Path, str], seals: object, form: int
+) -> str:
     """Return the text of a closed file.
 
     Args:
@@ -202,9 +205,7 @@ def adopt_keys(new: Any, old: Any) -> Any:
     """Return values that were JSON, with the keys that are numbers or booleans in the older ones as they were."""
     if isinstance(new, dict) and isinstance(old, dict):
         typed = {_key_text(key): key for key in old if not isinstance(key, str) and _key_text(key) not in old}
-        return {
-            typed.get(key, key): adopt_keys(value, old.get(typed.get(key, key))) for key, value in new.items()
-        }
+        return {typed.get(key, key): adopt_keys(value, old.get(typed.get(key, key))) for key, value in new.items()}
     if isinstance(new, list) and isinstance(old, list):
         pairs = [*old, *[None] * len(new)]
         return [adopt_keys(value, before) for value, before in zip(new, pairs, strict=False)]

@@ -1,0 +1,127 @@
+"""What `carboy config` does with Parameter Store: upload, history, rollback."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from carboy.aws.upload import Plan, Store, check_prefix, find_release, parameters_of, plan_upload
+from carboy.cli.closed_file import ClosedFile, common_options, pass_file, say
+from carboy.extras import extra
+
+__all__ = ["history", "rollback", "upload"]
+
+
+def upload(
+    file: ClosedFile, environment: str, stage: str, values: Mapping[Any, object], options: Mapping[str, Any]
+) -> None:
+    """Write a stage's values to Parameter Store, after checking them all."""
+    prefix = check_prefix(options["parameter_store"])
+    tier = options["tier"] or "Standard"
+    wanted = parameters_of(prefix, values, tier)
+    store = Store(_session(file, environment), prefix, options["ssm_kms_key"], tier)
+    say(f"AWS account {store.account()}, below {prefix or '/'}")
+    store.look_up_key()
+    there = store.read()
+    plan = plan_upload(wanted, there, prune=options["prune"], again=store.settings_changed(there))
+    if options["dry_run"]:
+        _print_plan(plan)
+        return
+    _carry_out(store, plan, there, stage, asks=not options["yes"])
+
+
+def _session(file: ClosedFile, environment: str) -> Any:
+    found = file.borrowing.session(environment)
+    if found is None:
+        with extra("aws"):
+            import boto3
+        found = boto3.Session()
+    return found
+
+
+def _print_plan(plan: Plan) -> None:
+    for verb, names in (("create", plan.create), ("change", plan.change), ("same", plan.same), ("delete", plan.delete)):
+        for name in names:
+            click.echo(f"{verb} {name}")
+
+
+def _carry_out(store: Store, plan: Plan, there: Mapping[str, str], stage: str, *, asks: bool) -> None:
+    if plan.delete and asks:
+        for name in plan.delete:
+            say(f"delete {name}")
+        if not click.confirm(f"Delete {len(plan.delete)} parameters?", err=True):
+            raise click.Abort
+    with _progress(len(plan.writes) + len(plan.delete)) as note:
+        number = store.apply(plan, there, stage, note)
+    say(
+        f"release {number}: {len(plan.create)} created, {len(plan.change)} changed, "
+        f"{len(plan.delete)} deleted, {len(plan.same)} left as they were"
+    )
+
+
+@contextmanager
+def _progress(length: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar on a terminal, and each name in a pipe nowhere."""
+    with click.progressbar(length=length, label="Writing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield lambda _: bar.update(1)
+
+
+def _store_options(function: Any) -> Any:
+    function = click.option("--environment", help="Whose credentials are used.  [default: the stage's]")(function)
+    function = click.option("--parameter-store", metavar="PREFIX", required=True, help="Where it was uploaded to.")(
+        function
+    )
+    return click.argument("stage")(function)
+
+
+@click.command()
+@_store_options
+@common_options()
+@pass_file
+def history(file: ClosedFile, stage: str, parameter_store: str, environment: str | None) -> None:
+    r"""List the uploads of a stage that Parameter Store still knows, the newest first.
+
+    \b
+    Example:
+      carboy config history prod --parameter-store /prod_orders
+    """
+    store = _find_store(file, stage, parameter_store, environment)
+    for release in store.history():
+        at = release.at.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+        click.echo(f"{release.number}\t{at}\t{release.stage}\t{release.count} parameters\t{release.by}")
+
+
+@click.command()
+@_store_options
+@click.argument("release", type=click.IntRange(1))
+@click.option("--dry-run", is_flag=True, help="Print what would be written, without values.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@common_options()
+@pass_file
+def rollback(
+    file: ClosedFile, stage: str, release: int, parameter_store: str, environment: str | None, dry_run: bool, yes: bool
+) -> None:
+    r"""Put the parameters back as an earlier upload left them; what came later is deleted, after asking.
+
+    \b
+    Example:
+      carboy config rollback prod 7 --parameter-store /prod_orders
+    """
+    store = _find_store(file, stage, parameter_store, environment)
+    wanted = store.values_at(find_release(store.history(), release))
+    there = store.read()
+    plan = plan_upload(wanted, there, prune=True)
+    if dry_run:
+        _print_plan(plan)
+        return
+    _carry_out(store, plan, there, stage, asks=not yes)
+
+
+def _find_store(file: ClosedFile, stage: str, prefix: str, environment: str | None) -> Store:
+    config, _ = file.read()
+    prefix = check_prefix(prefix)
+    store = Store(_session(file, environment or config.stage(stage).environment), prefix)
+    say(f"AWS account {store.account()}, below {prefix or '/'}")
+    return store
