@@ -19,7 +19,7 @@ from carboy.config.closed.kms import explain
 from carboy.errors import ConfigurationError, Fault, Refused, UsageError
 from carboy.extras import extra
 
-__all__ = ["Credentials", "Environment", "Lender", "boto_session", "parse_environments"]
+__all__ = ["Credentials", "Environment", "Lender", "boto_session", "parse_environments", "region_of"]
 
 _MARGIN_S = 300  # credentials that end sooner are not handed out again
 _CHAINED_S = 3600  # AWS's limit where a role is assumed from a role
@@ -188,7 +188,7 @@ class Lender:
         self._client = self._client or self._rackspace()
         found = self._client.credentials(user, environment.account, self._duration_s)
         ends = self._now() + timedelta(seconds=self._duration_s)
-        region = environment.region or self._environ.get("AWS_REGION") or self._environ.get("AWS_DEFAULT_REGION")
+        region = environment.region or region_of(self._environ)
         return Credentials(found["accessKeyId"], found["secretAccessKey"], found["sessionToken"], ends, region)
 
     def _from_aws(self, environment: Environment) -> Credentials:
@@ -198,7 +198,7 @@ class Lender:
         profile = (environment.source_profile if environment.roles else None) or environment.profile
         name = profile or environment.source_profile
         try:
-            session = boto3.Session(profile_name=name, region_name=environment.region)
+            session = boto3.Session(profile_name=name, region_name=environment.region or region_of(self._environ))
             found = session.get_credentials()
             frozen = found.get_frozen_credentials() if found else None
         except ProfileNotFound:
@@ -294,6 +294,11 @@ class Lender:
         for path in folder.glob("*.json"):
             if self._kept(path) is None:
                 path.unlink(missing_ok=True)
+
+
+def region_of(environ: Mapping[str, str]) -> str | None:
+    """Return the region that the environment variables name, by either of AWS's two names."""
+    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
 
 
 def boto_session(credentials: Credentials) -> Any:

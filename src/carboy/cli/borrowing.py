@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from carboy.aws.borrowed import Credentials, Environment, Lender, boto_session, parse_environments
+from carboy.aws.borrowed import Credentials, Environment, Lender, boto_session, parse_environments, region_of
 from carboy.aws.rackspace import ACCOUNTS_URL, IDENTITY_URL, Rackspace, RackspaceUser
 from carboy.config.closed.file import read_file
 from carboy.errors import ConfigurationError, UsageError
+from carboy.extras import extra
 
 __all__ = ["Borrowing", "cache_folder"]
 
@@ -85,10 +86,11 @@ class Borrowing:
 
     def session(self, name: str) -> Any:
         """Return a boto3 session for an environment; AWS's own chain where there is no `environments.yml`."""
-        known = self.known()
-        if known is None and self.username is None:
-            return None
-        return boto_session(self.lend(self.find(name)))
+        if self.known() is not None or self.username is not None:
+            return boto_session(self.lend(self.find(name)))
+        with extra("aws"):
+            import boto3
+        return boto3.Session(region_name=region_of(self.environ))
 
     def _user(self) -> RackspaceUser | None:
         if self.username is None and self.apikey is None:

@@ -51,7 +51,7 @@ def import_(file: ClosedFile) -> None:
     Example:
       carboy config export > open.yml; …; carboy config import < open.yml
     """
-    data = click.get_binary_stream("stdin").read()
+    data = sys.stdin.buffer.read()
     before = file.load()
     text = data.decode("utf-8-sig", errors="replace")
     if before is not None and (data == before or file.drawer.is_marked(before, text)):
@@ -168,7 +168,7 @@ def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
         value = click.prompt("Value", hide_input=True, err=True)
     else:
         try:
-            value = click.get_binary_stream("stdin").read().decode().removesuffix("\n").removesuffix("\r")
+            value = sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
             raise UsageError(
                 "the value cannot be kept", "it is not text in UTF-8", "encode it, in base64 say"

@@ -9,7 +9,6 @@ import click
 
 from carboy.aws.upload import Plan, Store, check_prefix, find_release, parameters_of, plan_upload
 from carboy.cli.closed_file import ClosedFile, common_options, pass_file, say
-from carboy.extras import extra
 
 __all__ = ["history", "rollback", "upload"]
 
@@ -21,7 +20,7 @@ def upload(
     prefix = check_prefix(options["parameter_store"])
     tier = options["tier"] or "Standard"
     wanted = parameters_of(prefix, values, tier)
-    store = Store(_session(file, environment), prefix, options["ssm_kms_key"], tier)
+    store = Store(file.borrowing.session(environment), prefix, options["ssm_kms_key"], tier)
     say(f"AWS account {store.account()}, below {prefix or '/'}")
     store.look_up_key()
     there = store.read()
@@ -30,15 +29,6 @@ def upload(
         _print_plan(plan)
         return
     _carry_out(store, plan, there, stage, asks=not options["yes"])
-
-
-def _session(file: ClosedFile, environment: str) -> Any:
-    found = file.borrowing.session(environment)
-    if found is None:
-        with extra("aws"):
-            import boto3
-        found = boto3.Session()
-    return found
 
 
 def _print_plan(plan: Plan) -> None:
@@ -122,6 +112,6 @@ def rollback(
 def _find_store(file: ClosedFile, stage: str, prefix: str, environment: str | None) -> Store:
     config, _ = file.read()
     prefix = check_prefix(prefix)
-    store = Store(_session(file, environment or config.stage(stage).environment), prefix)
+    store = Store(file.borrowing.session(environment or config.stage(stage).environment), prefix)
     say(f"AWS account {store.account()}, below {prefix or '/'}")
     return store

@@ -75,8 +75,13 @@ class Kms:
         return str(found["KeyMetadata"]["Arn"])
 
 
-def connect_kms(session: Any = None) -> Kms:
-    """Return AWS KMS with a boto3 session's credentials and region; with AWS's own chain when there is none."""
+def connect_kms(session: Any = None, region: str | None = None) -> Kms:
+    """Return AWS KMS.
+
+    Args:
+        session: a boto3 session, for its credentials and region; None for AWS's own chain.
+        region: such as `eu-west-1`; the session's own when None.
+    """
     with extra("aws"):
         import boto3
         from botocore.config import Config
@@ -88,7 +93,7 @@ def connect_kms(session: Any = None) -> Kms:
         retries={"mode": "standard", "total_max_attempts": 4},
     )
     try:
-        return Kms((session or boto3.Session()).client("kms", config=settings))
+        return Kms((session or boto3.Session()).client("kms", region_name=region, config=settings))
     except BotoCoreError as error:
         raise explain(error, "kms:Decrypt", "KMS") from error
 

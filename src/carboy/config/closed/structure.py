@@ -240,13 +240,15 @@ class _Reader:
         if not isinstance(entry, dict):
             self._fault(path, "must be a mapping with `kms`, `kid`, `data` and `mac`")
             return None
-        parts = {key: entry.get(key) for key in _BLOCK_KEYS}
-        bad = [key for key, value in parts.items() if not isinstance(value, str) or not value]
-        if not bad and not _is_base64(str(parts["data"])):
-            bad = ["data"]
-        for key in bad:
-            self._fault(path, f"`{key}` is missing or cannot be read")
-        return None if bad else Block(*(str(parts[key]) for key in _BLOCK_KEYS))
+        parts = {key: value for key in _BLOCK_KEYS if isinstance(value := entry.get(key), str) and value}
+        if "data" in parts and not _is_base64(parts["data"]):
+            del parts["data"]
+        for key in _BLOCK_KEYS:
+            if key not in parts:
+                self._fault(path, f"`{key}` is missing or cannot be read")
+        return (
+            Block(parts["kms"], parts["kid"], parts["data"], parts["mac"]) if len(parts) == len(_BLOCK_KEYS) else None
+        )
 
     def _read_values(self, node: Any, path: Path, stage: str | None) -> None:
         if isinstance(node, dict):
