@@ -57,7 +57,7 @@ def close_text(data: bytes | str, source: str, old: Opened | None, keyring: Keyr
     faults = unresolved(new)
     if faults:
         raise faulty(source, faults)
-    closed = _close_secrets(new, old, keyring)
+    closed = _close_secrets(new, old, keyring.named(new.app))
     tree = filled(content_of(new), {("config", *path): text for path, text in closed.texts.items()})
     form = 2 if closed.is_sealed else 1
     seals = seal_mapping(closed.seals)
@@ -101,6 +101,7 @@ def filled(node: Any, texts: Mapping[Path, str], path: Path = ()) -> Any:
 
 
 def _close_secrets(new: Config, old: Opened | None, keyring: Keyring) -> _Closed:
+    form, old = old, old if old and old.config.app == new.app else None  # another application has other keys
     before = {encode(path): secret for path, secret in old.secrets.items()} if old else {}
     kept: dict[Path, Secret] = {}
     fresh: dict[Path, tuple[str, Stage]] = {}
@@ -117,7 +118,7 @@ def _close_secrets(new: Config, old: Opened | None, keyring: Keyring) -> _Closed
             texts[path] = text
         else:
             faults.append(new.fault(path, "is sealed for another place: write it open, as `:encrypt:…`"))
-    is_sealed = old.config.is_sealed if old else not any(text.startswith(DECRYPT) for text, _ in new.secrets.values())
+    is_sealed = form.config.is_sealed if form else not any(text.startswith(DECRYPT) for text, _ in new.secrets.values())
     if not is_sealed:
         faults += [new.fault(path, why) for path, (plain, _) in fresh.items() if (why := _too_much_for_kms(plain))]
     if faults:

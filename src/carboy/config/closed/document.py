@@ -1,6 +1,6 @@
 """Read a YAML or JSON document into plain values, and put new values into its text.
 
-YAML is read as version 1.2 has it, by PyYAML's C parser; what that refuses (`{+a: :encrypt:b}`) by ruamel.yaml's.
+YAML is read by PyYAML's C parser, its scalars as version 1.2 has them.
 Every scalar keeps its place in the text, so that a value is replaced without touching anything around it:
 comments, order and layout stay. What the values mean is left to `structure`.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
 
-from carboy.config.closed.paths import Index, Path, Step
+from carboy.config.closed.paths import Index, Path, Step, show
 from carboy.config.closed.scalars import scalar_of
 from carboy.errors import ConfigurationError, Fault
 from carboy.extras import extra
@@ -43,14 +43,15 @@ class Document:
     is_json: bool
     tree: object
     root: Any = field(repr=False, default=None)
-    _nodes: dict[Path, tuple[Any, Any, bool]] | None = field(repr=False, default=None)
+    _nodes: dict[Path, tuple[Any, Any]] | None = field(repr=False, default=None)
 
     def line(self, path: Path) -> int | None:
-        """Return the line (from 1) where the value of a path starts; None where that is not known."""
+        """Return the line (from 1) where the entry of a path starts; None where that is not known."""
+        nodes = self.nodes()
         for length in range(len(path), -1, -1):
-            found = self._index().get(path[:length])
-            if found:
-                return int((found[0] or found[1]).start_mark.line) + 1
+            if path[:length] in nodes:
+                key, value = nodes[path[:length]]
+                return int((key or value).start_mark.line) + 1
         return None
 
     def fault(self, path: Path, detail: str, shown: str) -> Fault:
@@ -58,16 +59,10 @@ class Document:
         line = self.line(path)
         return Fault(f"{self.source}:{line}: {shown}" if line else f"{self.source}: {shown}", detail)
 
-    def nodes(self) -> Mapping[Path, tuple[Any, Any, bool]]:
-        """Return for each path the nodes of its key and value, and whether an alias brought them here."""
-        return self._index()
-
-    def _index(self) -> dict[Path, tuple[Any, Any, bool]]:
+    def nodes(self) -> Mapping[Path, tuple[Any, Any]]:
+        """Return for each path the nodes of its key and value; nothing for JSON."""
         if self._nodes is None:
-            self._nodes = {}
-            if self.root is not None:
-                seen: set[int] = set()
-                self._nodes.update((path, found) for path, *found in _places(self.root, seen))  # type: ignore[misc]
+            self._nodes = dict(_places(self.root)) if self.root is not None else {}
         return self._nodes
 
 
@@ -91,7 +86,7 @@ def parse_document(data: bytes | str, source: str) -> Document:
     is_json, tree = _parse_json(text, source, faults)
     root = None
     if not is_json:
-        root = _compose(text, source)
+        root, text = _compose(text, source)
         tree = _Builder(source, faults).build(root, 0)
     if not faults:
         faults = [Fault(source, "a text in it is not valid Unicode (half of a surrogate pair)")] * _has_surrogates(tree)
@@ -142,7 +137,14 @@ def _parse_json(text: str, source: str, faults: list[Fault]) -> tuple[bool, obje
         faults.clear()
         return False, None
     faults += [Fault(source, f"the key `{key}` stands twice in one mapping") for key in repeated]
+    if _depth_bound(text) > MAX_DEPTH and _is_deeper(tree, MAX_DEPTH):
+        faults.append(_too_deep(source, None))
     return True, tree
+
+
+def _is_deeper(node: object, levels: int) -> bool:
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return levels < 0 or any(_is_deeper(value, levels - 1) for value in inner)
 
 
 # YAML
@@ -174,18 +176,31 @@ def _loader() -> type[Any]:
     return Loader
 
 
-def _compose(text: str, source: str) -> Any:
+_FLOW_SECRET = re.compile(r"([:,\[{][ \t]*)(:(?:encrypt|decrypt):[^,\[\]{}\n#\"']*?)(?=[ \t]*[,\]}])")
+
+
+def _compose(text: str, source: str) -> tuple[Any, str]:
+    """Return a document's root node, and the text that its places count in.
+
+    `{+a: :encrypt:b}` is YAML 1.2, which the C parser refuses: such secrets are put in quotes.
+    """
     with extra("config"):
         import yaml
     if _depth_bound(text) > _SAFE_BOUND:
         _measure_depth(text, source)
-    loader = _loader()(text)
-    try:
-        return loader.get_single_node()
-    except yaml.YAMLError as error:
-        return _compose_slowly(text, source, error)
-    finally:
-        loader.dispose()
+    first: Exception | None = None
+    for form in (text, _FLOW_SECRET.sub(lambda found: found[1] + json.dumps(found[2], ensure_ascii=False), text)):
+        loader = None
+        try:
+            loader = _loader()(form)
+            return loader.get_single_node(), form
+        except yaml.YAMLError as error:
+            first = first or error
+        finally:
+            if loader is not None:
+                loader.dispose()
+    assert first is not None
+    raise _unreadable(source, [_syntax_fault(source, first)]) from None
 
 
 def _measure_depth(text: str, source: str) -> None:
@@ -200,16 +215,6 @@ def _measure_depth(text: str, source: str) -> None:
                 raise _unreadable(source, [_too_deep(source, getattr(event.start_mark, "line", 0) + 1)])
     except yaml.YAMLError as error:
         raise _unreadable(source, [_syntax_fault(source, error)]) from None
-
-
-def _compose_slowly(text: str, source: str, first: Exception) -> Any:
-    with extra("config"):
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
-    try:
-        return YAML(typ="safe", pure=True).compose(text)
-    except (YAMLError, ValueError, RecursionError, AttributeError, IndexError, TypeError, AssertionError):
-        raise _unreadable(source, [_syntax_fault(source, first)]) from None
 
 
 def _syntax_fault(source: str, error: Exception) -> Fault:
@@ -305,19 +310,17 @@ def _is_merge(node: Any) -> bool:
     return node.value == "<<" and node.tag in {_PLAIN, _TAG + "merge"}
 
 
-def _places(root: Any, seen: set[int]) -> Iterator[tuple[Path, Any, Any, bool]]:
-    """Give every path's key node and value node; what an alias or a merge brings is marked so."""
+def _places(root: Any) -> Iterator[tuple[Path, tuple[Any, Any]]]:
+    """Give every path with its key's node (None in a list, or where `<<` brought it) and its value's."""
     builder = _Builder("", [])
 
-    def walk(key: Any, node: Any, path: Path, shared: bool) -> Iterator[tuple[Path, Any, Any, bool]]:
-        shared = shared or id(node) in seen
-        seen.add(id(node))
-        yield path, key, node, shared
+    def walk(key: Any, node: Any, path: Path) -> Iterator[tuple[Path, tuple[Any, Any]]]:
+        yield path, (key, node)
         if len(path) > MAX_DEPTH or isinstance(node.value, str):
             return
         if node.tag == _TAG + "seq":
             for index, item in enumerate(node.value):
-                yield from walk(None, item, (*path, Index(index)), shared)
+                yield from walk(None, item, (*path, Index(index)))
             return
         own: set[object] = set()
         merges = []
@@ -327,14 +330,14 @@ def _places(root: Any, seen: set[int]) -> Iterator[tuple[Path, Any, Any, bool]]:
             else:
                 step = cast("Step", builder.build(key_node, 0))
                 own.add(step)
-                yield from walk(key_node, value_node, (*path, step), shared)
+                yield from walk(key_node, value_node, (*path, step))
         for merge in merges:
             for source in merge.value if merge.tag == _TAG + "seq" else [merge]:
-                for found in walk(None, source, path, True):
+                for found in walk(None, source, path):
                     if len(found[0]) > len(path) and found[0][len(path)] not in own:
                         yield found
 
-    yield from walk(None, root, (), False)
+    yield from walk(None, root, ())
 
 
 # Text
@@ -349,16 +352,27 @@ def replace_scalars(document: Document, values: Mapping[Path, str], write: Calla
         write: makes the scalar of a text; its second argument is `render_scalar`'s indent.
     """
     nodes = document.nodes()
-    text, cuts = document.text, []
+    cuts: dict[int, tuple[int, str]] = {}
+    faults = []
     for path, value in values.items():
-        key, node, _ = nodes[path]
+        key, node = nodes[path]
         start, end = node.start_mark.index, node.end_mark.index
         in_flow = any(getattr(nodes[path[:length]][1], "flow_style", False) for length in range(len(path)))
-        indent = None if in_flow else (key or node).start_mark.column if key is not None else node.start_mark.column - 2
-        tail = text[start:end][len(text[start:end].rstrip()) :] if node.style in {"|", ">"} else ""
-        cuts.append((start, end, write(value, indent) + tail))
-    made, at = [], 0
-    for start, end, piece in sorted(cuts):
-        made += [text[at:start], piece]
+        column = key.start_mark.column if key is not None else node.start_mark.column - 2
+        old = document.text[start:end]
+        tail = old[len(old.rstrip()) :] if node.style in {"|", ">"} else ""
+        made = end, write(value, None if in_flow else column) + tail
+        if cuts.setdefault(start, made) != made:
+            faults.append(document.fault(path, "would differ from what an alias (`*`, `<<`) repeats", show(path)))
+    if faults:
+        raise ConfigurationError(
+            f"`{document.source}` cannot be written",
+            "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults),
+            "write the value out in place of the alias",
+            faults,
+        )
+    pieces, at = [], 0
+    for start, (end, piece) in sorted(cuts.items()):
+        pieces += [document.text[at:start], piece]
         at = end
-    return "".join([*made, text[at:]])
+    return "".join([*pieces, document.text[at:]])

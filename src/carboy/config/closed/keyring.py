@@ -97,6 +97,12 @@ class Keyring:
         """Say whether only some keys are allowed."""
         return bool(self._allowed)
 
+    def named(self, app: str) -> "Keyring":
+        """Return the keyring of another application, with the same services."""
+        if app == self._app:
+            return self
+        return Keyring(self._services, app, allowed=self._allowed, environment=self._environment)
+
     def service(self, stage: Stage) -> KeyService:
         """Return the key service with the credentials for a stage."""
         with self._lock:

@@ -94,7 +94,8 @@ def open_secrets(
             old.append((path, text, stage))
     secrets.update(_open_old(config, keyring, old, faults))
     if faults:
-        raise faulty(config.document.source, faults)
+        hint = "look in git who changed it; after a merge by hand: carboy config rekey --after-merge"
+        raise faulty(config.document.source, faults, hint)
     return Opened(config, secrets)
 
 
@@ -275,11 +276,5 @@ def open_text(opened: Opened) -> str:
 
     document = opened.config.document
     values: dict[Path, str] = {("config", *path): text for path, text in _open_texts(opened).items()}
-    shared = [path for path in values if document.nodes()[path][2]]
-    if shared:
-        faults = [
-            document.fault(path, "is a secret that an alias (`*`, `<<`) repeats", show(path[1:])) for path in shared
-        ]
-        raise faulty(document.source, faults)
     text = replace_scalars(document, values, lambda value, indent: render_scalar(value, indent=indent))
     return cut_top(text, document.source, ("format", "seal"))

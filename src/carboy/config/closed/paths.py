@@ -41,7 +41,12 @@ def _encode_step(step: Step) -> bytes:
 
 def show(path: Path) -> str:
     r"""Return a path as people write it: `nested.a_list.0.name`, a dot inside a key written `\.`."""
-    return ".".join(str(step).replace("\\", "\\\\").replace(".", "\\.") for step in path)
+    return ".".join(map(_show_step, path))
+
+
+def _show_step(step: Step) -> str:
+    text = str(step)
+    return text if text.startswith("+") else text.replace("\\", "\\\\").replace(".", "\\.")
 
 
 def parse(text: str) -> list[str]:

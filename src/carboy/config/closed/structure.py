@@ -145,11 +145,11 @@ def parse_config(data: bytes | str, source: str) -> Config:
     return config
 
 
-def faulty(source: str, faults: list[Fault]) -> ConfigurationError:
+def faulty(source: str, faults: list[Fault], hint: str = "correct them, then try again") -> ConfigurationError:
     """Return the error that lists the faults of a file."""
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
     listed = "".join(f"\n  {fault.pointer}: {fault.detail}" for fault in faults)
-    return ConfigurationError(f"`{source}` has {count}", listed.lstrip("\n"), "correct them, then try again", faults)
+    return ConfigurationError(f"`{source}` has {count}", listed.lstrip("\n"), hint, faults)
 
 
 def literal(text: str) -> str:
