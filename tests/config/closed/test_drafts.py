@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from tests.config.closed.conftest import OPEN, Desk
+
 from carboy.config.closed.closing import rekey_text
 from carboy.config.closed.drafts import Drawer, make_draft_key
-from tests.config.closed.conftest import OPEN, Desk
 
 
 def test_a_draft_opens_with_the_keys_of_its_file(tmp_path: Path, desk: Desk) -> None:

@@ -5,11 +5,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.config.closed.conftest import OPEN, Desk
 
 from carboy.config.closed import load_stage
 from carboy.config.closed.file import locked, write_private, write_whole
 from carboy.errors import ConfigurationError
-from tests.config.closed.conftest import OPEN, Desk
 
 
 def test_a_file_keeps_its_mode_and_what_links_to_it(tmp_path: Path) -> None:

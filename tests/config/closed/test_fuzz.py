@@ -4,13 +4,13 @@ import contextlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.config.closed.conftest import OPEN, Desk
 
 from carboy.config.closed.closing import close_text, rekey_text, set_text
 from carboy.config.closed.opening import open_secrets, open_text, render_stage
 from carboy.config.closed.structure import parse_config, unresolved
 from carboy.config.closed.writing import dump_yaml
 from carboy.errors import CarboyError
-from tests.config.closed.conftest import OPEN, Desk
 
 DESK = Desk()
 CLOSED = DESK.close(OPEN)
@@ -70,13 +70,19 @@ def test_a_changed_file_is_read_or_refused(data: st.DataObject) -> None:
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.sampled_from(PIECES),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*PIECES, "+prod", "a"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*PIECES, "+prod", "a"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
 
 @settings(max_examples=100)
-@given(st.fixed_dictionaries({"stages": JSON_VALUES, "config": JSON_VALUES}, optional={"seal": JSON_VALUES, "format": JSON_VALUES}))
+@given(
+    st.fixed_dictionaries(
+        {"stages": JSON_VALUES, "config": JSON_VALUES}, optional={"seal": JSON_VALUES, "format": JSON_VALUES}
+    )
+)
 def test_any_tree_is_read_or_refused(tree: dict[str, object]) -> None:
     """YAML that is right, and says anything."""
     use(dump_yaml(tree))

@@ -1,12 +1,12 @@
 """New keys for a file, and secrets from people who may not read any."""
 
 import pytest
+from tests.config.closed.conftest import OPEN, Desk
 
 from carboy.config.closed.closing import rekey_text, remac_text, set_text
 from carboy.config.closed.opening import open_secrets
 from carboy.config.closed.structure import parse_config
 from carboy.errors import CarboyError, ConfigurationError, Refused, UsageError
-from tests.config.closed.conftest import OPEN, Desk
 
 
 def put(desk: Desk, closed: str, path: str, value: str, stage: str = "prod", *, is_secret: bool = True) -> str:

@@ -1,12 +1,12 @@
 """Two people change one file."""
 
 import pytest
+from tests.config.closed.conftest import OPEN, Desk
 
 from carboy.config.closed.closing import rekey_text, set_text
 from carboy.config.closed.merging import Conflicts, merge_configs
 from carboy.config.closed.structure import parse_config
 from carboy.errors import ConfigurationError
-from tests.config.closed.conftest import OPEN, Desk
 
 
 def merge(desk: Desk, base: str, ours: str, theirs: str) -> str:

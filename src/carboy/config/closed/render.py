@@ -62,12 +62,11 @@ def render_env(values: Mapping[Any, object]) -> str:
 
 
 def _quote_env(text: str) -> str:
-    if _ENV_BARE.fullmatch(text):
+    if text and _ENV_BARE.fullmatch(text):
         return text
     if not re.search(r"['\\\n\r]", text):
         return f"'{text}'"
-    escaped = re.sub(r'["\\$`]', lambda found: "\\" + found[0], text) if "$" in text or "`" in text else None
-    escaped = escaped or text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = re.sub(r'["\\$]', lambda found: "\\" + found[0], text)
     return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'
 
 

@@ -175,7 +175,7 @@ class _Reader:
             self._fault((), "must be a mapping with `stages` and `config`")
             return None
         form = tree.get("format", 1)
-        if form not in {1, 2} or isinstance(form, (bool, float)):
+        if not isinstance(form, int) or isinstance(form, bool) or form not in {1, 2}:
             self._fault(("format",), "is not a format that this version knows (1 and 2)")
         app = tree.get("app", "carboy")
         if not isinstance(app, str) or not app:
