@@ -15,9 +15,9 @@ from carboy.errors import CarboyError
 DESK = Desk()
 CLOSED = DESK.close(OPEN)
 PIECES = [
-    "stages:", "config:", "seal:", "format: 2", "+prod:", "+/.*/:", "+/[/:", ":encrypt:", ":decrypt:", ":sealed:AAAA", "&a", "*a",
-    "<<: *a", "!!binary", "!x", "{", "}", "[", "]", ",", "- ", "? ", "|", ">", "'", '"', "#", "\n", "\n  ", "\t", "\0", "\ufeff",
-    "\u2028", "\ud7ff", "%YAML 1.1", "---", "...", "1e999", ".nan", "0x", "~", "é",
+    "stages:", "config:", "seal:", "format: 2", "+prod:", "+/.*/:", "+/[/:", ":encrypt:", ":decrypt:", ":sealed:AAAA",
+    "&a", "*a", "<<: *a", "!!binary", "!x", "{", "}", "[", "]", ",", "- ", "? ", "|", ">", "'", '"', "#", "\n", "\n  ",
+    "\t", "\0", "\ufeff", "\u2028", "\ud7ff", "%YAML 1.1", "---", "...", "1e999", ".nan", "0x", "~", "é",
 ]  # fmt: skip
 
 
