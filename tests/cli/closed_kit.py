@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from carboy.testing.keys import KeyServer
 from tests.config.closed.conftest import OPEN
+
+from carboy.testing.keys import KeyServer
 
 __all__ = ["OPEN", "Shop"]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cli.closed_kit import OPEN, Shop
 
 from carboy.testing.keys import KeyServer, MemoryKeys
-from tests.cli.closed_kit import OPEN, Shop
 
 NOBODY = {"AWS_ENDPOINT_URL_KMS": "http://127.0.0.1:1"}
 
@@ -122,7 +122,11 @@ def test_the_python_module_decrypts_itself_when_it_is_first_read(shop: Shop) -> 
     )
     assert done.stdout.split() == ["True", "True", "False", "False"]
     away = subprocess.run(
-        [sys.executable, "-c", "import settings"], cwd=shop.folder, env=environ | NOBODY, capture_output=True, check=False
+        [sys.executable, "-c", "import settings"],
+        cwd=shop.folder,
+        env=environ | NOBODY,
+        capture_output=True,
+        check=False,
     )
     assert away.returncode == 0
     assert "my-prod-password" not in shop.folder.joinpath("settings.py").read_text()
@@ -226,7 +230,9 @@ def test_git_merges_two_peoples_changes(shop: Shop) -> None:
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "init.defaultBranch=main"]
 
     def run_git(*words: str, code: int = 0) -> str:
-        done = subprocess.run([*git, *words], cwd=shop.folder, env=shop.environ, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*git, *words], cwd=shop.folder, env=shop.environ, capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, done.stderr + done.stdout
         return done.stdout + done.stderr
 
@@ -272,7 +278,9 @@ def test_no_secret_is_written_anywhere(shop: Shop, keys: KeyServer, tmp_path: Pa
     said.append(shop.run("config", "set", "prod", "a.b", stdin=marked, environ=environ).stderr)
     said.append(shop.run("config", "edit", environ=environ).stderr)
     said.append(shop.run("config", "diff", "prod", "x", environ=environ, code=3).stderr)
-    said.append(shop.run("config", "import", stdin=text.replace("config:", "config:\n - "), environ=environ, code=3).stderr)
+    said.append(
+        shop.run("config", "import", stdin=text.replace("config:", "config:\n - "), environ=environ, code=3).stderr
+    )
     said.append(shop.run("config", "render", "prod", "--python", environ=environ).stdout)
     keys.keys.denied = {"generate_data_key"}
     said.append(shop.run("config", "rekey", environ=environ, code=4).stderr)

@@ -58,7 +58,7 @@ def check_prefix(prefix: str) -> str:
     Raises:
         UsageError: it is not a path of Parameter Store.
     """
-    why = _bad_name(prefix.rstrip("/") or "/")
+    why = _bad_name(prefix.rstrip("/"))
     if not prefix.startswith("/") or why:
         raise UsageError(
             f"`{prefix}` is not a prefix of parameters", why or "it must start with `/`", "give one such as /dev_flask"
@@ -69,7 +69,7 @@ def check_prefix(prefix: str) -> str:
 def _bad_name(name: str) -> str | None:
     if not _NAME.fullmatch(name):
         return "a name has letters, digits and `_ . - /` only"
-    if "//" in name or name.count("/") > _MAX_LEVELS:
+    if "//" in name or name.endswith("/") or name.count("/") > _MAX_LEVELS:
         return f"a name has at most {_MAX_LEVELS} levels, none of them empty"
     if len(name) > _MAX_NAME:
         return f"a name has at most {_MAX_NAME:,} characters"
@@ -148,7 +148,7 @@ class Store:
     ) -> None:
         from botocore.config import Config
 
-        settings = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+        settings = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1})
         self._session, self._settings, self._clock = session, settings, clock
         self.prefix, self._tier, self._key = prefix, tier, key
         self._ssm = self._client("ssm")
@@ -172,7 +172,7 @@ class Store:
                 return operation(**wanted)
             except (BotoCoreError, ClientError) as error:
                 failure = explain(error, action, name)
-                is_transient = isinstance(failure, (Throttled, Unreachable)) and isinstance(error, ClientError)
+                is_transient = isinstance(failure, Throttled) or (isinstance(failure, Unreachable) and attempt < 4)
                 step = next_step(_PATIENCE, attempt, Failure(is_transient), self._clock.monotonic_s() - started)
                 if isinstance(step, GiveUp):
                     raise failure from error

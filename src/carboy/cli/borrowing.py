@@ -1,6 +1,7 @@
 """What `carboy config` and `carboy run` share: whose credentials, from which files, kept where."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,6 @@ class Borrowing:
 
 def _ask_code(device: str) -> str:
     try:
-        return str(click.prompt(f"Code of {device}", err=True, hide_input=True)).strip()
+        return str(click.prompt(f"Code of {device}", err=True, hide_input=sys.stdin.isatty())).strip()
     except click.Abort:
         raise UsageError("the role needs an MFA code", "none was given", "type it when asked") from None
