@@ -1,10 +1,13 @@
 """Temporary credentials: whose, from where, and how long they are kept."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from carboy.aws.borrowed import Environment, Lender, parse_environments
 from carboy.aws.rackspace import Rackspace, RackspaceUser
@@ -79,7 +82,8 @@ def test_an_environment_names_the_variables_of_its_user() -> None:
     """One that is not set is told by name."""
     environment = Environment("legacy", ACCOUNT, rs_username_var="MY_USER", rs_apikey_var="MY_KEY")
     with FakeRackspace() as server:
-        assert lender(server, user=None, environ={"MY_USER": "rs-user", "MY_KEY": "rs-key"}).lend(environment)
+        lent = lender(server, user=None, environ={"MY_USER": "rs-user", "MY_KEY": "rs-key"}).lend(environment)
+        assert lent.session_token == "faws-session-1"
         with pytest.raises(ConfigurationError, match="`MY_KEY` is not set"):
             lender(server, user=None, environ={"MY_USER": "rs-user"}).lend(environment)
 
@@ -113,7 +117,7 @@ def test_what_is_kept_and_cannot_be_read_is_asked_for_again(tmp_path: Path) -> N
         (kept,) = (tmp_path / "credentials").iterdir()
         for text in ("", "{}", "[]", '{"expires_at": 1}'):
             kept.write_text(text)
-            assert lender(server, tmp_path).lend(Environment("legacy", ACCOUNT))
+            assert lender(server, tmp_path).lend(Environment("legacy", ACCOUNT)).session_token
 
 
 @pytest.mark.parametrize(
@@ -160,3 +164,15 @@ def test_a_role_with_mfa_needs_a_person(monkeypatch: pytest.MonkeyPatch) -> None
 
     with pytest.raises(UsageError, match="MFA"):
         Lender(os.environ).lend(environment)
+
+
+@given(
+    st.text(max_size=40)
+    | st.sampled_from(["account", "name", "role"]).map("environments:\n- {{{}: [1, {{}}]}}\n".format)
+)
+def test_any_file_is_read_or_refused(text: str) -> None:
+    """Never with a traceback."""
+    with contextlib.suppress(ConfigurationError):
+        parse_environments(text, "environments.yml")
+    with contextlib.suppress(ConfigurationError):
+        parse_environments("environments: [" + text + "]", "environments.yml")

@@ -22,7 +22,7 @@ def test_every_fault_is_told_at_once() -> None:
 
 def test_what_is_not_text_becomes_json() -> None:
     """As the settings read it."""
-    values = {"t": True, "f": 1.5, "n": None, "l": [1, "é"], "e": {}, 8080: "x"}
+    values: dict[str | int, object] = {"t": True, "f": 1.5, "n": None, "l": [1, "é"], "e": {}, 8080: "x"}
 
     assert parameters_of("/p", values) == {
         "/p/t": "true", "/p/f": "1.5", "/p/n": "null", "/p/l": '[1,"é"]', "/p/e": "{}", "/p/8080": "x",

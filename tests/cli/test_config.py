@@ -112,8 +112,9 @@ def test_the_python_module_decrypts_itself_when_it_is_first_read(shop: Shop) -> 
     shop.run("config", "import", stdin=text)
     shop.folder.joinpath("settings.py").write_text(shop.run("config", "render", "prod", "--python").stdout)
     program = (
-        "import sys, settings; loaded = set(sys.modules); print(settings.CONFIG['foo'] == 'é😀ß' * 9000);"
-        "from settings import CONFIG; print(CONFIG is settings.CONFIG, 'cryptography' in sys.modules, 'carboy' in sys.modules)"
+        "import sys, settings; print(settings.CONFIG['foo'] == 'é😀ß' * 9000);"
+        "from settings import CONFIG; print(CONFIG is settings.CONFIG);"
+        "print('cryptography' in sys.modules, 'carboy' in sys.modules)"
     )
     environ = {name: value for name, value in shop.environ.items() if "REGION" not in name} | {"PYTHONPATH": "."}
 
@@ -182,7 +183,7 @@ def test_check_tells_what_is_wrong_with_and_without_kms(shop: Shop) -> None:
 
     shop.run("config", "check", "--offline", environ=NOBODY)
     assert "MAC of the stage" in shop.run("config", "check", code=3).stderr
-    assert shop.run("config", "check", code=4, environ=NOBODY)
+    shop.run("config", "check", code=4, environ=NOBODY)
 
 
 def test_diff_shows_hashes_unless_told_otherwise(shop: Shop) -> None:

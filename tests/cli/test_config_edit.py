@@ -24,7 +24,7 @@ action = os.environ["ACTION"]
 if action.startswith("sub "):
     path.write_text(text.replace(*action[4:].split("|")))
 elif action == "break":
-    path.write_text(text.replace("config:", "config: [") if "half-done" in text else text + "\\n# half-done hunter2\\nx: [\\n")
+    path.write_text(text + "\\n# half-done hunter2\\nx: [\\n")
 elif action == "fail":
     path.write_text(text + "# half-done hunter2\\n")
     sys.exit(1)

@@ -178,7 +178,8 @@ def test_a_shell_evals_what_is_printed(shop: Shop) -> None:
 
     done = subprocess.run(
         ["sh", "-c", 'eval "$1"; echo "$AWS_SECRET_ACCESS_KEY|$AWS_REGION|${AWS_PROFILE-gone}"', "sh", printed],
-        cwd=shop.folder, env={"PATH": os.environ["PATH"], "AWS_PROFILE": "x"}, capture_output=True, text=True, check=True,
+        cwd=shop.folder, env={"PATH": os.environ["PATH"], "AWS_PROFILE": "x"}, capture_output=True, text=True,
+        check=True,
     )  # fmt: skip
     assert done.stdout == "it's; touch pwned #|eu-west-1|gone\n"
     assert not (shop.folder / "pwned").exists()

@@ -33,7 +33,9 @@ class _Edit:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Edit JSON instead of YAML.")
-@click.option("--editor", "-e", metavar="CMD", help="The editor.  [default: CARBOY_EDITOR, VISUAL, EDITOR, or vi]")
+@click.option(
+    "--editor", "-e", metavar="CMD", help="The editor.  [default: CARBOY_EDITOR, FLEECE_EDITOR, VISUAL, EDITOR, or vi]"
+)
 @click.option("--continue/--discard", "go_on", default=None, help="What to do with an interrupted edit, unasked.")
 @common_options(short=False)
 @pass_file

@@ -12,6 +12,10 @@ __all__ = ["Kms", "connect_kms", "explain"]
 R = TypeVar("R")
 
 _WRONG = {"IncorrectKeyException", "InvalidCiphertextException"}
+_ENDED = {
+    "ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId",
+    "InvalidSignatureException", "SignatureDoesNotMatch",
+}  # fmt: skip
 _MISSING = {"NotFoundException", "ParameterNotFound", "ParameterVersionNotFound", "NoSuchEntity"}
 _THROTTLED = {
     "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "TooManyUpdates",
@@ -133,6 +137,8 @@ def explain(error: Exception, action: str, name: str) -> UpstreamError:
             return Refused(what, f"the sign-in has ended ({kind})", "sign in again: aws sso login --profile …")
         return Unreachable(what, f"no answer ({kind})", "check the network, the region and AWS_ENDPOINT_URL")
     code = str(answer.get("Error", {}).get("Code", "Unknown"))
+    if code in _ENDED:
+        return Refused(what, f"the credentials are not valid, or have ended ({code})", "sign in again: aws sso login")
     if code in _THROTTLED:
         return Throttled(what, f"it asks to come back later ({code})", "try again in a minute")
     if code in _MISSING:
