@@ -1,5 +1,6 @@
 """A folder, a key service and the command, for the tests of `carboy config` and `carboy run`."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -7,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
+import pytest
 from tests.config.closed.conftest import OPEN
 
+from carboy.cli.main import cli
+from carboy.errors import CarboyError
 from carboy.testing.keys import KeyServer
 
 __all__ = ["OPEN", "Shop"]
@@ -62,6 +67,12 @@ class Shop:
         assert done.returncode == code, f"exit {done.returncode}: {out}{err}"
         assert "Traceback" not in err
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def refusal(self, *words: str) -> int:
+        """Return the exit code of a command that is refused before it does anything, without a process of its own."""
+        with pytest.raises((CarboyError, click.UsageError)) as caught, contextlib.chdir(self.folder):
+            cli.main(list(words), standalone_mode=False)
+        return int(caught.value.exit_code)  # type: ignore[attr-defined]
 
     def everything_written(self, *more: Path) -> dict[Path, bytes]:
         """Return every file in the working folder, the home, and other folders."""

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from tests.cli.closed_kit import OPEN, Shop
 
+from carboy.aws.upload import check_prefix
+from carboy.errors import UsageError
 from carboy.testing.processes import AwsServer
 
 UPLOAD = ("config", "render", "prod", "--parameter-store", "/prod_orders")
@@ -81,10 +83,11 @@ def test_nothing_is_written_when_one_value_is_bad(shop: Shop, moto: AwsServer) -
     assert len(stored(moto)["/prod_orders/big"]["Value"]) == 4097
 
 
-def test_a_prefix_is_a_path(shop: Shop) -> None:
+def test_a_prefix_is_a_path() -> None:
     """Else it is misuse."""
     for prefix in ("prod", "/a b", "/aws/x", "/" + "/".join("abcdefghijklmnop")):
-        shop.run("config", "render", "prod", "--parameter-store", prefix, code=2)
+        with pytest.raises(UsageError):
+            check_prefix(prefix)
 
 
 def test_what_is_gone_is_deleted_after_asking(shop: Shop, moto: AwsServer) -> None:
@@ -111,7 +114,6 @@ def test_the_kms_key_of_the_parameters_is_looked_up_once(shop: Shop, moto: AwsSe
     arn = moto.client("kms").describe_key(KeyId="alias/ssm-key")["KeyMetadata"]["Arn"]
     described = moto.client("ssm").describe_parameters()["Parameters"]
     assert {item["KeyId"] for item in described} == {arn}
-    assert "6 left" in shop.run(*UPLOAD, "--ssm-kms-key", arn).stderr
 
 
 def test_an_upload_is_rolled_back(shop: Shop, moto: AwsServer) -> None:
@@ -122,7 +124,6 @@ def test_an_upload_is_rolled_back(shop: Shop, moto: AwsServer) -> None:
     listed = shop.run("config", "history", "prod", "--parameter-store", "/prod_orders").stdout
 
     assert [line.split("\t")[0] for line in listed.splitlines()] == ["2", "1"]
-    shop.run("config", "rollback", "prod", "7", "--parameter-store", "/prod_orders", code=2)
     shop.run("config", "rollback", "prod", "1", "--parameter-store", "/prod_orders", "--yes")
     found = stored(moto)
     assert found["/prod_orders/foo"]["Value"] == "bar"

@@ -73,7 +73,7 @@ def _begin(file: ClosedFile, as_json: bool) -> _Edit:
     is_json = as_json or opened.config.document.is_json
     start = dump_json(open_tree(opened)) if is_json else open_text(opened)
     parts = file.drawer.draft_parts()
-    key = (parts and make_draft_key(opened, keyring, parts)) or make_draft_key(opened, keyring)
+    key = (make_draft_key(opened, keyring, parts) if parts else None) or make_draft_key(opened, keyring)
     return _Edit(before, opened, keyring, start, key)
 
 

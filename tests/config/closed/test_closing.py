@@ -266,10 +266,10 @@ def test_an_export_takes_time_in_proportion_to_its_depth(desk: Desk) -> None:
 def test_an_alias_may_repeat_fleeces_values(desk: Desk) -> None:
     """Its ciphertexts are not bound to a place."""
     fleece = desk.fleece("stages: {prod: {environment: e, key: prod-key}}\nconfig:\n  a: &a\n    +prod: :encrypt:x\n")
-    fleece += "  b: *a\n"
+    fleece = fleece.replace("+prod: ", "+prod: &x ") + "  b: *a\n  c: {+prod: *x}\n"
 
-    assert desk.render(fleece) == {"a": "x", "b": "x"}
-    assert desk.open_text(fleece).endswith("  a: &a\n    +prod: :encrypt:x\n  b: *a\n")
+    assert desk.render(fleece) == {"a": "x", "b": "x", "c": "x"}
+    assert desk.open_text(fleece).endswith("  a: &a\n    +prod: &x :encrypt:x\n  b: *a\n  c: {+prod: *x}\n")
 
 
 def test_an_alias_of_a_secret_is_not_sealed_in_silence(desk: Desk) -> None:

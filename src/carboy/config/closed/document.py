@@ -343,6 +343,9 @@ def _places(root: Any) -> Iterator[tuple[Path, tuple[Any, Any]]]:
 # Text
 
 
+_PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)*")  # an anchor or a tag before a scalar
+
+
 def replace_scalars(document: Document, values: Mapping[Path, str], write: Callable[[str, int | None], str]) -> str:
     """Return a YAML document's text with the scalars at some paths replaced, and nothing else touched.
 
@@ -352,17 +355,18 @@ def replace_scalars(document: Document, values: Mapping[Path, str], write: Calla
         write: makes the scalar of a text; its second argument is `render_scalar`'s indent.
     """
     nodes = document.nodes()
-    cuts: dict[int, tuple[int, str]] = {}
+    cuts: dict[int, tuple[int, str, str]] = {}
     faults = []
     for path, value in values.items():
         key, node = nodes[path]
         start, end = node.start_mark.index, node.end_mark.index
+        start += len(_PROPERTIES.match(document.text[start:end])[0])  # type: ignore[index]
         in_flow = any(getattr(nodes[path[:length]][1], "flow_style", False) for length in range(len(path)))
         column = key.start_mark.column if key is not None else node.start_mark.column - 2
         old = document.text[start:end]
         tail = old[len(old.rstrip()) :] if node.style in {"|", ">"} else ""
-        made = end, write(value, None if in_flow else column) + tail
-        if cuts.setdefault(start, made) != made:
+        made = end, write(value, None if in_flow else column) + tail, value
+        if cuts.setdefault(start, made)[2] != value:
             faults.append(document.fault(path, "would differ from what an alias (`*`, `<<`) repeats", show(path)))
     if faults:
         raise ConfigurationError(
@@ -372,7 +376,7 @@ def replace_scalars(document: Document, values: Mapping[Path, str], write: Calla
             faults,
         )
     pieces, at = [], 0
-    for start, (end, piece) in sorted(cuts.items()):
+    for start, (end, piece, _) in sorted(cuts.items()):
         pieces += [document.text[at:start], piece]
         at = end
     return "".join([*pieces, document.text[at:]])
