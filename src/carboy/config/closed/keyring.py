@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from carboy.config.closed.sealed import StageKey, derive
 from carboy.config.closed.structure import DECRYPT, Block, Stage
-from carboy.errors import ConfigurationError, Fault, Refused
+from carboy.errors import ConfigurationError, Fault
 
 __all__ = ["MAX_PLAIN_BYTES", "KeyService", "KeyServices", "Keyring", "WrongKey", "in_parallel"]
 
@@ -163,14 +163,6 @@ class Keyring:
         blob, kms = self.service(stage).encrypt(plain.encode(), stage.key_id, {})
         self.allow(stage, kms)
         return DECRYPT + b64encode(blob).decode()
-
-    def may_open(self, stage: Stage, block: Block) -> bool:
-        """Say whether the credentials may open a stage; False when the key service refuses."""
-        try:
-            self.open(stage, block)
-        except Refused:
-            return False
-        return True
 
     def allow(self, stage: Stage, kms: str) -> None:
         """Refuse a KMS key that the reader does not allow."""
