@@ -1,11 +1,14 @@
 """A folder, a key service and the command, for the tests of `carboy config` and `carboy run`."""
 
+import atexit
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import click
@@ -19,6 +22,41 @@ from carboy.testing.keys import KeyServer
 __all__ = ["OPEN", "Shop"]
 
 _KEPT = ("PATH", "HOME", "LANG", "SYSTEMROOT")
+
+
+_STARTER = """
+import json, os, sys
+import boto3, cryptography.hazmat.primitives.ciphers.aead, yaml
+import carboy.cli, carboy.cli.config, carboy.cli.run
+
+control, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+for line in control:
+    told = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        for number, name in enumerate(told["files"]):
+            os.dup2(os.open(name, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.chdir(told["cwd"])
+        os.environ.clear()
+        os.environ.update(told["environ"])
+        streams = [open(number, mode, encoding="utf-8", closefd=False) for number, mode in enumerate("rww")]
+        sys.stdin, sys.stdout, sys.stderr = streams
+        control.close(), answers.close()
+        sys.argv = ["carboy", *told["words"]]
+        carboy.cli.main()
+    answers.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])) + chr(10))
+    answers.flush()
+"""
+
+
+@cache
+def _starter() -> subprocess.Popen[str]:
+    """Return a process that has imported everything and forks for each command: real processes, soon started."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", _STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)
+    return process
 
 
 @dataclass
@@ -58,15 +96,20 @@ class Shop:
         self, *words: str, stdin: str | bytes = "", code: int = 0, environ: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `carboy` and check its exit code."""
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            self.command(*words), input=data, cwd=self.folder, env={**self.environ, **(environ or {})},
-            capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-        out, err = done.stdout.decode(), done.stderr.decode()
-        assert done.returncode == code, f"exit {done.returncode}: {out}{err}"
+        given, said, complained = (self.folder.parent / name for name in ("stdin", "stdout", "stderr"))
+        given.write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
+        files = [str(path) for path in (given, said, complained)]
+        told = {"words": words, "cwd": str(self.folder), "environ": {**self.environ, **(environ or {})}, "files": files}
+        starter = _starter()
+        assert starter.stdin is not None
+        assert starter.stdout is not None
+        starter.stdin.write(json.dumps(told) + "\n")
+        starter.stdin.flush()
+        returncode = int(starter.stdout.readline())
+        out, err = said.read_bytes().decode(), complained.read_bytes().decode()
+        assert returncode == code, f"exit {returncode}: {out}{err}"
         assert "Traceback" not in err
-        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+        return subprocess.CompletedProcess(words, returncode, out, err)
 
     def refusal(self, *words: str) -> int:
         """Return the exit code of a command that is refused before it does anything, without a process of its own."""
