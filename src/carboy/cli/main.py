@@ -23,15 +23,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("carboy.cli.worker", "Run jobs only."),
     "new": ("carboy.cli.new", "Make a service of your own."),
     "settings": ("carboy.cli.settings", "Show what each setting is and where it came from."),
-    "config": ("carboy.cli.config", "Work with the closed configuration file."),
+    "config": ("carboy.cli.config", "Keep configuration in git, its secrets encrypted by KMS, per stage."),
     "db": ("carboy.cli.db", "Bring the database to its newest form, and work with migrations."),
     "keys": ("carboy.cli.keys", "Make, list and revoke API keys."),
     "jobs": ("carboy.cli.jobs", "Show what waits, runs or is dead."),
     "archive": ("carboy.cli.archive", "Work with the archive from a terminal."),
     "sms": ("carboy.cli.sms", "Work with the SMS gateway from a terminal."),
     "run": ("carboy.cli.run", "Run a command with temporary AWS credentials."),
-    "build": ("carboy.cli.build", "Build a Lambda zip without Docker."),
-    "lambda": ("carboy.cli.lambda_", "Run the Lambda handler here."),
+    "build": (
+        "carboy.cli.build",
+        "Build a zip for AWS Lambda: the same bytes every time, for the function's platform, without Docker.",
+    ),
+    "lambda": ("carboy.cli.lambda_", "Run the Lambda handler here, without AWS."),
     "doctor": ("carboy.cli.doctor", "Check every part against the outside."),
 }
 """Name → module and one line of help. The module's `command` is the command; one that is not there is left out."""
