@@ -1,5 +1,24 @@
-"""Clients of AWS that fail fast."""
+"""AWS: clients that fail fast and explain themselves, cached secrets and parameters, logins of databases.
 
-from carboy.aws.clients import client
+boto3 is imported when AWS is first asked.
+"""
 
-__all__ = ["client"]
+from carboy.aws.clients import client, resource, set_default_timeout
+from carboy.aws.logins import DatabaseLogin, IamLogins, SecretLogins
+from carboy.aws.parameters import ParameterCache
+from carboy.aws.resolving import ParameterResolver, SecretResolver
+from carboy.aws.secrets import SecretCache, SecretValue
+
+__all__ = [
+    "DatabaseLogin",
+    "IamLogins",
+    "ParameterCache",
+    "ParameterResolver",
+    "SecretCache",
+    "SecretLogins",
+    "SecretResolver",
+    "SecretValue",
+    "client",
+    "resource",
+    "set_default_timeout",
+]

@@ -1,0 +1,147 @@
+"""Say what AWS's errors mean: refused, missing, throttled or unreachable; which name, which role, what to allow.
+
+The errors made here are botocore's own as well: `except ClientError` and `except client.exceptions.X` go on working.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
+
+__all__ = ["action_of", "explain", "explain_code", "resource_of"]
+
+_THROTTLED = {
+    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
+    "TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown",
+    "ProvisionedThroughputExceededException", "PriorRequestNotComplete", "TooManyUpdates", "EC2ThrottledException",
+}  # fmt: skip
+_MISSING = {
+    "ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound", "NotFoundException", "NoSuchKey",
+    "NoSuchBucket", "NoSuchEntity", "NotFound", "404", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue",
+}  # fmt: skip
+_AWAY = {
+    "InternalServiceError", "InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable",
+    "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException", "DependencyTimeoutException",
+    "KMSInternalException", "500", "502", "503", "504",
+}  # fmt: skip
+_NO_CREDENTIALS = {
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError",
+    "SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError", "ProfileNotFound",
+}  # fmt: skip
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_NAMED_BY = (
+    "SecretId", "SecretIdList", "Name", "Names", "Path", "KeyId", "TopicArn", "QueueUrl", "QueueName", "RoleArn",
+    "FunctionName", "TableName", "Bucket",
+)  # fmt: skip
+_ACTIONS = {
+    "s3:HeadObject": "s3:GetObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:ListObjects": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "secretsmanager:BatchGetSecretValue": "secretsmanager:BatchGetSecretValue and secretsmanager:GetSecretValue",
+}
+_SERVICES = {"monitoring": "cloudwatch", "email": "ses"}
+_ROLE = re.compile(r"arn:aws[\w-]*:(?:sts|iam)::\d*:(?:assumed-role/([^/\s]+)/|(?:role|user)/(?:[^/\s]+/)*([^/\s]+))")
+
+
+def action_of(service: str, operation: str) -> str:
+    """Return an operation as IAM names it: `secretsmanager:GetSecretValue`."""
+    action = f"{_SERVICES.get(service, service)}:{operation}"
+    return _ACTIONS.get(action, action)
+
+
+def resource_of(params: Mapping[str, Any]) -> str:
+    """Return the name that a call is about; at most three of several."""
+    for key in _NAMED_BY:
+        value = params.get(key)
+        if key == "Bucket" and value and params.get("Key"):
+            return f"{value}/{params['Key']}"
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, list | tuple) and value:
+            return ", ".join(map(str, value[:3])) + (f" and {len(value) - 3} more" if len(value) > 3 else "")
+    return ""
+
+
+def explain(error: Exception, action: str, resource: str = "", identity: str = "") -> UpstreamError:
+    """Return the error that says what happened, why and what to do; it is of the given error's class as well.
+
+    Args:
+        error: botocore's; one that was explained before is returned as it is.
+        action: what was asked for, as IAM names it.
+        resource: the name that it was about.
+        identity: who asked, where AWS's own words do not say.
+    """
+    if isinstance(error, UpstreamError):
+        return error
+    answer = getattr(error, "response", None)
+    if isinstance(answer, Mapping):
+        said = answer.get("Error", {})
+        status = str(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+        found = explain_code(str(said.get("Code", "")) or status, str(said.get("Message", "")), action, resource,
+                             identity)  # fmt: skip
+        if type(found) is Refused and status.startswith("5"):
+            found = Unreachable(found.what, f"AWS failed ({status})", "try again later")
+    else:
+        found = _explain_transport(error, _what(action, resource), resource)
+    return _join(found, error)
+
+
+def explain_code(code: str, message: str, action: str, resource: str, identity: str = "") -> UpstreamError:
+    """Return the error for a code that AWS answered; its message is only searched for the role, never repeated."""
+    what = _what(action, resource)
+    if code in _THROTTLED:
+        return Throttled(what, f"AWS asks to come back later ({code})", "call it less often, or have its quota raised")
+    if code in _MISSING:
+        hint = f"check the name `{resource}`, the region and the account"
+        return Missing(what, f"`{resource}` is not there ({code})", hint)
+    if code in _AWAY:
+        return Unreachable(what, f"AWS failed ({code})", "try again later")
+    if code in _EXPIRED:
+        return Refused(what, f"the credentials have ended ({code})", "sign in again, or see how they are renewed")
+    named = _ROLE.search(message)
+    role = next((part for part in named.groups() if part), "") if named else ""
+    who = f"`{role}`" if role else identity or "the caller's role"
+    place = f" on `{resource}`" if resource else ""
+    if "AccessDenied" in code or "Unauthorized" in code or code in {"403", "AuthorizationError"}:
+        return Refused(what, f"{who} may not do that ({code})", f"allow {action}{place} to {who}")
+    return Refused(what, f"AWS refused it ({code or 'no code'})", f"see what {action}{place} needs of {who}")
+
+
+def _explain_transport(error: Exception, what: str, resource: str) -> UpstreamError:
+    kind = type(error).__name__
+    if kind in _NO_CREDENTIALS:
+        return Refused(what, f"there are no credentials ({kind})", "give the service a role, or set AWS_PROFILE")
+    if kind in {"NoRegionError", "InvalidRegionError"}:
+        return Refused(what, "no region is set", "set AWS_REGION")
+    if "Timeout" in kind:
+        why = f"no answer in time ({kind})"
+    elif kind == "SSLError":
+        why = "its certificate could not be verified (SSLError)"
+    else:
+        why = f"no connection, or one that was cut ({kind})"
+    about = f" for `{resource}`" if resource else ""
+    return Unreachable(what, why, f"check the network{about}, the region, the VPC endpoint and AWS_ENDPOINT_URL")
+
+
+def _what(action: str, resource: str) -> str:
+    return f"AWS did not do {action}" + (f" on `{resource}`" if resource else "")
+
+
+def _join(found: UpstreamError, error: Exception) -> UpstreamError:
+    """Return the found error as one that is of both classes, with all that the original carries."""
+    made = _both(type(found), type(error)).__new__(_both(type(found), type(error)), *found.args)
+    vars(made).update({**vars(error), **vars(found)})
+    made.args = found.args
+    made.__cause__ = error.__cause__
+    return made
+
+
+@lru_cache(maxsize=256)
+def _both(kind: type[UpstreamError], theirs: type[Exception]) -> type[UpstreamError]:
+    def reduce(self: UpstreamError) -> tuple[type[UpstreamError], tuple[Any, ...]]:
+        return kind, self.args  # botocore makes its classes at run time: what is pickled is ours
+
+    return type(kind.__name__, (kind, theirs), {"__reduce__": reduce, "__module__": kind.__module__})

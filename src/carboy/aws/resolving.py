@@ -1,0 +1,58 @@
+"""References to secrets and parameters, looked up in batches; AWS is first asked when there is one."""
+
+from collections.abc import Mapping, Sequence
+
+from carboy.aws.parameters import ParameterCache
+from carboy.aws.secrets import SecretCache, SecretValue
+from carboy.config import Reference
+from carboy.errors import CarboyError, Missing, Refused, UsageError
+
+__all__ = ["ParameterResolver", "SecretResolver"]
+
+
+class SecretResolver:
+    """`aws-secretsmanager:/dev/flask-rds#password`: a secret, or a field of a JSON secret."""
+
+    def __init__(self, secrets: SecretCache) -> None:
+        self._secrets = secrets
+
+    def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
+        """Return for each reference its text, why it has none, or None where there is no such secret."""
+        found = self._secrets.get_many(one.name for one in references)
+        return {one: _text(one, found[one.name]) for one in references}
+
+
+class ParameterResolver:
+    """`aws-parameterstore:/shared/twilio/token`: a parameter."""
+
+    def __init__(self, parameters: ParameterCache) -> None:
+        self._parameters = parameters
+
+    def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
+        """Return for each reference its text, why it has none, or None where there is no such parameter."""
+        found = self._parameters.get_many(one.name for one in references)
+        return {one: _or_none(found[one.name]) for one in references}
+
+
+def _text(reference: Reference, answer: SecretValue | CarboyError) -> str | CarboyError | None:
+    if isinstance(answer, CarboyError):
+        return _or_none(answer)
+    try:
+        if not reference.field:
+            return answer.text
+        value = answer[reference.field]
+    except UsageError as error:
+        return error
+    except KeyError:
+        return Refused(str(reference), f"the secret has no field `{reference.field}`", "see what is in it")
+    return value if isinstance(value, str) else _render(value)
+
+
+def _render(value: object) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _or_none(answer: str | CarboyError) -> str | CarboyError | None:
+    return None if isinstance(answer, Missing) else answer

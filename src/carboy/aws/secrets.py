@@ -1,0 +1,264 @@
+"""Secrets of AWS Secrets Manager: cached, fetched in batches, and renewed when somebody finds them old.
+
+How they are kept is left to `refreshing`.
+"""
+
+import base64
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from carboy.aws.agent import Agent
+from carboy.aws.calls import Client, each, in_batches
+from carboy.aws.explain import explain_code
+from carboy.aws.refreshing import Refreshing
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.errors import CarboyError, Refused, UpstreamError, UsageError
+from carboy.redact import register_secret
+
+__all__ = ["CURRENT", "PENDING", "SecretCache", "SecretValue"]
+
+CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
+_BATCH = 20  # BatchGetSecretValue takes no more
+_GET = "secretsmanager:GetSecretValue"
+_PLAIN_FIELDS = {
+    "engine", "username", "host", "port", "dbname", "dbInstanceIdentifier", "dbClusterIdentifier", "masterarn",
+    "resourceId",
+}  # fmt: skip
+
+Key = str | tuple[str, str]
+"""A secret's name, with the stage of its version where that is not the current one: names alone are read faster."""
+
+
+class SecretValue(dict[str, Any]):
+    """A version of a secret: the dict of a JSON secret; it cannot be changed, and does not show itself.
+
+    Attributes:
+        name: as it was asked for.
+        version: the id of the version.
+        stages: the version's stages, such as `AWSCURRENT`, where it was fetched.
+    """
+
+    __slots__ = ("_binary", "_text", "name", "stages", "version")
+
+    def __init__(self, name: str, answer: Mapping[str, Any]) -> None:
+        """Read what `GetSecretValue` answered."""
+        self.name, self.version = name, str(answer["VersionId"])
+        self.stages = tuple(answer.get("VersionStages") or ())
+        self._text: str | None = answer.get("SecretString")
+        binary = answer.get("SecretBinary")
+        self._binary: bytes | None = base64.b64decode(binary) if isinstance(binary, str) else binary
+        super().__init__(_fields(self._text))
+
+    @property
+    def text(self) -> str:
+        """The text of the secret, as it is.
+
+        Raises:
+            UsageError: it is binary.
+        """
+        if self._text is None:
+            raise UsageError(f"the secret `{self.name}` has no text", "it is binary", "read `.binary`")
+        return self._text
+
+    @property
+    def binary(self) -> bytes:
+        """The bytes of the secret; of a text its UTF-8."""
+        return self._binary if self._binary is not None else self.text.encode()
+
+    def __missing__(self, key: str) -> NoReturn:
+        if not self:
+            raise UsageError(f"the secret `{self.name}` has no `{key}`", "it is no JSON object", "read `.text`")
+        raise KeyError(key)
+
+    def __repr__(self) -> str:
+        return f"SecretValue({self.name!r}, version={self.version!r})"
+
+    __str__ = __repr__
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("a SecretValue cannot be changed: it is shared")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type["SecretValue"], tuple[str, dict[str, Any]]]:
+        answer = {"VersionId": self.version, "VersionStages": self.stages, "SecretString": self._text}
+        return SecretValue, (self.name, answer | {"SecretBinary": self._binary})
+
+
+class SecretCache:
+    """Secrets, kept for a time: a read of a kept one takes no lock and asks nobody.
+
+    Args:
+        client: boto3's of Secrets Manager; None for one with the process's own session and short time-outs.
+        ttl_s: how long a secret is fresh; then it is renewed in the background.
+        min_interval_s: the least time between two fetches of one version of one secret.
+        agent: the address of AWS's agent or Lambda extension; what it does not give is asked of AWS.
+        clock: tells the age of secrets.
+    """
+
+    def __init__(
+        self,
+        client: Any = None,
+        *,
+        ttl_s: float = 300.0,
+        min_interval_s: float = 5.0,
+        agent: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._client = Client("secretsmanager", client)
+        self._agent = Agent(agent) if agent else None
+        self._values: Refreshing[Key, SecretValue] = Refreshing(
+            self._fetch, ttl_s=ttl_s, min_interval_s=min_interval_s, clock=clock, what="secret"
+        )
+        self._kept, self._now = self._values.kept, self._values.now
+
+    def get(self, name: str, stage: str = CURRENT) -> SecretValue:
+        """Return a secret: `get("/dev/flask-rds")["password"]`.
+
+        Args:
+            name: or ARN.
+            stage: of the version.
+
+        Raises:
+            Missing: there is no such secret, or none at that stage.
+            Refused: we may not read it.
+            Throttled: AWS asks to come back later, and nothing is kept.
+            Unreachable: AWS is away, and nothing is kept.
+        """
+        try:
+            value, until_s = self._kept[name if stage is CURRENT else (name, stage)]
+            if self._now() < until_s:
+                return value
+        except KeyError:
+            pass
+        return self._values.value(_key(name, stage))
+
+    def get_many(self, names: Iterable[str]) -> dict[str, SecretValue | CarboyError]:
+        """Return for each name the secret, or why there is none; what is not kept is fetched in twenties."""
+        return {str(name): answer for name, answer in self._values.values(names).items()}
+
+    def refresh(
+        self,
+        name: str,
+        *,
+        unless: SecretValue | str | Collection[str] | None = None,
+        stage: str = CURRENT,
+        timeout_s: float | None = None,
+    ) -> SecretValue:
+        """Fetch a secret anew and return it: at most once for all who saw the same bad version.
+
+        The kept one is returned where it is newer than what was seen, where it was fetched within `min_interval_s`,
+        and where AWS cannot be asked.
+
+        Args:
+            name: of the secret.
+            unless: what the caller saw: the value, its version, or several versions.
+            stage: of the version.
+            timeout_s: how long to wait for AWS; None for the client's own time-outs.
+
+        Raises:
+            UpstreamError: as `get`, where nothing is kept.
+        """
+        if isinstance(unless, SecretValue):
+            seen: Collection[str] | None = {unless.version}
+        else:
+            seen = {unless} if isinstance(unless, str) else unless
+        return self._values.refresh(
+            _key(name, stage), lambda kept: seen is None or kept.version in seen, timeout_s=timeout_s
+        )
+
+    def _fetch(self, keys: Sequence[Key]) -> dict[Key, SecretValue | CarboyError]:
+        found = self._from_agent(keys) if self._agent else {}
+        rest = [key for key in keys if key not in found]
+        current = [key for key in rest if isinstance(key, str)]
+        if len(current) > 1:
+            batches: dict[str, SecretValue | CarboyError] = in_batches(self._batch, current, _BATCH)
+            found.update(batches)
+            rest = [key for key in rest if key not in found]
+        return found | each(self._one, rest)
+
+    def _from_agent(self, keys: Sequence[Key]) -> dict[Key, SecretValue | CarboyError]:
+        assert self._agent is not None
+        found: dict[Key, SecretValue | CarboyError] = {}
+        for key in keys:
+            name, stage = _parts(key)
+            old = self._kept.get(key)
+            answer = self._agent.secret(name, stage, refresh=old is not None)
+            if answer is not None and (old is None or answer["VersionId"] != old[0].version):
+                found[key] = _value(name, answer)  # the same again may be the extension's own cache: ask AWS
+        return found
+
+    def _one(self, key: Key) -> SecretValue | CarboyError:
+        name, stage = _parts(key)
+        try:
+            return _value(name, self._client.call("get_secret_value", SecretId=name, VersionStage=stage))
+        except CarboyError as error:
+            return error
+
+    def _batch(self, names: Sequence[str]) -> dict[str, SecretValue | CarboyError]:
+        """Return what one call gives; what it does not tell is left out and asked for alone."""
+        if len(names) == 1:
+            return {}
+        answers: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
+        more: dict[str, str] = {}
+        try:
+            while True:
+                page = self._client.call("batch_get_secret_value", SecretIdList=list(names), **more)
+                answers += page.get("SecretValues", ())
+                errors += page.get("Errors", ())
+                if not page.get("NextToken"):
+                    break
+                more = {"NextToken": page["NextToken"]}
+        except Refused:
+            return {}  # the batch needs a permission of its own, and one bad name spoils it
+        except UpstreamError as error:
+            return dict.fromkeys(names, error)
+        found: dict[str, SecretValue | CarboyError] = {
+            one["SecretId"]: explain_code(str(one.get("ErrorCode")), str(one.get("Message")), _GET, one["SecretId"])
+            for one in errors
+            if one.get("SecretId") in names
+        }
+        for name in names:
+            answer = next((one for one in answers if name in {one.get("Name"), one.get("ARN")}), None)
+            if answer is not None:
+                found[name] = _value(name, answer)
+        return found
+
+
+def _key(name: str, stage: str) -> Key:
+    return name if stage == CURRENT else (name, stage)
+
+
+def _parts(key: Key) -> tuple[str, str]:
+    return (key, CURRENT) if isinstance(key, str) else key
+
+
+def _value(name: str, answer: Mapping[str, Any]) -> SecretValue:
+    value = SecretValue(name, answer)
+    if answer.get("SecretString"):
+        register_secret(value.text)
+    for field, item in value.items():
+        if field not in _PLAIN_FIELDS:
+            _register(item)
+    return value
+
+
+def _register(item: Any) -> None:
+    if isinstance(item, str):
+        register_secret(item)
+    elif isinstance(item, Mapping):
+        for inner in item.values():
+            _register(inner)
+    elif isinstance(item, list):
+        for inner in item:
+            _register(inner)
+
+
+def _fields(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text and text.lstrip().startswith("{") else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
