@@ -6,7 +6,7 @@ The errors made here are botocore's own as well: `except ClientError` and `excep
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
 
@@ -132,7 +132,8 @@ def _what(action: str, resource: str) -> str:
 
 def _join(found: UpstreamError, error: Exception) -> UpstreamError:
     """Return the found error as one that is of both classes, with all that the original carries."""
-    made = _both(type(found), type(error)).__new__(_both(type(found), type(error)), *found.args)
+    kind = _both((type(found), type(error)))
+    made = kind.__new__(kind, *found.args)
     vars(made).update({**vars(error), **vars(found)})
     made.args = found.args
     made.__cause__ = error.__cause__
@@ -140,8 +141,11 @@ def _join(found: UpstreamError, error: Exception) -> UpstreamError:
 
 
 @lru_cache(maxsize=256)
-def _both(kind: type[UpstreamError], theirs: type[Exception]) -> type[UpstreamError]:
+def _both(kinds: tuple[type[UpstreamError], type[Exception]]) -> type[UpstreamError]:
+    kind = kinds[0]
+
     def reduce(self: UpstreamError) -> tuple[type[UpstreamError], tuple[Any, ...]]:
         return kind, self.args  # botocore makes its classes at run time: what is pickled is ours
 
-    return type(kind.__name__, (kind, theirs), {"__reduce__": reduce, "__module__": kind.__module__})
+    both: Any = type(kind.__name__, kinds, {"__reduce__": reduce, "__module__": kind.__module__})
+    return cast("type[UpstreamError]", both)

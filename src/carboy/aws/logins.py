@@ -68,10 +68,10 @@ class SecretLogins:
         """
         return _login(self._secrets.refresh(self._name(), unless=refused, timeout_s=timeout_s))
 
-    def pending(self, refused: Collection[str], timeout_s: float) -> DatabaseLogin | None:
+    def pending(self, timeout_s: float) -> DatabaseLogin | None:
         """Return the login that a rotation is about to make the current one; None where there is none to be had."""
         try:
-            return _login(self._secrets.refresh(self._name(), unless=refused, stage=PENDING, timeout_s=timeout_s))
+            return _login(self._secrets.refresh(self._name(), stage=PENDING, timeout_s=timeout_s))
         except CarboyError:
             return None  # not there, not allowed, not now: the current one has to do
 
@@ -114,7 +114,7 @@ class IamLogins:
         is_refused = kept is not None and kept[1].version in refused
         return self._get(max_age_s=self._min_interval_s if is_refused else _TOKEN_S)
 
-    def pending(self, refused: Collection[str], timeout_s: float) -> None:
+    def pending(self, timeout_s: float) -> None:
         """Return nothing: tokens do not rotate."""
 
     def _get(self, max_age_s: float) -> DatabaseLogin:

@@ -112,6 +112,7 @@ class SecretCache:
             self._fetch, ttl_s=ttl_s, min_interval_s=min_interval_s, clock=clock, what="secret"
         )
         self._kept, self._now = self._values.kept, self._values.now
+        self._doubted: set[Key] = set()
 
     def get(self, name: str, stage: str = CURRENT) -> SecretValue:
         """Return a secret: `get("/dev/flask-rds")["password"]`.
@@ -164,9 +165,12 @@ class SecretCache:
             seen: Collection[str] | None = {unless.version}
         else:
             seen = {unless} if isinstance(unless, str) else unless
-        return self._values.refresh(
-            _key(name, stage), lambda kept: seen is None or kept.version in seen, timeout_s=timeout_s
-        )
+        key = _key(name, stage)
+        self._doubted.add(key)
+        try:
+            return self._values.refresh(key, lambda kept: seen is None or kept.version in seen, timeout_s=timeout_s)
+        finally:
+            self._doubted.discard(key)
 
     def _fetch(self, keys: Sequence[Key]) -> dict[Key, SecretValue | CarboyError]:
         found = self._from_agent(keys) if self._agent else {}
@@ -185,8 +189,9 @@ class SecretCache:
             name, stage = _parts(key)
             old = self._kept.get(key)
             answer = self._agent.secret(name, stage, refresh=old is not None)
-            if answer is not None and (old is None or answer["VersionId"] != old[0].version):
-                found[key] = _value(name, answer)  # the same again may be the extension's own cache: ask AWS
+            is_same = answer is not None and old is not None and answer["VersionId"] == old[0].version
+            if answer is not None and not (is_same and key in self._doubted):  # the same may be the agent's own cache
+                found[key] = _value(name, answer)
         return found
 
     def _one(self, key: Key) -> SecretValue | CarboyError:

@@ -1,8 +1,12 @@
 """Build the engine, and teach SQLite to be durable and to take its write lock in time."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from carboy.db.connecting import Connector
+from carboy.db.credentials import Credentials, Where
 from carboy.db.settings import DbSettings
+from carboy.db.url import url_of
 from carboy.extras import extra
 
 if TYPE_CHECKING:
@@ -14,31 +18,58 @@ WRITE: dict[str, Any] = {"carboy_write": True}
 """Execution options of a connection that writes: SQLite takes its lock at BEGIN, not at the first write."""
 
 
-def engine(settings: DbSettings) -> "Engine":
+def engine(
+    settings: DbSettings,
+    credentials: Credentials | None = None,
+    *,
+    where: Where | None = None,
+    on_away: Callable[[], object] = lambda: None,
+    probe_s: float = 5.0,
+) -> "Engine":
     """Return an engine for these settings, without Flask.
+
+    Args:
+        settings: of the database.
+        credentials: logs in with what it gives, at every connect; None where the URL holds user and password.
+        where: says the address at every connect; by default what the settings say.
+        on_away: called when the server does not answer.
+        probe_s: the least time between two looks at credentials that are refused.
 
     Raises:
         MissingExtra: SQLAlchemy is not installed.
+        ConfigurationError: the settings name a secret and there are no credentials.
     """
     with extra("db"):
         from sqlalchemy import create_engine
-    return prepare(create_engine(settings.database_url, **engine_options(settings)), settings)
+    url = url_of(settings, credentials)
+    made = create_engine(url, **engine_options(settings, str(url)))
+    return prepare(made, settings, Connector(settings, credentials, where=where, on_away=on_away, probe_s=probe_s))
 
 
-def engine_options(settings: DbSettings) -> dict[str, Any]:
+def engine_options(settings: DbSettings, url: str) -> dict[str, Any]:
     """Return the arguments of `create_engine`: a bounded pool, checked before use; the project's own win."""
     options: dict[str, Any] = {}
-    if not _is_memory(settings.database_url):
+    if not _is_memory(url):
         options = {"pool_size": settings.db_pool_size, "max_overflow": settings.db_pool_overflow}
-    if not settings.database_url.startswith("sqlite"):
+    if not url.startswith("sqlite"):
         options |= {"pool_pre_ping": True}
     return options | settings.sqlalchemy_engine_options
 
 
-def prepare(made: "Engine", settings: DbSettings) -> "Engine":
-    """Attach to an engine what its database needs, and return it."""
+def prepare(made: "Engine", settings: DbSettings, connector: Connector | None = None) -> "Engine":
+    """Attach to an engine what its database needs, once, and return it.
+
+    Args:
+        made: the engine.
+        settings: of the database.
+        connector: opens the connections to a server; by default one that goes by the settings alone.
+    """
     if made.dialect.name == "sqlite":
         _prepare_sqlite(made, settings)
+    elif not hasattr(made, "carboy_connector"):
+        connector = connector or Connector(settings)
+        connector.install(made)
+        vars(made)["carboy_connector"] = connector
     return made
 
 
@@ -49,7 +80,7 @@ def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
         connection.isolation_level = None  # BEGIN is ours, below: the driver's own comes too late for a write lock
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={int(settings.db_busy_s * 1000)}")
-        if not _is_memory(settings.database_url):
+        if not _is_memory(str(made.url)):
             cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")  # a committed row survives a power cut
         cursor.execute("PRAGMA foreign_keys=ON")

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from carboy.db.catalog import NAMING
+from carboy.db.connecting import Connector
+from carboy.db.credentials import Credentials
 from carboy.db.engine import engine_options, prepare
 from carboy.db.migrate import table_names
 from carboy.db.settings import DbSettings
+from carboy.db.url import url_of
 from carboy.extras import extra
 
 with extra("db"):
@@ -23,20 +26,30 @@ __all__ = ["bind", "db"]
 db = SQLAlchemy(metadata=MetaData(naming_convention=NAMING))
 
 
-def bind(app: Flask, settings: DbSettings) -> "Engine":
+def bind(
+    app: Flask, settings: DbSettings, credentials: Credentials | None = None, connector: Connector | None = None
+) -> "Engine":
     """Bind `db` and Flask-Migrate to an application and return its engine.
 
     An application that has `SQLALCHEMY_DATABASE_URI` of its own keeps it.
+
+    Args:
+        app: the application.
+        settings: of the database.
+        credentials: logs in with what it gives; None where the URL holds user and password.
+        connector: opens the connections; by default one that goes by the settings and credentials.
     """
-    app.config.setdefault("SQLALCHEMY_DATABASE_URI", settings.database_url)
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings)
+    if "SQLALCHEMY_DATABASE_URI" not in app.config:
+        app.config["SQLALCHEMY_DATABASE_URI"] = url_of(settings, credentials)
+    url = str(app.config["SQLALCHEMY_DATABASE_URI"])
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, url)
     if "sqlalchemy" not in app.extensions:
         db.init_app(app)
     if "migrate" not in app.extensions:
         migrate = Migrate(app, db, render_as_batch=True, compare_type=True, include_name=_is_of_the_project)
         migrate.configure(_know_our_tables)
     with app.app_context():
-        return prepare(db.engine, settings)
+        return prepare(db.engine, settings, connector or Connector(settings, credentials))
 
 
 def _know_our_tables(config: Any) -> Any:

@@ -1,10 +1,12 @@
 """The settings of the database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from carboy.config import Derived, setting
+from carboy.config import Derived, Profile, setting
+from carboy.errors import Fault
 
 __all__ = ["DbSettings"]
 
@@ -15,12 +17,42 @@ def _sqlite(get: Callable[[str], Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DbSettings:
-    """Where rows are kept."""
+    """Where rows are kept, and how one gets there."""
 
     database_url: str = setting(
         Derived(_sqlite, "sqlite:///<instance>/carboy.db"), "the database, as SQLAlchemy writes it", secret=True
     )
+    db_secret_name: str | None = setting(
+        None, "the RDS secret in Secrets Manager that holds the login; it may rotate while the service runs"
+    )
+    db_host: str | None = setting(None, "the database's host, over what the secret and the URL say")
+    db_port: int | None = setting(None, "the database's port, over what the secret and the URL say")
+    db_name: str | None = setting(None, "the database's name, over what the secret and the URL say")
+    db_auth: Literal["password", "iam"] = setting("password", "`iam`: log in with tokens of RDS IAM authentication")
+    db_tls_ca: Path | None = setting(
+        None, "PEM of the authorities to verify the server against; hosts of RDS are always verified"
+    )
+    db_heal_s: float = setting(10.0, "how long a connect waits for a login that works while it rotates", unit="s")
+    db_connect_budget_s: float = setting(30.0, "how long a connect is tried again while the server is away", unit="s")
+    db_connect_timeout_s: float = setting(5.0, "how long one try to connect may take", unit="s")
     db_pool_size: int = setting(10, "connections kept open per process")
     db_pool_overflow: int = setting(20, "further connections opened under load")
+    db_leaders: int = setting(1, "transactions of group commits at the same time; on SQLite always 1")
     db_busy_s: float = setting(5.0, "how long a write waits for another process's lock on SQLite", unit="s")
     sqlalchemy_engine_options: dict[str, Any] = setting({}, "passed to SQLAlchemy's create_engine as they are")
+
+    def faults(self, _profile: Profile) -> Iterator[Fault]:
+        """Yield what cannot be together."""
+        if self.db_secret_name == "":
+            yield Fault("DB_SECRET_NAME", "it cannot be empty")
+        if self.db_auth == "iam" and self.db_secret_name:
+            yield Fault("DB_AUTH", "with `iam` there is no password: leave DB_SECRET_NAME out, the user is in the URL")
+        if self.db_auth == "iam" and self.database_url.startswith("sqlite"):
+            yield Fault("DB_AUTH", "with `iam` DATABASE_URL must name the user: mysql://user@host/name")
+        if self.db_tls_ca is not None and not self.db_tls_ca.is_file():
+            yield Fault("DB_TLS_CA", "there is no such file")
+        for name in ("db_heal_s", "db_connect_budget_s"):
+            if getattr(self, name) < 0:
+                yield Fault(name.upper(), "it cannot be below 0")
+        if self.db_leaders < 1:
+            yield Fault("DB_LEADERS", "it must be at least 1")

@@ -1,0 +1,166 @@
+"""Open connections for SQLAlchemy's pool: with the login of the moment, verified, and again while the server is away.
+
+Joined to an engine by the event `do_connect`, so that pool, sessions and pandas know nothing of it.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.credentials import Address, Credentials, Login, Where
+from carboy.db.faults import kind_of
+from carboy.db.healing import Healing, LoginRefused
+from carboy.db.settings import DbSettings
+from carboy.db.tls import BUNDLE_HINT, Tls
+from carboy.errors import CarboyError, ConfigurationError
+from carboy.logs import get_logger
+from carboy.retry import Failure, GiveUp, Retry, next_step
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.engine import Dialect
+
+    from carboy.db.errors import DatabaseRefused, DatabaseUnreachable
+
+__all__ = ["Connector"]
+
+log = get_logger(__name__)
+
+
+class Connector:
+    """Opens connections to a database server.
+
+    Args:
+        settings: of the database.
+        credentials: the vault; None where the URL holds the login.
+        where: says the address that is stronger than the login's and the URL's.
+        on_away: called when the server does not answer: its address may have changed.
+        probe_s: the least time between two looks at credentials that are refused.
+        clock: tells the time.
+    """
+
+    def __init__(
+        self,
+        settings: DbSettings,
+        credentials: Credentials | None = None,
+        *,
+        where: Where | None = None,
+        on_away: Callable[[], object] = lambda: None,
+        probe_s: float = 5.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._settings, self._on_away, self._clock = settings, on_away, clock
+        self._where = where or (lambda: Address(settings.db_host, settings.db_port, settings.db_name))
+        self.tls = Tls(settings.db_tls_ca)
+        self._healing = (
+            Healing(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
+        )
+        self._retry = Retry(attempts=1_000_000, base_s=0.05, cap_s=2.0, total_s=settings.db_connect_budget_s)
+
+    def install(self, engine: "Engine") -> None:
+        """Have an engine open its connections here."""
+        from sqlalchemy import event
+
+        event.listen(engine, "do_connect", self._do_connect)
+
+    def _do_connect(self, dialect: "Dialect", _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
+        began_s, tries = self._clock.monotonic_s(), 0
+        while True:
+            tries += 1
+            try:
+                return self._connect(dialect, arguments, named)
+            except dialect.loaded_dbapi.Error as error:
+                kind = kind_of(dialect.name, error)
+                if kind == "certificate":
+                    raise self._untrusted(named, error) from error
+                if kind != "away":
+                    raise
+                step = next_step(self._retry, tries, Failure(is_transient=True), self._clock.monotonic_s() - began_s)
+                if isinstance(step, GiveUp):
+                    raise self._away(named, tries, error) from error
+                if tries == 1:
+                    log.warning("database_away", why=_words(error))
+                with suppress(CarboyError):
+                    self._on_away()
+                self._clock.sleep(step.seconds)
+
+    def _connect(self, dialect: "Dialect", arguments: list[Any], named: dict[str, Any]) -> Any:
+        if self._healing is None:
+            return dialect.connect(*arguments, **self._named(dialect.name, named, None))
+
+        def open_(login: Login) -> Any:
+            try:
+                return dialect.connect(*arguments, **self._named(dialect.name, named, login))
+            except dialect.loaded_dbapi.Error as error:
+                kind = kind_of(dialect.name, error)
+                if kind not in {"refused", "unsure"}:
+                    raise
+                raise LoginRefused(login, error, is_sure=kind == "refused") from error
+
+        try:
+            return self._healing.connect(open_)
+        except LoginRefused as refusal:
+            if not refusal.is_sure:
+                raise refusal.cause from None
+            raise self._refused(refusal) from refusal.cause
+
+    def _named(self, dialect: str, given: dict[str, Any], login: Login | None) -> dict[str, Any]:
+        """Return the driver's arguments: settings over the login over the URL."""
+        where = self._where()
+        named = dict(given)
+        found: dict[str, Any] = {
+            "host": where.host or (login.host if login else None),
+            "port": where.port or (login.port if login else None),
+            "dbname" if dialect == "postgresql" else "database": where.database or (login.database if login else None),
+        }
+        if login is not None:
+            found |= {"user": login.user}
+            found |= {"password": login.password if dialect == "postgresql" else login.password.encode()}
+        named |= {name: value for name, value in found.items() if value is not None}
+        timeout_s = self._settings.db_connect_timeout_s
+        named.setdefault("connect_timeout", max(2, round(timeout_s)) if dialect == "postgresql" else timeout_s)
+        host = str(named.get("host") or "")
+        if self._settings.db_auth == "iam" and not self.tls.verifies(host):
+            raise ConfigurationError(
+                "the database gets no token",
+                f"`{host}` would not be verified, and a token is sent as it is",
+                BUNDLE_HINT,
+            )
+        return named | self.tls.arguments(dialect, host, named)
+
+    def _refused(self, refusal: LoginRefused) -> "DatabaseRefused":
+        from carboy.db.errors import DatabaseRefused
+
+        login = refusal.login
+        return DatabaseRefused(
+            f"the database refused the login of `{login.user}`",
+            f"{_words(refusal.cause)}; {login.source}, version {login.version[:8]}, and no other version works",
+            f"see whether the last rotation of {login.source} came to its end, and put the right password there",
+            refusal.cause,
+        )
+
+    def _away(self, named: dict[str, Any], tries: int, error: Exception) -> "DatabaseUnreachable":
+        from carboy.db.errors import DatabaseUnreachable
+
+        return DatabaseUnreachable(
+            f"the database at `{self._where().host or named.get('host') or 'its host'}` did not answer",
+            f"{_words(error)}, {tries} tries in {self._settings.db_connect_budget_s:g} s",
+            "see whether the server is up, and DB_HOST, DB_PORT, security groups",
+            error,
+        )
+
+    def _untrusted(self, named: dict[str, Any], error: Exception) -> "DatabaseRefused":
+        from carboy.db.errors import DatabaseRefused
+
+        host = self._where().host or named.get("host") or "its host"
+        return DatabaseRefused(
+            f"the certificate of the database at `{host}` is not trusted", _words(error), BUNDLE_HINT, error
+        )
+
+
+def _words(error: BaseException) -> str:
+    """Return a driver's words in one line; they name users and hosts, never a password."""
+    text = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else str(error)
+    code = f" ({error.args[0]})" if error.args and isinstance(error.args[0], int) else ""
+    return " ".join(text.split()) + code

@@ -1,0 +1,60 @@
+"""Choose the driver of a database's URL, and build the URL where only a secret says what kind it is."""
+
+from typing import TYPE_CHECKING
+
+from carboy.db.credentials import Credentials
+from carboy.db.settings import DbSettings
+from carboy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+__all__ = ["choose_driver", "url_of"]
+
+_DRIVERS = {
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+}
+_BY_PORT = {3306: "mysql", 5432: "postgresql"}
+
+
+def choose_driver(url: str) -> str:
+    """Return a URL with the driver that Carboy brings, where it names none: `postgres://` means psycopg."""
+    scheme, colon, rest = url.partition("://")
+    return f"{_DRIVERS.get(scheme, scheme)}{colon}{rest}"
+
+
+def url_of(settings: DbSettings, credentials: Credentials | None) -> "str | URL":
+    """Return the URL for `create_engine`: the one given, else what the secret says, without its user and password.
+
+    Raises:
+        ConfigurationError: there is no login, or it does not say which kind of database it is for.
+        UpstreamError: the secret cannot be had.
+    """
+    if credentials is None and (settings.db_secret_name or settings.db_auth == "iam"):
+        raise ConfigurationError(
+            "the database has no credentials",
+            f"`{'DB_SECRET_NAME' if settings.db_secret_name else 'DB_AUTH'}` is set and nobody reads it",
+            "give `credentials`, such as `carboy.aws.SecretLogins`; `create_app` does so",
+        )
+    if credentials is None or not settings.database_url.startswith("sqlite"):
+        return choose_driver(settings.database_url)
+    from sqlalchemy import URL
+
+    login = credentials.newest()
+    kind = login.engine.removeprefix("aurora-") or _BY_PORT.get(settings.db_port or login.port or 0, "")
+    driver = _DRIVERS.get("mysql" if kind == "aurora" else kind)
+    if driver is None:
+        raise ConfigurationError(
+            f"{login.source} does not say which database it is for",
+            "its `engine` is none of mysql, mariadb and postgres",
+            "correct the secret, or give DATABASE_URL without a password, such as mysql://host/name",
+        )
+    return URL.create(
+        driver,
+        host=settings.db_host or login.host,
+        port=settings.db_port or login.port,
+        database=settings.db_name or login.database,
+    )
