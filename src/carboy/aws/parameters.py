@@ -54,9 +54,14 @@ class ParameterCache:
             pass
         return self._values.value(name)
 
-    def get_many(self, names: Iterable[str]) -> dict[str, str | CarboyError]:
-        """Return for each name the parameter, or why there is none; what is not kept comes in tens."""
-        return self._values.values(names)
+    def get_many(self, names: Iterable[str], *, renew: bool = False) -> dict[str, str | CarboyError]:
+        """Return for each name the parameter, or why there is none; what is not kept is fetched in tens, in parallel.
+
+        Args:
+            names: or ARNs.
+            renew: fetch the kept ones too, but for those that were fetched just now.
+        """
+        return self._values.values(names, renew=renew)
 
     def refresh(self, name: str, *, unless: str | None = None, timeout_s: float | None = None) -> str:
         """Fetch a parameter anew and return it: at most once for all who saw the same value.

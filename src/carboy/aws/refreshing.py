@@ -72,17 +72,23 @@ class Refreshing(Generic[K, V]):
             raise again(answer)
         return answer
 
-    def values(self, keys: Iterable[K]) -> dict[K, V | CarboyError]:
-        """Return for each key its value, or why there is none; those that are not kept are fetched in one batch."""
+    def values(self, keys: Iterable[K], *, renew: bool = False) -> dict[K, V | CarboyError]:
+        """Return for each key its value, or why there is none; those that are not kept are fetched in one batch.
+
+        Args:
+            keys: whose values.
+            renew: fetch the kept ones too, but for those that were fetched just now.
+        """
         keys = list(dict.fromkeys(keys))
         with self._changed:
-            absent = [key for key in keys if self._is_absent(key)]
+            absent = [key for key in keys if (renew and self._is_due(key)) or self._is_absent(key)]
             self._flying.update(absent)
             self._renew([key for key in keys if key in self.kept and self.now() >= self.kept[key][1]])
         if absent:
             self._fly(absent)
         with self._changed:
-            self._changed.wait_for(lambda: all(key in self.kept or key not in self._flying for key in keys))
+            here = () if renew else self.kept
+            self._changed.wait_for(lambda: all(key in here or key not in self._flying for key in keys))
             return {key: self.kept[key][0] if key in self.kept else self._errors[key] for key in keys}
 
     def refresh(self, key: K, is_old: Callable[[V], bool], timeout_s: float | None = None) -> V:
@@ -125,12 +131,15 @@ class Refreshing(Generic[K, V]):
     def _is_absent(self, key: K) -> bool:
         return key not in self.kept and key not in self._flying and not (key in self._errors and self._is_too_soon(key))
 
+    def _is_due(self, key: K) -> bool:
+        return key not in self._flying and not self._is_too_soon(key)
+
     def _is_too_soon(self, key: K) -> bool:
         return key in self._asked_at and self.now() - self._asked_at[key] < self._min_interval_s
 
     def _renew(self, keys: Iterable[K]) -> None:
         """Have values fetched in the background; whoever reads them meanwhile needs no lock again."""
-        due = [key for key in keys if key not in self._flying and not self._is_too_soon(key)]
+        due = [key for key in keys if self._is_due(key)]
         self._old.update(due)
         for key in due:
             self.kept[key] = (self.kept[key][0], self.now() + self._min_interval_s)

@@ -13,24 +13,24 @@ __all__ = ["ParameterResolver", "SecretResolver"]
 class SecretResolver:
     """`aws-secretsmanager:/dev/flask-rds#password`: a secret, or a field of a JSON secret."""
 
-    def __init__(self, secrets: SecretCache) -> None:
-        self._secrets = secrets
+    def __init__(self, secrets: SecretCache, *, renew: bool = False) -> None:
+        self._secrets, self._renew = secrets, renew
 
     def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
         """Return for each reference its text, why it has none, or None where there is no such secret."""
-        found = self._secrets.get_many(one.name for one in references)
+        found = self._secrets.get_many((one.name for one in references), renew=self._renew)
         return {one: _text(one, found[one.name]) for one in references}
 
 
 class ParameterResolver:
     """`aws-parameterstore:/shared/twilio/token`: a parameter."""
 
-    def __init__(self, parameters: ParameterCache) -> None:
-        self._parameters = parameters
+    def __init__(self, parameters: ParameterCache, *, renew: bool = False) -> None:
+        self._parameters, self._renew = parameters, renew
 
     def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
         """Return for each reference its text, why it has none, or None where there is no such parameter."""
-        found = self._parameters.get_many(one.name for one in references)
+        found = self._parameters.get_many((one.name for one in references), renew=self._renew)
         return {one: _or_none(found[one.name]) for one in references}
 
 

@@ -135,9 +135,14 @@ class SecretCache:
             pass
         return self._values.value(_key(name, stage))
 
-    def get_many(self, names: Iterable[str]) -> dict[str, SecretValue | CarboyError]:
-        """Return for each name the secret, or why there is none; what is not kept is fetched in twenties."""
-        return {str(name): answer for name, answer in self._values.values(names).items()}
+    def get_many(self, names: Iterable[str], *, renew: bool = False) -> dict[str, SecretValue | CarboyError]:
+        """Return for each name the secret, or why there is none; what is not kept is fetched in twenties.
+
+        Args:
+            names: or ARNs.
+            renew: fetch the kept ones too, but for those that were fetched just now.
+        """
+        return {str(name): answer for name, answer in self._values.values(names, renew=renew).items()}
 
     def refresh(
         self,

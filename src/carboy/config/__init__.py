@@ -1,9 +1,11 @@
 """What the settings are, where each came from."""
 
 from carboy.config.base import BaseSettings
-from carboy.config.load import Sources, load, read_sources
+from carboy.config.live import Changes, Live, settings_changed
+from carboy.config.load import Sources, glance, load, read_sources
 from carboy.config.profile import Profile
 from carboy.config.references import Reference, Resolver
+from carboy.config.remote import Parameters, ReadClosed, read_remote
 from carboy.config.schema import REQUIRED, Derived, Setting, setting, settings_of
 from carboy.config.settings import Entry, Settings
 from carboy.config.values import Duration, Rate, parse_duration, parse_rate, render
@@ -11,21 +13,28 @@ from carboy.config.values import Duration, Rate, parse_duration, parse_rate, ren
 __all__ = [
     "REQUIRED",
     "BaseSettings",
+    "Changes",
     "Derived",
     "Duration",
     "Entry",
+    "Live",
+    "Parameters",
     "Profile",
     "Rate",
+    "ReadClosed",
     "Reference",
     "Resolver",
     "Setting",
     "Settings",
     "Sources",
+    "glance",
     "load",
     "parse_duration",
     "parse_rate",
+    "read_remote",
     "read_sources",
     "render",
     "setting",
+    "settings_changed",
     "settings_of",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 from carboy.config.schema import Setting
 from carboy.errors import Fault
 
-__all__ = ["Layer", "Origin", "flatten", "merge", "misspelt", "pick_raw", "toml_layers"]
+__all__ = ["Layer", "Origin", "flatten", "merge", "misspelt", "parameter_values", "pick_raw", "toml_layers"]
 
 FLASK_PREFIX = "FLASK_"
 _FLASKS_OWN = {"APP", "ENV", "PROFILE", "SKIP_DOTENV", "RUN_HOST", "RUN_PORT", "RUN_CERT", "RUN_KEY", "RUN_EXTRA_FILES"}
@@ -79,6 +79,27 @@ def toml_layers(
     return layers, faults
 
 
+def parameter_values(found: Mapping[str, str], prefix: str, declared: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return parameters by flat name: below `/dev_flask/` the parameter `/dev_flask/db/host` is `DB_HOST`.
+
+    A parameter that is also a branch (`/a` beside `/a/b`) counts, and so does what is below it. Below the path of a
+    declared table the parts are its keys, and a parameter that is a JSON object stands for all of its own.
+    """
+    values: dict[str, Any] = {}
+    for path in sorted(found):
+        parts = path.removeprefix(prefix.rstrip("/")).strip("/").split("/")
+        names = ["_".join(parts[: at + 1]).upper().replace("-", "_").replace(".", "_") for at in range(len(parts))]
+        depth = next((at for at, name in enumerate(names) if name in declared and declared[name].is_table), None)
+        if depth is None:
+            values[names[-1]] = found[path]
+        else:
+            below = _nest(parts[depth + 1 :], _as_flask_reads(found[path]))
+            old = values.get(names[depth], {})
+            is_both = isinstance(old, Mapping) and isinstance(below, Mapping)
+            values[names[depth]] = _overlay(old, below) if is_both else found[path]
+    return values
+
+
 def pick_raw(raw: Mapping[str, str], declared: Collection[str]) -> dict[str, Any]:
     """Return what concerns us of an environment or `.env`: declared names, and everything with Flask's prefix.
 
@@ -125,6 +146,12 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
         old = result.get(key)
         result[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _nest(keys: Sequence[str], value: Any) -> Any:
+    for key in reversed(keys):
+        value = {key: value}
+    return value
 
 
 def _as_flask_reads(text: str) -> Any:

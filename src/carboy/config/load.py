@@ -3,20 +3,33 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from carboy.config.base import BaseSettings
 from carboy.config.environ import read_environ
 from carboy.config.files import find_toml, read_dotenv, read_toml
-from carboy.config.layers import FLASK_PREFIX, Layer, Origin, merge, misspelt, pick_raw, toml_layers
+from carboy.config.layers import (
+    FLASK_PREFIX,
+    Layer,
+    Origin,
+    flatten,
+    merge,
+    misspelt,
+    parameter_values,
+    pick_raw,
+    toml_layers,
+)
 from carboy.config.profile import Profile, choose_profile
-from carboy.config.references import FileResolver, Resolver, resolve
+from carboy.config.references import FileResolver, Reference, Resolver, resolve
 from carboy.config.schema import REQUIRED, Derived, Setting, settings_of
 from carboy.config.settings import Entry, Settings
 from carboy.config.values import convert
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["Sources", "load", "read_sources"]
+__all__ = ["Sources", "glance", "load", "read_sources"]
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,9 @@ class Sources:
         dotenv: the lines of `.env`, raw.
         environ: the environment, raw.
         overrides: what `create_app(**overrides)` was given, by name in any case.
+        closed: the closed file's settings for the stage of the profile; see `read_remote`.
+        parameters: what Parameter Store has, by full name, and the prefix that it is below.
+        faults: what could not be read, to be told with all else that is wrong.
     """
 
     profile: Profile
@@ -37,6 +53,9 @@ class Sources:
     dotenv: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    closed: Mapping[str, Any] = field(default_factory=dict)
+    parameters: tuple[str, Mapping[str, str]] = ("/", MappingProxyType({}))
+    faults: tuple[Fault, ...] = ()
 
 
 def read_sources(
@@ -100,34 +119,35 @@ def load(
     parts = [BaseSettings, *(part for part in parts if part is not BaseSettings)]
     declared = _declared(parts)
     layers, faults = _layers(sources, declared)
+    faults += sources.faults
     origins = merge(layers)
-    values, used, broken = resolve(
-        {name: origin.value for name, origin in origins.items()}, {"file": FileResolver(), **(resolvers or {})}
-    )
-    faults += [Fault(fault.pointer, f"from {origins[fault.pointer].layer}: {fault.detail}") for fault in broken]
-    skipped = {fault.pointer for fault in broken}
-    entries: dict[str, Entry] = {"PROFILE": Entry("PROFILE", sources.profile.name, "profile")}
-    for name, value in values.items():
-        via = "".join(f" via {reference}" for reference in used.get(name, ()))
-        origin = origins[name]
-        item = declared.get(name)
-        try:
-            typed = convert(value, item.kind) if item else value
-        except ValueError as error:
-            faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
-            skipped.add(name)
-        else:
-            if isinstance(typed, Path):
-                typed = sources.folder / typed
-            entries[name] = Entry(name, typed, origin.layer + via, origin.hides, item)
-    faults += _add_defaults(entries, declared, skipped, sources.folder)
+    entries, broken, skipped, references = _read(origins, declared, resolvers, sources.folder)
+    entries["PROFILE"] = Entry("PROFILE", sources.profile.name, "profile")
+    faults += broken + _add_defaults(entries, declared, skipped, sources.folder)
     if faults:
         raise _refusal(faults)
     settings = Settings(sources.profile, entries, _build(parts, entries, sources.profile))
+    settings.references = references
     settings.warnings = tuple(
         f"`{name}` is no setting; did you mean `{near}`?" for name, near in _misspelt(sources, origins, declared)
     )
     return settings
+
+
+def glance(part: type[P], sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> P:
+    """Return one part's settings before the others are known; its own rules are asked later, with all else.
+
+    Raises:
+        ConfigurationError: a setting of this part is wrong, or leads to what cannot be had.
+    """
+    declared = _declared([part])
+    layers, _ = _layers(sources, declared)
+    own = [Layer(one.name, {name: value for name, value in one.values.items() if name in declared}) for one in layers]
+    entries, faults, skipped, _ = _read(merge(own), declared, resolvers, sources.folder)
+    faults += _add_defaults(entries, declared, skipped, sources.folder)
+    if faults:
+        raise _refusal(faults)
+    return part(**{item.field: entries[item.name].value for item in settings_of(part)})  # type: ignore[arg-type]
 
 
 def _declared(parts: Sequence[type]) -> dict[str, Setting]:
@@ -146,12 +166,43 @@ def _declared(parts: Sequence[type]) -> dict[str, Setting]:
 
 def _layers(sources: Sources, declared: Mapping[str, Setting]) -> tuple[list[Layer], list[Fault]]:
     layers, faults = toml_layers(sources.toml, sources.profile.name, declared)
+    prefix, parameters = sources.parameters
     layers += [
+        Layer("closed file", flatten(sources.closed, declared)),
+        Layer(f"Parameter Store {prefix}", parameter_values(parameters, prefix, declared)),
         Layer(".env", pick_raw(sources.dotenv, declared)),
         Layer("environment", pick_raw(sources.environ, declared)),
         Layer("create_app", sources.overrides),
     ]
     return layers, faults
+
+
+def _read(
+    origins: Mapping[str, Origin],
+    declared: Mapping[str, Setting],
+    resolvers: Mapping[str, Resolver] | None,
+    folder: Path,
+) -> tuple[dict[str, Entry], list[Fault], set[str], frozenset[Reference]]:
+    """Return the typed values, what is wrong, with which names, and the references that were followed."""
+    values, used, broken = resolve(
+        {name: origin.value for name, origin in origins.items()}, {"file": FileResolver(), **(resolvers or {})}
+    )
+    faults = [Fault(fault.pointer, f"from {origins[fault.pointer].layer}: {fault.detail}") for fault in broken]
+    skipped = {fault.pointer for fault in broken}
+    entries: dict[str, Entry] = {}
+    for name, value in values.items():
+        via = "".join(f" via {reference}" for reference in used.get(name, ()))
+        origin, item = origins[name], declared.get(name)
+        try:
+            typed = convert(value, item.kind) if item else value
+        except ValueError as error:
+            faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
+            skipped.add(name)
+        else:
+            if isinstance(typed, Path):
+                typed = folder / typed
+            entries[name] = Entry(name, typed, origin.layer + via, origin.hides, item)
+    return entries, faults, skipped, frozenset(one for found in used.values() for one in found)
 
 
 def _add_defaults(

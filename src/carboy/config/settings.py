@@ -1,11 +1,12 @@
 """The merged, resolved, typed settings of a running program, and where each came from."""
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from carboy.config.profile import Profile
+from carboy.config.references import Reference
 from carboy.config.schema import Setting
 from carboy.config.values import render
 from carboy.redact import Secret, is_secret_name
@@ -50,12 +51,19 @@ class Settings:
     """What every part was configured with.
 
     `part(WebSettings)` gives a part's own typed dataclass; `settings["NAME"]` one value; `flat()` all of them for
-    `app.config`.
+    `app.config`; `live("NAME")` the newest value, where settings change while the process runs.
+
+    Attributes:
+        profile: which of its lives the service is in.
+        warnings: names that look like misspelt settings.
+        references: those that were followed.
     """
 
     def __init__(self, profile: Profile, entries: Mapping[str, Entry], parts: Mapping[type, Any]) -> None:
         self.profile = profile
         self.warnings: tuple[str, ...] = ()
+        self.references: frozenset[Reference] = frozenset()
+        self._newest: Callable[[str], Any] = self.__getitem__
         self._entries = dict(entries)
         self._parts = dict(parts)
 
@@ -71,6 +79,14 @@ class Settings:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def live(self, name: str) -> Any:
+        """Return the newest value of a setting, the same throughout a request; `KeyError` where there is none."""
+        return self._newest(name)
+
+    def follow(self, newest: Callable[[str], Any]) -> None:
+        """Have `live` ask there."""
+        self._newest = newest
 
     def entry(self, name: str) -> Entry | None:
         """Return a setting with its origin; None where there is no such name."""

@@ -1,0 +1,127 @@
+"""Settings that change while the process runs: read again, checked, and swapped whole, or left as they are."""
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from blinker import Namespace
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.config.settings import Settings
+from carboy.errors import CarboyError
+
+__all__ = ["Changes", "Live", "settings_changed"]
+
+settings_changed = Namespace().signal("settings-changed")
+"""Sent by the settings with `added`, `changed` and `removed`, each a frozenset of names, after they were swapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a refresh changed, by name.
+
+    Attributes:
+        refused: why nothing was changed; None where the new settings are good.
+    """
+
+    added: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
+    removed: frozenset[str] = frozenset()
+    refused: CarboyError | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+class Live:
+    """Holds the newest good settings.
+
+    Args:
+        first: the settings of the start.
+        reload: reads all layers again and returns checked settings.
+        ttl_s: how long they are fresh; then they are read again in the background, when somebody asks. None for
+            settings that only change when they are told to.
+        min_interval_s: the least time between two readings.
+        pin: given the newest, returns those that whoever asks has seen already: a request sees one state.
+        on_refused: told what is wrong with settings that were read again; the last good ones stay.
+        clock: tells their age.
+    """
+
+    def __init__(
+        self,
+        first: Settings,
+        reload: Callable[[], Settings],
+        *,
+        ttl_s: float | None = None,
+        min_interval_s: float = 5.0,
+        pin: Callable[[Settings], Settings] = lambda newest: newest,
+        on_refused: Callable[[CarboyError], object] = lambda _: None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.newest = first
+        self._first, self._reload, self._pin, self._on_refused = first, reload, pin, on_refused
+        self._ttl_s, self._min_interval_s = ttl_s, min_interval_s
+        self._now = time.monotonic if clock is SYSTEM_CLOCK else clock.monotonic_s
+        self._read_at = self._now()
+        self._is_asked = False
+        self._begin()
+        itself = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _begin_again(itself()))
+        first.follow(self.get)
+
+    def get(self, name: str) -> Any:
+        """Return the newest value of a setting.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        if self._ttl_s is not None and self._now() - self._read_at >= self._ttl_s:
+            self.ask()
+        return self._pin(self.newest)[name]
+
+    def ask(self) -> None:
+        """Have the settings read again in the background, unless that is under way or was done just now."""
+        with self._guard:
+            if self._is_asked or self._now() - self._read_at < self._min_interval_s:
+                return
+            self._is_asked = True
+        threading.Thread(target=self._refresh_then_rest, name="carboy-settings", daemon=True).start()
+
+    def refresh(self) -> Changes:
+        """Read the settings again now and swap them whole; where they are not good, the last good ones stay."""
+        with self._refreshing:
+            self._read_at = self._now()
+            try:
+                newer = self._reload()
+            except CarboyError as error:
+                self._on_refused(error)
+                return Changes(refused=error)
+            before, after = self.newest.flat(), newer.flat()
+            changes = Changes(
+                added=frozenset(after.keys() - before.keys()),
+                changed=frozenset(name for name in after.keys() & before.keys() if after[name] != before[name]),
+                removed=frozenset(before.keys() - after.keys()),
+            )
+            self.newest = newer
+        if changes:
+            settings_changed.send(self._first, added=changes.added, changed=changes.changed, removed=changes.removed)
+        return changes
+
+    def _refresh_then_rest(self) -> None:
+        try:
+            self.refresh()
+        finally:
+            self._is_asked = False
+
+    def _begin(self) -> None:
+        self._guard, self._refreshing = threading.Lock(), threading.Lock()
+        self._is_asked = False
+
+
+def _begin_again(live: Live | None) -> None:
+    if live is not None:
+        live._begin()
