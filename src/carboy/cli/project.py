@@ -47,9 +47,10 @@ class Project:
         Raises:
             ConfigurationError: with all that is wrong.
         """
-        from carboy.config import load
+        from carboy.web import load_settings
 
-        return load(parts, self.sources())
+        settings, _ = load_settings(lambda *_: parts, self.sources)
+        return settings
 
     def export(self) -> None:
         """Put the options where an application's own factory finds them, and the project where imports find it."""

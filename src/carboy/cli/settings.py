@@ -99,12 +99,11 @@ def load_all(project: Project) -> "Settings":
     Raises:
         ConfigurationError: with all that is wrong.
     """
-    from carboy.config import load
     from carboy.serve import ServeSettings
-    from carboy.web import settings_parts
+    from carboy.web import load_settings, settings_parts
 
-    sources = project.sources()
-    return load([*settings_parts(sources), ServeSettings], sources)
+    settings, _ = load_settings(lambda *known: [*settings_parts(*known), ServeSettings], project.sources)
+    return settings
 
 
 def _describe(entry: "Entry") -> dict[str, Any]:

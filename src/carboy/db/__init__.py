@@ -3,9 +3,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from carboy.db.connecting import Connector
+from carboy.db.credentials import Address, Credentials, Login, Where
 from carboy.db.engine import engine, engine_options, prepare
 from carboy.db.group_commit import Apply, GroupCommit
 from carboy.db.settings import DbSettings
+from carboy.db.url import choose_driver, endpoint_of
 
 if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
@@ -14,13 +17,20 @@ if TYPE_CHECKING:
     from carboy.db.models import bind, db
 
 __all__ = [
+    "Address",
     "Apply",
+    "Connector",
+    "Credentials",
     "DbSettings",
     "GroupCommit",
+    "Login",
+    "Where",
     "big_id",
     "bind",
+    "choose_driver",
     "chunks",
     "db",
+    "endpoint_of",
     "engine",
     "engine_options",
     "insert_rows",

@@ -1,10 +1,9 @@
 """Build the engine, and teach SQLite to be durable and to take its write lock in time."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from carboy.db.connecting import Connector
-from carboy.db.credentials import Credentials, Where
+from carboy.db.credentials import Credentials
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
 from carboy.extras import extra
@@ -21,19 +20,14 @@ WRITE: dict[str, Any] = {"carboy_write": True}
 def engine(
     settings: DbSettings,
     credentials: Credentials | None = None,
-    *,
-    where: Where | None = None,
-    on_away: Callable[[], object] = lambda: None,
-    probe_s: float = 5.0,
+    connector: Connector | None = None,
 ) -> "Engine":
     """Return an engine for these settings, without Flask.
 
     Args:
         settings: of the database.
         credentials: logs in with what it gives, at every connect; None where the URL holds user and password.
-        where: says the address at every connect; by default what the settings say.
-        on_away: called when the server does not answer.
-        probe_s: the least time between two looks at credentials that are refused.
+        connector: opens the connections; by default one that goes by the settings and credentials.
 
     Raises:
         MissingExtra: SQLAlchemy is not installed.
@@ -43,7 +37,7 @@ def engine(
         from sqlalchemy import create_engine
     url = url_of(settings, credentials)
     made = create_engine(url, **engine_options(settings, str(url)))
-    return prepare(made, settings, Connector(settings, credentials, where=where, on_away=on_away, probe_s=probe_s))
+    return prepare(made, settings, connector or Connector(settings, credentials))
 
 
 def engine_options(settings: DbSettings, url: str) -> dict[str, Any]:

@@ -41,6 +41,11 @@ class DbSettings:
     db_busy_s: float = setting(5.0, "how long a write waits for another process's lock on SQLite", unit="s")
     sqlalchemy_engine_options: dict[str, Any] = setting({}, "passed to SQLAlchemy's create_engine as they are")
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is a file of this service's own."""
+        return self.database_url.startswith("sqlite") and not self.db_secret_name
+
     def faults(self, _profile: Profile) -> Iterator[Fault]:
         """Yield what cannot be together."""
         if self.db_secret_name == "":

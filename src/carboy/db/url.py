@@ -9,7 +9,7 @@ from carboy.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-__all__ = ["choose_driver", "url_of"]
+__all__ = ["choose_driver", "endpoint_of", "url_of"]
 
 _DRIVERS = {
     "mysql": "mysql+pymysql",
@@ -58,3 +58,18 @@ def url_of(settings: DbSettings, credentials: Credentials | None) -> "str | URL"
         port=settings.db_port or login.port,
         database=settings.db_name or login.database,
     )
+
+
+def endpoint_of(settings: DbSettings, host: str | None = None, port: int | None = None) -> tuple[str, int, str]:
+    """Return host, port and user of a database, as tokens of RDS IAM authentication are made for them.
+
+    Args:
+        settings: of the database.
+        host: stronger than what the URL says.
+        port: likewise.
+    """
+    from sqlalchemy import make_url
+
+    url = make_url(choose_driver(settings.database_url))
+    usual = 5432 if url.get_backend_name() == "postgresql" else 3306
+    return host or url.host or "localhost", port or url.port or usual, url.username or ""

@@ -6,12 +6,13 @@ settings `KEEPALIVE_S`, `HEADER_TIMEOUT_S`, `BODY_TIMEOUT_S`, `DRAIN_S`, `MAX_CO
 
 from typing import Any
 
-from carboy.config import load
+from carboy.config import read_sources
 from carboy.jobs import JobsSettings
 from carboy.serve.gunicorn_ import DrainingWorker
 from carboy.serve.settings import ServeSettings
+from carboy.web import load_settings
 
-_settings = load([ServeSettings, JobsSettings])
+_settings, _ = load_settings(lambda *_: [ServeSettings, JobsSettings], read_sources)
 _serve, _jobs = _settings.part(ServeSettings), _settings.part(JobsSettings)
 
 bind = "127.0.0.1:8000"

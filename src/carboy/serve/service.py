@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from carboy.db import DbSettings
 from carboy.errors import ConfigurationError
 from carboy.logs import get_logger
 
@@ -97,4 +98,4 @@ class Service:
 
     @property
     def _has_embedded_database(self) -> bool:
-        return self._has_database and self.runtime.settings["DATABASE_URL"].startswith("sqlite")
+        return self._has_database and self.runtime.settings.part(DbSettings).is_embedded

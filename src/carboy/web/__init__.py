@@ -2,6 +2,7 @@
 
 from carboy.web.assembly import create_app, init_app, settings_parts
 from carboy.web.auth import authenticate, basic_info, bearer_info, current_key, require
+from carboy.web.centre import Centre, load_settings
 from carboy.web.documents import add_api
 from carboy.web.keys import SCOPES, Key
 from carboy.web.metrics import Counter, Gauge, Histogram, Metrics
@@ -14,6 +15,7 @@ from carboy.web.settings import ModulesSettings, WebSettings
 __all__ = [
     "PARTS",
     "SCOPES",
+    "Centre",
     "Counter",
     "Gauge",
     "Histogram",
@@ -31,6 +33,7 @@ __all__ = [
     "create_app",
     "current_key",
     "init_app",
+    "load_settings",
     "require",
     "runtime",
     "settings_parts",

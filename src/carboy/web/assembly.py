@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from flask import Flask
 
 from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config import Settings, Sources, load, read_sources, settings_of
+from carboy.config import Resolver, Settings, Sources, glance, read_sources, settings_of
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, UsageError
 from carboy.events import offer_events
 from carboy.jobs import JobsSettings
+from carboy.web.centre import load_settings
 from carboy.web.modules import Module, load_modules
 from carboy.web.parts import FIRST, PARTS, REST
 from carboy.web.runtime import EXTENSION, Runtime
@@ -51,28 +52,30 @@ def create_app(
     Raises:
         ConfigurationError: with everything that is wrong with the settings; it was logged too.
     """
+
+    def read() -> Sources:
+        path = Path(folder) if folder is not None else None
+        return read_sources(folder=path, profile=profile, env_file=env_file, overrides=overrides)
+
     try:
-        sources = read_sources(
-            folder=Path(folder) if folder is not None else None,
-            profile=profile,
-            env_file=env_file,
-            overrides=overrides,
-        )
-        modules = load_modules(_module_names(sources))
-        settings = load([*_OWN, *(part for module in modules for part in module.settings)], sources)
+        settings, centre = load_settings(settings_parts, read, clock)
+        modules = load_modules(settings["MODULES"])
         _set_up_logs(settings.part(WebSettings))
     except ConfigurationError as error:
         logs.setup()
         _tell_refusal(error)
         raise
     app = Flask(
-        "carboy", root_path=str(sources.folder), static_folder=None, instance_path=str(settings["INSTANCE_PATH"])
+        "carboy",
+        root_path=str(Path(folder or ".").absolute()),
+        static_folder=None,
+        instance_path=str(settings["INSTANCE_PATH"]),
     )
     _fill_config(app, settings)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
     app.session_interface = LazySessions()
     app.debug = settings.part(WebSettings).debug
-    _assemble(app, settings, PARTS, modules, clock)
+    _assemble(app, settings, PARTS, modules, Runtime(app, settings, centre, clock))
     return app
 
 
@@ -106,30 +109,34 @@ def init_app(
     given = {name: value for name, value in app.config.items() if name in declared and value is not None}
     if not given.get("DEBUG"):
         given.pop("DEBUG", None)  # Flask's own default, which nobody said
-    sources = read_sources(
-        folder=Path(folder) if folder is not None else None, profile=app.config.get("PROFILE"), overrides=given
-    )
-    if "settings" not in parts:
-        sources = replace(sources, toml={}, dotenv={}, environ={})
-    settings = load(_OWN, sources)
+
+    def read() -> Sources:
+        path = Path(folder) if folder is not None else None
+        found = read_sources(folder=path, profile=app.config.get("PROFILE"), overrides=given)
+        return found if "settings" in parts else replace(found, toml={}, dotenv={}, environ={})
+
+    settings, centre = load_settings(lambda *_: _OWN, read, clock)
     if "logs" in parts:
         _set_up_logs(settings.part(WebSettings))
     if "settings" in parts:
         _fill_config(app, settings)
-    return _assemble(app, settings, parts, (), clock)
+    return _assemble(app, settings, parts, (), Runtime(app, settings, centre, clock))
 
 
-def settings_parts(sources: Sources) -> list[type]:
+def settings_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
     """Return the dataclasses that declare what can be set: Carboy's own, and those of the modules that are named.
 
     Raises:
         ConfigurationError: there is no such module.
     """
-    return [*_OWN, *(part for module in load_modules(_module_names(sources)) for part in module.settings)]
+    names = glance(ModulesSettings, sources, resolvers).modules
+    return [*_OWN, *(part for module in load_modules(names) for part in module.settings)]
 
 
-def _assemble(app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], clock: Clock) -> Runtime:
-    held = app.extensions[EXTENSION] = Runtime(app, settings, clock)
+def _assemble(
+    app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], held: Runtime
+) -> Runtime:
+    app.extensions[EXTENSION] = held
     offer_events(app)
     for module in modules:
         for job in module.jobs:
@@ -148,16 +155,6 @@ def _assemble(app: Flask, settings: Settings, parts: Sequence[str], modules: Seq
     for warning in settings.warnings:
         log.warning("setting_unknown", warning=warning)
     return held
-
-
-def _module_names(sources: Sources) -> tuple[str, ...]:
-    """Return what `MODULES` says; other faults are left to the load that knows every setting and tells them all."""
-    try:
-        return load([ModulesSettings], sources).part(ModulesSettings).modules
-    except ConfigurationError as error:
-        if any(fault.pointer == "MODULES" for fault in error.faults):
-            raise
-        return ()
 
 
 def _fill_config(app: Flask, settings: Settings) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Settings
-from carboy.db import DbSettings, GroupCommit, engine
+from carboy.db import DbSettings, GroupCommit
 from carboy.errors import UsageError
 from carboy.jobs import JobsSettings, Registry
 from carboy.logs import get_logger
+from carboy.web.centre import Centre
 from carboy.web.metrics import Metrics
 from carboy.web.paths import SecretPaths
 from carboy.web.rate_limits import RateLimiter
@@ -39,7 +40,8 @@ class Runtime:
 
     Attributes:
         app: the application.
-        settings: every setting, typed, with its origin.
+        settings: every setting, typed, with its origin; as they were at the start, but for `settings.live`.
+        centre: what the settings come from; its `secrets` and `parameters` are for the project too.
         web: the settings of the assembly.
         clock: what time it is.
         metrics: what `/metrics` tells; modules add theirs.
@@ -50,8 +52,8 @@ class Runtime:
         jobs: the jobs that are known, their rows, and who runs them here.
     """
 
-    def __init__(self, app: "Flask", settings: Settings, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.settings, self.clock = settings, clock
+    def __init__(self, app: "Flask", settings: Settings, centre: Centre, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.settings, self.centre, self.clock = settings, centre, clock
         self.web = web = settings.part(WebSettings)
         self.metrics = Metrics()
         self.checks: dict[str, Check] = {}
@@ -72,7 +74,7 @@ class Runtime:
     @property
     def writer(self) -> GroupCommit:
         """The one door for writes of this process."""
-        return self._once("writer", lambda: GroupCommit(self.engine))
+        return self._once("writer", self._make_writer)
 
     @property
     def keys(self) -> "KeyRing":
@@ -105,15 +107,21 @@ class Runtime:
         if "carboy.db.models" in sys.modules and "sqlalchemy" not in self.app.extensions:
             from carboy.db import bind
 
-            self._once("models", lambda: bind(self.app, self.settings.part(DbSettings)))
+            credentials = self.centre.credentials(self.settings)
+            connector = self.centre.connector(self.settings, credentials)
+            self._once("models", lambda: bind(self.app, self.settings.part(DbSettings), credentials, connector))
 
     def _make_engine(self) -> "Engine":
         from carboy.db import upgrade
 
-        made: Engine = self._once.get("models") or engine(self.settings.part(DbSettings))
+        made: Engine = self._once.get("models") or self.centre.engine(self.settings)
         if made.dialect.name == "sqlite" and upgrade(made):  # an embedded database is this program's own to change
             log.info("database_migrated")
         return made
+
+    def _make_writer(self) -> GroupCommit:
+        leaders = 1 if self.engine.dialect.name == "sqlite" else self.settings["DB_LEADERS"]
+        return GroupCommit(self.engine, leaders=leaders)
 
     def _make_keys(self) -> "KeyRing":
         from carboy.web.key_ring import KeyRing
