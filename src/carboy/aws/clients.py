@@ -9,9 +9,10 @@ from collections.abc import Hashable
 from typing import Any, NoReturn
 
 from carboy.aws.explain import action_of, explain, resource_of
+from carboy.config.environ import read_environ
 from carboy.extras import extra
 
-__all__ = ["client", "resource", "set_default_timeout"]
+__all__ = ["client", "forget", "resource", "set_default_timeout"]
 
 _CONNECT_S, _READ_S = 5.0, 30.0
 _QUICK = {"secretsmanager": (2.0, 5.0), "ssm": (2.0, 5.0)}  # they are asked while a request waits
@@ -29,7 +30,14 @@ class _Shared:
 
 _shared = _Shared()
 _default_timeout: list[float] = []
-os.register_at_fork(after_in_child=_shared.__init__)  # type: ignore[misc]
+
+
+def forget() -> None:
+    """Forget the session and its clients, as a forked child does: both are made anew when they are next needed."""
+    _shared.__init__()  # type: ignore[misc]
+
+
+os.register_at_fork(after_in_child=forget)
 
 
 def client(
@@ -148,7 +156,9 @@ def _make(kind: str, service: str, region: str | None, config: Any, options: dic
         from botocore.exceptions import BotoCoreError
     try:
         if _shared.session is None:
-            _shared.session = boto3.session.Session()
+            environ = read_environ()
+            region_name = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")  # boto3 knows the second only
+            _shared.session = boto3.session.Session(region_name=region_name or None)
         return getattr(_shared.session, kind)(service, region_name=region, config=config, **options)
     except BotoCoreError as error:
         raise explain(error, f"{service}:*") from error

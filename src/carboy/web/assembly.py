@@ -65,12 +65,8 @@ def create_app(
         logs.setup()
         _tell_refusal(error)
         raise
-    app = Flask(
-        "carboy",
-        root_path=str(Path(folder or ".").absolute()),
-        static_folder=None,
-        instance_path=str(settings["INSTANCE_PATH"]),
-    )
+    root, instance = str(Path(folder or ".").absolute()), str(settings["INSTANCE_PATH"])
+    app = Flask("carboy", root_path=root, static_folder=None, instance_path=instance)
     _fill_config(app, settings)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
     app.session_interface = LazySessions()
@@ -171,7 +167,8 @@ def _set_up_logs(web: WebSettings) -> None:
         file_max_bytes=web.log_file_max_bytes,
         file_max_count=web.log_file_max_count,
     )
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells each of its plugins at every start
+    for name in ("alembic", "botocore"):  # they tell of each plugin, and of where they found each setting
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _tell_refusal(error: ConfigurationError) -> None:
