@@ -1,16 +1,18 @@
 """Rows are taken by lease, run, and settled; nothing is lost and nothing is held by two."""
 
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sqlalchemy import text
 from tests.jobs.conftest import Shop
 
 from carboy.errors import Throttled
-from carboy.jobs import Abandon, Commit, Job, Later
+from carboy.jobs import Abandon, Commit, Job, Later, put, row_of
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -274,3 +276,101 @@ def test_finished_rows_are_pruned_and_dead_ones_kept(shop: Shop, eventually: Eve
     shop.work(job, jobs_retention=Duration("1s"))
 
     eventually(lambda: shop.states() == ["dead"])
+
+
+def test_a_stop_gives_back_what_is_taken_in_that_moment(shop: Shop, eventually: Eventually) -> None:
+    """Rows that arrive while the stop begins are nobody's afterwards, and nobody waits for them."""
+    job: Job[[]] = Job("late", lambda: None)
+    engine = shop.work(job)
+    with shop.engine.connect().execution_options(carboy_write=True) as other, other.begin():
+        put(other, [row_of(job, (), now_ms=0) for _ in range(5)])
+        engine.wake()
+        eventually(lambda: engine._writer._leading == 1)  # the keeper waits for the lock
+        with ThreadPoolExecutor(1) as pool:
+            stopped = pool.submit(engine.stop)
+            eventually(lambda: not engine.is_running)
+            other.commit()
+            assert stopped.result()
+
+    eventually(lambda: engine._writer._leading == 0)
+    assert [(row.state, row.attempts) for row in shop.store.list()] == [("queued", 0)] * 5
+
+
+def test_a_stop_begins_nothing_and_waits_for_nothing_that_has_not_begun(shop: Shop, eventually: Eventually) -> None:
+    """However often a stop meets the moment between taking a row and beginning it."""
+    runs: Counter[int] = Counter()
+    job: Job[[int]] = Job("quick", lambda number: runs.update([number]))
+    for number in range(100):
+        shop.add(job, number)
+
+    while shop.store.list(state="queued"):
+        left = len(shop.store.list(state="queued"))
+        engine = shop.work(job)
+        eventually(lambda left=left: len(shop.store.list(state="queued")) < left)  # type: ignore[misc]
+        assert engine.stop()
+        assert shop.store.list(state="running") == []
+
+    assert runs == Counter(dict.fromkeys(range(100), 1))
+
+
+def test_a_lease_is_kept_while_a_stop_waits_for_its_job(shop: Shop, eventually: Eventually) -> None:
+    """A long drain does not have the same job run elsewhere."""
+    runs, is_over = Counter[str](), threading.Event()
+
+    def run() -> None:
+        runs.update(["begun"])
+        is_over.wait(10)
+
+    job: Job[[]] = Job("long", run)
+    shop.add(job)
+    engine = shop.work(job, jobs_lease_s=0.3)
+    eventually(lambda: runs["begun"] == 1)
+
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(engine.stop)
+        eventually(lambda: not engine.is_running)
+        shop.work(job, jobs_lease_s=0.3)
+        time.sleep(1)  # three leases long
+        is_over.set()
+        assert stopped.result()
+
+    assert shop.states() == ["done"]
+    assert runs["begun"] == 1
+
+
+def test_a_job_that_exits_costs_no_thread(shop: Shop, eventually: Eventually) -> None:
+    """`sys.exit` in a job, or in a library under it, is a failure like others."""
+    ends: Job[[]] = Job("ends", sys.exit, attempts=1)
+    works: Job[[]] = Job("works", lambda: None, priority=6)
+    shop.add(ends, times=8)
+    shop.add(works)
+
+    shop.work(ends, works)
+
+    eventually(lambda: shop.states() == ["dead"] * 8 + ["done"])
+
+
+def test_a_worker_that_lost_its_row_writes_nothing_more(shop: Shop, eventually: Eventually) -> None:
+    """What it found may be older than what the row's new holder has written."""
+    has_begun, may_end, written = threading.Event(), threading.Event(), list[str]()
+
+    def write(_connection: object, items: Sequence[str]) -> list[None]:
+        written.extend(items)
+        return [None] * len(items)
+
+    def run() -> Commit:
+        has_begun.set()
+        may_end.wait(10)
+        return Commit(write, "stale")
+
+    job: Job[[]] = Job("slow", run)
+    shop.add(job)
+    engine = shop.work(job)
+    has_begun.wait(10)
+    with shop.engine.begin() as connection:
+        connection.execute(text("UPDATE carboy_jobs SET owner='another', attempts=2"))
+    may_end.set()
+
+    assert engine.stop()
+    assert written == []
+    assert shop.states() == ["running"]

@@ -6,16 +6,29 @@ again when their lease ends, or at once by a process on the same machine that se
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
-from carboy.errors import CarboyError
+from carboy.errors import CarboyError, Unreachable
 from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
 from carboy.jobs.owner import is_gone, make_owner
-from carboy.jobs.rows import Settled, Take, Taken, give_back, owners, prune, release_expired, renew, settle, take
+from carboy.jobs.rows import (
+    Settled,
+    Take,
+    Taken,
+    give_back,
+    owners,
+    prune,
+    release_expired,
+    renew,
+    settle,
+    still_held,
+    take,
+)
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import get_logger, request_context
 
@@ -24,6 +37,14 @@ __all__ = ["Embedded"]
 log = get_logger("carboy.jobs")
 
 _PRUNE_EVERY_S = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A row in the hands of this process, and the monotonic time when its run began (None: it waits)."""
+
+    row: Taken
+    began_s: float | None = None
 
 
 class Embedded:
@@ -51,9 +72,9 @@ class Embedded:
         self._writer, self._registry, self._settings = writer, registry, settings
         self._context, self._clock, self._on_end = context, clock, on_end
         self._owner = ""
-        self._inbox: queue.SimpleQueue[Taken | None] = queue.SimpleQueue()
-        self._held: dict[int, tuple[Taken, float | None]] = {}  # row id → row, monotonic start (None: not begun)
-        self._changed = threading.Condition()
+        self._inbox: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
+        self._held: dict[int, _Held] = {}
+        self._changed = threading.Condition()  # guards what stands around it
         self._woken = self._stopping = False
         self._threads: list[threading.Thread] = []
 
@@ -67,7 +88,6 @@ class Embedded:
         if self._threads:
             return
         self._owner = make_owner()
-        self._release_the_gone()
         names = ["keeper", *(f"{number}" for number in range(self._settings.jobs_concurrency))]
         targets = [self._keep, *[self._work] * self._settings.jobs_concurrency]
         self._threads = [
@@ -83,7 +103,7 @@ class Embedded:
             return
         with self._changed:
             self._woken = True
-            self._changed.notify()
+            self._changed.notify_all()
 
     def stop(self, drain_s: float | None = None) -> bool:
         """Take no more, give back what has not begun, wait for what runs; return whether all of it ended in time.
@@ -92,44 +112,54 @@ class Embedded:
         """
         if not self._threads:
             return True
+        deadline_s = self._clock.monotonic_s() + (self._settings.jobs_drain_s if drain_s is None else drain_s)
         with self._changed:
             self._stopping = True
+            waiting = [row_id for row_id, held in self._held.items() if held.began_s is None]
+            for row_id in waiting:
+                del self._held[row_id]
             self._changed.notify_all()
-        waiting = [row_id for row_id, (_, started) in list(self._held.items()) if started is None]
-        self._return(waiting, counts=False)
         for _ in range(self._settings.jobs_concurrency):
             self._inbox.put(None)
-        deadline = self._clock.monotonic_s() + (self._settings.jobs_drain_s if drain_s is None else drain_s)
+        self._return(waiting, counts=False)
         with self._changed:
-            while self._held and (left := deadline - self._clock.monotonic_s()) > 0:
-                self._changed.wait(min(left, 0.5))
-        unfinished = list(self._held)
+            while self._held and (left_s := deadline_s - self._clock.monotonic_s()) > 0:
+                self._changed.wait(left_s)
+            unfinished = list(self._held)
+            self._held.clear()
+            self._changed.notify_all()
         self._return(unfinished, counts=True)
+        self._threads[0].join(max(0.0, deadline_s - self._clock.monotonic_s()))  # it gives back what it just took
         return not unfinished
 
     # --- the keeper: takes rows, keeps their leases, looks after those of others ---
 
     def _keep(self) -> None:
-        lease_at = sweep_at = self._clock.monotonic_s() + self._settings.jobs_lease_s / 3
-        prune_at = self._clock.monotonic_s()
-        while not self._stopping:
+        lease_at_s = sweep_at_s = self._clock.monotonic_s() + self._settings.jobs_lease_s / 3
+        prune_at_s = self._clock.monotonic_s()
+        knows_the_gone = False
+        while not self._stopping or self._held:
             wait_s = self._settings.jobs_poll_s
             try:
-                wait_s = min(wait_s, self._take())
-                now = self._clock.monotonic_s()
-                if now >= lease_at:
-                    lease_at = now + self._settings.jobs_lease_s / 3
-                    self._renew(now)
-                if now >= sweep_at:
-                    sweep_at = now + min(self._settings.jobs_lease_s / 3, 5.0)
+                if not knows_the_gone:
+                    self._release_the_gone()
+                    knows_the_gone = True
+                if not self._stopping:
+                    wait_s = min(wait_s, self._take())
+                now_s = self._clock.monotonic_s()
+                if now_s >= lease_at_s:
+                    self._renew(now_s)
+                    lease_at_s = now_s + self._settings.jobs_lease_s / 3
+                if now_s >= sweep_at_s:
                     self._release_expired()
-                if now >= prune_at:
+                    sweep_at_s = now_s + min(self._settings.jobs_lease_s / 3, 5.0)
+                if now_s >= prune_at_s and not self._stopping:
                     more = self._prune()
-                    prune_at = now + (0.0 if more else _PRUNE_EVERY_S)
+                    prune_at_s = now_s + (0.0 if more else _PRUNE_EVERY_S)
             except Exception as error:  # noqa: BLE001 (the keeper outlives every fault of the database)
                 log.warning("jobs_database_failed", error=str(error))
             with self._changed:
-                if not self._woken and not self._stopping:
+                if not self._woken and (not self._stopping or self._held):
                     self._changed.wait(wait_s)
                 self._woken = False
 
@@ -149,24 +179,37 @@ class Embedded:
             now_ms + round(self._settings.jobs_lease_s * 1000),
         )
         got = self._writer.run(take, wish)
-        for row in got.rows:
-            self._held[row.id] = (row, None)
-            self._inbox.put(row)
+        if not self._hold(got.rows):
+            self._return([row.id for row in got.rows], counts=False)
         if got.next_at_ms is None or len(self._held) > concurrency:
             return self._settings.jobs_poll_s
         return max(0.0, (got.next_at_ms - now_ms) / 1000)
 
-    def _renew(self, now: float) -> None:
-        overdue: list[int] = []
+    def _hold(self, rows: Sequence[Taken]) -> bool:
+        """Hand rows to the workers; return False, and do nothing, where a stop came first."""
+        with self._changed:
+            if self._stopping:
+                return False
+            for row in rows:
+                held = self._held[row.id] = _Held(row)
+                self._inbox.put(held)
+            return True
+
+    def _renew(self, now_s: float) -> None:
+        overdue: list[Taken] = []
         keep: list[int] = []
-        for row_id, (row, started) in list(self._held.items()):
-            late = started is not None and now - started > self._registry.get(row.kind).timeout_s
-            (overdue if late else keep).append(row_id)
+        with self._changed:
+            for held in self._held.values():
+                limit_s = self._registry.get(held.row.kind).timeout_s
+                if held.began_s is not None and now_s - held.began_s > limit_s:
+                    overdue.append(held.row)
+                else:
+                    keep.append(held.row.id)
         until_ms = self._clock.now_ms() + round(self._settings.jobs_lease_s * 1000)
         if keep:
             self._writer.run(renew, (self._owner, keep, until_ms))
-        for row_id in overdue:
-            log.warning("job_overdue", job_id=str(row_id), kind=self._held[row_id][0].kind)
+        for row in overdue:
+            log.warning("job_overdue", job_id=str(row.id), kind=row.kind)
 
     def _release_expired(self) -> None:
         count = self._writer.run(release_expired, (self._clock.now_ms(), ()))
@@ -190,16 +233,23 @@ class Embedded:
     # --- the workers ---
 
     def _work(self) -> None:
-        while (row := self._inbox.get()) is not None:
-            if self._stopping or row.id not in self._held:
-                continue
-            self._held[row.id] = (row, self._clock.monotonic_s())
+        while (held := self._inbox.get()) is not None:
+            with self._changed:
+                if self._held.get(held.row.id) is not held:  # given back, or lost and taken again, before it began
+                    continue
+                held.began_s = self._clock.monotonic_s()
             try:
-                self._run(row)
+                self._run(held.row)
             finally:
-                self._held.pop(row.id, None)
-                if len(self._held) <= self._settings.jobs_concurrency or self._stopping:
-                    self.wake()
+                self._let_go(held)
+
+    def _let_go(self, held: _Held) -> None:
+        with self._changed:
+            if self._held.get(held.row.id) is held:
+                del self._held[held.row.id]
+            if len(self._held) <= self._settings.jobs_concurrency:
+                self._woken = True
+                self._changed.notify_all()
 
     def _run(self, row: Taken) -> None:
         started = self._clock.monotonic_s()
@@ -214,7 +264,7 @@ class Embedded:
                     with self._context():
                         answer = one.function(*row.args)
                     commit = answer if isinstance(answer, Commit) else None
-            except Exception as error:  # noqa: BLE001 (whatever a job raises decides what becomes of its row)
+            except BaseException as error:  # noqa: BLE001 (whatever it is, also `sys.exit`, decides about its row)
                 outcome = plan_failure(one, row.attempt, error, self._clock.now_ms())
                 _tell(outcome, row, error)
             self._settle(row, outcome, commit)
@@ -222,35 +272,44 @@ class Embedded:
             self._on_end(row.kind, type(outcome).__name__.lower(), self._clock.monotonic_s() - started)
 
     def _settle(self, row: Taken, outcome: Outcome, commit: Commit | None) -> None:
+        """Write how a try ended; while the database is away, again and again for the time of a lease."""
         settled = Settled(row.id, self._owner, row.attempt, outcome, self._clock.now_ms())
-        try:
-            self._writer.run(_settle_with, (commit, settled))
-        except Exception as error:  # noqa: BLE001 (the row stays held until its lease ends, and is then done again)
-            log.warning("job_not_settled", error=str(error), outcome=type(outcome).__name__.lower())
+        give_up_at_s = self._clock.monotonic_s() + self._settings.jobs_lease_s
+        while True:
+            try:
+                self._writer.run(_settle_with, (commit, settled))
+            except Exception as error:  # noqa: BLE001 (the row is done again when its lease has ended)
+                is_away = isinstance(error, Unreachable)
+                if not is_away or self._stopping or self._clock.monotonic_s() >= give_up_at_s:
+                    log.warning("job_not_settled", error=str(error), outcome=type(outcome).__name__.lower())
+                    return
+                self._clock.sleep(min(self._settings.jobs_poll_s, 1.0))
+            else:
+                return
 
     def _return(self, ids: list[int], *, counts: bool) -> None:
         if not ids:
             return
-        for row_id in ids:
-            self._held.pop(row_id, None)
         try:
             self._writer.run(give_back, (self._owner, ids, counts))
         except Exception as error:  # noqa: BLE001 (they come back when their lease ends)
             log.warning("jobs_not_given_back", count=len(ids), error=str(error))
 
 
-def _settle_with(connection: Any, ended: Any) -> list[None]:
-    """Write what the jobs wanted written, and their rows, in one transaction."""
+def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]) -> list[None]:
+    """Write what the jobs wanted written, and their rows, in one transaction; of rows that went to others, nothing."""
+    still_ours = still_held(connection, [settled for _, settled in ended])
     by_apply: dict[Any, list[Any]] = {}
-    for commit, _ in ended:
-        if commit is not None:
+    for commit, settled in ended:
+        if commit is not None and settled.id in still_ours:
             by_apply.setdefault(commit.apply, []).append(commit.item)
     for apply, items in by_apply.items():
         apply(connection, items)
-    return settle(connection, [settled for _, settled in ended])
+    settle(connection, [settled for _, settled in ended if settled.id in still_ours])
+    return [None] * len(ended)
 
 
-def _tell(outcome: Outcome, row: Taken, error: Exception) -> None:
+def _tell(outcome: Outcome, row: Taken, error: BaseException) -> None:
     known = isinstance(error, CarboyError)
     facts: dict[str, Any] = {"error": str(error), "attempt": row.attempt}
     if isinstance(outcome, Dead):

@@ -27,6 +27,7 @@ __all__ = [
     "renew",
     "row_of",
     "settle",
+    "still_held",
     "take",
 ]
 
@@ -167,6 +168,17 @@ def _queued(wish: Take, priority: int) -> Any:
         .where(in_state("queued"), JOBS.c.priority == priority, JOBS.c.kind.in_(wish.kinds))
         .order_by(JOBS.c.run_at)
     )
+
+
+def still_held(connection: Connection, ended: Sequence[Settled]) -> set[int]:
+    """Return the ids of those rows whose lease did not go to another since, and keep them from going."""
+    query = (
+        select(JOBS.c.id, JOBS.c.owner, JOBS.c.attempts)
+        .where(JOBS.c.id.in_([one.id for one in ended]), in_state("running"))
+        .with_for_update()
+    )
+    found = {(row.id, row.owner, row.attempts) for row in connection.execute(query)}
+    return {one.id for one in ended if (one.id, one.owner, one.attempt) in found}
 
 
 def settle(connection: Connection, ended: Sequence[Settled]) -> list[None]:

@@ -174,7 +174,10 @@ _CHANGE = (
         detail_sha256=bindparam("b_detail_sha256"),
     )
 )
-_MARKS = {"archived": _CHANGE.values(state="archived", body=None), "copied": _CHANGE.values(state="copied")}
+_MARKS = {
+    "archived": _CHANGE.values(state="archived", body=None),
+    "copied": _CHANGE.where(ITEMS.c.state == "accepted").values(state="copied"),  # another may have done all of it
+}
 
 
 class Index:
