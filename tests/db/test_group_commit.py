@@ -159,3 +159,20 @@ def test_two_leaders_write_at_the_same_time(table: Engine) -> None:
 
     assert _count(table) == 200
     assert all(isinstance(answer, int) for answer in answers)
+
+
+def test_what_is_committed_survives_a_power_cut(table: Engine) -> None:
+    """Each connection that writes syncs its log before a commit returns: WAL, and `synchronous` FULL (2)."""
+
+    def look(connection: Connection, items: Sequence[None]) -> list[tuple[str, int]]:
+        pragmas = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous")
+        ]
+        return [(str(pragmas[0]), int(pragmas[1]))] * len(items)
+
+    writer = GroupCommit(table)
+    answers = [writer.run(look, None)]
+    table.dispose()
+    answers.append(writer.run(look, None))
+
+    assert answers == [("wal", 2), ("wal", 2)]

@@ -1,0 +1,63 @@
+"""Several processes on MariaDB or PostgreSQL: killed under load, sent everything twice, and left without database."""
+
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tests.journeys.conftest import Gateway
+from tests.journeys.zygote import Process, eventually
+
+from carboy.testing import Call
+from carboy.testing.processes import DatabaseServer, mariadb, postgres, require
+
+pytestmark = pytest.mark.journey
+
+
+@pytest.fixture(params=[mariadb, postgres], ids=["mariadb", "postgres"])
+def database(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[DatabaseServer]:
+    """A server of its own, with the tables, for the gateway."""
+    with require(request.param) as server:
+        gateway.environ["FLASK_DATABASE_URL"] = server.url()
+        gateway.server = server
+        upgrade = gateway.run("db", "upgrade")
+        assert upgrade.end() == 0, upgrade.said
+        yield server
+
+
+def test_two_processes_that_are_sent_everything_twice(gateway: Gateway, database: DatabaseServer) -> None:
+    """The same alert at the same moment in two processes, which are killed, is archived once."""
+    for _ in range(5):
+        server = gateway.start("serve", "--port", "0", "--workers", "2")
+        calls = list(gateway.calls(60))
+        killer = threading.Timer(0.1 + random.random() * 0.4, server.kill)
+        killer.start()
+        send_twice(gateway, server, calls)
+        killer.join()
+    gateway.finish()
+    assert gateway.statuses == {202}
+
+
+def test_the_database_server_is_away(gateway: Gateway, database: DatabaseServer) -> None:
+    """503 with `Retry-After` meanwhile, and then on as before."""
+    server = gateway.start("serve", "--port", "0", "--workers", "2")
+    send_twice(gateway, server, list(gateway.calls(40)))
+    database.process.kill()
+    refused = gateway.load(server.url, gateway.calls(20))
+    assert gateway.post(server.url) == (503, "5")
+    database.process.start()
+    eventually(lambda: gateway.post(server.url)[0] == 202, "a request is accepted again")
+    eventually(gateway.is_done, "every job is done")
+    assert server.stop() == 0
+    gateway.check()
+    assert refused.statuses.keys() == {503}
+    assert gateway.statuses == {202, 503}
+
+
+def send_twice(gateway: Gateway, server: Process, calls: list[Call]) -> None:
+    """Send each call over two sets of connections at once."""
+    lanes = [threading.Thread(target=lambda: gateway.load(server.url, iter(calls))) for _ in range(2)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()

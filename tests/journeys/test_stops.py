@@ -1,0 +1,65 @@
+"""SIGTERM while requests and jobs are under way: nobody is cut, nothing is lost, and the stop takes its time only."""
+
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+from tests.journeys.conftest import Gateway
+from tests.journeys.zygote import eventually
+
+from carboy.testing import Call
+from carboy.testing.load import LoadReport
+from carboy.testing.threat_stack import ThreatStackProcess
+
+pytestmark = pytest.mark.journey
+
+RUNNING = "SELECT count(*) FROM carboy_jobs WHERE state = 'running'"
+
+
+@pytest.mark.parametrize("name", ["granian", "gunicorn"])
+def test_a_stop_under_load_cuts_nobody_and_loses_nothing(gateway: Gateway, name: str) -> None:
+    """Exit code 0, every accepted request answered, no row left in dead hands."""
+    for _ in range(3):
+        with gateway.serve("--server", name) as server:
+            is_over = threading.Event()
+            reports: list[LoadReport] = []
+
+            def send(url: str = server.url, over: threading.Event = is_over, to: list[LoadReport] = reports) -> None:
+                to.append(gateway.load(url, until(over, gateway.calls())))
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            least = len(gateway.rows("SELECT id FROM archive_items")) + random.randrange(20, 80)
+            eventually(
+                lambda least=least: len(gateway.rows("SELECT id FROM archive_items")) > least,  # type: ignore[misc]
+                "alerts come in",
+            )
+            code = server.stop()
+            is_over.set()
+            sender.join()
+        assert code == 0
+        assert reports[0].errors.keys() <= {"ConnectionRefusedError"}
+        assert gateway.rows(RUNNING) == [(0,)]
+    gateway.finish()
+    assert gateway.statuses == {202}
+
+
+def test_a_stop_does_not_wait_for_an_api_that_hangs(gateway: Gateway, source: ThreatStackProcess) -> None:
+    """After `JOBS_DRAIN_S` the jobs are given back, and the next process does them."""
+    source.tell(fault="stall")
+    with gateway.serve(FLASK_THREATSTACK_TIMEOUT_S="50", FLASK_JOBS_DRAIN_S="0.5") as server:
+        gateway.load(server.url, gateway.calls(20))
+        eventually(lambda: source.report()["statuses"].get("stall", 0) >= 8, "every worker hangs")
+        assert server.stop(timeout_s=40) == 0
+    assert gateway.rows(RUNNING) == [(0,)]
+    source.tell(fault=None)
+    gateway.finish()
+    assert len(gateway.accepted) == 20
+
+
+def until(is_over: threading.Event, calls: Iterator[Call]) -> Iterator[Call]:
+    for call in calls:
+        if is_over.is_set():
+            return
+        yield call
