@@ -1,5 +1,7 @@
 """Turn what a layer holds into the declared type: durations, rates, switches, lists, secrets, tables."""
 
+import dataclasses
+import difflib
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -109,6 +111,9 @@ def convert(value: Any, kind: Any) -> Any:
         if optional and ((value == "" and kind is not str) or (kind is Rate and value.strip().lower() == "off")):
             return None
         value = _read_text(value, kind)
+    row = (typing.get_args(kind) or (None,))[-1]
+    if typing.get_origin(kind) is dict and dataclasses.is_dataclass(row) and isinstance(value, Mapping):
+        return _read_tables(value, row)
     try:
         return msgspec.convert(value, kind | None if optional else kind, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -167,6 +172,43 @@ def _read_json(text: str, kind: type, hint: str) -> Any:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeEncodeError):
         raise ValueError(hint) from None
+
+
+def _read_tables(tables: Mapping[str, Any], row: Any) -> dict[str, Any]:
+    made, faults = {}, []
+    kinds = typing.get_type_hints(row)
+    for name, table in tables.items():
+        if isinstance(table, row):
+            made[name] = table
+        elif not isinstance(table, Mapping):
+            faults.append(f"`{name}` must be a table")
+        else:
+            fields, wrong = _read_fields(table, kinds)
+            needed = {one.name for one in dataclasses.fields(row) if _is_required(one)} - table.keys()
+            faults += [f"`{name}.{key}` {what}" for key, what in [*wrong, *((key, "is needed") for key in needed)]]
+            if not faults:
+                made[name] = row(**fields)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return made
+
+
+def _read_fields(table: Mapping[str, Any], kinds: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    fields, wrong = {}, []
+    for key, value in table.items():
+        if key not in kinds:
+            near = difflib.get_close_matches(key, kinds, 1)
+            wrong.append((key, f"is unknown; did you mean `{near[0]}`?" if near else "is unknown"))
+            continue
+        try:
+            fields[key] = convert(value, kinds[key])
+        except ValueError as error:
+            wrong.append((key, f"cannot be used: {error}"))
+    return fields, wrong
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _decode(kind: type, value: Any) -> Any:

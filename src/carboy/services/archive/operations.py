@@ -131,8 +131,8 @@ class ArchiveOperations:
             return self._keep_alerts(None if incoming is None else incoming.body, wait_s)
         if not sender.wants(incoming):
             return _answer(Receipt((), 0), ignored=1)
-        item = sender.item(incoming, self._clock.now_ms())
-        return _answer(self._acceptor.accept([item], [item.item_id], wait_s))
+        event_id, item = sender.item(incoming, self._clock.now_ms())
+        return _answer(self._acceptor.accept([item], [event_id], wait_s))
 
     def _one(self, source: str, item_id: str) -> Any:
         try:

@@ -14,6 +14,7 @@ import orjson
 from carboy.clock import from_unix_ms
 from carboy.errors import Fault, InvalidInput, Missing
 from carboy.services.archive.index import Index, Item
+from carboy.services.archive.keys import parse_key
 from carboy.services.archive.objects import Store
 from carboy.services.archive.sources import THREATSTACK
 
@@ -103,8 +104,9 @@ def render(item: Item, body: bytes) -> bytes:
 
 def facts(item: Item) -> dict[str, Any]:
     """Return what is known of a webhook beside its bytes."""
+    key = parse_key(item.object_key)
     return {
-        "id": item.item_id,
+        "id": key.id if key else item.item_id,
         "source": item.source,
         "time": _iso(item.at_ms),
         "received_at": _iso(item.received_at_ms),

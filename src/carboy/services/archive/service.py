@@ -140,7 +140,7 @@ def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
 def _gate(settings: ArchiveSettings, clock: Clock) -> Gate:
     certificates = Certificates(fetch_url, clock=clock)
     verifier = Verifier(settings.sns_topic_arns, certificates, clock=clock, require_v2=settings.sns_require_v2)
-    senders = make_senders(settings.archive_sources, clock)
+    senders = make_senders(settings.archive_sources)
     limiters = {name: RateLimiter(one.rate, max_callers=1, clock=clock) for name, one in senders.items() if one.rate}
 
     def take(sender: Sender) -> float:

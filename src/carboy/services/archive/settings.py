@@ -1,52 +1,19 @@
 """The settings of the archive."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from carboy.config import Derived, Duration, Profile, Rate, setting
-from carboy.errors import Fault
+from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
+from carboy.services.archive.sources import Source, make_senders
 from carboy.services.archive.store import tutorial_url
 
-__all__ = ["ArchiveSettings", "Source"]
+__all__ = ["ArchiveSettings"]
 
 API_V1 = "https://app.threatstack.com/api/v1"
 API_V2 = "https://api.threatstack.com/v2"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A table `[archive.sources.<name>]`: who may send, how that is checked, what is kept of it.
-
-    Attributes:
-        verify: the scheme by which a request proves where it comes from.
-        secrets: what the scheme checks with; several while one is being replaced.
-        tokens: path tokens that let a request in at `…/webhooks/<source>/<token>`, for who can do nothing else.
-        options: the scheme's own, such as `header` and `algorithm` of `hmac`.
-        id: where the id is: `header:NAME` or a JSON pointer; without one it is the content's SHA-256.
-        time: where the time is, likewise; without one it is the time of arrival.
-        keep_headers: headers that are kept beside the bytes.
-        rate: requests that are let in of this source; off for no limit of its own.
-        max_body_bytes: 0 for the limit of all.
-        events: `header:NAME` or a JSON pointer to the event's type; with `only`, all other types are answered 202
-            and not kept.
-        only: the event types to keep.
-        allow: networks that may send, in CIDR notation; empty for all.
-    """
-
-    verify: str
-    secrets: tuple[Secret, ...] = ()
-    tokens: tuple[Secret, ...] = ()
-    options: dict[str, str] = field(default_factory=dict)
-    id: str = ""
-    time: str = ""
-    keep_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
-    rate: str = "off"
-    max_body_bytes: int = 0
-    events: str = ""
-    only: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
 
 
 def _archive_url(get: Callable[[str], Any]) -> str:
@@ -97,8 +64,11 @@ class ArchiveSettings:
             for name in ("threatstack_user_id", "threatstack_organization_id"):
                 if not getattr(self, name):
                     yield Fault(name.upper(), "version 2 of the Threat Stack API needs it")
+        try:
+            make_senders(self.archive_sources)
+        except ConfigurationError as error:
+            for fault in error.faults:
+                yield Fault("ARCHIVE_SOURCES", f"`{fault.pointer}` {fault.detail}")
         for name, source in self.archive_sources.items():
             if source.verify == "none" and profile.is_guarded:
-                yield Fault(
-                    "ARCHIVE_SOURCES", f"`{name}`: verify = none is possible on the profiles local and test only"
-                )
+                yield Fault("ARCHIVE_SOURCES", f"`{name}.verify` can be none on the profiles local and test only")

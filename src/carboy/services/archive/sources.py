@@ -3,27 +3,94 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config import Rate, parse_rate
-from carboy.errors import ConfigurationError, Fault
+from carboy.config import Rate
+from carboy.errors import ConfigurationError, Fault, InvalidInput
+from carboy.redact import Secret
 from carboy.services.archive.index import NewItem
 from carboy.services.archive.keys import MAX_CREATED_AT_MS, webhook_key
 from carboy.services.archive.proofs import Incoming, Scheme
 from carboy.services.archive.schemes import make_scheme
-from carboy.services.archive.settings import Source
 
-__all__ = ["THREATSTACK", "Sender", "make_senders"]
+__all__ = ["THREATSTACK", "Sender", "Source", "make_senders"]
 
 THREATSTACK = "threatstack"
 _MAX_BODY_BYTES = 1 << 28
 _NO_ID = object()
+_NO_SCHEME = frozenset({"key", "sns"})
+_OPTIONS = (
+    "header",
+    "algorithm",
+    "encoding",
+    "prefix",
+    "timestamp_header",
+    "template",
+    "tolerance_s",
+    "public_url",
+    "username",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table `[archive.sources.<name>]`: who may send, how that is checked, what is kept of it.
+
+    Attributes:
+        verify: the scheme by which a request proves where it comes from; `key` is one of our own API keys.
+        secrets: what the scheme checks with; several while one is being replaced.
+        tokens: path tokens that let a request in at `…/webhooks/<source>/<token>`, for who can do nothing else.
+        header: an option of the scheme, as are those up to `username`; empty for the scheme's own.
+        algorithm: of `hmac`.
+        encoding: of `hmac`.
+        prefix: of `hmac`.
+        timestamp_header: of `hmac`.
+        template: of `hmac`.
+        tolerance_s: how old what is signed with a time may be.
+        public_url: the address that the sender was given, where a proxy changes it.
+        username: of `basic`.
+        id: where the id is: `header:NAME` or a JSON pointer; without one it is the content's SHA-256.
+        time: where the time is, likewise; without one it is the time of arrival.
+        keep_headers: headers that are kept beside the bytes.
+        rate: requests that are let in of this source; None for no limit of its own.
+        max_body_bytes: 0 for the limit of all.
+        events: `header:NAME` or a JSON pointer to the event's type; with `only`, all other types are answered 202
+            and not kept.
+        only: the event types to keep.
+        allow: networks that may send, in CIDR notation; empty for all.
+    """
+
+    verify: str = "key"
+    secrets: tuple[Secret, ...] = ()
+    tokens: tuple[Secret, ...] = ()
+    header: str = ""
+    algorithm: str = ""
+    encoding: str = ""
+    prefix: str = ""
+    timestamp_header: str = ""
+    template: str = ""
+    tolerance_s: float | None = None
+    public_url: str = ""
+    username: str = ""
+    id: str = ""
+    time: str = ""
+    keep_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
+    rate: Rate | None = None
+    max_body_bytes: int = 0
+    events: str = ""
+    only: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Those of the scheme that are set; `none` has none, so that a profile need only change `verify`."""
+        given = {} if self.verify == "none" else {name: getattr(self, name) for name in _OPTIONS}
+        return {name: str(value) for name, value in given.items() if value not in {"", None}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +102,17 @@ class Sender:
         source: its table in the settings.
         scheme: what verifies it; None where our own keys, a path token or SNS do.
         networks: who may send; empty for all.
-        rate: of its own; None for none.
     """
 
     name: str
     source: Source
     scheme: Scheme | None
     networks: tuple[Any, ...]
-    rate: Rate | None
+
+    @property
+    def rate(self) -> Rate | None:
+        """What it may send at most; None for no limit of its own."""
+        return self.source.rate
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -77,8 +147,8 @@ class Sender:
             return True
         return str(_look_up(self.source.events, incoming)) in self.source.only
 
-    def item(self, incoming: Incoming, now_ms: int) -> NewItem:
-        """Return what is kept of a verified request: its bytes as they came, with the chosen headers.
+    def item(self, incoming: Incoming, now_ms: int) -> tuple[str, NewItem]:
+        """Return the id of a verified request as it was sent, and what is kept: its bytes, with the chosen headers.
 
         Without an id in the place that the settings name, the content's SHA-256 is the id; without a time, now is.
         """
@@ -88,7 +158,7 @@ class Sender:
         at_ms = _parse_time(_look_up(self.source.time, incoming)) if self.source.time else None
         key = webhook_key(event_id, now_ms if at_ms is None else at_ms, self.name)
         headers = {name: incoming.headers[name.lower()] for name in self._kept if name.lower() in incoming.headers}
-        return NewItem(
+        return event_id, NewItem(
             source=self.name,
             item_id=key.rpartition("/")[2],
             digest=sha256,
@@ -105,46 +175,57 @@ class Sender:
         return self.source.keep_headers
 
 
-def make_senders(sources: Mapping[str, Source], clock: Clock = SYSTEM_CLOCK) -> dict[str, Sender]:
+def make_senders(sources: Mapping[str, Source]) -> dict[str, Sender]:
     """Return the senders of the settings; `threatstack` is there whether it has a table or not.
 
     Raises:
-        ConfigurationError: schemes, rates or networks are wrong; all of it at once.
+        ConfigurationError: what the tables say cannot be; all of it at once.
     """
-    tables = {THREATSTACK: Source(verify="key"), **sources}
+    tables = {THREATSTACK: Source(), **sources}
     senders: dict[str, Sender] = {}
     faults: list[Fault] = []
     for name, source in tables.items():
-        place = f"archive.sources.{name}"
-        try:
-            webhook_key("x", clock.now_ms(), name)
-            scheme = None if source.verify in {"key", "sns"} else make_scheme(source.verify, source.options)
-            senders[name] = Sender(
-                name, source, scheme, tuple(map(ipaddress.ip_network, source.allow)), parse_rate(source.rate)
-            )
-        except ConfigurationError as error:
-            faults += error.faults or [Fault(place, error.why)]
-        except ValueError as error:
-            faults.append(Fault(place, str(error)))
-        except Exception as error:  # noqa: BLE001 (a name that makes no key)
-            faults.append(Fault(place, str(error)))
-        if source.verify not in {"key", "sns", "none"} and not source.secrets:
-            faults.append(Fault(place, f"verify = {source.verify} needs `secrets`"))
-        if source.only and not source.events:
-            faults.append(Fault(place, "`only` needs `events`: where the event's type is"))
-        for field in ("id", "time", "events"):
-            where = getattr(source, field)
-            if where and not where.startswith(("header:", "/")):
-                faults.append(Fault(place, f"`{field}` is header:NAME or a JSON pointer that begins with /"))
+        found = [Fault(f"{name}.{fault.pointer}".rstrip("."), fault.detail) for fault in _faults(name, source)]
+        faults += found
+        if not found:
+            scheme = None if source.verify in _NO_SCHEME else make_scheme(source.verify, source.options)
+            senders[name] = Sender(name, source, scheme, tuple(map(ipaddress.ip_network, source.allow)))
     if faults:
-        listed = "; ".join(f"`{fault.pointer}`: {fault.detail}" for fault in faults)
+        listed = "; ".join(f"`{fault.pointer}` {fault.detail}" for fault in faults)
         raise ConfigurationError("the archive's sources are wrong", listed, "correct them in carboy.toml", faults)
     return senders
 
 
-def with_secrets(sender: Sender, source: Source) -> Sender:
-    """Return the sender with another table, such as after its secrets were replaced."""
-    return replace(sender, source=source)
+def _faults(name: str, source: Source) -> Iterator[Fault]:
+    """Yield what is wrong with a source; the pointers are its keys."""
+    try:
+        webhook_key("x", 0, name)
+    except InvalidInput as error:
+        yield Fault("", error.faults[0].detail.replace("is ", "must be named with ", 1))
+    if source.verify in _NO_SCHEME:
+        yield from (Fault(key, f"is no option of {source.verify}") for key in source.options)
+    else:
+        try:
+            make_scheme(source.verify, source.options)
+        except ConfigurationError as error:
+            yield from error.faults
+    if source.verify in _NO_SCHEME and source.secrets:
+        yield Fault("secrets", f"are of no use to verify = {source.verify}")
+    if source.verify not in {*_NO_SCHEME, "none"} and not source.secrets:
+        yield Fault("secrets", f"are needed by verify = {source.verify}")
+    if source.only and not source.events:
+        yield Fault("only", "needs `events`: where the event's type is")
+    if source.max_body_bytes < 0:
+        yield Fault("max_body_bytes", "cannot be below 0")
+    for key in ("id", "time", "events"):
+        where = getattr(source, key)
+        if where and not where.startswith(("header:", "/")):
+            yield Fault(key, "must be header:NAME or a JSON pointer that begins with /")
+    for network in source.allow:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            yield Fault("allow", f"must be networks such as 192.0.2.0/24; `{network}` is none")
 
 
 def _look_up(where: str, incoming: Incoming) -> Any:
