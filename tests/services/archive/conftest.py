@@ -1,10 +1,22 @@
-from typing import Any
+"""A gateway with the archive, and object stores to put it on."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
 
+from carboy import logs
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.services.archive import archive_of
 from carboy.services.archive.store import Store, open_store
 from carboy.testing.processes import AwsServer
+from carboy.testing.threat_stack import ThreatStack
+from carboy.web import create_app, runtime
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +42,97 @@ def bucket_of(server: AwsServer, prefix: str = "", **options: Any) -> Store:
         "secret_access_key": server.secret_key,
     }
     return open_store(f"s3://archive/{prefix or uuid4().hex}", **{**given, **options})
+
+
+class Gateway:
+    """The archive in this process, with its jobs running, and a client that may do everything."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.archive = archive_of(app)
+        self.key = self.make_key("archive:write", "archive:read", "jobs:admin")
+
+    def make_key(self, *scopes: str) -> str:
+        return runtime(self.app).keys.store.create("test", scopes)[1]
+
+    def open(self, method: str, path: str, **sent: Any) -> TestResponse:
+        """Send a request with nothing that lets it in."""
+        return self.app.test_client().open(path, method=method, **sent)
+
+    def get(self, path: str, **sent: Any) -> TestResponse:
+        return self.open("GET", path, **self._signed(sent))
+
+    def post(self, path: str, **sent: Any) -> TestResponse:
+        return self.open("POST", path, **self._signed(sent))
+
+    def send(self, *alerts: dict[str, Any], wait: float = 20) -> TestResponse:
+        """Post alerts as Threat Stack does, and wait until they are archived."""
+        return self.post(f"/api/v1/s3/alert?wait={wait}", json={"alerts": alerts})
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the keys of all objects."""
+        return sorted(entry.key for entry in self.archive.store.list(prefix))
+
+    def read(self, key: str) -> bytes:
+        return self.archive.store.get(key)
+
+    def wait_until_idle(self) -> None:
+        """Wait until no job is left to do."""
+        deadline = time.monotonic() + 20
+        while any(self.get(f"/api/jobs?state={state}").get_json()["jobs"] for state in ("queued", "running")):
+            assert time.monotonic() < deadline, "the jobs do not come to an end"
+            time.sleep(0.02)
+
+    def _signed(self, sent: dict[str, Any]) -> dict[str, Any]:
+        return {**sent, "headers": {"Authorization": f"Bearer {self.key}", **(sent.get("headers") or {})}}
+
+
+class Serve(Protocol):
+    """Starts a gateway with these settings and this `carboy.toml`."""
+
+    def __call__(self, *, toml: str = "", profile: str = "test", clock: Clock = ..., **settings: Any) -> Gateway: ...
+
+
+@pytest.fixture(scope="session")
+def instance_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, so that the documents are parsed once."""
+    return tmp_path_factory.mktemp("instance")
+
+
+@pytest.fixture
+def serve(tmp_path: Path, instance_path: Path) -> Iterator[Serve]:
+    made: list[Flask] = []
+
+    def start(*, toml: str = "", profile: str = "test", clock: Clock = SYSTEM_CLOCK, **settings: Any) -> Gateway:
+        (tmp_path / "carboy.toml").write_text(toml)
+        given = {
+            "modules": "carboy.services.archive",
+            "instance_path": str(instance_path),
+            "database_url": f"sqlite:///{tmp_path}/test.db",
+            "archive_url": "memory://",
+            "threatstack_rate": "off",
+            **settings,
+        }
+        app = create_app(profile, folder=tmp_path, clock=clock, **given)
+        made.append(app)
+        engine = runtime(app).jobs.engine
+        assert engine is not None
+        engine.start()
+        return Gateway(app)
+
+    yield start
+    for app in made:
+        runtime(app).close()
+    logs.reset()
+
+
+@pytest.fixture
+def gateway(serve: Serve) -> Gateway:
+    """A gateway that fetches no details."""
+    return serve()
+
+
+@pytest.fixture
+def fetching(serve: Serve, threat_stack: ThreatStack) -> Gateway:
+    """A gateway that fetches details from the stand-in."""
+    return serve(threatstack_api_key="test-api-key", threatstack_base_url=threat_stack.base_url)
