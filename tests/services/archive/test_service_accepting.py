@@ -225,7 +225,7 @@ def test_another_charset_is_a_415(gateway: Any) -> None:
 
 def test_a_locked_database_is_a_503_that_says_when_and_never_a_false_202(serve: Any, tmp_path: Path) -> None:
     """Nothing of it is kept; sent again when the lock is gone, it is."""
-    gateway = serve(database_url=f"sqlite:///{tmp_path}/test.db?timeout=0.2")
+    gateway = serve(db_busy_s="0.2")
     gateway.send(alert("before"))
     other = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

@@ -63,8 +63,10 @@ class Gate:
         self._admit(sender)
         if _is_sns():
             opened = self._sns(_incoming(sender))
+            self._count(sender)
             return None if opened is None else opened.body
         _authenticate()
+        self._count(sender)
         if "HTTP_X_AMZ_SNS_RAWDELIVERY" in request.environ:
             return self._plain(sender, _incoming(sender)).body
         _check_json(request.environ.get("CONTENT_TYPE", ""))
@@ -83,14 +85,20 @@ class Gate:
             _refuse(Unverified("the path token is none of the source's"))
         incoming = _incoming(sender)
         if _is_sns() and (token is not None or sender.source.verify == "sns" or sender.name == THREATSTACK):
-            return self._sns(incoming)
+            opened = self._sns(incoming)
+            self._count(sender)
+            return opened
         if token is None:
             self._verify(sender, incoming)
+        self._count(sender)
         return self._plain(sender, incoming)
 
     def _admit(self, sender: Sender) -> None:
         if sender.networks and not sender.allows(request.environ.get("REMOTE_ADDR", "")):
             _refuse(Unverified("the client's address is none of the source's"))
+
+    def _count(self, sender: Sender) -> None:
+        """Count what was let in; forgeries use up nobody's rate."""
         wait_s = self._take(sender) if sender.rate else 0.0
         if wait_s > 0:
             raise Problem(429, "the source sends too often", headers={"Retry-After": str(int(wait_s) + 1)})
