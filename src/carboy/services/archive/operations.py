@@ -61,11 +61,11 @@ class ArchiveOperations:
         """Keep the alerts of a Threat Stack webhook, or of an SNS message."""
         return self._keep_alerts(self._gate.alerts(), wait)
 
-    def post_webhook(self, source: str, wait: float = 0.0) -> Response:
+    def post_webhook(self, source: str, wait: float = 0.0, **_query: Any) -> Response:
         """Keep a webhook of a source that proves itself."""
         return self._keep_webhook(source, None, wait)
 
-    def post_webhook_with_token(self, source: str, token: str, wait: float = 0.0) -> Response:
+    def post_webhook_with_token(self, source: str, token: str, wait: float = 0.0, **_query: Any) -> Response:
         """Keep a webhook of a source that knows a path token."""
         return self._keep_webhook(source, token, wait)
 
