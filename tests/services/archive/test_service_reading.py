@@ -29,7 +29,9 @@ def ids(answer: Any) -> list[str]:
 
 
 def between(start_ms: int, end_ms: int, **more: Any) -> str:
-    return f"{PATH}?start={iso(start_ms)}&end={iso(end_ms)}" + "".join(f"&{name}={value}" for name, value in more.items())
+    return f"{PATH}?start={iso(start_ms)}&end={iso(end_ms)}" + "".join(
+        f"&{name}={value}" for name, value in more.items()
+    )
 
 
 def test_an_alert_is_read_back_by_its_id(gateway: Any) -> None:
@@ -193,7 +195,9 @@ def test_an_empty_archive_has_an_empty_range(gateway: Any) -> None:
 @pytest.mark.parametrize("accept", ["application/x-ndjson", "application/x-ndjson, application/json;q=0.5"])
 def test_all_of_a_range_is_streamed_as_lines(gateway: Any, accept: str) -> None:
     """Without a limit, one document a line, also one that came with line breaks in it."""
-    gateway.post(PATH, data=b'{"alerts": [{"id": "a",\n "created_at": 1484661060000}]}', content_type="application/json")
+    gateway.post(
+        PATH, data=b'{"alerts": [{"id": "a",\n "created_at": 1484661060000}]}', content_type="application/json"
+    )
     gateway.send(*(alert(f"b{number:04}", AT_MS + 1) for number in range(1200)))
 
     answer = gateway.get(between(AT_MS, AT_MS + 2), headers={"Accept": accept})

@@ -163,7 +163,9 @@ def test_a_secret_may_be_a_file(serve: Any, tmp_path: Any) -> None:
 
 def test_the_bytes_are_kept_as_they_came_with_chosen_headers(serve: Any) -> None:
     """Whatever they are; the object has the content type that the sender said."""
-    more = '[default.archive.sources.it]\nverify = "none"\nid = "header:X-Id"\nkeep_headers = ["X-Event", "User-Agent"]\n'
+    more = (
+        '[default.archive.sources.it]\nverify = "none"\nid = "header:X-Id"\nkeep_headers = ["X-Event", "User-Agent"]\n'
+    )
     gateway = serve(toml=more, clock=ManualClock(NOW_S * 1000))
     body = bytes(range(256))
 
@@ -205,9 +207,7 @@ def test_without_an_id_the_contents_hash_is_the_id(serve: Any) -> None:
 
 
 def test_another_content_under_an_id_is_a_version(serve: Any) -> None:
-    gateway = serve(
-        toml='[default.archive.sources.it]\nverify = "none"\nid = "/id"\n', clock=ManualClock(NOW_S * 1000)
-    )
+    gateway = serve(toml='[default.archive.sources.it]\nverify = "none"\nid = "/id"\n', clock=ManualClock(NOW_S * 1000))
     second = b'{"id": "a", "v": 2}'
 
     post(gateway, body=b'{"id": "a", "v": 1}', path="it?wait=10")
