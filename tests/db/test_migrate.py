@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.dialects.mysql.base import MySQLDialect
 from sqlalchemy.dialects.postgresql.base import PGDialect
@@ -16,7 +17,7 @@ import carboy.jobs.tables
 import carboy.services.archive.tables
 import carboy.web.tables  # noqa: F401
 from carboy.db import metadata, upgrade
-from carboy.db.migrate import VERSION_TABLE, current, head, is_current
+from carboy.db.migrate import VERSION_TABLE, _config, current, head, is_current
 
 
 def test_the_migrations_make_what_the_code_declares(sqlite: Engine) -> None:
@@ -24,6 +25,11 @@ def test_the_migrations_make_what_the_code_declares(sqlite: Engine) -> None:
     with sqlite.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_numbers_of_the_files_are_what_alembic_calls_the_head() -> None:
+    """Whoever adds a migration gives its file the next number."""
+    assert head() == ScriptDirectory.from_config(_config(None)).get_current_head()
 
 
 def test_at_the_head_there_is_nothing_to_do(sqlite: Engine) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "command"]
 
+_PATIENCE_S = 2.0  # who asks how it is wants to hear it soon
+
 _LEAST_FREE_BYTES = 100_000_000
 
 
@@ -75,7 +77,7 @@ def examine(project: Project) -> Iterator[Finding]:
         settings = load_all(project)
         yield Finding("profile", ok=True, detail=str(settings.profile))
         yield Finding("settings", True, f"{len(list(settings))} are right", "; ".join(settings.warnings))
-        service = Service(project.make_quiet_app())
+        service = Service(project.make_quiet_app(db_connect_budget_s=_PATIENCE_S, db_heal_s=_PATIENCE_S))
         runtime = runtime_of(service)
     except ConfigurationError as error:
         for fault in error.faults:

@@ -95,13 +95,13 @@ class Project:
 
         return create_app(**overrides)
 
-    def make_quiet_app(self) -> "Flask":
+    def make_quiet_app(self, **overrides: Any) -> "Flask":
         """Make the application for a command that prints data: log lines go to stderr."""
         from carboy import logs
 
         lines = io.StringIO()
         with contextlib.redirect_stdout(lines):  # an error in it is told by whoever catches it
-            app = self.make_app(log_level="WARNING", log_format="console")
+            app = self.make_app(log_level="WARNING", log_format="console", **overrides)
         click.echo(lines.getvalue(), nl=False, err=True)
         logs.setup("WARNING", "console", stream=sys.stderr)
         return app
