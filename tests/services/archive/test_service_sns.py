@@ -1,0 +1,232 @@
+"""Amazon SNS in front of the archive: what it signs is opened, what nobody signed is refused."""
+
+import base64
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from carboy.clock import SYSTEM_CLOCK
+from carboy.services.archive.sns import string_to_sign
+from carboy.testing.http_server import LoopbackServer
+from carboy.testing.processes import AwsServer
+from carboy.testing.tls import make_ca
+
+PATH = "/api/v1/s3/alert"
+HOST = "sns.us-east-1.amazonaws.com"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:alerts"
+BODY = '{"alerts": [{"id": "a", "created_at": "1484661060000"}]}'
+KEY = "webhooks/2017/01/17/13/51/a"
+AMZ = "x-amz-sns-message-type"
+
+
+class Amazon:
+    """Stands for `https://sns.us-east-1.amazonaws.com` behind a proxy on loopback, with a certificate to sign with."""
+
+    def __init__(self) -> None:
+        self.key = rsa.generate_private_key(65537, 2048)
+        self.asked: list[str] = []
+        self.moto: AwsServer | None = None
+
+    def certificate(self) -> bytes:
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+        return (
+            x509.CertificateBuilder(name, name, self.key.public_key(), x509.random_serial_number())
+            .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
+            .sign(self.key, SHA256())
+            .public_bytes(Encoding.PEM)
+        )
+
+    def answer(self, path: str) -> bytes:
+        self.asked.append(path)
+        if self.moto is None or path == "/own.pem":
+            return self.certificate()
+        connection = HTTPConnection("127.0.0.1", self.moto.port, timeout=5)
+        scope = "AWS4-HMAC-SHA256 Credential=x/20231114/us-east-1/sns/aws4_request, SignedHeaders=x, Signature=x"
+        connection.request("GET", path, headers={"Authorization": scope})  # how moto knows the service
+        body = connection.getresponse().read()
+        connection.close()
+        return body
+
+    def message(self, kind: str = "Notification", version: str = "2", **changes: Any) -> bytes:
+        """Return a message as SNS sends it, signed."""
+        fields = {
+            "Type": kind,
+            "MessageId": "m-1",
+            "TopicArn": TOPIC,
+            "Message": BODY,
+            "Timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "SignatureVersion": version,
+            "SigningCertURL": f"https://{HOST}/own.pem",
+        }
+        if kind != "Notification":
+            fields |= {"Token": "t" * 64, "SubscribeURL": f"https://{HOST}/?Action=ConfirmSubscription"}
+        fields |= {name: value for name, value in changes.items() if name != "Signature"}
+        signature = self.key.sign(string_to_sign(fields), PKCS1v15(), SHA256() if version == "2" else SHA1())  # noqa: S303
+        return json.dumps({"Signature": base64.b64encode(signature).decode(), **fields, **changes}).encode()
+
+
+@pytest.fixture
+def amazon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]:
+    stand_in = Amazon()
+    issued = make_ca(tmp_path).issue(HOST)
+    context = issued.server_context()
+
+    class Proxy(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            assert self.rfile.readline().startswith(f"CONNECT {HOST}:443 ".encode())
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            with context.wrap_socket(self.request, server_side=True) as secure:
+                path = secure.recv(65536).split(b" ")[1].decode()
+                body = stand_in.answer(path)
+                secure.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(issued.ca_path))
+        yield stand_in
+        server.shutdown()
+
+
+def post(gateway: Any, body: bytes, path: str = PATH, kind: str = "Notification", **more: str) -> Any:
+    headers = {AMZ: kind, **more}
+    return gateway.open("POST", f"{path}?wait=10", data=body, headers=headers, content_type="text/plain; charset=UTF-8")
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_notification_is_opened_and_kept_as_if_it_had_come_alone(serve: Any, amazon: Amazon, version: str) -> None:
+    """Its `Message` is JSON in a string; the certificate is fetched once."""
+    gateway = serve(sns_topic_arns=TOPIC)
+
+    answers = [post(gateway, amazon.message(version=version)) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.get_json()["accepted"] for answer in answers] == [1, 0]
+    assert gateway.keys() == [KEY]
+    assert gateway.read(KEY) == b'{"id": "a", "created_at": "1484661060000"}'
+    assert amazon.asked == ["/own.pem"]
+
+
+REFUSED: dict[str, Callable[[Amazon], bytes]] = {
+    "another topic": lambda sns: sns.message(TopicArn=TOPIC + "2"),
+    "another's signature": lambda sns: Amazon().message(),
+    "no signature": lambda sns: sns.message(Signature=""),
+    "a changed message": lambda sns: sns.message().replace(b"1484661060000", b"1484661060001"),
+    "another certificate": lambda sns: sns.message(SigningCertURL="https://evil.example.com/own.pem"),
+    "a certificate beside": lambda sns: sns.message(SigningCertURL=f"https://{HOST}.evil.example.com/own.pem"),
+    "plain http": lambda sns: sns.message(SigningCertURL=f"http://{HOST}/own.pem"),
+    "an old message": lambda sns: sns.message(Timestamp="2020-01-01T00:00:00.000Z"),
+    "no object": lambda sns: b"[]",
+    "nothing of it": lambda sns: b"{}",
+    "the bare alert": lambda sns: BODY.encode(),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_proven_is_a_403_and_nothing_is_stored(serve: Any, amazon: Amazon, name: str) -> None:
+    gateway = serve(sns_topic_arns=TOPIC)
+
+    answer = post(gateway, REFUSED[name](amazon))
+
+    assert (answer.status_code, answer.content_type) == (403, "application/problem+json")
+    assert gateway.keys() == []
+
+
+def test_without_topics_nothing_is_let_in(serve: Any, amazon: Amazon) -> None:
+    assert post(serve(), amazon.message()).status_code == 403
+    assert amazon.asked == []
+
+
+def test_what_a_notification_holds_is_judged_as_any_webhook(serve: Any, amazon: Amazon) -> None:
+    gateway = serve(sns_topic_arns=TOPIC)
+
+    assert post(gateway, amazon.message(Message="not json")).status_code == 400
+    answer = post(gateway, amazon.message(Message='{"alerts": [{"id": "../x"}]}'))
+    assert answer.status_code == 422
+    assert [one["pointer"] for one in answer.get_json()["errors"]] == ["/alerts/0/id", "/alerts/0/created_at"]
+    assert post(gateway, b"not json").status_code == 400
+    assert gateway.keys() == []
+
+
+def test_a_certificate_that_cannot_be_fetched_now_is_a_503(serve: Any, amazon: Amazon, monkeypatch: Any) -> None:
+    """SNS tries again: a network that fails is no forgery."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        answer = post(serve(sns_topic_arns=TOPIC), amazon.message())
+
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+
+
+def test_moto_publishes_to_us_and_a_subscription_is_confirmed(
+    serve: Any, amazon: Amazon, moto: AwsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed by another program from one end to the other; the subscription is confirmed through the SNS API."""
+    for name, value in moto.environment.items():
+        monkeypatch.setenv(name, value)
+    sns = moto.client("sns")
+    amazon.moto = moto
+    with LoopbackServer() as listener:
+        topic = sns.create_topic(Name="alerts")["TopicArn"]
+        arn = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=listener.url, ReturnSubscriptionArn=True)
+        sns.publish(TopicArn=topic, Message=BODY)
+        published = [request for request in listener.requests if b"Notification" in request.body][-1]
+    gateway = serve(sns_topic_arns=topic)
+
+    assert post(gateway, published.body).get_json()["archived"] == 1
+    assert gateway.keys() == [KEY]
+
+    asked = amazon.message("SubscriptionConfirmation", TopicArn=topic, Token=arn["SubscriptionArn"])
+    assert post(gateway, asked, kind="SubscriptionConfirmation").status_code == 202
+    attributes = sns.get_subscription_attributes(SubscriptionArn=arn["SubscriptionArn"])["Attributes"]
+    assert attributes["ConfirmationWasAuthenticated"] == "true"
+    assert post(gateway, amazon.message("UnsubscribeConfirmation", TopicArn=topic)).status_code == 202
+    assert gateway.keys() == [KEY]
+
+
+def test_raw_delivery_is_let_in_with_a_key_or_a_path_token_only(serve: Any) -> None:
+    """It carries no signature: the headers can be written by anybody."""
+    gateway = serve(sns_topic_arns=TOPIC, toml='[default.archive.sources.threatstack]\ntokens = ["t0ken"]\n')
+    raw = {"x-amz-sns-rawdelivery": "true", "x-amz-sns-topic-arn": TOPIC, "x-amz-sns-message-id": "m"}
+
+    assert post(gateway, BODY.encode(), **raw).status_code == 401
+    assert post(gateway, BODY.encode(), "/api/v1/webhooks/threatstack", **raw).status_code == 401
+    assert post(gateway, BODY.encode(), "/api/v1/webhooks/threatstack/t0ke", **raw).status_code == 403
+    assert gateway.keys() == []
+
+    signed = {**raw, "Authorization": f"Bearer {gateway.key}"}
+    assert post(gateway, BODY.encode(), **signed).get_json()["accepted"] == 1
+    assert post(gateway, BODY.encode(), "/api/v1/webhooks/threatstack/t0ken", **raw).get_json()["duplicates"] == 1
+    assert post(gateway, BODY.encode(), **{**signed, "x-amz-sns-topic-arn": TOPIC + "2"}).status_code == 403
+
+
+def test_a_source_of_its_own_may_stand_behind_sns(serve: Any, amazon: Amazon) -> None:
+    """What is kept is the message, not the envelope; its id is that of the message, if the source says so."""
+    lines = '[default.archive.sources.cloud]\nverify = "sns"\nid = "header:x-amz-sns-message-id"\n'
+    gateway = serve(sns_topic_arns=TOPIC, toml=lines, clock=SYSTEM_CLOCK)
+    path = "/api/v1/webhooks/cloud"
+
+    assert post(gateway, amazon.message(Message="<plain/>"), path).get_json()["ids"] == ["m-1"]
+    assert post(gateway, Amazon().message(), path).status_code == 403
+    assert gateway.open("POST", path, data=b"<plain/>").status_code == 403
+    [key] = gateway.keys()
+    assert key.startswith("webhooks/cloud/")
+    assert gateway.read(key) == b"<plain/>"
