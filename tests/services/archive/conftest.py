@@ -113,6 +113,7 @@ def serve(tmp_path: Path, instance_path: Path) -> Iterator[Serve]:
             "threatstack_rate": "off",
             **settings,
         }
+        given = {name: value for name, value in given.items() if value is not None}
         app = create_app(profile, folder=tmp_path, clock=clock, **given)
         made.append(app)
         engine = runtime(app).jobs.engine

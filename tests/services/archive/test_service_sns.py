@@ -202,6 +202,21 @@ def test_moto_publishes_to_us_and_a_subscription_is_confirmed(
     assert gateway.keys() == [KEY]
 
 
+@pytest.mark.parametrize(("region", "endpoint"), [("eu-west-1", "http://127.0.0.1:9"), ("eu-west-2", "")])
+def test_a_confirmation_that_fails_is_a_503(
+    serve: Any, amazon: Amazon, moto: AwsServer, monkeypatch: pytest.MonkeyPatch, region: str, endpoint: str
+) -> None:
+    """Nobody there, or a token that is unknown there: SNS asks again, and why it failed is in the log."""
+    for name, value in {**moto.environment, "AWS_ENDPOINT_URL": endpoint or moto.url}.items():
+        monkeypatch.setenv(name, value)
+    topic = TOPIC.replace("us-east-1", region)  # clients are kept by region
+    gateway = serve(sns_topic_arns=topic)
+
+    answer = post(gateway, amazon.message("SubscriptionConfirmation", TopicArn=topic, Token="unknown"))
+
+    assert answer.status_code == 503
+
+
 def test_raw_delivery_is_let_in_with_a_key_or_a_path_token_only(serve: Any) -> None:
     """It carries no signature: the headers can be written by anybody."""
     gateway = serve(sns_topic_arns=TOPIC, toml='[default.archive.sources.threatstack]\ntokens = ["t0ken"]\n')

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from carboy.clock import Clock
-from carboy.errors import CarboyError
+from carboy.errors import CarboyError, Refused, Unreachable
+from carboy.extras import extra
 from carboy.jobs import Job, JobsSettings, put, row_of
 from carboy.logs import get_logger, request_id
 from carboy.services.archive.accepting import Acceptor
@@ -150,7 +151,20 @@ def _gate(settings: ArchiveSettings, clock: Clock) -> Gate:
 
 
 def _confirm(message: SubscriptionConfirmation) -> str:
-    return confirm(message, make_client=_sns_client, fetch=fetch_url)
+    """Confirm through the API; without credentials by the message's own address."""
+    with extra("aws"):
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    what = "the subscription could not be confirmed"
+    try:
+        return confirm(message, make_client=_sns_client, fetch=fetch_url)
+    except NoCredentialsError:
+        return confirm(message, make_client=None, fetch=fetch_url)
+    except ClientError as error:
+        why = f"Amazon SNS answered {error.response.get('Error', {}).get('Code', 'with an error')}"
+        raise Refused(what, why, "allow sns:ConfirmSubscription to this role; SNS asks again") from error
+    except BotoCoreError as error:
+        raise Unreachable(what, type(error).__name__, "look at the network; SNS asks again") from error
 
 
 def _sns_client(region: str) -> Any:
