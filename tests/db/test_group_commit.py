@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from carboy.db import GroupCommit
 from carboy.errors import Unreachable
+from carboy.testing.processes import DatabaseServer
 
 
 @pytest.fixture
@@ -176,3 +178,33 @@ def test_what_is_committed_survives_a_power_cut(table: Engine) -> None:
     answers.append(writer.run(look, None))
 
     assert answers == [("wal", 2), ("wal", 2)]
+
+
+@pytest.mark.parametrize("name", ["mariadb_server", "postgres_server"])
+def test_what_two_processes_write_at_once_is_kept_once(name: str, request: pytest.FixtureRequest) -> None:
+    """Each looks first and adds what is missing; the one that comes second looks again, and finds it."""
+    server: DatabaseServer = request.getfixturevalue(name)
+    url = server.url(database=server.create_database())
+    both_have_looked = threading.Barrier(2)
+
+    def add_missing(connection: Connection, words: Sequence[str]) -> list[bool]:
+        known = set(connection.execute(text("SELECT word FROM words")).scalars())
+        if words[0] not in known:
+            with suppress(threading.BrokenBarrierError):
+                both_have_looked.wait(0.5)
+            connection.execute(text("INSERT INTO words VALUES (:word)"), {"word": words[0]})
+        return [words[0] not in known]
+
+    def write(engine: Engine) -> list[bool]:
+        writer = GroupCommit(engine)
+        return [writer.run(add_missing, f"word {number}") for number in range(3)]
+
+    engines = [create_engine(url) for _ in range(2)]
+    with engines[0].begin() as connection:
+        connection.execute(text("CREATE TABLE words (word VARCHAR(20) PRIMARY KEY)"))
+    with ThreadPoolExecutor(2) as pool:
+        was_new = list(pool.map(write, engines))
+    assert sorted(was_new[0] + was_new[1]) == [False] * 3 + [True] * 3
+    assert _count(engines[0]) == 3
+    for engine in engines:
+        engine.dispose()

@@ -20,6 +20,8 @@ __all__ = ["Apply", "GroupCommit"]
 T = TypeVar("T")
 R = TypeVar("R")
 
+_TRIES = 3
+
 Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
 """Writes the items of many callers and returns an answer for each, in their order."""
 
@@ -106,14 +108,17 @@ class GroupCommit:
             heir.leads = True
         heir.woken.release()
 
-    def _commit(self, batch: Sequence[_Work[Any, Any]]) -> None:
-        """Write a batch; where one item spoils it, each gets a transaction of its own."""
+    def _commit(self, batch: Sequence[_Work[Any, Any]], tries: int = _TRIES) -> None:
+        """Write a batch, again where another process got in between; where one item spoils it, each on its own."""
         from sqlalchemy.exc import DBAPIError, OperationalError
         from sqlalchemy.exc import TimeoutError as NoConnection
 
         try:
             answers = self._write(batch)
         except Exception as error:  # noqa: BLE001 (each is handed to the caller whose work it was)
+            if tries > 1 and self._has_collided(error):
+                self._commit(batch, tries - 1)
+                return
             gone = isinstance(error, OperationalError | NoConnection) or (
                 isinstance(error, DBAPIError) and error.connection_invalidated
             )
@@ -126,6 +131,22 @@ class GroupCommit:
         else:
             for work, answer in answers:
                 _finish(work, answer)
+
+    def _has_collided(self, error: Exception) -> bool:
+        """Tell whether another process may have written the same at the same time, so that all is rolled back.
+
+        On SQLite a transaction has the lock from its beginning: what it read is still so.
+
+        Source: MariaDB error 1213; PostgreSQL, appendix A, class 40.
+        """
+        from sqlalchemy.exc import IntegrityError, OperationalError
+
+        if self._engine.dialect.name == "sqlite":
+            return False
+        if isinstance(error, OperationalError):
+            code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "args", (None,))[0]
+            return code in {1213, "40001", "40P01"}
+        return isinstance(error, IntegrityError)
 
     def _write(self, batch: Sequence[_Work[Any, Any]]) -> list[tuple[_Work[Any, Any], Any]]:
         by_apply: dict[Any, list[_Work[Any, Any]]] = {}
