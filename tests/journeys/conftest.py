@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from itertools import count
@@ -64,15 +64,27 @@ class Gateway:
             yield server
 
     def calls(self, amount: int | None = None) -> Iterator[Call]:
-        """Give new alerts to send, one a second of time."""
+        """Give new alerts to send, a millisecond of time apart."""
         for call in alert_calls(amount=amount, start_ms=TS_MS + next(self._batches) * 10_000_000):
             self.sent.add(call.key)
             yield call
 
+    def mixed_calls(self) -> Iterator[Call]:
+        """Give new alerts without end: one by one, three in a request, and every seventh request twice."""
+        calls = self.calls()
+        for number, call in enumerate(calls):
+            if number % 5 == 4:
+                ids = [call.key, next(calls).key, next(calls).key]
+                yield replace(call, key=" ".join(ids), body=invent_webhook(*ids))
+            else:
+                yield call
+            if number % 7 == 6:
+                yield call
+
     def load(self, url: str, calls: Iterable[Call], connections: int = 8, **options: Any) -> LoadReport:
         """Send alerts and keep account of the answers."""
         report = run_load(url, calls, connections=connections, **options)
-        self.accepted.update(report.keys_answered(202))
+        self.accepted.update(" ".join(report.keys_answered(202)).split())
         self.statuses.update(report.statuses)
         return report
 

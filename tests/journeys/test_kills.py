@@ -67,7 +67,7 @@ def start_worker(gateway: Gateway) -> Process:
 
 def killing_calls(gateway: Gateway, server: Process, answers: int) -> Iterator[Call]:
     """Give calls until so many were answered; then kill the server, in the reading of the answer, and end."""
-    for number, call in enumerate(gateway.calls()):
+    for number, call in enumerate(gateway.mixed_calls()):
         if number == 4 + answers:  # the first four are asked for before there is any answer
             server.kill()
             return
@@ -79,7 +79,7 @@ def load_until_killed(gateway: Gateway, server: Process, victim: Process, after_
     is_killed = threading.Event()
 
     def calls() -> Iterator[Call]:
-        for call in gateway.calls():
+        for call in gateway.mixed_calls():
             if is_killed.is_set():
                 return
             yield call

@@ -8,10 +8,12 @@ import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import Process, eventually
 
-from carboy.testing import Call
+from carboy.testing import Call, run_load
 from carboy.testing.processes import DatabaseServer, mariadb, postgres, require
 
 pytestmark = pytest.mark.journey
+
+READS = ("/api/v1/s3/alert/a1", "/api/v1/s3/alert?start=2023-01-01T00:00:00Z&end=2023-02-01T00:00:00Z")
 
 
 @pytest.fixture(params=[mariadb, postgres], ids=["mariadb", "postgres"])
@@ -45,6 +47,8 @@ def test_the_database_server_is_away(gateway: Gateway, database: DatabaseServer)
     database.process.kill()
     refused = gateway.load(server.url, gateway.calls(20))
     assert gateway.post(server.url) == (503, "5")
+    reading = run_load(server.url, [Call(path, target=path) for path in READS])
+    assert reading.answers == dict.fromkeys(READS, 503)
     database.process.start()
     eventually(lambda: gateway.post(server.url)[0] == 202, "a request is accepted again")
     eventually(gateway.is_done, "every job is done")

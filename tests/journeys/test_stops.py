@@ -26,7 +26,7 @@ def test_a_stop_under_load_cuts_nobody_and_loses_nothing(gateway: Gateway, name:
             reports: list[LoadReport] = []
 
             def send(url: str = server.url, over: threading.Event = is_over, to: list[LoadReport] = reports) -> None:
-                to.append(gateway.load(url, until(over, gateway.calls())))
+                to.append(gateway.load(url, until(over, gateway.mixed_calls())))
 
             sender = threading.Thread(target=send)
             sender.start()
