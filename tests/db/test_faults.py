@@ -72,7 +72,7 @@ def test_hosts_of_rds_are_known_in_every_partition() -> None:
     ("url", "wanted"),
     [
         ("mysql://h/d", "mysql+pymysql://h/d"),
-        ("mariadb://h/d", "mariadb+pymysql://h/d"),
+        ("mariadb://h/d", "mysql+pymysql://h/d"),
         ("postgres://h/d", "postgresql+psycopg://h/d"),
         ("postgresql://h/d", "postgresql+psycopg://h/d"),
         ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),

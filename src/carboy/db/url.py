@@ -13,7 +13,7 @@ __all__ = ["choose_driver", "endpoint_of", "url_of"]
 
 _DRIVERS = {
     "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
+    "mariadb": "mysql+pymysql",  # it finds out by itself, and what is written for MySQL goes for it
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
 }
