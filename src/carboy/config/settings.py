@@ -9,7 +9,7 @@ from carboy.config.profile import Profile
 from carboy.config.references import Reference
 from carboy.config.schema import Setting
 from carboy.config.values import render
-from carboy.redact import Secret, is_secret_name
+from carboy.redact import MASK, Secret, is_secret_name, mask_url
 
 __all__ = ["Entry", "Settings"]
 
@@ -42,8 +42,10 @@ class Entry:
     @property
     def shown(self) -> Any:
         """The value as plain data that may be printed: secrets masked, also inside tables."""
-        if self.value is None or (self.is_secret and not (self.setting and self.setting.is_table)):
-            return self.value and str(Secret(""))
+        if self.value is None:
+            return None
+        if self.is_secret and not (self.setting and self.setting.is_table):
+            return _shown_secret(self.value)
         return render(self.value)
 
 
@@ -95,6 +97,13 @@ class Settings:
     def flat(self) -> dict[str, Any]:
         """Return every value by flat name, secrets as text: what `app.config` holds."""
         return {name: _plain(entry.value) for name, entry in self._entries.items()}
+
+
+def _shown_secret(value: Any) -> str:
+    """Return a mask; of the address of a database or broker the password alone is masked."""
+    text = str(_plain(value))
+    scheme, colon, _ = text.partition("://")
+    return mask_url(text) if colon and scheme.isascii() and not scheme.startswith("http") else MASK
 
 
 def _plain(value: Any) -> Any:

@@ -58,6 +58,7 @@ class Acceptor:
         wake: tells the engine that there is work.
         clock: what time it is.
         max_waiters: senders that are held at the same time; others are answered at once.
+        max_wait_s: how long one is held at most.
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class Acceptor:
         wake: Callable[[], None],
         clock: Clock,
         max_waiters: int,
+        max_wait_s: float = 30.0,
     ) -> None:
+        self._max_wait_s = max_wait_s
         self._writer, self._index, self._keep, self._wake, self._clock = writer, index, keep, wake, clock
         self._waiters = threading.BoundedSemaphore(max_waiters) if max_waiters > 0 else None
 
@@ -90,7 +93,7 @@ class Acceptor:
         if self._waiters is None or not self._waiters.acquire(blocking=False):
             return False
         try:
-            deadline = time.monotonic() + wait_s
+            deadline = time.monotonic() + min(wait_s, self._max_wait_s)
             pause_s, longest_s = _LOOK_EVERY_S
             while (left_s := deadline - time.monotonic()) > 0:
                 if self._index.unfinished(rows) == 0:

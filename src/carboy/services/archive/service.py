@@ -134,7 +134,15 @@ def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
     )
     keep, replay = keeper.jobs()
     reader = Reader(index, store, settings.archive_readers)
-    acceptor = Acceptor(held.writer, index, keep, held.jobs.wake, held.clock, settings.archive_waiters)
+    acceptor = Acceptor(
+        held.writer,
+        index,
+        keep,
+        held.jobs.wake,
+        held.clock,
+        max_waiters=settings.archive_waiters,
+        max_wait_s=settings.archive_wait_max_s,
+    )
     return Archive(settings, store, index, keeper, keep, replay, reader, acceptor, client)
 
 
