@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,7 +76,11 @@ class ServeProcess:
 
 @contextmanager
 def serve_process(
-    folder: Path, *arguments: str, environ: Mapping[str, str] | None = None, command: Sequence[str] = ("serve",)
+    folder: Path,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    inherited: Collection[str] | None = None,
+    command: Sequence[str] = ("serve",),
 ) -> Iterator[ServeProcess]:
     """Run `carboy serve` for the length of the block; it is killed at the end where it still runs.
 
@@ -84,13 +88,15 @@ def serve_process(
         folder: the project's folder.
         arguments: of the command line, such as `--server`, `gunicorn`.
         environ: variables beside those of this process.
+        inherited: which of this process's; all by default.
         command: what to run in place of `serve`.
     """
+    kept = {name: value for name, value in os.environ.items() if inherited is None or name in inherited}
     options = ("--port", "0") if tuple(command) == ("serve",) else ()
     with subprocess.Popen(
         [sys.executable, "-m", "carboy", *command, *options, *arguments],
         cwd=folder,
-        env={**os.environ, **(environ or {})},
+        env={**kept, **(environ or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

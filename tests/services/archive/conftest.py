@@ -60,16 +60,16 @@ class Gateway:
         return self.app.test_client().open(path, method=method, **sent)
 
     def get(self, path: str, **sent: Any) -> TestResponse:
-        return self.open("GET", path, **self._signed(sent))
+        return self.open("GET", path, **self.signed(sent))
 
     def post(self, path: str, **sent: Any) -> TestResponse:
-        return self.open("POST", path, **self._signed(sent))
+        return self.open("POST", path, **self.signed(sent))
 
     def send(self, *alerts: dict[str, Any], wait: float = 20) -> TestResponse:
         """Post alerts as Threat Stack does, and wait until they are archived."""
         return self.post(f"/api/v1/s3/alert?wait={wait}", json={"alerts": alerts})
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def kept(self, prefix: str = "") -> list[str]:
         """Return the keys of all objects."""
         return sorted(entry.key for entry in self.archive.store.list(prefix))
 
@@ -83,7 +83,7 @@ class Gateway:
             assert time.monotonic() < deadline, "the jobs do not come to an end"
             time.sleep(0.02)
 
-    def _signed(self, sent: dict[str, Any]) -> dict[str, Any]:
+    def signed(self, sent: dict[str, Any]) -> dict[str, Any]:
         return {**sent, "headers": {"Authorization": f"Bearer {self.key}", **(sent.get("headers") or {})}}
 
 

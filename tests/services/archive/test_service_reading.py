@@ -73,7 +73,7 @@ def test_the_full_alert_is_fetched_and_read_back(fetching: Any, threat_stack: An
 
     assert "detail" not in answer
     assert answer["alert"]["agent_id"]
-    assert fetching.keys() == [f"alerts/58/7c/{ID}", f"webhooks/2017/01/17/13/51/{ID}"]
+    assert fetching.kept() == [f"alerts/58/7c/{ID}", f"webhooks/2017/01/17/13/51/{ID}"]
     assert json.loads(fetching.read(f"alerts/58/7c/{ID}")) == answer["alert"]
     assert ids(fetching.get(between(AT_MS, AT_MS + 1))) == [ID]
     assert threat_stack.calls == {ID: 1}
@@ -149,7 +149,8 @@ def test_a_range_is_read_by_pages(gateway: Any) -> None:
     wanted = [f"a{number:02}" for number in range(25)]
     gateway.send(*(alert(name, AT_MS + number // 10) for number, name in enumerate(wanted)))
 
-    seen, cursor = [], ""
+    seen: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         more = {"cursor": cursor} if cursor else {}
         page = gateway.get(between(AT_MS, AT_MS + 100, limit=7, **more))
@@ -248,7 +249,7 @@ def test_replay_fetches_and_archives_again(serve: Any, loopback: Any) -> None:
 
     assert (answer.status_code, answer.get_json()) == (202, {"success": True, "id": "a"})
     assert gateway.get(f"{PATH}/a").get_json()["alert"]["v"] == 2
-    kept = gateway.keys("alerts/")
+    kept = gateway.kept("alerts/")
     assert kept[0] == "alerts/a_/__/a"
     assert kept[1].startswith("alerts/a_/__/a~")
 
@@ -260,7 +261,7 @@ def test_replay_of_what_never_came_is_a_404(gateway: Any) -> None:
 def test_an_object_that_is_gone_is_told_and_is_no_500(gateway: Any) -> None:
     """Somebody has deleted it from the bucket."""
     gateway.send(alert())
-    for key in gateway.keys():
+    for key in gateway.kept():
         gateway.archive.store.delete(key)
 
     assert gateway.get(f"{PATH}/{ID}").status_code in {404, 503}

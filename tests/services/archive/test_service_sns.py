@@ -119,7 +119,7 @@ def test_a_notification_is_opened_and_kept_as_if_it_had_come_alone(serve: Any, a
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert [answer.get_json()["accepted"] for answer in answers] == [1, 0]
-    assert gateway.keys() == [KEY]
+    assert gateway.kept() == [KEY]
     assert gateway.read(KEY) == b'{"id": "a", "created_at": "1484661060000"}'
     assert amazon.asked == ["/own.pem"]
 
@@ -146,7 +146,7 @@ def test_what_is_not_proven_is_a_403_and_nothing_is_stored(serve: Any, amazon: A
     answer = post(gateway, REFUSED[name](amazon))
 
     assert (answer.status_code, answer.content_type) == (403, "application/problem+json")
-    assert gateway.keys() == []
+    assert gateway.kept() == []
 
 
 def test_without_topics_nothing_is_let_in(serve: Any, amazon: Amazon) -> None:
@@ -162,7 +162,7 @@ def test_what_a_notification_holds_is_judged_as_any_webhook(serve: Any, amazon: 
     assert answer.status_code == 422
     assert [one["pointer"] for one in answer.get_json()["errors"]] == ["/alerts/0/id", "/alerts/0/created_at"]
     assert post(gateway, b"not json").status_code == 400
-    assert gateway.keys() == []
+    assert gateway.kept() == []
 
 
 def test_a_certificate_that_cannot_be_fetched_now_is_a_503(serve: Any, amazon: Amazon, monkeypatch: Any) -> None:
@@ -192,14 +192,14 @@ def test_moto_publishes_to_us_and_a_subscription_is_confirmed(
     gateway = serve(sns_topic_arns=topic)
 
     assert post(gateway, published.body).get_json()["archived"] == 1
-    assert gateway.keys() == [KEY]
+    assert gateway.kept() == [KEY]
 
     asked = amazon.message("SubscriptionConfirmation", TopicArn=topic, Token=arn["SubscriptionArn"])
     assert post(gateway, asked, kind="SubscriptionConfirmation").status_code == 202
     attributes = sns.get_subscription_attributes(SubscriptionArn=arn["SubscriptionArn"])["Attributes"]
     assert attributes["ConfirmationWasAuthenticated"] == "true"
     assert post(gateway, amazon.message("UnsubscribeConfirmation", TopicArn=topic)).status_code == 202
-    assert gateway.keys() == [KEY]
+    assert gateway.kept() == [KEY]
 
 
 @pytest.mark.parametrize(("region", "endpoint"), [("eu-west-1", "http://127.0.0.1:9"), ("eu-west-2", "")])
@@ -225,7 +225,7 @@ def test_raw_delivery_is_let_in_with_a_key_or_a_path_token_only(serve: Any) -> N
     assert post(gateway, BODY.encode(), **raw).status_code == 401
     assert post(gateway, BODY.encode(), "/api/v1/webhooks/threatstack", **raw).status_code == 401
     assert post(gateway, BODY.encode(), "/api/v1/webhooks/threatstack/t0ke", **raw).status_code == 403
-    assert gateway.keys() == []
+    assert gateway.kept() == []
 
     signed = {**raw, "Authorization": f"Bearer {gateway.key}"}
     assert post(gateway, BODY.encode(), **signed).get_json()["accepted"] == 1
@@ -242,6 +242,6 @@ def test_a_source_of_its_own_may_stand_behind_sns(serve: Any, amazon: Amazon) ->
     assert post(gateway, amazon.message(Message="<plain/>"), path).get_json()["ids"] == ["m-1"]
     assert post(gateway, Amazon().message(), path).status_code == 403
     assert gateway.open("POST", path, data=b"<plain/>").status_code == 403
-    [key] = gateway.keys()
+    [key] = gateway.kept()
     assert key.startswith("webhooks/cloud/")
     assert gateway.read(key) == b"<plain/>"

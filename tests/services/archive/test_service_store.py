@@ -49,9 +49,7 @@ def test_an_alert_goes_to_s3_and_comes_back(
     assert gateway.get("/api/v1/s3/status").status_code == 200
 
 
-def test_the_senders_content_type_is_the_objects(
-    serve: Any, weed: AwsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_senders_content_type_is_the_objects(serve: Any, weed: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in weed.environment.items():
         monkeypatch.setenv(name, value)
     prefix = uuid4().hex
