@@ -1,4 +1,4 @@
-"""MariaDB and PostgreSQL as a service uses them: TLS, migrations of its own and of a project, from SQLite to a server."""
+"""MariaDB and PostgreSQL as a service uses them: TLS, migrations of its own and of a project, from file to server."""
 
 import multiprocessing
 import subprocess

@@ -93,6 +93,31 @@ def get(project: Project, name: str, as_json: bool) -> None:
         click.echo("" if entry.shown is None else entry.shown)
 
 
+@command.command("refresh")
+@json_option
+@pass_project
+def refresh(project: Project, as_json: bool) -> None:
+    """Have the processes that serve here read their settings again, secrets and parameters too.
+
+    Each checks them whole, and keeps its last good ones where they are not; its log tells.
+
+    Example:
+      carboy settings refresh
+    """
+    from carboy.config import BaseSettings
+    from carboy.web.on_request import ask_all
+
+    asked = ask_all(project.settings().part(BaseSettings).instance_path)
+    if not asked:
+        raise CarboyError(
+            "nobody was asked", "no process serves from this instance folder", "see INSTANCE_PATH, or send SIGHUP"
+        )
+    if as_json:
+        print_json({"asked": asked})
+    else:
+        click.echo(f"asked: {', '.join(map(str, asked))}", err=True)
+
+
 def load_all(project: Project) -> "Settings":
     """Return the settings of every part that the project runs, and of the server.
 

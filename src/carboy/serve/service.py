@@ -27,6 +27,7 @@ class Service:
         self.app = app
         self._engine: Any = None
         self._metrics: Any = None
+        self._refresh: Any = None
 
     @property
     def flask(self) -> "Flask | None":
@@ -62,6 +63,7 @@ class Service:
         """Start the embedded job engine where there are jobs, and serve `METRICS_BIND`; the server is up by now."""
         runtime = self.runtime
         self._start_metrics()
+        self._listen()
         if runtime is not None and runtime.jobs.registry.kinds and runtime.settings["JOBS_ENGINE"] == "embedded":
             self._engine = runtime.jobs.engine
             self._engine.start()
@@ -72,11 +74,22 @@ class Service:
             self._engine.stop(drain_s)
         if self._metrics is not None:
             self._metrics.stop()
+        if self._refresh is not None:
+            self._refresh.stop()
 
     def after_fork(self) -> None:
         """Leave the parent's database connections to the parent."""
         if self._has_database:
             self.runtime.engine.dispose(close=False)
+
+    def _listen(self) -> None:
+        """Read the settings again on SIGHUP and `carboy settings refresh`."""
+        live = self.runtime.centre.live if self.runtime is not None else None
+        if live is not None:
+            from carboy.web.on_request import RefreshOnRequest
+
+            self._refresh = RefreshOnRequest(live, self.runtime.settings["INSTANCE_PATH"])
+            self._refresh.start()
 
     def _start_metrics(self) -> None:
         """Of several workers the first gets the address; the log tells that the others count unseen."""

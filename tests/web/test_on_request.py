@@ -1,0 +1,93 @@
+"""A running service reads its settings again when it is asked to, and goes on serving."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from carboy.testing.ports import free_port
+from carboy.testing.processes import ServerProcess, run_process
+
+_APP = """
+from flask import Flask
+from carboy.web import init_app
+app = Flask(__name__)
+held = init_app(app)
+
+@app.get("/name")
+def name():
+    return {"live": held.settings.live("SHOP_NAME")}
+"""
+
+
+def _name(port: int) -> str:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/name")
+        return str(json.loads(connection.getresponse().read())["live"])
+    finally:
+        connection.close()
+
+
+def _until(port: int, name: str) -> None:
+    end = monotonic() + 30
+    while _name(port) != name:
+        assert monotonic() < end
+        sleep(0.02)
+
+
+def _write(folder: Path, name: str) -> None:
+    (folder / "carboy.toml").write_text(f'app = "shop:app"\n[default]\nshop_name = "{name}"\n', "utf-8")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[tuple[ServerProcess, int]]:
+    """A service in a process of its own."""
+    (tmp_path / "shop.py").write_text(_APP, "utf-8")
+    _write(tmp_path, "corner")
+    port = free_port()
+    command = [sys.executable, "-m", "carboy", "serve", "--port", str(port)]
+    with run_process(command, ready=port, folder=tmp_path) as process:
+        yield process, port
+
+
+def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[ServerProcess, int]) -> None:
+    """A file that cannot be read changes nothing; nobody is restarted."""
+    process, port = shop
+    assert _name(port) == "corner"
+    _write(process.folder, "market")
+    os.kill(process.pid, signal.SIGHUP)
+    _until(port, "market")
+
+    (process.folder / "carboy.toml").write_text("no toml", "utf-8")
+    os.kill(process.pid, signal.SIGHUP)
+    end = monotonic() + 30
+    while "settings_refused" not in process.log:
+        assert monotonic() < end
+        sleep(0.02)
+    assert _name(port) == "market"
+
+    _write(process.folder, "fair")
+    command = [sys.executable, "-m", "carboy", "settings", "refresh", "--json"]
+    done = subprocess.run(command, cwd=process.folder, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"asked": [process.pid]}
+    _until(port, "fair")
+
+
+def test_where_nobody_serves_nobody_is_asked(tmp_path: Path) -> None:
+    """A file that a killed process left is not believed."""
+    (tmp_path / "instance" / "running").mkdir(parents=True)
+    (tmp_path / "instance" / "running" / str(os.getpid())).touch()
+    command = [sys.executable, "-m", "carboy", "settings", "refresh"]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "nobody was asked" in done.stderr
