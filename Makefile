@@ -5,7 +5,7 @@ UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BENCH ?=
 
-.PHONY: run demo test lint types bench docs clean help
+.PHONY: run demo test soak lint types bench docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -32,6 +32,9 @@ demo: .venv/.dev  ## the whole journey of an alert, with a stand-in Threat Stack
 
 test: .venv/.dev  ## all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: .venv/.dev  ## 1,000 rotations of a database's password under load (SOAK_ARGS="--rotations 50")
+	$(BIN)/python -m carboy.testing.rotation $(SOAK_ARGS)
 
 lint: .venv/.dev  ## ruff and the import rules
 	$(BIN)/ruff check .
