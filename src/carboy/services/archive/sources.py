@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import ipaddress
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -252,7 +251,7 @@ def _parse_time(value: Any) -> int | None:
             return None
     if isinstance(value, datetime):
         at_ms = round(value.timestamp() * 1000) if value.tzinfo else None
-    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_CREATED_AT_MS:
         at_ms = round(value * 1000 if value < 1e11 else value)  # seconds until the year 5138, milliseconds from 1973
     else:
         return None
