@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from carboy import logs
 from carboy.aws import IamLogins, SecretCache, SecretLogins
@@ -28,7 +28,7 @@ _FULL = "ROTATIONS" in os.environ
 _ROTATIONS = int(os.environ.get("ROTATIONS", "2"))
 _WINDOWS = [float(one) for one in os.environ.get("ROTATION_WINDOWS", "0,0.3").split(",")]
 _EVERY_S = 5.0 if _FULL else 0.8
-_RECYCLE_S = 0.5
+_RECYCLE_S = 2.0 if _FULL else 0.5
 
 
 @pytest.fixture(params=["mariadb_server", "postgres_server"])
@@ -98,6 +98,16 @@ def test_a_rotation_fails_no_request(secret: RotatingSecret, databases: Database
     assert secret.calls <= 3 * _ROTATIONS
     if _FULL:
         assert met.quantile(0.999) < 0.2
+
+
+def test_a_bad_statement_is_not_tried_again(secret: RotatingSecret, databases: Databases) -> None:
+    """What is wrong with a statement comes out as it is, and at once: it is no affair of connecting."""
+    made = databases(secret)
+    ask(made)
+    secret.calls = 0
+    with pytest.raises(ProgrammingError), made.connect() as connection:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")
+    assert secret.calls == 0
 
 
 def test_alternating_users_fail_no_request(secret: RotatingSecret, databases: Databases) -> None:

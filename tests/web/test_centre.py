@@ -1,5 +1,6 @@
 """An application whose settings and database login are in AWS: found, counted, refreshed; and one without AWS."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -130,6 +131,25 @@ def test_every_fault_is_told_at_once_also_those_of_aws(aws: AwsServer) -> None:
     told = {fault.pointer: fault.detail for fault in caught.value.faults}
     assert set(told) == {"JOBS_CONCURRENCY", "DB_HOST", "TWILIO_TOKEN"}
     assert "`aws-parameterstore:/shared/nowhere` is not there" in told["DB_HOST"]
+
+
+def test_the_closed_file_is_opened_by_kms_for_the_stage_of_the_profile(aws: AwsServer, tmp_path: Path) -> None:
+    """Weaker than Parameter Store, stronger than `carboy.toml`; what may not open it is told."""
+    kms = aws.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    sealed = base64.b64encode(kms.encrypt(KeyId=key, Plaintext=b"from-kms")["CiphertextBlob"]).decode()
+    (tmp_path / "config.yml").write_text(
+        f"stages: {{dev: {{environment: e, key: '{key}'}}}}\n"
+        f"config:\n  own: {{password: {{+dev: ':decrypt:{sealed}'}}, name: closed}}\n  feature: closed\n"
+    )
+    (tmp_path / "carboy.toml").write_text('[default]\nfeature = "toml"\n', "utf-8")
+    _put(aws, own__name="store")
+
+    app = create_app(modules="", config_file="config.yml")
+
+    assert [app.config[name] for name in ("OWN_PASSWORD", "OWN_NAME", "FEATURE")] == ["from-kms", "store", "closed"]
+    with pytest.raises(ConfigurationError, match="CONFIG_FILE.*KMS keys are pinned"):
+        create_app(modules="", config_file="config.yml", config_kms_keys=key)
 
 
 def test_modules_may_be_named_in_parameter_store(aws: AwsServer) -> None:

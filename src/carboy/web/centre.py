@@ -5,7 +5,6 @@ Nothing of AWS is imported unless a setting asks for it.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,9 +192,10 @@ class _OnDemand:
 
 
 def _read_closed(path: Path, stage: str, allowed_keys: tuple[str, ...]) -> Mapping[str, Any]:
-    closed = import_module("carboy.config.closed")
-    found: Mapping[str, Any] = closed.load_stage(path, stage, closed.connect_kms(), allowed_keys=allowed_keys)
-    return found
+    from carboy.aws import client
+    from carboy.config.closed import Kms, load_stage
+
+    return load_stage(path, stage, Kms(client("kms")), allowed_keys=allowed_keys)
 
 
 def _pin(newest: Settings) -> Settings:
