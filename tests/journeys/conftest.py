@@ -41,6 +41,7 @@ class Gateway:
     sent: set[str] = field(default_factory=set)
     statuses: set[int] = field(default_factory=set)
     logs: list[Callable[[], str]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
     _batches: Iterator[int] = field(default_factory=count)
 
     def start(self, *words: str, says: str = "serving on", **environ: str) -> Process:
@@ -53,6 +54,7 @@ class Gateway:
         """Run `carboy` in a quick process."""
         log_path = self.folder / f"{len(self.logs)}-{words[0]}.log"
         made = self.zygote.run(*words, folder=self.folder, environ={**self.environ, **environ}, log_path=log_path)
+        self.processes.append(made)
         self.logs.append(lambda: made.said)
         return made
 
@@ -191,7 +193,7 @@ def source() -> Iterator[ThreatStackProcess]:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, zygote: Zygote, source: ThreatStackProcess) -> Gateway:
+def gateway(tmp_path: Path, zygote: Zygote, source: ThreatStackProcess) -> Iterator[Gateway]:
     """A gateway in an empty folder that archives into a folder."""
     environ = {
         "FLASK_AUTH": "off",
@@ -204,7 +206,10 @@ def gateway(tmp_path: Path, zygote: Zygote, source: ThreatStackProcess) -> Gatew
         "FLASK_THREATSTACK_RATE": "off",
         "FLASK_THREATSTACK_TIMEOUT_S": "1",
     }
-    return Gateway(tmp_path, zygote, environ, lambda: folder_objects(tmp_path / "instance" / "archive"))
+    made = Gateway(tmp_path, zygote, environ, lambda: folder_objects(tmp_path / "instance" / "archive"))
+    yield made
+    for process in made.processes:
+        process.kill()
 
 
 @pytest.fixture
