@@ -22,7 +22,9 @@ def _log_format(_get: Callable[[str], Any]) -> str:
 class ModulesSettings:
     """What `create_app` registers; read first, as modules bring settings of their own."""
 
-    modules: tuple[str, ...] = setting(("carboy.services.archive",), "what `create_app` registers, by dotted name")
+    modules: tuple[str, ...] = setting(
+        ("carboy.services.archive", "carboy.services.sms"), "what `create_app` registers, by dotted name"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,301 @@
+"""From a checked request to rows on stable storage: the idempotency key, the budget, the limits and the messages in one
+transaction, so that nothing can come between them.
+
+The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` hands them over.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import delete, select, tuple_, update
+
+from carboy.config import Rate
+from carboy.db import insert_rows
+from carboy.jobs import Job, new_id, put, row_of
+from carboy.services.sms.numbers import Number
+from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, REQUESTS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["CLAIM_MS", "Accepted", "Clash", "NewCode", "OverBudget", "OverLimit", "Submission", "accept"]
+
+CLAIM_MS = 86_400_000
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewCode:
+    """A one-time password to be kept with its request: as a hash, one for each subject."""
+
+    subject: str
+    hash: str
+    tries: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What one request wants to be sent; it is kept whole or not at all.
+
+    Attributes:
+        key_id: who asks.
+        claim: of the key and its `Idempotency-Key`; None without one.
+        digest: of the body.
+        template: its name.
+        params: a JSON object.
+        provider: the only one that may carry it; None for any.
+        receivers: whom to, each with the hash of the number.
+        segments: parts of the text, and how many carriers of mainland China bill; None where only the provider knows.
+        limits: how often a receiver gets this template.
+        budget: messages of this key a day; 0 for no limit.
+        part: how many receivers one job carries.
+        job: what is to be done, given the request's row and the messages' rows.
+        expires_at_ms: when it is not worth sending any more.
+        now_ms: when it arrived.
+        request_id: of the request that brought it.
+        code: a one-time password.
+    """
+
+    key_id: str
+    claim: str | None
+    digest: bytes
+    template: str
+    params: bytes
+    provider: str | None
+    receivers: Sequence[tuple[Number, str]]
+    segments: tuple[int, int] | None
+    limits: Sequence[Rate]
+    budget: int
+    part: int
+    job: Job[Any]
+    expires_at_ms: int
+    now_ms: int
+    request_id: str = ""
+    code: NewCode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """It is kept: the row of the request, and whether the idempotency key had brought it before."""
+
+    row: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """The idempotency key was used with another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverBudget:
+    """The key has no budget left for that many today."""
+
+    left: int
+    retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OverLimit:
+    """Receivers, by their place, that had too much."""
+
+    places: tuple[int, ...]
+    retry_after_s: float
+
+
+Answer = Accepted | Clash | OverBudget | OverLimit
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the transaction found, brought up to date with each submission that it takes."""
+
+    claims: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
+    times: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    codes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[Answer]:
+    """Keep what may be kept of each submission's request, with its jobs."""
+    known = _Known()
+    _read_claims(connection, submissions, known)
+    _read_budgets(connection, submissions, known)
+    _read_times(connection, submissions, known)
+    spent = dict(known.used)
+    answers = [_take(one, known) for one in submissions]
+    for name, used in known.used.items():
+        if used != spent[name]:
+            connection.execute(update(BUDGETS).where(BUDGETS.c.name == name).values(used=used))
+    if known.requests:
+        insert_rows(connection, REQUESTS, known.requests)
+        insert_rows(connection, MESSAGES, known.messages)
+        put(connection, known.jobs)
+    if known.codes:
+        connection.execute(delete(CODES).where(CODES.c.subject.in_(known.codes)))
+        insert_rows(connection, CODES, list(known.codes.values()))
+    return answers
+
+
+def _take(one: Submission, known: _Known) -> Answer:
+    if one.claim is not None and (found := known.claims.get(one.claim)) is not None:
+        return Accepted(found[0], False) if found[1] == one.digest else Clash()
+    if one.limits and (over := _over_limit(one, known)) is not None:
+        return over
+    name = _budget_name(one)
+    if one.budget:
+        left = one.budget - known.used[name]
+        if len(one.receivers) > left:
+            return OverBudget(max(left, 0), (_DAY_MS - one.now_ms % _DAY_MS) / 1000)
+        known.used[name] += len(one.receivers)
+    row = new_id(one.now_ms)
+    if one.claim is not None:
+        known.claims[one.claim] = (row, one.digest)
+    _add_rows(one, row, known)
+    for _, hashed in one.receivers if one.limits else ():
+        known.times[hashed, one.template].append(one.now_ms)
+    return Accepted(row, True)
+
+
+def _add_rows(one: Submission, row: int, known: _Known) -> None:
+    known.requests.append(
+        {
+            "id": row,
+            "key_id": one.key_id,
+            "claim": one.claim,
+            "digest": one.digest,
+            "template": one.template,
+            "provider": one.provider,
+            "params": one.params,
+            "expires_at": one.expires_at_ms,
+            "created_at": one.now_ms,
+        }
+    )
+    ids = _new_ids(one.now_ms, len(one.receivers))
+    known.messages += [
+        {
+            "id": message,
+            "request": row,
+            "receiver": number.e164,
+            "receiver_shown": number.shown,
+            "receiver_hash": hashed,
+            "template": one.template,
+            "state": "queued",
+            "attempts": 0,
+            "segments": one.segments and one.segments[number.region == "CN"],
+            "created_at": one.now_ms,
+        }
+        for message, (number, hashed) in zip(ids, one.receivers, strict=True)
+    ]
+    known.jobs += [
+        row_of(one.job, (row, ids[at : at + one.part]), now_ms=one.now_ms, request_id=one.request_id)
+        for at in range(0, len(ids), one.part)
+    ]
+    if one.code is not None:
+        known.codes[one.code.subject] = {
+            "id": row,
+            "subject": one.code.subject,
+            "hash": one.code.hash,
+            "tries_left": one.code.tries,
+            "expires_at": one.code.expires_at_ms,
+        }
+
+
+def _new_ids(now_ms: int, count: int) -> list[int]:
+    """Return keys that grow in the order of the receivers."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(new_id(now_ms))
+    return sorted(found)
+
+
+def _read_claims(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
+    wanted = {one.claim: one.now_ms for one in submissions if one.claim is not None}
+    if not wanted:
+        return
+    columns = (REQUESTS.c.claim, REQUESTS.c.id, REQUESTS.c.digest, REQUESTS.c.created_at)
+    stale = []
+    for claim, row, digest, created_at in connection.execute(
+        select(*columns).where(REQUESTS.c.claim.in_(wanted)).with_for_update()
+    ):
+        if created_at <= wanted[claim] - CLAIM_MS:
+            stale.append(row)
+        else:
+            known.claims[claim] = (row, bytes(digest))
+    if stale:
+        connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(stale)).values(claim=None))
+
+
+def _read_budgets(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
+    """Lock the rows of the budgets in use: others' transactions wait here, so that no two spend the same."""
+    names = {_budget_name(one): one.now_ms + 2 * _DAY_MS for one in submissions if one.budget}
+    known.used = _locked(connection, names)
+
+
+def _read_times(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
+    """Lock limited receivers, and read when they were written to."""
+    longest_ms = 0
+    since: dict[tuple[str, str], int] = {}
+    for one in submissions:
+        if one.limits:
+            period_ms = round(max(limit.period_s for limit in one.limits) * 1000)
+            longest_ms = max(longest_ms, period_ms)
+            since |= {(hashed, one.template): one.now_ms - period_ms for _, hashed in one.receivers}
+    if not since:
+        return
+    _locked(connection, {f"r:{hashed}": submissions[0].now_ms + longest_ms for hashed, _ in since})
+    known.times = {pair: [] for pair in since}
+    columns = (MESSAGES.c.receiver_hash, MESSAGES.c.template, MESSAGES.c.created_at)
+    query = (
+        select(*columns)
+        .where(
+            tuple_(MESSAGES.c.receiver_hash, MESSAGES.c.template).in_(list(since)),
+            MESSAGES.c.created_at > min(since.values()),
+            MESSAGES.c.state != "failed",
+        )
+        .with_for_update()  # reads what others have committed since this transaction began
+    )
+    for hashed, template, created_at in connection.execute(query):
+        known.times[hashed, template].append(created_at)
+
+
+def _locked(connection: "Connection", names: Mapping[str, int]) -> dict[str, int]:
+    """Return what is used under each name, its row locked; those that are missing are made."""
+    if not names:
+        return {}
+    rows = [{"name": name, "used": 0, "expires_at": expires_at} for name, expires_at in sorted(names.items())]
+    insert_rows(connection, BUDGETS, rows, skip_known="name")
+    query = select(BUDGETS.c.name, BUDGETS.c.used).where(BUDGETS.c.name.in_(names))
+    found: dict[str, int] = {}
+    for name, used in connection.execute(query.order_by(BUDGETS.c.name).with_for_update()):
+        found[name] = used
+    return found
+
+
+def _over_limit(one: Submission, known: _Known) -> OverLimit | None:
+    places, wait_ms = [], 0.0
+    for place, (_, hashed) in enumerate(one.receivers):
+        times = known.times[hashed, one.template]
+        waits = [_wait_ms(times, limit, one.now_ms) for limit in one.limits]
+        if max(waits) > 0:
+            places.append(place)
+            wait_ms = max(wait_ms, *waits)
+    return OverLimit(tuple(places), wait_ms / 1000) if places else None
+
+
+def _wait_ms(times: Sequence[int], limit: Rate, now_ms: int) -> float:
+    """Return how long until one more keeps the limit; 0 where it does now."""
+    within = sorted(at for at in times if at > now_ms - limit.period_s * 1000)
+    if len(within) < limit.count:
+        return 0.0
+    return within[-limit.count] + limit.period_s * 1000 - now_ms
+
+
+def _budget_name(one: Submission) -> str:
+    return f"b:{one.key_id}:{one.now_ms // _DAY_MS}"

@@ -1,0 +1,107 @@
+"""One-time passwords: made, kept as a hash, guessed a few times at most.
+
+What is answered to a guess tells nothing of whether a code was ever sent: a receiver without one gets a decoy, whose
+tries are counted down like any other's.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select, update
+
+from carboy.db import insert_rows
+from carboy.jobs import new_id
+from carboy.services.sms.tables import CODES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["Guess", "Verdict", "guess", "hash_code", "make_code", "subject_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A code that somebody has typed.
+
+    Attributes:
+        subject: of receiver and template; empty where the request is known instead.
+        request: the row of the request that sent the code; None where it is not known.
+        code: what was typed.
+        pepper: what hashes are made with.
+        tries: how many a decoy has.
+        decoy_until_ms: for how long.
+        now_ms: when it was typed.
+    """
+
+    subject: str
+    request: int | None
+    code: str
+    pepper: bytes
+    tries: int
+    decoy_until_ms: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether it was the code, and how many tries are left."""
+
+    is_verified: bool
+    tries_left: int
+
+
+def make_code(digits: int) -> str:
+    """Return a random code; leading zeros count."""
+    return f"{secrets.randbelow(10**digits):0{digits}d}"
+
+
+def subject_of(receiver_hash: str, template: str) -> str:
+    """Return what a code is for: a receiver and a template."""
+    return hashlib.sha256(f"{receiver_hash}:{template}".encode()).hexdigest()
+
+
+def hash_code(code: str, subject: str, pepper: bytes) -> str:
+    """Return what is kept of a code: an HMAC, as a million codes are soon tried without its key."""
+    return hmac.new(pepper, f"{subject}:{code}".encode(), hashlib.sha256).hexdigest()
+
+
+def guess(connection: "Connection", guesses: Sequence[Guess]) -> list[Verdict]:
+    """Judge guesses one after the other: no two of them can use the same try."""
+    return [_judge(connection, one) for one in guesses]
+
+
+def _judge(connection: "Connection", one: Guess) -> Verdict:
+    chosen = CODES.c.subject == one.subject if one.request is None else CODES.c.id == one.request
+    row = connection.execute(select(CODES).where(chosen).with_for_update()).first()
+    is_live = row is not None and row.expires_at > one.now_ms
+    kept = row.hash if row is not None and is_live else secrets.token_hex(32)
+    subject = row.subject if row is not None else one.subject
+    is_equal = hmac.compare_digest(hash_code(one.code, subject, one.pepper), kept)
+    if row is None or not is_live:
+        return _decoy(connection, one)
+    if row.tries_left <= 0:
+        return Verdict(False, 0)
+    if is_equal:
+        connection.execute(delete(CODES).where(CODES.c.id == row.id))
+        return Verdict(True, row.tries_left - 1)
+    connection.execute(update(CODES).where(CODES.c.id == row.id).values(tries_left=row.tries_left - 1))
+    return Verdict(False, row.tries_left - 1)
+
+
+def _decoy(connection: "Connection", one: Guess) -> Verdict:
+    if one.request is not None:
+        return Verdict(False, 0)
+    connection.execute(delete(CODES).where(CODES.c.subject == one.subject))
+    decoy = {
+        "id": new_id(one.now_ms),
+        "subject": one.subject,
+        "hash": secrets.token_hex(32),
+        "tries_left": one.tries - 1,
+        "expires_at": one.decoy_until_ms,
+    }
+    insert_rows(connection, CODES, [decoy])
+    return Verdict(False, one.tries - 1)

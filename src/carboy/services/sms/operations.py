@@ -1,0 +1,250 @@
+"""The operations of `openapi.yaml`, by their operationId."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from carboy.api import parse_json
+from carboy.errors import Fault, InvalidInput
+from carboy.problems import Problem
+from carboy.services.sms.asking import read_otp, read_send, read_verify
+from carboy.services.sms.codes import make_code
+from carboy.services.sms.gateway import Gateway, describe_message, describe_request
+from carboy.services.sms.numbers import parse_number
+from carboy.services.sms.receipts import ReceiptGate
+from carboy.services.sms.records import Report
+from carboy.services.sms.states import OPEN, is_handed_over
+from carboy.web import current_key
+
+__all__ = ["SmsOperations"]
+
+_JSON = "application/json"
+_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
+_MAX_ID = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SmsOperations:
+    """What the gateway answers."""
+
+    gateway: Gateway
+    gate: ReceiptGate
+
+    def get_health(self) -> dict[str, str]:
+        """Tell that the service answers."""
+        return {"message": "ok"}
+
+    def send_sms(self, wait: float = 0.0, **_headers: Any) -> Response:
+        """Accept a text for one or more receivers."""
+        idempotency_key = _idempotency_key()
+        wanted = read_send(_body(), self.gateway.rules)
+        accepted = self.gateway.submit(wanted, _key_id(), idempotency_key)
+        is_done = wait > 0 and self.gateway.wait(accepted.row, wait)
+        return self._answer(accepted.row, is_new=accepted.is_new, is_done=is_done)
+
+    def get_request(self, sms_id: str) -> dict[str, Any]:
+        """Return a request with all its messages."""
+        found = self.gateway.records.request(min(int(sms_id), _MAX_ID))
+        if found is None:
+            raise Problem(404, "there is no such request")
+        return {"message": _summary([one.state for one in found[1]]), **describe_request(*found)}
+
+    def list_messages(
+        self,
+        receiver: str | None = None,
+        state: str | None = None,
+        since: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """Return messages, the newest first."""
+        receiver_hash = self.gateway.hash(self._receiver(receiver)) if receiver is not None else None
+        rows = self.gateway.records.list(
+            receiver_hash=receiver_hash,
+            state=state,
+            since_ms=None if since is None else _time(since),
+            before=None if cursor is None else min(int(cursor), _MAX_ID),
+            limit=limit + 1,
+        )
+        more = str(rows[limit - 1].id) if len(rows) > limit else None
+        return {"messages": [describe_message(row) for row in rows[:limit]], "next": more}
+
+    def list_templates(self) -> dict[str, Any]:
+        """Return what may be sent."""
+        rules = self.gateway.rules
+        return {
+            "templates": [
+                {
+                    "name": one.name,
+                    "params": list(one.params),
+                    "otp": one.otp,
+                    "text": one.text or None,
+                    "providers": list(rules.carriers[one.name]),
+                }
+                for one in rules.templates.values()
+            ]
+        }
+
+    def list_providers(self) -> dict[str, Any]:
+        """Return who carries texts, and how well."""
+        return {"providers": describe_providers(self.gateway)}
+
+    def post_receipt(self, provider: str) -> Response:
+        """Take the delivery reports of a provider that proves itself."""
+        return self._take(provider, None)
+
+    def post_receipt_with_token(self, provider: str, token: str) -> Response:
+        """Take the delivery reports of a provider that knows a path token."""
+        return self._take(provider, token)
+
+    def send_otp(self) -> Response:
+        """Make a one-time password and send it."""
+        code = make_code(self.gateway.settings.sms_code_digits)
+        wanted = read_otp(_body(), self.gateway.rules, code)
+        accepted = self.gateway.submit(wanted, _key_id(), None, code)
+        return _json(
+            {
+                "message": "accepted",
+                "id": str(accepted.row),
+                "receiver": wanted.receivers[0].shown,
+                "expires_in": round(float(self.gateway.settings.sms_code_expires)),
+                "tries_left": self.gateway.settings.sms_code_tries,
+            },
+            202,
+        )
+
+    def verify_otp(self) -> dict[str, Any]:
+        """Check a one-time password."""
+        verdict = self.gateway.verify(*read_verify(_body(), self.gateway.rules))
+        if not verdict.is_verified:
+            extra = {"verified": False, "tries_left": verdict.tries_left}
+            raise Problem(422, "the code is not right, or is not good any more", title="Not verified", extra=extra)
+        return {"verified": True}
+
+    def _answer(self, row: int, *, is_new: bool, is_done: bool) -> Response:
+        found = self.gateway.records.request(row)
+        assert found is not None
+        rows = found[1]
+        word = _summary([one.state for one in rows]) if is_done else "accepted"
+        messages = [
+            {
+                "id": str(one.id),
+                "receiver": one.receiver_shown,
+                "state": one.state if is_done else "queued",
+                **({"provider": one.provider} if is_done else {}),
+                **(
+                    {"provider_code": one.code, "provider_message": one.words}
+                    if is_done and one.state == "failed"
+                    else {}
+                ),
+            }
+            for one in rows
+        ]
+        document = {"message": word, "id": str(row), "messages": messages}
+        if word == "failed":
+            first = rows[0]
+            raise Problem(502, f"no provider took it: {first.code or 'no reason'}", title="Not sent", extra=document)
+        headers = {} if is_new else {"Idempotency-Replayed": "true"}
+        return _json(document, 200 if is_done and word != "accepted" else 202, headers)
+
+    def _take(self, provider: str, token: str | None) -> Response:
+        now_ms = self.gateway.clock.now_ms()
+        receipts = self.gate.open(provider, token)
+        reports = [
+            Report(provider, one, self.gateway.hash(one.receiver) if one.receiver else "", now_ms) for one in receipts
+        ]
+        if reports:
+            self.gateway.take_receipts(reports)
+        status, content_type, text = self.gate.providers[provider].receipt_answer
+        return Response(text, status, content_type=content_type)
+
+    def _receiver(self, text: str) -> str:
+        text = text.strip()  # a plus that was not encoded is a blank
+        try:
+            return parse_number(f"+{text}" if text[:1].isdigit() and len(text) > 11 else text, self._region()).e164
+        except InvalidInput as error:
+            faults = [Fault("/query/receiver", error.why)]
+            raise InvalidInput("the receiver cannot be read", error.why, "", faults) from error
+
+    def _region(self) -> str:
+        return self.gateway.rules.default_region
+
+
+def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
+    """Return each provider's circuit and what became of its calls in this process; no secret."""
+    phases = gateway.circuits.shown()
+    kinds = ("accepted", "refused", "braked", "account", "throttled", "not_sent", "unknown")
+    outcomes = gateway.dispatcher.outcomes
+    places = {one.name: one.weight for one in gateway.dispatcher.places}
+    return [
+        {
+            "name": name,
+            "kind": route.kind,
+            "circuit": phases[name][0],
+            "reason": phases[name][1] or None,
+            "weight": places.get(name),
+            "max_receivers": route.max_receivers,
+            "calls": {kind: int(outcomes.value((name, kind))) for kind in kinds},
+        }
+        for name, route in gateway.dispatcher.routes.items()
+    ]
+
+
+def _summary(states: Sequence[str]) -> str:
+    """Return the one word for the states of a request's messages."""
+    if any(state in OPEN for state in states):
+        return "accepted"
+    if all(is_handed_over(state) for state in states):
+        return "sent"
+    if all(state == "failed" for state in states):
+        return "failed"
+    return "unknown" if all(state == "unknown" for state in states) else "partly sent"
+
+
+def _body() -> Any:
+    """Return the request's JSON.
+
+    Raises:
+        Problem: 400 it is none, 415 it says that it is something else.
+    """
+    kind, _, parameters = request.environ.get("CONTENT_TYPE", "").lower().partition(";")
+    if kind.strip() not in {"", "application/json"}:
+        raise Problem(415, "send it as JSON, with `Content-Type: application/json`")
+    if parameters.partition("charset=")[2].strip(' "') not in {"", "utf-8", "utf8"}:
+        raise Problem(415, "send it in UTF-8")
+    return parse_json(request.get_data(cache=False))
+
+
+def _idempotency_key() -> str | None:
+    given: str | None = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    if not 1 <= len(given) <= 255 or not _KEY.fullmatch(given):
+        fault = Fault("/header/Idempotency-Key", "it must be 1 to 255 printable characters")
+        raise Problem(422, "the Idempotency-Key cannot be used", faults=[fault])
+    return given
+
+
+def _key_id() -> str:
+    key = current_key()
+    return key.id if key else ""
+
+
+def _time(text: str) -> int:
+    try:
+        at = datetime.fromisoformat(re.sub(r"(T.*) (\d\d:?\d\d)$", r"\1+\2", text))
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        why = "it must be a time in ISO 8601 with an offset, such as 2026-01-31T12:00:00Z"
+        raise InvalidInput("`since` cannot be read", why, "", [Fault("/query/since", why)])
+    return round(at.timestamp() * 1000)
+
+
+def _json(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(document), status, headers, content_type=_JSON)

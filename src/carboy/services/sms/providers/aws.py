@@ -1,0 +1,237 @@
+"""Amazon: End User Messaging (`SendTextMessage`), and SNS (`Publish` to a number).
+
+Sources: docs.aws.amazon.com, "AWS End User Messaging SMS API v2", "Event types for SMS", "Amazon SNS API Reference:
+Publish", "Create a signed AWS API request".
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
+
+from carboy.clock import from_unix_ms
+from carboy.redact import Secret
+from carboy.services.sms.providers.wire import (
+    Kind,
+    Message,
+    Outcome,
+    Receipt,
+    Request,
+    Response,
+    compact_json,
+    encode_form,
+    read_without_words,
+)
+from carboy.services.sms.states import State
+
+__all__ = ["Account", "EndUserMessaging", "Sns", "sign_v4"]
+
+CODES: dict[str, Kind] = {
+    **dict.fromkeys(
+        (
+            "AccessDeniedException",
+            "AccessDenied",
+            "AuthorizationError",
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "ExpiredTokenException",
+            "ExpiredToken",
+            "MissingAuthenticationTokenException",
+            "ResourceNotFoundException",
+            "ConflictException",
+            "UserError",
+        ),
+        "account",
+    ),
+    **dict.fromkeys(("ValidationException", "InvalidParameter", "InvalidParameterValue", "OptedOut"), "refused"),
+    **dict.fromkeys(
+        ("ThrottlingException", "Throttling", "Throttled", "ServiceQuotaExceededException", "KMSThrottling"),
+        "throttled",
+    ),
+    **dict.fromkeys(("InternalServerException", "InternalError", "ServiceUnavailable"), "not_sent"),
+}
+
+STATES: dict[str, State | None] = {
+    "PENDING": "sent",
+    "QUEUED": "sent",
+    "SUCCESSFUL": "sent",
+    "DELIVERED": "delivered",
+    "UNKNOWN": None,
+}
+"""What is not here was not delivered: INVALID, UNREACHABLE, BLOCKED, SPAM, TTL_EXPIRED, PROTECT_BLOCKED, …"""
+
+_XML = re.compile(r"<(MessageId|Code|Message)>([^<]*)</\1>")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of an account.
+
+    Attributes:
+        url: another endpoint than the region's own.
+        region: where it is.
+        access_key_id: empty for AWS's own chain of credentials.
+        secret_access_key: goes with it.
+        session_token: of temporary credentials.
+        origination: the number, sender id or pool that texts come from.
+        sender_id: SNS only: the name that texts come from.
+        configuration_set: End User Messaging only: says where events go.
+    """
+
+    url: str = ""
+    region: str = "us-east-1"
+    access_key_id: str = ""
+    secret_access_key: Secret = Secret("")
+    session_token: Secret = Secret("")
+    origination: str = ""
+    sender_id: str = ""
+    configuration_set: str = ""
+
+
+class EndUserMessaging:
+    """`SendTextMessage` of pinpoint-sms-voice-v2; its events come back through a topic of SNS."""
+
+    Account: ClassVar[type] = Account
+    credentials: ClassVar[str] = "aws"
+    needs: ClassVar[Literal["text", "template_id"]] = "text"
+    max_receivers: ClassVar[int] = 1
+    all_or_nothing: ClassVar[bool] = False
+
+    def build_request(self, message: Message, account: Account) -> Request:
+        """Return the signed request; the message's id goes along in `Context`."""
+        wanted = {
+            "DestinationPhoneNumber": message.receivers[0],
+            "OriginationIdentity": account.origination or account.sender_id,
+            "MessageBody": message.text,
+            "MessageType": "TRANSACTIONAL",
+            "ConfigurationSetName": account.configuration_set,
+            "Context": {"message_id": message.id},
+        }
+        body = compact_json({name: value for name, value in wanted.items() if value}).encode()
+        url = account.url or f"https://sms-voice.{account.region}.{_domain(account.region)}"
+        headers = {
+            "content-type": "application/x-amz-json-1.0",
+            "x-amz-target": "PinpointSMSVoiceV2.SendTextMessage",
+        }
+        return _signed("sms-voice", url, headers, body, message.now_ms, account)
+
+    def read_response(self, response: Response) -> Outcome:
+        """Return how it ended: a `MessageId`, or a type of exception."""
+        document = response.json()
+        if not isinstance(document, dict):
+            return read_without_words(response)
+        if response.status == 200 and document.get("MessageId"):
+            return Outcome("accepted", "", "", str(document["MessageId"]))
+        named = str(document.get("__type") or response.headers.get("x-amzn-errortype", ""))
+        code = named.rpartition("#")[2].partition(":")[0]
+        words = str(document.get("Message") or document.get("message") or "")
+        return _failed(response, code, words)
+
+    def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
+        """Return the receipt of an event, once it was taken out of its SNS message."""
+        event = json.loads(body)
+        if not isinstance(event, dict) or "messageId" not in event:
+            raise ValueError("it is no event of a message")
+        status = str(event.get("messageStatus", ""))
+        context = event.get("context")
+        echoed = str(context.get("message_id", "")) if isinstance(context, dict) else ""
+        words = str(event.get("messageStatusDescription", ""))
+        return [Receipt(str(event["messageId"]), STATES.get(status, "undelivered"), echoed, "", status, words)]
+
+    receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", "{}")
+
+
+class Sns:
+    """`Publish` to a number; its delivery reports go to CloudWatch alone."""
+
+    Account: ClassVar[type] = Account
+    credentials: ClassVar[str] = "aws"
+    needs: ClassVar[Literal["text", "template_id"]] = "text"
+    max_receivers: ClassVar[int] = 1
+    all_or_nothing: ClassVar[bool] = False
+
+    def build_request(self, message: Message, account: Account) -> Request:
+        """Return the signed request."""
+        attributes = {"AWS.SNS.SMS.SMSType": "Transactional"}
+        if account.sender_id:
+            attributes["AWS.SNS.SMS.SenderID"] = account.sender_id
+        if account.origination:
+            attributes["AWS.MM.SMS.OriginationNumber"] = account.origination
+        form = [
+            ("Action", "Publish"),
+            ("Version", "2010-03-31"),
+            ("PhoneNumber", message.receivers[0]),
+            ("Message", message.text),
+        ]
+        for number, (name, value) in enumerate(attributes.items(), 1):
+            entry = f"MessageAttributes.entry.{number}"
+            form += [
+                (f"{entry}.Name", name),
+                (f"{entry}.Value.DataType", "String"),
+                (f"{entry}.Value.StringValue", value),
+            ]
+        url = account.url or f"https://sns.{account.region}.{_domain(account.region)}"
+        headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+        return _signed("sns", url, headers, encode_form(form).encode(), message.now_ms, account)
+
+    def read_response(self, response: Response) -> Outcome:
+        """Return how it ended: a `MessageId`, or an error's code; both in XML."""
+        found = dict(_XML.findall(response.body.decode("utf-8", "replace")))
+        if response.status == 200 and found.get("MessageId"):
+            return Outcome("accepted", "", "", found["MessageId"])
+        return _failed(response, found.get("Code", ""), found.get("Message", ""))
+
+
+def sign_v4(
+    service: str, region: str, url: str, headers: Mapping[str, str], body: bytes, now_ms: int, key: tuple[str, str]
+) -> dict[str, str]:
+    """Return the headers of a POST with `Authorization`; all that are given are signed.
+
+    Args:
+        service: as AWS names it in signatures.
+        region: of the endpoint.
+        url: without a query.
+        headers: in lower case.
+        body: of the request.
+        now_ms: milliseconds since the epoch.
+        key: its id and the secret.
+    """
+    time = f"{from_unix_ms(now_ms):%Y%m%dT%H%M%SZ}"
+    parts = urlsplit(url)
+    signed = {**headers, "host": parts.netloc, "x-amz-date": time}
+    names = ";".join(sorted(signed))
+    lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
+    canonical = "\n".join(("POST", parts.path or "/", "", lines, names, hashlib.sha256(body).hexdigest()))
+    scope = f"{time[:8]}/{region}/{service}/aws4_request"
+    to_sign = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signing = f"AWS4{key[1]}".encode()
+    for part in (time[:8], region, service, "aws4_request"):
+        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
+    signature = hmac.new(signing, to_sign.encode(), hashlib.sha256).hexdigest()
+    value = f"AWS4-HMAC-SHA256 Credential={key[0]}/{scope}, SignedHeaders={names}, Signature={signature}"
+    return {**signed, "Authorization": value}
+
+
+def _signed(service: str, url: str, headers: dict[str, str], body: bytes, now_ms: int, account: Account) -> Request:
+    if token := account.session_token.reveal():
+        headers = {**headers, "x-amz-security-token": token}
+    key = (account.access_key_id, account.secret_access_key.reveal())
+    url = f"{url.rstrip('/')}/"
+    return Request("POST", url, sign_v4(service, account.region, url, headers, body, now_ms, key), body)
+
+
+def _failed(response: Response, code: str, words: str) -> Outcome:
+    if not code:
+        return read_without_words(response)
+    kind = CODES.get(code) or ("not_sent" if response.status >= 500 else "refused")
+    return Outcome(kind, code, words)
+
+
+def _domain(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"

@@ -1,0 +1,178 @@
+"""Tencent Cloud SMS: `SendSms` of 2021-01-11, signed by TC3-HMAC-SHA256.
+
+Sources: cloud.tencent.com/document, "Send SMS", "Signature v3", "SMS status callback", "Error codes".
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
+
+from carboy.clock import from_unix_ms
+from carboy.redact import Secret
+from carboy.services.sms.providers.wire import (
+    Kind,
+    Message,
+    Outcome,
+    Receipt,
+    Request,
+    Response,
+    compact_json,
+    read_without_words,
+)
+
+__all__ = ["Account", "Tencent", "sign_tc3"]
+
+CODES: dict[str, Kind] = {
+    "Ok": "accepted",
+    "LimitExceeded.DeliveryFrequencyLimit": "braked",
+    "LimitExceeded.PhoneNumberCountLimit": "refused",
+    "LimitExceeded.AppDailyLimit": "throttled",
+    "LimitExceeded.DailyLimit": "throttled",
+    "RequestLimitExceeded": "throttled",
+    "FailedOperation.InsufficientBalanceInSmsPackage": "account",
+    "FailedOperation.NotEnterpriseCertification": "account",
+    "FailedOperation.JsonParseFail": "refused",
+    "InternalError.Timeout": "unknown",
+    "FailedOperation.ParametersOtherError": "not_sent",
+}
+_BY_START: tuple[tuple[str, Kind], ...] = (
+    ("LimitExceeded.PhoneNumber", "braked"),
+    ("LimitExceeded", "throttled"),
+    ("UnauthorizedOperation", "account"),
+    ("AuthFailure", "account"),
+    ("InternalError", "not_sent"),
+    ("FailedOperation", "refused"),
+    ("InvalidParameter", "refused"),
+    ("MissingParameter", "refused"),
+    ("UnsupportedOperation", "refused"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of an account.
+
+    Attributes:
+        url: the endpoint.
+        secret_id: whose requests they are.
+        secret_key: signs them.
+        sdk_app_id: the SMS application.
+        sign_name: who the texts are from.
+        region: as the API wants it said.
+    """
+
+    url: str = "https://sms.tencentcloudapi.com"
+    secret_id: str = ""
+    secret_key: Secret = Secret("")
+    sdk_app_id: str = ""
+    sign_name: str = ""
+    region: str = "ap-guangzhou"
+
+
+class Tencent:
+    """`SendSms`: parameters by position, an answer for each receiver."""
+
+    Account: ClassVar[type] = Account
+    needs: ClassVar[Literal["text", "template_id"]] = "template_id"
+    max_receivers: ClassVar[int] = 200
+    all_or_nothing: ClassVar[bool] = False
+
+    def build_request(self, message: Message, account: Account) -> Request:
+        """Return the signed request; the message's id goes along as `SessionContext`."""
+        body = compact_json(
+            {
+                "PhoneNumberSet": list(message.receivers),
+                "SmsSdkAppId": account.sdk_app_id,
+                "TemplateId": message.template_id,
+                "SignName": message.signature or account.sign_name,
+                "TemplateParamSet": [value for _, value in message.params],
+                "SessionContext": message.id,
+            }
+        ).encode()
+        at_s = message.now_ms // 1000
+        headers = {
+            "content-type": "application/json; charset=utf-8",
+            "host": urlsplit(account.url).netloc,
+            "x-tc-action": "SendSms",
+        }
+        key = (account.secret_id, account.secret_key.reveal())
+        return Request(
+            "POST",
+            f"{account.url.rstrip('/')}/",
+            {
+                **headers,
+                "Authorization": sign_tc3("sms", headers, body, at_s, key),
+                "X-TC-Version": "2021-01-11",
+                "X-TC-Region": account.region,
+                "X-TC-Timestamp": str(at_s),
+            },
+            body,
+        )
+
+    def read_response(self, response: Response) -> Outcome | dict[str, Outcome]:
+        """Return how it ended for each receiver; HTTP says 200 either way."""
+        document = response.json()
+        inner = document.get("Response") if isinstance(document, dict) else None
+        if not isinstance(inner, dict):
+            return read_without_words(response)
+        error = inner.get("Error")
+        if isinstance(error, dict):
+            code = str(error.get("Code", ""))
+            return Outcome(_kind(code), code, str(error.get("Message", "")))
+        return {
+            str(one.get("PhoneNumber", "")): Outcome(
+                _kind(str(one.get("Code", ""))),
+                str(one.get("Code", "")),
+                str(one.get("Message", "")),
+                str(one.get("SerialNo", "")),
+            )
+            for one in inner.get("SendStatusSet") or ()
+            if isinstance(one, dict)
+        }
+
+    def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
+        """Return the receipts of a status callback."""
+        documents = Response(200, headers, body).json()
+        if not isinstance(documents, list) or not all(isinstance(one, dict) and "sid" in one for one in documents):
+            raise ValueError("it is no list of reports")
+        return [
+            Receipt(
+                str(one["sid"]),
+                "delivered" if one.get("report_status") == "SUCCESS" else "undelivered",
+                code=str(one.get("errmsg", "")),
+                words=str(one.get("description", "")),
+            )
+            for one in documents
+        ]
+
+    receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"result":0,"errmsg":"OK"}')
+
+
+def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, key: tuple[str, str]) -> str:
+    """Return the header `Authorization` of a POST.
+
+    Args:
+        service: such as `sms`.
+        headers: those that are signed, in lower case.
+        body: of the request.
+        at_s: seconds since the epoch, as `X-TC-Timestamp` says them.
+        key: its id and the secret.
+    """
+    names = ";".join(sorted(headers))
+    lines = "".join(f"{name}:{headers[name].strip().lower()}\n" for name in sorted(headers))
+    canonical = "\n".join(("POST", "/", "", lines, names, hashlib.sha256(body).hexdigest()))
+    date = f"{from_unix_ms(at_s * 1000):%Y-%m-%d}"
+    scope = f"{date}/{service}/tc3_request"
+    to_sign = f"TC3-HMAC-SHA256\n{at_s}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signing = f"TC3{key[1]}".encode()
+    for part in (date, service, "tc3_request"):
+        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
+    signature = hmac.new(signing, to_sign.encode(), hashlib.sha256).hexdigest()
+    return f"TC3-HMAC-SHA256 Credential={key[0]}/{scope}, SignedHeaders={names}, Signature={signature}"
+
+
+def _kind(code: str) -> Kind:
+    return CODES.get(code) or next((kind for start, kind in _BY_START if code.startswith(start)), "unknown")

@@ -1,0 +1,370 @@
+"""The rows of requests and messages: taken for a call, settled, found again.
+
+A message is `sending` in a commit of its own before its provider is called. Whoever finds it so later knows that a
+call may have been made.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import bindparam, case, delete, func, literal_column, or_, select, update
+
+from carboy.db import insert_rows
+from carboy.jobs import new_id
+from carboy.services.sms.providers import Receipt
+from carboy.services.sms.states import OPEN, RANKS, State, settle
+from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["Begin", "Mark", "Queued", "Records", "Report", "Work", "begin", "mark", "release", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A message that is to be sent."""
+
+    id: int
+    receiver: str
+    state: State
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a job has before it: those of its messages that nobody took yet."""
+
+    row: int
+    template: str
+    params: dict[str, str]
+    provider: str | None
+    created_at_ms: int
+    expires_at_ms: int
+    messages: tuple[Queued, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A wish to call a provider for messages.
+
+    Attributes:
+        ids: rows of messages that are queued, or that this owner has already.
+        owner: names the call.
+        provider: who is called.
+    """
+
+    ids: tuple[int, ...]
+    owner: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What became of a message.
+
+    Attributes:
+        id: its row.
+        request: the row of its request.
+        owner: whose call it was; for `queued`, only that call's own message is given back.
+        state: `queued` gives it back.
+        at_ms: when.
+    """
+
+    id: int
+    request: int
+    owner: str
+    state: State
+    at_ms: int
+    provider: str | None = None
+    provider_id: str | None = None
+    code: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A provider's receipt, as it arrived.
+
+    Attributes:
+        provider: whose.
+        receipt: what it said.
+        receiver_hash: of the receipt's number; empty where it names none.
+        at_ms: when it came.
+    """
+
+    provider: str
+    receipt: Receipt
+    receiver_hash: str
+    at_ms: int
+
+
+def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[frozenset[int]]:
+    """Mark messages as `sending` and return which each wish got: no message is got twice."""
+    answers = []
+    for wish in wishes:
+        free = (MESSAGES.c.state == "queued") | ((MESSAGES.c.state == "sending") & (MESSAGES.c.owner == wish.owner))
+        query = select(MESSAGES.c.id).where(MESSAGES.c.id.in_(wish.ids), free).with_for_update()
+        got = frozenset(connection.execute(query).scalars())
+        if got:
+            connection.execute(
+                update(MESSAGES)
+                .where(MESSAGES.c.id.in_(got))
+                .values(state="sending", owner=wish.owner, provider=wish.provider, attempts=MESSAGES.c.attempts + 1)
+            )
+        answers.append(got)
+    return answers
+
+
+def release(connection: "Connection", batches: Sequence[Sequence[int]]) -> list[None]:
+    """Give back messages that were in the hands of a worker that was lost."""
+    ids = [one for batch in batches for one in batch]
+    lost = (MESSAGES.c.id.in_(ids)) & (MESSAGES.c.state == "sending")
+    connection.execute(update(MESSAGES).where(lost).values(state="queued", owner=None))
+    return [None] * len(batches)
+
+
+def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[None]:
+    """Write what became of messages; where more is known of one already, that stays."""
+    marks = [one for batch in batches for one in batch]
+    if not marks:
+        return [None] * len(batches)
+    by_state: dict[State, list[Mark]] = {}
+    for one in marks:
+        by_state.setdefault(one.state, []).append(one)
+    for state, some in by_state.items():
+        _write(connection, state, some)
+    told = [one for one in marks if one.state != "queued"]
+    if told:
+        _settle_early_receipts(connection, told)
+        _forget_params(connection, {one.request for one in told})
+    return [None] * len(batches)
+
+
+def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> list[int]:
+    """Settle messages by receipts; keep those of messages that are not known, and return how many there were."""
+    answers = []
+    for batch in batches:
+        unknown = []
+        for one in batch:
+            rows = _find(connection, one)
+            if rows:
+                _apply(connection, rows, one)
+            else:
+                unknown.append(one)
+        if unknown:
+            insert_rows(connection, RECEIPTS, [_receipt_row(one) for one in unknown])
+        answers.append(len(unknown))
+    return answers
+
+
+class Records:
+    """Finds requests and messages."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    def work(self, row: int, ids: Sequence[int]) -> Work | None:
+        """Return what is left of a job; None where there is nothing."""
+        wanted = select(MESSAGES.c.id, MESSAGES.c.receiver, MESSAGES.c.state, MESSAGES.c.attempts)
+        with self._engine.connect() as connection:
+            found = connection.execute(
+                wanted.where(MESSAGES.c.id.in_(ids), MESSAGES.c.state.in_(OPEN)).order_by(MESSAGES.c.id)
+            ).all()
+            one = connection.execute(select(REQUESTS).where(REQUESTS.c.id == row)).first() if found else None
+        if one is None:
+            return None
+        params = orjson.loads(one.params) if one.params else {}
+        messages = tuple(Queued(*message) for message in found)
+        return Work(row, one.template, params, one.provider, one.created_at, one.expires_at, messages)
+
+    def request(self, row: int) -> tuple[Any, list[Any]] | None:
+        """Return the rows of a request and of its messages, in the order of its receivers."""
+        with self._engine.connect() as connection:
+            one = connection.execute(select(REQUESTS).where(REQUESTS.c.id == row)).first()
+            if one is None:
+                return None
+            rows = connection.execute(select(MESSAGES).where(MESSAGES.c.request == row).order_by(MESSAGES.c.id)).all()
+        return one, list(rows)
+
+    def message(self, row: int) -> Any:
+        """Return the row of a message; None where there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(MESSAGES).where(MESSAGES.c.id == row)).first()
+
+    def list(
+        self,
+        *,
+        receiver_hash: str | None = None,
+        state: str | None = None,
+        since_ms: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Any]:
+        """Return rows of messages, the newest first.
+
+        Args:
+            receiver_hash: only of this receiver.
+            state: only in this state.
+            since_ms: only those accepted from then on.
+            before: only rows with a smaller id than this, for the next page.
+            limit: at most so many.
+        """
+        query = select(MESSAGES).order_by(MESSAGES.c.id.desc()).limit(limit)
+        if receiver_hash is not None:
+            query = query.where(MESSAGES.c.receiver_hash == receiver_hash)
+        if state is not None:
+            query = query.where(MESSAGES.c.state == state)
+        if since_ms is not None:
+            query = query.where(MESSAGES.c.created_at >= since_ms)
+        if before is not None:
+            query = query.where(MESSAGES.c.id < before)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).all())
+
+    def unfinished(self, row: int) -> int:
+        """Return how many messages of a request nobody has taken yet."""
+        query = select(MESSAGES.c.id).where(MESSAGES.c.request == row, MESSAGES.c.state.in_(OPEN))
+        with self._engine.connect() as connection:
+            return len(connection.execute(query).all())
+
+
+_ROW = MESSAGES.c.id == bindparam("b_id")
+_GIVE_BACK = (
+    update(MESSAGES)
+    .where(_ROW, MESSAGES.c.state == "sending", MESSAGES.c.owner == bindparam("b_owner"))
+    .values(state="queued", owner=None, code=bindparam("b_code"), words=bindparam("b_words"))
+)
+
+
+def _weaker_than(state: State) -> Any:
+    """Return the condition, written out: a list of parameters cannot be repeated for many rows."""
+    weaker = [other for other, rank in RANKS.items() if rank < RANKS[state]]
+    return or_(*(MESSAGES.c.state == literal_column(f"'{other}'") for other in weaker))
+
+
+def _stronger(state: State, column: Any, value: Any) -> Any:
+    """Return the value where the state is the stronger one, else what is there."""
+    return case((_weaker_than(state), value), else_=column)
+
+
+_NOT_TAKEN = {
+    state: update(MESSAGES)
+    .where(_ROW, _weaker_than(state))
+    .values(
+        state=state,
+        owner=None,
+        provider=func.coalesce(bindparam("b_provider"), MESSAGES.c.provider),
+        code=bindparam("b_code"),
+        words=bindparam("b_words"),
+        settled_at=bindparam("b_at"),
+    )
+    for state in ("failed", "unknown")
+}
+_SENT = (
+    update(MESSAGES)
+    .where(_ROW)
+    .values(
+        state=_stronger("sent", MESSAGES.c.state, "sent"),
+        code=_stronger("sent", MESSAGES.c.code, bindparam("b_code")),
+        words=_stronger("sent", MESSAGES.c.words, bindparam("b_words")),
+        owner=None,
+        provider=bindparam("b_provider"),
+        provider_id=bindparam("b_provider_id"),
+        sent_at=bindparam("b_at"),
+        settled_at=_stronger("sent", MESSAGES.c.settled_at, None),
+    )
+)
+
+
+def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> None:
+    rows = [
+        {
+            "b_id": one.id,
+            "b_code": one.code[:100] or None,
+            "b_words": one.words[:500] or None,
+            **(
+                {"b_owner": one.owner}
+                if state == "queued"
+                else {"b_provider": one.provider, "b_at": one.at_ms}
+                | ({"b_provider_id": one.provider_id} if state == "sent" else {})
+            ),
+        }
+        for one in marks
+    ]
+    connection.execute(_GIVE_BACK if state == "queued" else _SENT if state == "sent" else _NOT_TAKEN[state], rows)
+
+
+def _settle_early_receipts(connection: "Connection", marks: Sequence[Mark]) -> None:
+    """Take up receipts that came before the answer that they are about was written down."""
+    ids = {one.provider_id: one.provider for one in marks if one.provider_id}
+    if not ids:
+        return
+    found = connection.execute(select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(ids))).all()
+    used = []
+    for row in found:
+        known = Receipt(row.provider_id, row.state, code=row.code or "", words=row.words or "")
+        one = Report(row.provider, known, row.receiver_hash or "", row.at)
+        if rows := _find(connection, one):
+            _apply(connection, rows, one)
+            used.append(row.id)
+    if used:
+        connection.execute(delete(RECEIPTS).where(RECEIPTS.c.id.in_(used)))
+
+
+def _forget_params(connection: "Connection", requests: set[int]) -> None:
+    """Drop the parameters of requests whose last message was taken: they are nobody's business any more."""
+    waiting = select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists()
+    connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(requests), ~waiting).values(params=None))
+
+
+def _find(connection: "Connection", one: Report) -> Sequence[Any]:
+    """Return the messages that a receipt is about: by the provider's id, else by ours that it echoes."""
+    of_provider = select(MESSAGES.c.id, MESSAGES.c.state).where(MESSAGES.c.provider == one.provider).with_for_update()
+    if one.receiver_hash:
+        of_provider = of_provider.where(MESSAGES.c.receiver_hash == one.receiver_hash)
+    if one.receipt.provider_id:
+        found = connection.execute(of_provider.where(MESSAGES.c.provider_id == one.receipt.provider_id)).all()
+        if found:
+            return found
+    echoed = one.receipt.message_id
+    if not (echoed.isascii() and echoed.isdigit() and len(echoed) < 20):
+        return ()
+    same = select(MESSAGES.c.request).where(MESSAGES.c.id == int(echoed) % (1 << 63))
+    request = connection.execute(same).scalar()
+    if request is None:
+        return ()
+    chosen = MESSAGES.c.request == request if one.receiver_hash else MESSAGES.c.id == int(echoed)
+    return connection.execute(of_provider.where(chosen)).all()
+
+
+def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
+    told = one.receipt.state
+    if told is None:
+        return
+    for row in rows:
+        state = settle(row.state, told)
+        if state == row.state and row.state != told:
+            continue
+        changes: dict[str, Any] = {"code": one.receipt.code[:100] or None, "words": one.receipt.words[:500] or None}
+        if state != row.state:
+            is_final = RANKS[state] > RANKS["sent"]
+            changes |= {"state": state, "owner": None} | ({"settled_at": one.at_ms} if is_final else {})
+        if one.receipt.provider_id:
+            changes["provider_id"] = one.receipt.provider_id[:128]
+        connection.execute(update(MESSAGES).where(MESSAGES.c.id == row.id).values(**changes))
+
+
+def _receipt_row(one: Report) -> dict[str, Any]:
+    return {
+        "id": new_id(one.at_ms),
+        "provider": one.provider,
+        "provider_id": one.receipt.provider_id[:128],
+        "receiver_hash": one.receiver_hash or None,
+        "state": one.receipt.state or "unknown",
+        "code": one.receipt.code[:100] or None,
+        "words": one.receipt.words[:500] or None,
+        "at": one.at_ms,
+    }

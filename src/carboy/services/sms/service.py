@@ -1,0 +1,186 @@
+"""Build the gateway from its settings and register it with an application."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from carboy.config import Settings, load, parse_rate, read_sources
+from carboy.errors import CarboyError
+from carboy.jobs import JobsSettings
+from carboy.logs import get_logger
+from carboy.services.sms.accounts import Accounts, make_provider
+from carboy.services.sms.asking import Rules
+from carboy.services.sms.choosing import Circuits, read_order
+from carboy.services.sms.gateway import Gateway, read_pepper
+from carboy.services.sms.operations import SmsOperations
+from carboy.services.sms.receipts import ReceiptGate
+from carboy.services.sms.records import Records
+from carboy.services.sms.sender import Carrier, HttpCarrier, OutboxCarrier, make_session
+from carboy.services.sms.sending import Dispatcher, Route
+from carboy.services.sms.settings import SmsSettings
+from carboy.services.sms.templates import read_template
+from carboy.services.sms.upkeep import Upkeep
+from carboy.web import Runtime, add_api, runtime
+
+__all__ = ["EXTENSION", "register", "sms_of"]
+
+EXTENSION = "carboy.sms"
+DOCUMENT = Path(__file__).with_name("openapi.yaml")
+
+log = get_logger("carboy.sms")
+
+
+def register(app: Flask) -> None:
+    """Register the gateway: its routes, its jobs, its checks."""
+    held = runtime(app)
+    settings = held.settings.part(SmsSettings)
+    kinds = {name: settings.kind_of(name) for name in _names(settings)}
+    providers = {name: make_provider(name, kind) for name, kind in kinds.items()}
+    accounts = Accounts(providers, settings, lambda: _read_anew(app, held.settings), held.clock)
+    gateway = _build(held, settings, _routes(held, settings, providers, kinds, accounts))
+    app.extensions[EXTENSION] = gateway
+    for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job):
+        held.jobs.registry.add(job)
+    held.checks["sms providers"] = lambda: _check(gateway)
+    gate = ReceiptGate(
+        providers,
+        kinds,
+        accounts,
+        settings.sms_receipt_tokens,
+        settings.sms_public_url,
+        {*settings.aws_sms_topic_arns, *_archive_topics(held.settings)},
+        held.clock,
+    )
+    add_api(app, DOCUMENT, SmsOperations(gateway, gate), name="sms")
+    if "outbox" in kinds.values():
+        log.info("sms_outbox", path=str(settings.sms_outbox))
+
+
+def sms_of(app: Flask) -> Gateway:
+    """Return the gateway of an application; `KeyError` where it has none."""
+    found: Gateway = app.extensions[EXTENSION]
+    return found
+
+
+def _names(settings: SmsSettings) -> list[str]:
+    """Return the providers in use: those of the order, and those that have a table of their own."""
+    return list(dict.fromkeys([*(place.name for place in read_order(settings.sms_provider)), *settings.sms_providers]))
+
+
+def _routes(
+    held: Runtime, settings: SmsSettings, providers: Mapping[str, Any], kinds: Mapping[str, str], accounts: Accounts
+) -> dict[str, Route]:
+    session = None
+    routes = {}
+    for name, provider in providers.items():
+        carrier: Carrier
+        if kinds[name] == "outbox":
+            carrier = OutboxCarrier(name, provider, accounts)
+        else:
+            session = session or make_session(held.settings.part(JobsSettings).jobs_concurrency + 8)
+            timeouts = (settings.sms_connect_timeout_s, settings.sms_timeout_s)
+            carrier = HttpCarrier(name, provider, accounts, session, timeouts)
+        routes[name] = Route(
+            name,
+            kinds[name],
+            carrier,
+            needs=getattr(provider, "needs", "text"),
+            max_receivers=getattr(provider, "max_receivers", 1),
+            all_or_nothing=getattr(provider, "all_or_nothing", False),
+            callback=_callback(settings, name, kinds[name]) if hasattr(provider, "read_receipts") else "",
+        )
+    return routes
+
+
+def _callback(settings: SmsSettings, name: str, kind: str) -> str:
+    """Return where a provider is told to send receipts: with a token where it does not sign them."""
+    if not settings.sms_public_url:
+        return ""
+    base = f"{settings.sms_public_url.rstrip('/')}/api/sms/receipts/{name}"
+    if kind in {"twilio", "aws"}:
+        return base
+    return f"{base}/{settings.sms_receipt_tokens[0].reveal()}" if settings.sms_receipt_tokens else ""
+
+
+def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Gateway:
+    templates = {name: read_template(name, table) for name, table in settings.sms_templates.items()}
+    circuits = Circuits(
+        list(routes), threshold=settings.sms_circuit_failures, open_s=settings.sms_circuit_s, clock=held.clock
+    )
+    records = Records(held.engine)
+    places = read_order(settings.sms_provider)
+    dispatcher = Dispatcher(
+        routes=routes,
+        places=places,
+        templates=templates,
+        circuits=circuits,
+        records=records,
+        writer=held.writer,
+        clock=held.clock,
+        outcomes=held.metrics.counter(
+            "carboy_sms_calls_total", "Messages given to providers, by how it ended.", ("provider", "kind")
+        ),
+        resends_unknown=settings.sms_resend_unknown,
+    )
+    otp_job, bulk_job = dispatcher.jobs()
+    upkeep = Upkeep(held.writer, held.clock, round(float(settings.sms_retention) * 1000))
+    for name, template in templates.items():
+        if not any(routes[place.name].carries(template) for place in places):
+            log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
+    limits = [parse_rate(text) for text in settings.sms_receiver_limits]
+    pepper = read_pepper(held.web.secret_key.reveal() if held.web.secret_key else None, held.settings["INSTANCE_PATH"])
+    return Gateway(
+        settings=settings,
+        rules=Rules(
+            templates,
+            {
+                name: [route.name for route in routes.values() if route.carries(template)]
+                for name, template in templates.items()
+            },
+            list(routes),
+            settings.sms_default_region.upper(),
+            frozenset(one.upper() for one in settings.sms_countries),
+        ),
+        limits=[one for one in limits if one is not None],
+        pepper=pepper,
+        dispatcher=dispatcher,
+        circuits=circuits,
+        records=records,
+        writer=held.writer,
+        upkeep=upkeep,
+        clock=held.clock,
+        otp_job=otp_job,
+        bulk_job=bulk_job,
+        upkeep_job=upkeep.job(),
+        wake=held.jobs.wake,
+        unknown_receipts=held.metrics.counter(
+            "carboy_sms_unknown_receipts_total", "Receipts of messages that are not known.", ("provider",)
+        ),
+    )
+
+
+def _check(gateway: Gateway) -> None:
+    """Raise where nobody can carry anything: every circuit is open."""
+    phases = gateway.circuits.shown()
+    if all(phases[place.name][0] == "open" for place in gateway.dispatcher.places):
+        why = "; ".join(f"{name}: {reason}" for name, (_, reason) in phases.items())
+        raise CarboyError(
+            "the SMS providers", f"all are passed over after errors ({why})", "see `carboy sms providers`"
+        )
+
+
+def _archive_topics(settings: Settings) -> tuple[str, ...]:
+    return tuple(settings["SNS_TOPIC_ARNS"]) if "SNS_TOPIC_ARNS" in settings else ()
+
+
+def _read_anew(app: Flask, settings: Settings) -> SmsSettings:
+    """Read the gateway's settings again, so that references give what they lead to now."""
+    given = {}
+    for entry in settings:
+        layer, _, via = entry.layer.partition(" via ")
+        if layer == "create_app" and entry.setting is not None and entry.setting.part == "sms":
+            given[entry.name] = via or entry.value
+    sources = read_sources(folder=Path(app.root_path), profile=settings.profile.name, overrides=given)
+    return load([SmsSettings], sources).part(SmsSettings)

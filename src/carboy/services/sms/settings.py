@@ -1,0 +1,215 @@
+"""The settings of the gateway, the tutorial's names among them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from carboy.config import Derived, Duration, Profile, parse_rate, setting
+from carboy.errors import Fault
+from carboy.redact import Secret
+from carboy.services.sms.choosing import read_order
+from carboy.services.sms.providers import BUILT_IN
+from carboy.services.sms.templates import template_faults
+
+__all__ = ["ACCOUNTS", "SmsSettings"]
+
+_CAPTCHA = {"captcha": {"params": ["code"], "otp": True, "text": "Your code is {code}"}}
+
+ACCOUNTS: dict[str, dict[str, str]] = {
+    "aliyun": {
+        "url": "aliyun_url",
+        "app_key": "aliyun_sms_app_key",
+        "app_secret": "aliyun_sms_app_secret",
+        "sign_name": "aliyun_sms_sign_name",
+        "region_id": "aliyun_sms_region_id",
+        "version": "aliyun_sms_version",
+        "signature": "aliyun_sms_signature",
+    },
+    "aws": {
+        "url": "aws_sms_url",
+        "region": "aws_sms_region",
+        "access_key_id": "aws_sms_access_key_id",
+        "secret_access_key": "aws_sms_secret_access_key",
+        "origination": "aws_sms_origination",
+        "sender_id": "aws_sms_sender_id",
+        "configuration_set": "aws_sms_configuration_set",
+    },
+    "huawei": {
+        "url": "huawei_url",
+        "app_key": "huawei_sms_app_key",
+        "app_secret": "huawei_sms_app_secret",
+        "sender_id": "huawei_sms_sender_id",
+        "signature": "huawei_sms_signature",
+    },
+    "outbox": {"path": "sms_outbox"},
+    "sns": {
+        "url": "sns_url",
+        "region": "aws_sms_region",
+        "access_key_id": "aws_sms_access_key_id",
+        "secret_access_key": "aws_sms_secret_access_key",
+        "origination": "aws_sms_origination",
+        "sender_id": "aws_sms_sender_id",
+    },
+    "tencent": {
+        "url": "tencent_url",
+        "secret_id": "tencent_secret_id",
+        "secret_key": "tencent_secret_key",
+        "sdk_app_id": "tencent_sdk_app_id",
+        "sign_name": "tencent_sign_name",
+        "region": "tencent_region",
+    },
+    "twilio": {
+        "url": "twilio_url",
+        "account_sid": "twilio_account_sid",
+        "auth_token": "twilio_auth_token",
+        "from_": "twilio_from",
+    },
+}
+"""The settings that make the account of each built-in provider: field to setting."""
+
+_NEEDED = {
+    "aliyun": ("app_key", "app_secret", "sign_name"),
+    "huawei": ("url", "app_key", "app_secret", "sender_id"),
+    "tencent": ("secret_id", "secret_key", "sdk_app_id"),
+    "twilio": ("account_sid", "auth_token", "from_"),
+}
+
+
+def _outbox(get: Callable[[str], Any]) -> Path:
+    return Path(get("INSTANCE_PATH")) / "sms-outbox.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class SmsSettings:
+    """What may be sent, to whom, through whom, and how much of it."""
+
+    sms_provider: tuple[str, ...] = setting(
+        ("outbox",), "who carries texts: one, an order (`aliyun,twilio`), or weights (`aliyun:3,twilio:1`)"
+    )
+    sms_providers: dict[str, dict[str, Any]] = setting(
+        {}, "providers of one's own, or further accounts: tables with `use` and the account's fields"
+    )
+    sms_templates: dict[str, dict[str, Any]] = setting(_CAPTCHA, "what may be sent, by name")
+    sms_default_region: str = setting("", "the country of numbers without a code, such as CN; empty takes E.164 only")
+    sms_countries: tuple[str, ...] = setting(
+        (), "countries that may be written to, such as CN,US; needed outside of `local` and `test`"
+    )
+    sms_receiver_limits: tuple[str, ...] = setting(
+        ("1/60s", "5/h", "10/day"), "how often a receiver gets a template that has `otp = true`; `off` lifts it"
+    )
+    sms_daily_budget: int = setting(0, "messages per API key and day, UTC; 0 for no limit")
+    sms_resend_unknown: bool = setting(
+        False, "whether a text whose answer was lost is sent again, so that it may arrive twice"
+    )
+    sms_retention: Duration = setting(Duration("30d"), "how long numbers are kept; then only a hash and a mask are")
+    sms_expires: Duration = setting(
+        Duration("1h"), "how long a text is worth sending; one with a code, as long as that"
+    )
+    sms_outbox: Path = setting(
+        Derived(_outbox, "<instance>/sms-outbox.jsonl"), "the file that the provider `outbox` writes"
+    )
+    sms_public_url: str = setting("", "where this service is reached from outside, so that providers send receipts")
+    sms_receipt_tokens: tuple[Secret, ...] = setting(
+        (), "path tokens that let receipts in at `/api/sms/receipts/<provider>/<token>`; the first is given out"
+    )
+    sms_timeout_s: float = setting(5.0, "how long a provider's answer may take", unit="s")
+    sms_connect_timeout_s: float = setting(2.0, "how long connecting to a provider may take", unit="s")
+    sms_circuit_s: float = setting(30.0, "how long a provider that erred is passed over", unit="s")
+    sms_circuit_failures: int = setting(1, "errors in a row that open a provider's circuit")
+    sms_waiters: int = setting(16, "requests that may wait at the same time; others are answered 202 at once")
+    sms_code_expires: Duration = setting(Duration("5m"), "how long a one-time password is good")
+    sms_code_tries: int = setting(5, "how often a one-time password may be guessed")
+    sms_code_digits: int = setting(6, "digits of a one-time password")
+
+    aliyun_url: str = setting("https://dysmsapi.aliyuncs.com", "Aliyun: the endpoint")
+    aliyun_sms_app_key: str = setting("", "Aliyun: the AccessKey id")
+    aliyun_sms_app_secret: Secret = setting(Secret(""), "Aliyun: the AccessKey secret")
+    aliyun_sms_region_id: str = setting("cn-hangzhou", "Aliyun: the region")
+    aliyun_sms_sign_name: str = setting("", "Aliyun: who the texts are from")
+    aliyun_sms_version: str = setting("2017-05-25", "Aliyun: the API's version")
+    aliyun_sms_signature: Literal["v1", "v3"] = setting("v3", "Aliyun: how requests are signed")
+    huawei_url: str = setting("", "Huawei: the application's address")
+    huawei_sms_app_key: str = setting("", "Huawei: the application's key")
+    huawei_sms_app_secret: Secret = setting(Secret(""), "Huawei: the application's secret")
+    huawei_sms_sender_id: str = setting("", "Huawei: the channel number")
+    huawei_sms_signature: str = setting("", "Huawei: the signature's name, for templates that several may use")
+    twilio_url: str = setting("https://api.twilio.com", "Twilio: the API")
+    twilio_account_sid: str = setting("", "Twilio: the account")
+    twilio_auth_token: Secret = setting(Secret(""), "Twilio: the auth token")
+    twilio_from: str = setting("", "Twilio: the number or messaging service that texts come from")
+    tencent_url: str = setting("https://sms.tencentcloudapi.com", "Tencent: the endpoint")
+    tencent_secret_id: str = setting("", "Tencent: the key's id")
+    tencent_secret_key: Secret = setting(Secret(""), "Tencent: the key")
+    tencent_sdk_app_id: str = setting("", "Tencent: the SMS application")
+    tencent_sign_name: str = setting("", "Tencent: who the texts are from")
+    tencent_region: str = setting("ap-guangzhou", "Tencent: the region")
+    aws_sms_url: str = setting("", "End User Messaging: another endpoint than the region's own")
+    sns_url: str = setting("", "SNS: another endpoint than the region's own")
+    aws_sms_region: str = setting("us-east-1", "AWS: the region that texts are sent from")
+    aws_sms_access_key_id: str = setting("", "AWS: a key of its own; by default AWS's chain of credentials")
+    aws_sms_secret_access_key: Secret = setting(Secret(""), "AWS: goes with it")
+    aws_sms_origination: str = setting("", "AWS: the number or pool that texts come from")
+    aws_sms_sender_id: str = setting("", "AWS: the name that texts come from")
+    aws_sms_configuration_set: str = setting("", "End User Messaging: says where events go")
+    aws_sms_topic_arns: tuple[str, ...] = setting((), "SNS topics that may bring events, beside SNS_TOPIC_ARNS")
+
+    def values_of(self, name: str) -> dict[str, Any]:
+        """Return the fields of a provider's account: by its table, over the settings of its kind."""
+        table = dict(self.sms_providers.get(name, {}))
+        kind = table.pop("use", name)
+        values = {field: getattr(self, given) for field, given in ACCOUNTS.get(kind, {}).items()}
+        return {**values, **table}
+
+    def kind_of(self, name: str) -> str:
+        """Return what a provider uses: a built-in one's name, or `module:Class`."""
+        return str(self.sms_providers.get(name, {}).get("use", name))
+
+    def faults(self, profile: Profile) -> Iterator[Fault]:
+        """Yield what is wrong between the values."""
+        if profile.is_guarded and not self.sms_countries:
+            yield Fault(
+                "SMS_COUNTRIES", f"profile `{profile}` needs the countries that may be written to, such as CN,US"
+            )
+        try:
+            places = read_order(self.sms_provider)
+        except ValueError as error:
+            yield Fault("SMS_PROVIDER", str(error))
+            places = []
+        if not self.sms_provider:
+            yield Fault("SMS_PROVIDER", "it names nobody; `outbox` writes to a file")
+        for place in places:
+            yield from self._provider_faults(place.name, profile)
+        for text in self.sms_receiver_limits:
+            try:
+                parse_rate(text)
+            except ValueError as error:
+                yield Fault("SMS_RECEIVER_LIMITS", str(error))
+        known = {*BUILT_IN, *self.sms_providers}
+        for name, table in self.sms_templates.items():
+            yield from template_faults(name, table, known)
+        for name in ("sms_daily_budget",):
+            if getattr(self, name) < 0:
+                yield Fault(name.upper(), "it cannot be below 0")
+        for name in ("sms_timeout_s", "sms_connect_timeout_s", "sms_circuit_s", "sms_circuit_failures"):
+            if getattr(self, name) <= 0:
+                yield Fault(name.upper(), "it must be above 0")
+        if not 4 <= self.sms_code_digits <= 10:
+            yield Fault("SMS_CODE_DIGITS", "a code has 4 to 10 digits")
+        if not 1 <= self.sms_code_tries <= 100:
+            yield Fault("SMS_CODE_TRIES", "a code may be guessed 1 to 100 times")
+
+    def _provider_faults(self, name: str, profile: Profile) -> Iterator[Fault]:
+        kind = self.kind_of(name)
+        if kind not in BUILT_IN:
+            if ":" not in kind:
+                yield Fault("SMS_PROVIDER", f"`{name}`: there is no such provider; there are {', '.join(BUILT_IN)}")
+            return
+        values = self.values_of(name)
+        for field in _NEEDED.get(kind, ()):
+            value = values.get(field)
+            if not (value.reveal() if isinstance(value, Secret) else value):
+                yield Fault(ACCOUNTS[kind][field].upper(), f"the provider `{name}` needs it")
+        url = str(values.get("url") or "")
+        if profile.is_guarded and url and not url.startswith("https://"):
+            yield Fault(ACCOUNTS[kind]["url"].upper(), "it must begin with https:// on this profile")

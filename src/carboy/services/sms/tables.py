@@ -1,0 +1,82 @@
+"""The tables of the gateway; times are milliseconds since the epoch."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table
+
+from carboy.db import big_id, metadata
+
+__all__ = ["BUDGETS", "CODES", "MESSAGES", "RECEIPTS", "REQUESTS"]
+
+REQUESTS = Table(
+    "sms_requests",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),  # grows with the time of acceptance
+    Column("key_id", String(16), nullable=False),  # who asked; empty where nobody has to say
+    Column("claim", String(64), unique=True),  # of key and `Idempotency-Key`, for a day
+    Column("digest", LargeBinary(32), nullable=False),  # of the body
+    Column("template", String(100), nullable=False),
+    Column("provider", String(64)),  # the only one that may carry it
+    Column("params", LargeBinary(1 << 20)),  # a JSON object, until every message was handed over
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+MESSAGES = Table(
+    "sms_messages",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),
+    Column("request", BigInteger, nullable=False, index=True),
+    Column("receiver", String(20)),  # E.164; gone after `SMS_RETENTION`
+    Column("receiver_shown", String(24), nullable=False),
+    Column("receiver_hash", String(64), nullable=False),
+    Column("template", String(100), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("owner", String(16)),  # whose call it is that is under way
+    Column("attempts", SmallInteger, nullable=False),
+    Column("segments", SmallInteger),  # None where only the provider knows the text
+    Column("provider", String(64)),
+    Column("provider_id", String(128)),
+    Column("code", String(100)),
+    Column("words", String(500)),
+    Column("created_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("settled_at", BigInteger),
+    Index(None, "receiver_hash", "template", "created_at"),
+    Index(None, "provider_id"),
+    Index(None, "state", "id"),
+    Index(None, "created_at"),
+)
+
+RECEIPTS = Table(
+    "sms_receipts",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),
+    Column("provider", String(64), nullable=False),
+    Column("provider_id", String(128), nullable=False),
+    Column("receiver_hash", String(64)),
+    Column("state", String(12), nullable=False),
+    Column("code", String(100)),
+    Column("words", String(500)),
+    Column("at", BigInteger, nullable=False),
+    Index(None, "provider_id"),
+    Index(None, "at"),
+)
+"""Receipts of messages that are not known, or not yet."""
+
+BUDGETS = Table(
+    "sms_budgets",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("used", Integer, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
+"""What is used of a key's day; and a row per limited receiver, which is locked while its messages are counted."""
+
+CODES = Table(
+    "sms_codes",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),  # of the request that sent it
+    Column("subject", String(64), nullable=False, unique=True),  # receiver and template; one code at a time
+    Column("hash", String(64), nullable=False),
+    Column("tries_left", SmallInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+)
