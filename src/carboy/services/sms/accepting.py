@@ -1,5 +1,6 @@
-"""From a checked request to rows on stable storage: the idempotency key, the budget, the limits and the messages in one
-transaction, so that nothing can come between them.
+"""From a checked request to rows on stable storage.
+
+The idempotency key, the budget, the limits and the messages are one transaction, so that nothing comes between them.
 
 The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` hands them over.
 """
@@ -8,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import delete, select, tuple_, update
 
 from carboy.config import Rate
@@ -272,10 +272,8 @@ def _locked(connection: "Connection", names: Mapping[str, int]) -> dict[str, int
     rows = [{"name": name, "used": 0, "expires_at": expires_at} for name, expires_at in sorted(names.items())]
     insert_rows(connection, BUDGETS, rows, skip_known="name")
     query = select(BUDGETS.c.name, BUDGETS.c.used).where(BUDGETS.c.name.in_(names))
-    found: dict[str, int] = {}
-    for name, used in connection.execute(query.order_by(BUDGETS.c.name).with_for_update()):
-        found[name] = used
-    return found
+    found = connection.execute(query.order_by(BUDGETS.c.name).with_for_update())
+    return {row.name: row.used for row in found}
 
 
 def _over_limit(one: Submission, known: _Known) -> OverLimit | None:

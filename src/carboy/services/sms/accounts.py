@@ -40,7 +40,7 @@ def make_provider(name: str, kind: str) -> Any:
             f"the provider `{name}`", f"`{kind}` cannot be imported", "correct `use` in SMS_PROVIDERS: module:Class"
         ) from error
     made = found()
-    for needed in ("build_request", "read_response", "Account"):
+    for needed in ("build_request", "read_response", "account_type"):
         if not hasattr(made, needed):
             raise ConfigurationError(
                 f"the provider `{name}`", f"`{kind}` has no `{needed}`", "see docs/how-to/add-an-sms-provider.md"
@@ -101,7 +101,7 @@ class Accounts:
 
 
 def _make(name: str, provider: Any, settings: SmsSettings) -> Any:
-    kind = provider.Account
+    kind = provider.account_type
     values = settings.values_of(name)
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(set(values) - set(known))

@@ -76,7 +76,7 @@ def read_send(body: Any, rules: Rules) -> Wanted:
 def read_otp(body: Any, rules: Rules, code: str) -> Wanted:
     """Return what the body of `POST /api/otp` asks for: a text with this code.
 
-    The template is the named one, or the only one with `otp = true`. Its parameter `code`, or its only one, is the code.
+    The template is the named one, or the only one with `otp = true`. Its parameter `code`, or its first, is the code.
 
     Raises:
         InvalidInput: with everything that is wrong.

@@ -48,10 +48,7 @@ def segments(text: str, *, ucs2: bool = False) -> int:
 def count_parts(text: str, *, ucs2: bool = False) -> Count:
     """Return the alphabet, units and parts of a text; see `segments`."""
     is_gsm = not ucs2 and all(one in _BASIC or one in _EXTENDED for one in text)
-    if is_gsm:
-        sizes = [2 if one in _EXTENDED else 1 for one in text]
-    else:
-        sizes = [2 if ord(one) > 0xFFFF else 1 for one in text]
+    sizes = [2 if (one in _EXTENDED if is_gsm else ord(one) > 0xFFFF) else 1 for one in text]
     single, several = _GSM if is_gsm else _UCS2
     units = sum(sizes)
     parts = 1 if units <= single else _pack(sizes, several)

@@ -66,7 +66,7 @@ class HttpCarrier:
     def _carry(self, message: Message, account: Any) -> list[Outcome]:
         try:
             request = self.provider.build_request(message, account)
-        except Exception as error:  # noqa: BLE001 (a fault of the account or the class: nothing was sent)
+        except Exception as error:
             log.error("sms_request_not_built", provider=self.name, exc_info=error)
             return [Outcome("account", type(error).__name__, "the request could not be built")] * len(message.receivers)
         response = self.ask(request)
@@ -74,7 +74,7 @@ class HttpCarrier:
             return [response] * len(message.receivers)
         try:
             read: Outcome | Mapping[str, Outcome] = self.provider.read_response(response)
-        except Exception as error:  # noqa: BLE001 (an answer that nobody foresaw: it may have been sent)
+        except Exception as error:
             log.error("sms_answer_unreadable", provider=self.name, status=response.status, exc_info=error)
             read = Outcome("unknown", f"HTTP {response.status}", "the answer could not be read")
         if isinstance(read, Outcome):

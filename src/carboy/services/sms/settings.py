@@ -171,15 +171,7 @@ class SmsSettings:
             yield Fault(
                 "SMS_COUNTRIES", f"profile `{profile}` needs the countries that may be written to, such as CN,US"
             )
-        try:
-            places = read_order(self.sms_provider)
-        except ValueError as error:
-            yield Fault("SMS_PROVIDER", str(error))
-            places = []
-        if not self.sms_provider:
-            yield Fault("SMS_PROVIDER", "it names nobody; `outbox` writes to a file")
-        for place in places:
-            yield from self._provider_faults(place.name, profile)
+        yield from self._order_faults(profile)
         for text in self.sms_receiver_limits:
             try:
                 parse_rate(text)
@@ -188,16 +180,27 @@ class SmsSettings:
         known = {*BUILT_IN, *self.sms_providers}
         for name, table in self.sms_templates.items():
             yield from template_faults(name, table, known)
-        for name in ("sms_daily_budget",):
-            if getattr(self, name) < 0:
-                yield Fault(name.upper(), "it cannot be below 0")
         for name in ("sms_timeout_s", "sms_connect_timeout_s", "sms_circuit_s", "sms_circuit_failures"):
             if getattr(self, name) <= 0:
                 yield Fault(name.upper(), "it must be above 0")
-        if not 4 <= self.sms_code_digits <= 10:
-            yield Fault("SMS_CODE_DIGITS", "a code has 4 to 10 digits")
-        if not 1 <= self.sms_code_tries <= 100:
-            yield Fault("SMS_CODE_TRIES", "a code may be guessed 1 to 100 times")
+        for name, least, most in (
+            ("sms_daily_budget", 0, 2**31 - 1),
+            ("sms_code_digits", 4, 10),
+            ("sms_code_tries", 1, 100),
+        ):
+            if not least <= getattr(self, name) <= most:
+                yield Fault(name.upper(), f"it must be from {least} to {most}")
+
+    def _order_faults(self, profile: Profile) -> Iterator[Fault]:
+        if not self.sms_provider:
+            yield Fault("SMS_PROVIDER", "it names nobody; `outbox` writes to a file")
+        try:
+            places = read_order(self.sms_provider)
+        except ValueError as error:
+            yield Fault("SMS_PROVIDER", str(error))
+            return
+        for place in places:
+            yield from self._provider_faults(place.name, profile)
 
     def _provider_faults(self, name: str, profile: Profile) -> Iterator[Fault]:
         kind = self.kind_of(name)

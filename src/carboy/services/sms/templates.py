@@ -1,4 +1,6 @@
-"""What may be sent: texts by name, each with its parameters and its ids at the providers. Nothing here touches the world.
+"""What may be sent: texts by name, each with its parameters and its ids at the providers.
+
+Nothing here touches the world.
 
 [default.sms.templates.captcha]
 params = ["code"]

@@ -118,7 +118,7 @@ class Account:
 class Aliyun:
     """`SendSms` for one receiver, `SendBatchSms` for several."""
 
-    Account: ClassVar[type] = Account
+    account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "template_id"
     max_receivers: ClassVar[int] = 100
     all_or_nothing: ClassVar[bool] = True
@@ -212,7 +212,7 @@ def sign_v3(
     signed = {**headers, "x-acs-content-sha256": digest}
     names = ";".join(sorted(signed))
     lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    canonical = "\n".join((method, path, query, lines, names, digest))
+    canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
     to_sign = f"ACS3-HMAC-SHA256\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     signature = hmac.new(key[1].encode(), to_sign.encode(), hashlib.sha256).hexdigest()
     value = f"ACS3-HMAC-SHA256 Credential={key[0]},SignedHeaders={names},Signature={signature}"

@@ -97,7 +97,7 @@ class Account:
 class EndUserMessaging:
     """`SendTextMessage` of pinpoint-sms-voice-v2; its events come back through a topic of SNS."""
 
-    Account: ClassVar[type] = Account
+    account_type: ClassVar[type] = Account
     credentials: ClassVar[str] = "aws"
     needs: ClassVar[Literal["text", "template_id"]] = "text"
     max_receivers: ClassVar[int] = 1
@@ -150,7 +150,7 @@ class EndUserMessaging:
 class Sns:
     """`Publish` to a number; its delivery reports go to CloudWatch alone."""
 
-    Account: ClassVar[type] = Account
+    account_type: ClassVar[type] = Account
     credentials: ClassVar[str] = "aws"
     needs: ClassVar[Literal["text", "template_id"]] = "text"
     max_receivers: ClassVar[int] = 1

@@ -79,7 +79,7 @@ class Account:
 class Huawei:
     """`batchSendSms/v1`: parameters by position, an answer for each receiver."""
 
-    Account: ClassVar[type] = Account
+    account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "template_id"
     max_receivers: ClassVar[int] = 500
     all_or_nothing: ClassVar[bool] = False

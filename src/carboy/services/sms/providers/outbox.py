@@ -27,7 +27,7 @@ class Account:
 class Outbox:
     """Appends lines to a file, synced before a message counts as sent; processes may share it."""
 
-    Account: ClassVar[type] = Account
+    account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "text"
     max_receivers: ClassVar[int] = 1000
     all_or_nothing: ClassVar[bool] = False

@@ -75,7 +75,7 @@ class Account:
 class Tencent:
     """`SendSms`: parameters by position, an answer for each receiver."""
 
-    Account: ClassVar[type] = Account
+    account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "template_id"
     max_receivers: ClassVar[int] = 200
     all_or_nothing: ClassVar[bool] = False
@@ -175,4 +175,7 @@ def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, k
 
 
 def _kind(code: str) -> Kind:
-    return CODES.get(code) or next((kind for start, kind in _BY_START if code.startswith(start)), "unknown")
+    for start, kind in ((code, CODES.get(code)), *_BY_START):
+        if kind is not None and code.startswith(start):
+            return kind
+    return "unknown"

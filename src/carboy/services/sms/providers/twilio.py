@@ -69,7 +69,7 @@ class Account:
 class Twilio:
     """One text to one receiver; a callback for each change of its state."""
 
-    Account: ClassVar[type] = Account
+    account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "text"
     max_receivers: ClassVar[int] = 1
     all_or_nothing: ClassVar[bool] = False

@@ -138,13 +138,13 @@ class Provider(Protocol):
     """Who carries texts.
 
     Attributes:
-        Account: a dataclass of what it needs to know of our account; `url` is where it is.
+        account_type: a dataclass of what it needs to know of our account; `url` is where it is.
         needs: whether it takes a `text`, or a template by its `template_id`.
         max_receivers: how many one request takes.
         all_or_nothing: whether one bad receiver refuses a whole request.
     """
 
-    Account: ClassVar[type]
+    account_type: ClassVar[type]
     needs: ClassVar[Literal["text", "template_id"]]
     max_receivers: ClassVar[int]
     all_or_nothing: ClassVar[bool]
