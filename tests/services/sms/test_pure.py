@@ -1,0 +1,147 @@
+"""What decides without touching the world: states, order, circuits, templates, numbers."""
+
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carboy.errors import InvalidInput
+from carboy.services.sms.choosing import Circuits, draw_order, read_order
+from carboy.services.sms.numbers import mask_number, parse_number, read_receivers
+from carboy.services.sms.states import STATES, State, settle
+from carboy.services.sms.templates import read_params, read_template, template_faults
+from carboy.testing import ManualClock
+
+
+@given(st.lists(st.sampled_from(STATES), min_size=1, max_size=5))
+def test_reports_in_any_order_and_twice_end_in_the_same_state(told: list[State]) -> None:
+    ends = set()
+    for order in itertools.permutations(told):
+        state: State = "queued"
+        for one in (*order, *order):
+            state = settle(state, one)
+        ends.add(state)
+    assert len(ends) == 1
+
+
+def test_what_was_delivered_stays_delivered() -> None:
+    assert settle("delivered", "sent") == "delivered"
+    assert settle("undelivered", "delivered") == "delivered"
+    assert settle("failed", "sent") == "sent"
+
+
+def test_an_order_is_kept() -> None:
+    assert draw_order(read_order(["aliyun", "twilio"])) == ["aliyun", "twilio"]
+
+
+def test_weights_are_what_is_drawn() -> None:
+    """Three in four go to the one of weight 3 first; every order names everybody."""
+    places = read_order(["a:3", "b:1"])
+    draws = [number / 1000 for number in range(1000)]
+    orders = [draw_order(places, iter((draw, 0.5)).__next__) for draw in draws]
+    assert Counter(order[0] for order in orders) == {"a": 750, "b": 250}
+    assert all(sorted(order) == ["a", "b"] for order in orders)
+
+
+@pytest.mark.parametrize("texts", [["a:x"], ["a:0"], ["a", "a"], ["a:1", "b"], ["a:inf"]])
+def test_an_order_that_means_nothing_is_refused(texts: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"weight|twice"):
+        read_order(texts)
+
+
+def test_a_circuit_opens_lets_one_probe_through_and_closes() -> None:
+    clock = ManualClock()
+    circuits = Circuits(["a"], open_s=30, clock=clock)
+    assert circuits.admit("a")
+    circuits.fail("a", "down")
+    assert not circuits.admit("a")
+    assert circuits.opens_in_s(["a"]) == 30
+    clock.advance(30)
+    assert circuits.shown()["a"] == ("half-open", "down")
+    assert circuits.admit("a")
+    assert not circuits.admit("a")  # the probe has the only turn
+    circuits.succeed("a")
+    assert circuits.admit("a")
+    assert circuits.admit("a")
+
+
+def test_a_probe_that_fails_opens_the_circuit_again() -> None:
+    clock = ManualClock()
+    circuits = Circuits(["a"], threshold=3, open_s=30, clock=clock)
+    for _ in range(3):
+        assert circuits.admit("a")
+        circuits.fail("a", "down")
+    assert not circuits.admit("a")
+    clock.advance(30)
+    assert circuits.admit("a")
+    circuits.fail("a", "still down")
+    assert not circuits.admit("a")
+    assert circuits.shown()["a"] == ("open", "still down")
+
+
+def test_a_probe_that_never_ends_does_not_hold_the_circuit_for_ever() -> None:
+    clock = ManualClock()
+    circuits = Circuits(["a"], open_s=30, clock=clock)
+    circuits.fail("a", "down")
+    clock.advance(30)
+    assert circuits.admit("a")
+    clock.advance(30)
+    assert circuits.admit("a")
+
+
+def test_a_parameter_is_not_read_as_a_template() -> None:
+    template = read_template("t", {"params": ["a", "b"], "text": "{a} and {b}"})
+    assert template.render({"a": "{b}", "b": "x"}) == "{b} and x"
+
+
+def test_every_fault_of_the_params_is_told() -> None:
+    template = read_template("t", {"params": ["a", "b"], "text": "{a}{b}"})
+    _, faults = read_params(template, {"b": None, "c": "1"})
+    assert [fault.pointer for fault in faults] == ["/params/a", "/params/b", "/params/c"]
+
+
+def test_faults_of_a_template_name_their_place() -> None:
+    table = {"params": ["code"], "text": "{cod}", "otp": "yes", "nobody": "x", "huawei": {"params": ["code"]}}
+    details = [fault.detail for fault in template_faults("t", table, {"huawei"})]
+    assert len(details) == 4
+    assert all("SMS_TEMPLATES.t." in detail for detail in details)
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "e164", "shown"),
+    [
+        ("+8613800000000", "", "+8613800000000", "+86138****0000"),
+        ("138 0000 0000", "CN", "+8613800000000", "+86138****0000"),
+        ("+1 (415) 867-5309", "", "+14158675309", "+1415****5309"),
+    ],
+)
+def test_a_number_is_read_to_e164_and_shown_masked(text: str, region: str, e164: str, shown: str) -> None:
+    number = parse_number(text, region)
+    assert (number.e164, number.shown) == (e164, shown)
+    assert e164 not in repr(number)
+    assert mask_number(e164) == shown
+
+
+@pytest.mark.parametrize("text", ["", "abc", "13912345678", "+86138", "+8613800000000;ext=5", "+999123456789"])
+def test_what_is_no_number_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_number(text)
+    assert not text or text not in str(caught.value)
+
+
+def test_a_country_that_is_not_named_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="SMS_COUNTRIES"):
+        parse_number("+14158675309", "", {"CN"})
+
+
+def test_receivers_are_written_to_once_in_their_order_and_every_fault_is_told() -> None:
+    numbers, faults = read_receivers(["+8613900000000", "x", "+8613800000000", 5, "+86 139 0000 0000"], "", ())
+    assert [one.e164 for one in numbers] == ["+8613900000000", "+8613800000000"]
+    assert [fault.pointer for fault in faults] == ["/receivers/1", "/receivers/3"]
+
+
+def test_more_than_1000_receivers_are_refused() -> None:
+    _, faults = read_receivers(",".join(["+8613800000000"] * 1001), "", ())
+    assert "1001" in faults[0].detail
