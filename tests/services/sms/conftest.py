@@ -106,8 +106,8 @@ class Service:
 
     def run_jobs(self) -> None:
         """Do what is due now, here and once."""
-        from carboy.jobs.rows import Settled, Take, settle, take
         from carboy.jobs.definitions import Commit, Done, Outcome, plan_failure
+        from carboy.jobs.rows import Settled, Take, settle, take
 
         held = self.held
         now_ms = self.clock.now_ms()
@@ -119,7 +119,7 @@ class Service:
             try:
                 with self.app.app_context():
                     result = one.function(*row.args)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (as the engine does)
                 outcome = plan_failure(one, row.attempt, error, self.clock.now_ms())
             else:
                 if isinstance(result, Commit):
