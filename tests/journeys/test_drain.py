@@ -30,7 +30,7 @@ def slow():
 """
 
 KINDS: tuple[dict[str, str], ...] = ({}, {"Connection": "close"})  # kept connections, and a new one for each request
-ROUNDS = 10
+ROUNDS = 4
 
 
 @pytest.mark.parametrize("arguments", [("granian",), ("granian", "--workers", "2"), ("gunicorn",)], ids=" ".join)

@@ -148,7 +148,7 @@ def test_the_closed_file_is_opened_by_kms_for_the_stage_of_the_profile(aws: AwsS
     app = create_app(modules="", config_file="config.yml")
 
     assert [app.config[name] for name in ("OWN_PASSWORD", "OWN_NAME", "FEATURE")] == ["from-kms", "store", "closed"]
-    with pytest.raises(ConfigurationError, match="CONFIG_FILE.*KMS keys are pinned"):
+    with pytest.raises(ConfigurationError, match=r"CONFIG_FILE.*KMS keys are pinned"):
         create_app(modules="", config_file="config.yml", config_kms_keys=key)
 
 

@@ -19,6 +19,7 @@ __all__ = ["Api", "Keeper", "put_version"]
 log = get_logger("carboy.archive")
 
 JSON = "application/json"
+_ATTEMPTS = 10_000  # some two weeks of a store that is away: what was answered 202 is not given up
 _MISSING_WAIT_S = 5.0
 _LONGEST_SPREAD_S = 60.0
 
@@ -51,8 +52,8 @@ class Keeper:
 
     def jobs(self) -> tuple[Job[[int]], Job[[int]]]:
         """Return the jobs of the archive: `archive.keep` and `archive.replay`, each with a row's id."""
-        keep: Job[[int]] = Job("archive.keep", self.keep, attempts=200, timeout_s=180.0)
-        replay: Job[[int]] = Job("archive.replay", self.replay, attempts=200, timeout_s=180.0, priority=6)
+        keep: Job[[int]] = Job("archive.keep", self.keep, attempts=_ATTEMPTS, timeout_s=180.0)
+        replay: Job[[int]] = Job("archive.replay", self.replay, attempts=_ATTEMPTS, timeout_s=180.0, priority=6)
         return keep, replay
 
     def keep(self, row: int) -> Commit | None:
