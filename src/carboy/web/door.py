@@ -4,6 +4,7 @@ It stands around Flask as WSGI middleware, and not in hooks, so that answers tha
 carry the same headers, are logged and counted; and because it costs a fifth of what hooks do.
 """
 
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from carboy.web.rate_limits import RateLimiter
 from carboy.web.request_ids import choose_request_id
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = ["Door", "Limits"]
@@ -36,7 +38,7 @@ class Limits:
     """What a request may be at most.
 
     Attributes:
-        max_body_bytes: by `Content-Length`; a body without one is cut by werkzeug, at `MAX_CONTENT_LENGTH`.
+        max_body_bytes: by `Content-Length`, or of a body without one as it is read.
         rate: counts by client address; None lifts it.
     """
 
@@ -83,6 +85,8 @@ class Door:
         refusal = self.refusal(environ)
         if refusal is not None:
             return visit.answer_problem(refusal)
+        if self.limits is not None and not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = _AtMost(environ["wsgi.input"], self.limits.max_body_bytes)
         try:
             return self.inner(environ, visit.start)
         except Exception as error:
@@ -115,6 +119,28 @@ class Door:
 def too_many(wait_s: float) -> Problem:
     """Return the refusal of a caller who asked too often."""
     return Problem(429, "too many requests", headers={"Retry-After": str(max(1, -int(-wait_s // 1)))})
+
+
+class _AtMost(io.RawIOBase):
+    """A body of unknown length: 413 where it is larger than it may be. Werkzeug would cut it there, without a word."""
+
+    def __init__(self, stream: Any, limit_bytes: int) -> None:
+        super().__init__()
+        self._stream, self._left_bytes = stream, limit_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._stream.read(min(len(view), self._left_bytes))
+        self._left_bytes -= len(data)
+        if self._left_bytes == 0 and self._stream.read(1):
+            from werkzeug.exceptions import RequestEntityTooLarge
+
+            raise RequestEntityTooLarge
+        view[: len(data)] = data
+        return len(data)
 
 
 class _Visit:
