@@ -91,6 +91,8 @@ class Body(io.RawIOBase):
         wait = self._deadlines.begin(self._left_s, self._end)
         try:
             data = self._source.read(wanted)
+        except Exception as error:  # each server has its own for chunks that are none
+            raise _cut_off() from error
         finally:
             is_in_time = self._deadlines.finish(wait)
         self._left_s -= self._clock.monotonic_s() - began_s

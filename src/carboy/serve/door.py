@@ -87,6 +87,11 @@ class Door:
         return self._inside == 0
 
     def _answer(self, exchange: Exchange, environ: dict[str, Any]) -> None:
+        if environ.get("HTTP_TRANSFER_ENCODING", "chunked").strip().lower() != "chunked":
+            # hyper takes any list with `chunked` in it; a proxy in front may read another end of the body
+            exchange.response_bytes(*_refuse(400, "the transfer coding is not `chunked` alone", environ))
+            return
+
         def give_up() -> None:  # granian then closes the connection, and the thread that reads from it comes back
             exchange.response_bytes(*_refuse(408, "the body did not arrive in time", environ))
 
