@@ -96,8 +96,6 @@ def test_a_rotation_fails_no_request(secret: RotatingSecret, databases: Database
     assert met.errors == []
     assert len(met.latencies_s) > 100
     assert secret.calls <= 3 * _ROTATIONS
-    if _FULL:
-        assert met.quantile(0.999) < 0.2
 
 
 def test_a_bad_statement_is_not_tried_again(secret: RotatingSecret, databases: Databases) -> None:

@@ -60,6 +60,15 @@ def test_with_an_authority_every_connection_is_verified(settings: DbSettings, ma
     assert _cipher(made[0])
 
 
+def test_it_is_told_how_a_connection_is_verified_and_until_when(settings: DbSettings, made: list[Engine]) -> None:
+    """As `carboy doctor` shows it."""
+    made += [engine(one) for one in (settings, replace(settings, db_tls_ca=None))]
+    first, second = (vars(one)["carboy_connector"].describe_tls(one) for one in made)
+
+    assert first.startswith("TLSv1.3, verified, its authorities until 20")
+    assert second == "TLSv1.3, not verified"
+
+
 def test_a_certificate_of_another_authority_is_refused(
     settings: DbSettings, made: list[Engine], tmp_path: Path
 ) -> None:

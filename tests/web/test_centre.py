@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 
+from carboy import logs
 from carboy.aws import client
 from carboy.aws.clients import forget
+from carboy.cli.main import cli
 from carboy.config import Reference
 from carboy.db import upgrade
 from carboy.errors import ConfigurationError
@@ -193,6 +196,35 @@ def test_a_secret_is_looked_up_again_by_a_refresh(aws: AwsServer) -> None:
     assert held.settings.live("OWN") == "new-value"
     assert held.settings.references == {Reference("aws-secretsmanager", "/dev/s")}
     assert held.centre.secrets.get("/dev/s").text == "new-value"
+
+
+def test_no_secret_is_in_what_is_shown_logged_or_told(aws: AwsServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """`settings show`, `check`, `repr`, log lines, the faults of a start that failed."""
+    marked = {name: f"marked-{name}-0123456789" for name in ("field", "text", "parameter", "key")}
+    admin = aws.client("secretsmanager")
+    admin.create_secret(Name="/dev/json", SecretString=json.dumps({"password": marked["field"], "user": "u"}))
+    admin.create_secret(Name="/dev/text", SecretString=marked["text"])
+    _put(
+        aws,
+        secret_key=marked["key"],
+        own__password="aws-secretsmanager:/dev/json#password",
+        own__deep="aws-secretsmanager:/dev/text",
+        own__token=marked["parameter"],
+    )
+    shown = [CliRunner().invoke(cli, ["settings", *words]) for words in (["show"], ["show", "--json"], ["check"])]
+    app = create_app(modules="")
+    held = runtime(app)
+    logs.get_logger("x").info("said", values=[held.settings["OWN_PASSWORD"], f"as {held.settings['OWN_DEEP']}"])
+    with pytest.raises(ConfigurationError) as caught:
+        create_app(modules="", jobs_concurrency="aws-secretsmanager:/dev/text")
+    written = (
+        f"{[one.output for one in shown]} {held.settings!r} {list(held.settings)} {caught.value!r} {capfd.readouterr()}"
+    )
+
+    assert [one.exit_code for one in shown] == [0, 0, 0]
+    assert "OWN_PASSWORD" in written
+    for text in marked.values():
+        assert text not in written
 
 
 @pytest.mark.parametrize("profile", ["local", "prod"])

@@ -3,12 +3,14 @@
 How they are kept is left to `refreshing`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from carboy.aws.calls import Client, in_batches
 from carboy.aws.refreshing import Refreshing
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Missing, Refused, UpstreamError
+from carboy.redact import register_secret
 
 __all__ = ["ParameterCache"]
 
@@ -96,7 +98,7 @@ class ParameterCache:
                 MaxResults=_BATCH,
                 **more,
             )
-            found |= {one["Name"]: one["Value"] for one in page["Parameters"]}
+            found |= {one["Name"]: _value(one) for one in page["Parameters"]}
             if not page.get("NextToken"):  # an empty page with a token is not the end
                 return found
             more = {"NextToken": page["NextToken"]}
@@ -117,8 +119,16 @@ class ParameterCache:
         found: dict[str, str | CarboyError] = {}
         for one in page["Parameters"]:
             for name in {one["Name"], one.get("ARN"), one["Name"] + one.get("Selector", "")}.intersection(names):
-                found[name] = one["Value"]
+                found[name] = _value(one)
         return found | {name: _missing(name) for name in names if name not in found}
+
+
+def _value(parameter: Mapping[str, Any]) -> str:
+    """Return a parameter's value; what is kept encrypted is masked from now on wherever it appears."""
+    value = str(parameter["Value"])
+    if parameter.get("Type") == "SecureString":
+        register_secret(value)
+    return value
 
 
 def _missing(name: str) -> Missing:

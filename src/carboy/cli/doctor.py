@@ -136,6 +136,11 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
     from carboy.db import migrate
 
     yield Finding("database", ok=True, detail=f"{runtime.engine.dialect.name} answers")
+    connector = vars(runtime.engine).get("carboy_connector")
+    if connector is not None:
+        detail = connector.describe_tls(runtime.engine)
+        hint = "" if ", verified" in detail else "set DB_TLS_CA to the PEM of the server's authority"
+        yield Finding("database TLS", ok=True, detail=detail, hint=hint)
     if not migrate.is_current(runtime.engine):
         found = migrate.current(runtime.engine) or "nothing"
         detail = f"it has {found}, the code needs {migrate.head()}"

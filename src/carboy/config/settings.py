@@ -2,14 +2,14 @@
 
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from carboy.config.profile import Profile
 from carboy.config.references import Reference
 from carboy.config.schema import Setting
 from carboy.config.values import render
-from carboy.redact import MASK, Secret, is_secret_name, mask_url
+from carboy.redact import MASK, Secret, is_secret_name, mask, mask_url
 
 __all__ = ["Entry", "Settings"]
 
@@ -29,7 +29,7 @@ class Entry:
     """
 
     name: str
-    value: Any
+    value: Any = field(repr=False)
     layer: str
     hides: tuple[str, ...] = ()
     setting: Setting | None = None
@@ -46,7 +46,7 @@ class Entry:
             return None
         if self.is_secret and not (self.setting and self.setting.is_table):
             return _shown_secret(self.value)
-        return render(self.value)
+        return mask(render(self.value))  # a name that tells nothing may hold what a vault gave
 
 
 class Settings:

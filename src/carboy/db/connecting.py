@@ -58,6 +58,26 @@ class Connector:
         )
         self._retry = Retry(attempts=1_000_000, base_s=0.05, cap_s=2.0, total_s=settings.db_connect_budget_s)
 
+    def describe_tls(self, engine: "Engine") -> str:
+        """Return how an engine's connections are encrypted, verified, and until when: for people.
+
+        Raises:
+            DBAPIError: the database does not answer.
+        """
+        query = "SHOW STATUS LIKE 'Ssl_version'"
+        if engine.dialect.name == "postgresql":
+            query = "SELECT pid, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        with engine.connect() as connection:
+            row = connection.exec_driver_sql(query).first()
+        version = row[1] if row is not None else None
+        if not version:
+            return "not encrypted"
+        host = self._where().host or engine.url.host or ""
+        if not self.tls.verifies(host):
+            return f"{version}, not verified"
+        ends_at = self.tls.ends_at
+        return f"{version}, verified" + (f", its authorities until {ends_at:%Y-%m-%d}" if ends_at else "")
+
     def install(self, engine: "Engine") -> None:
         """Have an engine open its connections here."""
         from sqlalchemy import event
