@@ -28,11 +28,14 @@ class World:
     def __init__(self, folder: Path, clock: ManualClock, ttl_s: float | None = 300.0) -> None:
         self.folder, self.environ, self.reads = folder, {"EXTRA": "1", "FLASK_EXTRA": "1"}, 0
         self.refused: list[CarboyError] = []
+        self.gate = threading.Event()
+        self.gate.set()
         self.settings = self.load()
         self.live = Live(self.settings, self.load, ttl_s=ttl_s, on_refused=self.refused.append, clock=clock)
 
     def load(self) -> Settings:
         self.reads += 1
+        assert self.gate.wait(10)
         return load([ShopSettings], read_sources(folder=self.folder, environ=self.environ))
 
 
@@ -96,8 +99,10 @@ def test_what_is_too_old_is_read_again_behind_the_reader(world: World, clock: Ma
     world.environ = {"SHOP_NAME": "market"}
     assert world.settings.live("SHOP_NAME") == "corner"
     clock.advance(301)
+    world.gate.clear()
 
     assert world.settings.live("SHOP_NAME") == "corner"
+    world.gate.set()
 
     end = monotonic() + 10
     while world.settings.live("SHOP_NAME") != "market":
