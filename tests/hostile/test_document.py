@@ -97,7 +97,7 @@ def run(cases: Any, look: Callable[[Case[Any]], object], examples: int) -> None:
     @settings(
         max_examples=examples,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list[Any](HealthCheck),
         deadline=None,
         database=None,
     )

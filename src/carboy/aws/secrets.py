@@ -6,7 +6,7 @@ How they are kept is left to `refreshing`.
 import base64
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from carboy.aws.agent import Agent
 from carboy.aws.calls import Client, each, in_batches
@@ -79,7 +79,8 @@ class SecretValue(dict[str, Any]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("a SecretValue cannot be changed: it is shared")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+    if not TYPE_CHECKING:  # a type checker knows these from `dict`, and cannot know that they are gone
+        __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[type["SecretValue"], tuple[str, dict[str, Any]]]:
         answer = {"VersionId": self.version, "VersionStages": self.stages, "SecretString": self._text}

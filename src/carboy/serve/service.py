@@ -85,7 +85,7 @@ class Service:
     def _listen(self) -> None:
         """Read the settings again on SIGHUP and `carboy settings refresh`."""
         live = self.runtime.centre.live if self.runtime is not None else None
-        if live is not None:
+        if self.runtime is not None and live is not None:
             from carboy.web.on_request import RefreshOnRequest
 
             self._refresh = RefreshOnRequest(live, self.runtime.settings["INSTANCE_PATH"])

@@ -157,7 +157,7 @@ def test_many_at_once_with_one_key_send_once(service: Service) -> None:
 
 def test_a_receiver_gets_a_code_as_often_as_the_limits_say(service: Service) -> None:
     """1 a minute, 5 an hour, 10 a day; others and other templates are not concerned."""
-    captcha = {"template": "captcha", "params": {"code": "1"}}
+    captcha: dict[str, Any] = {"template": "captcha", "params": {"code": "1"}}
     assert service.send(**captcha).status_code == 202
     refused = service.send(**captcha)
     assert refused.status_code == 429
