@@ -1,4 +1,4 @@
-"""`carboy archive`, as a process of its own; and what the tutorial's service got wrong, each by what must hold."""
+"""`carboy archive`, as a process of its own; and what the tutorial got wrong, each named after what must hold."""
 
 import json
 import os

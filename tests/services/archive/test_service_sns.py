@@ -185,7 +185,7 @@ def test_moto_publishes_to_us_and_a_subscription_is_confirmed(
     sns = moto.client("sns")
     amazon.moto = moto
     with LoopbackServer() as listener:
-        topic = sns.create_topic(Name="alerts")["TopicArn"]
+        topic = sns.create_topic(Name="published-to-us")["TopicArn"]
         arn = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=listener.url, ReturnSubscriptionArn=True)
         sns.publish(TopicArn=topic, Message=BODY)
         published = [request for request in listener.requests if b"Notification" in request.body][-1]
