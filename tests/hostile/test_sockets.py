@@ -18,6 +18,7 @@ PATH = "/api/v1/s3/alert"
 ALERT = b'{"alerts": [{"id": "a", "created_at": 1484661060000}]}'
 ENVIRON = {
     "HEADER_TIMEOUT_S": "1",
+    "KEEPALIVE_S": "1",  # on granian this one ends slow headers
     "BODY_TIMEOUT_S": "1",
     "RATE_LIMIT": "off",
     "LOG_FORMAT": "json",
