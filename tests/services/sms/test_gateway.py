@@ -35,7 +35,12 @@ def test_an_accepted_text_is_sent_once(service: Service) -> None:
 
 
 def test_every_fault_of_a_request_is_told_at_once(service: Service) -> None:
-    body = {"receivers": ["+86138", "+8613800000000"], "params": {"name": "x", "z": 1}, "provider": "nobody", "more": 1}
+    body: dict[str, Any] = {
+        "receivers": ["+86138", "+8613800000000"],
+        "params": {"name": "x", "z": 1},
+        "provider": "nobody",
+        "more": 1,
+    }
     answer = service.send(**body)
     assert answer.status_code == 422
     assert answer.json is not None

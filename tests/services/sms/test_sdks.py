@@ -77,13 +77,30 @@ def test_aliyun_s_sdk_with_another_secret_is_refused(now_stand_in: StandIn) -> N
     assert not stand_in.sent
 
 
-def test_huawei_s_sdk_is_of_another_api() -> None:
-    """`huaweicloudsdkmsgsms` manages signatures and templates; texts are sent by `batchSendSms/v1` alone."""
-    module = pytest.importorskip("huaweicloudsdkmsgsms.v2")
-    sends = [name for name in dir(module.MSGSMSClient) if "send" in name.lower() and "sms" in name.lower()]
-    if not sends:
-        pytest.skip("huaweicloudsdkmsgsms has no call that sends by this API: it manages signatures and templates")
-    pytest.skip(f"huaweicloudsdkmsgsms signs {', '.join(sorted(sends)[:2])} by AK/SK, not by WSSE")
+def test_huawei_s_documented_request_is_taken_by_the_stand_in(now_stand_in: StandIn) -> None:
+    """`huaweicloudsdkmsgsms` manages signatures and templates and sends nothing: this is the documented request."""
+    import base64
+    import hashlib
+    from datetime import UTC, datetime
+
+    import requests
+
+    stand_in = now_stand_in("huawei")
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    digest = hashlib.sha256(f"nonce{created}test-secret".encode()).hexdigest()
+    password = base64.b64encode(digest.encode()).decode()
+    answer = requests.post(
+        f"{stand_in.url}/sms/batchSendSms/v1",
+        data={"from": "8823", "to": "+8613800000000", "templateId": "8ff55eac", "templateParas": '["1234"]'},
+        headers={
+            "Authorization": 'WSSE realm="SDP",profile="UsernameToken",type="Appkey"',
+            "X-WSSE": f'UsernameToken Username="test-key",PasswordDigest="{password}",'
+            f'Nonce="nonce",Created="{created}"',
+        },
+        timeout=10,
+    )
+    assert answer.json()["code"] == "000000"
+    assert answer.json()["result"][0]["smsMsgId"] == stand_in.sent[0].provider_id
 
 
 def test_twilio_s_sdk_sends_through_the_stand_in(now_stand_in: StandIn) -> None:

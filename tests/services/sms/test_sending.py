@@ -154,7 +154,7 @@ def test_an_answer_that_comes_after_all_is_believed(make_service: MakeService) -
     request = answer.json["id"]
     message = int(service.message(request)["id"])
     for state in ("unknown", "sent", "unknown"):
-        one = Mark(message, int(request), "w", state, 1, "outbox", "p1" if state == "sent" else None)  # type: ignore[arg-type]
+        one = Mark(message, int(request), "w", state, 1, "outbox", "p1" if state == "sent" else None)
         service.held.writer.run(mark, (one,))
     found = service.message(request)
     assert (found["state"], found["provider_id"]) == ("sent", "p1")
@@ -268,6 +268,18 @@ def test_a_receipt_resolves_what_was_unknown(stand_in: StandIn, make_service: Ma
     assert message["state"] == "unknown"
     post_receipt(service, provider)
     assert service.message(message["request"])["state"] == "delivered"
+
+
+def test_what_is_unknown_is_looked_up_where_the_provider_can_tell(stand_in: StandIn, make_service: MakeService) -> None:
+    """Aliyun's query says that it was delivered; it is not sent again for that."""
+    provider = stand_in("aliyun", fault="cut", fault_calls=1)
+    service = make_service(provider)
+    message = service.sent_now()
+    assert message["state"] == "unknown"
+    service.clock.advance(60)
+    service.run_jobs()
+    assert service.message(message["request"])["state"] == "delivered"
+    assert len(provider.sent) == 1
 
 
 @pytest.mark.parametrize("kind", ["aliyun", "huawei", "tencent", "twilio", "aws"])

@@ -4,7 +4,7 @@ A message is `sending` in a commit of its own before its provider is called. Who
 call may have been made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import bindparam, case, delete, func, literal_column, or_, select, update
 
 from carboy.db import insert_rows
-from carboy.jobs import new_id
+from carboy.jobs import new_id, put
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.states import OPEN, RANKS, State, settle
 from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
@@ -31,6 +31,7 @@ class Queued:
     receiver: str
     state: State
     attempts: int
+    provider: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Mark:
         owner: whose call it was; for `queued`, only that call's own message is given back.
         state: `queued` gives it back.
         at_ms: when.
+        look_up: the row of a job that asks the provider later; None where there is none.
     """
 
     id: int
@@ -82,6 +84,7 @@ class Mark:
     provider_id: str | None = None
     code: str = ""
     words: str = ""
+    look_up: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
     if told:
         _settle_early_receipts(connection, told)
         _forget_params(connection, {one.request for one in told})
+    if jobs := [one.look_up for one in told if one.look_up is not None]:
+        put(connection, jobs)
     return [None] * len(batches)
 
 
@@ -168,7 +173,8 @@ class Records:
 
     def work(self, row: int, ids: Sequence[int]) -> Work | None:
         """Return what is left of a job; None where there is nothing."""
-        wanted = select(MESSAGES.c.id, MESSAGES.c.receiver, MESSAGES.c.state, MESSAGES.c.attempts)
+        columns = (MESSAGES.c.id, MESSAGES.c.receiver, MESSAGES.c.state, MESSAGES.c.attempts, MESSAGES.c.provider)
+        wanted = select(*columns)
         with self._engine.connect() as connection:
             found = connection.execute(
                 wanted.where(MESSAGES.c.id.in_(ids), MESSAGES.c.state.in_(OPEN)).order_by(MESSAGES.c.id)

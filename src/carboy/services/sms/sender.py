@@ -12,7 +12,7 @@ from carboy.errors import CarboyError
 from carboy.extras import extra
 from carboy.logs import get_logger
 from carboy.services.sms.accounts import Accounts
-from carboy.services.sms.providers import Message, Outbox, Outcome, Request, Response
+from carboy.services.sms.providers import Message, Outbox, Outcome, Receipt, Request, Response
 
 if TYPE_CHECKING:
     from requests import Session
@@ -58,6 +58,12 @@ class HttpCarrier:
         if all(one.kind == "account" for one in outcomes) and self.accounts.refresh(self.name, account):
             return self._carry(message, self.accounts.get(self.name))
         return outcomes
+
+    def look_up(self, message: Message, sent_at_ms: int) -> list[Receipt]:
+        """Return what the provider's query has of a message's receiver; nothing where there is no answer."""
+        response = self.ask(self.provider.build_query(message, sent_at_ms, self.accounts.get(self.name)))
+        found: list[Receipt] = [] if isinstance(response, Outcome) else self.provider.read_query(response)
+        return found
 
     def ask(self, request: Request) -> Response | Outcome:
         """Send any request of the provider's."""

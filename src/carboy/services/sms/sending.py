@@ -14,6 +14,7 @@ from carboy.db import GroupCommit
 from carboy.jobs import Commit, Job, Later
 from carboy.logs import get_logger
 from carboy.services.sms.choosing import Circuits, Place, draw_order
+from carboy.services.sms.looking_up import LookUp
 from carboy.services.sms.providers import Message, Outcome
 from carboy.services.sms.records import Begin, Mark, Queued, Records, Work, begin, mark, release
 from carboy.services.sms.sender import Carrier
@@ -95,6 +96,7 @@ class Dispatcher:
         places: the order of the providers.
         resends_unknown: whether what may have been sent is sent again.
         outcomes: counts them, by provider and kind.
+        looks_up: asks later what became of those that are unknown.
     """
 
     routes: Mapping[str, Route]
@@ -105,6 +107,7 @@ class Dispatcher:
     writer: GroupCommit
     clock: Clock
     outcomes: Counter
+    looks_up: LookUp
     resends_unknown: bool = False
 
     def jobs(self) -> tuple[Job[[int, list[int]]], Job[[int, list[int]]]]:
@@ -152,7 +155,7 @@ class Dispatcher:
             return
         log.warning("sms_unknown", messages=len(lost), reason="the worker was lost in the middle of a call")
         outcome = Outcome("unknown", "worker_lost", "the worker was lost in the middle of a call")
-        run.marks += [self._mark(run, one, "unknown", None, outcome) for one in lost]
+        run.marks += [self._mark(run, one, "unknown", one.provider, outcome) for one in lost]
 
     def _try_each(self, run: _Run, names: Sequence[str]) -> None:
         for name in names:
@@ -249,4 +252,5 @@ class Dispatcher:
             provider_id=outcome.provider_id or None,
             code=outcome.code,
             words=outcome.words,
+            look_up=self.looks_up.row(provider, one.id) if state == "unknown" else None,
         )

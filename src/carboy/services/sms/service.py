@@ -14,6 +14,7 @@ from carboy.services.sms.accounts import Accounts, make_provider
 from carboy.services.sms.asking import Rules
 from carboy.services.sms.choosing import Circuits, read_order
 from carboy.services.sms.gateway import Gateway, read_pepper
+from carboy.services.sms.looking_up import LookUp
 from carboy.services.sms.operations import SmsOperations
 from carboy.services.sms.receipts import ReceiptGate
 from carboy.services.sms.records import Records
@@ -41,7 +42,7 @@ def register(app: Flask) -> None:
     accounts = Accounts(providers, settings, lambda: _read_anew(app, held.settings), held.clock)
     gateway = _build(held, settings, _routes(held, settings, providers, kinds, accounts))
     app.extensions[EXTENSION] = gateway
-    for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job):
+    for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job()):
         held.jobs.registry.add(job)
     held.checks["sms providers"] = lambda: _check(gateway)
     gate = ReceiptGate(
@@ -111,6 +112,12 @@ def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Ga
     )
     records = Records(held.engine)
     places = read_order(settings.sms_provider)
+    asked = {
+        name: route.carrier
+        for name, route in routes.items()
+        if isinstance(route.carrier, HttpCarrier) and hasattr(route.carrier.provider, "build_query")
+    }
+    looks_up = LookUp(asked, records, held.writer, held.clock)
     dispatcher = Dispatcher(
         routes=routes,
         places=places,
@@ -122,6 +129,7 @@ def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Ga
         outcomes=held.metrics.counter(
             "carboy_sms_calls_total", "Messages given to providers, by how it ended.", ("provider", "kind")
         ),
+        looks_up=looks_up,
         resends_unknown=settings.sms_resend_unknown,
     )
     otp_job, bulk_job = dispatcher.jobs()

@@ -157,9 +157,9 @@ class Aliyun:
         kind = CODES.get(code) or ("throttled" if code.startswith("Throttling") else _unlisted(code))
         return Outcome(kind, code, str(document.get("Message", "")), str(document.get("BizId", "")))
 
-    def build_query(self, message: Message, account: Account) -> Request:
+    def build_query(self, message: Message, sent_at_ms: int, account: Account) -> Request:
         """Return the request that asks what became of a message: `QuerySendDetails` of its receiver's day."""
-        day = from_unix_ms(message.now_ms + 8 * 3_600_000)  # as China's calendar has it
+        day = from_unix_ms(sent_at_ms + 8 * 3_600_000)  # as China's calendar has it
         query = {
             "PhoneNumber": _number(message.receivers[0]),
             "SendDate": f"{day:%Y%m%d}",

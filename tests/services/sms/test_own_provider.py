@@ -1,0 +1,65 @@
+"""A provider of a user's own: one class and one setting."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import ClassVar
+
+import pytest
+from tests.services.sms.conftest import MakeService
+
+from carboy.errors import ConfigurationError
+from carboy.redact import Secret
+from carboy.services.sms import Message, Outcome, Request, Response
+from carboy.testing import LoopbackServer
+from carboy.testing.answers import json_answer
+
+
+@dataclass(frozen=True)
+class PigeonAccount:
+    url: str
+    token: Secret
+
+
+class Pigeon:
+    account_type: ClassVar[type] = PigeonAccount
+    needs: ClassVar[str] = "text"
+    max_receivers: ClassVar[int] = 1
+
+    def build_request(self, message: Message, account: PigeonAccount) -> Request:
+        headers = {"Authorization": f"Bearer {account.token.reveal()}"}
+        return Request("POST", f"{account.url}/fly", headers, message.text.encode())
+
+    def read_response(self, response: Response) -> Outcome | Mapping[str, Outcome]:
+        return Outcome("accepted", provider_id=response.json()["feather"])
+
+
+@pytest.fixture
+def coop(monkeypatch: pytest.MonkeyPatch) -> str:
+    module = ModuleType("carboy_test_coop")
+    vars(module).update(Pigeon=Pigeon)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return f"{module.__name__}:Pigeon"
+
+
+def test_one_class_and_one_setting_add_a_provider(make_service: MakeService, coop: str) -> None:
+    with LoopbackServer(json_answer({"feather": "f1"})) as server:
+        table = {"use": coop, "url": server.url, "token": "t0k"}
+        service = make_service(sms_provider="pigeon", sms_providers={"pigeon": table})
+        message = service.sent_now()
+    assert (message["state"], message["provider_id"]) == ("sent", "f1")
+    assert server.requests[0].headers["authorization"] == "Bearer t0k"
+
+
+def test_an_account_that_lacks_a_field_stops_the_start(make_service: MakeService, coop: str) -> None:
+    with pytest.raises(ConfigurationError, match="pigeon"):
+        make_service(sms_provider="pigeon", sms_providers={"pigeon": {"use": coop, "url": "x"}})
+
+
+def test_an_answer_that_its_class_cannot_read_is_unknown(make_service: MakeService, coop: str) -> None:
+    """It may have been sent: a fault of the class is no reason to send it again."""
+    with LoopbackServer(json_answer({"no": "feather"})) as server:
+        table = {"use": coop, "url": server.url, "token": "t0k"}
+        service = make_service(sms_provider="pigeon,outbox", sms_providers={"pigeon": table})
+        assert service.sent_now()["state"] == "unknown"
