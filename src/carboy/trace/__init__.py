@@ -1,0 +1,37 @@
+"""Where the time went, across services: spans for AWS X-Ray, or for the OpenTelemetry SDK.
+
+from carboy.trace import trace
+
+@trace()
+def price(order): ...
+"""
+
+from carboy.trace.botocore_events import instrument_boto3
+from carboy.trace.decorating import trace
+from carboy.trace.headers import Parent, choose_parent
+from carboy.trace.requests_calls import instrument_requests
+from carboy.trace.sampling import Sampler
+from carboy.trace.setup import active_tracer, annotate, begin_span, outgoing_headers, reset, setup, span
+from carboy.trace.spans import Span, current_span
+from carboy.trace.threads import instrument_threads
+from carboy.trace.tracers import Tracer
+
+__all__ = [
+    "Parent",
+    "Sampler",
+    "Span",
+    "Tracer",
+    "active_tracer",
+    "annotate",
+    "begin_span",
+    "choose_parent",
+    "current_span",
+    "instrument_boto3",
+    "instrument_requests",
+    "instrument_threads",
+    "outgoing_headers",
+    "reset",
+    "setup",
+    "span",
+    "trace",
+]

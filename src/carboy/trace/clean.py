@@ -1,0 +1,41 @@
+"""Cut names, keys and values down to what X-Ray takes; it drops in silence what has other characters.
+
+Source: AWS X-Ray developer guide, "X-Ray segment documents".
+"""
+
+import re
+from functools import lru_cache
+
+from carboy.redact import MASK, is_secret_name, mask_text
+
+__all__ = ["clean_key", "clean_name", "clean_value"]
+
+_MAX_NAME, _MAX_VALUE = 200, 1000
+_NOT_IN_A_NAME = re.compile(r"[^\w\s.:/%&#=+\\\-@]+")
+_NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_]+")
+
+
+@lru_cache(maxsize=1024)
+def clean_name(name: str) -> str:
+    """Return a name with what X-Ray does not take as `_`, at most 200 characters."""
+    return _NOT_IN_A_NAME.sub("_", name).strip()[:_MAX_NAME] or "unnamed"
+
+
+@lru_cache(maxsize=1024)
+def clean_key(key: str) -> str:
+    """Return an annotation's key: letters, digits and underscores."""
+    return _NOT_IN_A_KEY.sub("_", key)[:_MAX_NAME]
+
+
+def clean_value(key: str, value: object) -> str | int | float | bool:
+    """Return an annotation's value: a boolean or a number as it is, else text of at most 1,000 characters.
+
+    What is kept under a name that sounds secret is masked.
+    """
+    if isinstance(value, bool):
+        return value
+    if is_secret_name(key):
+        return MASK
+    if isinstance(value, int | float) and abs(value) < 1e300:
+        return value
+    return mask_text(str(value))[:_MAX_VALUE]

@@ -1,0 +1,69 @@
+"""Read and write the headers by which a trace goes from service to service.
+
+Source: AWS X-Ray developer guide, "Tracing header"; W3C Trace Context, section 3.2.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["TRACEPARENT", "TRACESTATE", "XRAY", "Parent", "choose_parent", "parse_traceparent", "parse_xray"]
+
+XRAY, TRACEPARENT, TRACESTATE = "X-Amzn-Trace-Id", "traceparent", "tracestate"
+
+_TRACE_ID = re.compile(r"1-[0-9a-f]{8}-[0-9a-f]{24}")
+_SPAN_ID = re.compile(r"[0-9a-f]{16}")
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_MAX_STATE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """Where a trace comes from.
+
+    Attributes:
+        trace_id: in X-Ray's form, `1-5901e3bc-8da3814a5f3ccbc864b66ecc`.
+        span_id: of the caller, 16 hexadecimal digits; empty where only the trace is known.
+        is_sampled: whether the caller sends his spans; None where he leaves it to us.
+        state: `tracestate`, which goes along unread.
+    """
+
+    trace_id: str
+    span_id: str = ""
+    is_sampled: bool | None = None
+    state: str = ""
+
+
+def parse_xray(text: str | None) -> Parent | None:
+    """Return what `X-Amzn-Trace-Id` or `_X_AMZN_TRACE_ID` says; None where it names no trace."""
+    if not text:
+        return None
+    fields = {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in text.split(";"))}
+    trace_id, span_id = fields.get("Root", "").lower(), fields.get("Parent", "").lower()
+    if not _TRACE_ID.fullmatch(trace_id):
+        return None
+    sampled = {"1": True, "0": False}.get(fields.get("Sampled", ""))
+    return Parent(trace_id, span_id if _SPAN_ID.fullmatch(span_id) else "", sampled)
+
+
+def parse_traceparent(text: str | None, state: str | None = None) -> Parent | None:
+    """Return what `traceparent` says, with its `tracestate`; None where it is none."""
+    match = _TRACEPARENT.fullmatch(text.strip()) if text else None
+    if match is None:
+        return None
+    version, trace, span, flags, more = match.groups()
+    if version == "ff" or (version == "00" and more) or not int(trace, 16) or not int(span, 16):
+        return None
+    kept = state.strip() if state and len(state) <= _MAX_STATE and state.isascii() and state.isprintable() else ""
+    return Parent(f"1-{trace[:8]}-{trace[8:]}", span, bool(int(flags, 16) & 1), kept)
+
+
+def choose_parent(headers: Mapping[str, str]) -> Parent | None:
+    """Return where a request comes from, by headers whose names are spelled as here.
+
+    `X-Amzn-Trace-Id` counts before `traceparent`, but not where a load balancer wrote it and knows no caller.
+    """
+    ours = parse_xray(headers.get(XRAY))
+    if ours is not None and ours.span_id:
+        return ours
+    return parse_traceparent(headers.get(TRACEPARENT), headers.get(TRACESTATE)) or ours

@@ -1,0 +1,206 @@
+"""What was done, from when to when, and within what: spans, and which of them this code works in."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from carboy.trace.clean import clean_key, clean_name, clean_value
+from carboy.trace.failures import describe_failure
+
+if TYPE_CHECKING:
+    from carboy.trace.tracers import Tracer
+
+__all__ = ["Namespace", "Span", "current_span", "new_span_id", "new_trace_id", "set_current"]
+
+Namespace = Literal["", "aws", "remote"]
+
+_current: ContextVar["Span | None"] = ContextVar("carboy_span", default=None)
+current_span = _current.get
+"""Return the span that this code works in; None outside of one."""
+set_current = _current.set
+
+_MAX_ANNOTATIONS = 50
+
+
+def new_span_id() -> str:
+    """Return 16 hexadecimal digits, from the kernel: a fork or a restored snapshot does not repeat them."""
+    return os.urandom(8).hex()
+
+
+def new_trace_id() -> str:
+    """Return the id of a trace that begins now."""
+    return f"1-{int(time.time()):08x}-{os.urandom(12).hex()}"
+
+
+class Span:
+    """One piece of work; as a `with` block it is what the code inside works in.
+
+    Attributes:
+        tracer: who sends it.
+        root: the first span of this trace in this process: the segment; itself, where it is that.
+        id: 16 hexadecimal digits.
+        parent_id: of the span that it is within; empty where there is none.
+        name: cleaned.
+        namespace: `aws` or `remote` for a call to another service.
+        is_segment: whether it is a service's own piece; else it is a subsegment, within one.
+        trace_id: in X-Ray's form.
+        is_sampled: whether it is sent.
+        state: `tracestate` of the caller; only the root's counts.
+        is_over: whether it has ended.
+        facts: the further blocks of its document: `http`, `aws`, `sql`, `cause`, `error`, `fault`, `throttle`.
+        annotations: what traces are searched by.
+        metadata: what is only shown.
+    """
+
+    __slots__ = (
+        "_tokens",
+        "annotations",
+        "end_s",
+        "facts",
+        "failure",
+        "id",
+        "is_over",
+        "is_sampled",
+        "is_segment",
+        "metadata",
+        "name",
+        "namespace",
+        "parent_id",
+        "root",
+        "start_s",
+        "state",
+        "trace_id",
+        "tracer",
+    )
+
+    def __init__(
+        self,
+        tracer: "Tracer",
+        name: str,
+        trace_id: str,
+        parent_id: str = "",
+        *,
+        root: "Span | None" = None,
+        namespace: Namespace = "",
+        is_segment: bool = False,
+        is_sampled: bool = True,
+        state: str = "",
+    ) -> None:
+        self.tracer, self.name, self.trace_id, self.parent_id = tracer, name, trace_id, parent_id
+        self.root = root if root is not None else self
+        self.namespace, self.is_segment, self.is_sampled, self.state = namespace, is_segment, is_sampled, state
+        self.id = os.urandom(8).hex()
+        self.is_over = False
+        self.facts: dict[str, Any] | None = None
+        self.annotations: dict[str, str | int | float | bool] | None = None
+        self.metadata: dict[str, Any] | None = None
+        self.failure: tuple[BaseException, str] | None = None
+        self._tokens: list[Any] | None = None
+        self.start_s = time.time()
+        self.end_s = 0.0
+
+    def enter(self) -> Any:
+        """Make it the span that this context works in; give the token to `leave`."""
+        return _current.set(self)
+
+    def leave(self, token: Any) -> None:
+        """Go back to the span before."""
+        _current.reset(token)
+
+    def end(self) -> None:
+        """End and send it, once; what happens to it later is not seen."""
+        if self.is_over:
+            return
+        self.is_over = True
+        if self.is_sampled:
+            self.end_s = time.time()
+            self.tracer.close(self)
+        self.failure = None
+
+    def __enter__(self) -> Self:
+        if self._tokens is None:
+            self._tokens = []
+        self._tokens.append(self.enter())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._tokens:
+            self.leave(self._tokens.pop())
+        if error is not None:
+            self.fail(error)
+        self.end()
+
+    def add(self, **facts: Any) -> None:
+        """Put blocks of X-Ray's document on it, such as `http` or `aws`."""
+        self.facts = {**self.facts, **facts} if self.facts else facts
+
+    def annotate(self, **facts: object) -> None:
+        """Put facts on it by which traces are searched: at most 50, cleaned to what X-Ray takes."""
+        if not self.is_sampled:
+            return
+        kept = self.annotations if self.annotations is not None else {}
+        self.annotations = kept
+        for key, value in facts.items():
+            cleaned = clean_key(key)
+            if cleaned and (cleaned in kept or len(kept) < _MAX_ANNOTATIONS):
+                kept[cleaned] = clean_value(cleaned, value)
+
+    def add_metadata(self, **facts: Any) -> None:
+        """Put facts on it that are only shown; they are the first to go where the document gets too large."""
+        if self.is_sampled:
+            self.metadata = {**(self.metadata or {}), **facts}
+
+    def add_request(self, method: str, url: str, **more: Any) -> None:
+        """Say which HTTP request it is; credentials, query and fragment of the URL are dropped."""
+        self._add_http(request={"method": method.upper(), "url": bare_url(url), **more})
+
+    def add_response(self, status: int, **more: Any) -> None:
+        """Say what the HTTP request was answered: 4xx is an error, 429 a throttle, 5xx a fault."""
+        self._add_http(response={"status": status, **more})
+        if status == 429:
+            self.add(error=True, throttle=True)
+        elif 400 <= status < 500:
+            self.add(error=True)
+        elif status >= 500:
+            self.add(fault=True)
+
+    def fail(self, error: BaseException, flags: Mapping[str, bool] | None = None) -> None:
+        """Say what it ended in; an error that an inner span has told of is only referred to.
+
+        Args:
+            error: an Exception; others, such as the end of a generator, are no failures.
+            flags: `error`, `throttle` or `fault`; a fault by default.
+        """
+        if not self.is_sampled or not isinstance(error, Exception):
+            return
+        told = self.root.failure
+        self.add(**(flags or {"fault": True}))
+        if told is not None and told[0] is error:
+            self.add(cause=told[1])
+        else:
+            cause = describe_failure(error, new_span_id)
+            self.root.failure = error, cause["exceptions"][0]["id"]
+            self.add(cause=cause)
+
+    def child(self, name: str, namespace: Namespace = "") -> "Span":
+        """Begin a span within this one."""
+        return self.tracer.begin_child(self, clean_name(name), namespace)
+
+    def _add_http(self, **block: Any) -> None:
+        known = self.facts.get("http", {}) if self.facts else {}
+        self.add(http={**known, **block})
+
+
+def bare_url(url: str) -> str:
+    """Return a URL without credentials, query and fragment."""
+    bare = url.partition("?")[0].partition("#")[0]
+    if "@" not in bare:
+        return bare
+    parts = urlsplit(bare)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -1,0 +1,80 @@
+"""Begin spans and send them: X-Ray's way. `otlp` has OpenTelemetry's."""
+
+from collections.abc import Callable, Mapping
+
+from carboy.trace.clean import clean_name
+from carboy.trace.documents import render_datagram
+from carboy.trace.headers import Parent, parse_xray
+from carboy.trace.sampling import Sampler
+from carboy.trace.spans import Namespace, Span, new_trace_id
+
+__all__ = ["Tracer"]
+
+
+class Tracer:
+    """Makes spans and hands their documents to a sender."""
+
+    def __init__(
+        self,
+        service: str,
+        send: Callable[[bytes], object],
+        sampler: Callable[[], bool] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make a tracer.
+
+        Args:
+            service: the name of its segments.
+            send: gets one datagram for each span that ends.
+            sampler: decides where the caller has not; everything is traced by default.
+            environ: where AWS Lambda says, in `_X_AMZN_TRACE_ID`, which segment the function works in; it is read at
+                every call, so it must be the process's own and no copy.
+        """
+        self.service = clean_name(service)
+        self._send, self._sampler = send, sampler or Sampler()
+        self._environ = environ
+
+    def begin_segment(self, name: str = "", parent: Parent | None = None) -> Span:
+        """Begin what a service does for one request; sampled as the caller says, else as the sampler does."""
+        parent = parent or Parent(new_trace_id())
+        is_sampled = self._sampler() if parent.is_sampled is None else parent.is_sampled
+        return Span(
+            self,
+            clean_name(name) if name else self.service,
+            parent.trace_id,
+            parent.span_id,
+            is_segment=True,
+            is_sampled=is_sampled,
+            state=parent.state,
+        )
+
+    def begin_on_lambda(self, name: str, header: str | None) -> Span | None:
+        """Begin a span within the segment that Lambda itself keeps for the function; None where it names none."""
+        parent = parse_xray(header)
+        if parent is None or not parent.span_id:
+            return None
+        return Span(self, clean_name(name), parent.trace_id, parent.span_id, is_sampled=parent.is_sampled is True)
+
+    def begin_alone(self, name: str) -> Span:
+        """Begin a span that is within none of this process: of Lambda's segment, or else a segment of its own."""
+        header = self._environ.get("_X_AMZN_TRACE_ID") if self._environ is not None else None
+        return (self.begin_on_lambda(name, header) if header else None) or self.begin_segment(name)
+
+    def begin_child(self, parent: Span, name: str, namespace: Namespace = "") -> Span:
+        """Begin a span within another, sampled as that is; the name is clean already."""
+        return Span(
+            self,
+            name,
+            parent.trace_id,
+            parent.id,
+            root=parent.root,
+            namespace=namespace,
+            is_sampled=parent.is_sampled,
+        )
+
+    def close(self, span: Span) -> None:
+        """Send a span that has ended."""
+        self._send(render_datagram(span))
+
+    def shut_down(self) -> None:
+        """Send what is left; with X-Ray nothing is."""
