@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from carboy.db.catalog import big_id, metadata
     from carboy.db.migrate import upgrade
     from carboy.db.models import bind, db
+    from carboy.db.tracing import trace_statements
 
 __all__ = [
     "Address",
@@ -37,6 +38,7 @@ __all__ = [
     "metadata",
     "placeholders",
     "prepare",
+    "trace_statements",
     "upgrade",
 ]
 
@@ -48,6 +50,7 @@ _HOMES = {
     "placeholders": "bulk",
     "db": "models",
     "metadata": "catalog",
+    "trace_statements": "tracing",
     "upgrade": "migrate",
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from carboy.testing.clock import ManualClock
     from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
     from carboy.testing.load import Call, alert_calls, load_process, run_load
+    from carboy.testing.otlp import OtlpReceiver, otlp_receiver
     from carboy.testing.ports import free_port
     from carboy.testing.serving import ServeProcess, serve_process
     from carboy.testing.threat_stack import ThreatStack, threat_stack_process
@@ -36,6 +37,7 @@ __all__ = [
     "Hold",
     "LoopbackServer",
     "ManualClock",
+    "OtlpReceiver",
     "Raw",
     "Request",
     "ServeProcess",
@@ -50,6 +52,7 @@ __all__ = [
     "json_answer",
     "load_process",
     "make_ca",
+    "otlp_receiver",
     "redirect",
     "run_load",
     "serve_process",
@@ -73,6 +76,7 @@ _MODULES = {
     "clock": {"ManualClock"},
     "http_server": {"LoopbackServer", "closed_port", "deaf_port", "silent_port"},
     "load": {"Call", "alert_calls", "load_process", "run_load"},
+    "otlp": {"OtlpReceiver", "otlp_receiver"},
     "ports": {"free_port"},
     "serving": {"ServeProcess", "serve_process"},
     "threat_stack": {"ThreatStack", "threat_stack_process"},

@@ -7,6 +7,7 @@ def price(order): ...
 """
 
 from carboy.trace.botocore_events import instrument_boto3
+from carboy.trace.daemon import DEFAULT_ADDRESS, parse_daemon_address
 from carboy.trace.decorating import trace
 from carboy.trace.headers import Parent, choose_parent
 from carboy.trace.requests_calls import instrument_requests
@@ -17,6 +18,7 @@ from carboy.trace.threads import instrument_threads
 from carboy.trace.tracers import Tracer
 
 __all__ = [
+    "DEFAULT_ADDRESS",
     "Parent",
     "Sampler",
     "Span",
@@ -30,6 +32,7 @@ __all__ = [
     "instrument_requests",
     "instrument_threads",
     "outgoing_headers",
+    "parse_daemon_address",
     "reset",
     "setup",
     "span",

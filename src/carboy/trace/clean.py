@@ -8,10 +8,10 @@ from functools import lru_cache
 
 from carboy.redact import MASK, is_secret_name, mask_text
 
-__all__ = ["clean_key", "clean_name", "clean_value"]
+__all__ = ["clean_key", "clean_name", "clean_value", "show"]
 
 _MAX_NAME, _MAX_VALUE = 200, 1000
-_NOT_IN_A_NAME = re.compile(r"[^\w\s.:/%&#=+\\\-@]+")
+_NOT_IN_A_NAME = re.compile(r"[^\w .:/%&#=+\\\-@]+")
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -38,4 +38,12 @@ def clean_value(key: str, value: object) -> str | int | float | bool:
         return MASK
     if isinstance(value, int | float) and abs(value) < 1e300:
         return value
-    return mask_text(str(value))[:_MAX_VALUE]
+    return show(value, _MAX_VALUE)
+
+
+def show(value: object, max_chars: int) -> str:
+    """Return a value as text, what is secret in it masked; one that cannot be shown, as the name of its type."""
+    try:
+        return mask_text(str(value)[: 4 * max_chars])[:max_chars]
+    except Exception:  # noqa: BLE001 - whatever its class does
+        return f"<{type(value).__qualname__}>"

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from carboy.redact import mask, mask_text
+from carboy.redact import mask
+from carboy.trace.clean import show
 from carboy.trace.spans import Span
 
 __all__ = ["MAX_BYTES", "render_datagram", "show_json"]
@@ -78,12 +79,8 @@ def _dump(document: dict[str, Any]) -> bytes:
         return orjson.dumps(_plain(document, 0), option=_OPTIONS)
 
 
-def _show(value: object) -> Any:
-    """Return what JSON has no form for as text; one that cannot even be shown, as the name of its type."""
-    try:
-        return mask_text(repr(value)[:_MAX_TEXT])
-    except Exception:  # noqa: BLE001 - whatever a repr does
-        return f"<{type(value).__qualname__}>"
+def _show(value: object) -> str:
+    return show(value, _MAX_TEXT)
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from traceback import walk_tb
 from typing import Any
 
-from carboy.redact import mask_text
+from carboy.trace.clean import show
 
 __all__ = ["describe_failure"]
 
@@ -36,19 +36,12 @@ def _describe(error: BaseException, exception_id: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "id": exception_id,
         "type": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
-        "message": mask_text(_message(error))[:_MAX_MESSAGE],
+        "message": show(error, _MAX_MESSAGE),
         "stack": frames[:_MAX_FRAMES],
     }
     if len(frames) > _MAX_FRAMES:
         described["truncated"] = len(frames) - _MAX_FRAMES
     return described
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - whatever a message is made of
-        return "(its message cannot be read)"
 
 
 def _folder() -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from carboy.trace import Span
+    from carboy.web.tracing import Requests
+
 __all__ = ["Door", "Limits"]
 
 log = get_logger("carboy.request")
@@ -58,6 +61,7 @@ class Door:
         durations: of each method and route.
         is_logged: whether each request gets a line.
         show_path: hides what is secret in a path.
+        tracing: begins and ends the span of each request.
     """
 
     inner: "WSGIApplication"
@@ -67,11 +71,14 @@ class Door:
     durations: Histogram | None = None
     is_logged: bool = False
     show_path: Callable[[str], str] = str
+    tracing: "Requests | None" = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request."""
         visit = _Visit(self, environ, start_response)
         token = bind_request_id(visit.request_id)
+        span = visit.span
+        inside = None if span is None else span.enter()
         try:
             body = self._answer(environ, visit)
             if visit.size_bytes < 0:  # a stream: it is over when it was read
@@ -79,6 +86,8 @@ class Door:
             visit.end()
             return body
         finally:
+            if span is not None:
+                span.leave(inside)
             reset_request_id(token)
 
     def _answer(self, environ: "WSGIEnvironment", visit: "_Visit") -> Iterable[bytes]:
@@ -91,6 +100,8 @@ class Door:
             return self.inner(environ, visit.start)
         except Exception as error:
             log.error("request_failed", exc_info=error)
+            if visit.span is not None:
+                visit.span.fail(error)
             if visit.status:  # the head is out: the server must cut the connection
                 visit.end()
                 raise
@@ -146,7 +157,9 @@ class _AtMost(io.RawIOBase):
 class _Visit:
     """One request on its way through."""
 
-    __slots__ = ("_door", "_environ", "_start_response", "_started", "request_id", "route", "size_bytes", "status")
+    __slots__ = (
+        "_door", "_environ", "_start_response", "_started", "request_id", "route", "size_bytes", "span", "status"
+    )  # fmt: skip
 
     def __init__(self, door: Door, environ: "WSGIEnvironment", start_response: "StartResponse") -> None:
         self._started = time.perf_counter()
@@ -159,6 +172,7 @@ class _Visit:
             peer = client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), door.trusted_proxies)
             _set_scheme(environ, door.trusted_proxies)
         environ["REMOTE_ADDR"] = peer
+        self.span: Span | None = None if door.tracing is None else door.tracing.begin(environ)
 
     def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
         """Begin the answer, as WSGI's `start_response`."""
@@ -217,6 +231,8 @@ class _Visit:
                 bytes=max(self.size_bytes, 0),
                 client=environ["REMOTE_ADDR"],
             )
+        if self.span is not None and door.tracing is not None:
+            door.tracing.end(self.span, environ, int(code), self.path(), self.size_bytes)
 
 
 class _Stream:
@@ -233,14 +249,19 @@ class _Stream:
         chunks = iter(self._body)
         while True:
             token = bind_request_id(visit.request_id)  # generators log too
+            inside = None if visit.span is None else visit.span.enter()
             try:
                 chunk = next(chunks)
             except StopIteration:
                 return
             except Exception as error:
                 log.error("stream_failed", exc_info=error)
+                if visit.span is not None:
+                    visit.span.fail(error)
                 raise
             finally:
+                if visit.span is not None:
+                    visit.span.leave(inside)
                 reset_request_id(token)
             visit.size_bytes += len(chunk)
             yield chunk

@@ -36,6 +36,13 @@ def _door(app: "Flask", held: "Runtime") -> Door:
     return door
 
 
+def _add_trace(app: "Flask", held: "Runtime") -> None:
+    if held.web.trace != "off":
+        from carboy.web.tracing import add_tracing
+
+        _door(app, held).tracing = add_tracing(app, held)
+
+
 def _add_request_ids(app: "Flask", held: "Runtime") -> None:
     door = _door(app, held)
     door.is_logged, door.trusted_proxies = True, held.web.trusted_proxies
@@ -112,6 +119,7 @@ def _needs_nothing(_app: "Flask", _held: "Runtime") -> None:
 FIRST: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "settings": _needs_nothing,
     "logs": _needs_nothing,
+    "trace": _add_trace,
     "request_ids": _add_request_ids,
     "problems": _add_problems,
     "limits": _add_limits,

@@ -109,15 +109,23 @@ class Runtime:
 
             credentials = self.centre.credentials(self.settings)
             connector = self.centre.connector(self.settings, credentials)
-            self._once("models", lambda: bind(self.app, self.settings.part(DbSettings), credentials, connector))
+            database = self.settings.part(DbSettings)
+            self._once("models", lambda: self._followed(bind(self.app, database, credentials, connector)))
 
     def _make_engine(self) -> "Engine":
         from carboy.db import upgrade
 
-        made: Engine = self._once.get("models") or self.centre.engine(self.settings)
+        made: Engine = self._once.get("models") or self._followed(self.centre.engine(self.settings))
         if made.dialect.name == "sqlite" and upgrade(made):  # an embedded database is this program's own to change
             log.info("database_migrated")
         return made
+
+    def _followed(self, made: "Engine") -> "Engine":
+        if self.web.trace == "off":
+            return made
+        from carboy.db import trace_statements
+
+        return trace_statements(made)
 
     def _make_writer(self) -> GroupCommit:
         leaders = 1 if self.engine.dialect.name == "sqlite" else self.settings["DB_LEADERS"]

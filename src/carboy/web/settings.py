@@ -10,6 +10,7 @@ from typing import Any, Literal
 from carboy.config import Derived, Profile, Rate, setting
 from carboy.errors import Fault
 from carboy.redact import Secret
+from carboy.trace import DEFAULT_ADDRESS, parse_daemon_address
 
 __all__ = ["ModulesSettings", "WebSettings", "make_secret_key", "parse_bind"]
 
@@ -43,6 +44,9 @@ class WebSettings:
     log_file: Path | None = setting(None, "a file that log lines go to as well")
     log_file_max_bytes: int = setting(5_000_000, "when the log file is rotated", unit="bytes")
     log_file_max_count: int = setting(5, "how many rotated log files are kept")
+    trace: Literal["off", "xray", "otlp"] = setting("off", "where traces go: the X-Ray daemon, or OpenTelemetry's SDK")
+    trace_sample: float = setting(1.0, "the part of requests that is traced where the caller has not decided")
+    aws_xray_daemon_address: str = setting(DEFAULT_ADDRESS, "where the X-Ray daemon listens")
     max_body_bytes: int = setting(1_048_576, "the largest request body", unit="bytes")
     trusted_proxies: int = setting(0, "how many proxies in front append to `X-Forwarded-For`")
     rate_limit: Rate | None = setting(Rate(6000, 60.0), "requests per key and per client address; `off` lifts it")
@@ -71,6 +75,10 @@ class WebSettings:
                 yield Fault(name.upper(), "it cannot be below 0")
         if self.ready_timeout_s <= 0:
             yield Fault("READY_TIMEOUT_S", "it must be above 0")
+        if not 0 <= self.trace_sample <= 1:
+            yield Fault("TRACE_SAMPLE", "it is a part, from 0 to 1")
+        if parse_daemon_address(self.aws_xray_daemon_address) is None:
+            yield Fault("AWS_XRAY_DAEMON_ADDRESS", "it is HOST:PORT, such as 127.0.0.1:2000")
         if self.metrics_bind is not None and parse_bind(self.metrics_bind) is None:
             yield Fault("METRICS_BIND", "it is HOST:PORT, such as 127.0.0.1:9090 or [::1]:9090")
 
