@@ -119,7 +119,7 @@ def test_the_trace_goes_along(loopback: LoopbackServer) -> None:
         trace.reset()
 
     first, second = (request.headers for request in loopback.requests)
-    assert first["x-amzn-trace-id"] .startswith(f"Root={span.trace_id};Parent=")
+    assert first["x-amzn-trace-id"].startswith(f"Root={span.trace_id};Parent=")
     assert first["traceparent"].startswith(f"00-{span.trace_id[2:].replace('-', '')}-")
     assert "x-amzn-trace-id" not in second
 

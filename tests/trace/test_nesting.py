@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -123,7 +123,7 @@ def test_coroutines_nest(daemon: Daemon) -> None:
 
     @trace.trace()
     async def gather() -> list[int]:
-        return await asyncio.gather(fetch(1), fetch(2), asyncio.to_thread(inner, 3))
+        return list(await asyncio.gather(fetch(1), fetch(2), asyncio.to_thread(inner, 3)))
 
     assert asyncio.run(gather()) == [1, 2, 3]
 
@@ -225,7 +225,11 @@ def test_an_error_goes_through_and_is_told(daemon: Daemon, kind: str) -> None:
     async def coroutine() -> None:
         raise LookupError("no such order")
 
-    run = {"function": function, "generator": lambda: list(generator()), "coroutine": lambda: asyncio.run(coroutine())}
+    run: dict[str, Callable[[], object]] = {
+        "function": function,
+        "generator": lambda: list(generator()),
+        "coroutine": lambda: asyncio.run(coroutine()),
+    }
     with pytest.raises(LookupError):
         run[kind]()
 

@@ -54,11 +54,11 @@ class _TlsConnection(HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Connection  # pyright: ignore[reportAssignmentType]
 
 
 class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+    ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType]
 
 
 POOLS = {"http": _Pool, "https": _TlsPool}

@@ -64,12 +64,14 @@ def draw_order(places: Sequence[Place], draw: Callable[[], float] = random.rando
     names = []
     while left:
         at = draw() * sum(one.weight or 0.0 for one in left)
+        drawn = left[-1]
         for one in left:
             at -= one.weight or 0.0
             if at < 0:
+                drawn = one
                 break
-        left.remove(one)
-        names.append(one.name)
+        left.remove(drawn)
+        names.append(drawn.name)
     return names
 
 

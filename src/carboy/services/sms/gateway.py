@@ -60,8 +60,8 @@ class Gateway:
     writer: GroupCommit
     upkeep: Upkeep
     clock: Clock
-    otp_job: Job[Any]
-    bulk_job: Job[Any]
+    otp_job: Job[...]
+    bulk_job: Job[...]
     upkeep_job: Job[[int]]
     wake: Callable[[], None]
     unknown_receipts: Counter

@@ -175,7 +175,7 @@ def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, k
 
 
 def _kind(code: str) -> Kind:
-    for start, kind in ((code, CODES.get(code)), *_BY_START):
-        if kind is not None and code.startswith(start):
-            return kind
-    return "unknown"
+    known = CODES.get(code)
+    if known is not None:
+        return known
+    return next((kind for start, kind in _BY_START if code.startswith(start)), "unknown")
