@@ -175,7 +175,5 @@ def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, k
 
 
 def _kind(code: str) -> Kind:
-    known = CODES.get(code)
-    if known is not None:
-        return known
-    return next((kind for start, kind in _BY_START if code.startswith(start)), "unknown")
+    kinds: list[Kind] = [kind for start, kind in _BY_START if code.startswith(start)]
+    return CODES.get(code) or (kinds[0] if kinds else "unknown")
