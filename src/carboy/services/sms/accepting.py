@@ -79,10 +79,15 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It is kept: the row of the request, and whether the idempotency key had brought it before."""
+    """It is kept: the row of the request, and those of its messages; none where it had been kept before."""
 
     row: int
-    is_new: bool
+    ids: tuple[int, ...] = ()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this submission brought it."""
+        return bool(self.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
 
 def _take(one: Submission, known: _Known) -> Answer:
     if one.claim is not None and (found := known.claims.get(one.claim)) is not None:
-        return Accepted(found[0], False) if found[1] == one.digest else Clash()
+        return Accepted(found[0]) if found[1] == one.digest else Clash()
     if one.limits and (over := _over_limit(one, known)) is not None:
         return over
     name = _budget_name(one)
@@ -157,13 +162,13 @@ def _take(one: Submission, known: _Known) -> Answer:
     row = new_id(one.now_ms)
     if one.claim is not None:
         known.claims[one.claim] = (row, one.digest)
-    _add_rows(one, row, known)
+    ids = _add_rows(one, row, known)
     for _, hashed in one.receivers if one.limits else ():
         known.times[hashed, one.template].append(one.now_ms)
-    return Accepted(row, True)
+    return Accepted(row, tuple(ids))
 
 
-def _add_rows(one: Submission, row: int, known: _Known) -> None:
+def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
     known.requests.append(
         {
             "id": row,
@@ -205,6 +210,7 @@ def _add_rows(one: Submission, row: int, known: _Known) -> None:
             "tries_left": one.code.tries,
             "expires_at": one.code.expires_at_ms,
         }
+    return ids
 
 
 def _new_ids(now_ms: int, count: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from carboy.problems import Problem
 from carboy.services.sms.asking import read_otp, read_send, read_verify
 from carboy.services.sms.codes import make_code
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
-from carboy.services.sms.numbers import parse_number
+from carboy.services.sms.numbers import Number, parse_number
 from carboy.services.sms.receipts import ReceiptGate
 from carboy.services.sms.records import Report
 from carboy.services.sms.states import OPEN, is_handed_over
@@ -45,6 +45,8 @@ class SmsOperations:
         wanted = read_send(_body(), self.gateway.rules)
         accepted = self.gateway.submit(wanted, _key_id(), idempotency_key)
         is_done = wait > 0 and self.gateway.wait(accepted.row, wait)
+        if accepted.is_new and not is_done:
+            return _json(_accepted(accepted.row, zip(accepted.ids, wanted.receivers, strict=True)), 202)
         return self._answer(accepted.row, is_new=accepted.is_new, is_done=is_done)
 
     def get_request(self, sms_id: str) -> dict[str, Any]:
@@ -193,6 +195,12 @@ def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
         }
         for name, route in gateway.dispatcher.routes.items()
     ]
+
+
+def _accepted(row: int, messages: Iterable[tuple[int, Number]]) -> dict[str, Any]:
+    """Return the answer to a request that was just accepted, without a look at the database."""
+    shown = [{"id": str(one), "receiver": number.shown, "state": "queued"} for one, number in messages]
+    return {"message": "accepted", "id": str(row), "messages": shown}
 
 
 def _summary(states: Sequence[str]) -> str:

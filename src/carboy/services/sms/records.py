@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import bindparam, case, delete, func, literal_column, or_, select, update
 
-from carboy.db import insert_rows
+from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import new_id, put
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.states import OPEN, RANKS, State, settle
@@ -106,18 +106,26 @@ class Report:
 
 def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[frozenset[int]]:
     """Mark messages as `sending` and return which each wish got: no message is got twice."""
-    answers = []
+    ids = sorted({one for wish in wishes for one in wish.ids})
+    lock = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
+    found = {
+        row: (state, owner)
+        for some in chunks(ids, _MAX_PARAMETERS)
+        for row, state, owner in connection.exec_driver_sql(
+            f"{_STATES} ({placeholders(connection, len(some))}){lock}", tuple(some)
+        )
+    }
+    answers, changes = [], []
     for wish in wishes:
-        free = (MESSAGES.c.state == "queued") | ((MESSAGES.c.state == "sending") & (MESSAGES.c.owner == wish.owner))
-        query = select(MESSAGES.c.id).where(MESSAGES.c.id.in_(wish.ids), free).with_for_update()
-        got = frozenset(connection.execute(query).scalars())
-        if got:
-            connection.execute(
-                update(MESSAGES)
-                .where(MESSAGES.c.id.in_(got))
-                .values(state="sending", owner=wish.owner, provider=wish.provider, attempts=MESSAGES.c.attempts + 1)
-            )
-        answers.append(got)
+        got = [
+            one for one in wish.ids if found.get(one, ("",))[0] == "queued" or found.get(one) == ("sending", wish.owner)
+        ]
+        for one in got:
+            found[one] = ("sending", wish.owner)
+            changes.append({"b_id": one, "b_owner": wish.owner, "b_provider": wish.provider})
+        answers.append(frozenset(got))
+    if changes:
+        connection.execute(_BEGIN, changes)
     return answers
 
 
@@ -173,18 +181,14 @@ class Records:
 
     def work(self, row: int, ids: Sequence[int]) -> Work | None:
         """Return what is left of a job; None where there is nothing."""
-        columns = (MESSAGES.c.id, MESSAGES.c.receiver, MESSAGES.c.state, MESSAGES.c.attempts, MESSAGES.c.provider)
-        wanted = select(*columns)
         with self._engine.connect() as connection:
-            found = connection.execute(
-                wanted.where(MESSAGES.c.id.in_(ids), MESSAGES.c.state.in_(OPEN)).order_by(MESSAGES.c.id)
-            ).all()
-            one = connection.execute(select(REQUESTS).where(REQUESTS.c.id == row)).first() if found else None
-        if one is None:
+            found = connection.execute(_WORK, {"b_ids": list(ids)}).all()
+        if not found:
             return None
+        one = found[0]
         params = orjson.loads(one.params) if one.params else {}
-        messages = tuple(Queued(*message) for message in found)
-        return Work(row, one.template, params, one.provider, one.created_at, one.expires_at, messages)
+        messages = tuple(Queued(each.id, each.receiver, each.state, each.attempts, each.provider) for each in found)
+        return Work(row, one.template, params, one.pinned, one.created_at, one.expires_at, messages)
 
     def request(self, row: int) -> tuple[Any, list[Any]] | None:
         """Return the rows of a request and of its messages, in the order of its receivers."""
@@ -232,12 +236,50 @@ class Records:
 
     def unfinished(self, row: int) -> int:
         """Return how many messages of a request nobody has taken yet."""
-        query = select(MESSAGES.c.id).where(MESSAGES.c.request == row, MESSAGES.c.state.in_(OPEN))
         with self._engine.connect() as connection:
-            return len(connection.execute(query).all())
+            return len(connection.execute(_OPEN_OF, {"b_request": row}).all())
 
 
+_MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
+_STATES = "SELECT id, state, owner FROM sms_messages WHERE id IN"
+_WORK = (
+    select(
+        MESSAGES.c.id,
+        MESSAGES.c.receiver,
+        MESSAGES.c.state,
+        MESSAGES.c.attempts,
+        MESSAGES.c.provider,
+        REQUESTS.c.template,
+        REQUESTS.c.params,
+        REQUESTS.c.provider.label("pinned"),
+        REQUESTS.c.created_at,
+        REQUESTS.c.expires_at,
+    )
+    .join_from(MESSAGES, REQUESTS, MESSAGES.c.request == REQUESTS.c.id)
+    .where(MESSAGES.c.id.in_(bindparam("b_ids", expanding=True)), MESSAGES.c.state.in_(OPEN))
+    .order_by(MESSAGES.c.id)
+)
+_OPEN_OF = select(MESSAGES.c.id).where(MESSAGES.c.request == bindparam("b_request"), MESSAGES.c.state.in_(OPEN))
 _ROW = MESSAGES.c.id == bindparam("b_id")
+_BEGIN = (
+    update(MESSAGES)
+    .where(_ROW)
+    .values(
+        state="sending",
+        owner=bindparam("b_owner"),
+        provider=bindparam("b_provider"),
+        attempts=MESSAGES.c.attempts + 1,
+    )
+)
+_FORGET = (
+    update(REQUESTS)
+    .where(
+        REQUESTS.c.id.in_(bindparam("b_requests", expanding=True)),
+        ~select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists(),
+    )
+    .values(params=None)
+)
+_EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
 _GIVE_BACK = (
     update(MESSAGES)
     .where(_ROW, MESSAGES.c.state == "sending", MESSAGES.c.owner == bindparam("b_owner"))
@@ -308,7 +350,11 @@ def _settle_early_receipts(connection: "Connection", marks: Sequence[Mark]) -> N
     ids = {one.provider_id: one.provider for one in marks if one.provider_id}
     if not ids:
         return
-    found = connection.execute(select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(ids))).all()
+    found = [
+        row
+        for some in chunks(list(ids), _MAX_PARAMETERS)
+        for row in connection.execute(_EARLY, {"b_ids": list(some)}).all()
+    ]
     used = []
     for row in found:
         known = Receipt(row.provider_id, row.state, code=row.code or "", words=row.words or "")
@@ -322,8 +368,8 @@ def _settle_early_receipts(connection: "Connection", marks: Sequence[Mark]) -> N
 
 def _forget_params(connection: "Connection", requests: set[int]) -> None:
     """Drop the parameters of requests whose last message was taken: they are nobody's business any more."""
-    waiting = select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists()
-    connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(requests), ~waiting).values(params=None))
+    for some in chunks(sorted(requests), _MAX_PARAMETERS):
+        connection.execute(_FORGET, {"b_requests": list(some)})
 
 
 def _find(connection: "Connection", one: Report) -> Sequence[Any]:
