@@ -144,8 +144,14 @@ class Service:
 MakeService = Callable[..., Service]
 
 
+@pytest.fixture(scope="session")
+def instance_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, so that the document is parsed once."""
+    return tmp_path_factory.mktemp("instance")
+
+
 @pytest.fixture
-def make_service(tmp_path: Path) -> Iterator[MakeService]:
+def make_service(tmp_path: Path, instance_path: Path) -> Iterator[MakeService]:
     """Makes gateways over stand-ins: `make_service(stand_in, …, setting=value)`."""
     made: list[Flask] = []
 
@@ -156,7 +162,9 @@ def make_service(tmp_path: Path) -> Iterator[MakeService]:
             accounts |= account_of(stand_in)
         given = {
             "modules": "carboy.services.sms",
-            "instance_path": str(tmp_path / "instance"),
+            "instance_path": str(instance_path),
+            "database_url": f"sqlite:///{tmp_path}/carboy.db",
+            "sms_outbox": str(tmp_path / "outbox.jsonl"),
             "log_format": "json",
             "auth": "off",
             "sms_templates": TEMPLATES,

@@ -53,48 +53,54 @@ class Accounts:
 
     Args:
         providers: by name.
-        settings: where the accounts are from.
-        reload: reads the settings anew, references and all.
+        newest: gives the settings as they are now.
+        refresh: reads them anew, references and all.
         clock: so that this is not done too often.
     """
 
     def __init__(
         self,
         providers: Mapping[str, Any],
-        settings: SmsSettings,
-        reload: Callable[[], SmsSettings] | None = None,
+        newest: Callable[[], SmsSettings],
+        refresh: Callable[[], object] = lambda: None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._providers, self._reload, self._clock = providers, reload, clock
-        self._accounts = {name: _make(name, provider, settings) for name, provider in providers.items()}
+        self._providers, self._newest, self._refresh, self._clock = providers, newest, refresh, clock
+        self._settings = newest()
+        self._accounts = {name: _make(name, provider, self._settings) for name, provider in providers.items()}
         self._lock = threading.Lock()
-        self._fresh_at_s = float("-inf")
+        self._refreshed_at_s = float("-inf")
+        self._aws: Any = None  # boto3's session, made when a provider has no credentials of its own
 
     def get(self, name: str) -> Any:
         """Return the account to use now; AWS's own chain gives the credentials where the settings have none."""
+        settings = self._newest()
+        if settings is not self._settings:
+            self._follow(settings)
         account = self._accounts[name]
         if getattr(self._providers[name], "credentials", "") == "aws" and not account.access_key_id:
-            return _with_aws_credentials(account)
+            return _with_credentials(account, self._aws_session())
         return account
 
     def refresh(self, name: str, refused: Any) -> bool:
-        """Read the accounts anew after one was refused; return whether this one is another now."""
+        """Have the settings read anew after an account was refused; return whether it is another now."""
         with self._lock:
-            if self._accounts[name] == refused and self._may_refresh():
-                self._read_anew()
-            return bool(self._accounts[name] != refused)
+            now_s = self._clock.monotonic_s()
+            if self.get(name) == refused and now_s - self._refreshed_at_s >= _REFRESH_EVERY_S:
+                self._refreshed_at_s = now_s
+                self._refresh()
+            return bool(self.get(name) != refused)
 
-    def _may_refresh(self) -> bool:
-        now_s = self._clock.monotonic_s()
-        if self._reload is None or now_s - self._fresh_at_s < _REFRESH_EVERY_S:
-            return False
-        self._fresh_at_s = now_s
-        return True
+    def _aws_session(self) -> Any:
+        if self._aws is None:
+            with extra("aws"):
+                import boto3
+            self._aws = boto3.session.Session()
+        return self._aws
 
-    def _read_anew(self) -> None:
-        assert self._reload is not None
+    def _follow(self, settings: SmsSettings) -> None:
+        self._settings = settings
         try:
-            settings = self._reload()
             self._accounts = {name: _make(name, one, settings) for name, one in self._providers.items()}
         except CarboyError as error:  # the last good ones stay
             log.warning("sms_accounts_not_refreshed", error=str(error), hint=error.hint)
@@ -119,13 +125,8 @@ def _make(name: str, provider: Any, settings: SmsSettings) -> Any:
         raise ConfigurationError(f"the provider `{name}`", "its account lacks a field", str(error)) from error
 
 
-def _with_aws_credentials(account: Any) -> Any:
-    with extra("aws"):
-        import boto3
-    found = _AWS.get("session")
-    if found is None:
-        found = _AWS.setdefault("session", boto3.session.Session())
-    credentials = found.get_credentials()
+def _with_credentials(account: Any, session: Any) -> Any:
+    credentials = session.get_credentials()
     if credentials is None:
         return account
     frozen = credentials.get_frozen_credentials()
@@ -135,6 +136,3 @@ def _with_aws_credentials(account: Any) -> Any:
         secret_access_key=Secret(frozen.secret_key),
         session_token=Secret(frozen.token or ""),
     )
-
-
-_AWS: dict[str, Any] = {}

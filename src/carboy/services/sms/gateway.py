@@ -5,7 +5,7 @@ import hmac
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,14 +233,6 @@ def read_pepper(secret_key: str | None, folder: Path) -> bytes:
         finally:
             made.unlink()
     return path.read_bytes()
-
-
-def states_of(messages: Sequence[Any]) -> Mapping[str, int]:
-    """Return how many messages are in each state."""
-    counts: dict[str, int] = {}
-    for one in messages:
-        counts[one.state] = counts.get(one.state, 0) + 1
-    return counts
 
 
 def _retry_after(seconds: float) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask
 
-from carboy.config import Settings, load, parse_rate, read_sources
+from carboy.config import Settings, parse_rate
 from carboy.errors import CarboyError
 from carboy.jobs import JobsSettings
 from carboy.logs import get_logger
@@ -39,7 +39,7 @@ def register(app: Flask) -> None:
     settings = held.settings.part(SmsSettings)
     kinds = {name: settings.kind_of(name) for name in _names(settings)}
     providers = {name: make_provider(name, kind) for name, kind in kinds.items()}
-    accounts = Accounts(providers, settings, lambda: _read_anew(app, held.settings), held.clock)
+    accounts = Accounts(providers, lambda: _newest(held), lambda: _refresh(held), held.clock)
     gateway = _build(held, settings, _routes(held, settings, providers, kinds, accounts))
     app.extensions[EXTENSION] = gateway
     for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job()):
@@ -183,12 +183,16 @@ def _archive_topics(settings: Settings) -> tuple[str, ...]:
     return tuple(settings["SNS_TOPIC_ARNS"]) if "SNS_TOPIC_ARNS" in settings else ()
 
 
-def _read_anew(app: Flask, settings: Settings) -> SmsSettings:
-    """Read the gateway's settings again, so that references give what they lead to now."""
-    given = {}
-    for entry in settings:
-        layer, _, via = entry.layer.partition(" via ")
-        if layer == "create_app" and entry.setting is not None and entry.setting.part == "sms":
-            given[entry.name] = via or entry.value
-    sources = read_sources(folder=Path(app.root_path), profile=settings.profile.name, overrides=given)
-    return load([SmsSettings], sources).part(SmsSettings)
+def _newest(held: Runtime) -> SmsSettings:
+    """Return the gateway's settings as they are now; those that are too old are read again in the background."""
+    live = held.centre.live
+    if live is None:
+        return held.settings.part(SmsSettings)
+    live.get("SMS_PROVIDER")
+    return live.newest.part(SmsSettings)
+
+
+def _refresh(held: Runtime) -> None:
+    """Read the settings again now, so that references give what they lead to now."""
+    if held.centre.live is not None:
+        held.centre.live.refresh()

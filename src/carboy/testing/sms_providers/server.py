@@ -174,7 +174,8 @@ def sms_provider_process(kind: str, **control: Any) -> Iterator[SmsProviderProce
         kind: a name of `KINDS`.
         control: fields of `Control`.
     """
-    command = [sys.executable, "-m", __name__, kind, "--control", json.dumps(control)]
+    start = f"from {__name__} import main; main()"  # the package has imported this module: `-m` would warn of that
+    command = [sys.executable, "-c", start, kind, "--control", json.dumps(control)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
