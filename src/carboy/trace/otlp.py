@@ -63,12 +63,14 @@ class OtlpTracer(Tracer):
         remote = _span_context(parent, is_sampled)
         return self._begin(name, otel.set_span_in_context(NonRecordingSpan(remote)), is_segment=True, parent=parent)
 
-    def begin_on_lambda(self, name: str, header: str | None) -> Span | None:
+    def begin_on_lambda(self, name: str, header: str | None, namespace: Namespace = "") -> Span | None:
         """Begin a span within the segment that Lambda itself keeps for the function; None where it names none."""
         parent = parse_xray(header)
         if parent is None or not parent.span_id:
             return None
-        return self.begin_segment(name, Parent(parent.trace_id, parent.span_id, parent.is_sampled is True))
+        made = self.begin_segment(name, Parent(parent.trace_id, parent.span_id, parent.is_sampled is True))
+        made.namespace = namespace
+        return made
 
     def begin_child(self, parent: Span, name: str, namespace: Namespace = "") -> Span:
         """Begin a span within another, or within the one of OpenTelemetry's that stands between."""

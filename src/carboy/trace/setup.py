@@ -71,9 +71,12 @@ def active_tracer() -> Tracer | None:
 
 
 def begin_span(name: str, namespace: Namespace = "") -> Span | None:
-    """Begin a span within the one that this code works in; None where that is none, or not sent."""
+    """Begin a span within the one that this code works in, or within Lambda's; None where that is none, or not sent."""
     parent = current_span()
-    if parent is None or not parent.is_sampled or parent.root.is_over:
+    if parent is None:
+        tracer = active_tracer()
+        return tracer.begin_in_function(name, namespace) if tracer is not None else None
+    if not parent.is_sampled or parent.root.is_over:
         return None
     return parent.child(name, namespace)
 

@@ -48,17 +48,22 @@ class Tracer:
             state=parent.state,
         )
 
-    def begin_on_lambda(self, name: str, header: str | None) -> Span | None:
+    def begin_on_lambda(self, name: str, header: str | None, namespace: Namespace = "") -> Span | None:
         """Begin a span within the segment that Lambda itself keeps for the function; None where it names none."""
         parent = parse_xray(header)
         if parent is None or not parent.span_id:
             return None
-        return Span(self, clean_name(name), parent.trace_id, parent.span_id, is_sampled=parent.is_sampled is True)
+        is_sampled = parent.is_sampled is True
+        return Span(self, clean_name(name), parent.trace_id, parent.span_id, namespace=namespace, is_sampled=is_sampled)
+
+    def begin_in_function(self, name: str, namespace: Namespace = "") -> Span | None:
+        """Begin a span within Lambda's segment of this event, which the environment names; None elsewhere."""
+        header = self._environ.get("_X_AMZN_TRACE_ID") if self._environ is not None else None
+        return self.begin_on_lambda(name, header, namespace) if header else None
 
     def begin_alone(self, name: str) -> Span:
         """Begin a span that is within none of this process: of Lambda's segment, or else a segment of its own."""
-        header = self._environ.get("_X_AMZN_TRACE_ID") if self._environ is not None else None
-        return (self.begin_on_lambda(name, header) if header else None) or self.begin_segment(name)
+        return self.begin_in_function(name) or self.begin_segment(name)
 
     def begin_child(self, parent: Span, name: str, namespace: Namespace = "") -> Span:
         """Begin a span within another, sampled as that is; the name is clean already."""

@@ -1,0 +1,1 @@
+"""Fleece's `handlers`."""

@@ -1,0 +1,22 @@
+"""Fleece's `httperror`."""
+
+from http import HTTPStatus
+
+__all__ = ["HTTPError"]
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class HTTPError(Exception):
+    """An answer with a status of 400 or more: `404: Not Found - there is no such order`.
+
+    Attributes:
+        status_code: the status.
+    """
+
+    default_status = 500
+
+    def __init__(self, status: int | None = None, message: str | None = None) -> None:
+        self.status_code = status or self.default_status
+        said = f"{self.status_code}: {_PHRASES.get(self.status_code, '')}"
+        super().__init__(f"{said} - {message}" if message else said)

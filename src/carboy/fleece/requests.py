@@ -1,0 +1,33 @@
+"""Fleece's `requests`: calls with time-outs and repeats, over `carboy.net`; everything else is requests' own."""
+
+from typing import Any
+
+from carboy import net
+from carboy.extras import extra
+from carboy.net import delete, get, head, options, patch, post, put, request, set_default_timeout
+
+__all__ = [
+    "delete",
+    "get",
+    "head",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "set_default_retries",
+    "set_default_timeout",
+]
+
+
+def set_default_retries(total: int = 10, **arguments: Any) -> None:
+    """Set the arguments of urllib3's `Retry` for calls that say nothing; what is not given is urllib3's own default."""
+    net.set_default_retries(total, **{"backoff_factor": 0, "status_forcelist": (), **arguments})
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Session":
+        return net.Session
+    with extra("net"):
+        import requests
+    return getattr(requests, name)

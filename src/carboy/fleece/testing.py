@@ -1,0 +1,113 @@
+"""Fleece's `testing`: contexts and events of the old integration."""
+
+import copy
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from carboy.fleece.events import format_event
+
+__all__ = ["LambdaContext", "LambdaEvent", "LambdaRequestGenerator"]
+
+_HEADER = {
+    "Accept": "*/*",
+    "Accept-Encoding": "gzip, deflate",
+    "Host": "api.execute-api.us-east-1.amazonaws.com",
+    "User-Agent": "python-requests/2.32",
+    "X-Forwarded-For": "127.0.0.1",
+    "X-Forwarded-Port": "443",
+    "X-Forwarded-Proto": "https",
+    "x-auth-token": "a-token",
+}
+_REQUESTOR = {
+    "account-id": "",
+    "api-key": "",
+    "caller": "",
+    "source-ip": "127.0.0.1",
+    "user": "",
+    "user-agent": "python-requests/2.32",
+    "user-arn": "",
+}
+_GATEWAY = {"http-method": "GET", "resource-path": "/some/path/", "stage": "test_stage", "stage-data": {}}
+
+
+class LambdaContext:
+    """What Lambda says of a call."""
+
+    def __init__(
+        self,
+        function_name: str = "test_function",
+        function_version: int = 1,
+        remaining_time_in_milli: int = 9999,
+        memory_limit_in_mb: int = 256,
+        region: str = "us-east-1",
+        account_id: str = "999999999999",
+        stage: str = "test_stage",
+        aws_request_id: str | None = None,
+        client_context: Any = None,
+    ) -> None:
+        self.function_name, self.function_version = function_name, function_version
+        self.memory_limit_in_mb = memory_limit_in_mb
+        self.aws_request_id = aws_request_id or str(uuid.uuid4())
+        self.client_context = {} if client_context is None else client_context
+        self.invoked_function_arn = f"arn:aws:lambda:{region}:{account_id}:function:{function_name}:{stage}"
+        self.log_group_name = f"/aws/lambda/{function_name}"
+        self.log_stream_name = f"{datetime.now(UTC):%Y/%m/%d}/[{function_version}]/{uuid.uuid4().hex}"
+        self._remaining_time_in_milli = remaining_time_in_milli
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return what was given."""
+        return self._remaining_time_in_milli
+
+
+class LambdaEvent:
+    """Makes events; what is given here is the default of `generate`."""
+
+    def __init__(
+        self,
+        body: Any = None,
+        gateway: Mapping[str, Any] | None = None,
+        header: Mapping[str, str] | None = None,
+        operation: str | None = None,
+        path: Mapping[str, Any] | None = None,
+        querystring: Mapping[str, Any] | None = None,
+        requestor: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.operation = operation or "test:operation"
+        self._parts: dict[str, Any] = {
+            "body": body or {},
+            "gateway": gateway or {**_GATEWAY, "request-id": str(uuid.uuid4())},
+            "header": header or _HEADER,
+            "path": path or {},
+            "querystring": querystring or {},
+            "requestor": requestor or _REQUESTOR,
+        }
+
+    def generate(self, merge_with_default: bool = True, **given: Any) -> dict[str, Any]:
+        """Return an event; each part that is given is merged into the default one, or takes its place."""
+        parts = {
+            name: {**part, **given.get(name, {})} if merge_with_default else given.get(name, {})
+            for name, part in self._parts.items()
+        }
+        event = {
+            "operation": given.get("operation") or self.operation,
+            "parameters": {
+                "requestor": parts["requestor"],
+                "request": {name: parts[name] for name in ("body", "path", "querystring", "header")},
+                "gateway": parts["gateway"],
+            },
+        }
+        return copy.deepcopy(event)
+
+
+class LambdaRequestGenerator:
+    """Makes what `format_event` gives, of an event and a context."""
+
+    def __init__(self, event: LambdaEvent | None = None, context: LambdaContext | None = None) -> None:
+        self.event = event or LambdaEvent()
+        self.context = context or LambdaContext()
+
+    def generate_request(self, **given: Any) -> dict[str, Any]:
+        """Return a request; the arguments are those of `LambdaEvent.generate`."""
+        return format_event(self.event.generate(**given), self.context)
