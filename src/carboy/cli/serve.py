@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.option(
     "--server",
     type=click.Choice(["granian", "gunicorn", "dev"]),
-    default="granian",
+    default="gunicorn",
     show_default=True,
     help="The web server.",
 )
@@ -34,7 +34,7 @@ def command(project: Project, host: str, port: int, server: str, workers: int, t
 
     Example:
       carboy serve --port 8080
-      carboy serve --app app:create_app --server gunicorn --workers 4
+      carboy serve --app app:create_app --workers 4
     """
     from carboy.cli.first_steps import show_first_steps
     from carboy.serve import Plan, ServeSettings, check_plan, serve

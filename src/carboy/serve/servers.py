@@ -31,7 +31,7 @@ class Plan:
         reload: whether it starts anew when a file of the project changes.
     """
 
-    server: ServerName = "granian"
+    server: ServerName = "gunicorn"
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
