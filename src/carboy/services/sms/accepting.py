@@ -70,7 +70,7 @@ class Submission:
     limits: Sequence[Rate]
     budget: int
     part: int
-    job: Job[Any]
+    job: Job[[int, list[int]]]
     expires_at_ms: int
     now_ms: int
     request_id: str = ""
