@@ -1,0 +1,61 @@
+"""The gateway on the servers that it runs on in production."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.services.sms.conftest import MakeService, Service, outbox
+
+from carboy.db import DbSettings, engine, upgrade
+from carboy.testing.processes import DatabaseServer
+
+
+@pytest.fixture(params=["mariadb_server", "postgres_server"])
+def services(request: pytest.FixtureRequest, make_service: MakeService) -> tuple[Service, Service]:
+    """Two applications on one database, as two processes are."""
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    url = server.url(database=server.create_database())
+    made = engine(DbSettings(database_url=url))  # type: ignore[call-arg]
+    upgrade(made)
+    made.dispose()
+    given: dict[str, Any] = {"database_url": url, "sms_daily_budget": 30, "rate_limit": "off"}
+    return make_service(**given), make_service(**given)
+
+
+def test_a_text_goes_all_its_way_on_a_server(services: tuple[Service, Service]) -> None:
+    one, other = services
+    message = one.sent_now(receivers="+8613800000000")
+    assert message["state"] == "sent"
+    assert other.message(message["request"]) == message
+    one.post("/api/otp", {"receiver": "+8613800000000"})
+    one.run_jobs()
+    code = outbox(one)[-1]["params"]["code"]
+    assert other.post("/api/otp", {"receiver": "+8613800000000"}).status_code == 429
+    wrong = other.post("/api/otp/verify", {"receiver": "+8613800000000", "code": "x"}).json
+    assert wrong is not None
+    assert wrong["tries_left"] == 4
+    assert other.post("/api/otp/verify", {"receiver": "+8613800000000", "code": code}).status_code == 200
+
+
+def test_two_applications_at_once_keep_keys_budgets_and_limits(services: tuple[Service, Service]) -> None:
+    """One message of a key, 30 of a budget, one code a minute: whatever comes at the same moment."""
+
+    def post(number: int) -> tuple[int, str]:
+        body = {"receivers": "+8613800000000", "template": "notice", "params": {"name": "a", "day": "b"}}
+        headers = {"Idempotency-Key": f"k{number // 8}"}
+        answer = services[number % 2].app.test_client().post("/api/sms", json=body, headers=headers)
+        assert answer.json is not None
+        return answer.status_code, str(answer.json.get("id"))
+
+    def limited(number: int) -> int:
+        body = {"receiver": f"+861390000000{number // 8}"}
+        return services[number % 2].app.test_client().post("/api/otp", json=body).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(post, range(48)))
+        codes = list(pool.map(limited, range(24)))
+        spent = list(pool.map(post, range(400, 800, 8)))
+    assert {status for status, _ in answers} == {202}
+    assert len({found for _, found in answers}) == 6
+    assert sorted(codes) == [202] * 3 + [429] * 21
+    assert sorted(status for status, _ in spent) == [202] * 21 + [429] * 29
