@@ -15,7 +15,7 @@ def services(request: pytest.FixtureRequest, make_service: MakeService) -> tuple
     """Two applications on one database, as two processes are."""
     server: DatabaseServer = request.getfixturevalue(request.param)
     url = server.url(database=server.create_database())
-    made = engine(DbSettings(database_url=url))  # type: ignore[call-arg]
+    made = engine(DbSettings(database_url=url))
     upgrade(made)
     made.dispose()
     given: dict[str, Any] = {"database_url": url, "sms_daily_budget": 30, "rate_limit": "off"}
