@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from carboy.redact import forget_secrets
 from carboy.testing import ports
 from carboy.testing.http_server import LoopbackServer
 from carboy.testing.processes import (
@@ -87,3 +88,10 @@ def loopback() -> Iterator[LoopbackServer]:
 def free_port() -> int:
     """A port that nothing uses."""
     return ports.free_port()
+
+
+@pytest.fixture(autouse=True)
+def _strangers_secrets() -> Iterator[None]:
+    """Forget what a test's settings and caches had masked, so that no other test meets it."""
+    yield
+    forget_secrets()
