@@ -3,8 +3,8 @@
 from typing import Any
 
 from carboy.extras import extra
+from carboy.trace.active import begin_span, outgoing_headers
 from carboy.trace.headers import XRAY
-from carboy.trace.setup import begin_span, outgoing_headers
 
 __all__ = ["instrument_boto3"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from carboy.extras import extra
-from carboy.trace.setup import begin_span, outgoing_headers
+from carboy.trace.active import begin_span, outgoing_headers
 
 __all__ = ["instrument_requests"]
 

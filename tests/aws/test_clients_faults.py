@@ -1,0 +1,96 @@
+"""Clients under many threads, after a fork, and against an AWS that fails."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from carboy.aws import client, resource, set_default_timeout
+from carboy.aws.clients import forget
+from carboy.errors import Throttled, Unreachable
+from carboy.testing import Answer, Cut, LoopbackServer, Stall, json_answer
+
+
+@pytest.fixture(autouse=True)
+def _own_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    forget()
+    yield
+    set_default_timeout(None)
+    forget()
+
+
+def tables(url: str, **options: Any) -> Any:
+    return client("dynamodb", endpoint_url=url, **options)
+
+
+def test_threads_that_ask_at_once_get_one_client(loopback: LoopbackServer) -> None:
+    """From one session; making several at once is what boto3 cannot."""
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: tables(loopback.url), range(64)))
+
+    assert len({id(one) for one in made}) == 1
+
+
+def test_threads_share_a_client(loopback: LoopbackServer) -> None:
+    """Each call gets its own answer."""
+    with LoopbackServer(lambda request: json_answer({"Table": {"TableName": request.json()["TableName"]}})) as server:
+        made = tables(server.url)
+
+        def ask(number: int) -> bool:
+            return bool(made.describe_table(TableName=f"t{number:03}")["Table"]["TableName"] == f"t{number:03}")
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(ask, range(100)))
+
+
+def test_a_forked_child_has_clients_of_its_own(loopback: LoopbackServer) -> None:
+    """The parent's connections stay the parent's."""
+    loopback.script(*[json_answer({"TableNames": []})] * 3)
+    tables(loopback.url).list_tables()
+    child = os.fork()
+    if child == 0:
+        tables(loopback.url).list_tables()
+        os._exit(0)
+
+    assert os.waitpid(child, 0)[1] == 0
+    tables(loopback.url).list_tables()
+    assert [request.connection for request in loopback.requests] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("step", [Answer(500, b"{}"), Cut("start"), Cut("start", reset=True)])
+def test_what_may_pass_is_tried_three_times(loopback: LoopbackServer, step: Answer | Cut) -> None:
+    """In all; the caller may say otherwise."""
+    loopback.script(step, step, json_answer({"TableNames": []}))
+    assert tables(loopback.url).list_tables()["TableNames"] == []
+    assert len(loopback.requests) == 3
+
+    loopback.script(step)
+    with pytest.raises(Exception, match=r"."):
+        tables(loopback.url, attempts=1).list_tables()
+    assert len(loopback.requests) == 4
+
+
+def test_a_throttle_that_lasts_is_told(loopback: LoopbackServer) -> None:
+    """After the tries that there are."""
+    loopback.script(*[json_answer({"__type": "ThrottlingException", "message": "slow down"}, 400)] * 2)
+
+    with pytest.raises(Throttled):
+        tables(loopback.url, attempts=2).list_tables()
+    assert len(loopback.requests) == 2
+
+
+def test_the_default_time_out_holds_for_clients_and_resources(loopback: LoopbackServer) -> None:
+    """A stall ends with it."""
+    set_default_timeout(0.1)
+    loopback.script(Stall(), Stall("body"))
+
+    with pytest.raises(Unreachable):
+        tables(loopback.url, attempts=1).list_tables()
+    with pytest.raises(Unreachable):
+        list(resource("dynamodb", endpoint_url=loopback.url, attempts=1).tables.all())
