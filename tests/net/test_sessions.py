@@ -1,6 +1,7 @@
 """What a session keeps, and what goes along with its requests."""
 
 import os
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_cookies_last_for_the_redirects_of_a_call(loopback: LoopbackServer) -> N
     net.get(loopback.url)
 
     assert loopback.requests[1].headers["cookie"] == "session=alice"
+
+
+def test_it_can_be_pickled(loopback: LoopbackServer) -> None:
+    """As one of requests: it is what it was, with connections of its own."""
+    session = pickle.loads(pickle.dumps(net.Session(timeout=3, retries={"total": 1}, budget_s=9)))  # noqa: S301
+
+    assert session.get(loopback.url).status_code == 200
+    assert (session.timeout, session.retries, session.budget_s) == (3, {"total": 1}, 9)
 
 
 def test_the_pool_is_bounded(loopback: LoopbackServer) -> None:

@@ -32,6 +32,8 @@ class Session(requests.Session):
         budget_s: likewise: the time for a call, with its waits and redirects.
     """
 
+    __attrs__ = [*requests.Session.__attrs__, "timeout", "retries", "budget_s", "_clock"]  # noqa: RUF012 (pickled)
+
     def __init__(
         self,
         timeout: Any = None,
@@ -101,6 +103,8 @@ class Session(requests.Session):
 
 class _Adapter(HTTPAdapter):
     """Keeps the connections and tries again."""
+
+    __attrs__ = [*HTTPAdapter.__attrs__, "_pid", "_pool_size"]  # noqa: RUF012
 
     def __init__(self, pool_size: int) -> None:
         self._pid = os.getpid()

@@ -50,7 +50,7 @@ def setup(
         from carboy.trace.otlp import OtlpTracer
 
         made: Tracer = OtlpTracer(service, sampler or Sampler(), environ)
-        _active.append((made, made.shut_down))
+        _active.append((made, made.flush))
     elif mode == "xray":
         daemon = Daemon(*address)
         made = Tracer(service, daemon.send, sampler, environ)

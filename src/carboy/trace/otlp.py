@@ -101,8 +101,8 @@ class OtlpTracer(Tracer):
                 )
         span.otel.end(round(span.end_s * 1e9))
 
-    def shut_down(self) -> None:
-        """Send what is left."""
+    def flush(self) -> None:
+        """Send what waits in the SDK's queue."""
         flush = getattr(self._provider, "force_flush", None)
         if flush is not None:
             flush()

@@ -81,5 +81,5 @@ class Tracer:
         """Send a span that has ended."""
         self._send(render_datagram(span))
 
-    def shut_down(self) -> None:
-        """Send what is left; with X-Ray nothing is."""
+    def flush(self) -> None:
+        """Send what waits; with X-Ray nothing does."""
