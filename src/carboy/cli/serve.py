@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.option(
     "--server",
     type=click.Choice(["granian", "gunicorn", "dev"]),
-    default="gunicorn",
+    default="granian",
     show_default=True,
     help="The web server.",
 )

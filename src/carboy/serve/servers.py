@@ -31,7 +31,7 @@ class Plan:
         reload: whether it starts anew when a file of the project changes.
     """
 
-    server: ServerName = "gunicorn"
+    server: ServerName = "granian"
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1

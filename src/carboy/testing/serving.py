@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["ServeProcess", "serve_process"]
@@ -65,12 +65,13 @@ class ServeProcess:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.append(line)
-            if found := _SERVING_ON.match(line):
-                self.url = found[1]
-            elif line == _READY:
-                self._is_ready.set()
+        with suppress(ValueError):  # closed by whoever has done with the process
+            for line in self.process.stdout:
+                self._lines.append(line)
+                if found := _SERVING_ON.match(line):
+                    self.url = found[1]
+                elif line == _READY:
+                    self._is_ready.set()
         self._is_ready.set()
 
 
