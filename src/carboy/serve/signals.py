@@ -9,13 +9,12 @@ from typing import Any, Self
 
 __all__ = ["StopSignals"]
 
-_STOP, _CHILD = b".", b"c"
-
 
 class StopSignals:
     """Waits for a signal to stop, in the main thread.
 
-    A handler only writes a byte to a pipe: it takes no lock that the interrupted code could hold.
+    The interpreter itself writes each signal's number to a pipe: a handler in Python runs between two instructions,
+    and one for a signal that came just before the wait began would never run.
 
     Args:
         stop_on: the signals that ask for a stop.
@@ -34,11 +33,14 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         before: dict[int, Any] = {one: signal.signal(one, self._on_stop) for one in self._stop_on}
-        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._on_child)
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         self._before = before
+        os.set_blocking(self._write_fd, False)
+        self._fd_before = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._fd_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self._read_fd)
@@ -46,7 +48,7 @@ class StopSignals:
 
     def wait(self) -> bool:
         """Wait for the first signal to stop; return True for it, False when a child process may have ended."""
-        return os.read(self._read_fd, 1) == _STOP
+        return os.read(self._read_fd, 1)[0] in self._stop_on
 
     def wait_for_stop(self) -> None:
         """Wait for the first signal to stop."""
@@ -55,7 +57,7 @@ class StopSignals:
 
     def stop(self) -> None:
         """Have `wait` come back as though a signal had come; for any thread."""
-        os.write(self._write_fd, _STOP)
+        os.write(self._write_fd, bytes([self._stop_on[0]]))
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
         if self.is_stopping:
@@ -64,7 +66,3 @@ class StopSignals:
             sys.stderr.flush()
             os._exit(128 + number)
         self.is_stopping = True
-        os.write(self._write_fd, _STOP)
-
-    def _on_child(self, _number: int, _frame: FrameType | None) -> None:
-        os.write(self._write_fd, _CHILD)

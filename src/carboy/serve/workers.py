@@ -75,6 +75,7 @@ def _fork(number: int, work: Callable[[int], None]) -> int:
         return pid
     code = 1
     try:
+        signal.set_wakeup_fd(-1)  # it is the parent's
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all: the parent decides
