@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import pickle
 import threading
 import traceback
@@ -13,6 +12,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.forks import exit_code, start_child
 
 from carboy.redact import (
     MASK,
@@ -252,13 +252,14 @@ def test_a_forked_child_can_register_though_a_thread_held_the_lock() -> None:
     """Locks are fresh in the child."""
     from carboy import redact
 
-    with redact._known._lock:
-        child = os.fork()
-        if child == 0:
-            register_secret("in-the-child")
-            os._exit(7 if mask_text("in-the-child") == MASK else 8)
+    def in_child() -> bool:
+        register_secret("in-the-child")
+        return mask_text("in-the-child") == MASK
 
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    with redact._known._lock:
+        child = start_child(in_child)
+
+    assert exit_code(child) == 0
 
 
 def test_nested_values_are_masked_by_name_and_by_text() -> None:

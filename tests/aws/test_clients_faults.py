@@ -1,11 +1,11 @@
 """Clients under many threads, after a fork, and against an AWS that fails."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.forks import exit_code, start_child
 
 from carboy.aws import client, resource, set_default_timeout
 from carboy.aws.clients import forget
@@ -53,12 +53,8 @@ def test_a_forked_child_has_clients_of_its_own(loopback: LoopbackServer) -> None
     """The parent's connections stay the parent's."""
     loopback.script(*[json_answer({"TableNames": []})] * 3)
     tables(loopback.url).list_tables()
-    child = os.fork()
-    if child == 0:
-        tables(loopback.url).list_tables()
-        os._exit(0)
 
-    assert os.waitpid(child, 0)[1] == 0
+    assert exit_code(start_child(lambda: tables(loopback.url).list_tables())) == 0
     tables(loopback.url).list_tables()
     assert [request.connection for request in loopback.requests] == [1, 2, 1]
 

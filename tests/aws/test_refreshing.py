@@ -1,12 +1,12 @@
 """What comes from afar is fetched once for all, renewed behind the readers, and never lost to a failure."""
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import pytest
+from tests.forks import exit_code, start_child
 
 from carboy.aws.refreshing import Refreshing
 from carboy.errors import CarboyError, Missing, Unreachable
@@ -154,14 +154,15 @@ def test_a_child_forked_in_the_middle_of_a_fetch_fetches_for_itself() -> None:
     thread = threading.Thread(target=lambda: values.value("a"), daemon=True)
     thread.start()
     _until(lambda: len(source.batches) == 2)
+
+    def in_child() -> bool:
+        source.gate = threading.Event()
+        source.gate.set()
+        return values.value("kept") == "value 1" and values.value("a") == "value 3"
+
     with values._changed:  # the worst moment: the lock is held
-        child = os.fork()
-        if not child:
-            source.gate = threading.Event()
-            source.gate.set()
-            is_well = values.value("kept") == "value 1" and values.value("a") == "value 3"
-            os._exit(0 if is_well else 1)
-    _, status = os.waitpid(child, 0)
+        child = start_child(in_child)
+    code = exit_code(child)
     source.gate.set()
     thread.join()
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert code == 0

@@ -2,13 +2,13 @@
 
 import io
 import json
-import os
 import pickle
 import threading
 from typing import Any
 
 import pytest
 from tests.aws.conftest import Aws
+from tests.forks import exit_code, start_child
 
 from carboy import logs
 from carboy.aws import ParameterCache, SecretCache, SecretValue, client
@@ -176,10 +176,10 @@ def test_a_forked_worker_has_clients_of_its_own(aws: Aws) -> None:
     secrets.get(name)
     given.get(name)
     other = aws.secret("b")
-    child = os.fork()
-    if not child:
+
+    def in_child() -> bool:
         is_well = secrets.get(name).text == "a" and secrets.get(other).text == given.get(other).text == "b"
-        os._exit(0 if is_well and client("secretsmanager") is not before else 1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+        return is_well and client("secretsmanager") is not before
+
+    assert exit_code(start_child(in_child)) == 0
     assert secrets.get(other).text == "b"

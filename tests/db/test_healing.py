@@ -1,6 +1,5 @@
 """Which login is tried, how often, and who waits: against a vault and a server in memory."""
 
-import os
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 import pytest
+from tests.forks import exit_code, start_child
 
 from carboy.db import Login
 from carboy.db.healing import Healing, LoginRefused
@@ -193,8 +193,5 @@ def test_a_child_forked_while_its_parent_looks_looks_for_itself() -> None:
     healing = Healing(world)
     healing._is_looking = True
     with healing._changed:
-        child = os.fork()
-        if not child:
-            os._exit(0 if healing.connect(world.open) == "v2" else 1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+        child = start_child(lambda: healing.connect(world.open) == "v2")
+    assert exit_code(child) == 0

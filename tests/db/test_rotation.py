@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, ProgrammingError
+from tests.forks import exit_code, start_child
 
 from carboy import logs
 from carboy.aws import IamLogins, SecretCache, SecretLogins
@@ -280,17 +281,14 @@ def test_a_worker_forked_in_the_middle_of_it_connects_for_itself(secret: Rotatin
     ask(made)
     filling = threading.Thread(target=lambda: ask(made), daemon=True)
     filling.start()
-    child = os.fork()
-    if not child:
+
+    def in_child() -> None:
         made.dispose(close=False)
-        try:
-            ask(made)
-        except BaseException:  # noqa: BLE001
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
+        ask(made)
+
+    code = exit_code(start_child(in_child))
     filling.join()
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert code == 0
 
 
 def test_iam_tokens_are_renewed_before_they_end(server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:

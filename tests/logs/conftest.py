@@ -3,9 +3,7 @@
 import io
 import json
 import logging
-import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,26 +25,6 @@ class Lines(io.StringIO):
     @property
     def last(self) -> dict[str, Any]:
         return self.read_all[-1]
-
-
-def start_child(work: Callable[[], None]) -> int:
-    """Fork a child that does this work and nothing else, for at most 20 s; return its process id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20)
-        work()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def exit_code(child: int) -> int:
-    """Wait for the child; return 0 when its work was done."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.logs.conftest import Lines, exit_code, start_child
+from tests.forks import exit_code, start_child
+from tests.logs.conftest import Lines
 
 from carboy import logs
 from carboy.logs import RetryHandler

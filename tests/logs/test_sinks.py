@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.logs.conftest import exit_code, start_child
+from tests.forks import exit_code, start_child
 
 from carboy import logs
 from carboy.errors import ConfigurationError

@@ -109,17 +109,17 @@ def test_other_handlers_of_the_root_logger_get_our_events_too(lines: Lines, capl
 
 def test_setup_takes_the_place_of_handlers_that_print() -> None:
     """Else each line would come twice; other handlers stay, and setting up twice adds none."""
+    logging.root.handlers.clear()
     printing, other = logging.StreamHandler(sys.stderr), logging.NullHandler()
     logging.root.addHandler(printing)
     logging.root.addHandler(other)
-    before = len(logging.root.handlers)
 
     logs.setup("INFO", "json", Lines())
     logs.setup("INFO", "json", Lines())
 
     assert printing not in logging.root.handlers
     assert other in logging.root.handlers
-    assert len(logging.root.handlers) == before
+    assert len(logging.root.handlers) == 2
 
 
 def test_the_line_formatter_writes_our_line() -> None:

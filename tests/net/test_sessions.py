@@ -1,6 +1,5 @@
 """What a session keeps, and what goes along with its requests."""
 
-import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from tests.forks import exit_code, start_child
 
 from carboy import logs, net, trace
 from carboy.errors import UsageError
@@ -98,11 +98,8 @@ def test_threads_share_it(loopback: LoopbackServer) -> None:
 def test_a_forked_child_opens_connections_of_its_own(loopback: LoopbackServer) -> None:
     """On the parent's, the two would read each other's answers."""
     net.get(loopback.url)
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if net.get(loopback.url).status_code == 200 else 1)
 
-    assert os.waitpid(child, 0)[1] == 0
+    assert exit_code(start_child(lambda: net.get(loopback.url).status_code == 200)) == 0
     net.get(loopback.url)
     assert loopback.requests[0].connection == loopback.requests[2].connection != loopback.requests[1].connection
 

@@ -1,12 +1,12 @@
 """Each span is within the one that it was begun in, wherever its code runs."""
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.forks import exit_code, start_child
 from tests.trace.conftest import Daemon, read
 
 from carboy import trace
@@ -304,11 +304,9 @@ def test_a_forked_child_sends_spans_of_its_own() -> None:
     """With ids that the parent does not use."""
     with UdpListener() as listener:
         trace.setup("xray", daemon_address=listener.address)
-        child = os.fork()
+        child = start_child(inner)
         inner()
-        if child == 0:
-            os._exit(0)
-        os.waitpid(child, 0)
+        assert exit_code(child) == 0
         trace.reset()
         ids = [read(datagram)["id"] for datagram in listener.wait_for(2)]
     assert len(set(ids)) == 2
