@@ -1,6 +1,7 @@
 """Servers and stand-ins for all tests: real ones once per session, started when the first test asks for them."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,9 @@ from carboy.testing.processes import (
     seaweedfs,
 )
 from carboy.testing.threat_stack import ThreatStack
+
+# a shell that runs the suite in the background has it, and every process it starts, ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("local", deadline=None)

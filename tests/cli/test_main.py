@@ -91,10 +91,12 @@ def test_a_pipe_that_closes_early_is_no_fault_to_speak_of(project: Path) -> None
 
 def test_an_interrupted_command_ends_with_130(project: Path) -> None:
     """Ctrl-C while it starts: no traceback."""
-    (project / "sleepy.py").write_text("import time\nprint('asleep', flush=True)\ntime.sleep(60)\n")
+    (project / "sleepy.py").write_text("import pathlib, time\npathlib.Path('asleep').touch()\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "carboy", "keys", "list", "--app", "sleepy"]
     with subprocess.Popen(command, cwd=project, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        time.sleep(2.0)
+        while not (project / "asleep").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
 

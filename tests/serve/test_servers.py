@@ -178,9 +178,11 @@ def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: 
         client.join()
 
 
-def test_a_request_that_outlasts_the_time_for_a_stop_is_cut_and_told(project: Path) -> None:
+@pytest.mark.parametrize("server_name", SERVERS)
+def test_a_request_that_outlasts_the_time_for_a_stop_is_cut_and_told(project: Path, server_name: str) -> None:
     """The process ends all the same, and not as though nothing had happened."""
-    with serve_process(project, "--app", "probe", environ={**FAST, "DRAIN_S": "0.5"}) as running:
+    slow = {**FAST, "DRAIN_S": "0.5"}
+    with serve_process(project, "--app", "probe", "--server", server_name, environ=slow) as running:
         client = threading.Thread(target=ask_in_vain, args=(running, "/sleep/60.0"))
         client.start()
         time.sleep(0.3)
@@ -232,10 +234,10 @@ def test_several_processes_serve_one_port_and_a_dead_one_is_replaced(project: Pa
 
 
 def test_gunicorns_workers_can_be_replaced_while_it_serves(project: Path) -> None:
-    """HUP starts new workers and drains the old ones; whoever connects meanwhile is served."""
+    """One that is asked to end drains, another takes its place; whoever connects meanwhile is served."""
     with serve_process(project, "--app", "probe", "--server", "gunicorn", environ=FAST) as running:
         old = workers_of(running)
-        os.kill(running.process.pid, signal.SIGHUP)
+        os.kill(old[0], signal.SIGTERM)
         wait_until(lambda: workers_of(running) != [] and not set(old) & set(workers_of(running)))
 
         assert [ask(running, "GET", "/")[0] for _ in range(20)] == [200] * 20

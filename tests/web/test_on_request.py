@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from carboy.testing.ports import free_port
 from carboy.testing.processes import ServerProcess, run_process
 
 _APP = """
+import os
 from flask import Flask
 from carboy.web import init_app
 app = Flask(__name__)
@@ -23,22 +25,23 @@ held = init_app(app)
 
 @app.get("/name")
 def name():
-    return {"live": held.settings.live("SHOP_NAME")}
+    return {"live": held.settings.live("SHOP_NAME"), "pid": os.getpid()}
 """
 
 
-def _name(port: int) -> str:
+def _ask(port: int) -> dict[str, Any]:
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/name")
-        return str(json.loads(connection.getresponse().read())["live"])
+        told: dict[str, Any] = json.loads(connection.getresponse().read())
     finally:
         connection.close()
+    return told
 
 
 def _until(port: int, name: str) -> None:
     end = monotonic() + 90
-    while _name(port) != name:
+    while _ask(port)["live"] != name:
         assert monotonic() < end
         sleep(0.02)
 
@@ -61,7 +64,8 @@ def shop(tmp_path: Path) -> Iterator[tuple[ServerProcess, int]]:
 def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[ServerProcess, int]) -> None:
     """A file that cannot be read changes nothing; nobody is restarted."""
     process, port = shop
-    assert _name(port) == "corner"
+    assert _ask(port)["live"] == "corner"
+    serving = _ask(port)["pid"]
     _write(process.folder, "market")
     os.kill(process.pid, signal.SIGHUP)
     _until(port, "market")
@@ -72,13 +76,14 @@ def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[
     while "settings_refused" not in process.log:
         assert monotonic() < end
         sleep(0.02)
-    assert _name(port) == "market"
+    assert _ask(port)["live"] == "market"
 
     _write(process.folder, "fair")
     command = [sys.executable, "-m", "carboy", "settings", "refresh", "--json"]
     done = subprocess.run(command, cwd=process.folder, capture_output=True, check=True)
-    assert json.loads(done.stdout) == {"asked": [process.pid]}
+    assert json.loads(done.stdout) == {"asked": [serving]}
     _until(port, "fair")
+    assert _ask(port)["pid"] == serving
 
 
 def test_where_nobody_serves_nobody_is_asked(tmp_path: Path) -> None:

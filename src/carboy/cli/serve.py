@@ -17,8 +17,8 @@ __all__ = ["command"]
 )
 @click.option(
     "--server",
-    type=click.Choice(["granian", "gunicorn", "dev"]),
-    default="granian",
+    type=click.Choice(["gunicorn", "granian", "dev"]),
+    default="gunicorn",
     show_default=True,
     help="The web server.",
 )

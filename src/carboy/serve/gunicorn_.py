@@ -1,5 +1,6 @@
 """Serve with gunicorn: its threaded worker, with slow clients ended and nobody cut at a stop."""
 
+import mmap
 import os
 import select
 import selectors
@@ -19,6 +20,7 @@ from carboy.serve.deadlines import Deadlines
 from carboy.serve.listener import address_of, quiet
 from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
+from carboy.web.on_request import has_terminal
 
 with extra("serve"):
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DrainingWorker", "serve_gunicorn"]
 
+_cut = mmap.mmap(-1, 1)  # shared with the workers: whether one of them had to cut a request
+
 
 class DrainingWorker(ThreadWorker):  # type: ignore[misc]
     """Gunicorn's threaded worker, for clients of every kind.
@@ -40,6 +44,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
     """
 
     timeouts = ServeSettings()
+    is_whole = True
     wsgi: Any
 
     def init_process(self) -> None:
@@ -57,6 +62,14 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         """Take SIGINT as SIGTERM: a terminal sends it to every process, and the master decides."""
         super().init_signals()
         signal.signal(signal.SIGINT, self.handle_exit)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service listens to it
+
+    def run(self) -> None:
+        """Serve until a stop; what outlasts its time is cut, and that is told."""
+        super().run()
+        self.is_whole = self.nr_conns <= 0
+        if not self.is_whole:
+            _cut[0] = 1
 
     def load_wsgi(self) -> None:
         """Load the application, and give it bodies that arrive in time."""
@@ -129,6 +142,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     """Gunicorn's master, for which Ctrl-C is an orderly stop too; a second signal ends it at once."""
 
     _is_stopping = False
+    _had_terminal = has_terminal()
 
     def signal(self, sig: int, frame: Any) -> None:
         if sig in {signal.SIGTERM, signal.SIGINT}:
@@ -141,6 +155,12 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     def handle_int(self) -> None:
         self.handle_term()
 
+    def handle_hup(self) -> None:
+        """Have the workers read their settings again, and restart nobody; end when it was the terminal that closed."""
+        if self._had_terminal and not has_terminal():
+            self.handle_term()
+        self.kill_workers(signal.SIGHUP)
+
     def stop(self, graceful: bool = True) -> None:
         for listener in self.LISTENERS:  # here and not in a worker: one that is only replaced leaves others behind
             quiet(listener.sock)
@@ -149,8 +169,11 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
 def serve_gunicorn(
     plan: "Plan", listener: socket.socket, make_app: MakeApp, settings: ServeSettings, on_ready: "OnReady"
-) -> None:
+) -> bool:
     """Serve until a signal asks for a stop; come back when all is done.
+
+    Returns:
+        whether every open request was finished.
 
     Raises:
         SystemExit: with gunicorn's code, where it could not serve.
@@ -191,6 +214,7 @@ def serve_gunicorn(
     except SystemExit as end:
         if end.code:
             raise
+    return not _cut[0]
 
 
 def _has_waiting(listener: socket.socket) -> bool:

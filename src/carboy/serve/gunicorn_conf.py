@@ -4,6 +4,7 @@ What is not said on gunicorn's command line or in `GUNICORN_CMD_ARGS` is taken f
 settings `KEEPALIVE_S`, `HEADER_TIMEOUT_S`, `BODY_TIMEOUT_S`, `DRAIN_S`, `MAX_CONNECTIONS`.
 """
 
+import os
 from typing import Any
 
 from carboy.config import read_sources
@@ -45,7 +46,9 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """Stop the jobs after the last request."""
+    """Stop the jobs after the last request; do not wait for those that were cut."""
     service = getattr(worker, "service", None)
     if service is not None:
         service.stop()
+    if not worker.is_whole:
+        os._exit(1)

@@ -15,7 +15,7 @@ from carboy.serve.workers import run_workers
 
 __all__ = ["OnReady", "Plan", "ServerName", "check_plan", "serve"]
 
-ServerName = Literal["granian", "gunicorn", "dev"]
+ServerName = Literal["gunicorn", "granian", "dev"]
 
 OnReady = Callable[[Service, str], None]
 """Called once, with what is served and its URL, when the first process answers."""
@@ -31,7 +31,7 @@ class Plan:
         reload: whether it starts anew when a file of the project changes.
     """
 
-    server: ServerName = "granian"
+    server: ServerName = "gunicorn"
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
@@ -51,7 +51,7 @@ def check_plan(plan: Plan) -> None:
         raise UsageError(
             f"{plan.workers} workers cannot serve",
             "--reload and the dev server run one process",
-            "leave out --workers, or use --server granian without --reload",
+            "leave out --workers, or use --server gunicorn without --reload",
         )
 
 
@@ -77,7 +77,8 @@ def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnRe
         case "gunicorn":
             from carboy.serve.gunicorn_ import serve_gunicorn
 
-            serve_gunicorn(plan, listener, make_app, settings, on_ready)
+            is_whole = serve_gunicorn(plan, listener, make_app, settings, on_ready)
+            _check_whole(is_whole, settings)
         case "granian":
             if plan.workers == 1:
                 stop_on = (signal.SIGTERM, signal.SIGINT)
@@ -120,6 +121,10 @@ def _serve_granian(
         signals.wait_for_stop()
         is_whole = server.drain(is_alone=plan.workers == 1)
         service.stop()
+    _check_whole(is_whole, settings)
+
+
+def _check_whole(is_whole: bool, settings: ServeSettings) -> None:
     if not is_whole:
         raise CarboyError(
             "open requests were cut", f"they took longer than {settings.drain_s:g} s", "give them more by DRAIN_S"

@@ -31,7 +31,7 @@ class RefreshOnRequest:
 
     def __init__(self, live: Live, instance: Path) -> None:
         self._live, self._path = live, instance / _FOLDER / str(os.getpid())
-        self._had_terminal = _has_terminal()
+        self._had_terminal = has_terminal()
         self._before: Any = None
         self._file: IO[bytes] | None = None
 
@@ -54,7 +54,7 @@ class RefreshOnRequest:
             self._file.close()
 
     def _on_hup(self, _number: int, _frame: FrameType | None) -> None:
-        if self._had_terminal and not _has_terminal():
+        if self._had_terminal and not has_terminal():
             os.kill(os.getpid(), signal.SIGTERM)  # its window was closed
         else:
             threading.Thread(target=self._live.refresh, name="carboy-settings", daemon=True).start()
@@ -75,7 +75,7 @@ def ask_all(instance: Path) -> list[int]:
     return asked
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
     try:
         return sys.stdin is not None and os.tcgetpgrp(sys.stdin.fileno()) >= 0
     except (OSError, ValueError):
