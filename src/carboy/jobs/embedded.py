@@ -76,6 +76,7 @@ class Embedded:
         self._held: dict[int, _Held] = {}
         self._changed = threading.Condition()  # guards what stands around it
         self._woken = self._stopping = False
+        self._has_enough = not settings.jobs_concurrency  # rows: more would only wait here instead of there
         self._threads: list[threading.Thread] = []
 
     @property
@@ -99,7 +100,7 @@ class Embedded:
 
     def wake(self) -> None:
         """Say that rows were added, so that they are taken now and not at the next look."""
-        if self._woken:
+        if self._woken or self._has_enough:
             return
         with self._changed:
             self._woken = True
@@ -181,7 +182,7 @@ class Embedded:
         got = self._writer.run(take, wish)
         if not self._hold(got.rows):
             self._return([row.id for row in got.rows], counts=False)
-        if got.next_at_ms is None or len(self._held) > concurrency:
+        if got.next_at_ms is None or self._has_enough:
             return self._settings.jobs_poll_s
         return max(0.0, (got.next_at_ms - now_ms) / 1000)
 
@@ -193,6 +194,7 @@ class Embedded:
             for row in rows:
                 held = self._held[row.id] = _Held(row)
                 self._inbox.put(held)
+            self._has_enough = len(self._held) > self._settings.jobs_concurrency
             return True
 
     def _renew(self, now_s: float) -> None:
@@ -248,6 +250,7 @@ class Embedded:
             if self._held.get(held.row.id) is held:
                 del self._held[held.row.id]
             if len(self._held) <= self._settings.jobs_concurrency:
+                self._has_enough = False
                 self._woken = True
                 self._changed.notify_all()
 
