@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateTable
 
 import carboy.jobs.tables
 import carboy.services.archive.tables
+import carboy.services.sms.tables
 import carboy.web.tables  # noqa: F401
 from carboy.db import metadata, upgrade
 from carboy.db.migrate import VERSION_TABLE, _config, current, head, is_current

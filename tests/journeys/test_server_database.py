@@ -20,7 +20,7 @@ READS = ("/api/v1/s3/alert/a1", "/api/v1/s3/alert?start=2023-01-01T00:00:00Z&end
 def database(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[DatabaseServer]:
     """A server of its own, with the tables, for the gateway."""
     with require(request.param) as server:
-        gateway.environ |= {"FLASK_DATABASE_URL": server.url(), "FLASK_DB_CONNECT_BUDGET_S": "0.3"}
+        gateway.environ |= {"FLASK_DATABASE_URL": server.url(), "FLASK_DB_REQUEST_BUDGET_S": "0.3"}
         gateway.server = server
         upgrade = gateway.run("db", "upgrade")
         assert upgrade.end() == 0, upgrade.said

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask, Response, abort, redirect, request
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from tests.web.conftest import MakeApp
 from werkzeug.exceptions import ServiceUnavailable
 
 from carboy.errors import (
@@ -21,6 +22,8 @@ from carboy.errors import (
     UpstreamError,
 )
 from carboy.problems import Problem
+from carboy.testing import closed_port
+from carboy.web import runtime
 
 _SECRET = "hunter2-hunter2"
 _WORDS = ("prod/db", _SECRET, "see /etc/service/keys.pem")
@@ -246,3 +249,20 @@ def test_an_error_is_answered_alike_in_debug(make_app: Any) -> None:
     answer = make_app(_register, profile="local", debug="on").test_client().get("/raise/unknown")
 
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
+
+
+def test_a_database_server_that_is_away_is_told_soon_and_then_at_once(make_app: MakeApp) -> None:
+    """503 with `Retry-After`; the start's long budget is not a request's."""
+
+    def register(app: Flask) -> None:
+        @app.get("/rows")
+        def rows() -> NoReturn:
+            runtime(app).engine.connect()
+            raise AssertionError("nobody listens there")
+
+    with closed_port() as port:
+        url = f"mysql://app:x@127.0.0.1:{port}/app"
+        client = make_app(register, database_url=url, db_request_budget_s=0.1, db_probe_s=60).test_client()
+        answers = [client.get("/rows") for _ in range(3)]
+
+    assert [(one.status_code, one.headers["Retry-After"]) for one in answers] == [(503, "5")] * 3

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from carboy.db.circuit import hurried
 from carboy.db.connecting import Connector
 from carboy.db.credentials import Address, Credentials, Login, Where
 from carboy.db.engine import engine, engine_options, prepare
@@ -34,6 +35,7 @@ __all__ = [
     "endpoint_of",
     "engine",
     "engine_options",
+    "hurried",
     "insert_rows",
     "metadata",
     "placeholders",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.circuit import Circuit, is_hurried
 from carboy.db.credentials import Address, Credentials, Login, Where
 from carboy.db.faults import kind_of
 from carboy.db.healing import Healing, LoginRefused
@@ -56,7 +57,7 @@ class Connector:
         self._healing = (
             Healing(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
         )
-        self._retry = Retry(attempts=1_000_000, base_s=0.05, cap_s=2.0, total_s=settings.db_connect_budget_s)
+        self._circuit = Circuit(settings.db_probe_s, settings.db_request_budget_s, clock)
 
     def describe_tls(self, engine: "Engine") -> str:
         """Return how an engine's connections are encrypted, verified, and until when: for people.
@@ -85,33 +86,52 @@ class Connector:
         event.listen(engine, "do_connect", self._do_connect)
 
     def _do_connect(self, dialect: "Dialect", _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
-        began_s, tries = self._clock.monotonic_s(), 0
+        """Connect, and again while the server is away, within the budget of whoever asks."""
+        is_brief, settings, now_s = is_hurried(), self._settings, self._clock.monotonic_s
+        budget_s = settings.db_request_budget_s if is_brief else settings.db_connect_budget_s
+        state = self._circuit.ask() if is_brief else "closed"
+        if state == "open":
+            raise self._away(named, "it did not a moment ago, and is asked again soon", self._circuit.away)
+        retry = Retry(attempts=1 if state == "probe" else 1_000_000, base_s=0.05, cap_s=2.0, total_s=budget_s)
+        began_s, tries = now_s(), 0
         while True:
-            tries += 1
+            tries, tried_s = tries + 1, now_s()
+            left_s = budget_s - (tried_s - began_s)
             try:
-                return self._connect(dialect, arguments, named)
+                opened = self._connect(dialect, arguments, named, left_s if is_brief else None)
             except dialect.loaded_dbapi.Error as error:
-                kind = kind_of(dialect.name, error)
-                if kind == "certificate":
-                    raise self._untrusted(named, error) from error
-                if kind != "away":
-                    raise
-                step = next_step(self._retry, tries, Failure(is_transient=True), self._clock.monotonic_s() - began_s)
+                self._raise_unless_away(dialect, named, error)
+                took_s = now_s() - tried_s if is_brief else 0.0  # the next try may take as long
+                step = next_step(retry, tries, Failure(is_transient=True), now_s() - began_s + took_s)
+                if is_brief and state == "closed" and self._circuit.away is not None:
+                    step = GiveUp("another has waited for it long enough")
                 if isinstance(step, GiveUp):
-                    raise self._away(named, tries, error) from error
+                    self._circuit.open(error)
+                    why = f"{_words(error)}, {tries} {'try' if tries == 1 else 'tries'} in {now_s() - began_s:.1f} s"
+                    raise self._away(named, why, error) from error
                 if tries == 1:
                     log.warning("database_away", why=_words(error))
                 with suppress(CarboyError):
                     self._on_away()
                 self._clock.sleep(step.seconds)
+            else:
+                self._circuit.close()
+                return opened
 
-    def _connect(self, dialect: "Dialect", arguments: list[Any], named: dict[str, Any]) -> Any:
+    def _raise_unless_away(self, dialect: "Dialect", named: dict[str, Any], error: Exception) -> None:
+        kind = kind_of(dialect.name, error)
+        if kind == "certificate":
+            raise self._untrusted(named, error) from error
+        if kind != "away":
+            raise error
+
+    def _connect(self, dialect: "Dialect", arguments: list[Any], named: dict[str, Any], left_s: float | None) -> Any:
         if self._healing is None:
-            return dialect.connect(*arguments, **self._named(dialect.name, named, None))
+            return _open(dialect, arguments, self._named(dialect.name, named, None, left_s))
 
         def open_(login: Login) -> Any:
             try:
-                return dialect.connect(*arguments, **self._named(dialect.name, named, login))
+                return _open(dialect, arguments, self._named(dialect.name, named, login, left_s))
             except dialect.loaded_dbapi.Error as error:
                 kind = kind_of(dialect.name, error)
                 if kind not in {"refused", "unsure"}:
@@ -125,8 +145,8 @@ class Connector:
                 raise refusal.cause from None
             raise self._refused(refusal) from refusal.cause
 
-    def _named(self, dialect: str, given: dict[str, Any], login: Login | None) -> dict[str, Any]:
-        """Return the driver's arguments: settings over the login over the URL."""
+    def _named(self, dialect: str, given: dict[str, Any], login: Login | None, left_s: float | None) -> dict[str, Any]:
+        """Return the driver's arguments: settings over the login over the URL; a try ends within `left_s`."""
         where = self._where()
         named = dict(given)
         found: dict[str, Any] = {
@@ -138,8 +158,9 @@ class Connector:
             found |= {"user": login.user}
             found |= {"password": login.password if dialect == "postgresql" else login.password.encode()}
         named |= {name: value for name, value in found.items() if value is not None}
-        timeout_s = self._settings.db_connect_timeout_s
-        named.setdefault("connect_timeout", max(2, round(timeout_s)) if dialect == "postgresql" else timeout_s)
+        try_s = float(named.get("connect_timeout", self._settings.db_connect_timeout_s))
+        try_s = max(0.1, try_s if left_s is None else min(try_s, left_s))
+        named["connect_timeout"] = max(2, round(try_s)) if dialect == "postgresql" else try_s
         host = str(named.get("host") or "")
         if self._settings.db_auth == "iam" and not self.tls.verifies(host):
             raise ConfigurationError(
@@ -160,12 +181,12 @@ class Connector:
             refusal.cause,
         )
 
-    def _away(self, named: dict[str, Any], tries: int, error: Exception) -> "DatabaseUnreachable":
+    def _away(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
         from carboy.db.errors import DatabaseUnreachable
 
         return DatabaseUnreachable(
             f"the database at `{self._where().host or named.get('host') or 'its host'}` did not answer",
-            f"{_words(error)}, {tries} tries in {self._settings.db_connect_budget_s:g} s",
+            why,
             "see whether the server is up, and DB_HOST, DB_PORT, security groups",
             error,
         )
@@ -177,6 +198,15 @@ class Connector:
         return DatabaseRefused(
             f"the certificate of the database at `{host}` is not trusted", _words(error), BUNDLE_HINT, error
         )
+
+
+def _open(dialect: "Dialect", arguments: list[Any], named: dict[str, Any]) -> Any:
+    """Connect within the driver's time; PyMySQL by itself would wait for ever for a server that says nothing."""
+    if dialect.driver != "pymysql" or named.get("read_timeout"):
+        return dialect.connect(*arguments, **named)
+    opened = dialect.connect(*arguments, **{**named, "read_timeout": named["connect_timeout"]})
+    opened._read_timeout = None  # a query may take its time
+    return opened
 
 
 def _words(error: BaseException) -> str:

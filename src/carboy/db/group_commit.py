@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from carboy.db.circuit import hurried
 from carboy.db.engine import WRITE
 from carboy.errors import Unreachable
 
@@ -153,7 +154,9 @@ class GroupCommit:
         for work in batch:
             by_apply.setdefault(work.apply, []).append(work)
         answers: list[tuple[_Work[Any, Any], Any]] = []
-        with self._engine.connect().execution_options(**WRITE) as connection, connection.begin():
+        with hurried():  # whoever leads, a request may wait behind it
+            opened = self._engine.connect()
+        with opened.execution_options(**WRITE) as connection, connection.begin():
             for apply, works in by_apply.items():
                 answers += zip(works, apply(connection, [work.item for work in works]), strict=True)
         return answers

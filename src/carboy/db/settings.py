@@ -34,6 +34,12 @@ class DbSettings:
     )
     db_heal_s: float = setting(10.0, "how long a connect waits for a login that works while it rotates", unit="s")
     db_connect_budget_s: float = setting(30.0, "how long a connect is tried again while the server is away", unit="s")
+    db_request_budget_s: float = setting(
+        3.0, "the same for who holds up a request or a write that others wait for", unit="s"
+    )
+    db_probe_s: float = setting(
+        1.0, "how often requests look whether a server that is away is back; the others fail at once", unit="s"
+    )
     db_connect_timeout_s: float = setting(5.0, "how long one try to connect may take", unit="s")
     db_pool_size: int = setting(10, "connections kept open per process")
     db_pool_overflow: int = setting(20, "further connections opened under load")
@@ -56,7 +62,7 @@ class DbSettings:
             yield Fault("DB_AUTH", "with `iam` DATABASE_URL must name the user: mysql://user@host/name")
         if self.db_tls_ca is not None and not self.db_tls_ca.is_file():
             yield Fault("DB_TLS_CA", "there is no such file")
-        for name in ("db_heal_s", "db_connect_budget_s"):
+        for name in ("db_heal_s", "db_connect_budget_s", "db_request_budget_s", "db_probe_s"):
             if getattr(self, name) < 0:
                 yield Fault(name.upper(), "it cannot be below 0")
         if self.db_leaders < 1:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from carboy.db import hurried
 from carboy.errors import ConfigurationError
 from carboy.web.auth import authenticate
 from carboy.web.metrics import CONTENT_TYPE, Metrics, Sample
@@ -85,7 +86,8 @@ def _server(metrics: Metrics, address: tuple[str, int]) -> "ThreadingHTTPServer"
 
         def do_GET(self) -> None:
             is_known = self.path.partition("?")[0] == "/metrics"
-            body = metrics.render() if is_known else b"not found: see /metrics\n"
+            with hurried():
+                body = metrics.render() if is_known else b"not found: see /metrics\n"
             self.send_response(200 if is_known else 404)
             self.send_header("Content-Type", CONTENT_TYPE if is_known else "text/plain; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))

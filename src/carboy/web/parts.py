@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask.ctx import _AppCtxGlobals
 
+from carboy.db import hurried
 from carboy.errors import CarboyError
 from carboy.logs import request_id
 from carboy.web.door import Door, Limits
@@ -75,7 +76,7 @@ def _add_metrics(app: "Flask", held: "Runtime") -> None:
 
 def _add_db(_app: "Flask", held: "Runtime") -> None:
     def check() -> None:
-        with held.engine.connect() as connection:
+        with hurried(), held.engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
     if find_spec("sqlalchemy") is not None:
