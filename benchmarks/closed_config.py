@@ -10,9 +10,9 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 
+from carboy.aws import Kms
 from carboy.config.closed.closing import close_text
 from carboy.config.closed.keyring import Keyring
-from carboy.config.closed.kms import Kms
 from carboy.config.closed.opening import render_stage
 from carboy.config.closed.structure import parse_config
 from carboy.config.closed.writing import dump_yaml

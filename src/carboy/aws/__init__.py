@@ -4,6 +4,7 @@ boto3 is imported when AWS is first asked.
 """
 
 from carboy.aws.clients import client, resource, set_default_timeout
+from carboy.aws.kms import Kms, connect_kms
 from carboy.aws.logins import DatabaseLogin, IamLogins, SecretLogins
 from carboy.aws.parameters import ParameterCache
 from carboy.aws.resolving import ParameterResolver, SecretResolver
@@ -12,6 +13,7 @@ from carboy.aws.secrets import SecretCache, SecretValue
 __all__ = [
     "DatabaseLogin",
     "IamLogins",
+    "Kms",
     "ParameterCache",
     "ParameterResolver",
     "SecretCache",
@@ -19,6 +21,7 @@ __all__ = [
     "SecretResolver",
     "SecretValue",
     "client",
+    "connect_kms",
     "resource",
     "set_default_timeout",
 ]

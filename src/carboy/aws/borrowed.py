@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from carboy.aws.explain import explain
 from carboy.aws.rackspace import Rackspace, RackspaceUser
 from carboy.clock import SYSTEM_CLOCK, Clock, from_unix_ms
 from carboy.config.closed.document import parse_document
 from carboy.config.closed.file import write_private
-from carboy.config.closed.kms import explain
 from carboy.errors import ConfigurationError, Fault, Refused, UsageError
 from carboy.extras import extra
 

@@ -27,10 +27,12 @@ _AWAY = {
     "KMSInternalException", "500", "502", "503", "504",
 }  # fmt: skip
 _NO_CREDENTIALS = {
-    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError",
-    "SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError", "ProfileNotFound",
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
 }  # fmt: skip
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_EXPIRED = {
+    "ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId",
+    "InvalidSignatureException", "SignatureDoesNotMatch",
+}  # fmt: skip
 _NAMED_BY = (
     "SecretId", "SecretIdList", "Name", "Names", "Path", "KeyId", "TopicArn", "QueueUrl", "QueueName", "RoleArn",
     "FunctionName", "TableName", "Bucket",
@@ -100,7 +102,9 @@ def explain_code(code: str, message: str, action: str, resource: str, identity: 
     if code in _AWAY:
         return Unreachable(what, f"AWS failed ({code})", "try again later")
     if code in _EXPIRED:
-        return Refused(what, f"the credentials have ended ({code})", "sign in again, or see how they are renewed")
+        return Refused(
+            what, f"the credentials are not valid, or have ended ({code})", "sign in again, or see how they are renewed"
+        )
     named = _ROLE.search(message)
     role = next((part for part in named.groups() if part), "") if named else ""
     who = f"`{role}`" if role else identity or "the caller's role"
@@ -113,7 +117,11 @@ def explain_code(code: str, message: str, action: str, resource: str, identity: 
 def _explain_transport(error: Exception, what: str, resource: str) -> UpstreamError:
     kind = type(error).__name__
     if kind in _NO_CREDENTIALS:
-        return Refused(what, f"there are no credentials ({kind})", "give the service a role, or set AWS_PROFILE")
+        return Refused(
+            what, f"there are no credentials ({kind})", "give the service a role, set AWS_PROFILE, or: aws sso login"
+        )
+    if "SSO" in kind or "Token" in kind:
+        return Refused(what, f"the sign-in has ended ({kind})", "sign in again: aws sso login")
     if kind in {"NoRegionError", "InvalidRegionError"}:
         return Refused(what, "no region is set", "set AWS_REGION")
     if "Timeout" in kind:

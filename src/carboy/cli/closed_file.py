@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from carboy.aws import connect_kms
 from carboy.cli.borrowing import Borrowing, cache_folder
 from carboy.config.closed.drafts import Drawer
 from carboy.config.closed.file import read_file, write_whole
 from carboy.config.closed.keyring import Keyring, KeyService
-from carboy.config.closed.kms import connect_kms
 from carboy.config.closed.opening import Opened, open_secrets
 from carboy.config.closed.structure import Config, Stage, faulty, parse_config
 from carboy.errors import ConfigurationError, Fault

@@ -192,8 +192,8 @@ class _OnDemand:
 
 
 def _read_closed(path: Path, stage: str, allowed_keys: tuple[str, ...]) -> Mapping[str, Any]:
-    from carboy.aws import client
-    from carboy.config.closed import Kms, load_stage
+    from carboy.aws import Kms, client
+    from carboy.config.closed import load_stage
 
     return load_stage(path, stage, Kms(client("kms")), allowed_keys=allowed_keys)
 

@@ -2,6 +2,5 @@
 
 from carboy.config.closed.file import load_stage
 from carboy.config.closed.keyring import KeyService, WrongKey
-from carboy.config.closed.kms import Kms, connect_kms
 
-__all__ = ["KeyService", "Kms", "WrongKey", "connect_kms", "load_stage"]
+__all__ = ["KeyService", "WrongKey", "load_stage"]

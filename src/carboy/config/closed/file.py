@@ -25,7 +25,7 @@ def load_stage(
     Args:
         path: the closed file, of Fleece's form or sealed.
         stage: the stage's name.
-        key_service: AWS KMS (`connect_kms`), or what stands in for it.
+        key_service: AWS KMS (`carboy.aws.connect_kms`), or what stands in for it.
         allowed_keys: ARNs or ids of the KMS keys, or numbers of the accounts, that may be used; empty for all.
 
     Raises:

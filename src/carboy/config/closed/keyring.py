@@ -1,6 +1,6 @@
 """Get the keys of stages from a key service, each once, and only those that the reader allows.
 
-The key service itself is an edge (`kms`, or the one in memory of `carboy.testing`); this module asks it.
+The key service itself is an edge (`carboy.aws.Kms`, or the one in memory of `carboy.testing`); this module asks it.
 """
 
 import threading

@@ -1,37 +1,18 @@
-"""The key service that is AWS KMS, by one boto3 client; what AWS says becomes an error that says what to do."""
+"""The key service of closed files that is AWS KMS, by one boto3 client."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from carboy.config.closed.keyring import WrongKey
-from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
+from carboy.aws.explain import explain
 from carboy.extras import extra
 
-__all__ = ["Kms", "connect_kms", "explain"]
-
-R = TypeVar("R")
+__all__ = ["Kms", "connect_kms"]
 
 _WRONG = {"IncorrectKeyException", "InvalidCiphertextException"}
-_ENDED = {
-    "ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId",
-    "InvalidSignatureException", "SignatureDoesNotMatch",
-}  # fmt: skip
-_MISSING = {"NotFoundException", "ParameterNotFound", "ParameterVersionNotFound", "NoSuchEntity"}
-_THROTTLED = {
-    "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "TooManyUpdates",
-    "LimitExceededException", "SlowDown",
-}  # fmt: skip
-_AWAY = {
-    "InternalFailure",
-    "InternalServerError",
-    "KMSInternalException",
-    "DependencyTimeoutException",
-    "ServiceUnavailable",
-}
 
 
 class Kms:
-    """AWS KMS. Safe to use from many threads.
+    """AWS KMS; satisfies `carboy.config.closed.KeyService`. Safe to use from many threads.
 
     Args:
         client: boto3's, for one account and region.
@@ -109,40 +90,9 @@ def _ask(action: str, name: str, call: Callable[[], Any]) -> Any:
         return call()
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in _WRONG:
+            from carboy.config.closed import WrongKey  # with all that reads the file, which few need
+
             raise WrongKey(f"`{name}` did not make this ciphertext", "KMS says so", "check who changed it") from None
         raise explain(error, action, name) from error
     except BotoCoreError as error:
         raise explain(error, action, name) from error
-
-
-def explain(error: Exception, action: str, name: str) -> UpstreamError:
-    """Return the error that says what AWS refused, and what would help.
-
-    Args:
-        error: botocore's.
-        action: as IAM names it, such as `kms:Decrypt`.
-        name: the key, parameter or role that it was about.
-    """
-    what = f"AWS did not do {action} on `{name}`"
-    answer = getattr(error, "response", None)
-    if answer is None:
-        kind = type(error).__name__
-        if kind in {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}:
-            return Refused(
-                what, f"there are no credentials ({kind})", "set AWS_PROFILE, or sign in with: aws sso login"
-            )
-        if kind == "NoRegionError":
-            return Refused(what, "no region is set", "set AWS_REGION, or `region` in environments.yml")
-        if "SSO" in kind or "Token" in kind:
-            return Refused(what, f"the sign-in has ended ({kind})", "sign in again: aws sso login --profile …")
-        return Unreachable(what, f"no answer ({kind})", "check the network, the region and AWS_ENDPOINT_URL")
-    code = str(answer.get("Error", {}).get("Code", "Unknown"))
-    if code in _ENDED:
-        return Refused(what, f"the credentials are not valid, or have ended ({code})", "sign in again: aws sso login")
-    if code in _THROTTLED:
-        return Throttled(what, f"it asks to come back later ({code})", "try again in a minute")
-    if code in _MISSING:
-        return Missing(what, f"there is no such thing ({code})", "check its name, the region and the account")
-    if code in _AWAY:
-        return Unreachable(what, f"AWS failed ({code})", "try again in a minute")
-    return Refused(what, f"it was refused ({code})", f"allow {action} on `{name}` to the role that runs this")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from carboy.config.closed import KeyService, Kms, WrongKey, connect_kms
+from carboy.aws import Kms, connect_kms
+from carboy.config.closed import KeyService, WrongKey
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.testing import LoopbackServer, json_answer
 from carboy.testing.keys import KeyServer, MemoryKeys
@@ -70,7 +71,7 @@ def test_a_key_that_is_not_there_is_missing(service: KeyService) -> None:
         ("AccessDeniedException", Refused, "allow kms:DescribeKey on `alias/k`"),
         ("ExpiredTokenException", Refused, "sign in again"),
         ("DisabledException", Refused, "DisabledException"),
-        ("ThrottlingException", Throttled, "try again in a minute"),
+        ("ThrottlingException", Throttled, "call it less often"),
         ("KMSInternalException", Unreachable, "try again"),
     ],
 )
