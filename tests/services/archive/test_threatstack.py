@@ -9,9 +9,9 @@ import pytest
 
 from carboy.config import Rate
 from carboy.errors import ConfigurationError, InvalidInput, Missing, Refused, Throttled, Unreachable, UpstreamError
+from carboy.net.limited import Limits
 from carboy.retry import Retry
 from carboy.services.archive.hawk import hawk_header
-from carboy.services.archive.http_get import Limits
 from carboy.services.archive.rate import TokenBucket
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.testing.answers import Answer, Cut, Drip, Raw, Stall, Step, come_back_later, json_answer, redirect

@@ -9,10 +9,19 @@ from flask import request
 from carboy.clock import Clock
 from carboy.logs import get_logger
 from carboy.problems import Problem
-from carboy.services.archive.proofs import Basic, Bearer, Incoming, Unverified
-from carboy.services.archive.sns import Notification, SubscriptionConfirmation, Verifier, is_raw_delivery, read_raw
 from carboy.services.archive.sources import THREATSTACK, Sender
 from carboy.web import authenticate, current_key
+from carboy.web.proofs import (
+    Basic,
+    Bearer,
+    Incoming,
+    Notification,
+    SubscriptionConfirmation,
+    Unverified,
+    Verifier,
+    is_raw_delivery,
+    read_raw,
+)
 
 __all__ = ["Gate"]
 

@@ -1,6 +1,6 @@
 """The schemes by which webhooks are verified, by the names and options that a source's settings give them.
 
-How each one works is in `proofs`; SNS messages are in `sns`.
+How each one works is in `carboy.web.proofs`; SNS messages too.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from carboy.errors import ConfigurationError, Fault
-from carboy.services.archive.proofs import (
+from carboy.web.proofs import (
     ALGORITHMS,
     ENCODINGS,
     PLACEHOLDERS,

@@ -13,22 +13,21 @@ from carboy.errors import CarboyError, Refused, Unreachable
 from carboy.extras import extra
 from carboy.jobs import Job, JobsSettings, put, row_of
 from carboy.logs import get_logger, request_id
+from carboy.net.limited import Limits
 from carboy.services.archive.accepting import Acceptor
 from carboy.services.archive.archiving import Api, Keeper
-from carboy.services.archive.certificates import Certificates, fetch_url
 from carboy.services.archive.gate import Gate
-from carboy.services.archive.http_get import Limits
 from carboy.services.archive.index import Index
 from carboy.services.archive.objects import Store
 from carboy.services.archive.operations import ArchiveOperations
 from carboy.services.archive.rate import TokenBucket
 from carboy.services.archive.reading import Reader
 from carboy.services.archive.settings import ArchiveSettings
-from carboy.services.archive.sns import SubscriptionConfirmation, Verifier, confirm
 from carboy.services.archive.sources import Sender, make_senders
 from carboy.services.archive.store import open_store
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.web import RateLimiter, Runtime, add_api, runtime
+from carboy.web.proofs import Certificates, SubscriptionConfirmation, Verifier, confirm, fetch_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

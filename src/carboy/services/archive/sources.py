@@ -15,8 +15,8 @@ from carboy.errors import ConfigurationError, Fault, InvalidInput
 from carboy.redact import Secret
 from carboy.services.archive.index import NewItem
 from carboy.services.archive.keys import MAX_CREATED_AT_MS, webhook_key
-from carboy.services.archive.proofs import Incoming, Scheme
 from carboy.services.archive.schemes import make_scheme
+from carboy.web.proofs import Incoming, Scheme
 
 __all__ = ["THREATSTACK", "Sender", "Source", "make_senders"]
 

@@ -26,14 +26,14 @@ from carboy.errors import (
     Unreachable,
     UpstreamError,
 )
+from carboy.net.limited import Limits, Reply, fetch, make_session
 from carboy.retry import Failure, GiveUp, Retry, next_step, parse_retry_after
 from carboy.services.archive.hawk import hawk_header
-from carboy.services.archive.http_get import Limits, Reply, get, make_session
 from carboy.services.archive.keys import MAX_CREATED_AT_MS, is_alert_id
 from carboy.services.archive.rate import TokenBucket
 
 if TYPE_CHECKING:
-    from requests import Session
+    from carboy.net import Session
 
 __all__ = ["BASE_URLS", "Listed", "ThreatStack"]
 
@@ -237,7 +237,7 @@ class ThreatStack:
         """Wait for our turn, ask, and return an answer of 200."""
         self._wait_for_turn(what)
         url = self._base_url + path
-        reply = get(self._session, url, self._headers(url), self._limits, what=what, clock=self._clock)
+        reply = fetch(self._session, url, self._headers(url), self._limits, what=what, clock=self._clock)
         if reply.status == 200:
             return reply
         error = _explain(reply, what, self._clock.now_ms() / 1000)

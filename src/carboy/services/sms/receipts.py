@@ -80,7 +80,7 @@ class ReceiptGate:
         return sum(hmac.compare_digest(given, one.reveal().encode()) for one in self.tokens) > 0  # all are compared
 
     def _verify_twilio(self, name: str, body: bytes) -> None:
-        from carboy.services.archive.proofs import Incoming, Twilio, Unverified
+        from carboy.web.proofs import Incoming, Twilio, Unverified
 
         incoming = Incoming(request.method, request.url, dict(request.headers.items()), body)
         account = self.accounts.get(name)
@@ -99,9 +99,15 @@ class ReceiptGate:
     def _from_sns(self, body: bytes) -> bytes | None:
         """Return the event in a message of SNS; None where there is none."""
         from carboy.aws import client
-        from carboy.services.archive.certificates import Certificates, fetch_url
-        from carboy.services.archive.proofs import Unverified
-        from carboy.services.archive.sns import Notification, SubscriptionConfirmation, Verifier, confirm
+        from carboy.web.proofs import (
+            Certificates,
+            Notification,
+            SubscriptionConfirmation,
+            Unverified,
+            Verifier,
+            confirm,
+            fetch_url,
+        )
 
         if self._verifier is None:
             self._verifier = Verifier(self.topic_arns, Certificates(fetch_url, clock=self.clock), clock=self.clock)

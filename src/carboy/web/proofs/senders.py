@@ -1,4 +1,4 @@
-"""The ways in which a sender proves who it is; `schemes` gives them their names and options.
+"""The ways in which a sender proves who it is.
 
 Nothing here reads a clock or a setting, and nothing is parsed before it is verified. Every comparison takes the same
 time whatever it finds, every secret is tried, and what a scheme does not know it refuses. SNS messages are in `sns`.

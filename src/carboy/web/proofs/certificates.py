@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Refused, Unreachable
 from carboy.extras import extra
-from carboy.services.archive.http_get import Limits, get, make_session
+from carboy.net.limited import Limits, fetch, make_session
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -88,7 +88,7 @@ def fetch_url(url: str, limits: Limits = Limits(2.0, 5.0, 10.0, 65_536)) -> byte
     """
     what = "a certificate could not be fetched"
     with make_session(url) as session:
-        reply = get(session, url, {}, limits, what=what)
+        reply = fetch(session, url, {}, limits, what=what)
     if reply.status >= 500:
         raise Unreachable(what, f"{url} answered {reply.status}", "try again later")
     if reply.status != 200:

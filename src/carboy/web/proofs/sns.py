@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from carboy.api import parse_json
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Missing, Refused
 from carboy.extras import extra
 from carboy.problems import Problem
-from carboy.services.archive.alerts import parse_json
-from carboy.services.archive.certificates import Certificates
-from carboy.services.archive.proofs import Unverified
+from carboy.web.proofs.certificates import Certificates
+from carboy.web.proofs.senders import Unverified
 
 __all__ = [
     "Notification",

@@ -9,9 +9,9 @@ from carboy.errors import Refused, Unreachable
 from carboy.extras import extra
 
 if TYPE_CHECKING:
-    from requests import Session
+    from carboy.net.session import Session
 
-__all__ = ["Limits", "Reply", "get", "make_session"]
+__all__ = ["Limits", "Reply", "fetch", "make_session"]
 
 _CHUNK = 65_536
 
@@ -48,20 +48,17 @@ def make_session(url: str, pool_size: int = 8) -> "Session":
     with extra("net"):
         from http.cookiejar import DefaultCookiePolicy
 
-        from requests import Session
-        from requests.adapters import HTTPAdapter
+        from carboy.net.session import Session
 
-    session = Session()
+    session = Session(retries=0, pool_size=pool_size)
     surroundings = session.merge_environment_settings(url, {}, None, None, None)
     session.trust_env = False
     session.proxies, session.verify = surroundings["proxies"], surroundings["verify"]
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=pool_size))
     return session
 
 
-def get(
+def fetch(
     session: "Session",
     url: str,
     headers: Mapping[str, str],
