@@ -1,5 +1,7 @@
 """Build the engine, and teach SQLite to be durable and to take its write lock in time."""
 
+import math
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from carboy.db.connecting import Connector
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["WRITE", "engine", "engine_options", "prepare"]
 
 WRITE: dict[str, Any] = {"carboy_write": True}
-"""Execution options of a connection that writes: SQLite takes its lock at BEGIN, not at the first write."""
+"""Execution options of a connection that writes: SQLite takes its lock at BEGIN, not at the first write; a server
+locks rows alone, no gaps between them, and ends a transaction that stands still with rows locked."""
 
 
 def engine(
@@ -64,7 +67,38 @@ def prepare(made: "Engine", settings: DbSettings, connector: Connector | None = 
         connector = connector or Connector(settings)
         connector.install(made)
         vars(made)["carboy_connector"] = connector
+        _prepare_server(made, settings)
     return made
+
+
+def _prepare_server(made: "Engine", settings: DbSettings) -> None:
+    """Have our own writes wait for nobody longer than they must.
+
+    At MariaDB's usual level, REPEATABLE READ, whoever looks for work locks the gaps that others put work into, and
+    they end in dead-locks. A process that was frozen in the middle of a write would hold its rows for ever.
+
+    Sources: MariaDB, "InnoDB Lock Modes" and `idle_write_transaction_timeout`; PostgreSQL,
+    `idle_in_transaction_session_timeout`.
+    """
+    from sqlalchemy import event
+
+    is_mysql = made.dialect.name != "postgresql"
+    idle_ms = round(settings.db_idle_write_s * 1000)
+    first = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    if not is_mysql:
+        first = f"SET LOCAL idle_in_transaction_session_timeout = {idle_ms}"
+
+    def on_begin(connection: "Connection") -> None:
+        if connection.get_execution_options().get("carboy_write"):
+            connection.exec_driver_sql(first)
+
+    def on_connect(connection: Any, _record: Any) -> None:
+        with closing(connection.cursor()) as cursor, suppress(made.dialect.loaded_dbapi.Error):  # MySQL has it not
+            cursor.execute(f"SET SESSION idle_write_transaction_timeout = {math.ceil(settings.db_idle_write_s)}")
+
+    event.listen(made, "begin", on_begin)
+    if is_mysql and idle_ms:
+        event.listen(made, "connect", on_connect)
 
 
 def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:

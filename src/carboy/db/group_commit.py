@@ -4,7 +4,9 @@ A durable commit costs one fsync, whatever it holds. While one thread waits for 
 leader takes the whole queue. A thread is answered only after the commit that holds its work.
 """
 
+import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -22,6 +24,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _TRIES = 3
+_TRIES_LOCKED = 8
+_PAUSE_S = 0.005
+_LOCKED = {1020, 1205, 1213, "40001", "40P01", "55P03"}
 
 Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
 """Writes the items of many callers and returns an answer for each, in their order."""
@@ -109,16 +114,19 @@ class GroupCommit:
             heir.leads = True
         heir.woken.release()
 
-    def _commit(self, batch: Sequence[_Work[Any, Any]], tries: int = _TRIES) -> None:
+    def _commit(self, batch: Sequence[_Work[Any, Any]], tried: int = 1, began_s: float | None = None) -> None:
         """Write a batch, again where another process got in between; where one item spoils it, each on its own."""
         from sqlalchemy.exc import DBAPIError, OperationalError
         from sqlalchemy.exc import TimeoutError as NoConnection
 
+        began_s = time.monotonic() if began_s is None else began_s
         try:
             answers = self._write(batch)
         except Exception as error:  # noqa: BLE001 (each is handed to the caller whose work it was)
-            if tries > 1 and self._has_collided(error):
-                self._commit(batch, tries - 1)
+            in_time = time.monotonic() - began_s < self._wait_s
+            if in_time and tried < self._tries_after(error):
+                time.sleep(random.uniform(0.0, _PAUSE_S * 2**tried) if tried > 1 else 0.0)  # noqa: S311 (apart)
+                self._commit(batch, tried + 1, began_s)
                 return
             gone = isinstance(error, OperationalError | NoConnection) or (
                 isinstance(error, DBAPIError) and error.connection_invalidated
@@ -133,21 +141,21 @@ class GroupCommit:
             for work, answer in answers:
                 _finish(work, answer)
 
-    def _has_collided(self, error: Exception) -> bool:
-        """Tell whether another process may have written the same at the same time, so that all is rolled back.
+    def _tries_after(self, error: Exception) -> int:
+        """Return how often a batch is written where another process may have written the same at the same time.
 
-        On SQLite a transaction has the lock from its beginning: what it read is still so.
+        All of it is rolled back then. On SQLite a transaction has the lock from its beginning: what it read is so.
 
-        Source: MariaDB error 1213; PostgreSQL, appendix A, class 40.
+        Sources: MariaDB errors 1020, 1205 and 1213; PostgreSQL, appendix A, class 40 and 55P03.
         """
-        from sqlalchemy.exc import IntegrityError, OperationalError
+        from sqlalchemy.exc import DBAPIError, IntegrityError
 
-        if self._engine.dialect.name == "sqlite":
-            return False
-        if isinstance(error, OperationalError):
-            code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "args", (None,))[0]
-            return code in {1213, "40001", "40P01"}
-        return isinstance(error, IntegrityError)
+        if self._engine.dialect.name == "sqlite" or not isinstance(error, DBAPIError):
+            return 1
+        if isinstance(error, IntegrityError):
+            return _TRIES
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "args", (None,))[0]
+        return _TRIES_LOCKED if code in _LOCKED else 1
 
     def _write(self, batch: Sequence[_Work[Any, Any]]) -> list[tuple[_Work[Any, Any], Any]]:
         by_apply: dict[Any, list[_Work[Any, Any]]] = {}

@@ -41,6 +41,12 @@ class DbSettings:
         1.0, "how often requests look whether a server that is away is back; the others fail at once", unit="s"
     )
     db_connect_timeout_s: float = setting(5.0, "how long one try to connect may take", unit="s")
+    db_silence_s: float = setting(
+        20.0, "how long a server is believed to be there whose machine answers nothing at all", unit="s"
+    )
+    db_idle_write_s: float = setting(
+        60.0, "how long a write may stand still, with rows locked, before the server ends it; 0 for ever", unit="s"
+    )
     db_pool_size: int = setting(10, "connections kept open per process")
     db_pool_overflow: int = setting(20, "further connections opened under load")
     db_leaders: int = setting(1, "transactions of group commits at the same time; on SQLite always 1")
@@ -62,7 +68,15 @@ class DbSettings:
             yield Fault("DB_AUTH", "with `iam` DATABASE_URL must name the user: mysql://user@host/name")
         if self.db_tls_ca is not None and not self.db_tls_ca.is_file():
             yield Fault("DB_TLS_CA", "there is no such file")
-        for name in ("db_heal_s", "db_connect_budget_s", "db_request_budget_s", "db_probe_s"):
+        named = (
+            "db_heal_s",
+            "db_connect_budget_s",
+            "db_request_budget_s",
+            "db_probe_s",
+            "db_silence_s",
+            "db_idle_write_s",
+        )
+        for name in named:
             if getattr(self, name) < 0:
                 yield Fault(name.upper(), "it cannot be below 0")
         if self.db_leaders < 1:

@@ -17,6 +17,7 @@ from carboy.errors import CarboyError, Unreachable
 from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
 from carboy.jobs.owner import is_gone, make_owner
 from carboy.jobs.rows import (
+    AT_ONCE,
     Settled,
     Take,
     Taken,
@@ -157,6 +158,7 @@ class Embedded:
                 if now_s >= prune_at_s and not self._stopping:
                     more = self._prune()
                     prune_at_s = now_s + (0.0 if more else _PRUNE_EVERY_S)
+                    wait_s = 0.0 if more else wait_s
             except Exception as error:  # noqa: BLE001 (the keeper outlives every fault of the database)
                 log.warning("jobs_database_failed", error=str(error))
             with self._changed:
@@ -230,7 +232,7 @@ class Embedded:
 
     def _prune(self) -> bool:
         before_ms = self._clock.now_ms() - round(float(self._settings.jobs_retention) * 1000)
-        return self._writer.run(prune, before_ms) >= 1000
+        return self._writer.run(prune, before_ms) >= AT_ONCE
 
     # --- the workers ---
 

@@ -15,6 +15,7 @@ from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
 from carboy.jobs.tables import JOBS, in_state
 
 __all__ = [
+    "AT_ONCE",
     "Settled",
     "Take",
     "Taken",
@@ -74,6 +75,9 @@ class Settled:
     outcome: Outcome
     at_ms: int
 
+
+AT_ONCE = 500
+"""How many rows upkeep touches in one transaction."""
 
 _COUNT_BITS = 22
 
@@ -175,6 +179,7 @@ def still_held(connection: Connection, ended: Sequence[Settled]) -> set[int]:
     query = (
         select(JOBS.c.id, JOBS.c.owner, JOBS.c.attempts)
         .where(JOBS.c.id.in_([one.id for one in ended]), in_state("running"))
+        .order_by(JOBS.c.id)  # two that lock the same rows in one order cannot wait for each other
         .with_for_update()
     )
     found = {(row.id, row.owner, row.attempts) for row in connection.execute(query)}
@@ -184,7 +189,7 @@ def still_held(connection: Connection, ended: Sequence[Settled]) -> set[int]:
 def settle(connection: Connection, ended: Sequence[Settled]) -> list[None]:
     """Write how tries ended; a row whose lease went to another since is left alone."""
     for kind, values in _BY_OUTCOME.items():
-        rows = [_settled_row(one) for one in ended if isinstance(one.outcome, kind)]
+        rows = [_settled_row(one) for one in sorted(ended, key=lambda one: one.id) if isinstance(one.outcome, kind)]
         if rows:
             connection.execute(_HELD.values(values), rows)
     return [None] * len(ended)
@@ -251,12 +256,18 @@ def release_expired(connection: Connection, wishes: Sequence[tuple[int, tuple[st
     released = []
     for now_ms, gone in wishes:
         ended = JOBS.c.lease_until < now_ms
-        result = connection.execute(
-            update(JOBS)
-            .where(in_state("running"), (ended | JOBS.c.owner.in_(gone)) if gone else ended)
-            .values(state="queued", **_FREE)
-        )
-        released.append(result.rowcount)
+        count = 0
+        while ids := list(
+            connection.execute(
+                select(JOBS.c.id)
+                .where(in_state("running"), (ended | JOBS.c.owner.in_(gone)) if gone else ended)
+                .limit(AT_ONCE)
+                .with_for_update(skip_locked=True)  # what another has its hands on just now is not forgotten
+            ).scalars()
+        ):
+            connection.execute(update(JOBS).where(JOBS.c.id.in_(ids)).values(state="queued", **_FREE))
+            count += len(ids)
+        released.append(count)
     return released
 
 
@@ -265,8 +276,11 @@ def owners(connection: Connection) -> list[str]:
     return list(connection.execute(select(JOBS.c.owner).where(in_state("running")).distinct()).scalars())
 
 
-def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = 1000) -> list[int]:
-    """Delete done rows that ended before a time, the oldest first, at most so many; return how many went."""
+def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = AT_ONCE) -> list[int]:
+    """Delete done rows that ended before a time, the oldest first, at most so many; return how many went.
+
+    Those that another is deleting just now are left to it.
+    """
     counts = []
     for before_ms in befores_ms:
         ids = list(
@@ -275,6 +289,7 @@ def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = 1000
                 .where(in_state("done"), JOBS.c.finished_at < before_ms)
                 .order_by(JOBS.c.finished_at)
                 .limit(at_most)
+                .with_for_update(skip_locked=True)
             ).scalars()
         )
         if ids:
@@ -285,9 +300,9 @@ def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = 1000
 
 def count_by_kind(connection: Connection) -> Iterable[Mapping[str, Any]]:
     """Yield kind, state, count and the oldest `run_at` of the rows that are not done."""
-    rows = connection.execute(
-        select(JOBS.c.kind, JOBS.c.state, func.count().label("count"), func.min(JOBS.c.run_at).label("oldest_at"))
-        .where(JOBS.c.state.in_(["queued", "running", "dead"]))
-        .group_by(JOBS.c.kind, JOBS.c.state)
-    )
-    return [dict(row._mapping) for row in rows]
+    columns = (JOBS.c.kind, JOBS.c.state, func.count().label("count"), func.min(JOBS.c.run_at).label("oldest_at"))
+    return [
+        dict(row._mapping)
+        for state in ("queued", "running", "dead")  # each by its own index, which knows nothing of those that are done
+        for row in connection.execute(select(*columns).where(in_state(state)).group_by(JOBS.c.kind, JOBS.c.state))
+    ]

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, false, select, update
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Missing
 from carboy.jobs.rows import count_by_kind
-from carboy.jobs.tables import JOBS
+from carboy.jobs.tables import JOBS, in_state
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 __all__ = ["JobStore", "JobView"]
 
+_STATES = ("queued", "running", "done", "dead")
 _RETRIABLE = ("dead", "queued")
 
 
@@ -57,7 +58,7 @@ class JobStore:
         """
         query = select(JOBS).order_by(JOBS.c.id.desc()).limit(limit)
         if state is not None:
-            query = query.where(JOBS.c.state == state)
+            query = query.where(_is_in(state))
         if kind is not None:
             query = query.where(JOBS.c.kind == kind)
         if before is not None:
@@ -88,7 +89,7 @@ class JobStore:
 
     def retry_all(self, *, state: str = "dead", kind: str | None = None) -> int:
         """Queue all rows of a state (`dead` or `queued`) and kind to run now; return how many."""
-        chosen = JOBS.c.state == state
+        chosen = _is_in(state)
         if kind is not None:
             chosen &= JOBS.c.kind == kind
         count: int = self._writer.run(_requeue, (self._clock.now_ms(), chosen))
@@ -102,7 +103,7 @@ class JobStore:
             kind: only of this kind.
             before_ms: only those that ended before this time.
         """
-        chosen = (JOBS.c.state == state) & JOBS.c.state.in_(["done", "dead"])
+        chosen = _is_in(state) if state in {"done", "dead"} else false()
         if kind is not None:
             chosen &= JOBS.c.kind == kind
         if before_ms is not None:
@@ -123,6 +124,11 @@ class JobStore:
                 }
                 for row in count_by_kind(connection)
             ]
+
+
+def _is_in(state: str) -> Any:
+    """Return the condition of a state; what is none has no rows."""
+    return in_state(state) if state in _STATES else false()
 
 
 def _view(row: Any) -> JobView:

@@ -102,8 +102,7 @@ def _revoke(connection: "Connection", wishes: Sequence[tuple[str, int]]) -> list
 
 
 def _note_used(connection: "Connection", wishes: Sequence[Mapping[str, int]]) -> list[None]:
-    for times in wishes:
-        for key_id, at_ms in times.items():
-            is_older = or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < at_ms)
-            connection.execute(update(KEYS).where(KEYS.c.id == key_id, is_older).values(last_used_at=at_ms))
+    for key_id, at_ms in sorted(pair for times in wishes for pair in times.items()):  # all lock in one order
+        is_older = or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < at_ms)
+        connection.execute(update(KEYS).where(KEYS.c.id == key_id, is_older).values(last_used_at=at_ms))
     return [None] * len(wishes)

@@ -131,13 +131,14 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
                     for earlier in items:
                         if (earlier["source"], earlier["item_id"]) == (item.source, item.item_id):
                             earlier["newest"] = False
-                items.append(_row(item, row, one.now_ms, is_first=len(versions) == 1))
+                items.append(_row(item, row, one.now_ms, version=len(versions) - 1))
                 if one.job is not None:
                     jobs.append(row_of(one.job, (row,), now_ms=one.now_ms, request_id=one.request_id))
             rows.append(row)
         answers.append(Accepted(tuple(rows), tuple(fresh)))
     if older:
-        connection.execute(update(ITEMS).where(tuple_(ITEMS.c.source, ITEMS.c.item_id).in_(older)).values(newest=False))
+        pairs = tuple_(ITEMS.c.source, ITEMS.c.item_id).in_(sorted(older))
+        connection.execute(update(ITEMS).where(pairs).values(newest=False))
     if items:
         insert_rows(connection, ITEMS, items)
     if jobs:
@@ -300,7 +301,7 @@ def _known(connection: "Connection", wanted: Mapping[str, Iterable[str]]) -> dic
 _VERSIONS = "SELECT item_id, digest, id FROM archive_items WHERE"
 
 
-def _row(item: NewItem, row: int, now_ms: int, *, is_first: bool) -> dict[str, Any]:
+def _row(item: NewItem, row: int, now_ms: int, *, version: int) -> dict[str, Any]:
     return {
         "id": row,
         "source": item.source,
@@ -309,10 +310,11 @@ def _row(item: NewItem, row: int, now_ms: int, *, is_first: bool) -> dict[str, A
         "sha256": item.sha256,
         "at": item.at_ms,
         "received_at": now_ms,
+        "version": version,
         "newest": True,
         "state": "accepted",
         "detail": item.detail,
-        "object_key": item.object_key if is_first else version_key(item.object_key, item.sha256.hex()),
+        "object_key": version_key(item.object_key, item.sha256.hex()) if version else item.object_key,
         "content_type": item.content_type,
         "headers": item.headers,
         "body": item.body,

@@ -1,6 +1,7 @@
 """The index of the archive: one row for each thing that was ever accepted."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy.engine import Dialect
 
 from carboy.db import big_id, metadata
 
@@ -16,6 +17,7 @@ ITEMS = Table(
     Column("sha256", LargeBinary(32), nullable=False),  # of the bytes that are kept
     Column("at", BigInteger, nullable=False),  # its own time; times are milliseconds since the epoch
     Column("received_at", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False, server_default="0"),  # counts the contents of this id
     Column("newest", Boolean, nullable=False),  # of the versions of this id
     Column("state", String(8), nullable=False),  # accepted, copied, archived
     Column("detail", String(8), nullable=False),  # off, pending, missing, kept
@@ -28,7 +30,18 @@ ITEMS = Table(
     Column("severity", String(255)),
     Column("organization_id", String(255)),
     Column("origin", String(255)),  # an alert's own `source`: Host, CloudTrail
-    UniqueConstraint("source", "item_id", "digest"),
+    UniqueConstraint("source", "item_id", "digest").ddl_if(dialect="sqlite"),
+)
+
+
+def _is_server(*_: object, dialect: Dialect, **__: object) -> bool:
+    return dialect.name != "sqlite"
+
+
+# of two processes that add to one id at the same moment one is refused, looks again, and finds what the other added;
+# on SQLite, where a write begins with the lock, there is no such moment
+ITEMS.append_constraint(
+    UniqueConstraint(ITEMS.c.source, ITEMS.c.item_id, ITEMS.c.version).ddl_if(callable_=_is_server)
 )
 
 _NEWEST = ITEMS.c.newest.is_(True)

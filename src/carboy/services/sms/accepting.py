@@ -135,7 +135,7 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
     _read_times(connection, submissions, known)
     spent = dict(known.used)
     answers = [_take(one, known) for one in submissions]
-    for name, used in known.used.items():
+    for name, used in sorted(known.used.items()):
         if used != spent[name]:
             connection.execute(update(BUDGETS).where(BUDGETS.c.name == name).values(used=used))
     if known.requests:
@@ -226,10 +226,9 @@ def _read_claims(connection: "Connection", submissions: Sequence[Submission], kn
     if not wanted:
         return
     columns = (REQUESTS.c.claim, REQUESTS.c.id, REQUESTS.c.digest, REQUESTS.c.created_at)
+    query = select(*columns).where(REQUESTS.c.claim.in_(wanted)).order_by(REQUESTS.c.claim)
     stale = []
-    for claim, row, digest, created_at in connection.execute(
-        select(*columns).where(REQUESTS.c.claim.in_(wanted)).with_for_update()
-    ):
+    for claim, row, digest, created_at in connection.execute(query.with_for_update()):
         if created_at <= wanted[claim] - CLAIM_MS:
             stale.append(row)
         else:

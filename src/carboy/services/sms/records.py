@@ -107,7 +107,7 @@ class Report:
 def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[frozenset[int]]:
     """Mark messages as `sending` and return which each wish got: no message is got twice."""
     ids = sorted({one for wish in wishes for one in wish.ids})
-    lock = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
+    lock = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     found = {
         row: (state, owner)
         for some in chunks(ids, _MAX_PARAMETERS)
@@ -139,7 +139,7 @@ def release(connection: "Connection", batches: Sequence[Sequence[int]]) -> list[
 
 def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[None]:
     """Write what became of messages; where more is known of one already, that stays."""
-    marks = [one for batch in batches for one in batch]
+    marks = sorted((one for batch in batches for one in batch), key=lambda one: one.id)
     if not marks:
         return [None] * len(batches)
     by_state: dict[State, list[Mark]] = {}

@@ -1,0 +1,90 @@
+"""The time of the database server, so that processes on machines whose clocks disagree agree with each other."""
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+__all__ = ["ServerClock"]
+
+_ASK_AGAIN_S = 30.0
+_ASK_LATER_S = 1.0
+_QUESTIONS = {
+    "postgresql": "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+    "mysql": "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000",
+}
+_QUESTIONS["mariadb"] = _QUESTIONS["mysql"]
+
+
+class ServerClock:
+    """Tells the time of the server that an engine leads to; until it has answered, and with SQLite, the machine's own.
+
+    The server is asked whenever a connection is opened, and now and then when one is used again; between two answers
+    the machine's monotonic clock counts on. So neither a wrong wall clock nor one that jumps moves a lease.
+
+    Args:
+        machine: this machine's clock.
+    """
+
+    def __init__(self, machine: Clock = SYSTEM_CLOCK) -> None:
+        self._machine = machine
+        self._engine: Engine | None = None
+        self._anchor: tuple[int, float] | None = None  # the server's milliseconds, our monotonic seconds
+        self._ask_at_s = float("inf")
+        self._asks = threading.local()
+        self.sleep, self.monotonic_s = machine.sleep, machine.monotonic_s
+
+    def follow(self, engine: "Engine") -> None:
+        """Take the time from an engine's server from now on."""
+        from sqlalchemy import event
+
+        if engine.dialect.name in _QUESTIONS:
+            self._engine, self._ask_at_s = engine, 0.0
+            event.listen(engine, "connect", self._on_connect)
+            event.listen(engine, "checkout", self._on_checkout)
+
+    def now_ms(self) -> int:
+        """Return milliseconds since the Unix epoch, UTC."""
+        if self._anchor is None and self._engine is not None and self._machine.monotonic_s() >= self._ask_at_s:
+            self._open()
+        if self._anchor is None:
+            return self._machine.now_ms()
+        server_ms, at_s = self._anchor
+        return server_ms + round((self._machine.monotonic_s() - at_s) * 1000)
+
+    def _open(self) -> None:
+        """Open a connection, which brings the time along; where that fails, go by the machine for a while."""
+        if self._engine is None or getattr(self._asks, "is_asking", False):  # a vault is asked within a connect
+            return
+        self._asks.is_asking = True
+        try:
+            with suppress(Exception):  # whoever needs the database meets the fault himself
+                self._engine.connect().close()
+        finally:
+            self._asks.is_asking = False
+            if self._anchor is None:
+                self._ask_at_s = self._machine.monotonic_s() + _ASK_LATER_S
+
+    def _on_connect(self, connection: Any, _record: Any) -> None:
+        assert self._engine is not None
+        began_s = self._machine.monotonic_s()
+        cursor = connection.cursor()
+        try:
+            cursor.execute(_QUESTIONS[self._engine.dialect.name])
+            server_ms = int(cursor.fetchone()[0])
+        finally:
+            cursor.close()
+        connection.rollback()  # the question began a transaction
+        ended_s = self._machine.monotonic_s()
+        self._anchor = server_ms, (began_s + ended_s) / 2
+        self._ask_at_s = ended_s + _ASK_AGAIN_S
+
+    def _on_checkout(self, connection: Any, record: Any, _proxy: Any) -> None:
+        if self._machine.monotonic_s() >= self._ask_at_s:
+            self._ask_at_s = self._machine.monotonic_s() + _ASK_LATER_S
+            with suppress(Exception):  # the next statement tells what is wrong with the connection
+                self._on_connect(connection, record)
