@@ -8,6 +8,7 @@ from carboy.db.connecting import Connector
 from carboy.db.credentials import Address, Credentials, Login, Where
 from carboy.db.engine import engine, engine_options, prepare
 from carboy.db.group_commit import Apply, GroupCommit
+from carboy.db.server_clock import ServerClock
 from carboy.db.settings import DbSettings
 from carboy.db.url import choose_driver, endpoint_of
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from carboy.db.catalog import big_id, metadata
     from carboy.db.migrate import upgrade
     from carboy.db.models import bind, db
+    from carboy.db.shared import Shared
     from carboy.db.tracing import trace_statements
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "DbSettings",
     "GroupCommit",
     "Login",
+    "ServerClock",
+    "Shared",
     "Where",
     "big_id",
     "bind",
@@ -52,6 +56,7 @@ _HOMES = {
     "placeholders": "bulk",
     "db": "models",
     "metadata": "catalog",
+    "Shared": "shared",
     "trace_statements": "tracing",
     "upgrade": "migrate",
 }

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config import Settings
-from carboy.db import DbSettings, GroupCommit
+from carboy.config import Rate, Settings
+from carboy.db import DbSettings, GroupCommit, ServerClock
 from carboy.errors import UsageError
 from carboy.jobs import JobsSettings, Registry
 from carboy.logs import get_logger
 from carboy.web.centre import Centre
 from carboy.web.metrics import Metrics
 from carboy.web.paths import SecretPaths
-from carboy.web.rate_limits import RateLimiter
+from carboy.web.rate_limits import RateLimiter, SharedRateLimiter
 from carboy.web.readiness import Check
 from carboy.web.settings import WebSettings
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from sqlalchemy import Engine
 
+    from carboy.db import Shared
     from carboy.jobs import Embedded, JobStore
     from carboy.web.key_ring import KeyRing
 
@@ -53,16 +54,14 @@ class Runtime:
     """
 
     def __init__(self, app: "Flask", settings: Settings, centre: Centre, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.settings, self.centre, self.clock = settings, centre, clock
+        self.settings, self.centre, self.clock = settings, centre, _clock(settings, clock)
         self.web = web = settings.part(WebSettings)
         self.metrics = Metrics()
         self.checks: dict[str, Check] = {}
         self.documents: list[dict[str, Any]] = []
-        self.limiter = (
-            RateLimiter(web.rate_limit, max_callers=web.rate_limit_clients, clock=clock) if web.rate_limit else None
-        )
         self.app = app
         self._once = _Once()
+        self.limiter = self.make_limiter("all", web.rate_limit, web.rate_limit_clients) if web.rate_limit else None
         self._secret_paths: SecretPaths | None = None
         self.jobs = Jobs(self, app)
 
@@ -75,6 +74,17 @@ class Runtime:
     def writer(self) -> GroupCommit:
         """The one door for writes of this process."""
         return self._once("writer", self._make_writer)
+
+    @property
+    def shared(self) -> "Shared | None":
+        """What the processes of this service share beside its rows; None where there is one process, on SQLite."""
+        return self._once("shared", self._make_shared) if isinstance(self.clock, ServerClock) else None
+
+    def make_limiter(self, name: str, rate: Rate, max_callers: int = 1) -> RateLimiter:
+        """Return a limit that all processes of this service keep together."""
+        if self.shared is None:
+            return RateLimiter(rate, max_callers=max_callers, clock=self.clock)
+        return SharedRateLimiter(self.shared, name, rate, max_callers=max_callers, clock=self.clock)
 
     @property
     def keys(self) -> "KeyRing":
@@ -118,7 +128,14 @@ class Runtime:
         made: Engine = self._once.get("models") or self._followed(self.centre.engine(self.settings))
         if made.dialect.name == "sqlite" and upgrade(made):  # an embedded database is this program's own to change
             log.info("database_migrated")
+        if isinstance(self.clock, ServerClock):
+            self.clock.follow(made)
         return made
+
+    def _make_shared(self) -> "Shared":
+        from carboy.db import Shared
+
+        return Shared(lambda: self.engine, self.clock)
 
     def _followed(self, made: "Engine") -> "Engine":
         if self.web.trace == "off":
@@ -201,6 +218,12 @@ class Jobs:
     def _count(self, kind: str, outcome: str, took_s: float) -> None:
         self._runs.inc((kind, outcome))
         self._durations.observe(took_s, (kind,))
+
+
+def _clock(settings: Settings, clock: Clock) -> Clock:
+    """Return the clock of a server's database, which its processes share, unless a clock was given."""
+    has_server = "DATABASE_URL" in settings and not settings.part(DbSettings).is_embedded
+    return ServerClock(clock) if has_server and clock is SYSTEM_CLOCK else clock
 
 
 def runtime(app: "Flask | None" = None) -> Runtime:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from carboy.clock import Clock
+from carboy.config import Rate
 from carboy.errors import CarboyError, Refused, Unreachable
 from carboy.extras import extra
 from carboy.jobs import Job, JobsSettings, put, row_of
@@ -20,13 +21,13 @@ from carboy.services.archive.gate import Gate
 from carboy.services.archive.index import Index
 from carboy.services.archive.objects import Store
 from carboy.services.archive.operations import ArchiveOperations
-from carboy.services.archive.rate import TokenBucket
+from carboy.services.archive.rate import SharedBucket, TokenBucket
 from carboy.services.archive.reading import Reader
 from carboy.services.archive.settings import ArchiveSettings
 from carboy.services.archive.sources import Sender, make_senders
 from carboy.services.archive.store import open_store
 from carboy.services.archive.threatstack import ThreatStack
-from carboy.web import RateLimiter, Runtime, add_api, runtime
+from carboy.web import Runtime, add_api, runtime
 from carboy.web.proofs import Certificates, SubscriptionConfirmation, Verifier, confirm, fetch_url
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def register(app: Flask) -> None:
         held.jobs.registry.add(job)
     held.checks["object store"] = archive.store.check
     operations = ArchiveOperations(
-        gate=_gate(settings, held.clock),
+        gate=_gate(settings, held),
         acceptor=archive.acceptor,
         reader=archive.reader,
         index=archive.index,
@@ -113,7 +114,7 @@ def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
             version=settings.threatstack_api_version,
             user_id=settings.threatstack_user_id,
             organization_id=settings.threatstack_organization_id,
-            bucket=TokenBucket(rate, held.clock) if rate else None,
+            bucket=_bucket(held, rate) if rate else None,
             patience_s=0.5,
             limits=Limits(
                 connect_timeout_s=settings.threatstack_connect_timeout_s,
@@ -145,16 +146,22 @@ def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
     return Archive(settings, store, index, keeper, keep, replay, reader, acceptor, client)
 
 
-def _gate(settings: ArchiveSettings, clock: Clock) -> Gate:
-    certificates = Certificates(fetch_url, clock=clock)
-    verifier = Verifier(settings.sns_topic_arns, certificates, clock=clock, require_v2=settings.sns_require_v2)
+def _bucket(held: Runtime, rate: Rate) -> TokenBucket:
+    if held.shared is None:
+        return TokenBucket(rate, held.clock)
+    return SharedBucket(held.shared, "turns:threatstack", rate, held.clock)
+
+
+def _gate(settings: ArchiveSettings, held: Runtime) -> Gate:
+    certificates = Certificates(fetch_url, clock=held.clock)
+    verifier = Verifier(settings.sns_topic_arns, certificates, clock=held.clock, require_v2=settings.sns_require_v2)
     senders = make_senders(settings.archive_sources)
-    limiters = {name: RateLimiter(one.rate, max_callers=1, clock=clock) for name, one in senders.items() if one.rate}
+    limiters = {name: held.make_limiter(f"source:{name}", one.rate) for name, one in senders.items() if one.rate}
 
     def take(sender: Sender) -> float:
         return limiters[sender.name].take(sender.name)
 
-    return Gate(senders, verifier, _confirm, settings.sns_topic_arns, take, clock)
+    return Gate(senders, verifier, _confirm, settings.sns_topic_arns, take, held.clock)
 
 
 def _confirm(message: SubscriptionConfirmation) -> str:

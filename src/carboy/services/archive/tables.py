@@ -1,7 +1,6 @@
 """The index of the archive: one row for each thing that was ever accepted."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint
-from sqlalchemy.engine import Dialect
 
 from carboy.db import big_id, metadata
 
@@ -30,18 +29,8 @@ ITEMS = Table(
     Column("severity", String(255)),
     Column("organization_id", String(255)),
     Column("origin", String(255)),  # an alert's own `source`: Host, CloudTrail
-    UniqueConstraint("source", "item_id", "digest").ddl_if(dialect="sqlite"),
-)
-
-
-def _is_server(*_: object, dialect: Dialect, **__: object) -> bool:
-    return dialect.name != "sqlite"
-
-
-# of two processes that add to one id at the same moment one is refused, looks again, and finds what the other added;
-# on SQLite, where a write begins with the lock, there is no such moment
-ITEMS.append_constraint(
-    UniqueConstraint(ITEMS.c.source, ITEMS.c.item_id, ITEMS.c.version).ddl_if(callable_=_is_server)
+    # of two processes that add to one id at the same moment one is refused, looks again, and finds the other's
+    UniqueConstraint("source", "item_id", "version"),
 )
 
 _NEWEST = ITEMS.c.newest.is_(True)

@@ -77,7 +77,7 @@ def draw_order(places: Sequence[Place], draw: Callable[[], float] = random.rando
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """What is known of a provider's health; times are monotonic seconds.
+    """What is known of a provider's health; times are seconds of one clock.
 
     Attributes:
         failures: in a row.
@@ -145,45 +145,55 @@ class Circuits:
 
     def admit(self, name: str) -> bool:
         """Ask for a provider's turn; whoever gets it says `succeed` or `fail` afterwards."""
-        with self._lock:
-            admitted = admit(self._circuits[name], self._clock.monotonic_s(), self._open_s)
-            if admitted is not None:
-                self._circuits[name] = admitted
-            return admitted is not None
+        seen = phase(self._look()[name], self._now_s())
+        if seen != "half-open":
+            return seen == "closed"
+        is_admitted = False
+
+        def step(circuit: Circuit, now_s: float) -> Circuit:
+            nonlocal is_admitted
+            admitted = admit(circuit, now_s, self._open_s)
+            is_admitted = admitted is not None
+            return admitted or circuit
+
+        self._change(name, step)
+        return is_admitted
 
     def release(self, name: str) -> None:
         """Give a turn back that was not used."""
-        with self._lock:
-            self._circuits[name] = replace(self._circuits[name], probe_until_s=None)
+        if self._look()[name].probe_until_s is not None:
+            self._change(name, lambda circuit, _: replace(circuit, probe_until_s=None))
 
     def succeed(self, name: str) -> None:
         """Close a circuit: the provider does as it should."""
-        with self._lock:
-            self._circuits[name] = CLOSED
+        if self._look()[name] != CLOSED:
+            self._change(name, lambda *_: CLOSED)
 
     def fail(self, name: str, why: str, open_s: float | None = None) -> None:
         """Count a failure; one with a time of its own opens the circuit for that long."""
-        with self._lock:
-            self._circuits[name] = fail(
-                self._circuits[name],
-                self._clock.monotonic_s(),
-                threshold=self._threshold if open_s is None else 1,
-                open_s=self._open_s if open_s is None else open_s,
-                why=why,
-            )
+        threshold = self._threshold if open_s is None else 1
+        wait_s = self._open_s if open_s is None else open_s
+        self._change(name, lambda circuit, now_s: fail(circuit, now_s, threshold=threshold, open_s=wait_s, why=why))
 
     def opens_in_s(self, names: Sequence[str]) -> float:
         """Return after how long the first of these lets something through; 0 where one does now."""
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            times = [
-                max(0.0, max(one.open_until_s or 0.0, one.probe_until_s or 0.0) - now_s)
-                for one in (self._circuits[name] for name in names)
-            ]
-        return min(times, default=0.0)
+        circuits, now_s = self._look(), self._now_s()
+        ends = (max(circuits[name].open_until_s or 0.0, circuits[name].probe_until_s or 0.0) for name in names)
+        return min((max(0.0, end_s - now_s) for end_s in ends), default=0.0)
 
     def shown(self) -> Mapping[str, tuple[Phase, str]]:
         """Return each provider's phase, and why it is not closed."""
-        now_s = self._clock.monotonic_s()
+        now_s = self._now_s()
+        return {name: (phase(one, now_s), one.why) for name, one in self._look().items()}
+
+    def _now_s(self) -> float:
+        return self._clock.monotonic_s()
+
+    def _look(self) -> Mapping[str, Circuit]:
+        """Return the circuits as they are; not to be changed."""
+        return self._circuits
+
+    def _change(self, name: str, step: Callable[[Circuit, float], Circuit]) -> None:
+        """Replace a circuit by what the step makes of it, while nobody else does."""
         with self._lock:
-            return {name: (phase(one, now_s), one.why) for name, one in self._circuits.items()}
+            self._circuits = {**self._circuits, name: step(self._circuits[name], self._now_s())}

@@ -1,6 +1,6 @@
 """Build the gateway from its settings and register it with an application."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from carboy.services.sms.records import Records
 from carboy.services.sms.sender import Carrier, HttpCarrier, OutboxCarrier, make_session
 from carboy.services.sms.sending import Dispatcher, Route
 from carboy.services.sms.settings import SmsSettings
+from carboy.services.sms.shared_circuits import SharedCircuits
 from carboy.services.sms.templates import read_template
 from carboy.services.sms.upkeep import Upkeep
 from carboy.web import Runtime, add_api, runtime
@@ -107,9 +108,7 @@ def _callback(settings: SmsSettings, name: str, kind: str) -> str:
 
 def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Gateway:
     templates = {name: read_template(name, table) for name, table in settings.sms_templates.items()}
-    circuits = Circuits(
-        list(routes), threshold=settings.sms_circuit_failures, open_s=settings.sms_circuit_s, clock=held.clock
-    )
+    circuits = _circuits(held, settings, list(routes))
     records = Records(held.engine)
     places = read_order(settings.sms_provider)
     asked = {
@@ -167,6 +166,13 @@ def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Ga
             "carboy_sms_unknown_receipts_total", "Receipts of messages that are not known.", ("provider",)
         ),
     )
+
+
+def _circuits(held: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:
+    threshold, open_s = settings.sms_circuit_failures, settings.sms_circuit_s
+    if held.shared is None:
+        return Circuits(names, threshold=threshold, open_s=open_s, clock=held.clock)
+    return SharedCircuits(held.shared, names, threshold=threshold, open_s=open_s, clock=held.clock)
 
 
 def _check(gateway: Gateway) -> None:

@@ -8,6 +8,7 @@ down_revision = "0002"
 
 _DIGESTS = "uq_archive_items_source_item_id_digest"
 _VERSIONS = "uq_archive_items_source_item_id_version"
+_INDEXES = [["source", *more, "at", "id"] for more in ([], ["severity"], ["organization_id"], ["origin"])]
 
 
 def upgrade() -> None:
@@ -22,18 +23,27 @@ def upgrade() -> None:
     op.create_index(op.f("ix_carboy_shared_expires_at"), "carboy_shared", ["expires_at"])
     op.add_column("archive_items", sa.Column("version", sa.Integer, nullable=False, server_default="0"))
     _number_versions()
-    if op.get_bind().dialect.name != "sqlite":
-        op.create_unique_constraint(op.f(_VERSIONS), "archive_items", ["source", "item_id", "version"])
-        op.drop_constraint(op.f(_DIGESTS), "archive_items", type_="unique")
+    _swap(_DIGESTS, _VERSIONS, "version")
 
 
 def downgrade() -> None:
     """Go back to digests; what was shared is forgotten."""
-    if op.get_bind().dialect.name != "sqlite":
-        op.create_unique_constraint(op.f(_DIGESTS), "archive_items", ["source", "item_id", "digest"])
-        op.drop_constraint(op.f(_VERSIONS), "archive_items", type_="unique")
+    _swap(_VERSIONS, _DIGESTS, "digest")
     op.drop_column("archive_items", "version")
     op.drop_table("carboy_shared")
+
+
+def _swap(old: str, new: str, column: str) -> None:
+    """Put one constraint in another's place; SQLite copies the table for it, and then needs its indexes anew."""
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for columns in _INDEXES if is_sqlite else ():
+        op.drop_index("ix_archive_items_" + "_".join(columns), "archive_items")
+    with op.batch_alter_table("archive_items") as batch:
+        batch.create_unique_constraint(op.f(new), ["source", "item_id", column])
+        batch.drop_constraint(op.f(old), type_="unique")
+    for columns in _INDEXES if is_sqlite else ():
+        name = "ix_archive_items_" + "_".join(columns)
+        op.create_index(name, "archive_items", columns, sqlite_where=sa.text("newest IS 1"))
 
 
 def _number_versions() -> None:
