@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from carboy.config import REQUIRED, Derived, Duration, Profile, Rate, Settings, load, read_sources, setting
+from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
+from carboy.services.archive.settings import ArchiveSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +239,48 @@ def test_a_file_that_is_no_toml_names_its_line(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="line 2"):
         _load(tmp_path)
+
+
+def test_a_reference_to_a_file_starts_at_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whichever folder the program was started; an absolute path stays what it is."""
+    _write(tmp_path, "name", "from the file\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert _load(tmp_path, shop_name="file:name")["SHOP_NAME"] == "from the file"
+    assert _load(tmp_path, shop_name=f"file:{tmp_path}/name")["SHOP_NAME"] == "from the file"
+    with pytest.raises(ConfigurationError, match="is not there"):
+        _load(tmp_path / "elsewhere", shop_name="file:name")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("sqlite:///shop.db", "sqlite:///{folder}/shop.db"),
+        ("sqlite+pysqlite:///data/shop.db?timeout=3", "sqlite+pysqlite:///{folder}/data/shop.db?timeout=3"),
+        ("sqlite:////srv/shop.db", "sqlite:////srv/shop.db"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite:///file:shop?mode=memory&uri=true", "sqlite:///file:shop?mode=memory&uri=true"),
+        ("mysql://shop.example/shop", "mysql://shop.example/shop"),
+    ],
+)
+def test_a_database_file_is_in_the_projects_folder(given: str, found: str, tmp_path: Path) -> None:
+    """Not in that of whoever started the program."""
+    settings = load([DbSettings], read_sources(folder=tmp_path, environ={"DATABASE_URL": given}))
+    assert settings["DATABASE_URL"] == found.format(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("file://archive", "file://{folder}/archive"),
+        ("file:///srv/archive", "file:///srv/archive"),
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_an_archives_folder_is_in_the_projects(given: str, found: str, tmp_path: Path) -> None:
+    """Likewise."""
+    settings = load([ArchiveSettings], read_sources(folder=tmp_path, environ={"ARCHIVE_URL": given}))
+    assert settings["ARCHIVE_URL"] == found.format(folder=tmp_path)

@@ -88,14 +88,14 @@ def parse_dotenv(text: str, source: str = ".env") -> dict[str, str]:
     return found
 
 
-def read_secret_file(path: str) -> str:
+def read_secret_file(path: Path) -> str:
     """Return the text of a file that holds one secret, without the line break at its end.
 
     Raises:
         ConfigurationError: it is not there, not readable, not text or over 1 MB.
     """
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             data = file.read(_MAX_SECRET_BYTES + 1)
         if len(data) > _MAX_SECRET_BYTES:
             raise ConfigurationError(f"`{path}` cannot be used", "it is over 1 MB", "name the file with the secret")

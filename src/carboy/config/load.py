@@ -69,7 +69,7 @@ def read_sources(
     """Read the environment, `.env` and `carboy.toml`.
 
     Args:
-        folder: the project's folder; the working folder by default.
+        folder: the project's folder, where relative paths of settings start; the working folder by default.
         profile: the profile, where the caller decides it; else `FLASK_PROFILE`, `FLASK_ENV`, `local`.
         env_file: read in place of `.env`; it must exist. `CARBOY_ENV_FILE` names it where the caller does not.
         environ: the environment; the process's own by default.
@@ -185,7 +185,7 @@ def _read(
 ) -> tuple[dict[str, Entry], list[Fault], set[str], frozenset[Reference]]:
     """Return the typed values, what is wrong, with which names, and the references that were followed."""
     values, used, broken = resolve(
-        {name: origin.value for name, origin in origins.items()}, {"file": FileResolver(), **(resolvers or {})}
+        {name: origin.value for name, origin in origins.items()}, {"file": FileResolver(folder), **(resolvers or {})}
     )
     faults = [Fault(fault.pointer, f"from {origins[fault.pointer].layer}: {fault.detail}") for fault in broken]
     skipped = {fault.pointer for fault in broken}
@@ -199,9 +199,7 @@ def _read(
             faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
             skipped.add(name)
         else:
-            if isinstance(typed, Path):
-                typed = folder / typed
-            entries[name] = Entry(name, typed, origin.layer + via, origin.hides, item)
+            entries[name] = Entry(name, _place(typed, item, folder), origin.layer + via, origin.hides, item)
     return entries, faults, skipped, frozenset(one for found in used.values() for one in found)
 
 
@@ -218,13 +216,19 @@ def _add_defaults(
         elif isinstance(item.default, Derived):
             derived.append(item)
         else:
-            value = folder / item.default if isinstance(item.default, Path) else item.default
-            entries[name] = Entry(name, value, "default", (), item)
+            entries[name] = Entry(name, _place(item.default, item, folder), "default", (), item)
     if skipped or faults:
         return faults
     for item in derived:
         entries[item.name] = Entry(item.name, item.default.make(lambda name: entries[name].value), "default", (), item)
     return faults
+
+
+def _place(value: Any, item: Setting | None, folder: Path) -> Any:
+    """Return a value whose relative path, if it is one, starts at the project's folder."""
+    if isinstance(value, Path):
+        return folder / value
+    return item.place(value, folder) if item and item.place and value is not None else value
 
 
 def _build(parts: Sequence[type], entries: Mapping[str, Entry], profile: Profile) -> dict[type, Any]:

@@ -7,6 +7,7 @@ a reference leads to may be a reference again.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from carboy.config.files import read_secret_file
@@ -47,7 +48,14 @@ class Resolver(Protocol):
 
 
 class FileResolver:
-    """References to files, as Docker and Kubernetes mount secrets."""
+    """References to files, as Docker and Kubernetes mount secrets.
+
+    Args:
+        folder: where relative paths start: the project's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
         """Return the text of each file, without the line break at its end."""
@@ -55,7 +63,7 @@ class FileResolver:
 
     def _read(self, reference: Reference) -> str | CarboyError | None:
         try:
-            return read_secret_file(reference.name)
+            return read_secret_file(self._folder / reference.name)
         except CarboyError as error:
             return None if isinstance(error.__cause__, FileNotFoundError) else error
 

@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from carboy.redact import Secret
@@ -57,6 +58,7 @@ class Setting:
         unit: `s`, `bytes`, …; empty where there is none.
         is_secret: shown masked everywhere and taken as raw text.
         is_table: a table of `carboy.toml` (`[sms.templates.captcha]`), merged key by key across layers.
+        place: makes a relative path inside the value start at the project's folder; None where there is none.
     """
 
     name: str
@@ -68,9 +70,17 @@ class Setting:
     unit: str
     is_secret: bool
     is_table: bool
+    place: Callable[[Any, Path], Any] | None = None
 
 
-def setting(default: Any, help: str, *, unit: str = "", secret: bool = False) -> Any:  # noqa: A002
+def setting(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    unit: str = "",
+    secret: bool = False,
+    place: Callable[[Any, Path], Any] | None = None,
+) -> Any:
     """Return a dataclass field that declares a setting.
 
     Args:
@@ -78,8 +88,10 @@ def setting(default: Any, help: str, *, unit: str = "", secret: bool = False) ->
         help: what it is for, one sentence without a full stop.
         unit: the unit of the value, such as `s` or `bytes`.
         secret: whether it is masked wherever it is shown; implied by the type `Secret`.
+        place: gets a value and the project's folder, and returns the value with its path starting there, where it is
+            one inside of something else (a URL); what is a `Path` is placed by itself.
     """
-    meta = {"setting": (default, help, unit, secret)}
+    meta = {"setting": (default, help, unit, secret, place)}
     if default is REQUIRED or isinstance(default, Derived):
         return field(metadata=meta, kw_only=True)
     if isinstance(default, dict | list):
@@ -93,7 +105,7 @@ def settings_of(part: type) -> tuple[Setting, ...]:
     hints = typing.get_type_hints(part)
     found = []
     for item in dataclasses.fields(part):
-        default, text, unit, secret = item.metadata["setting"]
+        default, text, unit, secret, place = item.metadata["setting"]
         kind = hints[item.name]
         found.append(
             Setting(
@@ -106,6 +118,7 @@ def settings_of(part: type) -> tuple[Setting, ...]:
                 unit=unit,
                 is_secret=secret or _mentions(kind, Secret),
                 is_table=typing.get_origin(_without_none(kind)) in {dict, Mapping},
+                place=place,
             )
         )
     return tuple(found)

@@ -1,5 +1,6 @@
 """The settings of the database."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,20 @@ def _sqlite(get: Callable[[str], Any]) -> str:
     return f"sqlite:///{get('INSTANCE_PATH')}/carboy.db"
 
 
+def _place_sqlite(url: str, folder: Path) -> str:
+    found = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:|file:)([^?]+)(\?.*)?", url)
+    return f"{found[1]}{folder / found[2]}{found[3] or ''}" if found else url
+
+
 @dataclass(frozen=True, slots=True)
 class DbSettings:
     """Where rows are kept, and how one gets there."""
 
     database_url: str = setting(
-        Derived(_sqlite, "sqlite:///<instance>/carboy.db"), "the database, as SQLAlchemy writes it", secret=True
+        Derived(_sqlite, "sqlite:///<instance>/carboy.db"),
+        "the database, as SQLAlchemy writes it",
+        secret=True,
+        place=_place_sqlite,
     )
     db_secret_name: str | None = setting(
         None, "the RDS secret in Secrets Manager that holds the login; it may rotate while the service runs"

@@ -52,10 +52,10 @@ def create_app(
     Raises:
         ConfigurationError: with everything that is wrong with the settings; it was logged too.
     """
+    root = Path(folder or ".").absolute()
 
     def read() -> Sources:
-        path = Path(folder) if folder is not None else None
-        return read_sources(folder=path, profile=profile, env_file=env_file, overrides=overrides)
+        return read_sources(folder=root, profile=profile, env_file=env_file, overrides=overrides)
 
     try:
         settings, centre = load_settings(settings_parts, read, clock)
@@ -65,8 +65,8 @@ def create_app(
         logs.setup()
         _tell_refusal(error)
         raise
-    root, instance = str(Path(folder or ".").absolute()), str(settings["INSTANCE_PATH"])
-    app = Flask("carboy", root_path=root, static_folder=None, instance_path=instance)
+    instance = str(settings["INSTANCE_PATH"])
+    app = Flask("carboy", root_path=str(root), static_folder=None, instance_path=instance)
     _fill_config(app, settings)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
     app.session_interface = LazySessions()
@@ -106,9 +106,10 @@ def init_app(
     if not given.get("DEBUG"):
         given.pop("DEBUG", None)  # Flask's own default, which nobody said
 
+    root = Path(folder or ".").absolute()
+
     def read() -> Sources:
-        path = Path(folder) if folder is not None else None
-        found = read_sources(folder=path, profile=app.config.get("PROFILE"), overrides=given)
+        found = read_sources(folder=root, profile=app.config.get("PROFILE"), overrides=given)
         return found if "settings" in parts else replace(found, toml={}, dotenv={}, environ={})
 
     settings, centre = load_settings(lambda *_: _OWN, read, clock)

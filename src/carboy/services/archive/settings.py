@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from carboy.config import Derived, Duration, Profile, Rate, setting
 from carboy.errors import ConfigurationError, Fault
@@ -21,6 +23,12 @@ def _archive_url(get: Callable[[str], Any]) -> str:
     return tutorial_url(bucket, get("TS_AWS_S3_PREFIX")) if bucket else f"file://{get('INSTANCE_PATH')}/archive"
 
 
+def _place_folder(url: str, folder: Path) -> str:
+    path = url.removeprefix("file://")
+    is_relative = path not in {url, ""} and not path.startswith(("/", "localhost/"))
+    return f"file://{quote(str(folder))}/{path}" if is_relative else url
+
+
 def _base_url(get: Callable[[str], Any]) -> str:
     return API_V2 if get("THREATSTACK_API_VERSION") == 2 else API_V1
 
@@ -30,7 +38,9 @@ class ArchiveSettings:
     """What is kept, where, and how the full alert is fetched."""
 
     archive_url: str = setting(
-        Derived(_archive_url, "file://<instance>/archive"), "where objects go: file://, s3://, gs://, az://, memory://"
+        Derived(_archive_url, "file://<instance>/archive"),
+        "where objects go: file://, s3://, gs://, az://, memory://",
+        place=_place_folder,
     )
     archive_endpoint: str = setting("", "another address for s3://, such as a server of one's own")
     archive_timeout_s: float = setting(10.0, "how long one request to the object store may take", unit="s")
