@@ -120,6 +120,19 @@ def test_what_a_module_fails_to_import_is_not_hidden(tmp_path: Path, monkeypatch
     sys.modules.pop("module_without_its_library", None)
 
 
+@pytest.mark.parametrize("kind", ["TypeError", "ValueError", "AttributeError"])
+def test_what_a_module_raises_is_told_as_it_is(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own traceback, which ends in the module's line."""
+    name = f"module_that_raises_a_{kind.lower()}"
+    (tmp_path / f"{name}.py").write_text(f"\nraise {kind}('of its own')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(Exception, match="of its own") as caught:
+        create_app("test", folder=tmp_path, modules=name)
+    assert caught.typename == kind
+    assert (caught.traceback[-1].path, caught.traceback[-1].lineno) == (tmp_path / f"{name}.py", 1)
+
+
 def test_a_module_named_twice_is_registered_once(make_module: Callable[..., str], tmp_path: Path) -> None:
     """Else its routes would collide."""
     seen: list[Flask] = []

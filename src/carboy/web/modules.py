@@ -40,16 +40,18 @@ def load_modules(names: Sequence[str]) -> list[Module]:
 
     Raises:
         ConfigurationError: there is no such module, or it has no `register(app)`.
+        Exception: whatever a module raises while it is imported, as it is.
     """
     return [_module(name) for name in dict.fromkeys(names)]
 
 
 def _module(name: str) -> Module:
+    if not all(part.strip() for part in name.split(".")):
+        raise _refusal(name, "it is no dotted name")
     try:
         found = import_module(name)
-    except (ModuleNotFoundError, ValueError, TypeError) as error:
-        missing = getattr(error, "name", None) or name
-        if isinstance(error, ModuleNotFoundError) and not f"{name}.".startswith(f"{missing}."):
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name or name}."):
             raise  # it is there, and something that it needs is not
         raise _refusal(name, "there is no module of that name") from error
     register = getattr(found, "register", None)
