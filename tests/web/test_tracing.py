@@ -84,6 +84,19 @@ def test_a_request_is_a_segment(app: Flask, listener: UdpListener, loopback: Loo
     assert loopback.requests[0].headers["x-request-id"] == "r-1"
 
 
+def test_what_machines_ask_is_not_traced(app: Flask, listener: UdpListener) -> None:
+    """Neither the question, nor the statements of the checks: they come every few seconds, and tell nothing."""
+    client = app.test_client()
+    headers = {"X-Amzn-Trace-Id": f"Root={ROOT};Parent={SPAN};Sampled=1"}
+    for path in ("/livez", "/readyz"):
+        assert client.get(path, headers=headers).status_code == 200
+    client.get("/sql")
+
+    statement, segment = documents(listener, 2)
+    assert "sql" in statement
+    assert segment["http"]["request"]["url"].endswith("/sql")
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -31,7 +31,7 @@ log = get_logger("carboy.request")
 
 Headers = list[tuple[str, str]]
 
-_UNLIMITED = frozenset({"/livez", "/readyz"})
+_OF_MACHINES = frozenset({"/livez", "/readyz"})  # asked every few seconds: never refused, never traced
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROBLEM_HEADERS: Headers = [("Content-Type", CONTENT_TYPE)]
 
@@ -112,7 +112,7 @@ class Door:
         limits = self.limits
         if limits is None:
             return None
-        if limits.rate is not None and environ.get("PATH_INFO") not in _UNLIMITED:
+        if limits.rate is not None and environ.get("PATH_INFO") not in _OF_MACHINES:
             wait_s = limits.rate.take(bucket_of(environ["REMOTE_ADDR"]))
             if wait_s:
                 return too_many(wait_s)
@@ -172,7 +172,8 @@ class _Visit:
             peer = client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), door.trusted_proxies)
             _set_scheme(environ, door.trusted_proxies)
         environ["REMOTE_ADDR"] = peer
-        self.span: Span | None = None if door.tracing is None else door.tracing.begin(environ)
+        tracing = None if environ.get("PATH_INFO") in _OF_MACHINES else door.tracing
+        self.span: Span | None = None if tracing is None else tracing.begin(environ)
 
     def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
         """Begin the answer, as WSGI's `start_response`."""
