@@ -24,9 +24,8 @@ _DAY_MS = 86_400_000
 
 @click.group()
 def command() -> None:
-    r"""Work with the archive from a terminal.
+    """Work with the archive from a terminal.
 
-    \b
     Example:
       carboy archive list --start 2026-01-01T00:00:00Z
       carboy archive get 587c0159a907346eccb84004
@@ -43,9 +42,8 @@ def command() -> None:
 @json_option
 @pass_project
 def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -> None:
-    r"""List what is archived of a range of time, oldest first; a line of JSON each.
+    """List what is archived of a range of time, oldest first; a line of JSON each.
 
-    \b
     Example:
       carboy archive list --start 2026-01-01T00:00:00Z --end 2026-02-01T00:00:00Z
     """
@@ -70,9 +68,8 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
 @click.option("--source", default="threatstack", show_default=True, help="Whose webhook.")
 @pass_project
 def get(project: Project, item_id: str, source: str) -> None:
-    r"""Print what is archived under an id, byte for byte.
+    """Print what is archived under an id, byte for byte.
 
-    \b
     Example:
       carboy archive get 587c0159a907346eccb84004 | jq .title
     """
@@ -87,9 +84,8 @@ def get(project: Project, item_id: str, source: str) -> None:
 @click.argument("alert_ids", metavar="ID...", nargs=-1, required=True)
 @pass_project
 def replay(project: Project, alert_ids: tuple[str, ...]) -> None:
-    r"""Fetch and archive alerts again; what has changed is kept as a new version.
+    """Fetch and archive alerts again; what has changed is kept as a new version.
 
-    \b
     Example:
       carboy archive replay 587c0159a907346eccb84004
     """
@@ -108,9 +104,8 @@ def replay(project: Project, alert_ids: tuple[str, ...]) -> None:
 @json_option
 @pass_project
 def verify(project: Project, as_json: bool) -> None:
-    r"""Read every archived object again and compare it with the index; exit 1 when one is missing or changed.
+    """Read every archived object again and compare it with the index; exit 1 when one is missing or changed.
 
-    \b
     Example:
       carboy archive verify
     """
@@ -136,11 +131,10 @@ def verify(project: Project, as_json: bool) -> None:
 @json_option
 @pass_project
 def import_(project: Project, url: str, as_json: bool) -> None:
-    r"""Take over what the tutorial's service, or another archive, wrote to a folder or bucket.
+    """Take over what the tutorial's service, or another archive, wrote to a folder or bucket.
 
     The objects are copied under their keys here and put into the index; running it again takes nothing twice.
 
-    \b
     Example:
       carboy archive import s3://old-bucket/threatstack
       carboy archive import file:///mnt/old-archive
@@ -171,11 +165,10 @@ def import_(project: Project, url: str, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what is missing and accept nothing.")
 @pass_project
 def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
-    r"""Ask the Threat Stack API for a range of time and archive what was never received.
+    """Ask the Threat Stack API for a range of time and archive what was never received.
 
     The alerts are accepted here and archived by the jobs of `carboy serve` or `carboy worker`.
 
-    \b
     Example:
       carboy archive backfill --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z
     """

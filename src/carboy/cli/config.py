@@ -24,9 +24,8 @@ __all__ = ["command"]
 @common_options()
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    r"""Keep configuration in git, its secrets encrypted by KMS, per stage.
+    """Keep configuration in git, its secrets encrypted by KMS, per stage.
 
-    \b
     Example:
       carboy config edit
       carboy config render prod --json
@@ -43,11 +42,10 @@ for one in (edit, diff, merge_driver, history, rollback):
 @common_options()
 @pass_file
 def import_(file: ClosedFile) -> None:
-    r"""Close the open form on stdin, YAML or JSON.
+    """Close the open form on stdin, YAML or JSON.
 
     What did not change keeps its bytes.
 
-    \b
     Example:
       carboy config export > open.yml; …; carboy config import < open.yml
     """
@@ -70,9 +68,8 @@ def import_(file: ClosedFile) -> None:
 @common_options()
 @pass_file
 def export(file: ClosedFile, as_json: bool) -> None:
-    r"""Print the open form; without a file yet, a template with every environment as a stage.
+    """Print the open form; without a file yet, a template with every environment as a stage.
 
-    \b
     Example:
       carboy config export --json | jq .config
     """
@@ -104,9 +101,8 @@ def export(file: ClosedFile, as_json: bool) -> None:
 @common_options(short=False)
 @pass_file
 def render(file: ClosedFile, stage: str, environment: str | None, **given: Any) -> None:
-    r"""Print or upload the values of a stage.
+    """Print or upload the values of a stage.
 
-    \b
     Example:
       carboy config render prod --json
       carboy config render prod --python > service/settings.py
@@ -154,12 +150,11 @@ def render(file: ClosedFile, stage: str, environment: str | None, **given: Any) 
 @common_options()
 @pass_file
 def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
-    r"""Set one value of a stage, read from stdin; on a terminal it is asked for.
+    """Set one value of a stage, read from stdin; on a terminal it is asked for.
 
     It takes no right to decrypt: a new secret is sealed under a data key of its own, which the next rekey folds in.
     One newline at the end of stdin is not part of the value.
 
-    \b
     Example:
       printf %s "$TOKEN" | carboy config set prod slack.token
     """
@@ -184,9 +179,8 @@ def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
 @common_options()
 @pass_file
 def get(file: ClosedFile, stage: str, path: str) -> None:
-    r"""Print one value of a stage: text as it is, all else as JSON.
+    """Print one value of a stage: text as it is, all else as JSON.
 
-    \b
     Example:
       carboy config get prod nested.a_list.0.password1
     """
@@ -210,9 +204,8 @@ def get(file: ClosedFile, stage: str, path: str) -> None:
 @common_options()
 @pass_file
 def check(file: ClosedFile, offline: bool) -> None:
-    r"""Check the file: its structure, its MACs, and that every stage finds every value.
+    """Check the file: its structure, its MACs, and that every stage finds every value.
 
-    \b
     Example:
       carboy config check --offline
     """
@@ -265,9 +258,8 @@ def _check_keys(file: ClosedFile, config: Config) -> None:
 @common_options()
 @pass_file
 def rekey(file: ClosedFile, stage: str | None, sealed: bool, after_merge: bool, yes: bool) -> None:
-    r"""Seal every secret again, under new data keys.
+    """Seal every secret again, under new data keys.
 
-    \b
     Example:
       carboy config rekey prod
       carboy config rekey --sealed        moves a file of Fleece's

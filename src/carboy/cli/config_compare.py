@@ -33,11 +33,10 @@ __all__ = ["diff", "merge_driver"]
 @common_options()
 @pass_file
 def diff(file: ClosedFile, stages: tuple[str, ...], rev: str | None, shows: bool) -> None:
-    r"""Show what differs between two stages, or since a revision of git; values as hashes, good for this output only.
+    """Show what differs between two stages, or since a revision of git; values as hashes, good for this output only.
 
     With --rev and no stage the closed forms are compared, which needs no KMS.
 
-    \b
     Example:
       carboy config diff staging prod
       carboy config diff --rev HEAD~3 prod
@@ -104,12 +103,11 @@ def _at_revision(path: Path, rev: str) -> bytes:
 @common_options()
 @pass_file
 def merge_driver(file: ClosedFile, base: Path, ours: Path, theirs: Path, name: str | None) -> None:
-    r"""Merge two people's changes; git calls it.
+    """Merge two people's changes; git calls it.
 
     KMS is asked only for stages whose secrets both changed. Where both changed the same value, git's own conflict
     markers are left, and the exit code is 1.
 
-    \b
     Example:
       echo 'config.yml merge=carboy' >> .gitattributes
       git config merge.carboy.driver 'carboy config merge-driver %O %A %B %P'

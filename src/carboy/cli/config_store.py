@@ -71,9 +71,8 @@ def _store_options(function: Any) -> Any:
 @common_options()
 @pass_file
 def history(file: ClosedFile, stage: str, parameter_store: str, environment: str | None) -> None:
-    r"""List the uploads of a stage that Parameter Store still knows, the newest first.
+    """List the uploads of a stage that Parameter Store still knows, the newest first.
 
-    \b
     Example:
       carboy config history prod --parameter-store /prod_orders
     """
@@ -93,9 +92,8 @@ def history(file: ClosedFile, stage: str, parameter_store: str, environment: str
 def rollback(
     file: ClosedFile, stage: str, release: int, parameter_store: str, environment: str | None, dry_run: bool, yes: bool
 ) -> None:
-    r"""Put the parameters back as an earlier upload left them; what came later is deleted, after asking.
+    """Put the parameters back as an earlier upload left them; what came later is deleted, after asking.
 
-    \b
     Example:
       carboy config rollback prod 7 --parameter-store /prod_orders
     """

@@ -96,9 +96,8 @@ class NotAllowed(CarboyError):
 def command(
     ctx: click.Context, /, words: tuple[str, ...], print_env: bool, credential_process: bool, **given: Any
 ) -> None:
-    r"""Run a command with temporary AWS credentials.
+    """Run a command with temporary AWS credentials.
 
-    \b
     Example:
       carboy run --environment staging -- aws s3 ls     arguments as they are, no shell
       carboy run -e staging 'aws s3 ls | head'          one string: a shell
