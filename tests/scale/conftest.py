@@ -1,0 +1,77 @@
+"""A database server that many processes share: MariaDB and PostgreSQL, each in turn."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from sqlalchemy import Engine
+from tests.journeys.conftest import Gateway, gateway, pytest_runtest_makereport, source, zygote
+
+from carboy.db import DbSettings, GroupCommit, engine, upgrade
+from carboy.testing.processes import DatabaseServer
+
+__all__ = ["Gateway", "gateway", "pytest_runtest_makereport", "source", "zygote"]
+
+
+@dataclass
+class Base:
+    """A database of a test's own on a server, with Carboy's tables, and connections to it as processes have them."""
+
+    server: DatabaseServer
+    name: str
+    _engines: list[Engine] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return self.server.url(database=self.name)
+
+    def engine(self, **settings: float) -> Engine:
+        """Return an engine of its own, with a pool of its own."""
+        made = engine(DbSettings(database_url=self.url, **settings))  # type: ignore[arg-type]
+        self._engines.append(made)
+        return made
+
+    def writer(self, **settings: float) -> GroupCommit:
+        """Return the door for writes that one process would have."""
+        return GroupCommit(self.engine(**settings))
+
+    def deadlocks(self) -> int:
+        """Return how many dead-locks the server has seen."""
+        if self.server.dialect == "mysql":
+            return int(self.server.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
+        query = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{self.name}'"
+        return int(self.server.execute(query)[0][0])
+
+    def close(self) -> None:
+        for one in self._engines:
+            one.dispose()
+
+
+@pytest.fixture(params=["mariadb_server", "postgres_server"], ids=["mariadb", "postgres"])
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    """A server for the whole run: a test makes a database of its own and breaks nothing."""
+    found: DatabaseServer = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def base(server: DatabaseServer) -> Iterator[Base]:
+    """A migrated database."""
+    made = Base(server, server.create_database())
+    upgrade(made.engine())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def gateways(gateway: Gateway, base: Base) -> Callable[..., Gateway]:
+    """The gateway on the database, with settings of a test's own."""
+
+    def make(**environ: str) -> Gateway:
+        gateway.environ |= {"FLASK_DATABASE_URL": base.url, **environ}
+        gateway.server = base.server.__class__(
+            base.server.process, base.server.dialect, base.server.port, database=base.name
+        )
+        return gateway
+
+    return make
