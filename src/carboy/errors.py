@@ -10,6 +10,7 @@ from typing import ClassVar
 __all__ = [
     "CarboyError",
     "ConfigurationError",
+    "Degraded",
     "Fault",
     "InvalidInput",
     "Missing",
@@ -78,6 +79,12 @@ class InvalidInput(CarboyError):
         super().__init__(what, why, hint)
         self.faults = tuple(faults)
         self.args = (what, why, hint, self.faults)
+
+
+class Degraded(CarboyError):
+    """A part does what is asked of it, but not as well as it should; found by a check."""
+
+    exit_code = 4
 
 
 class UpstreamError(CarboyError):

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from carboy.jobs import enqueue, job
+from carboy.errors import ConfigurationError
+from carboy.jobs import engine_class, enqueue, job
 from carboy.testing.clock import ManualClock
 from carboy.web import runtime
 
@@ -165,7 +166,11 @@ def test_the_engine_runs_what_the_modules_bring(make_app: Any) -> None:
 
 
 def test_an_application_without_jobs_needs_no_engine(make_app: Any) -> None:
-    """Nor one whose jobs others run."""
+    """There is nothing to do."""
     assert runtime(make_app()).jobs.engine is None
-    app = make_app(brings={"jobs": [send_welcome]}, jobs_engine="celery", jobs_broker_url="redis://127.0.0.1:1")
-    assert runtime(app).jobs.engine is None
+
+
+def test_an_engine_that_is_not_there_is_said_at_once() -> None:
+    """With those that are."""
+    with pytest.raises(ConfigurationError, match="`embedded`"):
+        engine_class("rq")

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 from carboy.jobs.settings import JobsSettings
 
 if TYPE_CHECKING:
+    from carboy.jobs.after_commit import tell_after_commit
     from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
     from carboy.jobs.embedded import Embedded
+    from carboy.jobs.engines import JobEngine, Ready, engine_class
     from carboy.jobs.enqueueing import enqueue
     from carboy.jobs.rows import new_id, put, row_of
     from carboy.jobs.store import JobStore, JobView
@@ -17,23 +19,31 @@ __all__ = [
     "Commit",
     "Embedded",
     "Job",
+    "JobEngine",
     "JobStore",
     "JobView",
     "JobsSettings",
     "Later",
+    "Ready",
     "Registry",
+    "engine_class",
     "enqueue",
     "job",
     "new_id",
     "put",
     "row_of",
+    "tell_after_commit",
 ]
 
 _HOMES = {
     "Embedded": "embedded",
     "JobStore": "store",
     "JobView": "store",
+    "JobEngine": "engines",
+    "Ready": "engines",
+    "engine_class": "engines",
     "enqueue": "enqueueing",
+    "tell_after_commit": "after_commit",
     "put": "rows",
     "new_id": "rows",
     "row_of": "rows",

@@ -13,25 +13,13 @@ from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
-from carboy.errors import CarboyError, Unreachable
-from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
+from carboy.jobs.definitions import Registry
+from carboy.jobs.engines import Ready
 from carboy.jobs.owner import is_gone, make_owner
-from carboy.jobs.rows import (
-    AT_ONCE,
-    Settled,
-    Take,
-    Taken,
-    give_back,
-    owners,
-    prune,
-    release_expired,
-    renew,
-    settle,
-    still_held,
-    take,
-)
+from carboy.jobs.rows import AT_ONCE, Take, Taken, give_back, owners, prune, release_expired, renew, take
+from carboy.jobs.running import Runner
 from carboy.jobs.settings import JobsSettings
-from carboy.logs import get_logger, request_context
+from carboy.logs import get_logger
 
 __all__ = ["Embedded"]
 
@@ -70,8 +58,16 @@ class Embedded:
         clock: Clock = SYSTEM_CLOCK,
         on_end: Callable[[str, str, float], None] | None = None,
     ) -> None:
-        self._writer, self._registry, self._settings = writer, registry, settings
-        self._context, self._clock, self._on_end = context, clock, on_end
+        self._writer, self._registry, self._settings, self._clock = writer, registry, settings, clock
+        self._runner = Runner(
+            writer,
+            registry,
+            settings,
+            context=context,
+            clock=clock,
+            on_end=on_end,
+            is_stopping=lambda: self._stopping,
+        )
         self._owner = ""
         self._inbox: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
         self._held: dict[int, _Held] = {}
@@ -106,6 +102,13 @@ class Embedded:
         with self._changed:
             self._woken = True
             self._changed.notify_all()
+
+    def notify(self, rows: Sequence[Ready]) -> None:
+        """Say that rows were added, whichever: they are all in the table."""
+        self.wake()
+
+    def check(self) -> None:
+        """Ask nobody: the table is in the database, which has a check of its own."""
 
     def stop(self, drain_s: float | None = None) -> bool:
         """Take no more, give back what has not begun, wait for what runs; return whether all of it ended in time.
@@ -243,7 +246,7 @@ class Embedded:
                     continue
                 held.began_s = self._clock.monotonic_s()
             try:
-                self._run(held.row)
+                self._runner.run(held.row, self._owner)
             finally:
                 self._let_go(held)
 
@@ -256,42 +259,6 @@ class Embedded:
                 self._woken = True
                 self._changed.notify_all()
 
-    def _run(self, row: Taken) -> None:
-        started = self._clock.monotonic_s()
-        one = self._registry.get(row.kind)
-        outcome: Outcome = Done()
-        commit: Commit | None = None
-        with request_context(request_id=row.request_id, job_id=str(row.id), job=row.kind):
-            try:
-                if row.attempt > one.attempts:
-                    outcome = Dead(f"its worker was lost in each of {one.attempts} tries")
-                else:
-                    with self._context():
-                        answer = one.function(*row.args)
-                    commit = answer if isinstance(answer, Commit) else None
-            except BaseException as error:  # noqa: BLE001 (whatever it is, also `sys.exit`, decides about its row)
-                outcome = plan_failure(one, row.attempt, error, self._clock.now_ms())
-                _tell(outcome, row, error)
-            self._settle(row, outcome, commit)
-        if self._on_end:
-            self._on_end(row.kind, type(outcome).__name__.lower(), self._clock.monotonic_s() - started)
-
-    def _settle(self, row: Taken, outcome: Outcome, commit: Commit | None) -> None:
-        """Write how a try ended; while the database is away, again and again for the time of a lease."""
-        settled = Settled(row.id, self._owner, row.attempt, outcome, self._clock.now_ms())
-        give_up_at_s = self._clock.monotonic_s() + self._settings.jobs_lease_s
-        while True:
-            try:
-                self._writer.run(_settle_with, (commit, settled))
-            except Exception as error:  # noqa: BLE001 (the row is done again when its lease has ended)
-                is_away = isinstance(error, Unreachable)
-                if not is_away or self._stopping or self._clock.monotonic_s() >= give_up_at_s:
-                    log.warning("job_not_settled", error=str(error), outcome=type(outcome).__name__.lower())
-                    return
-                self._clock.sleep(min(self._settings.jobs_poll_s, 1.0))
-            else:
-                return
-
     def _return(self, ids: list[int], *, counts: bool) -> None:
         if not ids:
             return
@@ -299,27 +266,3 @@ class Embedded:
             self._writer.run(give_back, (self._owner, ids, counts))
         except Exception as error:  # noqa: BLE001 (they come back when their lease ends)
             log.warning("jobs_not_given_back", count=len(ids), error=str(error))
-
-
-def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]) -> list[None]:
-    """Write what the jobs wanted written, and their rows, in one transaction; of rows that went to others, nothing."""
-    still_ours = still_held(connection, [settled for _, settled in ended])
-    by_apply: dict[Any, list[Any]] = {}
-    for commit, settled in ended:
-        if commit is not None and settled.id in still_ours:
-            by_apply.setdefault(commit.apply, []).append(commit.item)
-    for apply, items in by_apply.items():
-        apply(connection, items)
-    settle(connection, [settled for _, settled in ended if settled.id in still_ours])
-    return [None] * len(ended)
-
-
-def _tell(outcome: Outcome, row: Taken, error: BaseException) -> None:
-    known = isinstance(error, CarboyError)
-    facts: dict[str, Any] = {"error": str(error), "attempt": row.attempt}
-    if isinstance(outcome, Dead):
-        log.error("job_dead", **facts, exc_info=not known)
-    elif isinstance(error, Later):
-        log.debug("job_waits", **facts)
-    else:
-        log.info("job_postponed", **facts, exc_info=not known)

@@ -11,15 +11,20 @@ import orjson
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from carboy.db.bulk import insert_rows
+from carboy.jobs.after_commit import note
 from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
+from carboy.jobs.engines import Ready
+from carboy.jobs.owner import is_gone
 from carboy.jobs.tables import JOBS, in_state
 
 __all__ = [
     "AT_ONCE",
+    "Claim",
     "Settled",
     "Take",
     "Taken",
     "Wanted",
+    "claim",
     "give_back",
     "new_id",
     "prune",
@@ -63,6 +68,16 @@ class Wanted:
 
     rows: tuple[Taken, ...]
     next_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A wish for one row, of which somebody was told; held by `owner` until `lease_until_ms`."""
+
+    id: int
+    owner: str
+    now_ms: int
+    lease_until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,7 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows of jobs; those whose key is there already are left out."""
     has_key = any(row["key"] is not None for row in rows)  # else MySQL would leave out an equal id too
     insert_rows(connection, JOBS, rows, skip_known="key" if has_key else "")
+    note(connection, lambda: [Ready(row["id"], row["kind"], row["priority"], row["run_at"]) for row in rows])
 
 
 def take(connection: Connection, wishes: Sequence[Take]) -> list[Wanted]:
@@ -164,6 +180,32 @@ def _take(connection: Connection, wish: Take) -> Wanted:
         for priority in wish.priorities
     ]
     return Wanted(tuple(found), min((at for at in upcoming if at is not None), default=None))
+
+
+def claim(connection: Connection, wishes: Sequence[Claim]) -> list[Taken | int | None]:
+    """Give the row of each wish, marked as running.
+
+    One that is not yet due answers with the time when it is. One that is not there, has ended, or is in the hands of
+    another answers None; a holder whose lease has ended, or who is known to be gone, holds nothing.
+    """
+    return [_claim(connection, wish) for wish in wishes]
+
+
+def _claim(connection: Connection, wish: Claim) -> Taken | int | None:
+    row = connection.execute(select(JOBS).where(JOBS.c.id == wish.id).with_for_update(skip_locked=True)).one_or_none()
+    if row is None or row.state not in {"queued", "running"}:
+        return None
+    if row.state == "queued" and row.run_at > wish.now_ms:
+        return int(row.run_at)
+    if row.state == "running" and row.lease_until >= wish.now_ms and not is_gone(row.owner):
+        return None
+    connection.execute(
+        update(JOBS)
+        .where(JOBS.c.id == wish.id)
+        .values(state="running", owner=wish.owner, lease_until=wish.lease_until_ms, attempts=row.attempts + 1)
+    )
+    args = tuple(orjson.loads(row.args))
+    return Taken(row.id, row.kind, args, row.attempts + 1, row.request_id or "", row.created_at)
 
 
 def _queued(wish: Take, priority: int) -> Any:

@@ -10,6 +10,8 @@ from sqlalchemy import delete, false, select, update
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Missing
+from carboy.jobs.after_commit import note
+from carboy.jobs.engines import Ready
 from carboy.jobs.rows import count_by_kind
 from carboy.jobs.tables import JOBS, in_state
 
@@ -20,6 +22,7 @@ __all__ = ["JobStore", "JobView"]
 
 _STATES = ("queued", "running", "done", "dead")
 _RETRIABLE = ("dead", "queued")
+_TOLD_AT_ONCE = 10_000  # of more the engine hears when it looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +143,14 @@ def _view(row: Any) -> JobView:
 
 
 def _requeue(connection: "Connection", wishes: Sequence[tuple[int, Any]]) -> list[int]:
-    return [
-        connection.execute(
-            update(JOBS)
-            .where(chosen, JOBS.c.state.in_(_RETRIABLE))
-            .values(state="queued", attempts=0, run_at=now_ms, finished_at=None)
-        ).rowcount
-        for now_ms, chosen in wishes
-    ]
+    return [_requeue_some(connection, now_ms, chosen & JOBS.c.state.in_(_RETRIABLE)) for now_ms, chosen in wishes]
+
+
+def _requeue_some(connection: "Connection", now_ms: int, chosen: Any) -> int:
+    query = select(JOBS.c.id, JOBS.c.kind, JOBS.c.priority).where(chosen).order_by(JOBS.c.id).limit(_TOLD_AT_ONCE)
+    note(connection, lambda: [Ready(row.id, row.kind, row.priority, now_ms) for row in connection.execute(query)])
+    values = {"state": "queued", "attempts": 0, "run_at": now_ms, "finished_at": None}
+    return connection.execute(update(JOBS).where(chosen).values(values)).rowcount
 
 
 def _delete(connection: "Connection", wishes: Sequence[Any]) -> list[int]:

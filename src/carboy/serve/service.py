@@ -60,11 +60,11 @@ class Service:
             )
 
     def start(self) -> None:
-        """Start the embedded job engine where there are jobs, and serve `METRICS_BIND`; the server is up by now."""
+        """Start the job engine where there are jobs, and serve `METRICS_BIND`; the server is up by now."""
         runtime = self.runtime
         self._start_metrics()
         self._listen()
-        if runtime is not None and runtime.jobs.registry.kinds and runtime.settings["JOBS_ENGINE"] == "embedded":
+        if runtime is not None and runtime.jobs.engine is not None:
             self._engine = runtime.jobs.engine
             self._engine.start()
 

@@ -28,13 +28,15 @@ def add_health(app: "Flask", runtime: "Runtime") -> None:
         failed = {name: verdict.why for name, verdict in verdicts.items() if not verdict.is_ok}
         shown = {
             name: {"ok": verdict.is_ok, "latency_ms": verdict.latency_ms}
+            | ({"degraded": True} if verdict.is_degraded else {})
             | ({"why": verdict.why} if verdict.why else {})
             for name, verdict in verdicts.items()
         }
         if failed:
             detail = "; ".join(f"{name}: {why}" for name, why in failed.items())
             raise Problem(503, detail, title="Not ready", headers=_FRESH, extra={"checks": shown})
-        return {"status": "ready", "checks": shown}, 200, _FRESH
+        is_whole = not any(verdict.is_degraded for verdict in verdicts.values())
+        return {"status": "ready" if is_whole else "degraded", "checks": shown}, 200, _FRESH
 
     app.add_url_rule("/livez", "carboy_livez", livez)
     app.add_url_rule("/readyz", "carboy_readyz", readyz)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from flask.ctx import _AppCtxGlobals
 
 from carboy.db import hurried
-from carboy.errors import CarboyError
 from carboy.logs import request_id
 from carboy.web.door import Door, Limits
 from carboy.web.metrics import Sample
@@ -84,10 +83,6 @@ def _add_db(_app: "Flask", held: "Runtime") -> None:
 
 
 def _add_jobs(app: "Flask", held: "Runtime") -> None:
-    def check() -> None:
-        if held.jobs.is_failed:
-            raise CarboyError("the job engine", "it is stopped", "see the log for why")
-
     def counts() -> Iterator[Sample]:
         for row in held.jobs.store.stats() if held.jobs.registry.kinds else ():
             yield (row["kind"], row["state"]), row["count"]
@@ -97,7 +92,7 @@ def _add_jobs(app: "Flask", held: "Runtime") -> None:
             yield (row["kind"], row["state"]), row["age_s"]
 
     app.extensions["carboy.jobs.wake"] = held.jobs.wake
-    held.checks["job engine"] = check
+    held.checks["job engine"] = held.jobs.check
     held.metrics.collect("carboy_jobs", "Jobs that are not done.", counts, ("kind", "state"))
     held.metrics.collect("carboy_job_oldest_seconds", "Age of the oldest that is due.", ages, ("kind", "state"))
     if find_spec("jsonschema_rs") is not None and find_spec("sqlalchemy") is not None:

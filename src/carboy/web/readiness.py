@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from carboy.errors import Degraded
 from carboy.logs import get_logger
 
 __all__ = ["Checks", "Verdict"]
@@ -14,16 +15,20 @@ __all__ = ["Checks", "Verdict"]
 log = get_logger(__name__)
 
 Check = Callable[[], None]
-"""Returns when its part can work and raises when it cannot."""
+"""Returns when its part can work and raises when it cannot; `Degraded` where it works, but not as it should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a check ended; `why` is harmless to show: the error itself goes to the log."""
+    """How a check ended; `why` is harmless to show: the error itself goes to the log.
+
+    One that is degraded is ok as well: requests are answered.
+    """
 
     is_ok: bool
     latency_ms: float
     why: str = ""
+    is_degraded: bool = False
 
 
 class _Run:
@@ -80,16 +85,20 @@ class Checks:
 
     def _work(self, name: str, check: Check, run: _Run) -> None:
         started = time.perf_counter()
-        why = "it was stopped"
+        why, is_degraded = "it was stopped", False
         try:
             with self._context():
                 check()
             why = ""
+        except Degraded as error:
+            why, is_degraded = error.why, True
+            log.warning("check_degraded", check=name, why=error.why)
         except Exception as error:  # noqa: BLE001 (whatever it is: the part cannot work)
             why = "it failed"
             log.warning("check_failed", check=name, error=type(error).__name__, why=str(error))
         finally:
-            run.verdict = Verdict(not why, round((time.perf_counter() - started) * 1000, 1), why)
+            latency_ms = round((time.perf_counter() - started) * 1000, 1)
+            run.verdict = Verdict(is_degraded or not why, latency_ms, why, is_degraded)
             with self._lock:
                 del self._running[name]
             run.is_done.set()

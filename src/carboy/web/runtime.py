@@ -2,13 +2,13 @@
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Rate, Settings
 from carboy.db import DbSettings, GroupCommit, ServerClock
-from carboy.errors import UsageError
+from carboy.errors import CarboyError, UsageError
 from carboy.jobs import JobsSettings, Registry
 from carboy.logs import get_logger
 from carboy.web.centre import Centre
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from carboy.db import Shared
-    from carboy.jobs import Embedded, JobStore
+    from carboy.jobs import JobEngine, JobStore, Ready
     from carboy.web.key_ring import KeyRing
 
 __all__ = ["EXTENSION", "Jobs", "Runtime", "runtime"]
@@ -126,6 +126,10 @@ class Runtime:
         from carboy.db import upgrade
 
         made: Engine = self._once.get("models") or self._followed(self.centre.engine(self.settings))
+        if self.settings["JOBS_ENGINE"] != "embedded":  # that one looks into the table itself
+            from carboy.jobs import tell_after_commit
+
+            tell_after_commit(made, self.jobs.notify)
         if made.dialect.name == "sqlite" and upgrade(made):  # an embedded database is this program's own to change
             log.info("database_migrated")
         if isinstance(self.clock, ServerClock):
@@ -171,30 +175,38 @@ class Jobs:
         return self._once("store", self._make_store)
 
     @property
-    def engine(self) -> "Embedded | None":
-        """The engine that runs jobs in threads of this process, for whoever serves to start and stop.
+    def engine(self) -> "JobEngine | None":
+        """The engine of `JOBS_ENGINE`, for whoever serves to start and stop; None where no job is known."""
+        return self._once("engine", self._make_engine) if self.registry.kinds else None
 
-        None where `JOBS_ENGINE` is another, or no job is known.
+    def check(self) -> None:
+        """Ask the engine whether it can work; an embedded one only where it was started.
+
+        Raises:
+            CarboyError: it cannot, or not as it should (`Degraded`).
         """
-        if self._runtime.settings.part(JobsSettings).jobs_engine != "embedded" or not self.registry.kinds:
-            return None
-        return self._once("engine", self._make_engine)
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether jobs should be run in this process and are not."""
-        made: Embedded | None = self._once.get("engine")
-        return made is not None and not made.is_running
+        is_embedded = self._runtime.settings["JOBS_ENGINE"] == "embedded"
+        engine: JobEngine | None = self._once.get("engine") if is_embedded else self.engine
+        if engine is None:
+            return
+        if not engine.is_running:
+            raise CarboyError("the job engine", "it is stopped", "see the log for why")
+        engine.check()
 
     def wake(self) -> None:
         """Say that rows were added; nothing where no engine runs in this process."""
-        made: Embedded | None = self._once.get("engine")
+        made: JobEngine | None = self._once.get("engine")
         if made is not None:
-            made.wake()
+            made.notify(())
+
+    def notify(self, rows: "Sequence[Ready]") -> None:
+        """Tell the engine of rows that were committed."""
+        if (engine := self.engine) is not None:
+            engine.notify(rows)
 
     def stop(self) -> None:
         """Stop the engine where it runs."""
-        made: Embedded | None = self._once.get("engine")
+        made: JobEngine | None = self._once.get("engine")
         if made is not None:
             made.stop()
 
@@ -203,13 +215,14 @@ class Jobs:
 
         return JobStore(self._runtime.engine, self._runtime.writer, self._runtime.clock)
 
-    def _make_engine(self) -> "Embedded":
-        from carboy.jobs import Embedded
+    def _make_engine(self) -> "JobEngine":
+        from carboy.jobs import engine_class
 
-        return Embedded(
+        settings = self._runtime.settings.part(JobsSettings)
+        return engine_class(settings.jobs_engine)(
             self._runtime.writer,
             self.registry,
-            self._runtime.settings.part(JobsSettings),
+            settings,
             context=self._app.app_context,
             clock=self._runtime.clock,
             on_end=self._count,

@@ -1,0 +1,48 @@
+"""Tell of rows once they are committed, whoever committed them: a group commit, a session, a bare connection.
+
+`note` puts rows beside the connection that writes them. A rollback forgets them, a commit hands them on when the
+connection goes back to its pool, which is right after it. Rows of a savepoint that was rolled back, or of a commit that
+failed, may be told all the same: who is told looks at the row, and finds none.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from carboy.jobs.engines import Ready
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["note", "tell_after_commit"]
+
+_OPTION, _NOTED, _COMMITTED = "carboy_jobs_told", "carboy_jobs_noted", "carboy_jobs_committed"
+
+
+def note(connection: "Connection", rows: Callable[[], Sequence[Ready]]) -> None:
+    """Have rows told after the transaction that writes them; nothing where nobody wants to know."""
+    if _OPTION in connection.get_execution_options():
+        connection.info.setdefault(_NOTED, []).extend(rows())
+
+
+def tell_after_commit(engine: "Engine", notify: Callable[[Sequence[Ready]], None]) -> None:
+    """Have `notify` told of every row that is committed over an engine's connections."""
+    from sqlalchemy import event
+
+    def on_commit(connection: "Connection") -> None:
+        noted = connection.info.pop(_NOTED, None)
+        if noted:
+            connection.info.setdefault(_COMMITTED, []).extend(noted)
+
+    def on_rollback(connection: "Connection") -> None:
+        connection.info.pop(_NOTED, None)
+
+    def on_checkin(_connection: Any, record: Any) -> None:
+        record.info.pop(_NOTED, None)
+        committed = record.info.pop(_COMMITTED, None)
+        if committed:
+            notify(committed)
+
+    engine.update_execution_options(**{_OPTION: True})
+    event.listen(engine, "commit", on_commit)
+    event.listen(engine, "rollback", on_rollback)
+    event.listen(engine, "checkin", on_checkin)

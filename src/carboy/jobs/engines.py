@@ -1,0 +1,105 @@
+"""Who is told that a row is ready: the engine that `JOBS_ENGINE` names.
+
+The rows are the truth. An engine decides only which process looks at one next: a thread of this process, or whoever a
+broker tells.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from carboy.clock import Clock
+from carboy.db.group_commit import GroupCommit
+from carboy.errors import ConfigurationError
+from carboy.jobs.definitions import Registry
+from carboy.jobs.settings import JobsSettings
+
+__all__ = ["JobEngine", "MakeEngine", "Ready", "engine_class"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A row that was committed, and waits.
+
+    Attributes:
+        id: of the row.
+        kind: of its job.
+        priority: the lower first.
+        run_at_ms: not before this time, in milliseconds since the epoch.
+    """
+
+    id: int
+    kind: str
+    priority: int
+    run_at_ms: int
+
+
+class JobEngine(Protocol):
+    """Tells whoever does the work that rows are ready."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        ...
+
+    def start(self) -> None:
+        """Begin; called in the process that serves, after any fork."""
+        ...
+
+    def stop(self, drain_s: float | None = None) -> bool:
+        """End within `drain_s` (`JOBS_DRAIN_S`); return whether all that was under way ended in that time."""
+        ...
+
+    def notify(self, rows: Sequence[Ready]) -> None:
+        """Say that rows were committed; none where only that is known.
+
+        Called after the commit, in the thread that committed: it never raises, and never waits for what may be away.
+        """
+        ...
+
+    def check(self) -> None:
+        """Ask whether it can work.
+
+        Raises:
+            Degraded: rows are kept, and will be done later than they should.
+            CarboyError: it cannot work.
+        """
+        ...
+
+
+class MakeEngine(Protocol):
+    """Builds an engine and starts nothing."""
+
+    def __call__(
+        self,
+        writer: GroupCommit,
+        registry: Registry,
+        settings: JobsSettings,
+        *,
+        context: Callable[[], AbstractContextManager[Any]],
+        clock: Clock,
+        on_end: Callable[[str, str, float], None] | None,
+    ) -> JobEngine:
+        """Return the engine; see `Embedded` for the arguments."""
+        ...
+
+
+_HOMES = {
+    "embedded": ("carboy.jobs.embedded", "Embedded"),
+    "celery": ("carboy.jobs.celery.engine", "CeleryEngine"),
+}
+
+
+def engine_class(name: str) -> MakeEngine:
+    """Return what makes the engine of that name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if name not in _HOMES:
+        known = ", ".join(f"`{one}`" for one in _HOMES)
+        raise ConfigurationError(f"JOBS_ENGINE cannot be `{name}`", f"the engines are {known}", "correct JOBS_ENGINE")
+    module, attribute = _HOMES[name]
+    return cast("MakeEngine", getattr(import_module(module), attribute))
