@@ -10,11 +10,13 @@ __all__ = ["command"]
 @click.command("worker")
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at the same time.  [default: JOBS_CONCURRENCY, 8]")
 @pass_project
-def command(project: Project, concurrency: int | None) -> None:
+@click.pass_context
+def command(ctx: click.Context, project: Project, concurrency: int | None) -> None:
     """Run jobs only.
 
     SIGTERM and Ctrl-C wait for the jobs that run (at most JOBS_DRAIN_S), give the others back, then stop; a second one
-    stops at once.
+    stops at once. With JOBS_ENGINE=celery this is a Celery worker of as many processes; Ctrl-C there stops in the same
+    way, and `celery -A carboy.jobs.celery_app worker` has all of Celery's options.
 
     Example:
       carboy worker --concurrency 16
@@ -28,8 +30,15 @@ def command(project: Project, concurrency: int | None) -> None:
     with StopSignals() as signals:
         service = Service(project.make_app())
         runtime = runtime_of(service)
-        service.prepare()
-        service.start()
-        click.echo(f"{runtime.settings['JOBS_CONCURRENCY']} jobs at once; Ctrl-C stops", err=True)
-        signals.wait_for_stop()
-        service.stop()
+        if runtime.settings["JOBS_ENGINE"] != "celery":
+            service.prepare()
+            service.start()
+            click.echo(f"{runtime.settings['JOBS_CONCURRENCY']} jobs at once; Ctrl-C stops", err=True)
+            signals.wait_for_stop()
+            service.stop()
+            return
+    if not signals.is_stopping:  # Celery has its own ears for signals
+        from carboy.serve.celery_worker import run_worker
+
+        click.echo(f"{runtime.settings['JOBS_CONCURRENCY']} jobs at once, by Celery; Ctrl-C stops", err=True)
+        ctx.exit(run_worker(service))

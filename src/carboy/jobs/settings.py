@@ -17,6 +17,8 @@ class JobsSettings:
         "embedded", "who runs the jobs: this process or a broker"
     )
     jobs_broker_url: Secret | None = setting(None, "the broker of `celery`, or the queue's URL of `sqs`")
+    jobs_queue: str = setting("carboy", "the queue's name at the broker; each service that shares a broker has its own")
+    jobs_sweep_s: float = setting(15.0, "how long a job may be due and not taken until it is published again", unit="s")
     jobs_concurrency: int = setting(8, "jobs at the same time per process")
     jobs_lease_s: float = setting(
         60.0, "how long a worker holds a job without renewing; then others may take it", unit="s"

@@ -1,4 +1,4 @@
-"""The one table of jobs."""
+"""The table of jobs, and that of whose turn it is to look after them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from carboy.db.catalog import big_id, metadata
 
-__all__ = ["JOBS", "in_state"]
+__all__ = ["JOBS", "TURNS", "in_state"]
 
 JOBS = Table(
     "carboy_jobs",
@@ -35,6 +35,14 @@ JOBS = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("error", Text),
+)
+
+TURNS = Table(
+    "carboy_turns",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("next_at", BigInteger, nullable=False),
+    Column("mark", BigInteger, nullable=False),  # how far the last one looked
 )
 
 

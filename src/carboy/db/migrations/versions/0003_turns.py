@@ -1,0 +1,23 @@
+"""Who looks after the jobs next, where many processes could."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Make the table."""
+    op.create_table(
+        "carboy_turns",
+        sa.Column("name", sa.String(50), nullable=False),
+        sa.Column("next_at", sa.BigInteger, nullable=False),
+        sa.Column("mark", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_carboy_turns")),
+    )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.drop_table("carboy_turns")

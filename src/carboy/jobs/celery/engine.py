@@ -1,0 +1,180 @@
+"""The engine that publishes: a row's id goes to the broker after the commit, and Celery's workers take the row."""
+
+import select
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.group_commit import GroupCommit
+from carboy.errors import Degraded
+from carboy.jobs.celery.brokers import Broker, plan_broker
+from carboy.jobs.celery.publisher import Publisher, close_quietly
+from carboy.jobs.definitions import Registry
+from carboy.jobs.engines import Ready
+from carboy.jobs.settings import JobsSettings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from carboy.jobs.celery.worker import Hands
+
+__all__ = ["CeleryEngine"]
+
+_CONNECT_S = 2.0
+
+
+class CeleryEngine:
+    """Publishes rows; in a worker it has `hands` that run them. See `Embedded` for the arguments.
+
+    Raises:
+        ConfigurationError: `JOBS_BROKER_URL` names no broker.
+    """
+
+    def __init__(
+        self,
+        writer: GroupCommit,
+        registry: Registry,
+        settings: JobsSettings,
+        *,
+        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        clock: Clock = SYSTEM_CLOCK,
+        on_end: Callable[[str, str, float], None] | None = None,
+    ) -> None:
+        self._writer, self._registry, self._settings, self._clock = writer, registry, settings, clock
+        self._context, self._on_end = context, on_end
+        url = settings.jobs_broker_url
+        self.broker: Broker = plan_broker(url.reveal() if url is not None else None, settings.jobs_queue)
+        self._publisher = Publisher(self._send, self._disconnect, clock)
+        self._producer: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was not stopped; the thread that publishes begins with the first row."""
+        return not self._publisher.stopped
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many messages were published, failed, or left to the sweeper, since the start of this process."""
+        return dict(self._publisher.counts)
+
+    @cached_property
+    def celery(self) -> "Celery":
+        """The Celery application, with a task for each kind of job that is known by now."""
+        from carboy.jobs.celery.application import make_celery
+
+        return make_celery(self.broker, self._registry, self._settings, self._perform)
+
+    @cached_property
+    def hands(self) -> "Hands":
+        """What runs rows in a worker."""
+        from carboy.jobs.celery.worker import Hands
+
+        return Hands(self, self._writer, self._registry, self._settings, self._context, self._clock, self._on_end)
+
+    def start(self) -> None:
+        """Do nothing: the first row starts the thread that publishes."""
+
+    def stop(self, drain_s: float | None = None) -> bool:
+        """Publish what is due, for two seconds at most."""
+        return self._publisher.stop(self._settings.jobs_drain_s if drain_s is None else drain_s)
+
+    def notify(self, rows: Sequence[Ready]) -> None:
+        """Have rows published, and come back at once."""
+        if rows:
+            self._publisher.add(rows)
+
+    def check(self) -> None:
+        """Ask the broker for a connection.
+
+        Raises:
+            Degraded: it gives none; rows are kept, and published once it does.
+        """
+        try:
+            self.depth()
+        except Exception as error:
+            raise Degraded(
+                "the broker of the jobs",
+                f"it is away ({type(error).__name__}); jobs are kept, and published when it is back",
+                "see JOBS_BROKER_URL, and whether the broker is up",
+            ) from error
+
+    def depth(self) -> int:
+        """Return how many messages wait at the broker.
+
+        Raises:
+            Exception: whatever the broker's library raises while it is away.
+        """
+        with self._connect() as connection:
+            return sum(_depth(connection, name) for name in self.broker.queues)
+
+    def _perform(self, kind: str, row_id: int) -> str:
+        return self.hands.perform(kind, int(row_id))
+
+    def _connect(self) -> Any:
+        """Return a connection that gives up soon."""
+        from kombu.connection import Connection
+
+        options = self.broker.options | self.broker.publish_options
+        connection: Any = Connection
+        return connection(self.broker.url, connect_timeout=_CONNECT_S, transport_options=options)
+
+    # --- in the publisher's thread ---
+
+    def _send(self, rows: Sequence[Ready]) -> None:
+        producer = self._live_producer()
+        with producer.batch():
+            for row in rows:
+                queue, priority = self.broker.route(row.priority)
+                self.celery.send_task(
+                    row.kind,
+                    (row.id,),
+                    task_id=f"{row.id}-{token_hex(3)}",  # another each time: a revoked one is not meant for the next
+                    producer=producer,
+                    queue=queue,
+                    priority=priority,
+                    retry=False,
+                    ignore_result=True,
+                )
+
+    def _live_producer(self) -> Any:
+        if self._producer is not None and self.broker.name == "amqp":
+            _notice_end(self._producer.connection)
+        if self._producer is None:
+            from kombu.messaging import Producer
+
+            connection = self._connect()
+            producer: Any = Producer
+            try:
+                connection.ensure_connection(max_retries=1, timeout=_CONNECT_S)
+                self._producer = producer(connection)
+            except BaseException:
+                close_quietly(connection)
+                raise
+        return self._producer
+
+    def _disconnect(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            close_quietly(producer.connection)
+
+
+def _depth(connection: Any, queue: str) -> int:
+    channel = connection.channel()
+    try:
+        return int(channel.queue_declare(queue=queue, passive=True).message_count)
+    except connection.channel_errors:  # there is no such queue yet
+        return 0
+    finally:
+        close_quietly(channel)
+
+
+def _notice_end(connection: Any) -> None:
+    """Raise where the server has closed the connection: the first write after that would be lost without a word."""
+    sock = connection.connection.transport.sock
+    if select.select([sock], [], [], 0)[0]:
+        connection.drain_events(timeout=0.1)

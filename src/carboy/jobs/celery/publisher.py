@@ -1,0 +1,130 @@
+"""Publish row ids from a thread of its own: whoever commits a row never waits for the broker.
+
+While the broker is away rows are kept, up to a number, and tried again ever more seldom; what there is no room for, and
+what a process takes with it when it ends, is found by the sweeper.
+"""
+
+import heapq
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from carboy.clock import Clock
+from carboy.jobs.engines import Ready
+from carboy.logs import get_logger
+
+__all__ = ["AHEAD_MS", "Publisher"]
+
+log = get_logger("carboy.jobs")
+
+AHEAD_MS = 5_000
+"""Rows that are due later than this from now are left to the sweeper, which comes by before that."""
+
+_AT_ONCE = 100
+_MOST_KEPT = 10_000
+_BACKOFF_S = (0.5, 10.0)
+_GOODBYE_S = 2.0
+
+
+class Publisher:
+    """Hands rows on when they are due.
+
+    Args:
+        send: publishes rows, or raises; called in one thread.
+        close: forgets the connection after a fault, and at the end.
+        clock: what time it is.
+    """
+
+    def __init__(self, send: Callable[[Sequence[Ready]], None], close: Callable[[], None], clock: Clock) -> None:
+        self._send, self._close, self._clock = send, close, clock
+        self.counts: Counter[str] = Counter()
+        self.stopped = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._heap: list[tuple[int, int, int, Ready]] = []
+        self._thread: threading.Thread | None = None
+        self.is_away = False
+
+    def add(self, rows: Iterable[Ready]) -> None:
+        """Have rows published when they are due; never raises, and waits for nothing."""
+        if self._pid != os.getpid():  # the thread and its connection are the parent's
+            self._begin_anew()
+        until_ms = self._clock.now_ms() + AHEAD_MS
+        with self._changed:
+            for row in rows:
+                if row.run_at_ms > until_ms:
+                    continue
+                if len(self._heap) >= _MOST_KEPT or self.stopped:
+                    self.counts["left"] += 1
+                    continue
+                heapq.heappush(self._heap, (row.run_at_ms, row.priority, row.id, row))
+            if self._heap and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="carboy-jobs-publisher", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def stop(self, drain_s: float = _GOODBYE_S) -> bool:
+        """Publish what is due, within `drain_s`; return whether all of it went out."""
+        with self._changed:
+            self.stopped = True
+            thread = self._thread if self._pid == os.getpid() else None
+            self._changed.notify()
+        if thread is not None:
+            thread.join(min(drain_s, _GOODBYE_S))
+        return thread is None or not thread.is_alive()
+
+    def _run(self) -> None:
+        failures = 0
+        while batch := self._next(self._pause_s(failures)):
+            try:
+                self._send(batch)
+            except Exception as error:  # noqa: BLE001 (whatever it is: the rows are there, and published later)
+                self.counts["failed"] += len(batch)
+                if not self.is_away:
+                    log.warning("jobs_broker_away", error=f"{type(error).__name__}: {error}")
+                self.is_away = True
+                self._close()
+                if self.stopped:
+                    break
+                failures += 1
+                self.add(batch)
+            else:
+                self.counts["published"] += len(batch)
+                if self.is_away:
+                    log.info("jobs_broker_back")
+                failures, self.is_away = 0, False
+        self._close()
+
+    @staticmethod
+    def _pause_s(failures: int) -> float:
+        return min(_BACKOFF_S[0] * 2 ** (failures - 1), _BACKOFF_S[1]) if failures else 0.0
+
+    def _next(self, pause_s: float) -> list[Ready]:
+        """Return rows that are due, the urgent ones first, once there are some; none when it is time to stop."""
+        not_before_s = self._clock.monotonic_s() + pause_s
+        with self._changed:
+            while True:
+                now_ms = self._clock.now_ms()
+                wait_s = max(0.0, not_before_s - self._clock.monotonic_s())
+                if self._heap:
+                    wait_s = max(wait_s, (self._heap[0][0] - now_ms) / 1000)
+                if self.stopped or (self._heap and wait_s <= 0):
+                    break
+                self._changed.wait(wait_s if self._heap else None)
+            due: list[Ready] = []
+            while self._heap and self._heap[0][0] <= now_ms and (len(due) < _AT_ONCE or self.stopped):
+                due.append(heapq.heappop(self._heap)[-1])
+        return sorted(due, key=lambda row: row.priority)
+
+
+def close_quietly(connection: Any) -> None:
+    """Close a connection that may be broken."""
+    try:
+        connection.close()
+    except Exception as error:  # noqa: BLE001
+        log.debug("jobs_broker_not_closed", error=str(error))

@@ -1,0 +1,120 @@
+"""An application's jobs under Celery's worker: what the parent and its children do when they begin and end.
+
+Everything hangs on Celery's signals, so that `celery -A carboy.jobs.celery_app worker` and `carboy worker` are alike.
+"""
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from carboy.errors import UsageError
+from carboy.jobs import JobsSettings
+from carboy.logs import get_logger
+from carboy.serve.service import Service
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+__all__ = ["attach", "run_worker"]
+
+log = get_logger(__name__)
+
+_LAST_RESORT_S = 5.0
+
+
+def attach(service: Service) -> "Celery":
+    """Return the Celery application of a service's jobs, whose workers in this process will run them.
+
+    Raises:
+        UsageError: the service has no jobs, or another engine runs them.
+    """
+    from carboy.jobs.celery.engine import CeleryEngine
+
+    engine = service.runtime.jobs.engine if service.runtime is not None else None
+    if not isinstance(engine, CeleryEngine):
+        raise UsageError(
+            "Celery has nothing to run",
+            "the application has no jobs, or JOBS_ENGINE is not `celery`",
+            "set JOBS_ENGINE=celery and JOBS_BROKER_URL, and start it in the project's folder",
+        )
+    _Life(service, engine).connect()
+    return engine.celery
+
+
+def run_worker(service: Service) -> int:
+    """Run a Celery worker of processes until a signal ends it; return its exit code."""
+    app = attach(service)
+    worker: Any = app.Worker(hostname=f"carboy{os.getpid()}@%h", pool_cls="prefork", quiet=True)
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+class _Life:
+    """What happens when a worker begins and ends."""
+
+    def __init__(self, service: Service, engine: Any) -> None:
+        self._service, self._engine = service, engine
+        self._drain_s = service.runtime.settings.part(JobsSettings).jobs_drain_s
+        self._forks = True
+
+    def connect(self) -> None:
+        """Hang on Celery's signals."""
+        from celery import signals
+
+        for name, receiver in (
+            ("setup_logging", self._keep_logs),
+            ("worker_init", self._before_fork),
+            ("worker_process_init", self._in_child),
+            ("worker_ready", self._ready),
+            ("worker_shutting_down", self._bound_the_end),
+            ("worker_shutdown", self._end),
+        ):
+            getattr(signals, name).connect(receiver, weak=False)
+
+    def _keep_logs(self, **_: Any) -> None:
+        """Do nothing: where somebody listens, Celery leaves the logs alone."""
+
+    def _before_fork(self, sender: Any, **_: Any) -> None:
+        self._service.prepare()
+        self._service.runtime.engine.dispose()
+        self._forks = "prefork" in str(getattr(sender.pool_cls, "__module__", sender.pool_cls))
+
+    def _in_child(self, **_: Any) -> None:
+        if not self._forks:
+            return
+        from billiard import current_process
+
+        self._service.after_fork()
+        self._engine.hands.begin(sweeps=getattr(current_process(), "index", 0) == 0)
+
+    def _ready(self, **_: Any) -> None:
+        self._service.start()
+        if not self._forks:
+            self._engine.hands.begin(sweeps=True)
+        log.info("jobs_worker_ready", kinds=len(self._engine.celery.tasks))
+
+    def _bound_the_end(self, how: str, **_: Any) -> None:
+        """Have a stop that waits for jobs end in time: first those jobs, at last the process."""
+        if how == "Warm":
+            _later(self._drain_s, lambda: os.kill(os.getpid(), signal.SIGQUIT))
+        _later(self._drain_s + _LAST_RESORT_S, self._give_up)
+
+    def _give_up(self) -> None:
+        log.error("jobs_worker_cut")
+        self._engine.hands.give_back()
+        os._exit(1)
+
+    def _end(self, **_: Any) -> None:
+        try:
+            self._engine.hands.give_back()
+            self._engine.hands.release_the_gone()
+        except Exception as error:  # noqa: BLE001 (the sweeper of another worker does it)
+            log.warning("jobs_not_given_back", error=str(error))
+        self._service.stop()
+
+
+def _later(seconds: float, act: Any) -> None:
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True
+    timer.start()
