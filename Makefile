@@ -24,13 +24,17 @@ $(BIN)/uv:
 	$(UV) sync --quiet --frozen --inexact --extra all --group dev
 	@touch $@ .venv/.run
 
+.venv-tools/.ready: .ci/checkov/uv.lock | $(BIN)/uv  # checkov alone: it pins what the project wants newer
+	UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-tools $(BIN)/uv sync --quiet --frozen --project .ci/checkov
+	@touch $@
+
 run: .venv/.run  ## serve the gateway on 127.0.0.1:8000 with embedded defaults
 	$(BIN)/carboy serve
 
 demo: .venv/.dev  ## the whole journey of an alert, with a stand-in Threat Stack on loopback
 	$(BIN)/python -m carboy.testing.demo
 
-test: .venv/.dev  ## all tests
+test: .venv/.dev .venv-tools/.ready  ## all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: .venv/.dev  ## 1,000 rotations of a database's password under load (SOAK_ARGS="--rotations 50")
@@ -49,4 +53,4 @@ bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:  ## remove what can be made again
-	rm -rf .venv .mypy_cache .ruff_cache dist build
+	rm -rf .venv .venv-tools .mypy_cache .ruff_cache dist build
