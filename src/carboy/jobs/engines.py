@@ -89,6 +89,7 @@ class MakeEngine(Protocol):
 _HOMES = {
     "embedded": ("carboy.jobs.embedded", "Embedded"),
     "celery": ("carboy.jobs.celery.engine", "CeleryEngine"),
+    "sqs": ("carboy.jobs.sqs.engine", "SqsEngine"),
 }
 
 

@@ -1,9 +1,11 @@
 """The settings of the job engine."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from carboy.config import Duration, setting
+from carboy.config import Duration, Profile, setting
+from carboy.errors import Fault
 from carboy.redact import Secret
 
 __all__ = ["JobsSettings"]
@@ -26,3 +28,8 @@ class JobsSettings:
     jobs_retention: Duration = setting(Duration("7d"), "how long finished jobs are kept; dead ones are kept for ever")
     jobs_poll_s: float = setting(1.0, "how often the table is looked at when nothing wakes the engine", unit="s")
     jobs_drain_s: float = setting(20.0, "how long a stopping process waits for jobs that run", unit="s")
+
+    def faults(self, _profile: Profile) -> Iterator[Fault]:
+        """Yield what cannot be together."""
+        if self.jobs_engine == "sqs" and not self.jobs_broker_url:
+            yield Fault("JOBS_BROKER_URL", "with the engine `sqs` it is the queue's URL: set it")

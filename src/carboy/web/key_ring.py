@@ -1,7 +1,8 @@
 """Tell whose key it is: what the rows say, believed for a moment."""
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs import get_logger
@@ -10,7 +11,7 @@ from carboy.web.keys import Key, hash_key, matches, parse_key_id
 if TYPE_CHECKING:
     from carboy.web.key_store import KeyStore
 
-__all__ = ["KeyRing"]
+__all__ = ["KeyRing", "NoKeys"]
 
 log = get_logger(__name__)
 
@@ -28,9 +29,9 @@ class KeyRing:
     """
 
     def __init__(
-        self, store: "KeyStore", cache_s: float, clock: Clock = SYSTEM_CLOCK, *, max_kept: int = 10_000
+        self, store: "KeyStore | NoKeys", cache_s: float, clock: Clock = SYSTEM_CLOCK, *, max_kept: int = 10_000
     ) -> None:
-        self.store = store
+        self.store: Any = store
         self._cache_s, self._clock, self._max_kept = cache_s, clock, max_kept
         self._good: dict[str, tuple[float, Key]] = {}  # by the hash of the key: what was found good not long ago
         self._kept: dict[str, tuple[float, tuple[Key, str] | None]] = {}
@@ -74,7 +75,7 @@ class KeyRing:
         kept = self._kept.get(key_id)
         if kept is not None and now - kept[0] <= self._cache_s:
             return kept[1]
-        row = self.store.find(key_id)
+        row: tuple[Key, str] | None = self.store.find(key_id)
         if len(self._kept) >= self._max_kept:
             self._kept.clear()
         self._kept[key_id] = (now, row)
@@ -105,3 +106,13 @@ class KeyRing:
                 self.store.note_used(times)
             except Exception as error:  # noqa: BLE001 (the next minute tries again; a request must not care)
                 log.warning("key_use_not_kept", keys=len(times), error=type(error).__name__)
+
+
+class NoKeys:
+    """Where there is no database there is no key: who sends webhooks proves it in another way."""
+
+    def find(self, key_id: str) -> None:
+        """Find nothing."""
+
+    def note_used(self, times: Mapping[str, int]) -> None:
+        """Keep nothing."""

@@ -78,7 +78,7 @@ def _add_db(_app: "Flask", held: "Runtime") -> None:
         with hurried(), held.engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
-    if find_spec("sqlalchemy") is not None:
+    if held.has_database and find_spec("sqlalchemy") is not None:
         held.checks["database"] = check
 
 
@@ -93,6 +93,12 @@ def _add_jobs(app: "Flask", held: "Runtime") -> None:
 
     app.extensions["carboy.jobs.wake"] = held.jobs.wake
     held.checks["job engine"] = held.jobs.check
+    if held.settings["JOBS_ENGINE"] == "sqs":
+        from carboy.web.queue_events import take_queue_events
+
+        take_queue_events(app, held.jobs)
+    if not held.has_database:
+        return
     held.metrics.collect("carboy_jobs", "Jobs that are not done.", counts, ("kind", "state"))
     held.metrics.collect("carboy_job_oldest_seconds", "Age of the oldest that is due.", ages, ("kind", "state"))
     if find_spec("jsonschema_rs") is not None and find_spec("sqlalchemy") is not None:

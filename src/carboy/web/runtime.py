@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Rate, Settings
 from carboy.db import DbSettings, GroupCommit, ServerClock
-from carboy.errors import CarboyError, UsageError
+from carboy.errors import CarboyError, ConfigurationError, UsageError
 from carboy.jobs import JobsSettings, Registry
 from carboy.logs import get_logger
 from carboy.web.centre import Centre
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from carboy.db import Shared
-    from carboy.jobs import JobEngine, JobStore, Ready
+    from carboy.jobs import Job, JobEngine, JobStore, Ready
+    from carboy.jobs.sqs import Park, SqsEngine
     from carboy.web.key_ring import KeyRing
 
 __all__ = ["EXTENSION", "Jobs", "Runtime", "runtime"]
@@ -66,8 +67,19 @@ class Runtime:
         self.jobs = Jobs(self, app)
 
     @property
+    def has_database(self) -> bool:
+        """Whether there is a database: always, but where a queue holds the work (`sqs`) and none is named."""
+        url = self.settings.entry("DATABASE_URL")
+        is_named = (url is not None and url.layer != "default") or self.settings.part(DbSettings).db_secret_name
+        return bool(is_named) or self.settings["JOBS_ENGINE"] != "sqs"
+
+    @property
     def engine(self) -> "Engine":
-        """The database's engine; that of `db`, where the application has models of its own."""
+        """The database's engine; that of `db`, where the application has models of its own.
+
+        Raises:
+            ConfigurationError: there is no database.
+        """
         return self._once("engine", self._make_engine)
 
     @property
@@ -125,6 +137,12 @@ class Runtime:
     def _make_engine(self) -> "Engine":
         from carboy.db import upgrade
 
+        if not self.has_database:
+            raise ConfigurationError(
+                "there is no database",
+                "with JOBS_ENGINE `sqs` there is one only where it is named",
+                "set DATABASE_URL or DB_SECRET_NAME",
+            )
         made: Engine = self._once.get("models") or self._followed(self.centre.engine(self.settings))
         if self.settings["JOBS_ENGINE"] != "embedded":  # that one looks into the table itself
             from carboy.jobs import tell_after_commit
@@ -153,7 +171,10 @@ class Runtime:
         return GroupCommit(self.engine, leaders=leaders)
 
     def _make_keys(self) -> "KeyRing":
-        from carboy.web.key_ring import KeyRing
+        from carboy.web.key_ring import KeyRing, NoKeys
+
+        if not self.has_database:
+            return KeyRing(NoKeys(), self.web.keys_cache_s, self.clock)
         from carboy.web.key_store import KeyStore
 
         return KeyRing(KeyStore(self.engine, self.writer, self.clock), self.web.keys_cache_s, self.clock)
@@ -166,6 +187,7 @@ class Jobs:
         self._runtime, self._app = runtime, app
         self._once = _Once()
         self.registry = Registry()
+        self.park: Park | None = None  # where `send` puts what is too long for a message
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
         self._durations = runtime.metrics.histogram("carboy_job_duration_seconds", "Time of each try.", ("kind",))
 
@@ -204,6 +226,14 @@ class Jobs:
         if (engine := self.engine) is not None:
             engine.notify(rows)
 
+    def send(self, job: "Job[...]", *calls: Sequence[Any]) -> None:
+        """Have a job done once for each list of arguments, where there is no database: by messages of the queue.
+
+        Raises:
+            UpstreamError: the queue did not take them.
+        """
+        cast("SqsEngine", self.engine).send(job, *calls)
+
     def stop(self) -> None:
         """Stop the engine where it runs."""
         made: JobEngine | None = self._once.get("engine")
@@ -219,14 +249,18 @@ class Jobs:
         from carboy.jobs import engine_class
 
         settings = self._runtime.settings.part(JobsSettings)
-        return engine_class(settings.jobs_engine)(
-            self._runtime.writer,
+        writer: Any = self._runtime.writer if self._runtime.has_database else None  # only `sqs` goes without
+        made = engine_class(settings.jobs_engine)(
+            writer,
             self.registry,
             settings,
             context=self._app.app_context,
             clock=self._runtime.clock,
             on_end=self._count,
         )
+        if settings.jobs_engine == "sqs":
+            cast("SqsEngine", made).park = self.park
+        return made
 
     def _count(self, kind: str, outcome: str, took_s: float) -> None:
         self._runs.inc((kind, outcome))

@@ -53,7 +53,8 @@ def _answer_sqs(
     if functions:
         failed = _run_each(records, functions, is_time_left)
     elif on_sqs is not None:
-        failed = list(on_sqs(records))
+        run_while = getattr(on_sqs, "run_while", None)  # that of the job engine looks at the time
+        failed = list(run_while(records, is_time_left) if run_while else on_sqs(records))
     else:
         raise _no_function("sqs", source_name("sqs", records[0]))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

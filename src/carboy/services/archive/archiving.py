@@ -14,7 +14,7 @@ from carboy.services.archive.index import Archived, Index, Item, mark
 from carboy.services.archive.keys import alert_key, version_key
 from carboy.services.archive.objects import Put, Store
 
-__all__ = ["Api", "Keeper", "put_version"]
+__all__ = ["Api", "Fetcher", "Keeper", "put_version"]
 
 log = get_logger("carboy.archive")
 
@@ -33,22 +33,57 @@ class Api(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Asks for full alerts, and says of each refusal what follows from it.
+
+    Attributes:
+        missing_for_ms: how long after its arrival an alert that the API does not know is asked for again.
+        refused_wait_s: the wait after the API has refused our key.
+    """
+
+    api: Api
+    clock: Clock
+    missing_for_ms: int = 300_000
+    refused_wait_s: float = 60.0
+
+    def fetch(self, alert_id: str, received_at_ms: int) -> bytes | None:
+        """Return the full alert, or None where the API has had time enough to know it and does not.
+
+        Raises:
+            Later: it is to be asked again, and when.
+            Unreachable: the API did not answer.
+        """
+        age_ms = self.clock.now_ms() - received_at_ms
+        try:
+            return self.api.fetch(alert_id)
+        except Missing:
+            if age_ms >= self.missing_for_ms:
+                log.warning("alert_missing", alert_id=alert_id, age_s=age_ms // 1000)
+                return None
+            left_s = (self.missing_for_ms - age_ms) / 1000
+            raise Later(
+                "the API does not know the alert yet", min(max(_MISSING_WAIT_S, age_ms / 2000), left_s)
+            ) from None
+        except Refused as error:
+            log.error("threatstack_refused", alarm=True, error=str(error), hint=error.hint)
+            raise Later("the API refused our key", self.refused_wait_s) from error
+        except Throttled as error:
+            spread_s = random.uniform(0.0, min(age_ms / 4000, _LONGEST_SPREAD_S))  # noqa: S311 (a backlog comes spread)
+            raise Later("the API is asked no more for now", max(error.retry_after_s, 0.1) + spread_s) from error
+
+
+@dataclass(frozen=True, slots=True)
 class Keeper:
     """Archives one accepted item; safe to run again from any point.
 
     Attributes:
-        api: None where the full alert is not fetched.
-        missing_for_ms: how long after its arrival an alert that the API does not know is asked for again.
-        refused_wait_s: the wait after the API has refused our key.
+        fetcher: None where the full alert is not fetched.
     """
 
     store: Store
     index: Index
     writer: GroupCommit
-    clock: Clock
-    api: Api | None = None
-    missing_for_ms: int = 300_000
-    refused_wait_s: float = 60.0
+    fetcher: Fetcher | None = None
 
     def jobs(self) -> tuple[Job[[int]], Job[[int]]]:
         """Return the jobs of the archive: `archive.keep` and `archive.replay`, each with a row's id."""
@@ -72,10 +107,10 @@ class Keeper:
         object_key = item.object_key
         if item.state == "accepted":
             object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type)
-        if item.detail == "off" or self.api is None:
+        if item.detail == "off" or self.fetcher is None:
             return Commit(mark, Archived(item.id, "archived", object_key, "off"))
         try:
-            detail = self._fetch(item)
+            detail = self.fetcher.fetch(item.item_id, item.received_at_ms)
         except Exception:
             if item.state == "accepted":  # the next try need not put the copy again
                 self.writer.run(mark, Archived(item.id, "copied", object_key, "pending"))
@@ -85,27 +120,6 @@ class Keeper:
         detail_key = put_version(self.store, alert_key(item.item_id), detail, JSON)
         sha256 = hashlib.sha256(detail).digest()
         return Commit(mark, Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
-
-    def _fetch(self, item: Item) -> bytes | None:
-        """Return the full alert, or None where the API has had time enough to know it and does not."""
-        assert self.api is not None
-        age_ms = self.clock.now_ms() - item.received_at_ms
-        try:
-            return self.api.fetch(item.item_id)
-        except Missing:
-            if age_ms >= self.missing_for_ms:
-                log.warning("alert_missing", alert_id=item.item_id, age_s=age_ms // 1000)
-                return None
-            left_s = (self.missing_for_ms - age_ms) / 1000
-            raise Later(
-                "the API does not know the alert yet", min(max(_MISSING_WAIT_S, age_ms / 2000), left_s)
-            ) from None
-        except Refused as error:
-            log.error("threatstack_refused", alarm=True, error=str(error), hint=error.hint)
-            raise Later("the API refused our key", self.refused_wait_s) from error
-        except Throttled as error:
-            spread_s = random.uniform(0.0, min(age_ms / 4000, _LONGEST_SPREAD_S))  # noqa: S311 (a backlog comes spread)
-            raise Later("the API is asked no more for now", max(error.retry_after_s, 0.1) + spread_s) from error
 
 
 def put_version(store: Store, key: str, data: bytes, content_type: str) -> str:

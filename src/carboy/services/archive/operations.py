@@ -1,28 +1,55 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
 import base64
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import orjson
 from flask import Response, request
 
 from carboy.clock import Clock
 from carboy.errors import Fault, InvalidInput, Missing
-from carboy.jobs import Job
 from carboy.problems import Problem
-from carboy.services.archive.accepting import Acceptor, Receipt, alert_item
+from carboy.services.archive.accepting import Receipt, alert_item
 from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.gate import Gate
-from carboy.services.archive.index import Index
+from carboy.services.archive.index import Item, NewItem
 from carboy.services.archive.keys import webhook_key
-from carboy.services.archive.reading import Reader, Span, facts, is_json, parse_cursor, parse_time
+from carboy.services.archive.reading import Span, facts, is_json, parse_time
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["ArchiveOperations"]
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
+
+
+class Accepts(Protocol):
+    """Keeps what was sent: `Acceptor` in rows, `QueueAcceptor` in messages."""
+
+    def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Receipt:
+        """Put items on stable storage; `Unreachable` where that cannot be done."""
+        ...
+
+
+class Reads(Protocol):
+    """Reads back what is archived: `Reader` by the index, `Listing` by the keys of objects."""
+
+    def one(self, source: str, item_id: str) -> tuple[Item, bytes]:
+        """Return the newest version of an id and its bytes; `Missing` where it cannot be found."""
+        ...
+
+    def page(self, span: Span, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
+        """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
+        ...
+
+    def all(self, span: Span, cursor: str | None) -> Iterator[bytes]:
+        """Yield the JSON of all items of a span, oldest first."""
+        ...
+
+    def check_cursor(self, cursor: str) -> None:
+        """Raise `InvalidInput` where a cursor is none of ours."""
+        ...
 
 
 class ArchiveOperations:
@@ -32,9 +59,7 @@ class ArchiveOperations:
         gate: lets requests in.
         acceptor: keeps what they bring.
         reader: reads it back.
-        index: finds rows to replay.
-        replay: the job that archives again.
-        enqueue: puts a job into a transaction of its own, given the job and its arguments.
+        replay: has an alert archived again, given its id; False where it is known that none was ever accepted.
         status: tells how the upstreams are.
         clock: what time it is.
         fetches: whether full alerts are fetched.
@@ -44,17 +69,15 @@ class ArchiveOperations:
         self,
         *,
         gate: Gate,
-        acceptor: Acceptor,
-        reader: Reader,
-        index: Index,
-        replay: Job[[int]],
-        enqueue: Callable[[Job[[int]], int], None],
+        acceptor: Accepts,
+        reader: Reads,
+        replay: Callable[[str], bool],
         status: Callable[[], tuple[bool, dict[str, Any]]],
         clock: Clock,
         fetches: bool,
     ) -> None:
-        self._gate, self._acceptor, self._reader, self._index = gate, acceptor, reader, index
-        self._replay, self._enqueue, self._status = replay, enqueue, status
+        self._gate, self._acceptor, self._reader = gate, acceptor, reader
+        self._replay, self._status = replay, status
         self._clock, self._fetches = clock, fetches
 
     def post_alert(self, wait: float = 0.0, **_headers: Any) -> Response:
@@ -106,10 +129,8 @@ class ArchiveOperations:
 
     def replay_alert(self, alert_id: str) -> Response:
         """Have an alert fetched and archived again."""
-        item = self._index.newest(THREATSTACK, alert_id)
-        if item is None:
+        if not self._replay(alert_id):
             raise Problem(404, "no alert of that id was ever accepted")
-        self._enqueue(self._replay, item.id)
         return _json({"success": True, "id": alert_id}, 202)
 
     def get_status(self) -> Response:
@@ -151,15 +172,16 @@ class ArchiveOperations:
         faults: list[Fault] = []
         start_ms = _try(parse_time, times[0], "start", faults=faults)
         end_ms = _try(parse_time, times[1], "end", faults=faults)
-        after = _try(parse_cursor, cursor, faults=faults) if cursor else None
+        if cursor:
+            _try(self._reader.check_cursor, cursor, faults=faults)
         if not faults and start_ms > end_ms:
             faults.append(Fault("end", "it is before `start`"))
         if faults:
             raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
         span = Span(source, start_ms, end_ms, *filters)
         if _wants_lines():
-            return Response(_lines(self._reader.all(span, after)), content_type=_NDJSON)
-        alerts, next_cursor = self._reader.page(span, limit, after)
+            return Response(_lines(self._reader.all(span, cursor)), content_type=_NDJSON)
+        alerts, next_cursor = self._reader.page(span, limit, cursor)
         tail = orjson.dumps(next_cursor)
         return Response(
             b'{"success":true,"alerts":[' + b",".join(alerts) + b'],"next":' + tail + b"}", content_type=_JSON

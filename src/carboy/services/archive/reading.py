@@ -61,27 +61,31 @@ class Reader:
             raise Missing(f"`{item_id}`", "nothing of that id was ever accepted", "check the id and its source")
         return item, self._bytes(item)
 
-    def page(self, span: Span, limit: int, after: tuple[int, int] | None) -> tuple[list[bytes], str | None]:
+    def check_cursor(self, cursor: str) -> None:
+        """Refuse a cursor that is none of ours; `InvalidInput`."""
+        parse_cursor(cursor)
+
+    def page(self, span: Span, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
         """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
         page = self._index.between(
             span.source,
             span.start_ms,
             span.end_ms,
             limit=limit,
-            after=after,
+            after=parse_cursor(cursor) if cursor else None,
             severity=span.severity,
             organization_id=span.organization_id,
             origin=span.origin,
         )
         return self._rendered(page.items), render_cursor(*page.next) if page.next else None
 
-    def all(self, span: Span, after: tuple[int, int] | None) -> Iterator[bytes]:
+    def all(self, span: Span, cursor: str | None) -> Iterator[bytes]:
         """Yield the JSON of all items of a span, oldest first, a page in memory at a time."""
-        cursor: str | None = ""
-        while cursor is not None:
-            rendered, cursor = self.page(span, _PAGE, after)
+        is_more = True
+        while is_more:
+            rendered, cursor = self.page(span, _PAGE, cursor)
             yield from rendered
-            after = parse_cursor(cursor) if cursor else None
+            is_more = cursor is not None
 
     def _rendered(self, items: Sequence[Item]) -> list[bytes]:
         bodies: Iterable[bytes] = map(self._bytes, items) if len(items) < 2 else self._pool.map(self._bytes, items)

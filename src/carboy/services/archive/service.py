@@ -1,7 +1,7 @@
 """Build the archive from its settings and register it with an application."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,17 @@ from carboy.jobs import Job, JobsSettings, put, row_of
 from carboy.logs import get_logger, request_id
 from carboy.net.limited import Limits
 from carboy.services.archive.accepting import Acceptor
-from carboy.services.archive.archiving import Api, Keeper
+from carboy.services.archive.archiving import Fetcher, Keeper
 from carboy.services.archive.gate import Gate
 from carboy.services.archive.index import Index
+from carboy.services.archive.listing import Listing
 from carboy.services.archive.objects import Store
-from carboy.services.archive.operations import ArchiveOperations
+from carboy.services.archive.operations import Accepts, ArchiveOperations, Reads
+from carboy.services.archive.queued import QueueAcceptor, QueueKeeper, StorePark
 from carboy.services.archive.rate import SharedBucket, TokenBucket
 from carboy.services.archive.reading import Reader
 from carboy.services.archive.settings import ArchiveSettings
-from carboy.services.archive.sources import Sender, make_senders
+from carboy.services.archive.sources import THREATSTACK, Sender, make_senders
 from carboy.services.archive.store import open_store
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.web import Runtime, add_api, runtime
@@ -60,29 +62,35 @@ def register(app: Flask) -> None:
     """Register the archive: its routes, its jobs, its checks."""
     held = runtime(app)
     settings = held.settings.part(ArchiveSettings)
-    archive = _build(held, settings)
-    app.extensions[EXTENSION] = archive
-    for job in (archive.keep, archive.replay):
+    store = open_settings_store(settings, clock=held.clock)
+    api = _threatstack(held, settings)
+    service = _with_index(app, held, settings, store, api) if held.has_database else _queued(held, settings, store, api)
+    for job in service.jobs:
         held.jobs.registry.add(job)
-    held.checks["object store"] = archive.store.check
+    held.checks["object store"] = store.check
     operations = ArchiveOperations(
         gate=_gate(settings, held),
-        acceptor=archive.acceptor,
-        reader=archive.reader,
-        index=archive.index,
-        replay=archive.replay,
-        enqueue=lambda job, row: _enqueue(held, job, row),
-        status=lambda: _status(archive),
+        acceptor=service.acceptor,
+        reader=service.reader,
+        replay=service.replay,
+        status=lambda: _status(store, api),
         clock=held.clock,
-        fetches=archive.api is not None,
+        fetches=api is not None,
     )
     add_api(app, DOCUMENT, operations, name="archive")
-    if archive.api is None:
+    if api is None:
         log.info("threatstack_off", hint="set THREATSTACK_API_KEY to have the full alert fetched")
 
 
 def archive_of(app: Flask) -> Archive:
-    """Return the archive of an application; `KeyError` where it has none."""
+    """Return the archive of an application.
+
+    Raises:
+        ConfigurationError: there is no database, so that the archive can only be asked by its API.
+        KeyError: it has none.
+    """
+    if EXTENSION not in app.extensions:
+        runtime(app).engine  # noqa: B018 (says what is missing)
     found: Archive = app.extensions[EXTENSION]
     return found
 
@@ -101,37 +109,21 @@ def open_settings_store(settings: ArchiveSettings, url: str = "", clock: Clock |
     )
 
 
-def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
-    store = open_settings_store(settings, clock=held.clock)
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """What the routes stand on: rows, or the queue."""
+
+    acceptor: Accepts
+    reader: Reads
+    replay: Callable[[str], bool]
+    jobs: Sequence[Job[...]]
+
+
+def _with_index(
+    app: Flask, held: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
+) -> _Service:
     index = Index(held.engine)
-    source: Api | None = None
-    client: ThreatStack | None = None
-    if settings.threatstack_api_key:
-        rate = settings.threatstack_rate
-        source = client = ThreatStack(
-            settings.threatstack_base_url,
-            settings.threatstack_api_key.reveal(),
-            version=settings.threatstack_api_version,
-            user_id=settings.threatstack_user_id,
-            organization_id=settings.threatstack_organization_id,
-            bucket=_bucket(held, rate) if rate else None,
-            patience_s=0.5,
-            limits=Limits(
-                connect_timeout_s=settings.threatstack_connect_timeout_s,
-                read_timeout_s=settings.threatstack_timeout_s,
-            ),
-            pool_size=held.settings.part(JobsSettings).jobs_concurrency + 2,
-            clock=held.clock,
-        )
-    keeper = Keeper(
-        store,
-        index,
-        held.writer,
-        held.clock,
-        source,
-        missing_for_ms=round(float(settings.threatstack_missing_for) * 1000),
-        refused_wait_s=float(settings.threatstack_refused_wait),
-    )
+    keeper = Keeper(store, index, held.writer, _fetcher(held, settings, api))
     keep, replay = keeper.jobs()
     reader = Reader(index, store, settings.archive_readers)
     acceptor = Acceptor(
@@ -143,7 +135,61 @@ def _build(held: Runtime, settings: ArchiveSettings) -> Archive:
         max_waiters=settings.archive_waiters,
         max_wait_s=settings.archive_wait_max_s,
     )
-    return Archive(settings, store, index, keeper, keep, replay, reader, acceptor, client)
+    app.extensions[EXTENSION] = Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api)
+
+    def replay_alert(alert_id: str) -> bool:
+        item = index.newest(THREATSTACK, alert_id)
+        if item is not None:
+            _enqueue(held, replay, item.id)
+        return item is not None
+
+    return _Service(acceptor, reader, replay_alert, (keep, replay))
+
+
+def _queued(held: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None) -> _Service:
+    held.jobs.park = StorePark(store)
+    keeper = QueueKeeper(store, _fetcher(held, settings, api), held.jobs.send)
+    reader = Listing(store, settings.archive_readers, held.clock, fetches=api is not None)
+
+    def replay_alert(alert_id: str) -> bool:
+        if api is not None:
+            held.jobs.send(keeper.detail, (alert_id, held.clock.now_ms()))
+        return api is not None
+
+    acceptor = QueueAcceptor(held.jobs.send, keeper.keep, held.clock)
+    return _Service(acceptor, reader, replay_alert, (keeper.keep, keeper.detail))
+
+
+def _threatstack(held: Runtime, settings: ArchiveSettings) -> ThreatStack | None:
+    if not settings.threatstack_api_key:
+        return None
+    rate = settings.threatstack_rate
+    return ThreatStack(
+        settings.threatstack_base_url,
+        settings.threatstack_api_key.reveal(),
+        version=settings.threatstack_api_version,
+        user_id=settings.threatstack_user_id,
+        organization_id=settings.threatstack_organization_id,
+        bucket=_bucket(held, rate) if rate else None,
+        patience_s=0.5,
+        limits=Limits(
+            connect_timeout_s=settings.threatstack_connect_timeout_s,
+            read_timeout_s=settings.threatstack_timeout_s,
+        ),
+        pool_size=held.settings.part(JobsSettings).jobs_concurrency + 2,
+        clock=held.clock,
+    )
+
+
+def _fetcher(held: Runtime, settings: ArchiveSettings, api: ThreatStack | None) -> Fetcher | None:
+    if api is None:
+        return None
+    return Fetcher(
+        api,
+        held.clock,
+        missing_for_ms=round(float(settings.threatstack_missing_for) * 1000),
+        refused_wait_s=float(settings.threatstack_refused_wait),
+    )
 
 
 def _bucket(held: Runtime, rate: Rate) -> TokenBucket:
@@ -198,10 +244,10 @@ def _insert(connection: "Connection", rows: Any) -> list[None]:
     return [None] * len(rows)
 
 
-def _status(archive: Archive) -> tuple[bool, dict[str, Any]]:
-    store = _probe(archive.store.check)
-    source = {"configured": archive.api is not None, **_probe(archive.api.ping if archive.api else _nothing)}
-    return store["ok"] and source["ok"], {"s3": store, "threatstack": source}
+def _status(store: Store, api: ThreatStack | None) -> tuple[bool, dict[str, Any]]:
+    objects = _probe(store.check)
+    source = {"configured": api is not None, **_probe(api.ping if api else _nothing)}
+    return objects["ok"] and source["ok"], {"s3": objects, "threatstack": source}
 
 
 def _nothing() -> None:

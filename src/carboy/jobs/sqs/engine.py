@@ -1,0 +1,314 @@
+"""The engine `sqs`: sends what is ready to the queue, and runs what Lambda brings back from it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from dataclasses import replace
+from typing import Any, Protocol
+
+import orjson
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.group_commit import GroupCommit
+from carboy.errors import CarboyError, ConfigurationError, Degraded, Missing, UpstreamError, UsageError
+from carboy.jobs.definitions import Commit, Dead, Job, Outcome, Queued, Registry, plan_failure
+from carboy.jobs.engines import Ready
+from carboy.jobs.settings import JobsSettings
+from carboy.jobs.sqs.messages import MAX_BYTES, CallMessage, RowMessage, parse_message, render_message
+from carboy.jobs.sqs.queue import MAX_DELAY_S, Outgoing, Queue, SqsQueue
+from carboy.logs import get_logger, request_context, request_id
+
+__all__ = ["Park", "SqsEngine"]
+
+log = get_logger("carboy.jobs")
+
+_OVERDUE_MS = 120_000  # by then a message that was not lost has come
+_RESENT_MS = 900_000  # the second one has so long
+_SWEPT = 1000  # rows that one sweep sends again
+
+Record = Mapping[str, Any]
+
+
+class Park(Protocol):
+    """Where arguments lie that are too long for a message."""
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes, durably; return the name under which they are."""
+        ...
+
+    def get(self, name: str) -> bytes:
+        """Return the bytes of a name; `Missing` where there are none."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget a name."""
+        ...
+
+
+class SqsEngine:
+    """Sends and runs.
+
+    With a database, messages name rows: what is lost is found by `sweep`, what comes twice is done once, and a job that
+    has used up its tries is `dead` in its row. Without one, messages are the work: what has used up its tries goes to
+    the queue's own dead-letter queue, and a job must be such that doing it twice does no harm.
+
+    Args:
+        writer: the process's door for writes; None where there is no database.
+        registry: the jobs that are known; messages of other kinds come back.
+        settings: the queue's URL, the lease of a row, how many run at the same time.
+        context: entered around each job, such as `app.app_context`.
+        clock: what time it is.
+        on_end: told kind, outcome and seconds of each try, for the metrics.
+        queue: by default that of `JOBS_BROKER_URL`.
+
+    Attributes:
+        park: where arguments lie that are too long for a message; None where such are refused.
+    """
+
+    is_running = True
+
+    def __init__(
+        self,
+        writer: GroupCommit | None,
+        registry: Registry,
+        settings: JobsSettings,
+        *,
+        context: Callable[[], AbstractContextManager[Any]],
+        clock: Clock = SYSTEM_CLOCK,
+        on_end: Callable[[str, str, float], None] | None = None,
+        queue: Queue | None = None,
+    ) -> None:
+        self._writer, self._registry, self._settings = writer, registry, settings
+        self._context, self._clock, self._on_end = context, clock, on_end
+        self._queue = queue or _queue_of(settings)
+        self.park: Park | None = None
+
+    def start(self) -> None:
+        """Start nothing: Lambda calls us."""
+
+    def stop(self, drain_s: float | None = None) -> bool:
+        """Stop nothing."""
+        return True
+
+    def notify(self, rows: Sequence[Ready]) -> None:
+        """Send a message for each row; what cannot be sent is found by the next sweep."""
+        now_ms = self._clock.now_ms()
+        texts = [
+            Outgoing(render_message(RowMessage(row.id, row.kind)), _delay_s(row.run_at_ms - now_ms)) for row in rows
+        ]
+        try:
+            self._queue.send(texts)
+        except CarboyError as error:
+            log.warning("jobs_not_sent", count=len(rows), error=str(error), hint="the next sweep sends them")
+
+    def check(self) -> None:
+        """Ask the queue; with a database rows are kept while it is away."""
+        try:
+            self._queue.check()
+        except UpstreamError as error:
+            if self._writer is None:
+                raise
+            raise Degraded("the queue", error.why, error.hint) from error
+
+    def send(self, job: Job[...], *calls: Sequence[Any]) -> None:
+        """Have a job done once for each list of arguments, without a database; when this returns, the queue has all.
+
+        Raises:
+            UpstreamError: the queue, or the place for long arguments, cannot be used; some calls may be done all the
+                same, so that sending again does some twice.
+            UsageError: arguments are too long for a message, and there is no place for them.
+        """
+        now_ms, asked_by = self._clock.now_ms(), request_id()
+        messages = [self._fitting(CallMessage(job.kind, args, now_ms, asked_by)) for args in calls]
+        self._queue.send([Outgoing(text) for text in messages])
+
+    def run(self, records: Sequence[Record], is_time_left: Callable[[], bool] = lambda: True) -> list[str]:
+        """Do what the records of an SQS event ask for; return the `messageId` of those that are to come back.
+
+        Args:
+            records: of the event.
+            is_time_left: whether there is time to begin one more; the others come back.
+        """
+
+        def work(record: Record) -> bool:
+            return is_time_left() and self._is_done(record)
+
+        at_once = min(self._settings.jobs_concurrency, len(records))
+        if at_once < 2:
+            done = [work(record) for record in records]
+        else:
+            with ThreadPoolExecutor(at_once, thread_name_prefix="carboy-sqs") as pool:
+                waiting = [pool.submit(copy_context().run, work, record) for record in records]
+                done = [one.result() for one in waiting]
+        return [record["messageId"] for record, is_done in zip(records, done, strict=True) if not is_done]
+
+    def sweep(self) -> int:
+        """Send again what is overdue, take back what was held by somebody who is gone; return how many were sent."""
+        if self._writer is None:
+            return 0
+        from carboy.jobs.rows import prune, release_expired
+        from carboy.jobs.sqs.sweeping import Search, find_lost
+
+        now_ms = self._clock.now_ms()
+        self._writer.run(release_expired, (now_ms, ()))
+        lost: list[Ready] = self._writer.run(
+            find_lost, Search(now_ms, now_ms - _OVERDUE_MS, now_ms + _RESENT_MS, _SWEPT)
+        )
+        if lost:
+            log.warning("jobs_sent_again", count=len(lost))
+            self.notify(lost)
+        self._writer.run(prune, now_ms - round(float(self._settings.jobs_retention) * 1000))
+        return len(lost)
+
+    # --- one message ---
+
+    def _is_done(self, record: Record) -> bool:
+        """Do what a message asks for; return whether the queue may forget it."""
+        try:
+            message = parse_message(record["body"])
+            job = self._registry.get(message.kind)
+        except (CarboyError, KeyError) as error:
+            log.error("sqs_message_unknown", message_id=record["messageId"], error=str(error))
+            return False
+        try:
+            if isinstance(message, RowMessage):
+                return self._do_row(record, message, job)
+            return self._do_call(record, message, job)
+        except Exception as error:  # noqa: BLE001 (of one message: the others of its batch go on)
+            log.warning("sqs_message_failed", message_id=record["messageId"], kind=message.kind, error=str(error))
+            return False
+
+    def _do_row(self, record: Record, message: RowMessage, job: Job[...]) -> bool:
+        from carboy.jobs.owner import make_owner
+        from carboy.jobs.rows import Claim, Taken, claim
+        from carboy.jobs.running import Runner
+
+        if self._writer is None:
+            raise ConfigurationError("a row cannot be run", "there is no database here", "set DATABASE_URL")
+        owner, now_ms = make_owner(), self._clock.now_ms()
+        lease_ms = round(max(self._settings.jobs_lease_s, job.timeout_s) * 1000)  # nobody renews it
+        found = self._writer.run(claim, Claim(message.id, owner, now_ms, now_ms + lease_ms))
+        if found is None:  # it is done, or in the hands of another, whose loss the sweep would see
+            return True
+        if not isinstance(found, Taken):
+            return self._send_later(message, found)
+        runner = Runner(
+            self._writer,
+            self._registry,
+            self._settings,
+            context=self._context,
+            clock=self._clock,
+            on_end=self._on_end,
+            is_stopping=lambda: True,
+        )
+        return self._is_over(record, message, runner.run(found, owner))
+
+    def _do_call(self, record: Record, message: CallMessage, job: Job[...]) -> bool:
+        attempt = message.tries + int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+        started_s = self._clock.monotonic_s()
+        outcome: Outcome | None = None
+        with request_context(request_id=message.request_id, job_id=record["messageId"], job=message.kind):
+            try:
+                args = self._args(message)
+                if args is None:  # it was done before: what is done is dropped
+                    return True
+                with self._context():
+                    if isinstance(job.function(*args), Commit):
+                        raise UsageError("the job cannot be settled", "it writes rows", "give it a database")
+            except BaseException as error:  # noqa: BLE001 (whatever it is, it decides about the message)
+                outcome = plan_failure(job, attempt, error, self._clock.now_ms())
+                _tell(outcome, attempt, error)
+        if self._on_end:
+            how = "done" if outcome is None else type(outcome).__name__.lower()
+            self._on_end(message.kind, how, self._clock.monotonic_s() - started_s)
+        if outcome is None:
+            self._drop(message)
+            return True
+        return self._is_over(record, replace(message, tries=attempt - 1), outcome)
+
+    def _is_over(self, record: Record, message: RowMessage | CallMessage, outcome: Outcome) -> bool:
+        """Return whether the queue may forget a message whose job ended so; else say when it is to come back."""
+        match outcome:
+            case Queued(run_at_ms, _, counts):
+                if not counts:
+                    return self._send_later(message, run_at_ms)
+                self._hide(record, run_at_ms - self._clock.now_ms())
+                return False
+            case Dead() if isinstance(message, CallMessage):
+                self._hide(record, 0)  # the queue counts it out, and gives it to its dead letters
+                return False
+            case _:
+                return True
+
+    def _send_later(self, message: RowMessage | CallMessage, run_at_ms: int) -> bool:
+        """Put a message that only waits in the place of the one that came: the queue counts how often one came."""
+        delay_s = _delay_s(run_at_ms - self._clock.now_ms())
+        try:
+            self._queue.send([Outgoing(render_message(message), delay_s)])
+        except CarboyError as error:
+            log.warning("jobs_not_sent", count=1, error=str(error), hint="the first message comes back")
+            return False
+        return True
+
+    def _hide(self, record: Record, wait_ms: int) -> None:
+        try:
+            self._queue.hide(record["receiptHandle"], wait_ms / 1000)
+        except CarboyError as error:
+            log.info("sqs_message_not_hidden", message_id=record["messageId"], error=str(error))
+
+    # --- arguments that are too long ---
+
+    def _fitting(self, message: CallMessage) -> str:
+        text = render_message(message)
+        if len(text.encode()) <= MAX_BYTES:
+            return text
+        if self.park is None:
+            raise UsageError(
+                f"the job `{message.kind}` cannot be sent",
+                f"its arguments are longer than {MAX_BYTES} bytes",
+                "keep them elsewhere, and send where they are",
+            )
+        name = self.park.put(orjson.dumps(message.args))
+        return render_message(replace(message, args=(), parked=name))
+
+    def _args(self, message: CallMessage) -> Sequence[Any] | None:
+        if not message.parked:
+            return message.args
+        if self.park is None:
+            raise ConfigurationError("arguments cannot be read", "there is no place for long ones", "see the settings")
+        try:
+            args: list[Any] = orjson.loads(self.park.get(message.parked))
+        except Missing:
+            return None
+        return args
+
+    def _drop(self, message: CallMessage) -> None:
+        if message.parked and self.park is not None:
+            try:
+                self.park.drop(message.parked)
+            except CarboyError as error:
+                log.info("parked_not_dropped", name=message.parked, error=str(error))
+
+
+def _queue_of(settings: JobsSettings) -> Queue:
+    if settings.jobs_broker_url is None:
+        raise ConfigurationError(
+            "there is no queue", "JOBS_ENGINE is `sqs` and JOBS_BROKER_URL is not set", "set it to the queue's URL"
+        )
+    return SqsQueue(settings.jobs_broker_url.reveal())
+
+
+def _delay_s(wait_ms: int) -> int:
+    return min(max(-(-wait_ms // 1000), 0), MAX_DELAY_S)
+
+
+def _tell(outcome: Outcome, attempt: int, error: BaseException) -> None:
+    known = isinstance(error, CarboyError)
+    facts: dict[str, Any] = {"error": str(error), "attempt": attempt}
+    if isinstance(outcome, Dead):
+        log.error("job_dead", **facts, exc_info=not known)
+    elif isinstance(outcome, Queued) and not outcome.counts:
+        log.debug("job_waits", **facts)
+    else:
+        log.info("job_postponed", **facts, exc_info=not known)

@@ -1,0 +1,251 @@
+"""Read archived things back without an index: by listing the minutes, hours or days that are asked for.
+
+What an object cannot tell is not known here: of a webhook that is no alert the time is its minute's, its headers are
+gone, and it is found by its time alone.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, takewhile
+
+from carboy.clock import Clock, from_unix_ms
+from carboy.errors import CarboyError, Fault, InvalidInput, Missing
+from carboy.services.archive.alerts import Alert, parse_alerts
+from carboy.services.archive.index import Item
+from carboy.services.archive.keys import WebhookKey, alert_key, parse_key
+from carboy.services.archive.objects import Entry, Store
+from carboy.services.archive.reading import Span, is_json, render
+from carboy.services.archive.sources import THREATSTACK
+
+__all__ = ["Listing", "plan_folders"]
+
+_MINUTE_MS = 60_000
+_PAGE = 500
+_AHEAD_MS = 366 * 24 * 60 * _MINUTE_MS  # nothing is looked for further in the future
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An object that was read."""
+
+    at_ms: int
+    item: Item
+    body: bytes
+
+    @property
+    def place(self) -> tuple[int, str]:
+        return self.at_ms, self.item.object_key
+
+
+class Listing:
+    """Finds items by the keys of their objects.
+
+    Args:
+        store: where they are.
+        parallel: objects read at the same time for one answer.
+        clock: what time it is.
+        fetches: whether full alerts are fetched.
+    """
+
+    def __init__(self, store: Store, parallel: int, clock: Clock, *, fetches: bool) -> None:
+        self._store, self._clock, self._fetches = store, clock, fetches
+        self._pool = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="archive-read")
+
+    def one(self, source: str, item_id: str) -> tuple[Item, bytes]:
+        """Return the full alert of an id, its newest version.
+
+        Raises:
+            Missing: it was not fetched, or the source has none.
+        """
+        if source != THREATSTACK:
+            raise Missing(f"`{item_id}`", "without a database a webhook is found by its time alone", "give a range")
+        first = alert_key(item_id)
+        try:
+            newest, body = first, self._store.get(first)
+        except Missing as error:
+            why = "without a database an alert is found by its id once it was fetched in full; until then by its time"
+            raise Missing(f"`{item_id}`", why, "give a range") from error
+        others = takewhile(lambda one: one.key.startswith(first), self._store.list(first.rpartition("/")[0], first))
+        versions = [one for one in others if one.key.startswith(f"{first}~")]
+        if versions:
+            newest = max(versions, key=lambda one: one.modified_at).key
+            body = self._store.get(newest)
+        return _item(source, item_id, 0, 0, newest, "kept"), body
+
+    def check_cursor(self, cursor: str) -> None:
+        """Refuse a cursor that is none of ours; `InvalidInput`."""
+        _parse_cursor(cursor)
+
+    def page(self, span: Span, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
+        """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
+        page: list[_Found] = []
+        for found in self._found(span, cursor):
+            if len(page) == limit:
+                return self._rendered(page), _render_cursor(*page[-1].place)
+            page.append(found)
+        return self._rendered(page), None
+
+    def all(self, span: Span, cursor: str | None) -> Iterator[bytes]:
+        """Yield the JSON of all items of a span, oldest first, a page in memory at a time."""
+        is_more = True
+        while is_more:
+            rendered, cursor = self.page(span, _PAGE, cursor)
+            yield from rendered
+            is_more = cursor is not None
+
+    def _found(self, span: Span, cursor: str | None) -> Iterator[_Found]:
+        """Yield what lies in a span, behind a cursor, in the order of time; a minute in memory at a time."""
+        after = _parse_cursor(cursor) if cursor else (-1, "")
+        start_ms = max(span.start_ms, after[0], 0)
+        end_ms = min(span.end_ms, self._clock.now_ms() + _AHEAD_MS)
+        for _, minute in groupby(self._entries(span.source, start_ms, end_ms), key=lambda one: one[1].minute_ms):
+            read = self._pool.map(lambda one: self._read(span, *one), _newest(minute))
+            found = [one for one in read if one is not None and one.place > after and _is_wanted(one, span)]
+            yield from sorted(found, key=lambda one: one.place)
+
+    def _entries(self, source: str, start_ms: int, end_ms: int) -> Iterator[tuple[Entry, WebhookKey]]:
+        name = None if source == THREATSTACK else source
+        root = "webhooks" if name is None else f"webhooks/{name}"
+        for folder in plan_folders(start_ms, end_ms):
+            for entry in self._store.list(f"{root}/{folder}"):
+                key = parse_key(entry.key)
+                if isinstance(key, WebhookKey) and key.source == name:
+                    yield entry, key
+
+    def _read(self, span: Span, entry: Entry, key: WebhookKey) -> _Found | None:
+        body = self._store.get(entry.key)
+        received_ms = int(entry.modified_at.timestamp() * 1000)
+        at_ms = key.minute_ms
+        if span.source == THREATSTACK:
+            alert = _alert(body)
+            if alert is None or not _matches(alert, span):
+                return None
+            at_ms = alert.created_at_ms
+        detail = "pending" if self._fetches and span.source == THREATSTACK else "off"
+        return _Found(at_ms, _item(span.source, key.id, at_ms, received_ms, entry.key, detail, body), body)
+
+    def _rendered(self, page: Iterable[_Found]) -> list[bytes]:
+        return list(self._pool.map(self._render, page))
+
+    def _render(self, found: _Found) -> bytes:
+        if found.item.detail == "pending":
+            try:
+                return render(*self.one(found.item.source, found.item.item_id))
+            except Missing:
+                return render(found.item, found.body)
+        return render(found.item, found.body)
+
+
+def plan_folders(start_ms: int, end_ms: int) -> Iterator[str]:
+    """Yield the fewest folders of time (`2017/01/17/13`) that hold every minute with `start <= minute's end < end`.
+
+    Args:
+        start_ms: from the minute that holds it on, milliseconds since the epoch.
+        end_ms: up to the minute before it, or that holds it.
+    """
+    at = from_unix_ms(start_ms // _MINUTE_MS * _MINUTE_MS)
+    end = from_unix_ms(-(-end_ms // _MINUTE_MS) * _MINUTE_MS)
+    while at < end:
+        for unit, begins in (
+            ("%Y", (at.month, at.day, at.hour, at.minute) == (1, 1, 0, 0)),
+            ("%Y/%m", (at.day, at.hour, at.minute) == (1, 0, 0)),
+            ("%Y/%m/%d", (at.hour, at.minute) == (0, 0)),
+            ("%Y/%m/%d/%H", at.minute == 0),
+            ("%Y/%m/%d/%H/%M", True),
+        ):
+            following = _following(at, unit)
+            if begins and (following <= end or unit.endswith("%M")):
+                yield at.strftime(unit)
+                at = following
+                break
+
+
+def _following(at: datetime, unit: str) -> datetime:
+    match unit:
+        case "%Y":
+            return datetime(at.year + 1, 1, 1, tzinfo=UTC)
+        case "%Y/%m":
+            return datetime(at.year + at.month // 12, at.month % 12 + 1, 1, tzinfo=UTC)
+        case "%Y/%m/%d":
+            return at + timedelta(days=1)
+        case "%Y/%m/%d/%H":
+            return at + timedelta(hours=1)
+        case _:
+            return at + timedelta(minutes=1)
+
+
+def _newest(minute: Iterable[tuple[Entry, WebhookKey]]) -> list[tuple[Entry, WebhookKey]]:
+    """Return the newest version of each id."""
+    found: dict[str, tuple[Entry, WebhookKey]] = {}
+    for entry, key in minute:
+        known = found.get(key.id)
+        if known is None or known[0].modified_at <= entry.modified_at:
+            found[key.id] = entry, key
+    return list(found.values())
+
+
+def _alert(body: bytes) -> Alert | None:
+    try:
+        return parse_alerts(b'{"alerts":[' + body + b"]}")[0]
+    except CarboyError:  # somebody else put it there
+        return None
+
+
+def _matches(alert: Alert, span: Span) -> bool:
+    return all(
+        wanted is None or wanted == has
+        for wanted, has in (
+            (span.severity, alert.severity),
+            (span.organization_id, alert.organization_id),
+            (span.origin, alert.source),
+        )
+    )
+
+
+def _is_wanted(found: _Found, span: Span) -> bool:
+    if span.source == THREATSTACK:
+        return span.start_ms <= found.at_ms < span.end_ms
+    return found.at_ms + _MINUTE_MS > span.start_ms
+
+
+def _item(
+    source: str, item_id: str, at_ms: int, received_ms: int, key: str, detail: str, body: bytes | None = None
+) -> Item:
+    content_type = "application/json" if body is None or is_json(body) else "application/octet-stream"
+    return Item(
+        id=0,
+        source=source,
+        item_id=item_id,
+        sha256=b"",
+        at_ms=at_ms,
+        received_at_ms=received_ms,
+        state="archived",
+        detail=detail,
+        object_key=key,
+        detail_key=None,
+        detail_sha256=None,
+        content_type=content_type,
+        headers=None,
+        body=None,
+    )
+
+
+def _render_cursor(at_ms: int, key: str) -> str:
+    return base64.urlsafe_b64encode(f"{at_ms} {key}".encode()).decode().rstrip("=")
+
+
+def _parse_cursor(text: str) -> tuple[int, str]:
+    """Return the place that a cursor stands for; `InvalidInput` where it is none of ours."""
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+        at, _, key = plain.partition(" ")
+        if not key or not 0 <= int(at) < 1 << 53:
+            raise ValueError(plain)
+    except (binascii.Error, ValueError):
+        detail = "it is not the `next` of an earlier answer"
+        raise InvalidInput("`cursor` cannot be used", detail, "", [Fault("cursor", detail)]) from None
+    return int(at), key
