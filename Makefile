@@ -52,5 +52,8 @@ types: .venv/.dev  ## mypy (strict) and pyright
 bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept
 	$(BIN)/python -m benchmarks $(BENCH)
 
+docs: .venv/.dev  ## the documentation as a site, into site/ (read it: python -m http.server -d site)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:  ## remove what can be made again
-	rm -rf .venv .venv-tools .mypy_cache .ruff_cache dist build
+	rm -rf .venv .venv-tools .mypy_cache .ruff_cache dist build site

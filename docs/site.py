@@ -1,0 +1,38 @@
+"""What mkdocs asks while it builds the site: the navigation, which `index.md` alone says, and plain fences."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+_LINE = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$|\]\((?P<page>[a-z-]+/[a-z0-9-]+\.md)\)", re.MULTILINE)
+
+
+def on_config(config: Any) -> Any:
+    """Make the navigation: a tab for each `##` of the index, a section for each `###`, the pages in their order."""
+    config.nav = [{"Start": "index.md"}, *read_nav((Path(config.docs_dir) / "index.md").read_text("utf-8"))]
+    return config
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Drop the word `no-run` of a fence, which is for the tests."""
+    return re.sub(r"^(```[a-z]+) no-run$", r"\1", markdown, flags=re.MULTILINE)
+
+
+def read_nav(index: str) -> list[dict[str, Any]]:
+    """Return the navigation that a text with headings and links says; each page once, where it is first linked."""
+    tabs: list[dict[str, Any]] = []
+    entries: list[Any] = []
+    seen = {""}
+    for match in _LINE.finditer(index):
+        page = match["page"] or ""
+        if match["marks"] == "##":
+            tabs.append({match["title"]: (entries := [])})
+        elif match["marks"]:
+            section: list[Any] = []
+            entries = next(iter(tabs[-1].values()))
+            entries.append({match["title"]: section})
+            entries = section
+        elif page not in seen:
+            seen.add(page)
+            entries.append(page)
+    return tabs
