@@ -1,32 +1,46 @@
-"""What the documentation prints in Python runs as printed: the blocks of a page in turn, in one process.
+"""What the documentation prints runs as printed; `tests.docs.pages` says which block is what."""
 
-A block that cannot run alone is fenced as `python no-run` and says why beside it.
-"""
-
+import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from carboy.cli.main import cli
+from carboy.testing.ports import free_port
+from tests.docs.pages import (
+    PAGES,
+    ROOT,
+    carboy_commands,
+    is_like,
+    is_walk,
+    name,
+    on_ports,
+    ports_of,
+    python_of,
+    said,
+    walk,
+)
+
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 pytestmark = pytest.mark.docs
 
 
-def _name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-@pytest.mark.parametrize("page", [one for one in PAGES if _BLOCK.search(one.read_text("utf-8"))], ids=_name)
+@pytest.mark.parametrize("page", [page for page in PAGES if python_of(page)], ids=name)
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     """A reader who pastes them sees no error."""
+    found = python_of(page)
+    for block in found:
+        if block.title:
+            (tmp_path / block.title).write_text(block.text, encoding="utf-8")
     script = tmp_path / "blocks.py"
-    script.write_text("\n\n".join(_BLOCK.findall(page.read_text("utf-8"))), encoding="utf-8")
+    script.write_text("\n\n".join(block.text for block in found if not block.title), encoding="utf-8")
 
     done = subprocess.run(
         [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
@@ -35,7 +49,65 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize("page", [page for page in PAGES if is_walk(page)], ids=name)
+def test_who_does_what_a_page_says_sees_what_it_says(page: Path, tmp_path: Path) -> None:
+    """Every file is written, every command runs, in one shell; what is printed is what the page prints."""
+    script = walk(page)
+    ports = [(port, free_port()) for port in ports_of(script)]
+
+    output = run_shell(on_ports(script, ports), tmp_path)
+
+    assert "@@@ end" in output, output[-3000:]
+    for wanted, printed in said(page, output):
+        assert is_like(on_ports(wanted, ports), printed), f"the page says\n{wanted}\nand there came\n{printed}"
+
+
+def run_shell(script: str, folder: Path) -> str:
+    """Return what a script of a shell prints; all that it has started ends with it."""
+    (folder / "page").mkdir()
+    (folder / ".curlrc").write_text("silent\nshow-error\n", encoding="utf-8")
+    (folder / "walk.sh").write_text(script, encoding="utf-8")
+    home = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), "CARBOY_CACHE": str(folder / "cache")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "FLASK_", "PYTEST_"))}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
+    with (folder / "output").open("w+") as output:
+        shell = subprocess.Popen(
+            ["bash", "../walk.sh"],
+            cwd=folder / "page",
+            env={**kept, **home, "PATH": path, "REPOSITORY": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            shell.wait(120)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(shell.pid, number)
+            shell.wait(10)
+        output.seek(0)
+        return output.read()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(carboy_commands(page))], ids=name)
+def test_every_command_of_a_page_is_one_of_ours(page: Path) -> None:
+    """Its subcommands, options and arguments are those that `carboy` knows."""
+    for words in carboy_commands(page):
+        context = cli.make_context("carboy", [one for one in words if one != "--help"], resilient_parsing=False)
+        command: click.Command = cli
+        while isinstance(command, click.Group):
+            rest = [*context._protected_args, *context.args]
+            if not rest:
+                break
+            found, below, rest = command.resolve_command(context, rest)
+            assert found and below, words
+            context = below.make_context(found, rest, parent=context)
+            command = below
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     """Within the repository; addresses elsewhere are not asked."""
     targets = [match[1] for match in _LINK.finditer(page.read_text("utf-8")) if "://" not in match[1]]
@@ -47,6 +119,4 @@ def test_every_page_of_how_to_is_in_the_index() -> None:
     """A page that no other names is found by nobody."""
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
 
-    assert [
-        page.name for page in (ROOT / "docs").rglob("*.md") if page.name != "index.md" and page.name not in index
-    ] == []
+    assert [page.name for page in (ROOT / "docs").rglob("*.md") if page.name not in index] == ["index.md"]
