@@ -1,13 +1,21 @@
 """The reference pages say what the code says."""
 
+import io
+import json
 from pathlib import Path
 
+from carboy import logs
 from carboy.cli.reference import stale_pages
+from carboy.cli.reference.application import example
+from carboy.cli.reference.http import render_http
+from carboy.cli.reference.raised import render_errors
+from carboy.cli.reference.told import LINE_FIELDS, render_metrics
 from carboy.config import settings_of
 from carboy.config.base import BaseSettings
 from carboy.config.load import read_sources
 from carboy.serve import ServeSettings
 from carboy.web import settings_parts
+from carboy.web.documents import merged_document
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,3 +33,48 @@ def test_every_setting_has_words(tmp_path: Path) -> None:
             assert not item.help.endswith("."), item.name
             if item.name.endswith("_S"):
                 assert item.unit == "s", item.name
+
+
+def test_the_page_of_the_metrics_names_all_that_a_gateway_tells() -> None:
+    """What a dashboard can ask for is found without a running gateway."""
+    with example() as held:
+        told = {line.split()[2] for line in held.metrics.render().decode().splitlines() if line.startswith("# TYPE")}
+
+    assert told
+    assert [name for name in told if f"| `{name}` |" not in render_metrics()] == []
+
+
+def test_the_page_of_http_has_every_operation_of_the_document() -> None:
+    """Each with who may call it and what it answers."""
+    page = render_http()
+    with example() as held:
+        paths = merged_document(held.app)["paths"]
+
+    for path, item in paths.items():
+        for method in {"get", "post", "put", "patch", "delete"} & set(item):
+            assert f"### `{method.upper()} {path}`" in page
+    assert "with `archive:read`" in page
+
+
+def test_an_error_is_told_with_its_hint() -> None:
+    """The page is searched for the words that a terminal showed."""
+    row = "| the role needs an MFA code: nobody can be asked here | run it on a terminal | `UsageError` |"
+
+    assert row in render_errors()
+
+
+def test_a_line_of_the_log_has_the_fields_of_the_page() -> None:
+    """Those that every line has, and those of a request with an error."""
+    stream = io.StringIO()
+    logs.setup("INFO", format="json", stream=stream)
+    try:
+        with logs.request_context("a-request"):
+            logs.get_logger("shop").error("order_failed", exc_info=ValueError("no tea"))
+    finally:
+        logs.reset()
+
+    line = json.loads(stream.getvalue())
+
+    known = {name for name, _, _ in LINE_FIELDS}
+    assert set(line) <= known
+    assert set(line) >= {"ts", "level", "logger", "event", "request_id", "exception"}

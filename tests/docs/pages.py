@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def _here(text: str) -> str:
     """Return the commands of a page for a clone as they are for a test, which has its own folder and environment."""
     text = re.sub(r"carboy serve(?!.*--port)", "carboy serve --port 8000", text.replace("make run", "carboy serve"))
     text = text.replace(".venv/bin/", "")
-    return re.sub(r"(?<![\w/])examples/", '"$REPOSITORY"/examples/', text).replace("@\"$REPOSITORY\"", "@$REPOSITORY")
+    return re.sub(r"(?<![\w/])examples/", '"$REPOSITORY"/examples/', text).replace('@"$REPOSITORY"', "@$REPOSITORY")
 
 
 def _stays(text: str, number: int) -> Iterator[str]:
@@ -103,7 +103,7 @@ def said(page: Path, output: str) -> Iterator[tuple[str, str]]:
     """Yield, for each block of output on a page, what it says and what was printed."""
     printed = dict(zip(*_split(output), strict=True))
     found = blocks(page)
-    for number, (block, after) in enumerate(zip(found, found[1:], strict=False)):
+    for number, (block, after) in enumerate(pairwise(found)):
         if block.language == "sh" and block.is_run and after.language == "text":
             yield after.text, printed.get(str(number), "")
 

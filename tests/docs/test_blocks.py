@@ -10,9 +10,6 @@ from pathlib import Path
 
 import click
 import pytest
-
-from carboy.cli.main import cli
-from carboy.testing.ports import free_port
 from tests.docs.pages import (
     PAGES,
     ROOT,
@@ -26,6 +23,9 @@ from tests.docs.pages import (
     said,
     walk,
 )
+
+from carboy.cli.main import cli
+from carboy.testing.ports import free_port
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -102,7 +102,8 @@ def test_every_command_of_a_page_is_one_of_ours(page: Path) -> None:
             if not rest:
                 break
             found, below, rest = command.resolve_command(context, rest)
-            assert found and below, words
+            assert found is not None, words
+            assert below is not None, words
             context = below.make_context(found, rest, parent=context)
             command = below
 
