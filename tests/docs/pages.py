@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d{4,5})\b|--port (\d{4,5})\b")
+_SERVES = "serving on|Running on|Listening at|is ready|start worker process"
 _COMMAND = re.compile(r"^(?:\$ |    )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?carboy (?P<words>.+)$", re.MULTILINE)
 
 
@@ -95,7 +96,8 @@ def _stays(text: str, number: int) -> Iterator[str]:
     log = f"stays-{number}.log"
     yield f'if [ -n "${{stays[{like}]:-}}" ]; then kill "${{stays[{like}]}}"; wait "${{stays[{like}]}}" || true; fi'
     yield f"( exec {_here(text.strip())} ) > {log} 2>&1 & stays[{like}]=$!"
-    yield f"for _ in $(seq 300); do grep -qE 'serving on|Running on|is ready' {log} && break; sleep 0.1; done"
+    yield f"until grep -qE '{_SERVES}' {log}; do"
+    yield f"kill -0 $! || {{ cat {log}; exit 1; }}; sleep 0.1; done"
     yield f"cat {log}"
 
 

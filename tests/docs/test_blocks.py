@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.timeout(440)
 @pytest.mark.parametrize("page", [page for page in PAGES if is_walk(page)], ids=name)
 def test_who_does_what_a_page_says_sees_what_it_says(page: Path, tmp_path: Path) -> None:
     """Every file is written, every command runs, in one shell; what is printed is what the page prints."""
@@ -65,7 +67,7 @@ def test_who_does_what_a_page_says_sees_what_it_says(page: Path, tmp_path: Path)
 def run_shell(script: str, folder: Path) -> str:
     """Return what a script of a shell prints; all that it has started ends with it."""
     (folder / "page").mkdir()
-    (folder / ".curlrc").write_text("silent\nshow-error\n", encoding="utf-8")
+    (folder / ".curlrc").write_text('silent\nshow-error\nwrite-out = "\\n"\n', encoding="utf-8")
     (folder / "walk.sh").write_text(script, encoding="utf-8")
     home = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache"), "CARBOY_CACHE": str(folder / "cache")}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "FLASK_", "PYTEST_"))}
@@ -80,15 +82,23 @@ def run_shell(script: str, folder: Path) -> str:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        try:
-            shell.wait(120)
-        finally:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(ProcessLookupError):
-                    os.killpg(shell.pid, number)
-            shell.wait(10)
+        with suppress(subprocess.TimeoutExpired):  # what there is by then says where it hangs
+            shell.wait(400)
+        end_group(shell)
         output.seek(0)
         return output.read()
+
+
+def end_group(shell: subprocess.Popen[bytes]) -> None:
+    """Stop a shell and all in its group: first so that servers take down what they started, then for certain."""
+    with suppress(ProcessLookupError):
+        os.killpg(shell.pid, signal.SIGTERM)
+        for _ in range(100):
+            shell.poll()
+            os.killpg(shell.pid, 0)
+            time.sleep(0.1)
+        os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait(10)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(carboy_commands(page))], ids=name)
