@@ -213,6 +213,17 @@ def test_what_is_shown_never_holds_a_secret(tmp_path: Path) -> None:
     assert "hush" not in repr(found.part(ShopSettings))
 
 
+def test_a_part_that_is_printed_shows_no_secret() -> None:
+    """A notebook, a debugger or a traceback's locals print a dataclass as it is; a URL holds its password as text."""
+
+    @dataclass(frozen=True)
+    class Part:
+        part_url: str = setting("", "where it is", secret=True)
+        part_size: int = setting(1, "how large it is")
+
+    assert repr(Part(part_url="mysql://app:a-password@db/orders")).endswith("Part(part_size=1)")
+
+
 def test_two_parts_cannot_claim_one_name(tmp_path: Path) -> None:
     """A name means one thing."""
 

@@ -87,16 +87,17 @@ def setting(
         default: the value where no layer gives one; `REQUIRED`, or a `Derived` from other settings.
         help: what it is for, one sentence without a full stop.
         unit: the unit of the value, such as `s` or `bytes`.
-        secret: whether it is masked wherever it is shown; implied by the type `Secret`.
+        secret: whether it is masked wherever it is shown, and left out of the part's `repr`; implied by the type
+            `Secret`, which masks itself.
         place: gets a value and the project's folder, and returns the value with its path starting there, where it is
             one inside of something else (a URL); what is a `Path` is placed by itself.
     """
     meta = {"setting": (default, help, unit, secret, place)}
     if default is REQUIRED or isinstance(default, Derived):
-        return field(metadata=meta, kw_only=True)
+        return field(metadata=meta, kw_only=True, repr=not secret)
     if isinstance(default, dict | list):
-        return field(default_factory=lambda: default, metadata=meta, kw_only=True)
-    return field(default=default, metadata=meta, kw_only=True)
+        return field(default_factory=lambda: default, metadata=meta, kw_only=True, repr=not secret)
+    return field(default=default, metadata=meta, kw_only=True, repr=not secret)
 
 
 @lru_cache(maxsize=64)
