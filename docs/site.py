@@ -15,7 +15,7 @@ def on_config(config: Any) -> Any:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Drop the words of a fence that are for the tests."""
-    return re.sub(r"^(```[a-z]+)(?: no-run| stays)$", r"\1", markdown, flags=re.MULTILINE)
+    return re.sub(r"^( *```[a-z]+)(?: no-run| stays)$", r"\1", markdown, flags=re.MULTILINE)
 
 
 def read_nav(index: str) -> list[dict[str, Any]]:

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d{4,5})\b|--port (\d{4,5})\b")
 _SERVES = "serving on|Running on|Listening at|is ready|start worker process"
 _COMMAND = re.compile(r"^(?:\$ |    )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?carboy (?P<words>.+)$", re.MULTILINE)
@@ -37,7 +38,7 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """Return the blocks of a page."""
-    return [_block(match["info"], match["text"]) for match in _FENCE.finditer(page.read_text("utf-8"))]
+    return [_block(match["info"], dedent(match["text"])) for match in _FENCE.finditer(page.read_text("utf-8"))]
 
 
 def _block(info: str, text: str) -> Block:
