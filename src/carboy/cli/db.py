@@ -1,9 +1,8 @@
 """`carboy db`: the tables of Carboy's parts, and through Flask-Migrate those of the project's models."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,16 +70,14 @@ def upgrade(project: Project, revision: str) -> None:
       carboy db upgrade --profile prod
     """
     from carboy.db import migrate
+    from carboy.db.project import has_migrations, project_version, upgrade_project
 
     app, runtime = _open(project)
     changed = migrate.upgrade(runtime.engine)
     click.echo(f"carboy's tables: {migrate.head()}{'' if changed else ', nothing to do'}", err=True)
-    if _has_migrations(app):
-        from flask_migrate import upgrade as upgrade_project
-
-        with migrate.lock(runtime.engine), _context(app):
-            _run(upgrade_project, revision=revision)
-        click.echo(f"the project's tables: {_project_version(app)}", err=True)
+    if has_migrations(app):
+        changed = upgrade_project(app, revision)
+        click.echo(f"the project's tables: {project_version(app)}{'' if changed else ', nothing to do'}", err=True)
 
 
 @command.command("current")
@@ -93,11 +90,12 @@ def current(project: Project, as_json: bool) -> None:
       carboy db current --json
     """
     from carboy.db import migrate
+    from carboy.db.project import has_migrations, project_head, project_version
 
     app, runtime = _open(project)
     found: dict[str, Any] = {"carboy": {"current": migrate.current(runtime.engine), "head": migrate.head()}}
-    if _has_migrations(app):
-        found["project"] = {"current": _project_version(app), "head": _project_head(app)}
+    if has_migrations(app):
+        found["project"] = {"current": project_version(app), "head": project_head(app)}
     if as_json:
         print_json(found)
         return
@@ -115,6 +113,7 @@ def check(project: Project) -> None:
       carboy db check
     """
     from carboy.db import migrate
+    from carboy.db.project import has_migrations, run_flask_migrate
 
     app, runtime = _open(project)
     if not migrate.is_current(runtime.engine):
@@ -122,11 +121,11 @@ def check(project: Project) -> None:
             "the database is behind", f"it has not the version {migrate.head()}", "run `carboy db upgrade`"
         )
     _compile_everywhere(app)
-    if _has_migrations(app):
+    if has_migrations(app):
         from flask_migrate import check as check_project
 
         with _context(app):
-            _run(check_project)
+            run_flask_migrate(check_project)
     click.echo("the database is at its newest", err=True)
 
 
@@ -161,34 +160,6 @@ def _open(project: Project) -> "tuple[Flask, Runtime]":
 def _context(app: "Flask") -> Iterator[None]:
     with app.app_context():
         yield
-
-
-def _run(function: Callable[..., object], **options: Any) -> None:
-    """Call Flask-Migrate; it ends the process by itself where it fails."""
-    try:
-        function(**options)
-    except SystemExit as end:
-        raise CarboyError("Flask-Migrate failed", "it said why above", "see the project's `migrations` folder") from end
-
-
-def _has_migrations(app: "Flask") -> bool:
-    return (Path(app.root_path) / "migrations" / "env.py").is_file() or Path("migrations/env.py").is_file()
-
-
-def _project_version(app: "Flask") -> str | None:
-    from alembic.runtime.migration import MigrationContext
-
-    from carboy.db import db
-
-    with app.app_context(), db.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
-def _project_head(app: "Flask") -> str | None:
-    from alembic.script import ScriptDirectory
-
-    with app.app_context():
-        return ScriptDirectory.from_config(app.extensions["migrate"].migrate.get_config()).get_current_head()
 
 
 def _compile_everywhere(app: "Flask") -> None:

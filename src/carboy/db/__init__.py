@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
     from carboy.db.catalog import big_id, metadata
     from carboy.db.migrate import upgrade
-    from carboy.db.models import bind, db
+    from carboy.db.models import Model, bind, db
+    from carboy.db.project import upgrade_project
     from carboy.db.shared import Shared
     from carboy.db.tracing import trace_statements
 
@@ -28,6 +29,7 @@ __all__ = [
     "DbSettings",
     "GroupCommit",
     "Login",
+    "Model",
     "ServerClock",
     "Shared",
     "Where",
@@ -46,9 +48,11 @@ __all__ = [
     "prepare",
     "trace_statements",
     "upgrade",
+    "upgrade_project",
 ]
 
 _HOMES = {
+    "Model": "models",
     "big_id": "catalog",
     "bind": "models",
     "chunks": "bulk",
@@ -59,6 +63,7 @@ _HOMES = {
     "Shared": "shared",
     "trace_statements": "tracing",
     "upgrade": "migrate",
+    "upgrade_project": "project",
 }
 
 

@@ -20,10 +20,19 @@ with extra("db"):
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["bind", "db"]
+__all__ = ["Model", "bind", "db"]
 
 db = SQLAlchemy(metadata=MetaData(naming_convention=NAMING))
+
+if TYPE_CHECKING:
+
+    class Model(DeclarativeBase):
+        """The base of a project's models: `db.Model`, under a name that type checkers understand."""
+
+else:
+    Model = db.Model
 
 
 def bind(

@@ -41,10 +41,15 @@ class Service:
         return self.flask.extensions.get("carboy") if self.flask is not None else None
 
     def prepare(self) -> None:
-        """Make the instance folder, and open an embedded database: that brings it to its newest form."""
+        """Make the instance folder and bring an embedded database to its newest form, the project's tables too."""
         if self._has_embedded_database:
             self.runtime.settings["INSTANCE_PATH"].mkdir(parents=True, exist_ok=True)
-            self.runtime.engine.connect().close()
+            self.runtime.engine.connect().close()  # that brings Carboy's own tables to theirs
+            if self.flask is not None and "migrate" in self.flask.extensions:
+                from carboy.db import upgrade_project
+
+                if upgrade_project(self.flask):
+                    get_logger(__name__).info("project_migrated")
 
     def check_processes(self, workers: int) -> None:
         """Refuse several processes on SQLite.

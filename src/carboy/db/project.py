@@ -1,0 +1,77 @@
+"""A project's own tables, by the migrations in its folder `migrations`, as Flask-Migrate keeps them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from carboy.db import migrate
+from carboy.errors import CarboyError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["has_migrations", "project_head", "project_version", "run_flask_migrate", "upgrade_project"]
+
+
+def has_migrations(app: "Flask") -> bool:
+    """Return whether the project has models and migrations of its own."""
+    return "migrate" in app.extensions and (_folder(app) / "env.py").is_file()
+
+
+def upgrade_project(app: "Flask", revision: str = "head") -> bool:
+    """Bring the project's tables to a version and return whether there was anything to do; at it no lock is taken.
+
+    Args:
+        app: the application; nothing is done where it has no migrations.
+        revision: the version, the newest by default.
+
+    Raises:
+        CarboyError: Flask-Migrate failed; it said why on stderr.
+        Unreachable: another process held the lock of migrations for too long.
+    """
+    if not has_migrations(app) or (revision == "head" and project_version(app) == project_head(app)):
+        return False
+    from flask_migrate import upgrade
+
+    from carboy.db.models import db
+
+    with app.app_context(), migrate.lock(db.engine):
+        before = project_version(app)
+        run_flask_migrate(upgrade, directory=str(_folder(app)), revision=revision)
+    return before != project_version(app)
+
+
+def project_version(app: "Flask") -> str | None:
+    """Return the version that the project's tables have."""
+    from alembic.runtime.migration import MigrationContext
+
+    from carboy.db.models import db
+
+    with app.app_context(), db.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def project_head(app: "Flask") -> str | None:
+    """Return the version that the project's code needs."""
+    from alembic.script import ScriptDirectory
+
+    with app.app_context():
+        config = app.extensions["migrate"].migrate.get_config(str(_folder(app)))
+        return ScriptDirectory.from_config(config).get_current_head()
+
+
+def run_flask_migrate(function: Callable[..., object], **options: Any) -> None:
+    """Call one of Flask-Migrate's functions, which end the process by themselves where they fail.
+
+    Raises:
+        CarboyError: it failed.
+    """
+    try:
+        function(**options)
+    except SystemExit as end:
+        raise CarboyError("Flask-Migrate failed", "it said why above", "see the project's `migrations` folder") from end
+
+
+def _folder(app: "Flask") -> Path:
+    beside = Path(app.root_path, "migrations")
+    return beside if (beside / "env.py").is_file() else Path("migrations")
