@@ -1,0 +1,147 @@
+"""`carboy new . --into`: add to an existing Flask project what it lacks; none of its files is changed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carboy import __version__
+from carboy.config import Sources, read_sources
+from carboy.errors import UsageError
+from carboy.scaffold.choices import Choices
+from carboy.scaffold.dotenv import render_dotenv
+from carboy.scaffold.finding import Found, calls_init_app, find_applications, read_code
+from carboy.scaffold.names import plain_name
+from carboy.scaffold.rendering import render_folder
+from carboy.scaffold.writing import write_files
+
+__all__ = ["Adoption", "adopt"]
+
+_PARTS = ("request_ids", "problems", "limits", "health")
+_DB_PARTS = ("settings", "request_ids", "problems", "limits", "keys", "db", "jobs", "health", "metrics")
+_ELSEWHERE = {
+    "archive": "serve it beside your application: carboy new archiving --with archive",
+    "sms": "serve it beside your application: carboy new texting --with sms",
+    "openapi": "write a document, and after `init_app` call `carboy.web.add_api(app, document, operations)`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What was done to a project, and what its owner does.
+
+    Attributes:
+        app: the application, as `--app` takes it.
+        written: the files that were written.
+        kept: the files that were there and were left alone, each with the reason.
+        notes: what else there is to know.
+        pastes: lines for the owner to add, by where they belong.
+    """
+
+    app: str
+    written: tuple[str, ...]
+    kept: dict[str, str]
+    notes: tuple[str, ...]
+    pastes: dict[str, tuple[str, ...]]
+
+
+def adopt(folder: Path, choices: Choices) -> Adoption:
+    """Add to a project what it lacks: settings, a gunicorn configuration, a container file, with `lambda` a handler.
+
+    Doing it again changes nothing.
+
+    Raises:
+        UsageError: there is no such folder, no Flask application in it, or a choice that is no part of another's.
+    """
+    for choice, hint in _ELSEWHERE.items():
+        if choice in choices:
+            raise UsageError(f"`{choice}` cannot be added to an existing project", "it is not a part of it", hint)
+    if not folder.is_dir():
+        raise UsageError(f"`{folder}` cannot be adopted", "there is no such folder", "start with `carboy new NAME`")
+    code = read_code(folder)
+    found = find_applications(code)
+    chosen = _choose(read_sources(folder=folder), found)
+    if chosen is None:
+        raise UsageError(
+            f"`{folder}` cannot be adopted",
+            "no Flask application was found in its code",
+            "name it in .env (FLASK_APP=module:factory), or start with `carboy new NAME`",
+        )
+    files = _files(folder, chosen, choices)
+    kept = {path: _why_kept(folder / path, text) for path, text in files.items() if (folder / path).exists()}
+    missing = {path: text for path, text in files.items() if path not in kept}
+    write_files(folder, missing)
+    others = [one.name for one in found if one.module != chosen.module]
+    notes = [f"the application is {chosen.name}"]
+    if others and len(found) > 1:
+        notes.append(f"also found: {', '.join(others)}; `app` in carboy.toml says which one is served")
+    is_pasted = any(calls_init_app(tree) for tree in code.values())
+    return Adoption(
+        app=chosen.name,
+        written=tuple(sorted(missing)),
+        kept=dict(sorted(kept.items())),
+        notes=tuple(notes),
+        pastes={**({} if is_pasted else _two_lines(chosen, choices)), **_dependency(folder, choices)},
+    )
+
+
+def _choose(sources: Sources, found: list[Found]) -> Found | None:
+    """Return the application that the project itself names, else the first that was found."""
+    named = sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP") or sources.toml.get("app")
+    if isinstance(named, str) and named:
+        module, _, attribute = named.removesuffix("()").removesuffix(".py").replace("/", ".").partition(":")
+        same = [one for one in found if one.module == module and attribute in {"", one.attribute}]
+        if same:
+            return same[0]
+        if attribute:
+            path = f"{module.replace('.', '/')}.py"
+            return Found(path, module, attribute, "app", is_factory=not attribute.endswith("app") or "_" in attribute)
+    return found[0] if found else None
+
+
+def _files(folder: Path, chosen: Found, choices: Choices) -> dict[str, str]:
+    name = plain_name(folder.resolve().name)
+    facts: dict[str, Any] = {
+        "app": chosen.name,
+        "module": chosen.module,
+        "attribute": chosen.attribute,
+        "is_factory": chosen.is_factory,
+        "requirements": (folder / "requirements.txt").is_file(),
+    }
+    wanted = ["carboy.toml", "gunicorn.conf.py", "Dockerfile", *(["handler.py"] if "lambda" in choices else [])]
+    files = {
+        ".env.example": render_dotenv(()),
+        **render_folder("base", name, choices, [".dockerignore"]),
+        **render_folder("into", name, choices, wanted, **facts),
+    }
+    if "lambda" in choices:
+        plain = Choices(choices.chosen - {"lambda"})  # the queue and the clock are a new service's: nobody waits here
+        files |= render_folder("base", name, plain, ["template.yaml"])
+    return files
+
+
+def _why_kept(path: Path, text: str) -> str:
+    try:
+        is_same = path.read_text("utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        is_same = False
+    return "it is there already, and the same" if is_same else "it is yours"
+
+
+def _two_lines(chosen: Found, choices: Choices) -> dict[str, tuple[str, ...]]:
+    parts = ", ".join(f'"{part}"' for part in (_DB_PARTS if "db" in choices else _PARTS))
+    where = "at the end, before it returns the application" if chosen.is_factory else "after your own middleware"
+    call = f"carboy.init_app({chosen.variable}, parts=[{parts}])"
+    return {f"{chosen.path} ({chosen.attribute}: {where})": ("import carboy", call)}
+
+
+def _dependency(folder: Path, choices: Choices) -> dict[str, tuple[str, ...]]:
+    """Return the line that names Carboy, for the first file of dependencies, unless one names it already."""
+    extras = "db,serve" if "db" in choices else "serve"
+    line = f"carboy[{extras}]>={__version__}"
+    for name in ("requirements.txt", "pyproject.toml", "Pipfile"):
+        path = folder / name
+        if path.is_file():
+            has_it = "carboy" in path.read_text("utf-8", "replace")
+            shown = line if name == "requirements.txt" else f'"{line}"'
+            return {} if has_it else {f"{name} (your dependencies)": (shown,)}
+    return {"your dependencies": (line,)}
