@@ -3,20 +3,30 @@
 import base64
 import hashlib
 import io
+import re
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
 
 def make_wheel(
-    folder: Path, name: str, files: Mapping[str, str], version: str = "1.0", tag: str = "py3-none-any"
+    folder: Path,
+    name: str,
+    files: Mapping[str, str],
+    version: str = "1.0",
+    tag: str = "py3-none-any",
+    requires: Sequence[str] = (),
 ) -> None:
-    """Write a wheel with these files."""
+    """Write a wheel with these files, which needs these distributions."""
     info = f"{name}-{version}.dist-info"
     content = {path: text.encode() for path, text in files.items()}
-    content[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode()
+    needed = "".join(f"Requires-Dist: {each}\n" for each in requires)
+    extras = sorted({extra for each in requires for extra in re.findall(r"extra == [\"'](\w+)", each)})
+    offered = "".join(f"Provides-Extra: {extra}\n" for extra in extras)
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}{offered}"
+    content[f"{info}/METADATA"] = about.encode()
     content[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()
     _write(folder / f"{name}-{version}-{tag}.whl", info, content)
 

@@ -1,4 +1,4 @@
-"""Run `carboy …` in processes that start quickly: each is forked from one that has imported everything already.
+"""Run `carboy …`, `flask …` and `pytest …` in processes that start quickly: forked from one that has imported all.
 
 What is forked is a process like any other: it has an id, gets signals, is killed. Run as a program this module is that
 parent; it reads a JSON object per line from stdin and answers each with one on stdout.
@@ -26,6 +26,11 @@ _MODULES = (
     *("carboy.db.migrate", "carboy.jobs.embedded", "carboy.jobs.store", "alembic.command", "alembic.config"),
     *("carboy.api.router", "carboy.api.merge", "obstore.store", "requests", "sqlalchemy.dialects.sqlite"),
 )
+_PROGRAMS = {
+    "carboy": ("carboy.cli.main", "main"),
+    "flask": ("flask.cli", "main"),
+    "pytest": ("pytest", "console_main"),
+}
 _LOOK_AGAIN_S = 0.01
 _PATIENCE_S = 60.0
 
@@ -39,7 +44,7 @@ def eventually(holds: Callable[[], bool], what: str, timeout_s: float = _PATIENC
 
 
 class Process:
-    """One run of `carboy`."""
+    """One run of a program."""
 
     def __init__(self, zygote: "Zygote", pid: int, log_path: Path) -> None:
         self.pid, self.log_path, self._zygote = pid, log_path, zygote
@@ -96,21 +101,30 @@ class Process:
 
 
 class Zygote:
-    """The parent of quick processes; use it as a context manager."""
+    """The parent of quick processes; use it as a context manager.
+
+    Args:
+        modules: what else it imports before the first process is wanted.
+    """
+
+    def __init__(self, *modules: str) -> None:
+        self._modules = modules
 
     def __enter__(self) -> Self:
         self._lock = threading.Lock()
-        command = [sys.executable, __file__]
+        command = [sys.executable, __file__, *self._modules]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate(timeout=_PATIENCE_S)  # the end of its input has it kill what still runs
 
-    def run(self, *words: str, folder: Path, environ: Mapping[str, str], log_path: Path) -> Process:
-        """Run `carboy` with these words in a folder."""
+    def run(
+        self, *words: str, folder: Path, environ: Mapping[str, str], log_path: Path, program: str = "carboy"
+    ) -> Process:
+        """Run `carboy`, or another of the programs, with these words in a folder."""
         log_path.touch()
-        pid = self.ask(words=words, folder=str(folder), environ=dict(environ), log=str(log_path))
+        pid = self.ask(program=program, words=words, folder=str(folder), environ=dict(environ), log=str(log_path))
         return Process(self, pid, log_path)
 
     def ask(self, **question: Any) -> Any:
@@ -125,7 +139,7 @@ class Zygote:
 
 def main() -> None:
     """Answer questions until the input ends."""
-    for name in _MODULES:
+    for name in (*_MODULES, *sys.argv[1:]):
         import_module(name)
     running: set[int] = set()
     for line in sys.stdin:
@@ -159,9 +173,9 @@ def _become(question: Mapping[str, Any]) -> None:
         os.dup2(log.fileno(), 2)
     code = 1
     try:
-        sys.argv = ["carboy", *question["words"]]
-        import_module("carboy.cli.main").main()
-        code = 0
+        sys.argv = [question["program"], *question["words"]]
+        module, main = _PROGRAMS[question["program"]]
+        code = getattr(import_module(module), main)() or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     finally:

@@ -1,11 +1,13 @@
 """`carboy new . --into`: add to an existing Flask project what it lacks; none of its files is changed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from carboy import __version__
 from carboy.config import Sources, read_sources
+from carboy.config.files import read_dotenv
 from carboy.errors import UsageError
 from carboy.scaffold.choices import Choices
 from carboy.scaffold.dotenv import render_dotenv
@@ -59,12 +61,13 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
         raise UsageError(f"`{folder}` cannot be adopted", "there is no such folder", "start with `carboy new NAME`")
     code = read_code(folder)
     found = find_applications(code)
-    chosen = _choose(read_sources(folder=folder), found)
+    flaskenv = folder / ".flaskenv"
+    chosen = _choose(read_sources(folder=folder), read_dotenv(flaskenv) if flaskenv.is_file() else {}, found)
     if chosen is None:
         raise UsageError(
             f"`{folder}` cannot be adopted",
             "no Flask application was found in its code",
-            "name it in .env (FLASK_APP=module:factory), or start with `carboy new NAME`",
+            "name it in .flaskenv (FLASK_APP=module:factory), or start with `carboy new NAME`",
         )
     files = _files(folder, chosen, choices)
     kept = {path: _why_kept(folder / path, text) for path, text in files.items() if (folder / path).exists()}
@@ -84,18 +87,18 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
     )
 
 
-def _choose(sources: Sources, found: list[Found]) -> Found | None:
+def _choose(sources: Sources, flaskenv: Mapping[str, str], found: list[Found]) -> Found | None:
     """Return the application that the project itself names, else the first that was found."""
-    named = sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP") or sources.toml.get("app")
-    if isinstance(named, str) and named:
-        module, _, attribute = named.removesuffix("()").removesuffix(".py").replace("/", ".").partition(":")
-        same = [one for one in found if one.module == module and attribute in {"", one.attribute}]
-        if same:
-            return same[0]
-        if attribute:
-            path = f"{module.replace('.', '/')}.py"
-            return Found(path, module, attribute, "app", is_factory=not attribute.endswith("app") or "_" in attribute)
-    return found[0] if found else None
+    named = next(
+        (given["FLASK_APP"] for given in (sources.environ, sources.dotenv, flaskenv) if "FLASK_APP" in given), ""
+    )
+    module, _, attribute = str(named or sources.toml.get("app", "")).removesuffix("()").partition(":")
+    module = module.removesuffix(".py").replace("/", ".")
+    same = [one for one in found if one.module == module and attribute in {"", one.attribute}]
+    if same or not attribute:
+        return next(iter([*same, *found]), None)
+    is_factory = attribute.startswith(("create", "make"))
+    return Found(f"{module.replace('.', '/')}.py", module, attribute, "app", is_factory)
 
 
 def _files(folder: Path, chosen: Found, choices: Choices) -> dict[str, str]:

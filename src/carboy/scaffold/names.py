@@ -56,10 +56,10 @@ def _needed() -> frozenset[str]:
     needed: set[str] = set()
     waiting = ["carboy"]
     while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += [_canonical(line) for line in _requirements(name)]
+        line = waiting.pop()
+        if _canonical(line) not in needed or "[" in line:
+            needed.add(_canonical(line))
+            waiting += _requirements(line)
     imports = {
         module
         for module, owners in packages_distributions().items()
@@ -68,12 +68,16 @@ def _needed() -> frozenset[str]:
     return frozenset(needed | imports)
 
 
-def _requirements(distribution: str) -> list[str]:
+def _requirements(line: str) -> list[str]:
+    """Return what a distribution needs, with the extras that the line asks for; of Carboy itself with all."""
+    name, wanted = _canonical(line), re.findall(r"[\w-]+", line.partition("[")[2].partition("]")[0])
     try:
-        found = requires(distribution.replace("_", "-")) or []
+        found = requires(name.replace("_", "-")) or []
     except PackageNotFoundError:
         return []
-    return found if distribution == "carboy" else [line for line in found if "extra ==" not in line]
+    if name == "carboy":
+        return [each for each in found if _canonical(each) != "carboy"]
+    return [each for each in found if "extra ==" not in each or any(f'extra == "{extra}"' in each for extra in wanted)]
 
 
 def _canonical(requirement: str) -> str:

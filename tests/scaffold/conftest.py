@@ -1,0 +1,69 @@
+"""A service for each combination of `--with`, made once; and processes that start quickly."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tests.journeys.zygote import Process, Zygote
+
+from carboy.scaffold import CHOICES, Choices, make_service
+
+COMBINATIONS = [chosen for size in range(len(CHOICES) + 1) for chosen in itertools.combinations(CHOICES, size)]
+
+Projects = dict[str, Path]
+Run = Callable[..., Process]
+
+
+@pytest.fixture(scope="session")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Projects:
+    """The folder of each, by what it was made with."""
+    root = tmp_path_factory.mktemp("made")
+    made = {",".join(chosen) or "nothing": root / ("_".join(chosen) or "nothing") / "orders" for chosen in COMBINATIONS}
+    for folder, chosen in zip(made.values(), COMBINATIONS, strict=True):
+        make_service(folder, Choices(frozenset(chosen)))
+    return made
+
+
+@pytest.fixture(scope="session", params=["none", "archive", "sms", "both"])
+def group(projects: Projects, request: pytest.FixtureRequest) -> Projects:
+    """Those with the same services, which need the same packages; four times eight."""
+    services = {"archive", "sms"}
+    wanted = {"none": set(), "both": services}.get(request.param, {request.param})
+    return {name: folder for name, folder in projects.items() if services & set(name.split(",")) == wanted}
+
+
+@pytest.fixture(scope="session")
+def whole(projects: Projects) -> Path:
+    """The one with everything."""
+    return projects[",".join(CHOICES)]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs `carboy`, `flask` or `pytest` in a folder, with nothing of this process's settings."""
+    logs = tmp_path_factory.mktemp("logs")
+    numbers = itertools.count()
+    environ = {"LOG_FORMAT": "json", "DRAIN_LINGER_S": "0", "NO_COLOR": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    with Zygote("pytest", "flask.cli", "gunicorn.app.base", "carboy.cli.db", "carboy.bundle.build") as zygote:
+
+        def start(program: str, *words: str, folder: Path, **more: str) -> Process:
+            log_path = logs / f"{next(numbers)}.log"
+            return zygote.run(*words, folder=folder, environ={**environ, **more}, log_path=log_path, program=program)
+
+        yield start
+
+
+def failures(projects: Projects, check: Callable[[Path], str]) -> dict[str, str]:
+    """Return what a check finds wrong with each project; as many are looked at at once as there are processors."""
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        found = dict(zip(projects, pool.map(check, projects.values()), strict=True))
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def complaint(process: Process) -> str:
+    """Return what a process said if it ended with another code than 0."""
+    code = process.end(120)
+    return f"code {code}: {process.said[-3000:]}" if code else ""
