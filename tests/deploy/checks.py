@@ -19,7 +19,7 @@ _KUBERNETES = "1.34.0"
 
 def cfn_lint(path: Path) -> str:
     """Lint a CloudFormation or SAM template by AWS's own schemas."""
-    from cfnlint.api import lint_all
+    from cfnlint.api import lint_all  # type: ignore[import-untyped]
 
     return "\n".join(str(match) for match in lint_all(path.read_text("utf-8")) if match.rule.id[0] in "EW")
 
@@ -68,6 +68,7 @@ def ecs_task(path: Path) -> str:
     from botocore.validate import ParamValidator
 
     shape = get_session().get_service_model("ecs").operation_model("RegisterTaskDefinition").input_shape
+    assert shape is not None
     found: str = ParamValidator().validate(json.loads(path.read_text("utf-8")), shape).generate_report()
     return found
 

@@ -78,7 +78,8 @@ def app(make_app: Any) -> Flask:
 
 @pytest.fixture
 def store(app: Flask) -> KeyStore:
-    return runtime(app).keys.store
+    held: KeyStore = runtime(app).keys.store
+    return held
 
 
 def test_a_key_is_kept_as_a_hash_only(app: Flask, store: KeyStore, tmp_path: Path) -> None:

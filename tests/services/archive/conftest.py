@@ -53,7 +53,8 @@ class Gateway:
         self.key = self.make_key("archive:write", "archive:read", "jobs:admin")
 
     def make_key(self, *scopes: str) -> str:
-        return runtime(self.app).keys.store.create("test", scopes)[1]
+        key: str = runtime(self.app).keys.store.create("test", scopes)[1]
+        return key
 
     def open(self, method: str, path: str, **sent: Any) -> TestResponse:
         """Send a request with nothing that lets it in."""
