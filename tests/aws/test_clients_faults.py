@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.forks import exit_code, start_child
@@ -90,3 +90,45 @@ def test_the_default_time_out_holds_for_clients_and_resources(loopback: Loopback
         tables(loopback.url, attempts=1).list_tables()
     with pytest.raises(Unreachable):
         list(resource("dynamodb", endpoint_url=loopback.url, attempts=1).tables.all())
+
+
+@pytest.mark.parametrize("place", ["headers", "body"])
+@pytest.mark.parametrize("body", [b'{"TableNames": ["orders"]}', b"{}"])
+def test_a_cut_answer_is_tried_again_and_then_told(
+    loopback: LoopbackServer, place: Literal["headers", "body"], body: bytes
+) -> None:
+    """Botocore alone takes what came for the whole: no tables."""
+    cut, whole = Cut(place, Answer(200, body)), json_answer({"TableNames": ["orders"]})
+    loopback.script(cut, cut, whole)
+    assert tables(loopback.url).list_tables()["TableNames"] == ["orders"]
+
+    loopback.script(cut)
+    with pytest.raises(Unreachable, match="cut"):
+        tables(loopback.url, attempts=1).list_tables()
+
+
+def test_an_object_that_is_cut_is_no_object(loopback: LoopbackServer) -> None:
+    """However it is read; and one that is whole comes whole."""
+
+    def opened(answer: Answer | Cut) -> Any:
+        loopback.script(answer)
+        return client("s3", endpoint_url=loopback.url, attempts=1).get_object(Bucket="b", Key="k")["Body"]
+
+    whole = Answer(200, b"0123456789" * 1000)
+    assert opened(whole).read() == whole.body
+    with pytest.raises(Unreachable):
+        opened(Cut("headers", whole))
+    for read in (lambda body: body.read(), lambda body: list(body.iter_chunks(100)), list):
+        with pytest.raises(Unreachable, match="s3:GetObject on `b/k`"):
+            read(opened(Cut("body", whole)))
+    with opened(Cut("body", whole)) as raw, pytest.raises(Exception, match="IncompleteRead"):
+        raw.read()
+
+
+def test_an_answer_without_a_body_is_whole(loopback: LoopbackServer) -> None:
+    """S3 answers 204 to a delete, and no body to a head."""
+    loopback.script(Answer(204), Answer(200, b"x" * 10))
+    objects = client("s3", endpoint_url=loopback.url, attempts=1)
+
+    objects.delete_object(Bucket="b", Key="k")
+    assert objects.head_object(Bucket="b", Key="k")["ContentLength"] == 10

@@ -6,9 +6,10 @@ Nothing here is imported before the first call needs it: boto3 costs a quarter o
 import os
 import threading
 from collections.abc import Hashable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from carboy.aws.explain import action_of, explain, resource_of
+from carboy.aws.whole import require_whole_answers
 from carboy.config.environ import read_environ
 from carboy.extras import extra
 
@@ -167,6 +168,7 @@ def _make(kind: str, service: str, region: str | None, config: Any, options: dic
 def _teach(client: Any) -> None:
     """Have a client raise errors that say which name, which role and what to allow."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.response import StreamingBody
 
     service = client.meta.service_model.signing_name
     credentials = client._request_signer._credentials
@@ -184,11 +186,26 @@ def _teach(client: Any) -> None:
         if http_response.status_code >= 300:
             code = context.get("error_code_override") or parsed.get("Error", {}).get("Code")
             told(client.exceptions.from_code(code)(parsed, model.name), model.name, context)
+        for body in parsed.values():
+            if isinstance(body, StreamingBody):
+                explain_reading(body, model.name, context)
+
+    def explain_reading(body: Any, operation: str, context: dict[str, Any]) -> None:
+        read = body.read
+
+        def read_or_tell(amt: int | None = None) -> bytes:
+            try:
+                return cast("bytes", read(amt))
+            except BotoCoreError as error:
+                told(error, operation, context)
+
+        body.read = read_or_tell
 
     def on_failure(exception: Exception, context: dict[str, Any], **more: Any) -> None:
         if isinstance(exception, BotoCoreError | ClientError):
             told(exception, more["event_name"].rpartition(".")[2], context)
 
+    require_whole_answers(client)
     client.meta.events.register_first("before-parameter-build.*", remember)
     client.meta.events.register_last("after-call.*", on_answer)
     client.meta.events.register_last("after-call-error.*", on_failure)

@@ -1,0 +1,48 @@
+"""Tell an answer of AWS that was cut from a whole one: botocore takes a short body, or an empty one, for success.
+
+botocore asks urllib3 not to compare what came with `Content-Length`, and an answer that ends inside its headers looks
+like an empty 200: from a JSON service an answer without any field.
+"""
+
+from typing import Any
+
+__all__ = ["require_whole_answers"]
+
+_WITHOUT_BODY = frozenset({204, 304})
+
+
+def require_whole_answers(client: Any) -> None:
+    """Have a boto3 client take a cut answer for a closed connection: it is tried again, then told."""
+    endpoint = client._endpoint
+    if not isinstance(endpoint.http_session, _WholeAnswers):
+        endpoint.http_session = _WholeAnswers(endpoint.http_session)
+
+
+class _WholeAnswers:
+    """What sends a client's requests, with a look at each answer."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def send(self, request: Any) -> Any:
+        answer = self._inner.send(request)
+        if request.method == "HEAD" or answer.status_code < 200 or answer.status_code in _WITHOUT_BODY:
+            return answer
+        size = answer.headers.get("Content-Length")
+        if size is None and not answer.headers.get("Transfer-Encoding"):
+            if request.stream_output or not answer.content:
+                raise _cut(request, "its headers tell no end")
+        elif request.stream_output:
+            answer.raw.enforce_content_length = True  # urllib3 raises where the stream ends early
+        elif size is not None and len(answer.content) != int(size):
+            raise _cut(request, f"{len(answer.content)} of {size} bytes came")
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _cut(request: Any, why: str) -> Exception:
+    from botocore.exceptions import ConnectionClosedError
+
+    return ConnectionClosedError(endpoint_url=request.url, request=request, error=f"the answer was cut: {why}")
