@@ -2,13 +2,18 @@
 
 import json
 import re
+import runpy
 import shlex
 import stat
 import urllib.request
 from pathlib import Path
 
 import pytest
+import requests
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
+from carboy.db.halted import noting_halts
 from carboy.testing import ServeProcess, serve_process
 
 from .conftest import Carboy
@@ -125,6 +130,49 @@ def test_the_projects_own_migrations_go_through_flask_migrate(carboy: Carboy, pr
     assert versions["current"] == versions["head"] is not None
     assert carboy("db", "downgrade").code == 0
     assert carboy("db", "current", "--json").json["project"]["current"] is None
+
+
+def test_a_migration_that_stopped_half_way_is_named_by_the_doctor(carboy: Carboy, project: Path) -> None:
+    """With its file, the statement, and what to do."""
+    assert carboy("db", "upgrade").code == 0
+    made = create_engine(f"sqlite:///{project / 'instance' / 'carboy.db'}")
+    versions = project / "versions"
+    versions.mkdir()
+    migration = versions / "0001_orders.py"
+    migration.write_text("def upgrade(connection):\n    connection.exec_driver_sql('ALTER TABLE orders ADD x INT')\n")
+    with pytest.raises(OperationalError), noting_halts(made), made.connect() as connection:
+        runpy.run_path(str(migration))["upgrade"](connection)
+    made.dispose()
+
+    sick = carboy("doctor", "--json")
+    (found,) = [check for check in sick.json["checks"] if not check["ok"]]
+    assert (sick.code, found["name"]) == (4, "migrations")
+    assert found["detail"].startswith("`0001_orders.py` stopped half-way at `ALTER TABLE orders ADD x INT`: no such")
+    assert "`carboy db upgrade`" in found["hint"]
+
+
+def test_an_openapi_document_is_served_by_itself(carboy: Carboy, project: Path) -> None:
+    """Its operations are found in the project's folder; what breaks the document is refused."""
+    (project / "pets.py").write_text("def show(number):\n    return {'number': number}\n")
+    operation = {
+        "operationId": "pets.show",
+        "parameters": [{"name": "number", "in": "path", "required": True, "type": "integer"}],
+        "responses": {"200": {"description": "the pet"}},
+    }
+    document = {
+        "swagger": "2.0",
+        "info": {"title": "pets", "version": "1"},
+        "paths": {"/pets/{number}": {"get": operation}},
+    }
+    (project / "swagger.yml").write_text(json.dumps(document))
+
+    with serve_process(project, "--openapi", "swagger.yml") as server:
+        assert requests.get(f"{server.url}/pets/7", timeout=20).json() == {"number": 7}
+        assert requests.get(f"{server.url}/pets/7?x=1", timeout=20).status_code == 422
+        assert "/pets/{number}" in requests.get(f"{server.url}/openapi.json", timeout=20).json()["paths"]
+    ended = carboy("serve", "--openapi", "swagger.yml", "--app", "app")
+    assert ended.code == 2
+    assert carboy("serve", "--openapi", "nothing.yml").code == 2
 
 
 def paste(line: str) -> object:

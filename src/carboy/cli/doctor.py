@@ -134,6 +134,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         yield Finding("database", ok=False, detail=asked.detail, hint=hint)
         return
     from carboy.db import migrate
+    from carboy.db.halted import find_halt
 
     yield Finding("database", ok=True, detail=f"{runtime.engine.dialect.name} answers")
     connector = vars(runtime.engine).get("carboy_connector")
@@ -141,6 +142,12 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         detail = connector.describe_tls(runtime.engine)
         hint = "" if ", verified" in detail else "set DB_TLS_CA to the PEM of the server's authority"
         yield Finding("database TLS", ok=True, detail=detail, hint=hint)
+    halt = find_halt(runtime.engine)
+    if halt is not None:
+        at = f" at `{halt.statement}`" if halt.statement else ""
+        hint = f"undo by hand what `{halt.migration}` did before that, mend its cause, then run `carboy db upgrade`"
+        yield Finding("migrations", ok=False, detail=f"`{halt.migration}` stopped half-way{at}: {halt.why}", hint=hint)
+        return
     if not migrate.is_current(runtime.engine):
         found = migrate.current(runtime.engine) or "nothing"
         detail = f"it has {found}, the code needs {migrate.head()}"

@@ -11,6 +11,8 @@ import click
 from carboy.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flask import Flask
 
     from carboy.config import Settings, Sources
@@ -28,11 +30,13 @@ class Project:
         profile: `--profile`; None where the environment decides.
         env_file: `--env-file`.
         app: `--app`, as Flask takes it.
+        openapi: a document that is served in place of an application.
     """
 
     profile: str | None = None
     env_file: str | None = None
     app: str | None = None
+    openapi: "Path | None" = None
 
     def sources(self) -> "Sources":
         """Return the environment, `.env` and `carboy.toml`, as the options choose them."""
@@ -80,6 +84,8 @@ class Project:
             UsageError: it cannot be found.
             CarboyError: what its own factory raised.
         """
+        if self.openapi is not None:
+            return self._make_api(self.openapi, overrides)
         path = self.app_path()
         if path is not None:
             from flask.cli import NoAppException, ScriptInfo
@@ -94,6 +100,14 @@ class Project:
         from carboy.web import create_app
 
         return create_app(**overrides)
+
+    def _make_api(self, document: "Path", overrides: dict[str, Any]) -> "Flask":
+        from carboy.web import add_api, create_app
+
+        self.export()
+        app = create_app(**{"modules": (), **overrides})
+        add_api(app, document, None)
+        return app
 
     def make_quiet_app(self, **overrides: Any) -> "Flask":
         """Make the application for a command that prints data: log lines go to stderr."""

@@ -1,10 +1,12 @@
 """`carboy serve`."""
 
+from pathlib import Path
 from typing import cast
 
 import click
 
 from carboy.cli.project import Project, pass_project
+from carboy.errors import UsageError
 from carboy.serve.servers import ServerName
 
 __all__ = ["command"]
@@ -25,8 +27,23 @@ __all__ = ["command"]
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes; SQLite needs one.")
 @click.option("--threads", type=int, default=32, show_default=True, help="Requests handled at once by a process.")
 @click.option("--reload", is_flag=True, help="Start anew when a file changes; for development.")
+@click.option(
+    "--openapi",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    metavar="FILE",
+    help="Serve this OpenAPI document; each operationId names its function.",
+)
 @pass_project
-def command(project: Project, host: str, port: int, server: str, workers: int, threads: int, reload: bool) -> None:
+def command(
+    project: Project,
+    host: str,
+    port: int,
+    server: str,
+    workers: int,
+    threads: int,
+    reload: bool,
+    openapi: Path | None,
+) -> None:
     """Serve the application, and run its jobs.
 
     An embedded (SQLite) database is brought to its newest form first. SIGTERM and Ctrl-C finish every accepted
@@ -35,10 +52,18 @@ def command(project: Project, host: str, port: int, server: str, workers: int, t
     Example:
       carboy serve --port 8080
       carboy serve --app app:create_app --workers 4
+      carboy serve --openapi swagger.yml
     """
     from carboy.cli.first_steps import show_first_steps
     from carboy.serve import Plan, ServeSettings, check_plan, serve
 
+    if openapi is not None and project.app is not None:
+        raise UsageError(
+            "--openapi and --app do not go together",
+            "the document is served in place of an application",
+            "leave one out; an application of its own serves a document by `carboy.web.add_api`",
+        )
+    project.openapi = openapi
     plan = Plan(cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)
     settings = project.settings(ServeSettings).part(ServeSettings)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carboy.db.halted import noting_halts
 from carboy.errors import CarboyError, Unreachable
 from carboy.extras import extra
 
@@ -85,7 +86,7 @@ def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
     with lock(engine, lock_wait_s):
         if is_current(engine):
             return False
-        with engine.connect() as connection:
+        with noting_halts(engine), engine.connect() as connection:
             command.upgrade(_config(connection), "head")
         return True
 

@@ -8,6 +8,7 @@ from carboy.db.catalog import NAMING
 from carboy.db.connecting import Connector
 from carboy.db.credentials import Credentials
 from carboy.db.engine import engine_options, prepare
+from carboy.db.halted import TABLE as HALTED
 from carboy.db.migrate import table_names
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
@@ -69,4 +70,4 @@ def _know_our_tables(config: Any) -> Any:
 
 def _is_of_the_project(name: str | None, kind: str, _parents: object) -> bool:
     """Tell Alembic which of a database's tables a project's migrations are about: all but ours."""
-    return kind != "table" or name not in table_names()
+    return kind != "table" or (name != HALTED and name not in table_names())

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.db import migrate
+from carboy.db.halted import noting_halts
 from carboy.errors import CarboyError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def upgrade_project(app: "Flask", revision: str = "head") -> bool:
 
     from carboy.db.models import db
 
-    with app.app_context(), migrate.lock(db.engine):
+    with app.app_context(), migrate.lock(db.engine), noting_halts(db.engine):
         before = project_version(app)
         run_flask_migrate(upgrade, directory=str(_folder(app)), revision=revision)
     return before != project_version(app)

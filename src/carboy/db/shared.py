@@ -155,11 +155,11 @@ class Shared:
 def _lock_values(connection: "Connection", names: Sequence[str]) -> dict[str, Any]:
     """Return the values under these names, their rows locked; those that are missing are made."""
     query = select(SHARED.c.name, SHARED.c.value).where(SHARED.c.name.in_(names)).order_by(SHARED.c.name)
-    found = dict(connection.execute(query.with_for_update()).tuples().all())
+    found = {row.name: row.value for row in connection.execute(query.with_for_update())}
     if missing := [name for name in names if name not in found]:
         rows = [{"name": name, "value": b"null", "expires_at": 1 << 62} for name in missing]
         insert_rows(connection, SHARED, rows, skip_known="name")
-        found = dict(connection.execute(query.with_for_update()).tuples().all())
+        found = {row.name: row.value for row in connection.execute(query.with_for_update())}
     return {name: orjson.loads(found[name]) for name in names}
 
 
