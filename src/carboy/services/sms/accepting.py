@@ -20,7 +20,7 @@ from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, REQUESTS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["CLAIM_MS", "Accepted", "Clash", "NewCode", "OverBudget", "OverLimit", "Submission", "accept"]
+__all__ = ["CLAIM_MS", "Accepted", "Clash", "NewCode", "OverBudget", "OverLimit", "Submission", "accept", "left_ms"]
 
 CLAIM_MS = 86_400_000
 _DAY_MS = 86_400_000
@@ -285,14 +285,14 @@ def _over_limit(one: Submission, known: _Known) -> OverLimit | None:
     places, wait_ms = [], 0.0
     for place, (_, hashed) in enumerate(one.receivers):
         times = known.times[hashed, one.template]
-        waits = [_wait_ms(times, limit, one.now_ms) for limit in one.limits]
+        waits = [left_ms(times, limit, one.now_ms) for limit in one.limits]
         if max(waits) > 0:
             places.append(place)
             wait_ms = max(wait_ms, *waits)
     return OverLimit(tuple(places), wait_ms / 1000) if places else None
 
 
-def _wait_ms(times: Sequence[int], limit: Rate, now_ms: int) -> float:
+def left_ms(times: Sequence[int], limit: Rate, now_ms: int) -> float:
     """Return how long until one more keeps the limit; 0 where it does now."""
     within = sorted(at for at in times if at > now_ms - limit.period_s * 1000)
     if len(within) < limit.count:

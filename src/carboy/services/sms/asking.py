@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import orjson
@@ -40,6 +41,7 @@ class Wanted:
 
     Attributes:
         parts: of the text, and how many carriers of mainland China bill; None where only the provider knows the text.
+        client: the address of who wants the code, as the caller says; empty where it does not.
     """
 
     receivers: tuple[Number, ...]
@@ -48,6 +50,7 @@ class Wanted:
     provider: str | None
     parts: tuple[int, int] | None
     digest: bytes
+    client: str = ""
 
 
 def read_send(body: Any, rules: Rules) -> Wanted:
@@ -81,9 +84,10 @@ def read_otp(body: Any, rules: Rules, code: str) -> Wanted:
     Raises:
         InvalidInput: with everything that is wrong.
     """
-    faults = _shape_faults(body, {"receiver", "template", "params", "provider"})
+    faults = _shape_faults(body, {"receiver", "template", "params", "provider", "client_ip"})
     if not isinstance(body, dict):
         raise _invalid(faults)
+    client = _read_client(body, faults)
     receiver = _read_receiver(body, rules, faults)
     template = _read_otp_template(body, rules, faults)
     params: dict[str, str] = {}
@@ -101,7 +105,7 @@ def read_otp(body: Any, rules: Rules, code: str) -> Wanted:
     provider = _read_provider(body, template, rules, faults)
     if faults or template is None or receiver is None:
         raise _invalid(faults)
-    return Wanted((receiver,), template, params, provider, parts, b"")
+    return Wanted((receiver,), template, params, provider, parts, b"", client)
 
 
 def read_verify(body: Any, rules: Rules) -> tuple[Number | None, str, int | None, str]:
@@ -151,6 +155,17 @@ def _read_receiver(body: Mapping[str, Any], rules: Rules, faults: list[Fault]) -
     found, wrong = read_receivers([body["receiver"]], rules.default_region, rules.countries)
     faults += [Fault("/receiver", one.detail) for one in wrong]
     return found[0] if found else None
+
+
+def _read_client(body: Mapping[str, Any], faults: list[Fault]) -> str:
+    if body.get("client_ip") is None:
+        return ""
+    try:
+        found = ip_address(body["client_ip"] if isinstance(body["client_ip"], str) else "")
+    except ValueError:
+        faults.append(Fault("/client_ip", "it must be an IP address"))
+        return ""
+    return str(found) if found.version == 4 else str(ip_network((found, 64), strict=False))  # a household has a /64
 
 
 def _read_template(body: Mapping[str, Any], rules: Rules, faults: list[Fault]) -> Template | None:

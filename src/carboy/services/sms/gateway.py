@@ -22,7 +22,8 @@ from carboy.services.sms.accepting import Accepted, Clash, NewCode, OverBudget, 
 from carboy.services.sms.asking import Rules, Wanted
 from carboy.services.sms.choosing import Circuits
 from carboy.services.sms.codes import Guess, Verdict, guess, hash_code, subject_of
-from carboy.services.sms.numbers import Number, hash_number
+from carboy.services.sms.guards import Guards
+from carboy.services.sms.numbers import Number, hash_number, parse_number
 from carboy.services.sms.records import Records, Report, report
 from carboy.services.sms.sending import Dispatcher
 from carboy.services.sms.settings import SmsSettings
@@ -43,6 +44,7 @@ class Gateway:
         settings: what the gateway was made with.
         rules: what may be asked for.
         limits: how often a receiver gets a one-time password.
+        guards: refuse one-time passwords that look pumped.
         pepper: what hashes of numbers and codes are made with.
         otp_job: sends what cannot wait.
         bulk_job: sends the rest.
@@ -53,6 +55,7 @@ class Gateway:
     settings: SmsSettings
     rules: Rules
     limits: Sequence[Rate]
+    guards: Guards
     pepper: bytes
     dispatcher: Dispatcher
     circuits: Circuits
@@ -71,7 +74,12 @@ class Gateway:
         self._waiters = threading.BoundedSemaphore(max(1, self.settings.sms_waiters))
 
     def submit(
-        self, wanted: Wanted, key_id: str, idempotency_key: str | None = None, code: str | None = None
+        self,
+        wanted: Wanted,
+        key_id: str,
+        idempotency_key: str | None = None,
+        code: str | None = None,
+        client: str = "",
     ) -> Accepted:
         """Put a text on stable storage, with the work of sending it.
 
@@ -80,11 +88,16 @@ class Gateway:
             key_id: who asks.
             idempotency_key: the same one, with the same body, is answered by the first's row.
             code: the one-time password that it carries.
+            client: who wants it, where that is known.
 
         Raises:
             Problem: 422, the idempotency key had another body; 429, too much.
             Unreachable: it could not be made durable; nothing is promised.
         """
+        if code is not None:
+            self.guards.check_client(client)
+        if wanted.template.otp:
+            self.guards.check_receivers(wanted.receivers)
         submission = self._submission(wanted, key_id, idempotency_key, code)
         answer = self._run_again(accept, submission)
         match answer:
@@ -97,6 +110,8 @@ class Gateway:
                 shown = [wanted.receivers[place].shown for place in places]
                 detail = f"SMS_RECEIVER_LIMITS: {', '.join(shown[:10])} had too many of this template"
                 raise Problem(429, detail, headers=_retry_after(retry_after_s))
+        if code is not None:
+            self.guards.note_sent(wanted.receivers[0])
         if answer.is_new:
             self.upkeep.ask(self.upkeep_job)
             self.wake()
@@ -128,7 +143,16 @@ class Gateway:
         until_ms = now_ms + _ms(self.settings.sms_code_expires)
         one = Guess(subject, request, code, self.pepper, self.settings.sms_code_tries, until_ms, now_ms)
         verdict: Verdict = self._run_again(guess, one)
+        if verdict.is_verified:
+            number = receiver or self._receiver_of(request)
+            if number is not None:
+                self.guards.note_entered(number)
         return verdict
+
+    def _receiver_of(self, request: int | None) -> Number | None:
+        found = None if request is None else self.records.request(request)
+        e164 = found[1][0].receiver if found and found[1] else None
+        return parse_number(e164, "") if e164 else None
 
     def take_receipts(self, reports: Sequence[Report]) -> None:
         """Settle messages by what their provider says of them."""

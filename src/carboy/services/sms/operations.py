@@ -108,7 +108,8 @@ class SmsOperations:
         """Make a one-time password and send it."""
         code = make_code(self.gateway.settings.sms_code_digits)
         wanted = read_otp(_body(), self.gateway.rules, code)
-        accepted = self.gateway.submit(wanted, _key_id(), None, code)
+        client = wanted.client or ("" if _key_id() else request.remote_addr or "")
+        accepted = self.gateway.submit(wanted, _key_id(), None, code, client)
         return _json(
             {
                 "message": "accepted",

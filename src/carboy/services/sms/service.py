@@ -6,7 +6,8 @@ from typing import Any
 
 from flask import Flask
 
-from carboy.config import Settings, parse_rate
+from carboy.config import Rate, Settings, parse_rate
+from carboy.db import Shared
 from carboy.errors import CarboyError
 from carboy.jobs import JobsSettings
 from carboy.logs import get_logger
@@ -14,6 +15,7 @@ from carboy.services.sms.accounts import Accounts, make_provider
 from carboy.services.sms.asking import Rules
 from carboy.services.sms.choosing import Circuits, read_order
 from carboy.services.sms.gateway import Gateway, read_pepper
+from carboy.services.sms.guards import Conversion, Guards
 from carboy.services.sms.looking_up import LookUp
 from carboy.services.sms.operations import SmsOperations
 from carboy.services.sms.receipts import ReceiptGate
@@ -136,7 +138,6 @@ def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Ga
     for name, template in templates.items():
         if not any(routes[place.name].carries(template) for place in places):
             log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
-    limits = [parse_rate(text) for text in settings.sms_receiver_limits]
     pepper = read_pepper(held.web.secret_key.reveal() if held.web.secret_key else None, held.settings["INSTANCE_PATH"])
     return Gateway(
         settings=settings,
@@ -150,7 +151,8 @@ def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Ga
             settings.sms_default_region.upper(),
             frozenset(one.upper() for one in settings.sms_countries),
         ),
-        limits=[one for one in limits if one is not None],
+        limits=_rates(settings.sms_receiver_limits),
+        guards=_guards(held, settings),
         pepper=pepper,
         dispatcher=dispatcher,
         circuits=circuits,
@@ -173,6 +175,21 @@ def _circuits(held: Runtime, settings: SmsSettings, names: Sequence[str]) -> Cir
     if held.shared is None:
         return Circuits(names, threshold=threshold, open_s=open_s, clock=held.clock)
     return SharedCircuits(held.shared, names, threshold=threshold, open_s=open_s, clock=held.clock)
+
+
+def _guards(held: Runtime, settings: SmsSettings) -> Guards:
+    return Guards(
+        held.shared or Shared(lambda: held.engine, held.clock),
+        _rates(settings.sms_prefix_limits),
+        _rates(settings.sms_client_limits),
+        Conversion(settings.sms_conversion_min, settings.sms_conversion_after),
+        held.metrics.counter("carboy_sms_guarded_total", "Texts refused as pumped, by guard.", ("guard",)),
+        held.metrics.counter("carboy_sms_codes_total", "One-time passwords sent and entered.", ("country", "what")),
+    )
+
+
+def _rates(texts: Sequence[str]) -> list[Rate]:
+    return [rate for text in texts if (rate := parse_rate(text)) is not None]
 
 
 def _check(gateway: Gateway) -> None:

@@ -80,6 +80,14 @@ def _outbox(get: Callable[[str], Any]) -> Path:
     return Path(get("INSTANCE_PATH")) / "sms-outbox.jsonl"
 
 
+def _guarded(*limits: str) -> Callable[[Callable[[str], Any]], Any]:
+    return lambda get: limits if Profile(get("PROFILE")).is_guarded else ("off",)
+
+
+def _guarded_min(get: Callable[[str], Any]) -> float:
+    return 0.05 if Profile(get("PROFILE")).is_guarded else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class SmsSettings:
     """What may be sent, to whom, through whom, and how much of it."""
@@ -98,6 +106,19 @@ class SmsSettings:
     sms_receiver_limits: tuple[str, ...] = setting(
         ("1/60s", "5/h", "10/day"), "how often a receiver gets a template that has `otp = true`; `off` lifts it"
     )
+    sms_prefix_limits: tuple[str, ...] = setting(
+        Derived(_guarded("20/60s", "60/h"), "`off` on `local` and `test`, else `20/60s,60/h`"),
+        "how many texts with `otp = true` go to one range of ten thousand numbers",
+    )
+    sms_client_limits: tuple[str, ...] = setting(
+        Derived(_guarded("5/60s", "20/h"), "`off` on `local` and `test`, else `5/60s,20/h`"),
+        "how many one-time passwords one client asks for: the `client_ip` that the caller names, or one without a key",
+    )
+    sms_conversion_min: float = setting(
+        Derived(_guarded_min, "`0` on `local` and `test`, else `0.05`"),
+        "the part of a range's one-time passwords that must be entered, where others' are; 0 asks for none",
+    )
+    sms_conversion_after: int = setting(50, "one-time passwords sent to a range in a day before that is asked")
     sms_daily_budget: int = setting(0, "messages per API key and day, UTC; 0 for no limit")
     sms_resend_unknown: bool = setting(
         False, "whether a text whose answer was lost is sent again, so that it may arrive twice"
@@ -172,11 +193,14 @@ class SmsSettings:
                 "SMS_COUNTRIES", f"profile `{profile}` needs the countries that may be written to, such as CN,US"
             )
         yield from self._order_faults(profile)
-        for text in self.sms_receiver_limits:
-            try:
-                parse_rate(text)
-            except ValueError as error:
-                yield Fault("SMS_RECEIVER_LIMITS", str(error))
+        for name in ("sms_receiver_limits", "sms_prefix_limits", "sms_client_limits"):
+            for text in getattr(self, name):
+                try:
+                    parse_rate(text)
+                except ValueError as error:
+                    yield Fault(name.upper(), str(error))
+        if not 0 <= self.sms_conversion_min <= 1:
+            yield Fault("SMS_CONVERSION_MIN", "it is a part, from 0 to 1")
         known = {*BUILT_IN, *self.sms_providers}
         for name, table in self.sms_templates.items():
             yield from template_faults(name, table, known)
@@ -185,6 +209,7 @@ class SmsSettings:
                 yield Fault(name.upper(), "it must be above 0")
         for name, least, most in (
             ("sms_daily_budget", 0, 2**31 - 1),
+            ("sms_conversion_after", 1, 2**31 - 1),
             ("sms_code_digits", 4, 10),
             ("sms_code_tries", 1, 100),
         ):
