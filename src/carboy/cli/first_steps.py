@@ -14,7 +14,9 @@ __all__ = ["local_key", "show_first_steps"]
 
 _ALERT_PATH = "/api/v1/s3/alert"
 _SAMPLE = Path("examples/threatstack-alert.json")
-_INLINE = '{"alerts":[{"id":"587c0159a907346eccb84004","title":"A first alert","created_at":1700000000000}]}'
+_ALERT = '{"alerts":[{"id":"587c0159a907346eccb84004","title":"A first alert","created_at":1700000000000}]}'
+_SMS_PATH = "/api/sms"
+_TEXT = '{"receivers":"+8613800000000","template":"captcha","params":{"code":"1234"}}'
 _KEY_NAME = "local"
 
 
@@ -23,10 +25,20 @@ def show_first_steps(service: "Service", url: str, plan: "Plan") -> None:
     profile = f", profile {service.runtime.settings.profile}" if service.runtime is not None else ""
     workers = f", {plan.workers} workers" if plan.workers > 1 else ""
     click.echo(f"serving on {url} ({plan.server}{workers}, {plan.threads} threads{profile})", err=True)
-    if service.runtime is not None and service.runtime.settings.profile.name == "local" and _takes_alerts(service):
-        key = local_key(service.runtime) if service.runtime.settings["AUTH"] else None
-        click.echo(f"try it:\n  {_curl(url, key)}", err=True)
+    if service.runtime is not None and service.runtime.settings.profile.name == "local":
+        _show_tries(service, url)
     click.echo("Ctrl-C stops", err=True)
+
+
+def _show_tries(service: "Service", url: str) -> None:
+    settings = service.runtime.settings
+    tries = _tries(service)
+    if not tries:
+        return
+    key = local_key(service.runtime) if settings["AUTH"] else None
+    click.echo("\n".join(["try it:", *(f"  {_curl(url + path, key, body)}" for path, body in tries.items())]), err=True)
+    if _SMS_PATH in tries:
+        click.echo(f"texts go to {settings['SMS_OUTBOX']}, a line of JSON each", err=True)
 
 
 def local_key(runtime: Any) -> str:
@@ -48,14 +60,24 @@ def local_key(runtime: Any) -> str:
     return str(text)
 
 
-def _takes_alerts(service: "Service") -> bool:
-    return service.flask is not None and any(rule.rule == _ALERT_PATH for rule in service.flask.url_map.iter_rules())
+def _tries(service: "Service") -> dict[str, str]:
+    """Return what can be posted, by path; a text only where it goes to a file and not to somebody's telephone."""
+    if service.flask is None:
+        return {}
+    served = {rule.rule for rule in service.flask.url_map.iter_rules()}
+    settings = service.runtime.settings
+    tries = {_ALERT_PATH: _ALERT} if _ALERT_PATH in served else {}
+    if _SMS_PATH in served and "SMS_PROVIDER" in settings and settings["SMS_PROVIDER"] == ("outbox",):
+        template = settings["SMS_TEMPLATES"].get("captcha")
+        if template and template.get("params") == ["code"]:
+            tries[_SMS_PATH] = _TEXT
+    return tries
 
 
-def _curl(url: str, key: str | None) -> str:
-    parts = ["curl", "-X", "POST", f"{url}{_ALERT_PATH}"]
+def _curl(url: str, key: str | None, body: str) -> str:
+    parts = ["curl", "-X", "POST", url]
     if key is not None:
         parts += ["-H", quote(f"Authorization: Bearer {key}")]
     parts += ["-H", quote("Content-Type: application/json")]
-    parts += ["-d", f"@{_SAMPLE}" if _SAMPLE.is_file() else quote(_INLINE)]
+    parts += ["-d", f"@{_SAMPLE}" if body == _ALERT and _SAMPLE.is_file() else quote(body)]
     return " ".join(parts)
