@@ -1,7 +1,7 @@
 """A database server that many processes share: MariaDB and PostgreSQL, each in turn."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import pytest
 from sqlalchemy import Engine
@@ -23,7 +23,7 @@ class Base:
 
     @property
     def url(self) -> str:
-        return self.server.url(database=self.name)
+        return self.server.url(database=self.name).partition("?")[0]
 
     def engine(self, **settings: float) -> Engine:
         """Return an engine of its own, with a pool of its own."""
@@ -64,14 +64,8 @@ def base(server: DatabaseServer) -> Iterator[Base]:
 
 
 @pytest.fixture
-def gateways(gateway: Gateway, base: Base) -> Callable[..., Gateway]:
-    """The gateway on the database, with settings of a test's own."""
-
-    def make(**environ: str) -> Gateway:
-        gateway.environ |= {"FLASK_DATABASE_URL": base.url, **environ}
-        gateway.server = base.server.__class__(
-            base.server.process, base.server.dialect, base.server.port, database=base.name
-        )
-        return gateway
-
-    return make
+def shared_gateway(gateway: Gateway, base: Base) -> Gateway:
+    """The gateway on that database."""
+    gateway.environ["FLASK_DATABASE_URL"] = base.url
+    gateway.server = replace(base.server, database=base.name)
+    return gateway

@@ -118,12 +118,13 @@ class DatabaseServer:
 
 
 @contextmanager
-def mariadb(tls: bool | str = False) -> Iterator[DatabaseServer]:
+def mariadb(tls: bool | str = False, *, also_on: str = "") -> Iterator[DatabaseServer]:
     """Run MariaDB.
 
     Args:
         tls: offer TLS with a certificate of an authority of its own, for `localhost` and 127.0.0.1, or for the host
             named; connections without it are still taken.
+        also_on: a further address of this machine to listen on, for test hosts.
 
     Raises:
         MissingBinary: the Debian package `mariadb-server` is not installed.
@@ -140,7 +141,7 @@ def mariadb(tls: bool | str = False) -> Iterator[DatabaseServer]:
             "pid-file": folder / "pid",
             "tmpdir": folder,
             "init-file": folder / "init.sql",
-            "bind-address": HOST,
+            "bind-address": f"{HOST},{also_on}" if also_on else HOST,
             "port": port,
             "max-connections": 500,
             "innodb-flush-log-at-trx-commit": 2,  # a killed process loses nothing, only a power cut would
@@ -167,12 +168,13 @@ def mariadb(tls: bool | str = False) -> Iterator[DatabaseServer]:
 
 
 @contextmanager
-def postgres(tls: bool | str = False) -> Iterator[DatabaseServer]:
+def postgres(tls: bool | str = False, *, also_on: str = "") -> Iterator[DatabaseServer]:
     """Run PostgreSQL.
 
     Args:
         tls: offer TLS with a certificate of an authority of its own, for `localhost` and 127.0.0.1, or for the host
             named; connections without it are still taken.
+        also_on: a further address of this machine to listen on, for test hosts.
 
     Raises:
         MissingBinary: the Debian package `postgresql` is not installed.
@@ -188,7 +190,7 @@ def postgres(tls: bool | str = False) -> Iterator[DatabaseServer]:
         options = ["--no-sync", f"--username={_USER}", f"--pwfile={password_path}", "--locale=C.UTF-8"]
         _prepare([initdb, f"--pgdata={data}", *options, "--auth=scram-sha-256"], folder, user)
         settings = {
-            "listen_addresses": HOST,
+            "listen_addresses": f"{HOST},{also_on}" if also_on else HOST,
             "port": port,
             "unix_socket_directories": folder,
             "max_connections": 300,
@@ -201,6 +203,9 @@ def postgres(tls: bool | str = False) -> Iterator[DatabaseServer]:
             settings |= {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
         with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        if also_on:
+            with (data / "pg_hba.conf").open("a", encoding="utf-8") as file:
+                file.write(f"host all all {also_on}/24 scram-sha-256\n")
         yield from _serve("postgresql", [daemon, "-D", str(data)], port, folder, ca_path, user)
 
 

@@ -22,6 +22,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    {beside}
     server {{
         listen {host}:{port};
         {server}
@@ -51,11 +52,12 @@ class ProxyServer:
 
 
 @contextmanager
-def nginx(server: str) -> Iterator[ProxyServer]:
+def nginx(server: str, *, beside: str = "") -> Iterator[ProxyServer]:
     """Run nginx.
 
     Args:
         server: what stands in its `server` block, such as `location / { proxy_pass http://127.0.0.1:8000; }`.
+        beside: what stands beside that block, such as an `upstream`.
 
     Raises:
         MissingBinary: the Debian package `nginx` is not installed.
@@ -64,7 +66,8 @@ def nginx(server: str) -> Iterator[ProxyServer]:
     port = free_port()
     with server_folder() as folder:
         path = folder / "nginx.conf"
-        path.write_text(_CONFIGURATION.format(folder=folder, host=HOST, port=port, server=server, user=""), "utf-8")
+        text = _CONFIGURATION.format(folder=folder, host=HOST, port=port, server=server, beside=beside, user="")
+        path.write_text(text, "utf-8")
         arguments = [binary, "-e", "stderr", "-p", str(folder), "-c", str(path)]
         with run_process(arguments, ready=port, folder=folder) as process:
             yield ProxyServer(process, port)
