@@ -39,8 +39,7 @@ class Base:
         """Return how many dead-locks the server has seen."""
         if self.server.dialect == "mysql":
             return int(self.server.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
-        query = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{self.name}'"  # noqa: S608
-        return int(self.server.execute(query)[0][0])
+        return int(dict(self.server.execute("SELECT datname, deadlocks FROM pg_stat_database"))[self.name])
 
     def close(self) -> None:
         for one in self._engines:

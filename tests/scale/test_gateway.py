@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from tests.journeys.zygote import eventually
@@ -37,11 +36,11 @@ def _text(number: int, **headers: str) -> Call:
 
 
 @pytest.fixture
-def texts(shared_gateway: Gateway) -> Iterator[Gateway]:
+def texts(shared_gateway: Gateway) -> Gateway:
     """A gateway of texts alone, which go into a file."""
     (shared_gateway.folder / "carboy.toml").write_text(TEMPLATES, "utf-8")
     shared_gateway.environ |= {"FLASK_MODULES": "carboy.services.sms", "FLASK_SMS_DAILY_BUDGET": "60"}
-    yield shared_gateway
+    return shared_gateway
 
 
 def _sent(gateway: Gateway) -> Counter[str]:

@@ -1,0 +1,179 @@
+"""What 1, 10 and 100 machines reach: arithmetic, and a simulation of the queue, calibrated by measured points.
+
+`python -m benchmarks engines | tee out; python -m benchmarks.model < out` reads the JSON line that `engines` prints.
+"""
+
+import heapq
+import json
+import math
+import random
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Line", "Outcome", "Scaling", "erlang_wait_s", "fit", "simulate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A queue with those who work at it.
+
+    Attributes:
+        arrivals_per_s: jobs, each at a moment of its own (Poisson).
+        workers: jobs at the same time, over all processes and machines.
+        service_s: how long a job takes in the middle.
+        variation: of the service time: 0 for always the same, 1 for exponential.
+        limit_per_s: turns that all of them have together, as a provider or `THREATSTACK_RATE` gives them; 0 for any.
+        taken_per_s: rows that the database hands out; 0 for any.
+    """
+
+    arrivals_per_s: float
+    workers: int
+    service_s: float
+    variation: float = 1.0
+    limit_per_s: float = 0.0
+    taken_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it, after the queue had time to fill.
+
+    Attributes:
+        done_per_s: jobs that ended.
+        wait_s: from arrival to the begin, in the middle.
+        wait_p99_s: what one in a hundred waits longer than.
+        busy: the part of the workers' time that is used.
+        left: how many still waited at the end.
+    """
+
+    done_per_s: float
+    wait_s: float
+    wait_p99_s: float
+    busy: float
+    left: int
+
+
+def simulate(line: Line, seconds: float = 2000.0, seed: int = 1) -> Outcome:
+    """Follow every job through the queue: first come, first served; a worker holds its turn while it waits for one."""
+    chance = random.Random(seed)
+    free = [0.0] * line.workers
+    turn_s, taken_s = 0.0, 0.0
+    warm_s = seconds / 10
+    waits: list[float] = []
+    arrived_s = done = left = 0.0
+    worked_s = 0.0
+    while True:
+        arrived_s += chance.expovariate(line.arrivals_per_s)
+        if arrived_s > seconds:
+            break
+        begins_s = max(heapq.heappop(free), arrived_s)
+        if line.taken_per_s:
+            begins_s = taken_s = max(begins_s, taken_s + 1 / line.taken_per_s)
+        if line.limit_per_s:
+            begins_s = turn_s = max(begins_s, turn_s + 1 / line.limit_per_s)
+        ends_s = begins_s + _service_s(line, chance)
+        heapq.heappush(free, ends_s)
+        if warm_s <= ends_s <= seconds:
+            done += 1
+        if arrived_s >= warm_s:
+            waits.append(begins_s - arrived_s)
+        worked_s += max(0.0, min(ends_s, seconds) - min(begins_s, seconds))
+        left += begins_s > seconds
+    waits.sort()
+    return Outcome(
+        done / (seconds - warm_s),
+        sum(waits) / len(waits) if waits else 0.0,
+        waits[int(len(waits) * 0.99)] if waits else 0.0,
+        worked_s / seconds / line.workers,
+        int(left),
+    )
+
+
+def _service_s(line: Line, chance: random.Random) -> float:
+    fixed = 1.0 - line.variation
+    return line.service_s * (fixed + (chance.expovariate(1.0) * line.variation if line.variation else 0.0))
+
+
+def erlang_wait_s(arrivals_per_s: float, workers: int, service_s: float) -> float:
+    """Return how long a job waits in the middle in a queue of exponential times (M/M/c).
+
+    Source: A. K. Erlang, 1917; the formula is known as Erlang C.
+    """
+    offered = arrivals_per_s * service_s
+    if offered >= workers:
+        return math.inf
+    term = total = 1.0
+    for number in range(1, workers):
+        term *= offered / number
+        total += term
+    last = term * offered / workers * workers / (workers - offered)
+    return last / (total + last) * service_s / (workers - offered)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How a rate grows with those who bring it, by the universal scalability law.
+
+    Attributes:
+        one_per_s: what one brings.
+        contention: the part of the work that only one can do at a time.
+        limit_per_s: what the database takes in all; infinite where it was not reached.
+
+    Source: N. J. Gunther, "Guerrilla Capacity Planning", 2007; without the term of coherence, as none talks to another.
+    """
+
+    one_per_s: float
+    contention: float
+    limit_per_s: float = math.inf
+
+    def at(self, amount: int) -> float:
+        """Return what so many bring together."""
+        return min(self.limit_per_s, amount * self.one_per_s / (1 + self.contention * (amount - 1)))
+
+
+def fit(points: Sequence[tuple[int, float]], limit_per_s: float = math.inf) -> Scaling:
+    """Return the scaling that comes nearest to measured points, in relative terms.
+
+    Args:
+        points: how many, and what they brought per second.
+        limit_per_s: what the database takes in all.
+    """
+    one = dict(points).get(1) or max(rate / amount for amount, rate in points)
+
+    def error(part: float) -> float:
+        made = Scaling(one, part)
+        return sum((made.at(amount) / rate - 1) ** 2 for amount, rate in points)
+
+    return Scaling(one, min((step / 1000 for step in range(1001)), key=error), limit_per_s)
+
+
+def report(measured: Mapping[str, Any], limit_per_s: float = 2.0, service_s: float = 0.15) -> list[str]:
+    """Return the lines of the table, from what `engines` has printed."""
+    lines = [
+        f"{'machines':>9}{'accepted/s':>12}{'archived/s':>12}  one database; a machine has one core of web, one of work"
+    ]
+    points = measured["points"]
+    accepted = fit([(one["workers"], one["accepted_per_s"]) for one in points])
+    archived = fit([(one["workers"], one["archived_per_s"]) for one in points])
+    lines += [f"{amount:9}{accepted.at(amount):12,.0f}{archived.at(amount):12,.0f}" for amount in (1, 10, 100)]
+    lines.append(f"contention: {accepted.contention:.3f} of accepting, {archived.contention:.3f} of archiving")
+    lines.append(f"\na source that gives {limit_per_s:g} turns a second, {service_s:g} s each, 8 workers:")
+    for part in (0.5, 0.9, 1.1):
+        found = simulate(Line(part * limit_per_s, 8, service_s, limit_per_s=limit_per_s))
+        lines.append(
+            f"  {part * limit_per_s:5.2f} arrive/s: {found.done_per_s:5.2f} done/s, wait {found.wait_s:7.1f} s, "
+            f"p99 {found.wait_p99_s:7.1f} s, {found.left} left after 2,000 s"
+        )
+    return lines
+
+
+def main() -> None:
+    """Read the measured points from stdin and print what follows."""
+    measured = next(json.loads(line) for line in sys.stdin if line.startswith("{"))
+    print("\n".join(report(measured)))
+
+
+if __name__ == "__main__":
+    main()

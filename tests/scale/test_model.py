@@ -1,0 +1,38 @@
+"""The model of how far machines go is right where theory or measurement knows better."""
+
+import pytest
+from benchmarks.model import Line, erlang_wait_s, fit, report, simulate
+
+
+@pytest.mark.parametrize(("workers", "part"), [(1, 0.5), (4, 0.7), (8, 0.85)])
+def test_the_simulation_is_what_erlang_says(workers: int, part: float) -> None:
+    """Waits of a queue with exponential times, within a fifth."""
+    service_s = 0.05
+    arrivals_per_s = part * workers / service_s
+    found = simulate(Line(arrivals_per_s, workers, service_s), seconds=1000)
+    assert found.wait_s == pytest.approx(erlang_wait_s(arrivals_per_s, workers, service_s), rel=0.2)
+    assert found.done_per_s == pytest.approx(arrivals_per_s, rel=0.05)
+    assert found.busy == pytest.approx(part, rel=0.05)
+
+
+def test_the_weakest_part_is_the_rate() -> None:
+    """Whether workers, turns or the database: more arrives, no more is done, and the rest waits."""
+    for line, rate in (
+        (Line(500, 4, 0.02, variation=0.0), 200),
+        (Line(500, 100, 0.02, limit_per_s=50), 50),
+        (Line(500, 100, 0.02, taken_per_s=80), 80),
+    ):
+        found = simulate(line, seconds=200)
+        assert found.done_per_s == pytest.approx(rate, rel=0.03)
+        assert found.left == pytest.approx((500 - rate) * 200, rel=0.1)
+
+
+def test_measured_points_are_met() -> None:
+    """Those of a run on two cores, and what follows from them is told."""
+    points = [(1, 900.0), (2, 1500.0), (4, 2200.0)]
+    made = fit(points)
+    for amount, rate in points:
+        assert made.at(amount) == pytest.approx(rate, rel=0.2)
+    assert made.at(100) < 100 * made.at(1)
+    measured = {"points": [{"workers": n, "accepted_per_s": r, "archived_per_s": r / 3} for n, r in points]}
+    assert len(report(measured)) == 9
