@@ -54,9 +54,12 @@ def _measure(server: DatabaseServer, environ: Mapping[str, str], workers: int) -
         surroundings = {**os.environ, **settings, "PYTHONPATH": str(Path(__file__).parent.parent)}
         carboy = [sys.executable, "-m", "carboy"]
         subprocess.run([*carboy, "db", "upgrade"], cwd=folder, env=surroundings, check=True, capture_output=True)
-        with gateway("--workers", str(workers), environ=settings | {"JOBS_CONCURRENCY": "0"}, folder=folder) as web:
-            with load_process(web.url, "--amount", str(AMOUNT), "--connections", str(CONNECTIONS)) as load:
-                summary, _ = load.finish()
+        serving = settings | {"JOBS_CONCURRENCY": "0"}
+        with (
+            gateway("--workers", str(workers), environ=serving, folder=folder) as web,
+            load_process(web.url, "--amount", str(AMOUNT), "--connections", str(CONNECTIONS)) as load,
+        ):
+            summary, _ = load.finish()
         with ExitStack() as stack:
             started = time.perf_counter()
             for _ in range(workers):
