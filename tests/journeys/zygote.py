@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,7 @@ _MODULES = (
 )
 _PROGRAMS = {
     "carboy": ("carboy.cli.main", "main"),
+    "celery": ("celery.__main__", "main"),
     "flask": ("flask.cli", "main"),
     "pytest": ("pytest", "console_main"),
 }

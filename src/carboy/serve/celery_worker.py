@@ -3,6 +3,7 @@
 Everything hangs on Celery's signals, so that `celery -A carboy.jobs.celery_app worker` and `carboy worker` are alike.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -62,8 +63,9 @@ class _Life:
         """Hang on Celery's signals."""
         from celery import signals
 
+        if logging.getLogger().handlers:  # else the application has none, and Celery's own way is better than silence
+            signals.setup_logging.connect(self._keep_logs, weak=False)
         for name, receiver in (
-            ("setup_logging", self._keep_logs),
             ("worker_init", self._before_fork),
             ("worker_process_init", self._in_child),
             ("worker_ready", self._ready),

@@ -34,21 +34,20 @@ def make_celery(
         from kombu import entity
 
     class Own(Celery):  # type: ignore[misc]
-        """Speaks with our broker alone."""
+        """Speaks with our broker alone, whatever the environment says of others."""
 
         backend_cls = "disabled"
 
-        def connection_for_read(self, url: str | None = None, heartbeat: float | None = None) -> Any:
-            return self._connection(url or broker.url, heartbeat=heartbeat)
-
-        def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
-            return self._connection(url or broker.url, heartbeat=heartbeat)
+        def _connection(self, url: str, **options: Any) -> Any:
+            return super()._connection(broker.url, **options)
 
     app = Own("carboy", set_as_current=False, broker=broker.url)
     app.conf.update(
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
         broker_transport_options=broker.options,
+        control_exchange=settings.jobs_queue,  # `inspect`, and Flower, meet the workers of this service alone
+        event_exchange=f"{settings.jobs_queue}.events",
         task_acks_late=True,
         task_create_missing_queues=False,
         task_default_delivery_mode="transient",  # the rows are what is kept

@@ -1,0 +1,121 @@
+"""Rows are published after their commit, by their ids alone, and whoever commits never waits for the broker."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy.orm import Session
+from tests.jobs.celery.conftest import Yard, wait_until
+from tests.jobs.celery.shop_app import bulk, otp
+
+from carboy.errors import ConfigurationError, Degraded
+from carboy.jobs import enqueue
+from carboy.jobs.celery.brokers import plan_broker
+from carboy.testing.ports import free_port
+from carboy.testing.processes import BrokerServer
+
+
+def test_a_row_is_published_after_its_commit_and_after_a_rollback_none(any_yard: Yard) -> None:
+    """On Redis, on RabbitMQ and on SQS."""
+    with Session(any_yard.engine) as session:
+        enqueue(bulk, "never", session=session)
+        session.rollback()
+        enqueue(bulk, "one", session=session)
+        session.commit()
+        enqueue(otp, "two", session=session)
+        session.commit()
+
+    wait_until(lambda: any_yard.celery.depth() == 2, "two messages wait")
+    any_yard.celery.check()
+    assert any_yard.celery.counts == {"published": 2}
+
+
+def test_a_message_holds_the_id_and_not_the_arguments(yard: Yard, redis_server: BrokerServer) -> None:
+    """What a job is about stays in the database."""
+    from redis import Redis
+
+    row = yard.add(bulk, "a-secret")
+    wait_until(lambda: yard.celery.depth() == 1, "a message waits")
+
+    with Redis(port=redis_server.port) as client:
+        [name] = list(client.keys(f"{yard.settings.jobs_queue}*"))
+        [message] = client.lrange(name, 0, -1)
+    assert row.id.encode() in message
+    assert b"a-secret" not in message
+
+
+def test_nobody_waits_for_a_broker_that_is_away(make_yard: Callable[..., Yard]) -> None:
+    """The rows are there; the engine says that it works, but not as it should."""
+    yard = make_yard(f"redis://127.0.0.1:{free_port()}/0")
+
+    rows = [yard.add(bulk, f"row {number}") for number in range(50)]
+
+    assert {yard.store.get(int(row.id)).state for row in rows} == {"queued"}
+    wait_until(lambda: yard.celery.counts.get("failed", 0) > 0, "it was tried")
+    assert "published" not in yard.celery.counts
+    with pytest.raises(Degraded, match="away"):
+        yard.celery.check()
+    assert yard.celery.is_running
+
+
+def test_rows_of_an_outage_are_published_when_the_broker_is_back(make_yard: Callable[..., Yard]) -> None:
+    """Though there was no broker at all when they were committed."""
+    from carboy.testing.processes import redis, require
+
+    with require(redis) as server:
+        yard = make_yard(server.url)
+        server.process.kill()
+        for number in range(5):
+            yard.add(bulk, f"row {number}")
+        wait_until(lambda: yard.celery.counts.get("failed", 0) > 0, "it was tried")
+        server.process.start()
+        wait_until(lambda: yard.celery.counts.get("published") == 5, "all are published")
+        assert yard.celery.depth() == 5
+
+
+def test_a_row_for_later_is_published_when_it_is_due(yard: Yard) -> None:
+    """And one for much later by the sweeper."""
+    yard.add(bulk, "soon", after_s=0.3)
+    yard.add(bulk, "much later", after_s=60)
+
+    wait_until(lambda: yard.celery.counts.get("published") == 1, "one is published")
+
+
+def test_a_stop_publishes_what_is_due(yard: Yard) -> None:
+    """Nothing that could go out is left to the sweeper."""
+    for number in range(20):
+        yard.add(bulk, f"row {number}")
+
+    assert yard.celery.stop()
+    assert yard.celery.depth() == 20
+    assert not yard.celery.is_running
+    assert [one.name for one in threading.enumerate() if one.name == "carboy-jobs-publisher"] == []
+
+
+@pytest.mark.parametrize("url", [None, "http://somewhere", "memory://"])
+def test_an_address_that_names_no_broker_is_refused(url: str | None) -> None:
+    """With what would do."""
+    with pytest.raises(ConfigurationError) as caught:
+        plan_broker(url, "q")
+
+    assert [fault.pointer for fault in caught.value.faults] == ["JOBS_BROKER_URL"]
+    assert "redis://" in caught.value.hint
+
+
+def test_another_celery_application_is_not_disturbed(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither has the other's tasks, broker or place."""
+    from celery import Celery, _state
+
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:1/0")
+    theirs = Celery("theirs", set_as_current=False, broker="memory://")
+    before = _state.default_app
+
+    ours = yard.celery.celery
+
+    assert _state.default_app is before
+    assert "mail.bulk" in ours.tasks
+    assert "mail.bulk" not in theirs.tasks
+    yard.add(bulk, "one")
+    wait_until(lambda: yard.celery.counts.get("published") == 1, "it went to our broker")
+    assert ours.connection().as_uri() != "redis://127.0.0.1:1/0"
