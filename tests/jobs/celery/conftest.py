@@ -84,6 +84,11 @@ class Yard:
         self.processes.append(made)
         return made
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of jobs."""
+        return shop_app.registry().kinds
+
     def ran(self) -> list[str]:
         """Return the names of what ran, in its order."""
         return [line.rpartition(" ")[0] for line in (self.folder / "ran").read_text("utf-8").splitlines()]
