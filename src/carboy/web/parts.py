@@ -91,8 +91,12 @@ def _add_jobs(app: "Flask", held: "Runtime") -> None:
         for row in held.jobs.store.stats() if held.jobs.registry.kinds else ():
             yield (row["kind"], row["state"]), row["age_s"]
 
+    def messages() -> Iterator[Sample]:
+        yield from (((outcome,), count) for outcome, count in held.jobs.messages.items())
+
     app.extensions["carboy.jobs.wake"] = held.jobs.wake
     held.checks["job engine"] = held.jobs.check
+    held.metrics.collect("carboy_jobs_messages_total", "Messages to a broker.", messages, ("outcome",), kind="counter")
     if held.settings["JOBS_ENGINE"] == "sqs":
         from carboy.web.queue_events import take_queue_events
 

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
@@ -214,6 +214,11 @@ class Jobs:
         if not engine.is_running:
             raise CarboyError("the job engine", "it is stopped", "see the log for why")
         engine.check()
+
+    @property
+    def messages(self) -> Mapping[str, int]:
+        """How many messages this process sent to a broker, by outcome; none where the engine has no broker."""
+        return getattr(self._once.get("engine"), "counts", {})
 
     def wake(self) -> None:
         """Say that rows were added; nothing where no engine runs in this process."""

@@ -1,10 +1,12 @@
 """Rows are published after their commit, by their ids alone, and whoever commits never waits for the broker."""
 
+import json
 import threading
 from collections.abc import Callable
 
 import pytest
 from sqlalchemy.orm import Session
+from tests.jobs.celery import shop_app
 from tests.jobs.celery.conftest import Yard, wait_until
 from tests.jobs.celery.shop_app import bulk, otp
 
@@ -13,6 +15,7 @@ from carboy.jobs import enqueue
 from carboy.jobs.celery.brokers import plan_broker
 from carboy.testing.ports import free_port
 from carboy.testing.processes import BrokerServer
+from carboy.web import runtime
 
 
 def test_a_row_is_published_after_its_commit_and_after_a_rollback_none(any_yard: Yard) -> None:
@@ -56,6 +59,30 @@ def test_nobody_waits_for_a_broker_that_is_away(make_yard: Callable[..., Yard]) 
     with pytest.raises(Degraded, match="away"):
         yard.celery.check()
     assert yard.celery.is_running
+
+
+def test_an_application_stays_ready_while_the_broker_is_away(
+    make_yard: Callable[..., Yard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it accepts is kept; `/readyz` says that something is wrong, and `/metrics` how much."""
+    yard = make_yard(f"redis://127.0.0.1:{free_port()}/0")
+    for name in ("JOBS_ENGINE", "JOBS_BROKER_URL", "DATABASE_URL"):
+        monkeypatch.setenv(name, yard.environ[name])
+    app = shop_app.create_app()
+    held = runtime(app)
+    with app.app_context(), held.engine.begin() as connection:
+        enqueue(bulk, "one", session=connection)
+    wait_until(lambda: held.jobs.messages.get("failed", 0) > 0, "it was tried")
+
+    answer = app.test_client().get("/readyz")
+
+    said = json.loads(answer.data)
+    assert (answer.status_code, said["status"]) == (200, "degraded")
+    check = said["checks"]["job engine"]
+    assert (check["ok"], check["degraded"]) == (True, True)
+    assert "kept" in check["why"]
+    assert b'carboy_jobs_messages_total{outcome="failed"}' in held.metrics.render()
+    held.close()
 
 
 def test_rows_of_an_outage_are_published_when_the_broker_is_back(make_yard: Callable[..., Yard]) -> None:

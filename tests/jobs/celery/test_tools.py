@@ -36,7 +36,12 @@ def test_inspect_flower_and_carboy_agree(yard: Yard) -> None:
         assert answer.status == 200, flower.said[-2000:]
         return {(one["name"], one["state"], uuid.partition("-")[0]) for uuid, one in json.loads(body).items()}
 
+    def is_heard() -> bool:
+        yard.wait_for(yard.add(bulk, "probe"), "done")
+        return bool(tasks())
+
     flower.wait_for("Connected to")
+    wait_until(is_heard, "Flower listens")
     done, failed = yard.add(bulk, "done"), yard.add(fails, "failed")
     yard.wait_for(done, "done")
     yard.wait_for(failed, "dead")
@@ -56,7 +61,8 @@ def test_inspect_flower_and_carboy_agree(yard: Yard) -> None:
     assert [sorted(kinds) for kinds in registered.values()] == [sorted(yard.kinds)]
 
     listed = json.loads(_said(yard, "jobs", "list", "--json"))
-    assert {row["id"]: row["state"] for row in listed} == {done.id: "done", failed.id: "dead", running.id: "running"}
+    states = {row["id"]: row["state"] for row in listed}
+    assert (states[done.id], states[failed.id], states[running.id]) == ("done", "dead", "running")
     worker.kill()
 
 

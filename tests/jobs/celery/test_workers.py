@@ -3,11 +3,13 @@
 import os
 import signal
 from collections.abc import Callable
+from urllib.request import urlopen
 
 from tests.jobs.celery.conftest import Yard, wait_until
 from tests.jobs.celery.shop_app import bulk, deaf, dies, fails, otp, slow, throttled
 
 from carboy.jobs import Ready
+from carboy.testing.ports import free_port
 from carboy.testing.processes import BrokerServer
 
 
@@ -15,7 +17,8 @@ def test_jobs_end_as_they_do_elsewhere(yard: Yard) -> None:
     """Done, tried again when they asked for it, dead after the last try, and cut at their time limit."""
     done, late, failed = yard.add(bulk, "one"), yard.add(bulk, "late", after_s=1.0), yard.add(fails, "two")
     again, cut, killed = yard.add(throttled, "three"), yard.add(slow, "four"), yard.add(deaf, "five")
-    worker = yard.work()
+    port = free_port()
+    worker = yard.work(METRICS_BIND=f"127.0.0.1:{port}")
 
     assert yard.wait_for(done, "done", "dead").state == "done"
     assert yard.wait_for(late, "done", "dead").state == "done"
@@ -25,6 +28,10 @@ def test_jobs_end_as_they_do_elsewhere(yard: Yard) -> None:
     assert "SoftTimeLimitExceeded" in str(yard.wait_for(cut, "dead").error)
     assert yard.wait_for(killed, "dead").attempts == 1
     assert yard.ran().count("deaf heard") == 1  # the first limit; the second one has no mercy
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        told = answer.read().decode()
+    assert 'carboy_job_runs_total{kind="shop.fails",outcome="queued"} 1' in told
+    assert 'carboy_job_runs_total{kind="shop.fails",outcome="dead"} 1' in told
     assert worker.stop() == 0
 
 

@@ -19,6 +19,7 @@ _HINT = "set JOBS_BROKER_URL to redis://…, rediss://…, amqp://…, amqps://�
 _HIGHEST = 9
 _URGENT = 3  # up to this priority a job has the urgent queue, where priorities are queues
 _TIMEOUT_S = 2.0
+_NO_WAITING = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def _redis(url: str, queue: str) -> Broker:
         (queue,),
         lambda priority: (queue, _clamp(priority)),
         options={"priority_steps": list(range(_HIGHEST + 1)), "queue_order_strategy": "priority"},
-        publish_options={
+        publish_options=_NO_WAITING
+        | {
             "socket_timeout": _TIMEOUT_S,
             "socket_connect_timeout": _TIMEOUT_S,
             "retry_on_timeout": False,
@@ -85,7 +87,7 @@ def _amqp(url: str, queue: str) -> Broker:
         (queue,),
         lambda priority: (queue, _HIGHEST - _clamp(priority)),
         queue_arguments={"x-max-priority": _HIGHEST},
-        publish_options={"read_timeout": _TIMEOUT_S, "write_timeout": _TIMEOUT_S},
+        publish_options=_NO_WAITING | {"read_timeout": _TIMEOUT_S, "write_timeout": _TIMEOUT_S},
     )
 
 
@@ -97,7 +99,8 @@ def _sqs(url: str, queue: str) -> Broker:
         (urgent, queue),
         lambda priority: (urgent if priority <= _URGENT else queue, 0),
         options={"wait_time_seconds": 5, "polling_interval": 0.2},
-        publish_options={
+        publish_options=_NO_WAITING
+        | {
             "client-config": {
                 "connect_timeout": _TIMEOUT_S,
                 "read_timeout": _TIMEOUT_S,

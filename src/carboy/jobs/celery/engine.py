@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Degraded
-from carboy.jobs.celery.brokers import Broker, plan_broker
+from carboy.jobs.celery.brokers import plan_broker
 from carboy.jobs.celery.publisher import Publisher, close_quietly
 from carboy.jobs.definitions import Registry
 from carboy.jobs.engines import Ready
@@ -25,10 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["CeleryEngine"]
 
 _CONNECT_S = 2.0
+_CHECK_S = 1.0  # less than `/readyz` has: it must hear that rows are kept, and not nothing
 
 
 class CeleryEngine:
     """Publishes rows; in a worker it has `hands` that run them. See `Embedded` for the arguments.
+
+    Attributes:
+        broker: how it speaks with the broker.
+        on_end: told kind, outcome and seconds of each try that ends in this process.
 
     Raises:
         ConfigurationError: `JOBS_BROKER_URL` names no broker.
@@ -45,12 +50,11 @@ class CeleryEngine:
         on_end: Callable[[str, str, float], None] | None = None,
     ) -> None:
         self._writer, self._registry, self._settings, self._clock = writer, registry, settings, clock
-        self._context, self._on_end = context, on_end
+        self._context, self.on_end = context, on_end
         url = settings.jobs_broker_url
-        self.broker: Broker = plan_broker(url.reveal() if url is not None else None, settings.jobs_queue)
+        self.broker = plan_broker(url.reveal() if url is not None else None, settings.jobs_queue)
         self._publisher = Publisher(self._send, self._disconnect, clock)
         self._producer: Any = None
-        self._lock = threading.Lock()
 
     @property
     def is_running(self) -> bool:
@@ -74,7 +78,7 @@ class CeleryEngine:
         """What runs rows in a worker."""
         from carboy.jobs.celery.worker import Hands
 
-        return Hands(self, self._writer, self._registry, self._settings, self._context, self._clock, self._on_end)
+        return Hands(self, self._writer, self._registry, self._settings, self._context, self._clock)
 
     def start(self) -> None:
         """Do nothing: the first row starts the thread that publishes."""
@@ -89,19 +93,29 @@ class CeleryEngine:
             self._publisher.add(rows)
 
     def check(self) -> None:
-        """Ask the broker for a connection.
+        """Ask the broker how much it holds, and wait a second for the answer.
 
         Raises:
             Degraded: it gives none; rows are kept, and published once it does.
         """
-        try:
-            self.depth()
-        except Exception as error:
+        found: list[Exception | None] = []
+        asking = threading.Thread(target=lambda: found.append(self._ask()), name="carboy-jobs-check", daemon=True)
+        asking.start()
+        asking.join(_CHECK_S)
+        error = found[0] if found else TimeoutError()
+        if error is not None:
             raise Degraded(
                 "the broker of the jobs",
                 f"it is away ({type(error).__name__}); jobs are kept, and published when it is back",
                 "see JOBS_BROKER_URL, and whether the broker is up",
             ) from error
+
+    def _ask(self) -> Exception | None:
+        try:
+            self.depth()
+        except Exception as error:  # noqa: BLE001
+            return error
+        return None
 
     def depth(self) -> int:
         """Return how many messages wait at the broker.
@@ -150,7 +164,7 @@ class CeleryEngine:
             connection = self._connect()
             producer: Any = Producer
             try:
-                connection.ensure_connection(max_retries=1, timeout=_CONNECT_S)
+                connection.connect()
                 self._producer = producer(connection)
             except BaseException:
                 close_quietly(connection)

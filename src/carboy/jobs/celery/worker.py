@@ -42,13 +42,12 @@ class Hands:
     """Runs rows in this process.
 
     Args:
-        engine: publishes, and tells how many messages wait.
+        engine: publishes, tells how many messages wait, and is told how each try ended.
         writer: the process's door for writes.
         registry: the jobs that are known here.
         settings: lease, poll, sweep, retention.
         context: entered around each job.
         clock: what time it is.
-        on_end: told kind, outcome and seconds of each try.
     """
 
     def __init__(
@@ -59,11 +58,10 @@ class Hands:
         settings: JobsSettings,
         context: Callable[[], AbstractContextManager[Any]],
         clock: Clock,
-        on_end: Callable[[str, str, float], None] | None,
     ) -> None:
         self._engine, self._writer, self._registry, self._settings = engine, writer, registry, settings
         self._clock = clock
-        self._runner = Runner(writer, registry, settings, context=context, clock=clock, on_end=on_end)
+        self._runner = Runner(writer, registry, settings, context=context, clock=clock, on_end=self._ended)
         self._owner = ""
         self._begun_pid = 0
         self._lock = threading.Lock()
@@ -126,6 +124,10 @@ class Hands:
     def release_the_gone(self) -> None:
         """Queue again what was held by processes that ended, such as this one's children."""
         self._engine.notify(self._writer.run(release_gone, self._clock.now_ms()))
+
+    def _ended(self, kind: str, outcome: str, took_s: float) -> None:
+        if self._engine.on_end is not None:
+            self._engine.on_end(kind, outcome, took_s)
 
     def _notify(self, kind: str, row_id: int, run_at_ms: int) -> None:
         self._engine.notify([Ready(row_id, kind, self._registry.get(kind).priority, run_at_ms)])
