@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -76,7 +77,7 @@ class SqsQueue:
 
     def hide(self, receipt: str, seconds: float) -> None:
         """Have a message come back after so many seconds; at most twelve hours."""
-        visible_s = min(max(round(seconds), 0), _MAX_HIDDEN_S)
+        visible_s = min(max(ceil(seconds), 0), _MAX_HIDDEN_S)
         self._client().change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=visible_s)
 
     def check(self) -> None:
