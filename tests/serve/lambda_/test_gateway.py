@@ -220,7 +220,7 @@ def test_what_there_is_no_time_for_comes_back(make: Make, trigger: Trigger, buck
 
 def test_a_sender_with_a_token_is_let_in_without_a_database(make: Make, trigger: Trigger, bucket: Bucket) -> None:
     """Keys are rows, so that nobody has one; readiness asks for no database, and says how the queue is."""
-    toml = '[default.archive.sources.threatstack]\nverify = "key"\nsecrets = ["tok_0123456789abcdef"]\n'
+    toml = '[default.archive.sources.threatstack]\ntokens = ["tok_0123456789abcdef"]\n'
     handler = make("prod", toml, secret_key="0" * 32)
 
     assert ask(handler, "POST", "/api/v1/s3/alert", {"alerts": [ALERT]})[0] == 401
