@@ -40,8 +40,8 @@ class MemoryQueue:
     def hide(self, receipt: str, seconds: float) -> None:
         self.hidden[receipt] = seconds
 
-    def check(self) -> None:
-        return
+    def waiting(self) -> int:
+        return len(self.sent)
 
 
 class MemoryPark:

@@ -23,10 +23,6 @@ __all__ = ["Park", "SqsEngine"]
 
 log = get_logger("carboy.jobs")
 
-_OVERDUE_MS = 120_000  # by then a message that was not lost has come
-_RESENT_MS = 900_000  # the second one has so long
-_SWEPT = 1000  # rows that one sweep sends again
-
 Record = Mapping[str, Any]
 
 
@@ -105,7 +101,7 @@ class SqsEngine:
     def check(self) -> None:
         """Ask the queue; with a database rows are kept while it is away."""
         try:
-            self._queue.check()
+            self._queue.waiting()
         except UpstreamError as error:
             if self._writer is None:
                 raise
@@ -144,22 +140,25 @@ class SqsEngine:
         return [record["messageId"] for record, is_done in zip(records, done, strict=True) if not is_done]
 
     def sweep(self) -> int:
-        """Send again what is overdue, take back what was held by somebody who is gone; return how many were sent."""
+        """Send again what waits in vain, and what was held by somebody who is gone; return how many were sent.
+
+        Raises:
+            UpstreamError: the queue does not say how many messages it holds.
+        """
         if self._writer is None:
             return 0
-        from carboy.jobs.rows import prune, release_expired
-        from carboy.jobs.sqs.sweeping import Search, find_lost
+        from carboy.jobs.rows import prune
+        from carboy.jobs.sweeping import Lost, find_lost, release_gone
 
         now_ms = self._clock.now_ms()
-        self._writer.run(release_expired, (now_ms, ()))
-        lost: list[Ready] = self._writer.run(
-            find_lost, Search(now_ms, now_ms - _OVERDUE_MS, now_ms + _RESENT_MS, _SWEPT)
-        )
-        if lost:
-            log.warning("jobs_sent_again", count=len(lost))
-            self.notify(lost)
+        freed: list[Ready] = self._writer.run(release_gone, now_ms)
+        wish = Lost(self._registry.kinds, now_ms - round(self._settings.jobs_sweep_s * 1000))
+        lost: tuple[Ready, ...] = self._writer.run(find_lost, (wish, self._queue.waiting() + len(freed)))
+        if freed or lost:
+            log.warning("jobs_sent_again", freed=len(freed), lost=len(lost))
+            self.notify([*freed, *lost])
         self._writer.run(prune, now_ms - round(float(self._settings.jobs_retention) * 1000))
-        return len(lost)
+        return len(freed) + len(lost)
 
     # --- one message ---
 

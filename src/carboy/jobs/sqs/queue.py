@@ -46,8 +46,8 @@ class Queue(Protocol):
         """
         ...
 
-    def check(self) -> None:
-        """Raise an `UpstreamError` when the queue cannot be used."""
+    def waiting(self) -> int:
+        """Return about how many messages can be received now; an `UpstreamError` where the queue cannot be used."""
         ...
 
 
@@ -80,9 +80,11 @@ class SqsQueue:
         visible_s = min(max(ceil(seconds), 0), _MAX_HIDDEN_S)
         self._client().change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=visible_s)
 
-    def check(self) -> None:
-        """Ask for an attribute of the queue."""
-        self._client().get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
+    def waiting(self) -> int:
+        """Return about how many messages can be received now."""
+        name = "ApproximateNumberOfMessages"
+        answer = self._client().get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
 
     def _send(self, batch: Sequence[Outgoing]) -> list[int]:
         entries = [
