@@ -120,3 +120,39 @@ def test_a_client_of_the_tutorials_sms_service_needs_a_key_and_nothing_else(tmp_
 
     assert before == [200, "sent"]
     assert after == [202, "accepted"]
+
+
+def test_a_document_and_its_operations_move_from_connexion_untouched(tmp_path: Path) -> None:
+    """Only the entry is another; what breaks the document is 400, as it was."""
+    answers = run(
+        "connexion",
+        """
+from after import app
+client = app.test_client()
+paths = ["/v1/orders/7", "/v1/orders/7?currency=USD", "/v1/orders/7?currency=GBP", "/v1/orders/7?colour=green"]
+print(json.dumps([[client.get(path).status_code, client.get(path).get_json().get("currency")] for path in paths]))""",
+        tmp_path,
+    )
+
+    assert answers == [[200, "EUR"], [200, "USD"], [400, None], [400, None]]
+
+
+def test_a_handler_moves_from_fleece_by_its_imports(tmp_path: Path) -> None:
+    """One word in each import; the rest of the file is the same."""
+    before, after = ((MOVING / "fleece" / name).read_text("utf-8") for name in ("before.py", "after.py"))
+    answers = run(
+        "fleece",
+        """
+from carboy.testing.events import LambdaContext, rest_v1
+from after import handler
+answers = [handler(rest_v1("GET", f"/orders/{number}"), LambdaContext()) for number in (1, 2)]
+print(json.dumps([[int(one["statusCode"]), json.loads(one["body"])] for one in answers]))""",
+        tmp_path,
+    )
+
+    lines = before.replace("from fleece", "from carboy.fleece").splitlines()[1:]
+    assert sorted(filter(None, lines)) == sorted(filter(None, after.splitlines()[1:]))
+    assert answers == [
+        [200, {"number": 1, "item": "tea"}],
+        [404, {"message": "404: Not Found - there is no such order"}],
+    ]

@@ -1,0 +1,5 @@
+"""The operations; the same file before and after."""
+
+
+def show(number, currency):
+    return {"number": number, "currency": currency}
