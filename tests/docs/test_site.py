@@ -91,8 +91,16 @@ def test_the_site_can_be_searched_and_darkened(site: Path) -> None:
     start = (site / "index.html").read_text("utf-8")
 
     assert "synchronous" in index
+    assert "md-search__input" in start
     assert 'data-md-color-scheme="slate"' in start
     assert 'data-md-color-scheme="default"' in start
+
+
+def test_the_navigation_has_the_pages_own_titles(site: Path) -> None:
+    """One tab for each part; a reference page is called as it calls itself."""
+    start = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", (site / "reference" / "http.html").read_text("utf-8")))
+
+    assert all(f" {title} " in start for title in ("Tutorial", "How to", "Concepts", "Reference", "HTTP", "Log lines"))
 
 
 def test_no_fence_is_left_as_it_is_written(pages: dict[Path, Page], site: Path) -> None:

@@ -10,7 +10,7 @@ _HEAD = "<!-- made by `python -m carboy.cli.reference`; do not edit -->"
 
 def page(title: str, *parts: str) -> str:
     """Return a page of parts, each a paragraph, a heading or a table."""
-    return "\n\n".join([_HEAD, f"# {title}", *(part for part in parts if part)]) + "\n"
+    return "\n\n".join([f"# {title}", _HEAD, *(part for part in parts if part)]) + "\n"
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
