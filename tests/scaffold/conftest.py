@@ -1,9 +1,7 @@
 """A service for each combination of `--with`, made once; and processes that start quickly."""
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,12 @@ from tests.journeys.zygote import Process, Zygote
 
 from carboy.scaffold import CHOICES, Choices, make_service
 
-COMBINATIONS = [chosen for size in range(len(CHOICES) + 1) for chosen in itertools.combinations(CHOICES, size)]
+COMBINATIONS = {
+    ",".join(chosen) or "nothing": frozenset(chosen)
+    for size in range(len(CHOICES) + 1)
+    for chosen in itertools.combinations(CHOICES, size)
+}
+"""Every choice of `--with`, by how it is written."""
 
 Projects = dict[str, Path]
 Run = Callable[..., Process]
@@ -21,18 +24,10 @@ Run = Callable[..., Process]
 def projects(tmp_path_factory: pytest.TempPathFactory) -> Projects:
     """The folder of each, by what it was made with."""
     root = tmp_path_factory.mktemp("made")
-    made = {",".join(chosen) or "nothing": root / ("_".join(chosen) or "nothing") / "orders" for chosen in COMBINATIONS}
-    for folder, chosen in zip(made.values(), COMBINATIONS, strict=True):
-        make_service(folder, Choices(frozenset(chosen)))
+    made = {name: root / name.replace(",", "_") / "orders" for name in COMBINATIONS}
+    for name, folder in made.items():
+        make_service(folder, Choices(COMBINATIONS[name]))
     return made
-
-
-@pytest.fixture(scope="session", params=["none", "archive", "sms", "both"])
-def group(projects: Projects, request: pytest.FixtureRequest) -> Projects:
-    """Those with the same services, which need the same packages; four times eight."""
-    services = {"archive", "sms"}
-    wanted = {"none": set(), "both": services}.get(request.param, {request.param})
-    return {name: folder for name, folder in projects.items() if services & set(name.split(",")) == wanted}
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +49,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             return zygote.run(*words, folder=folder, environ={**environ, **more}, log_path=log_path, program=program)
 
         yield start
-
-
-def failures(projects: Projects, check: Callable[[Path], str]) -> dict[str, str]:
-    """Return what a check finds wrong with each project; as many are looked at at once as there are processors."""
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        found = dict(zip(projects, pool.map(check, projects.values()), strict=True))
-    return {name: wrong for name, wrong in found.items() if wrong}
 
 
 def complaint(process: Process) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 from tests.bundle.wheelhouse import make_wheel, repack
-from tests.scaffold.conftest import Projects, Run, complaint, failures
+from tests.journeys.zygote import Process
+from tests.scaffold.conftest import COMBINATIONS, Projects, Run, complaint
 
 import carboy
 from carboy.scaffold.names import _needed
@@ -19,46 +20,54 @@ from carboy.testing.runtime_interface import LocalFunction
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+Wheels = dict[str, str]
+
 PYTEST = ("-q", "-p", "carboy.testing.plugin", "-p", "no:cacheprovider")
 
 
-def test_its_own_tests_pass(group: Projects, run: Run) -> None:
-    """Nothing has to be set, made or filled in first."""
-    assert failures(group, lambda folder: complaint(run("pytest", *PYTEST, folder=folder))) == {}
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_it_works_from_its_first_minute(projects: Projects, run: Run, wheels: Wheels, name: str) -> None:
+    """Nothing is to be set, made or filled in first: tests, server, migrations and the build for Lambda."""
+    folder = projects[name]
+    tests = run("pytest", *PYTEST, folder=folder)
+    server = run("carboy", "serve", "--port", "0", folder=folder)
+    built = run("carboy", "build", ".", "--python", PYTHON, folder=folder, **wheels)
+
+    assert complaint(tests) == ""
+    assert _serves(server, has_notes="db" in name) == ""
+    assert _migrates(folder, run) == ""
+    assert complaint(built) == ""
+    assert _is_whole(folder / "dist" / "lambda_function.zip", "openapi" in name) == ""
 
 
-def test_it_serves(group: Projects, run: Run) -> None:
-    """Before anybody has heard of migrations; then it stops in order."""
-
-    def check(folder: Path) -> str:
-        server = run("carboy", "serve", "--port", "0", folder=folder)
-        server.wait_for("Ctrl-C stops")
-        found = {
-            path: requests.get(server.url + path, timeout=60).status_code
-            for path in ("/", "/livez", "/readyz", "/docs")
-        }
-        if (folder / "app" / "notes.py").exists():
-            found["/notes"] = requests.get(f"{server.url}/notes", timeout=60).status_code
-        stopped = server.stop()
-        expected = {path: 401 if path == "/notes" else 200 for path in found}
-        return "" if found == expected and stopped == 0 else f"{found}, code {stopped}: {server.said[-3000:]}"
-
-    assert failures(group, check) == {}
+def _serves(server: Process, has_notes: bool) -> str:
+    """Say what is wrong with its answers, or with how it stops."""
+    server.wait_for("Ctrl-C stops")
+    expected = {"/": 200, "/livez": 200, "/readyz": 200, "/docs": 200, "/notes": 401 if has_notes else 404}
+    found = {path: requests.get(server.url + path, timeout=60).status_code for path in expected}
+    stopped = server.stop()
+    return "" if found == expected and stopped == 0 else f"{found}, code {stopped}: {server.said[-3000:]}"
 
 
-def test_its_database_comes_to_its_newest(group: Projects, run: Run) -> None:
-    """`carboy db upgrade` works at once, and `flask db migrate` finds nothing that the migrations left out."""
+def _migrates(folder: Path, run: Run) -> str:
+    """Say where a new database does not become what the models are."""
+    url = {"DATABASE_URL": f"sqlite:///{folder.parent}/other.db"}
+    wrong = complaint(run("carboy", "db", "upgrade", folder=folder, **url))
+    if (folder / "migrations").exists():
+        wrong += complaint(run("flask", "db", "migrate", "-m", "nothing", folder=folder, **url))
+        versions = sorted(path.name for path in (folder / "migrations" / "versions").glob("*.py"))
+        wrong += "" if versions == ["0001_notes.py"] else f"the first migration forgot something: {versions}"
+    return wrong
 
-    def check(folder: Path) -> str:
-        url = {"DATABASE_URL": f"sqlite:///{folder.parent}/other.db"}
-        wrong = complaint(run("carboy", "db", "upgrade", folder=folder, **url))
-        if (folder / "migrations").exists():
-            before = sorted((folder / "migrations" / "versions").glob("*.py"))
-            wrong += complaint(run("flask", "db", "migrate", "-m", "nothing", folder=folder, **url))
-            wrong += "" if sorted((folder / "migrations" / "versions").glob("*.py")) == before else "a new migration"
-        return wrong
 
-    assert failures(group, check) == {}
+def _is_whole(path: Path, has_document: bool) -> str:
+    """Say what the zip lacks, or has and should not."""
+    with zipfile.ZipFile(path) as zipped:
+        names = set(zipped.namelist())
+    needed = {"handler.py", "carboy.toml", "app/__init__.py", "carboy/__init__.py", "flask/__init__.py"}
+    needed |= {"app/api/openapi.yaml"} if has_document else set()
+    extra = {each for each in names if each.startswith(("tests/", "gunicorn"))}
+    return f"it lacks {needed - names}, it should not have {extra}" if extra or needed - names else ""
 
 
 def test_a_change_of_its_models_becomes_a_migration(projects: Projects, run: Run, tmp_path: Path) -> None:
@@ -86,8 +95,8 @@ def test_a_change_of_its_models_becomes_a_migration(projects: Projects, run: Run
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an index would have: Carboy, and all that it needs."""
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
+    """Has a build find Carboy and all that it needs, and nothing else; its cache is the tests' own."""
     folder = tmp_path_factory.mktemp("wheels")
     package = ROOT / "src"
     files = {
@@ -101,36 +110,15 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
             repack(folder, name)
         except (LookupError, ImportError):  # a module's name, or not needed on this system
             continue
-    return folder
-
-
-def test_it_is_built_for_lambda(group: Projects, run: Run, wheels: Path) -> None:
-    """The zip has the service's code, its data, and what it needs."""
-    environ = {"UV_FIND_LINKS": str(wheels), "UV_NO_INDEX": "1", "UV_OFFLINE": "1", "HOME": str(wheels.parent)}
-
-    def build(folder: Path) -> str:
-        return complaint(run("carboy", "build", ".", "--python", PYTHON, folder=folder, **environ))
-
-    first = dict([next(iter(group.items()))])  # the others find its packages in the cache
-    assert failures(first, build) | failures({name: group[name] for name in group if name not in first}, build) == {}
-
-    for name, folder in group.items():
-        with zipfile.ZipFile(folder / "dist" / "lambda_function.zip") as zipped:
-            names = set(zipped.namelist())
-        assert {"handler.py", "carboy.toml", "app/__init__.py", "carboy/__init__.py", "flask/__init__.py"} <= names, (
-            name
-        )
-        assert ("app/api/openapi.yaml" in names) is ("openapi" in name), name
-        assert not any(path.startswith(("tests/", "gunicorn")) for path in names), name
+    return {"UV_FIND_LINKS": str(folder), "UV_NO_INDEX": "1", "UV_OFFLINE": "1", "HOME": str(folder.parent)}
 
 
 def test_its_zip_answers_under_the_runtime_of_lambda(
-    projects: Projects, run: Run, wheels: Path, tmp_path: Path
+    projects: Projects, run: Run, wheels: Wheels, tmp_path: Path
 ) -> None:
     """AWS's own client runs it, on a guarded profile."""
-    environ = {"UV_FIND_LINKS": str(wheels), "UV_NO_INDEX": "1", "UV_OFFLINE": "1", "HOME": str(wheels.parent)}
     words = ("build", ".", "--python", PYTHON, "--target", str(tmp_path / "service.zip"))
-    assert complaint(run("carboy", *words, folder=projects["openapi,lambda"], **environ)) == ""
+    assert complaint(run("carboy", *words, folder=projects["openapi,lambda"], **wheels)) == ""
     with zipfile.ZipFile(tmp_path / "service.zip") as zipped:
         zipped.extractall(tmp_path / "task")
     told = {"FLASK_PROFILE": "prod", "SECRET_KEY": "k" * 40, "INSTANCE_PATH": str(tmp_path / "instance")}

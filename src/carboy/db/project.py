@@ -22,6 +22,8 @@ def has_migrations(app: "Flask") -> bool:
 def upgrade_project(app: "Flask", revision: str = "head") -> bool:
     """Bring the project's tables to a version and return whether there was anything to do; at it no lock is taken.
 
+    Carboy's own tables come to their newest first: the project's jobs are rows of them.
+
     Args:
         app: the application; nothing is done where it has no migrations.
         revision: the version, the newest by default.
@@ -30,12 +32,16 @@ def upgrade_project(app: "Flask", revision: str = "head") -> bool:
         CarboyError: Flask-Migrate failed; it said why on stderr.
         Unreachable: another process held the lock of migrations for too long.
     """
-    if not has_migrations(app) or (revision == "head" and project_version(app) == project_head(app)):
+    if not has_migrations(app):
         return False
     from flask_migrate import upgrade
 
     from carboy.db.models import db
 
+    with app.app_context():
+        migrate.upgrade(db.engine)
+    if revision == "head" and project_version(app) == project_head(app):
+        return False
     with app.app_context(), migrate.lock(db.engine), noting_halts(db.engine):
         before = project_version(app)
         run_flask_migrate(upgrade, directory=str(_folder(app)), revision=revision)

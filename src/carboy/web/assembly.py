@@ -21,6 +21,7 @@ from carboy.jobs import JobsSettings
 from carboy.web.centre import load_settings
 from carboy.web.modules import Module, load_modules
 from carboy.web.parts import FIRST, PARTS, REST
+from carboy.web.problem_answers import answer_own_problems
 from carboy.web.runtime import EXTENSION, Runtime
 from carboy.web.sessions import LazySessions
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
@@ -138,6 +139,8 @@ def _assemble(
     for module in modules:
         for job in module.jobs:
             held.jobs.registry.add(job)
+    if "problems" not in parts:
+        answer_own_problems(app, held.web.retry_after_s, held.show_path)
     for part, add in FIRST.items():
         if part in parts:
             add(app, held)

@@ -13,8 +13,9 @@ from carboy.problems import CONTENT_TYPE, Problem, render_problem
 
 if TYPE_CHECKING:
     from flask import Flask
+    from flask.typing import ResponseReturnValue
 
-__all__ = ["INTERNAL", "handle_problems", "problem_of"]
+__all__ = ["INTERNAL", "answer_own_problems", "handle_problems", "problem_of"]
 
 log = get_logger(__name__)
 
@@ -52,8 +53,28 @@ def handle_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str],
         retry_after_s: see `problem_of`.
         show_path: hides what is secret in a path.
     """
+    from flask import request
+
+    def log_exception(exc_info: Any) -> None:
+        log.error("request_failed", endpoint=request.endpoint, method=request.method, exc_info=exc_info)
+
+    answer = _answerer(retry_after_s, show_path)
+    app.register_error_handler(HTTPException, answer)
+    app.register_error_handler(CarboyError, answer)
+    vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
+
+
+def answer_own_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str], str]) -> None:
+    """Have an application answer what is raised as a `Problem`, and leave all its other errors to itself.
+
+    Other parts answer so, also in an application that has not the part `problems`: 401 without a key, 503 while not
+    ready.
+    """
+    app.register_error_handler(Problem, _answerer(retry_after_s, show_path))
+
+
+def _answerer(retry_after_s: int, show_path: Callable[[str], str]) -> "Callable[[Exception], ResponseReturnValue]":
     from flask import Response, g, request
-    from flask.typing import ResponseReturnValue
 
     def answer(error: Exception) -> "ResponseReturnValue":
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 0) < 400):
@@ -64,12 +85,7 @@ def handle_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str],
         body = render_problem(problem, show_path(request.path), g.get("request_id") or "")
         return Response(body, problem.status, problem.headers, content_type=CONTENT_TYPE)
 
-    def log_exception(exc_info: Any) -> None:
-        log.error("request_failed", endpoint=request.endpoint, method=request.method, exc_info=exc_info)
-
-    app.register_error_handler(HTTPException, answer)
-    app.register_error_handler(CarboyError, answer)
-    vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
+    return answer
 
 
 def _is_database_away(error: BaseException) -> bool:

@@ -1,0 +1,190 @@
+"""`carboy new . --into`: an existing Flask project gets what it lacks; nothing of its own is changed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.scaffold.conftest import Run, complaint
+
+from carboy.cli.new import command
+from carboy.errors import CarboyError, UsageError
+from carboy.scaffold import Choices, adopt
+
+FACTORY = """
+import logging
+
+from flask import Flask
+
+
+def create_app(config=None):
+    logging.basicConfig()
+    shop = Flask(__name__)
+    shop.config["SECRET_KEY"] = "their own"
+
+    @shop.get("/hello")
+    def hello():
+        return "hello"
+
+    return shop
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A project as they are: a package with a factory, its dependencies, and a container file."""
+    folder = tmp_path / "my-shop"
+    (folder / "shop").mkdir(parents=True)
+    (folder / "shop" / "__init__.py").write_text(FACTORY)
+    (folder / "requirements.txt").write_text("flask\n")
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_missing_is_added_and_what_is_theirs_is_kept(shop: Path) -> None:
+    """And both are told."""
+    before = contents(shop)
+
+    done = adopt(shop, Choices())
+
+    after = contents(shop)
+    assert {path: after[path] for path in before} == before
+    assert (
+        set(done.written)
+        == set(after) - set(before)
+        == {".dockerignore", ".env.example", "carboy.toml", "gunicorn.conf.py"}
+    )
+    assert done.kept == {"Dockerfile": "it is yours"}
+    assert done.app == "shop:create_app"
+
+
+def test_a_second_time_changes_nothing(shop: Path) -> None:
+    """Each file is told to be as it was written."""
+    adopt(shop, Choices(frozenset({"lambda"})))
+    before = contents(shop)
+
+    done = adopt(shop, Choices(frozenset({"lambda"})))
+
+    assert contents(shop) == before
+    assert done.written == ()
+    assert done.kept["carboy.toml"] == "it is there already, and the same"
+    assert done.kept["Dockerfile"] == "it is yours"
+
+
+def test_the_two_lines_are_shown_with_their_own_names(shop: Path) -> None:
+    """In which file, where in it, and under what name they hold their application."""
+    pastes = adopt(shop, Choices()).pastes
+
+    (where,) = [each for each in pastes if each.startswith("shop/__init__.py")]
+    assert pastes[where][0] == "import carboy"
+    assert pastes[where][1].startswith('carboy.init_app(shop, parts=["request_ids"')
+    assert pastes["requirements.txt (your dependencies)"][0].startswith("carboy[serve]>=")
+
+
+def test_once_pasted_they_are_not_shown_again(shop: Path, run: Run) -> None:
+    """And the parts are there, under `carboy serve` and on Lambda."""
+    done = adopt(shop, Choices(frozenset({"lambda"})))
+    lines = "".join(
+        f"    {line}\n" for where, each in done.pastes.items() if "init_app" in "".join(each) for line in each
+    )
+    (shop / "shop" / "__init__.py").write_text(FACTORY.replace("    return shop\n", f"{lines}    return shop\n"))
+    (shop / "requirements.txt").write_text("flask\ncarboy\n")
+
+    assert adopt(shop, Choices(frozenset({"lambda"}))).pastes == {}
+    assert complaint(run("carboy", "lambda", "invoke", "--sample", "http-v2", "--path", "/livez", folder=shop)) == ""
+    told = run("carboy", "lambda", "invoke", "--sample", "http-v2", "--path", "/hello", folder=shop)
+    assert complaint(told) == ""
+    assert '"body": "hello"' in told.said
+
+
+def test_the_configuration_of_gunicorn_serves_it(shop: Path, run: Run) -> None:
+    """As gunicorn itself reads it."""
+    adopt(shop, Choices())
+
+    assert complaint(run("gunicorn", "--check-config", folder=shop)) == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "app"),
+    [
+        ({"app.py": "import flask\napp = flask.Flask('x')\n"}, "app:app"),
+        ({"src/shop/web.py": "from flask import Flask\nserver: Flask = Flask('x')\n"}, "shop.web:server"),
+        ({"wsgi.py": "from flask import Flask\na = Flask('x')\n", "shop/make.py": FACTORY}, "shop.make:create_app"),
+        (
+            {"a.py": "from flask import Flask\nx = Flask('x')\n", "b.py": FACTORY, ".flaskenv": "FLASK_APP=a.py\n"},
+            "a:x",
+        ),
+        ({"a.py": "x = 1\n", ".env": "FLASK_APP=shop.main:make_app\n"}, "shop.main:make_app"),
+        ({"tests/test_x.py": "from flask import Flask\nx = Flask('x')\n", "b.py": FACTORY}, "b:create_app"),
+        ({"bad.py": "def (:\n", "b.py": FACTORY}, "b:create_app"),
+    ],
+    ids=[
+        "variable",
+        "src layout",
+        "factory before variable",
+        "flaskenv",
+        "named in .env",
+        "not in tests",
+        "broken file",
+    ],
+)
+def test_their_application_is_found(tmp_path: Path, files: dict[str, str], app: str) -> None:
+    """By reading, not by importing: nothing of theirs is run."""
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+
+    assert adopt(tmp_path, Choices()).app == app
+
+
+def test_a_factory_that_needs_arguments_is_none(tmp_path: Path) -> None:
+    """Nobody could call it; and without an application nothing is written."""
+    (tmp_path / "a.py").write_text(FACTORY.replace("config=None", "config"))
+
+    with pytest.raises(UsageError, match="no Flask application") as refused:
+        adopt(tmp_path, Choices())
+
+    assert "FLASK_APP" in refused.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["a.py"]
+
+
+@pytest.mark.parametrize("choice", ["archive", "sms", "openapi"])
+def test_what_is_no_part_of_another_is_refused(shop: Path, choice: str) -> None:
+    """With what to do instead."""
+    with pytest.raises(UsageError, match=choice) as refused:
+        adopt(shop, Choices(frozenset({choice})))
+
+    assert refused.value.hint
+    assert "carboy.toml" not in contents(shop)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """There is nothing to adopt."""
+    with pytest.raises(UsageError, match="no such folder"):
+        adopt(tmp_path / "nowhere", Choices())
+
+
+def test_a_folder_that_cannot_be_written_is_left_as_it_was(shop: Path) -> None:
+    """A name of ours may be taken by a link to nowhere."""
+    (shop / "gunicorn.conf.py").symlink_to("nowhere/at/all")
+    before = contents(shop)
+
+    with pytest.raises(CarboyError, match="File exists"):
+        adopt(shop, Choices())
+
+    assert contents(shop) == before
+
+
+def test_a_list_is_printed_and_the_lines_are_told(shop: Path) -> None:
+    """Data on stdout, all else on stderr."""
+    told = CliRunner().invoke(command, [str(shop), "--into"])
+
+    assert told.exit_code == 0
+    assert "wrote  carboy.toml" in told.stdout.splitlines()
+    assert "kept   Dockerfile: it is yours" in told.stdout.splitlines()
+    assert "carboy.init_app(shop" in told.stderr
+    assert json.loads(CliRunner().invoke(command, [str(shop), "--into", "--json"]).stdout)["written"] == []
