@@ -152,11 +152,12 @@ def test_trace_alone(probe: Probe) -> None:
     """A segment of the request, with a function of theirs in it."""
     with UdpListener() as daemon:
         probed = probe("trace", AWS_XRAY_DAEMON_ADDRESS=daemon.address)
-        segments = [json.loads(packet.partition(b"\n")[2]) for packet in daemon.wait_for(2)]
+        segments = [json.loads(packet.partition(b"\n")[2]) for packet in daemon.wait_for(3)]
 
     assert probed.found == {**UNTOUCHED, "request id": True, "heavy": ["requests"]}  # whose calls are followed too
-    greeting = next(each for each in segments if each["http"]["response"]["status"] == 200)
-    assert [part["name"] for part in greeting["subsegments"]] == ["look_up"]
+    inside, greeting, _missing = segments
+    assert (inside["name"], inside["parent_id"]) == ("look_up", greeting["id"])
+    assert greeting["http"]["response"]["status"] == 200
 
 
 def test_db_alone(probe: Probe) -> None:
