@@ -5,6 +5,7 @@ import re
 import runpy
 import shlex
 import stat
+import time
 import urllib.request
 from pathlib import Path
 
@@ -104,6 +105,21 @@ def test_the_database_is_brought_to_its_newest_and_the_doctor_sees_it(carboy: Ca
     well = carboy("doctor")
     assert well.code == 0
     assert "FAIL" not in well.out
+
+
+def test_the_first_steps_send_a_text_and_say_where_it_is(project: Path) -> None:
+    """The line works when pasted, and the file has the text."""
+    outbox = project / "instance" / "sms-outbox.jsonl"
+    with serve_process(project, environ={"MODULES": "carboy.services.sms"}) as server:
+        assert f"texts go to {outbox}" in server.said
+        answer = paste(curl_line(server))
+        assert isinstance(answer, dict)
+        assert answer["message"] == "accepted"
+        for _ in range(400):
+            if outbox.exists() and outbox.read_text().endswith("\n"):
+                break
+            time.sleep(0.05)
+    assert json.loads(outbox.read_text().splitlines()[0])["params"] == {"code": "1234"}
 
 
 def test_a_wrong_setting_is_the_doctors_first_finding(carboy: Carboy) -> None:
