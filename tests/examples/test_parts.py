@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Probe:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, part: str, *asked: list[Any], **config: object) -> Probed:
+    def __call__(self, part: str, *asked: Sequence[Any], **config: object) -> Probed:
         done = subprocess.run(
             [sys.executable, PROBE, EXAMPLES / f"{part}.py", json.dumps(config), json.dumps(asked)],
             cwd=self.folder,
