@@ -119,7 +119,12 @@ def test_metrics_alone(probe: Probe) -> None:
 def test_keys_alone(probe: Probe) -> None:
     """A view of theirs asks for a scope."""
     bearer = {"Authorization": "Bearer {key}"}
-    asked = [["GET", "/orders"], ["KEY", "orders:write"], ["GET", "/orders", bearer], ["KEY", "orders:read"]]
+    asked: list[list[Any]] = [
+        ["GET", "/orders"],
+        ["KEY", "orders:write"],
+        ["GET", "/orders", bearer],
+        ["KEY", "orders:read"],
+    ]
     probed = probe("keys", *asked, ["GET", "/orders", bearer])
 
     assert probed.found == UNTOUCHED
