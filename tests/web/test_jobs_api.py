@@ -174,3 +174,11 @@ def test_an_engine_that_is_not_there_is_said_at_once() -> None:
     """With those that are."""
     with pytest.raises(ConfigurationError, match="`embedded`"):
         engine_class("rq")
+
+
+def test_an_engine_without_its_settings_stops_the_start(make_app: Any) -> None:
+    """And not the first request that adds a job."""
+    with pytest.raises(ConfigurationError) as caught:
+        make_app(brings={"jobs": [send_welcome]}, jobs_engine="celery")
+
+    assert [fault.pointer for fault in caught.value.faults] == ["JOBS_BROKER_URL"]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from carboy.jobs.after_commit import tell_after_commit
     from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
     from carboy.jobs.embedded import Embedded
-    from carboy.jobs.engines import JobEngine, Ready, engine_class
+    from carboy.jobs.engines import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueueing import enqueue
     from carboy.jobs.rows import new_id, put, row_of
     from carboy.jobs.store import JobStore, JobView
@@ -26,6 +26,7 @@ __all__ = [
     "Later",
     "Ready",
     "Registry",
+    "check_engine",
     "engine_class",
     "enqueue",
     "job",
@@ -41,6 +42,7 @@ _HOMES = {
     "JobView": "store",
     "JobEngine": "engines",
     "Ready": "engines",
+    "check_engine": "engines",
     "engine_class": "engines",
     "enqueue": "enqueueing",
     "tell_after_commit": "after_commit",

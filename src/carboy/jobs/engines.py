@@ -16,7 +16,7 @@ from carboy.errors import ConfigurationError
 from carboy.jobs.definitions import Registry
 from carboy.jobs.settings import JobsSettings
 
-__all__ = ["JobEngine", "MakeEngine", "Ready", "engine_class"]
+__all__ = ["JobEngine", "MakeEngine", "Ready", "check_engine", "engine_class"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class JobEngine(Protocol):
 
 
 class MakeEngine(Protocol):
-    """Builds an engine and starts nothing."""
+    """Builds an engine and starts nothing; one that needs settings of its own has also `check_settings`."""
 
     def __call__(
         self,
@@ -91,6 +91,17 @@ _HOMES = {
     "celery": ("carboy.jobs.celery.engine", "CeleryEngine"),
     "sqs": ("carboy.jobs.sqs.engine", "SqsEngine"),
 }
+
+
+def check_engine(settings: JobsSettings) -> None:
+    """Find out at the start whether the engine that the settings name can be made.
+
+    Raises:
+        CarboyError: it cannot, and why.
+    """
+    check = getattr(engine_class(settings.jobs_engine), "check_settings", None)
+    if check is not None:
+        check(settings)
 
 
 def engine_class(name: str) -> MakeEngine:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flask.ctx import _AppCtxGlobals
 
 from carboy.db import hurried
+from carboy.jobs import JobsSettings, check_engine
 from carboy.logs import request_id
 from carboy.web.door import Door, Limits
 from carboy.web.metrics import Sample
@@ -83,6 +84,10 @@ def _add_db(_app: "Flask", held: "Runtime") -> None:
 
 
 def _add_jobs(app: "Flask", held: "Runtime") -> None:
+    settings = held.settings.part(JobsSettings)
+    if settings.jobs_engine != "embedded":
+        check_engine(settings)
+
     def counts() -> Iterator[Sample]:
         for row in held.jobs.store.stats() if held.jobs.registry.kinds else ():
             yield (row["kind"], row["state"]), row["count"]

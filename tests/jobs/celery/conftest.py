@@ -99,7 +99,7 @@ class Yard:
 
     def wait_for(self, job: JobView, *states: str) -> JobView:
         """Wait until a row is in one of these states, and return it."""
-        eventually(lambda: self.store.get(int(job.id)).state in states, f"{job.kind} is {states}", 30)
+        eventually(lambda: self.store.get(int(job.id)).state in states, f"{job.kind} is {states}")
         return self.store.get(int(job.id))
 
     def close(self) -> None:
@@ -114,11 +114,6 @@ class Yard:
 def _put(connection: Connection, rows: Any) -> list[None]:
     put(connection, rows)
     return [None] * len(rows)
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds, for 30 s at most."""
-    eventually(holds, what, 30)
 
 
 @pytest.fixture(scope="session")

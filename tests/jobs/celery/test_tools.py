@@ -4,8 +4,9 @@ import json
 from http.client import HTTPConnection
 from typing import Any
 
-from tests.jobs.celery.conftest import Yard, wait_until
+from tests.jobs.celery.conftest import Yard
 from tests.jobs.celery.shop_app import bulk, fails
+from tests.journeys.zygote import eventually
 
 from carboy.testing.ports import free_port
 
@@ -41,7 +42,7 @@ def test_inspect_flower_and_carboy_agree(yard: Yard) -> None:
         return bool(tasks())
 
     flower.wait_for("Connected to")
-    wait_until(is_heard, "Flower listens")
+    eventually(is_heard, "Flower listens")
     done, failed = yard.add(bulk, "done"), yard.add(fails, "failed")
     yard.wait_for(done, "done")
     yard.wait_for(failed, "dead")
@@ -50,10 +51,10 @@ def test_inspect_flower_and_carboy_agree(yard: Yard) -> None:
         ("shop.fails", "RETRY", failed.id),
         ("shop.fails", "FAILURE", failed.id),
     }
-    wait_until(lambda: tasks() >= heard, "Flower has heard")
+    eventually(lambda: tasks() >= heard, "Flower has heard")
 
     running = yard.add(bulk, "running", 30.0)
-    wait_until(lambda: "running" in yard.ran(), "one runs")
+    eventually(lambda: "running" in yard.ran(), "one runs")
     inspect = yard.celery.celery.control.inspect(timeout=20, limit=1)
     [[active]] = inspect.active().values()
     assert (active["name"], active["args"], active["id"].split("-")[0]) == ("mail.bulk", [int(running.id)], running.id)

@@ -5,8 +5,9 @@ import signal
 from collections.abc import Callable
 from urllib.request import urlopen
 
-from tests.jobs.celery.conftest import Yard, wait_until
+from tests.jobs.celery.conftest import Yard
 from tests.jobs.celery.shop_app import bulk, deaf, dies, fails, otp, slow, throttled
+from tests.journeys.zygote import eventually
 
 from carboy.jobs import Ready
 from carboy.testing.ports import free_port
@@ -51,12 +52,12 @@ def test_a_worker_that_is_killed_leaves_its_row_to_the_next(yard: Yard) -> None:
     """Parent and children, in the middle of a job, with other messages unacknowledged."""
     rows = [yard.add(bulk, f"row {number}", 30.0 if number < 2 else 0.0) for number in range(6)]
     worker = yard.work()
-    wait_until(lambda: len(yard.ran()) == 2, "two jobs run")
+    eventually(lambda: len(yard.ran()) == 2, "two jobs run")
     worker.kill()
 
     yard.work()
-    wait_until(lambda: yard.states()[2:] == ["done"] * 4, "the others are done")
-    wait_until(lambda: len(yard.ran()) == 8, "the two run again")
+    eventually(lambda: yard.states()[2:] == ["done"] * 4, "the others are done")
+    eventually(lambda: len(yard.ran()) == 8, "the two run again")
     assert {yard.store.get(int(row.id)).attempts for row in rows[:2]} == {2}
 
 
@@ -65,11 +66,11 @@ def test_a_message_that_comes_twice_or_late_does_nothing(yard: Yard) -> None:
     row = yard.add(bulk, "once")
     told = Ready(int(row.id), row.kind, 5, row.run_at)
     yard.celery.notify([told, told, Ready(7, row.kind, 5, 0)])
-    wait_until(lambda: yard.celery.depth() == 4, "four messages wait")
+    eventually(lambda: yard.celery.depth() == 4, "four messages wait")
     worker = yard.work()
     yard.wait_for(row, "done")
     yard.celery.notify([told])
-    wait_until(lambda: yard.celery.counts["published"] == 5 and yard.celery.depth() == 0, "all are consumed")
+    eventually(lambda: yard.celery.counts["published"] == 5 and yard.celery.depth() == 0, "all are consumed")
 
     assert worker.stop() == 0
     assert yard.ran() == ["once"]
@@ -79,14 +80,14 @@ def test_what_is_urgent_overtakes_what_waits(any_yard: Yard) -> None:
     """One-time passwords go before bulk: on Redis, on RabbitMQ and on SQS."""
     for number in range(12):
         any_yard.add(bulk, f"bulk {number}")
-    wait_until(lambda: any_yard.celery.depth() == 12, "bulk waits")
+    eventually(lambda: any_yard.celery.depth() == 12, "bulk waits")
     urgent = any_yard.add(otp, "urgent")
-    wait_until(lambda: any_yard.celery.depth() == 13, "all wait")
+    eventually(lambda: any_yard.celery.depth() == 13, "all wait")
 
     any_yard.work("worker", "--concurrency", "1")
 
     any_yard.wait_for(urgent, "done")
-    wait_until(lambda: set(any_yard.states()) == {"done"}, "all are done")
+    eventually(lambda: set(any_yard.states()) == {"done"}, "all are done")
     first = any_yard.ran().index("urgent")
     assert first <= (3 if any_yard.celery.broker.name == "sqs" else 0)  # SQS hands out two queues side by side
 
@@ -94,7 +95,7 @@ def test_what_is_urgent_overtakes_what_waits(any_yard: Yard) -> None:
 def test_what_a_broker_lost_is_published_again(yard: Yard, redis_server: BrokerServer) -> None:
     """It was restarted empty, while rows waited and while a worker was connected."""
     before = [yard.add(bulk, f"before {number}") for number in range(20)]
-    wait_until(lambda: yard.celery.depth() == 20, "all wait")
+    eventually(lambda: yard.celery.depth() == 20, "all wait")
     redis_server.process.restart()
     assert yard.celery.depth() == 0
 
@@ -113,10 +114,10 @@ def test_a_revoked_message_loses_no_row(yard: Yard) -> None:
     """It was one message; the row is published again under another id, as after a purge of the queue."""
     busy = [yard.add(bulk, f"busy {number}", 2.0) for number in range(2)]
     worker = yard.work()
-    wait_until(lambda: len(yard.ran()) == 2, "all hands are busy")
+    eventually(lambda: len(yard.ran()) == 2, "all hands are busy")
     control = yard.celery.celery.control
     revoked, purged = yard.add(bulk, "revoked"), yard.add(bulk, "purged")
-    wait_until(lambda: yard.celery.depth() == 2, "two wait")
+    eventually(lambda: yard.celery.depth() == 2, "two wait")
     control.revoke(f"{revoked.id}-{'0' * 6}")
     control.purge()
 
@@ -129,7 +130,7 @@ def test_a_stop_waits_for_what_runs_and_gives_back_what_does_not_end(yard: Yard)
     """Within `JOBS_DRAIN_S`."""
     short, long = yard.add(bulk, "short", 1.0), yard.add(bulk, "long", 60.0)
     worker = yard.work(JOBS_DRAIN_S="2")
-    wait_until(lambda: len(yard.ran()) == 2, "both run")
+    eventually(lambda: len(yard.ran()) == 2, "both run")
 
     worker.stop(30)
 
@@ -144,7 +145,7 @@ def test_a_frozen_worker_wakes_to_a_row_that_is_anothers(
     yard = make_yard(redis_server.url, JOBS_LEASE_S="1.5")
     row = yard.add(bulk, "frozen", 1.0)
     frozen = yard.work("worker", "--concurrency", "1")
-    wait_until(lambda: len(yard.ran()) == 1, "it runs")
+    eventually(lambda: len(yard.ran()) == 1, "it runs")
     os.killpg(frozen.pid, signal.SIGSTOP)
 
     yard.work("worker", "--concurrency", "1")

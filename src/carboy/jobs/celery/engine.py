@@ -5,13 +5,15 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from importlib.util import find_spec
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Degraded
-from carboy.jobs.celery.brokers import plan_broker
+from carboy.extras import extra
+from carboy.jobs.celery.brokers import Broker, plan_broker
 from carboy.jobs.celery.publisher import Publisher, close_quietly
 from carboy.jobs.definitions import Registry
 from carboy.jobs.engines import Ready
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CeleryEngine"]
 
 _CONNECT_S = 2.0
-_CHECK_S = 1.0  # less than `/readyz` has: it must hear that rows are kept, and not nothing
+_CHECK_S = 1.5  # less than `/readyz` has: it must hear that rows are kept, and not nothing
 
 
 class CeleryEngine:
@@ -51,10 +53,24 @@ class CeleryEngine:
     ) -> None:
         self._writer, self._registry, self._settings, self._clock = writer, registry, settings, clock
         self._context, self.on_end = context, on_end
-        url = settings.jobs_broker_url
-        self.broker = plan_broker(url.reveal() if url is not None else None, settings.jobs_queue)
+        self.broker = self.check_settings(settings)
         self._publisher = Publisher(self._send, self._disconnect, clock)
         self._producer: Any = None
+
+    @staticmethod
+    def check_settings(settings: JobsSettings) -> Broker:
+        """Return how to speak with the broker that the settings name.
+
+        Raises:
+            ConfigurationError: they name none.
+            MissingExtra: Celery is not installed.
+        """
+        url = settings.jobs_broker_url
+        broker = plan_broker(url.reveal() if url is not None else None, settings.jobs_queue)
+        with extra("celery"):
+            if find_spec("celery") is None:
+                raise ImportError(name="celery")
+        return broker
 
     @property
     def is_running(self) -> bool:
@@ -93,7 +109,7 @@ class CeleryEngine:
             self._publisher.add(rows)
 
     def check(self) -> None:
-        """Ask the broker how much it holds, and wait a second for the answer.
+        """Ask the broker how much it holds, and wait a moment for the answer.
 
         Raises:
             Degraded: it gives none; rows are kept, and published once it does.

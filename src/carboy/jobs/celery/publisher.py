@@ -4,6 +4,7 @@ While the broker is away rows are kept, up to a number, and tried again ever mor
 what a process takes with it when it ends, is found by the sweeper.
 """
 
+import atexit
 import heapq
 import os
 import threading
@@ -66,6 +67,7 @@ class Publisher:
             if self._heap and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="carboy-jobs-publisher", daemon=True)
                 self._thread.start()
+                atexit.register(self.stop)  # a command that adds a job ends before the thread has begun
             self._changed.notify()
 
     def stop(self, drain_s: float = _GOODBYE_S) -> bool:
