@@ -3,6 +3,7 @@
 import click
 
 from carboy.cli.project import Project, pass_project, runtime_of
+from carboy.errors import UsageError
 
 __all__ = ["command"]
 
@@ -30,6 +31,12 @@ def command(ctx: click.Context, project: Project, concurrency: int | None) -> No
     with StopSignals() as signals:
         service = Service(project.make_app())
         runtime = runtime_of(service)
+        if runtime.settings["JOBS_ENGINE"] == "sqs":
+            raise UsageError(
+                "a worker has nothing to do here",
+                "with JOBS_ENGINE `sqs` the events of the queue run the jobs, on Lambda",
+                "give the function an SQS trigger, or set another engine",
+            )
         if runtime.settings["JOBS_ENGINE"] != "celery":
             service.prepare()
             service.start()

@@ -1,10 +1,10 @@
 """Tell whose key it is: what the rows say, believed for a moment."""
 
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.errors import ConfigurationError
 from carboy.logs import get_logger
 from carboy.web.keys import Key, hash_key, matches, parse_key_id
 
@@ -114,5 +114,11 @@ class NoKeys:
     def find(self, key_id: str) -> None:
         """Find nothing."""
 
-    def note_used(self, times: Mapping[str, int]) -> None:
-        """Keep nothing."""
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise ConfigurationError(
+            "there are no API keys",
+            "they are rows, and with JOBS_ENGINE `sqs` there is a database only where it is named",
+            "set DATABASE_URL or DB_SECRET_NAME",
+        )
+
+    create = list = revoke = _refuse

@@ -310,6 +310,39 @@ def test_a_row_whose_message_was_lost_is_swept(make: Make, trigger: Trigger, tmp
     assert len(_sent(tmp_path / "outbox")) == 1
 
 
+def test_a_row_in_the_hands_of_another_function_is_left_to_it(make: Make, trigger: Trigger, tmp_path: Path) -> None:
+    """Until its lease has ended: then the sweep sends it again."""
+    clock = ManualClock()
+    outbox = tmp_path / "outbox"
+    handler = make(
+        clock=clock,
+        modules="carboy.services.sms",
+        database_url=f"sqlite:///{tmp_path}/rows.db",
+        sms_outbox=str(outbox),
+    )
+    ask(handler, "POST", "/api/sms", _text())
+    with runtime(handler.application).engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE carboy_jobs SET state='running', owner='sqs:another', attempts=1, lease_until=?",
+            (clock.now_ms() + 60_000,),
+        )
+
+    assert trigger.run(handler) == []
+    assert _sent(outbox) == []
+    clock.advance(61)
+    assert handler(SWEEP, LambdaContext())["sent"] >= 1
+    assert trigger.run(handler) == []
+    assert len(_sent(outbox)) == 1
+
+
+def test_keys_need_a_database(make: Make) -> None:
+    """Whoever makes one is told."""
+    keys = runtime(make().application).keys
+    assert keys.find("cby_aaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb") is None
+    with pytest.raises(ConfigurationError, match="no API keys"):
+        keys.store.create("one", ["archive:read"])
+
+
 def test_a_job_that_fails_comes_back_and_is_dead_in_its_row_at_last(
     make: Make, trigger: Trigger, tmp_path: Path
 ) -> None:
