@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d{4,5})\b|--port (\d{4,5})\b")
-_SERVES = "serving on|Running on|Listening at|is ready|start worker process"
+_SERVES = "Ctrl-C stops|Running on|Booting worker|is ready|start worker process"
 _COMMAND = re.compile(r"^(?:\$ |    )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?carboy (?P<words>.+)$", re.MULTILINE)
 
 
