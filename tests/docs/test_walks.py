@@ -5,13 +5,22 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from tests.docs.pages import PAGES, ROOT, is_like, is_walk, name, on_ports, ports_of, said, walk
 
 from carboy.testing.ports import free_port
+from carboy.testing.processes import require
+from carboy.testing.processes.running import find_binary
+
+_NEEDED = {
+    "mariadb()": ("mariadbd", "mariadb-server"),
+    "nginx -e": ("nginx", "nginx"),
+    "openssl ": ("openssl", "openssl"),
+}
 
 pytestmark = pytest.mark.docs
 
@@ -21,6 +30,10 @@ pytestmark = pytest.mark.docs
 def test_who_does_what_a_page_says_sees_what_it_says(page: Path, tmp_path: Path) -> None:
     """Every file is written, every command runs, in one shell; what is printed is what the page prints."""
     script = walk(page)
+    for words, program in _NEEDED.items():
+        if words in script:
+            with require(_installed, *program):
+                pass
     ports = [(port, free_port()) for port in ports_of(script)]
 
     output = run_shell(on_ports(script, ports), tmp_path)
@@ -28,6 +41,12 @@ def test_who_does_what_a_page_says_sees_what_it_says(page: Path, tmp_path: Path)
     assert "@@@ end" in output, output[-3000:]
     for wanted, printed in said(page, output):
         assert is_like(on_ports(wanted, ports), printed), f"the page says\n{wanted}\nand there came\n{printed}"
+
+
+@contextmanager
+def _installed(program: str, package: str) -> Iterator[str]:
+    """Give the path of a program, as those that run a server do."""
+    yield find_binary(program, package)
 
 
 def run_shell(script: str, folder: Path) -> str:
