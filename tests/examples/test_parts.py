@@ -46,7 +46,7 @@ class Probe:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, part: str, *asked: Sequence[Any], **config: object) -> Probed:
+    def __call__(self, part: str, *asked: Sequence[object], **config: object) -> Probed:
         done = subprocess.run(
             [sys.executable, PROBE, EXAMPLES / f"{part}.py", json.dumps(config), json.dumps(asked)],
             cwd=self.folder,
@@ -119,12 +119,7 @@ def test_metrics_alone(probe: Probe) -> None:
 def test_keys_alone(probe: Probe) -> None:
     """A view of theirs asks for a scope."""
     bearer = {"Authorization": "Bearer {key}"}
-    asked: list[list[Any]] = [
-        ["GET", "/orders"],
-        ["KEY", "orders:write"],
-        ["GET", "/orders", bearer],
-        ["KEY", "orders:read"],
-    ]
+    asked = [["GET", "/orders"], ["KEY", "orders:write"], ["GET", "/orders", bearer], ["KEY", "orders:read"]]
     probed = probe("keys", *asked, ["GET", "/orders", bearer])
 
     assert probed.found == UNTOUCHED

@@ -30,7 +30,6 @@ _PROGRAMS = {
     "carboy": ("carboy.cli.main", "main"),
     "celery": ("celery.__main__", "main"),
     "flask": ("flask.cli", "main"),
-    "gunicorn": ("gunicorn.app.wsgiapp", "run"),
     "pytest": ("pytest", "console_main"),
 }
 _LOOK_AGAIN_S = 0.01

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.scaffold.conftest import Run
 
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -13,6 +14,7 @@ _ELSEWHERE = ("python3 -m venv", ".venv/bin/pip", ". .venv/bin/activate", "carbo
 """What is done for the tests already, or by others of them."""
 
 
+@pytest.mark.timeout(300)
 def test_every_line_of_it_runs(whole: Path, run: Run) -> None:
     """While the server that it starts is up; a failing line ends the script."""
     lines = [line for block in _BLOCK.findall((whole / "README.md").read_text()) for line in block.splitlines()]
@@ -31,7 +33,7 @@ def test_every_line_of_it_runs(whole: Path, run: Run) -> None:
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=140,
+        timeout=270,
         check=False,
     )
     server.stop()
