@@ -17,42 +17,42 @@ from carboy.testing.processes.running import MissingBinary
 
 IS_LONG = True
 COUNTS = (10_000, 1_000_000)
-AMOUNT = 3000
-ROUNDS = 3
+AMOUNT = 2000
+ROUNDS = 4
 THREADS = 16
 _NUMBERS = count(1)
 
 
 def run(*counts: int) -> None:
     print(f"The best of {ROUNDS} rounds of {AMOUNT} alerts, {THREADS} threads, one process, no HTTP and no objects.")
+    print("Rounds take turns with the tables, so that what else the machine does harms all alike.")
     print(
         f"{'database':12}{'finished rows':>14}{'accepted/s':>12}{'ratio':>8}{'done/s':>10}{'ratio':>8}{'pruned/s':>10}"
     )
     for name, start in (("sqlite", _sqlite), ("mariadb", _server(mariadb)), ("postgres", _server(postgres))):
         try:
-            with start() as engine:
-                _run(name, engine, counts or COUNTS)
+            with start(len(counts or COUNTS)) as engines:
+                _run(name, engines, sorted(counts or COUNTS))
         except MissingBinary as error:
             print(f"{name:12} {error}")
     print("\nAim: flat within 1.3 times.")
 
 
-def _run(name: str, engine: Any, counts: Sequence[int]) -> None:
+def _run(name: str, engines: Sequence[Any], counts: Sequence[int]) -> None:
     from carboy.db import GroupCommit, upgrade
 
-    upgrade(engine)
-    writer = GroupCommit(engine)
-    filled, first = 0, (0.0, 0.0)
-    for size in sorted(counts):
-        _fill(engine, filled, size)
-        filled = size
-        rounds = [(_accept(writer), _work_off(writer)) for _ in range(ROUNDS)]
-        accepted, done = (max(rates) for rates in zip(*rounds, strict=True))
-        first = first if first[0] else (accepted, done)
-        ratios = first[0] / accepted, first[1] / done
-        pruned = _prune(writer)
+    writers = []
+    for engine, size in zip(engines, counts, strict=True):
+        upgrade(engine)
+        _fill(engine, 0, size)
+        writers.append(GroupCommit(engine))
+    rounds = [[(_accept(writer), _work_off(writer)) for writer in writers] for _ in range(ROUNDS)]
+    accepted, done = ([max(one[at][part] for one in rounds) for at in range(len(counts))] for part in (0, 1))
+    for at, size in enumerate(counts):
+        ratios = accepted[0] / accepted[at], done[0] / done[at]
+        pruned = _prune(writers[at])
         print(
-            f"{name:12}{size:14,}{accepted:12,.0f}{ratios[0]:8.2f}{done:10,.0f}{ratios[1]:8.2f}{pruned:10,.0f}",
+            f"{name:12}{size:14,}{accepted[at]:12,.0f}{ratios[0]:8.2f}{done[at]:10,.0f}{ratios[1]:8.2f}{pruned:10,.0f}",
             flush=True,
         )
 
@@ -147,23 +147,26 @@ def _prune(writer: Any) -> float:
 
 
 @contextmanager
-def _sqlite() -> Iterator[Any]:
+def _sqlite(amount: int) -> Iterator[list[Any]]:
     from carboy.db import DbSettings, engine
 
     with TemporaryDirectory(prefix="carboy-bench-") as folder:
-        made = engine(DbSettings(database_url=f"sqlite:///{folder}/carboy.db"))
+        made = [engine(DbSettings(database_url=f"sqlite:///{folder}/{at}.db")) for at in range(amount)]
         yield made
-        made.dispose()
+        for one in made:
+            one.dispose()
 
 
 def _server(starter: Any) -> Any:
     @contextmanager
-    def start() -> Iterator[Any]:
+    def start(amount: int) -> Iterator[list[Any]]:
         from carboy.db import DbSettings, engine
 
         with starter() as server:
-            made = engine(DbSettings(database_url=server.url()))
+            names = [server.create_database() for _ in range(amount)]
+            made = [engine(DbSettings(database_url=server.url(database=name))) for name in names]
             yield made
-            made.dispose()
+            for one in made:
+                one.dispose()
 
     return start
