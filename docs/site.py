@@ -14,7 +14,8 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Drop the words of a fence that are for the tests."""
+    """Drop the words of a fence that are for the tests, and links to files of the repository that are no pages."""
+    markdown = re.sub(r"\[([^\]]+)\]\((?:\.\./){2}[^)]*\)", r"\1", markdown)
     return re.sub(r"^( *```[a-z]+)(?: no-run| stays)$", r"\1", markdown, flags=re.MULTILINE)
 
 
