@@ -119,8 +119,13 @@ def test_metrics_alone(probe: Probe) -> None:
 def test_keys_alone(probe: Probe) -> None:
     """A view of theirs asks for a scope."""
     bearer = {"Authorization": "Bearer {key}"}
-    asked = [["GET", "/orders"], ["KEY", "orders:write"], ["GET", "/orders", bearer], ["KEY", "orders:read"]]
-    probed = probe("keys", *asked, ["GET", "/orders", bearer])
+    asked: list[list[object]] = [
+        ["GET", "/orders"],
+        ["KEY", "orders:write"],
+        ["GET", "/orders", bearer],
+        ["KEY", "orders:read"],
+    ]
+    probed = probe("keys", *denied, ["KEY", "orders:read"], ["GET", "/orders", bearer])
 
     assert probed.found == UNTOUCHED
     assert [answer["status"] for answer in probed.answers] == [401, 403, 200]

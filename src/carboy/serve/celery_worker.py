@@ -91,7 +91,7 @@ class _Life:
     def _in_child(self, **_: Any) -> None:
         if not self._forks:
             return
-        from billiard import current_process
+        from billiard.process import current_process
 
         self._service.after_fork()
         self._engine.on_end = self._tell_parent

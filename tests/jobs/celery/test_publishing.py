@@ -51,7 +51,7 @@ def test_a_message_holds_the_id_and_not_the_arguments(yard: Yard, redis_server: 
 
     with Redis(port=redis_server.port) as client:
         [name] = list(client.keys(f"{yard.settings.jobs_queue}*"))
-        [message] = client.lrange(name, 0, -1)
+        [message] = map(bytes, client.lrange(name, 0, -1))
     assert row.id.encode() in message
     assert b"a-secret" not in message
 

@@ -38,7 +38,7 @@ def make_celery(
 
         backend_cls = "disabled"
 
-        def _connection(self, url: str, **options: Any) -> Any:
+        def _connection(self, *_: Any, **options: Any) -> Any:
             return super()._connection(broker.url, **options)
 
     app = Own("carboy", set_as_current=False, broker=broker.url)
