@@ -40,7 +40,10 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
 def test_every_command_of_a_page_is_one_of_ours(page: Path) -> None:
     """Its subcommands, options and arguments are those that `carboy` knows."""
     for words in carboy_commands(page):
-        context = cli.make_context("carboy", [one for one in words if one != "--help"], resilient_parsing=False)
+        asked = [one for one in words if one not in {"--help", "--version"}]
+        if not asked:
+            continue
+        context = cli.make_context("carboy", asked, resilient_parsing=False)
         command: click.Command = cli
         while isinstance(command, click.Group):
             rest = [*context._protected_args, *context.args]
