@@ -117,12 +117,12 @@ def test_a_name_about_a_secret_is_not_one(name: str) -> None:
 
 def test_names_from_outside_do_not_fill_the_memory() -> None:
     """The verdicts that are kept are bounded, and right again after they were dropped."""
-    from carboy import redact
+    from carboy.redact import names
 
     for number in range(10_000):
         is_secret_name(f"password_{uuid.uuid4().hex}_{number}")
 
-    assert len(redact._verdicts) <= 4096
+    assert len(names._verdicts) <= 4096
     assert is_secret_name("x" * 100_000 + "_password")
 
 
@@ -215,7 +215,7 @@ def test_short_values_are_not_registered() -> None:
 
 def test_registered_values_are_bounded_and_the_latest_are_kept() -> None:
     """A process that rotates secrets for a year does not grow; the old ones are forgotten whole."""
-    from carboy import redact
+    from carboy.redact import known
 
     values = [uuid.uuid4().hex for _ in range(6000)]
     for value in values:
@@ -223,7 +223,7 @@ def test_registered_values_are_bounded_and_the_latest_are_kept() -> None:
 
     assert mask_text(f"x{values[-1]}x") == f"x{MASK}x"
     assert mask_text(values[0]) == values[0]
-    assert len(redact._known.forms_at) <= 4096 * 4
+    assert len(known.KNOWN.forms_at) <= 4096 * 4
 
 
 def test_many_threads_register_and_mask_at_once() -> None:
@@ -250,13 +250,13 @@ def test_many_threads_register_and_mask_at_once() -> None:
 
 def test_a_forked_child_can_register_though_a_thread_held_the_lock() -> None:
     """Locks are fresh in the child."""
-    from carboy import redact
+    from carboy.redact import known
 
     def in_child() -> bool:
         register_secret("in-the-child")
         return mask_text("in-the-child") == MASK
 
-    with redact._known._lock:
+    with known.KNOWN._lock:
         child = start_child(in_child)
 
     assert exit_code(child) == 0

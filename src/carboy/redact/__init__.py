@@ -1,0 +1,22 @@
+"""Keep secrets out of text: a holder that never shows its value, names that sound secret, values known to be secret.
+
+Everything here masks; what counts as a secret in a log line, an error or `settings show` is decided in this one place.
+"""
+
+from carboy.redact.known import forget_secrets, register_secret
+from carboy.redact.names import is_secret_name
+from carboy.redact.secret import MASK, Secret
+from carboy.redact.text import mask_text, mask_url, may_hold_secret
+from carboy.redact.values import mask
+
+__all__ = [
+    "MASK",
+    "Secret",
+    "forget_secrets",
+    "is_secret_name",
+    "mask",
+    "mask_text",
+    "mask_url",
+    "may_hold_secret",
+    "register_secret",
+]

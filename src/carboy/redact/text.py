@@ -1,0 +1,123 @@
+"""Mask what is secret in a text: known values, credentials by their form, and values whose name sounds secret."""
+
+import binascii
+import re
+
+from carboy.redact.known import KNOWN
+from carboy.redact.names import is_secret_name
+from carboy.redact.secret import MASK
+
+__all__ = ["mask_text", "mask_url", "may_hold_secret"]
+
+_USERINFO = re.compile(
+    r"""(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#@:"'<>]{0,256})
+        (:[^\s/?#"'<>]*(?=@)          # a password
+        |:(?!\d{1,5}[/?#])[^\s"'<>@]*(?=@)  # one that should have been percent-encoded; not a port and a path
+        )?@""",
+    re.VERBOSE,
+)
+_BEARER = re.compile(r"(?i)\b(bearer(?:\s+|%20))(?!(?:token|auth\w*|scheme|key)s?(?![\w.~+/-]))[\w.~+/-]{4,}=*")
+_BASIC = re.compile(r"(?i)\b(basic(?:\s+|%20))([a-z0-9+/_-]{4,}=*)")
+_API_KEY = re.compile(r"\bcby_[A-Za-z0-9_-]{4,}")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_HEADER = re.compile(
+    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,3}:\s{0,3})(?![\s\"'\\])(?:[^\r\n\"'\\]|(?<==)\"[^\r\n\"]*\")+"
+)
+_NAME = re.compile(r"(?<![\w.-])(?:arn:aws[\w-]*:[^\s\"',;]*|([\w.-]{2,128})\\*[\"']?\s{0,3}(?:=>|:=|==|[=:])\s{0,3})")
+_VALUE = re.compile(
+    r"""(?P<opening>[bru]{0,2}(?P<quote>\\*["']))(?:[^\\]|\\.?)*?(?P<closing>(?P=quote)|\Z)
+      | (?![bru]{0,2}\\*["'])(?:[\[{(][^\r\n]*|[^\s&;,"')}\]]+)""",
+    re.VERBOSE | re.DOTALL,
+)
+_PAIR_HINTS = ("pass", "pwd", "secret", "token", "key", "cred", "auth", "cookie", "sig", "bearer", "jwt", "otp", "conn")
+
+
+def mask_text(text: str) -> str:
+    """Return the text with what is secret in it as `***`.
+
+    Masked are registered values, credentials in URLs, `Bearer …` and `Basic …`, our own API keys, private keys in PEM,
+    and `name=value`, `name: value`, `"name": "value"` where the name sounds secret.
+    """
+    if KNOWN.forms_at:
+        text = KNOWN.mask(text)
+    if ":" in text or "=" in text or " " in text or "cby_" in text or "%20" in text:
+        return _mask_patterns(text)
+    return text
+
+
+def _mask_patterns(text: str) -> str:
+    low = text.lower()
+    if "@" in text and "://" in text:
+        text = _USERINFO.sub(_without_userinfo, text)
+    if "cby_" in text:
+        text = _API_KEY.sub("cby_" + MASK, text)
+    if "private key" in low:
+        text = _PRIVATE_KEY.sub(MASK, text)
+    if ":" in text and ("authorization" in low or "cookie" in low):
+        text = _HEADER.sub(rf"\1\2{MASK}", text)
+    if "bearer" in low:
+        text = _BEARER.sub(rf"\1{MASK}", text)
+    if "basic" in low:
+        text = _BASIC.sub(_without_basic, text)
+    if (":" in text or "=" in text) and any(hint in low for hint in _PAIR_HINTS):
+        text = _mask_pairs(text)
+    return text
+
+
+def _without_userinfo(match: re.Match[str]) -> str:
+    scheme, user, password = match.groups()
+    if password is not None:
+        return f"{scheme}{user}:{MASK}@"
+    if scheme.lower() in {"http://", "https://"}:  # there a lone user is a token: https://TOKEN@github.com
+        return f"{scheme}{MASK}@"
+    return match[0]
+
+
+def _without_basic(match: re.Match[str]) -> str:
+    try:
+        is_login = b":" in binascii.a2b_base64(match[2] + "==")
+    except binascii.Error:
+        is_login = False
+    return match[1] + MASK if is_login else match[0]  # else it is prose: "basic settings"
+
+
+def _mask_pairs(text: str) -> str:
+    parts: list[str] = []
+    done = 0
+    for match in _NAME.finditer(text):
+        if match.start() < done or not match[1] or not is_secret_name(match[1]):
+            continue
+        value = _VALUE.match(text, match.end())
+        if value:
+            parts += text[done : match.end()], value["opening"] or "", MASK, value["closing"] or ""
+            done = value.end()
+    return "".join(parts) + text[done:] if parts else text
+
+
+def mask_url(url: str) -> str:
+    """Return the URL without its password and with the values of secret query parameters as `***`."""
+    return mask_text(url)
+
+
+def may_hold_secret(rendered: bytes, colons: int, fixed_bytes: int = 0) -> bool:
+    """Say, fast, whether a rendered JSON line could hold what `mask_text` would mask; True may be a false alarm.
+
+    Args:
+        rendered: the JSON line, in UTF-8.
+        colons: how many colons the line has when none of its texts holds one.
+        fixed_bytes: how much of its beginning is known to hold none.
+    """
+    return (
+        b"=" in rendered
+        or rendered.count(b":") != colons
+        or b"\\" in rendered
+        or b"cby_" in rendered
+        or (b" " in rendered and _sounds_like_scheme(rendered.lower()))
+        or (bool(KNOWN.forms_at) and KNOWN.may_be_in(rendered, fixed_bytes))
+    )
+
+
+def _sounds_like_scheme(low: bytes) -> bool:
+    return b"bearer" in low or b"basic" in low or b"private key" in low

@@ -1,0 +1,47 @@
+"""Mask what is secret in nested values."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from carboy.redact.names import is_secret_name
+from carboy.redact.secret import MASK, Secret
+from carboy.redact.text import mask_text
+
+__all__ = ["mask"]
+
+_MAX_DEPTH = 32
+
+
+def mask(value: Any) -> Any:
+    """Return a copy of the value with what is secret in it masked, by name and by text, at any depth.
+
+    Mappings become dicts, sequences and sets lists (a tuple stays one); anything else is returned as it is.
+    """
+    return _mask(value, 0)
+
+
+def _mask(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, Secret) or (depth >= _MAX_DEPTH and isinstance(value, (Mapping, Sequence, AbstractSet))):
+        return MASK
+    if isinstance(value, Mapping):
+        return {_mask_key(key): _mask_named(key, item, depth) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_mask(item, depth + 1) for item in value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return value
+    if isinstance(value, (Sequence, AbstractSet)):
+        return [_mask(item, depth + 1) for item in value]
+    return value
+
+
+def _mask_key(key: Any) -> Any:
+    return mask_text(key) if isinstance(key, str) else key
+
+
+def _mask_named(key: Any, item: Any, depth: int) -> Any:
+    if item is None or isinstance(item, bool):  # whether a secret is set is no secret
+        return item
+    return MASK if isinstance(key, str) and is_secret_name(key) else _mask(item, depth + 1)
