@@ -24,7 +24,8 @@ from carboy.services.sms.choosing import Circuits
 from carboy.services.sms.codes import Guess, Verdict, guess, hash_code, subject_of
 from carboy.services.sms.guards import Guards
 from carboy.services.sms.numbers import Number, hash_number, parse_number
-from carboy.services.sms.records import Records, Report, report
+from carboy.services.sms.records import Records
+from carboy.services.sms.reporting import Report, report
 from carboy.services.sms.sending import Dispatcher
 from carboy.services.sms.settings import SmsSettings
 from carboy.services.sms.upkeep import Upkeep

@@ -10,7 +10,8 @@ from carboy.db import GroupCommit
 from carboy.jobs import Job, Later, row_of
 from carboy.logs import get_logger
 from carboy.services.sms.providers import Message, Receipt
-from carboy.services.sms.records import Records, Report, report
+from carboy.services.sms.records import Records
+from carboy.services.sms.reporting import Report, report
 from carboy.services.sms.sender import HttpCarrier
 
 __all__ = ["LookUp"]

@@ -17,7 +17,7 @@ from carboy.services.sms.codes import make_code
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
 from carboy.services.sms.numbers import Number, parse_number
 from carboy.services.sms.receipts import ReceiptGate
-from carboy.services.sms.records import Report
+from carboy.services.sms.reporting import Report
 from carboy.services.sms.states import OPEN, is_handed_over
 from carboy.web import current_key
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, case, delete, func, literal_column, or_, select, update
+from sqlalchemy import bindparam, case, func, literal_column, or_, select, update
 
-from carboy.db import chunks, insert_rows, placeholders
-from carboy.jobs import new_id, put
-from carboy.services.sms.providers import Receipt
-from carboy.services.sms.states import OPEN, RANKS, State, settle
-from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
+from carboy.db import chunks, placeholders
+from carboy.jobs import put
+from carboy.services.sms.reporting import settle_early_receipts
+from carboy.services.sms.states import OPEN, RANKS, State
+from carboy.services.sms.tables import MESSAGES, REQUESTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Begin", "Mark", "Queued", "Records", "Report", "Work", "begin", "mark", "release", "report"]
+__all__ = ["Begin", "Mark", "Queued", "Records", "Work", "begin", "mark", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +87,6 @@ class Mark:
     look_up: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A provider's receipt, as it arrived.
-
-    Attributes:
-        provider: whose.
-        receipt: what it said.
-        receiver_hash: of the receipt's number; empty where it names none.
-        at_ms: when it came.
-    """
-
-    provider: str
-    receipt: Receipt
-    receiver_hash: str
-    at_ms: int
-
-
 def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[frozenset[int]]:
     """Mark messages as `sending` and return which each wish got: no message is got twice."""
     ids = sorted({one for wish in wishes for one in wish.ids})
@@ -149,28 +132,11 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
         _write(connection, state, some)
     told = [one for one in marks if one.state != "queued"]
     if told:
-        _settle_early_receipts(connection, told)
+        settle_early_receipts(connection, list({one.provider_id: None for one in told if one.provider_id}))
         _forget_params(connection, {one.request for one in told})
     if jobs := [one.look_up for one in told if one.look_up is not None]:
         put(connection, jobs)
     return [None] * len(batches)
-
-
-def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> list[int]:
-    """Settle messages by receipts; keep those of messages that are not known, and return how many there were."""
-    answers = []
-    for batch in batches:
-        unknown = []
-        for one in batch:
-            rows = _find(connection, one)
-            if rows:
-                _apply(connection, rows, one)
-            else:
-                unknown.append(one)
-        if unknown:
-            insert_rows(connection, RECEIPTS, [_receipt_row(one) for one in unknown])
-        answers.append(len(unknown))
-    return answers
 
 
 class Records:
@@ -279,7 +245,6 @@ _FORGET = (
     )
     .values(params=None)
 )
-_EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
 _GIVE_BACK = (
     update(MESSAGES)
     .where(_ROW, MESSAGES.c.state == "sending", MESSAGES.c.owner == bindparam("b_owner"))
@@ -345,78 +310,7 @@ def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> Non
     connection.execute(_GIVE_BACK if state == "queued" else _SENT if state == "sent" else _NOT_TAKEN[state], rows)
 
 
-def _settle_early_receipts(connection: "Connection", marks: Sequence[Mark]) -> None:
-    """Take up receipts that came before the answer that they are about was written down."""
-    ids = {one.provider_id: one.provider for one in marks if one.provider_id}
-    if not ids:
-        return
-    found = [
-        row
-        for some in chunks(list(ids), _MAX_PARAMETERS)
-        for row in connection.execute(_EARLY, {"b_ids": list(some)}).all()
-    ]
-    used = []
-    for row in found:
-        known = Receipt(row.provider_id, row.state, code=row.code or "", words=row.words or "")
-        one = Report(row.provider, known, row.receiver_hash or "", row.at)
-        if rows := _find(connection, one):
-            _apply(connection, rows, one)
-            used.append(row.id)
-    if used:
-        connection.execute(delete(RECEIPTS).where(RECEIPTS.c.id.in_(used)))
-
-
 def _forget_params(connection: "Connection", requests: set[int]) -> None:
     """Drop the parameters of requests whose last message was taken: they are nobody's business any more."""
     for some in chunks(sorted(requests), _MAX_PARAMETERS):
         connection.execute(_FORGET, {"b_requests": list(some)})
-
-
-def _find(connection: "Connection", one: Report) -> Sequence[Any]:
-    """Return the messages that a receipt is about: by the provider's id, else by ours that it echoes."""
-    of_provider = select(MESSAGES.c.id, MESSAGES.c.state).where(MESSAGES.c.provider == one.provider).with_for_update()
-    if one.receiver_hash:
-        of_provider = of_provider.where(MESSAGES.c.receiver_hash == one.receiver_hash)
-    if one.receipt.provider_id:
-        found = connection.execute(of_provider.where(MESSAGES.c.provider_id == one.receipt.provider_id)).all()
-        if found:
-            return found
-    echoed = one.receipt.message_id
-    if not (echoed.isascii() and echoed.isdigit() and len(echoed) < 20):
-        return ()
-    same = select(MESSAGES.c.request).where(MESSAGES.c.id == int(echoed) % (1 << 63))
-    request = connection.execute(same).scalar()
-    if request is None:
-        return ()
-    chosen = MESSAGES.c.request == request if one.receiver_hash else MESSAGES.c.id == int(echoed)
-    return connection.execute(of_provider.where(chosen)).all()
-
-
-def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
-    told = one.receipt.state
-    if told is None:
-        return
-    for row in rows:
-        state = settle(row.state, told)
-        if state == row.state and row.state != told:
-            continue
-        changes: dict[str, Any] = {"code": one.receipt.code[:100] or None, "words": one.receipt.words[:500] or None}
-        if state != row.state:
-            is_final = RANKS[state] > RANKS["sent"]
-            changes |= {"state": state, "owner": None} | ({"settled_at": one.at_ms} if is_final else {})
-        if one.receipt.provider_id:
-            changes["provider_id"] = one.receipt.provider_id[:128]
-        connection.execute(update(MESSAGES).where(MESSAGES.c.id == row.id).values(**changes))
-
-
-def _receipt_row(one: Report) -> dict[str, Any]:
-    return {
-        "id": new_id(one.at_ms),
-        "provider": one.provider,
-        "provider_id": one.receipt.provider_id[:128],
-        "receiver_hash": one.receiver_hash or None,
-        "state": one.receipt.state or "unknown",
-        "code": one.receipt.code[:100] or None,
-        "words": one.receipt.words[:500] or None,
-        "at": one.at_ms,
-    }

@@ -24,7 +24,7 @@ from carboy.services.sms.sender import Carrier, HttpCarrier, OutboxCarrier, make
 from carboy.services.sms.sending import Dispatcher, Route
 from carboy.services.sms.settings import SmsSettings
 from carboy.services.sms.shared_circuits import SharedCircuits
-from carboy.services.sms.templates import read_template
+from carboy.services.sms.templates import Template, read_template
 from carboy.services.sms.upkeep import Upkeep
 from carboy.web import Runtime, add_api, runtime
 
@@ -110,53 +110,19 @@ def _callback(settings: SmsSettings, name: str, kind: str) -> str:
 
 def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Gateway:
     templates = {name: read_template(name, table) for name, table in settings.sms_templates.items()}
-    circuits = _circuits(held, settings, list(routes))
-    records = Records(held.engine)
-    places = read_order(settings.sms_provider)
-    asked = {
-        name: route.carrier
-        for name, route in routes.items()
-        if isinstance(route.carrier, HttpCarrier) and hasattr(route.carrier.provider, "build_query")
-    }
-    looks_up = LookUp(asked, records, held.writer, held.clock)
-    dispatcher = Dispatcher(
-        routes=routes,
-        places=places,
-        templates=templates,
-        circuits=circuits,
-        records=records,
-        writer=held.writer,
-        clock=held.clock,
-        outcomes=held.metrics.counter(
-            "carboy_sms_calls_total", "Messages given to providers, by how it ended.", ("provider", "kind")
-        ),
-        looks_up=looks_up,
-        resends_unknown=settings.sms_resend_unknown,
-    )
+    dispatcher = _dispatcher(held, settings, routes, templates)
     otp_job, bulk_job = dispatcher.jobs()
     upkeep = Upkeep(held.writer, held.clock, round(float(settings.sms_retention) * 1000))
-    for name, template in templates.items():
-        if not any(routes[place.name].carries(template) for place in places):
-            log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
-    pepper = read_pepper(held.web.secret_key.reveal() if held.web.secret_key else None, held.settings["INSTANCE_PATH"])
+    key = held.web.secret_key
     return Gateway(
         settings=settings,
-        rules=Rules(
-            templates,
-            {
-                name: [route.name for route in routes.values() if route.carries(template)]
-                for name, template in templates.items()
-            },
-            list(routes),
-            settings.sms_default_region.upper(),
-            frozenset(one.upper() for one in settings.sms_countries),
-        ),
+        rules=_rules(settings, routes, templates),
         limits=_rates(settings.sms_receiver_limits),
         guards=_guards(held, settings),
-        pepper=pepper,
+        pepper=read_pepper(key.reveal() if key else None, held.settings["INSTANCE_PATH"]),
         dispatcher=dispatcher,
-        circuits=circuits,
-        records=records,
+        circuits=dispatcher.circuits,
+        records=dispatcher.records,
         writer=held.writer,
         upkeep=upkeep,
         clock=held.clock,
@@ -168,6 +134,44 @@ def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Ga
             "carboy_sms_unknown_receipts_total", "Receipts of messages that are not known.", ("provider",)
         ),
     )
+
+
+def _dispatcher(
+    held: Runtime, settings: SmsSettings, routes: dict[str, Route], templates: Mapping[str, Template]
+) -> Dispatcher:
+    records = Records(held.engine)
+    asked = {
+        name: route.carrier
+        for name, route in routes.items()
+        if isinstance(route.carrier, HttpCarrier) and hasattr(route.carrier.provider, "build_query")
+    }
+    return Dispatcher(
+        routes=routes,
+        places=read_order(settings.sms_provider),
+        templates=templates,
+        circuits=_circuits(held, settings, list(routes)),
+        records=records,
+        writer=held.writer,
+        clock=held.clock,
+        outcomes=held.metrics.counter(
+            "carboy_sms_calls_total", "Messages given to providers, by how it ended.", ("provider", "kind")
+        ),
+        looks_up=LookUp(asked, records, held.writer, held.clock),
+        resends_unknown=settings.sms_resend_unknown,
+    )
+
+
+def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mapping[str, Template]) -> Rules:
+    carriers = {
+        name: [route.name for route in routes.values() if route.carries(template)]
+        for name, template in templates.items()
+    }
+    ordered = {place.name for place in read_order(settings.sms_provider)}
+    for name in templates:
+        if ordered.isdisjoint(carriers[name]):
+            log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
+    region, countries = settings.sms_default_region.upper(), frozenset(one.upper() for one in settings.sms_countries)
+    return Rules(templates, carriers, list(routes), region, countries)
 
 
 def _circuits(held: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:

@@ -1,0 +1,126 @@
+"""Delivery reports: each settles the message that it is about, or is kept until that is known.
+
+The functions that write take a connection, as `carboy.db.GroupCommit` hands it over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, delete, select, update
+
+from carboy.db import chunks, insert_rows
+from carboy.jobs import new_id
+from carboy.services.sms.providers import Receipt
+from carboy.services.sms.states import RANKS, settle
+from carboy.services.sms.tables import MESSAGES, RECEIPTS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["Report", "report", "settle_early_receipts"]
+
+_MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
+_EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A provider's receipt, as it arrived.
+
+    Attributes:
+        provider: whose.
+        receipt: what it said.
+        receiver_hash: of the receipt's number; empty where it names none.
+        at_ms: when it came.
+    """
+
+    provider: str
+    receipt: Receipt
+    receiver_hash: str
+    at_ms: int
+
+
+def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> list[int]:
+    """Settle messages by receipts; keep those of messages that are not known, and return how many there were."""
+    answers = []
+    for batch in batches:
+        unknown = []
+        for one in batch:
+            rows = _find(connection, one)
+            if rows:
+                _apply(connection, rows, one)
+            else:
+                unknown.append(one)
+        if unknown:
+            insert_rows(connection, RECEIPTS, [_receipt_row(one) for one in unknown])
+        answers.append(len(unknown))
+    return answers
+
+
+def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str]) -> None:
+    """Take up receipts that came before the answer that they are about was written down."""
+    found = [
+        row
+        for some in chunks(provider_ids, _MAX_PARAMETERS)
+        for row in connection.execute(_EARLY, {"b_ids": list(some)}).all()
+    ]
+    used = []
+    for row in found:
+        known = Receipt(row.provider_id, row.state, code=row.code or "", words=row.words or "")
+        one = Report(row.provider, known, row.receiver_hash or "", row.at)
+        if rows := _find(connection, one):
+            _apply(connection, rows, one)
+            used.append(row.id)
+    if used:
+        connection.execute(delete(RECEIPTS).where(RECEIPTS.c.id.in_(used)))
+
+
+def _find(connection: "Connection", one: Report) -> Sequence[Any]:
+    """Return the messages that a receipt is about: by the provider's id, else by ours that it echoes."""
+    of_provider = select(MESSAGES.c.id, MESSAGES.c.state).where(MESSAGES.c.provider == one.provider).with_for_update()
+    if one.receiver_hash:
+        of_provider = of_provider.where(MESSAGES.c.receiver_hash == one.receiver_hash)
+    if one.receipt.provider_id:
+        found = connection.execute(of_provider.where(MESSAGES.c.provider_id == one.receipt.provider_id)).all()
+        if found:
+            return found
+    echoed = one.receipt.message_id
+    if not (echoed.isascii() and echoed.isdigit() and len(echoed) < 20):
+        return ()
+    same = select(MESSAGES.c.request).where(MESSAGES.c.id == int(echoed) % (1 << 63))
+    request = connection.execute(same).scalar()
+    if request is None:
+        return ()
+    chosen = MESSAGES.c.request == request if one.receiver_hash else MESSAGES.c.id == int(echoed)
+    return connection.execute(of_provider.where(chosen)).all()
+
+
+def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
+    told = one.receipt.state
+    if told is None:
+        return
+    for row in rows:
+        state = settle(row.state, told)
+        if state == row.state and row.state != told:
+            continue
+        changes: dict[str, Any] = {"code": one.receipt.code[:100] or None, "words": one.receipt.words[:500] or None}
+        if state != row.state:
+            is_final = RANKS[state] > RANKS["sent"]
+            changes |= {"state": state, "owner": None} | ({"settled_at": one.at_ms} if is_final else {})
+        if one.receipt.provider_id:
+            changes["provider_id"] = one.receipt.provider_id[:128]
+        connection.execute(update(MESSAGES).where(MESSAGES.c.id == row.id).values(**changes))
+
+
+def _receipt_row(one: Report) -> dict[str, Any]:
+    return {
+        "id": new_id(one.at_ms),
+        "provider": one.provider,
+        "provider_id": one.receipt.provider_id[:128],
+        "receiver_hash": one.receiver_hash or None,
+        "state": one.receipt.state or "unknown",
+        "code": one.receipt.code[:100] or None,
+        "words": one.receipt.words[:500] or None,
+        "at": one.at_ms,
+    }
