@@ -119,12 +119,7 @@ def test_metrics_alone(probe: Probe) -> None:
 def test_keys_alone(probe: Probe) -> None:
     """A view of theirs asks for a scope."""
     bearer = {"Authorization": "Bearer {key}"}
-    asked: list[list[object]] = [
-        ["GET", "/orders"],
-        ["KEY", "orders:write"],
-        ["GET", "/orders", bearer],
-        ["KEY", "orders:read"],
-    ]
+    denied: list[list[object]] = [["GET", "/orders"], ["KEY", "orders:write"], ["GET", "/orders", bearer]]
     probed = probe("keys", *denied, ["KEY", "orders:read"], ["GET", "/orders", bearer])
 
     assert probed.found == UNTOUCHED

@@ -19,25 +19,18 @@ RANGE = f"{ALERT}?start=2017-01-01T00:00:00Z&end=2018-01-01T00:00:00Z"
 SNS = {"x-amz-sns-message-type": "Notification", "Content-Type": "text/plain"}
 MANY = ",".join(f"+861380000{number:04}" for number in range(1001))
 
-NO_ALERTS: list[Any] = [{}, [], {"alerts": []}, {"alerts": {}}, {"alerts": [{}]}]
-NO_TEXTS: list[dict[str, Any]] = [
-    {"template": "none"},
-    {"params": {}},
-    {"params": {"code": "1", "more": "2"}},
-    {"receivers": "12"},
-    {"receivers": []},
-    {"receivers": MANY},
-    {"provider": "none"},
-    {"more": 1},
-]
-
+SHAPELESS: list[Any] = [{}, [], {"alerts": []}, {"alerts": {}}, {"alerts": [{}]}]
+CHANGES: list[dict[str, Any]] = [
+    {"template": "none"}, {"params": {}}, {"params": {"code": "1", "more": "2"}}, {"receivers": "12"},
+    {"receivers": []}, {"receivers": MANY}, {"provider": "none"}, {"more": 1},
+]  # fmt: skip
 ROWS: list[tuple[int, str, str, Any, dict[str, str]]] = [
     *[
         (400, "POST", path, body, {})
         for path in (ALERT, SMS)
         for body in (b"", b"{", b"\xff", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[" * 65 + b"]" * 65)
     ],
-    *[(422, "POST", ALERT, body, {}) for body in NO_ALERTS],
+    *[(422, "POST", ALERT, body, {}) for body in SHAPELESS],
     *[
         (422, "POST", ALERT, {"alerts": [{"id": name, "created_at": at}]}, {})
         for name, at in (
@@ -63,7 +56,7 @@ ROWS: list[tuple[int, str, str, Any, dict[str, str]]] = [
     (404, "POST", "/api/v1/webhooks/nobody", {}, {}),
     (404, "GET", "/nothing", None, {}),
     (405, "DELETE", ALERT, None, {}),
-    *[(422, "POST", SMS, {**TEXT, **change}, {}) for change in NO_TEXTS],
+    *[(422, "POST", SMS, {**TEXT, **change}, {}) for change in CHANGES],
     *[(422, "POST", SMS, TEXT, {"Idempotency-Key": key}) for key in ("", "k" * 256)],
     (404, "GET", f"{SMS}/1", None, {}),
     *[(422, "GET", f"{SMS}{query}", None, {}) for query in ("/abc", "?state=none", "?since=yesterday", "?limit=0")],
