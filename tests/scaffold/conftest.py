@@ -53,5 +53,5 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def complaint(process: Process) -> str:
     """Return what a process said if it ended with another code than 0."""
-    code = process.end(120)
+    code = process.end(240)
     return f"code {code}: {process.said[-3000:]}" if code else ""

@@ -26,6 +26,7 @@ Wheels = dict[str, str]
 PYTEST = ("-q", "-p", "carboy.testing.plugin", "-p", "no:cacheprovider")
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_it_works_from_its_first_minute(projects: Projects, run: Run, wheels: Wheels, name: str) -> None:
     """Nothing is to be set, made or filled in first: tests, server, migrations and the build for Lambda."""
