@@ -16,7 +16,7 @@ from carboy.jobs.celery.publisher import AHEAD_MS
 from carboy.jobs.definitions import Dead, Queued, Registry
 from carboy.jobs.engines import Ready
 from carboy.jobs.owner import make_owner
-from carboy.jobs.rows import Claim, Taken, claim, give_back, prune, renew
+from carboy.jobs.rows import AT_ONCE, Claim, Taken, claim, give_back, prune, renew
 from carboy.jobs.running import Runner
 from carboy.jobs.settings import JobsSettings
 from carboy.jobs.sweeping import Lost, Sweep, Turn, find_lost, release_gone, sweep, take_turn
@@ -29,9 +29,7 @@ __all__ = ["Hands", "JobDead"]
 
 log = get_logger("carboy.jobs")
 
-_PRUNE_EVERY_MS = 60_000
-_PRUNE_AT_ONCE = 1000
-_LOOK_EVERY_S = 0.5  # a job's lease is renewed in time, and its own time limit noticed
+_PRUNE_EVERY_S = 60.0
 
 
 class JobDead(Exception):
@@ -67,6 +65,7 @@ class Hands:
         self._lock = threading.Lock()
         self._held: dict[int, tuple[Taken, float]] = {}
         self._stopping = threading.Event()
+        self._is_pruning = False
 
     def begin(self, *, sweeps: bool) -> None:
         """Start the thread that keeps leases, in the process that runs the rows, and where it says so sweeps."""
@@ -136,19 +135,28 @@ class Hands:
 
     def _keep(self, sweeps: bool) -> None:
         settings = self._settings
-        renew_at_s = 0.0
-        while not self._stopping.wait(min(settings.jobs_poll_s, settings.jobs_lease_s / 6, _LOOK_EVERY_S)):
-            try:
+        tasks: list[tuple[float, Callable[[], object]]] = [(settings.jobs_lease_s / 3, self._renew)]
+        if sweeps and self._registry.kinds:
+            tasks += [
+                (settings.jobs_poll_s, self._tell_of_due),
+                (settings.jobs_sweep_s / 3, self._tell_of_lost),
+                (_PRUNE_EVERY_S, self._prune),
+            ]
+        next_s = [0.0] * len(tasks)
+        while not self._stopping.wait(min(settings.jobs_poll_s, settings.jobs_lease_s / 6)):
+            for place, (every_s, task) in enumerate(tasks):
                 now_s = self._clock.monotonic_s()
-                if now_s >= renew_at_s:
-                    self._renew(now_s)
-                    renew_at_s = now_s + settings.jobs_lease_s / 3
-                if sweeps and self._registry.kinds:
-                    self._sweep()
-            except Exception as error:  # noqa: BLE001 (the keeper outlives every fault of database and broker)
-                log.warning("jobs_keeper_failed", error=f"{type(error).__name__}: {error}")
+                if now_s < next_s[place]:
+                    continue
+                next_s[place] = now_s + every_s
+                try:
+                    if task() is True:  # there is more of it
+                        next_s[place] = now_s
+                except Exception as error:  # noqa: BLE001 (the keeper outlives every fault of database and broker)
+                    log.warning("jobs_keeper_failed", error=f"{type(error).__name__}: {error}")
 
-    def _renew(self, now_s: float) -> None:
+    def _renew(self) -> None:
+        now_s = self._clock.monotonic_s()
         with self._lock:
             held = list(self._held.values())
         overdue = [row for row, began_s in held if now_s - began_s > self._registry.get(row.kind).timeout_s]
@@ -159,17 +167,26 @@ class Hands:
         for row in overdue:
             log.warning("job_overdue", job_id=str(row.id), kind=row.kind)
 
-    def _sweep(self) -> None:
-        settings, kinds, now_ms = self._settings, self._registry.kinds, self._clock.now_ms()
-        poll_ms, sweep_ms = round(settings.jobs_poll_s * 1000), round(settings.jobs_sweep_s * 1000)
-        due = self._writer.run(sweep, Sweep(Turn("sweep", now_ms, poll_ms), kinds, AHEAD_MS))
-        self._engine.notify(due)
-        if self._writer.run(take_turn, Turn("lost", now_ms, sweep_ms // 3)):
-            lost = self._writer.run(find_lost, (Lost(kinds, now_ms - sweep_ms), self._engine.depth()))
-            self._engine.notify(lost)
-            if lost:
-                log.warning("jobs_published_again", count=len(lost))
-        if self._writer.run(take_turn, Turn("prune", now_ms, _PRUNE_EVERY_MS)):
-            before_ms = now_ms - round(float(settings.jobs_retention) * 1000)
-            while self._writer.run(prune, before_ms) >= _PRUNE_AT_ONCE:
-                pass
+    def _tell_of_due(self) -> None:
+        turn = Turn("sweep", self._clock.now_ms(), round(self._settings.jobs_poll_s * 1000))
+        self._engine.notify(self._writer.run(sweep, Sweep(turn, self._registry.kinds, AHEAD_MS)))
+
+    def _tell_of_lost(self) -> None:
+        now_ms, sweep_ms = self._clock.now_ms(), round(self._settings.jobs_sweep_s * 1000)
+        if not self._writer.run(take_turn, Turn("lost", now_ms, sweep_ms // 3)):
+            return
+        lost = self._writer.run(find_lost, (Lost(self._registry.kinds, now_ms - sweep_ms), self._engine.depth()))
+        self._engine.notify(lost)
+        if lost:
+            log.warning("jobs_published_again", count=len(lost))
+
+    def _prune(self) -> bool:
+        """Forget a part of what is done; return whether there may be more."""
+        now_ms = self._clock.now_ms()
+        if not self._is_pruning and not self._writer.run(
+            take_turn, Turn("prune", now_ms, round(_PRUNE_EVERY_S * 1000))
+        ):
+            return False
+        before_ms = now_ms - round(float(self._settings.jobs_retention) * 1000)
+        self._is_pruning = self._writer.run(prune, before_ms) >= AT_ONCE
+        return self._is_pruning
