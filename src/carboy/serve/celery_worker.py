@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,13 @@ def attach(service: Service) -> "Celery":
 def run_worker(service: Service) -> int:
     """Run a Celery worker of processes until a signal ends it; return its exit code."""
     app = attach(service)
-    worker: Any = app.Worker(hostname=f"carboy{os.getpid()}@%h", pool_cls="prefork", quiet=True)
+    worker: Any = app.Worker(
+        hostname=f"carboy{os.getpid()}@{socket.gethostname()}",
+        pool_cls="prefork",
+        quiet=True,
+        without_gossip=True,  # the workers meet in the database; and it stumbles over a broker that is restarted
+        without_mingle=True,
+    )
     worker.start()
     return int(worker.exitcode or 0)
 
