@@ -1,5 +1,6 @@
 """A database server that many processes share: MariaDB and PostgreSQL, each in turn."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -42,6 +43,9 @@ class Base:
         return int(dict(self.server.execute("SELECT datname, deadlocks FROM pg_stat_database"))[self.name])
 
     def close(self) -> None:
+        for thread in threading.enumerate():
+            if thread.name == "carboy-shared":  # it gives its connection back
+                thread.join(30)
         for one in self._engines:
             one.dispose()
 
