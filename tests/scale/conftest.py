@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from tests.journeys.conftest import Gateway, gateway, pytest_runtest_makereport, source, zygote
 
 from carboy.db import DbSettings, GroupCommit, engine, upgrade
@@ -21,6 +23,7 @@ class Base:
     server: DatabaseServer
     name: str
     _engines: list[Engine] = field(default_factory=list)
+    _opened: list[Any] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -29,6 +32,7 @@ class Base:
     def engine(self, **settings: float) -> Engine:
         """Return an engine of its own, with a pool of its own."""
         made = engine(DbSettings(database_url=self.url, **settings))  # type: ignore[arg-type]
+        event.listen(made, "connect", lambda connection, _: self._opened.append(connection))
         self._engines.append(made)
         return made
 
@@ -48,6 +52,9 @@ class Base:
                 thread.join(30)
         for one in self._engines:
             one.dispose()
+        for connection in self._opened:  # also those that a thread had in its hands, and gave to a pool of before
+            with suppress(Exception):
+                connection.close()
 
 
 @pytest.fixture(params=["mariadb_server", "postgres_server"], ids=["mariadb", "postgres"])
