@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -51,7 +52,8 @@ def test_a_message_holds_the_id_and_not_the_arguments(yard: Yard, redis_server: 
 
     with Redis(port=redis_server.port) as client:
         [name] = list(client.keys(f"{yard.settings.jobs_queue}*"))
-        [message] = map(bytes, client.lrange(name, 0, -1))
+        held: Any = client.lrange(name, 0, -1)
+    [message] = held
     assert row.id.encode() in message
     assert b"a-secret" not in message
 
