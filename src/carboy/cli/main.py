@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("carboy.cli.serve", "Serve the application, and run its jobs."),
     "worker": ("carboy.cli.worker", "Run jobs only."),
-    "new": ("carboy.cli.new", "Make a service of your own."),
+    "new": ("carboy.cli.new", "Make a service of your own, running and tested from its first minute."),
     "settings": ("carboy.cli.settings", "Show what each setting is and where it came from."),
     "config": ("carboy.cli.config", "Keep configuration in git, its secrets encrypted by KMS, per stage."),
     "db": ("carboy.cli.db", "Bring the database to its newest form, and work with migrations."),
