@@ -4,6 +4,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,19 @@ import click
 
 from carboy.cli.output import json_option, print_json
 from carboy.cli.project import Project, pass_project, runtime_of
+from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import CarboyError, ConfigurationError, UpstreamError
 
 if TYPE_CHECKING:
+    from carboy.config import Settings
     from carboy.web import Runtime
 
-__all__ = ["Finding", "command"]
+__all__ = ["Finding", "command", "compare_clocks"]
 
 _PATIENCE_S = 2.0  # who asks how it is wants to hear it soon
 
 _LEAST_FREE_BYTES = 100_000_000
+_MOST_OFF_S = 60.0  # of the five minutes after which AWS refuses what was signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ def command(ctx: click.Context, project: Project, as_json: bool) -> None:
     """Check every part against the outside.
 
     Each finding says what to do, and the command ends with 4 when one fails. What is checked is the profile, the
-    settings, the instance folder, the database and its migrations, the jobs, and what each module checks of itself.
+    settings, AWS with its secrets and keys where they are used, the clock, the instance folder, the database and its
+    migrations, the jobs, and what each module checks of itself.
 
     Example:
       carboy doctor --profile prod
@@ -88,6 +93,7 @@ def examine(project: Project) -> Iterator[Finding]:
     except CarboyError as error:
         yield _failed("application", error)
         return
+    yield from _aws(settings)
     yield _instance_folder(runtime)
     if "database" in runtime.checks:
         yield from _database(runtime)
@@ -108,6 +114,38 @@ def _ask(name: str, check: object) -> Finding:
 def _failed(name: str, error: Exception) -> Finding:
     hint = error.hint if isinstance(error, CarboyError) else ""
     return Finding(name, ok=False, detail=str(error) or type(error).__name__, hint=hint)
+
+
+def compare_clocks(whose: str, there_ms: float) -> Finding:
+    """Say how far this machine's time is from another's, in milliseconds since the epoch."""
+    off_s = abs(SYSTEM_CLOCK.now_ms() - there_ms) / 1000
+    hint = "" if off_s < _MOST_OFF_S else "have this machine take its time from the network (chrony, systemd-timesyncd)"
+    return Finding("clock", ok=not hint, detail=f"{off_s:.0f} s from the time of {whose}", hint=hint)
+
+
+def _aws(settings: "Settings") -> Iterator[Finding]:
+    """Say as whom AWS is asked, where the settings come from it; they were read from there a moment ago."""
+    followed = [one for one in settings.references if one.scheme.startswith("aws-")]
+    opened = settings["CONFIG_FILE"]
+    parameters = sum(entry.layer.startswith("Parameter Store") for entry in settings)
+    if not (followed or opened or parameters or settings["DB_SECRET_NAME"]):
+        return
+    from carboy.aws import client
+
+    try:
+        answer = client("sts").get_caller_identity()
+    except Exception as error:  # noqa: BLE001 (what it says is the finding)
+        yield _failed("aws", error)
+        return
+    yield Finding("aws", ok=True, detail=f"account {answer['Account']}, as {answer['Arn']}")
+    if parameters or followed:
+        found = f"{parameters} settings from Parameter Store, {len(followed)} references followed"
+        yield Finding("secrets", ok=True, detail=found)
+    if opened:
+        yield Finding("kms", ok=True, detail=f"it opened {opened}")
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if date:
+        yield compare_clocks("AWS", parsedate_to_datetime(date).timestamp() * 1000)
 
 
 def _instance_folder(runtime: "Runtime") -> Finding:
@@ -133,7 +171,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         hint = asked.hint or "see DATABASE_URL, and whether the server is up"
         yield Finding("database", ok=False, detail=asked.detail, hint=hint)
         return
-    from carboy.db import migrate
+    from carboy.db import ServerClock, migrate
     from carboy.db.halted import find_halt
 
     yield Finding("database", ok=True, detail=f"{runtime.engine.dialect.name} answers")
@@ -142,6 +180,8 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         detail = connector.describe_tls(runtime.engine)
         hint = "" if ", verified" in detail else "set DB_TLS_CA to the PEM of the server's authority"
         yield Finding("database TLS", ok=True, detail=detail, hint=hint)
+    if isinstance(runtime.clock, ServerClock):
+        yield compare_clocks("the database", runtime.clock.now_ms())
     halt = find_halt(runtime.engine)
     if halt is not None:
         at = f" at `{halt.statement}`" if halt.statement else ""
