@@ -107,6 +107,17 @@ def test_an_event_comes_from_a_file_or_from_stdin(project: Path) -> None:
     assert json.loads(from_file.stdout)["statusCode"] == 200
 
 
+def test_the_handler_itself_may_be_named(project: Path) -> None:
+    """As `handler.py` has it, and as Lambda calls it."""
+    (project / "handler.py").write_text(
+        "from carboy.serve import lambda_handler\nfrom hello import app\nhandler = lambda_handler(app)\n"
+    )
+
+    ran = carboy(project, "lambda", "invoke", "--sample", "http-v2", "--app", "handler:handler")
+
+    assert json.loads(ran.stdout)["statusCode"] == 200, ran.stderr
+
+
 def test_an_answer_of_500_and_an_unknown_event_exit_1(project: Path) -> None:
     broken = carboy(project, "lambda", "invoke", "--sample", "url", "--path", "/break", "--app", "hello:app")
     unknown = carboy(project, "lambda", "invoke", "-", "--app", "hello:app", stdin='{"zebra": 1}')

@@ -110,12 +110,14 @@ def _sample(kind: str, method: str, url: str, body: str | None) -> Any:
 
 def _handler(project: Project) -> "LambdaHandler":
     from carboy.serve import lambda_handler
+    from carboy.serve.lambda_.handler import LambdaHandler
 
-    return lambda_handler(_application(project))
+    given = _application(project)
+    return given if isinstance(given, LambdaHandler) else lambda_handler(given)
 
 
 def _application(project: Project) -> Any:
-    """Return what `--app` names: a Flask application as Flask finds it, or any other by `module:name`."""
+    """Return what `--app` names: a Flask application as Flask finds it, or anything else by `module:name`."""
     path = project.app_path()
     if path is not None and ":" in path and "(" not in path:
         from werkzeug.utils import import_string
