@@ -48,7 +48,7 @@ class Base:
 
     def close(self) -> None:
         for thread in threading.enumerate():
-            if thread.name == "carboy-shared":  # it gives its connection back
+            if thread.name.startswith(("carboy-shared", "carboy-jobs")):  # whose connection is closed below must not use it
                 thread.join(30)
         for one in self._engines:
             one.dispose()

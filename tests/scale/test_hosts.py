@@ -59,7 +59,12 @@ class Site:
 
     def check(self) -> None:
         """See that all that was accepted is archived or sent, and nothing twice."""
-        eventually(lambda: self.gateway.rows(NOT_DONE) == [(0,)], "every job is done")
+        try:
+            eventually(lambda: self.gateway.rows(NOT_DONE) == [(0,)], "every job is done")
+        except AssertionError:
+            facts = "kind, state, attempts, run_at, lease_until, owner, error"
+            left = self.gateway.rows(f"SELECT {facts} FROM carboy_jobs WHERE state != 'done'")  # noqa: S608
+            pytest.fail(f"these are not done: {left}")
         assert self.gateway.rows(OPEN) == [(0,)]
         archived = {
             key for key, state in self.gateway.rows("SELECT item_id, state FROM archive_items") if state == "archived"
