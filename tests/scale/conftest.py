@@ -48,7 +48,7 @@ class Base:
 
     def close(self) -> None:
         for thread in threading.enumerate():
-            if thread.name.startswith(("carboy-shared", "carboy-jobs")):  # whose connection is closed below must not use it
+            if thread.name.startswith(("carboy-shared", "carboy-jobs")):  # else it uses what is closed
                 thread.join(30)
         for one in self._engines:
             one.dispose()
