@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / ".venv" / "peers" / "logs"
 PACKAGES = ["aws-lambda-powertools>=3.20", "python-json-logger>=4", "structlog>=25.4", "orjson>=3.11"]
 TURNS = 5
 AIM_US, AIM_OF_POWERTOOLS = 7.0, 0.25
@@ -148,9 +147,10 @@ def measure(name: str) -> float:
 
 def run() -> None:
     """Print the microseconds of a line, and each peer's as a multiple of ours."""
-    python = _install_peers()
+    from benchmarks import peers  # not for those who run this file in an environment of their own
+
+    python = peers.environment_or_none("logs", *PACKAGES)
     if python is None:
-        print("the peers could not be installed; only ours is measured")
         names = [name for name in CONTENDERS if "carboy" in name or "logging" in name.split(",", maxsplit=1)[0]]
         python = Path(sys.executable)
     else:
@@ -161,25 +161,6 @@ def run() -> None:
             if (taken_us := _measure_apart(python, name)) is not None:
                 best[name] = min(taken_us, best.get(name, taken_us))
     _print(best)
-
-
-def _install_peers() -> Path | None:
-    python = PEERS / "bin" / "python"
-    uv = Path(sys.executable).with_name("uv")
-    commands = [
-        [str(uv), "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(PEERS)],
-        [str(uv), "pip", "install", "--quiet", "--python", str(python), *PACKAGES],
-    ]
-    for command in commands:
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            print(f"uv: {error}")
-            return None
-        if done.returncode:
-            print(done.stderr.strip())
-            return None
-    return python
 
 
 def _measure_apart(python: Path, name: str) -> float | None:

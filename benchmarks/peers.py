@@ -23,6 +23,15 @@ def environment(name: str, *packages: str) -> Path:
     return python
 
 
+def environment_or_none(name: str, *packages: str) -> Path | None:
+    """Return the Python of an environment with these packages, or say that it cannot be made."""
+    try:
+        return environment(name, *packages)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"the peers could not be installed; only ours is measured ({error})")
+        return None
+
+
 def site_packages(python: Path) -> str:
     """Return where an environment keeps its packages."""
     program = "import sysconfig; print(sysconfig.get_path('purelib'))"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / ".venv" / "peers" / "secrets"
 PACKAGES = ["aws-secretsmanager-caching>=1.1", "aws-lambda-powertools>=3.20", "boto3"]
 OURS = ["flask", "structlog", "orjson", "msgspec", "click"]  # what carboy itself needs
 TURNS = 5
@@ -78,7 +77,9 @@ CONTENDERS = {
 
 def run() -> None:
     """Print the microseconds of a read, and each peer's as a multiple of ours."""
-    python = _install()
+    from benchmarks import peers  # not for those who run this file in an environment of their own
+
+    python = str(peers.environment_or_none("secrets", *PACKAGES, *OURS) or sys.executable)
     best: dict[str, float] = {}
     for _ in range(TURNS):
         for name in CONTENDERS:
@@ -95,18 +96,6 @@ def run() -> None:
             continue
         aim = f"   aim: {AIMS[name]}" if name in AIMS else "   aim: 0.2 µs" if name == "carboy" else ""
         print(f"{name:30}{best[name]:8.3f}{best[name] / ours:10.1f}{aim}")
-
-
-def _install() -> str:
-    uv, python = Path(sys.executable).with_name("uv"), PEERS / "bin" / "python"
-    for command in (
-        [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, PEERS],
-        [uv, "pip", "install", "--quiet", "--python", python, *PACKAGES, *OURS],
-    ):
-        if subprocess.run([str(part) for part in command], check=False).returncode:
-            print("the peers could not be installed; only ours is measured")
-            return sys.executable
-    return str(python)
 
 
 def _measure(name: str) -> float:

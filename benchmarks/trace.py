@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / ".venv" / "peers" / "trace"
 PACKAGES = [
     "aws-xray-sdk>=2.14",
     "aws-lambda-powertools[tracer]>=3.20",
@@ -117,9 +116,9 @@ def measure(name: str, address: str, sampled: bool) -> float:
 
 def run() -> None:
     """Print the microseconds of a traced call, and each peer's as a multiple of ours."""
-    python = _install_peers()
-    if python is None:
-        print("the peers could not be installed; only ours is measured")
+    from benchmarks import peers  # not for those who run this file in an environment of their own
+
+    python = peers.environment_or_none("trace", *PACKAGES)
     names = [name for name in CONTENDERS if python is not None or "carboy" in name]
     listener = subprocess.Popen(
         [sys.executable, "-c", LISTENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -137,25 +136,6 @@ def run() -> None:
     finally:
         listener.communicate()
     _print(names, best)
-
-
-def _install_peers() -> Path | None:
-    python = PEERS / "bin" / "python"
-    uv = Path(sys.executable).with_name("uv")
-    commands = [
-        [str(uv), "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(PEERS)],
-        [str(uv), "pip", "install", "--quiet", "--python", str(python), *PACKAGES],
-    ]
-    for command in commands:
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            print(f"uv: {error}")
-            return None
-        if done.returncode:
-            print(done.stderr.strip())
-            return None
-    return python
 
 
 def _measure_apart(python: Path, name: str, address: str, sampled: bool) -> float | None:

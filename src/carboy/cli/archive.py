@@ -49,13 +49,13 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     """
     from itertools import islice
 
-    from carboy.services.archive.reading import Span, parse_time
+    from carboy.services.archive.reading import Span, parse_time, read_all
 
     with _archive(project) as (held, archive):
         start_ms = parse_time(asked["start"], "--start") if asked["start"] else 0
         end_ms = parse_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
         span = Span(asked["source"], start_ms, end_ms, asked["severity"], asked["organization_id"])
-        found = islice(archive.reader.all(span, None), limit)
+        found = islice(read_all(archive.reader.page, span), limit)
         if as_json:
             print_json([orjson.loads(document) for document in found])
             return

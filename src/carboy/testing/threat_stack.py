@@ -6,25 +6,18 @@ its own, so that load does not share the interpreter under test. What it answers
 
 import argparse
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from http.client import HTTPConnection
-from typing import Any, Self
+from typing import Any
 
 from carboy.testing.answers import Answer, Request, Step, json_answer
-from carboy.testing.http_server import LoopbackServer
 from carboy.testing.ports import HOST
+from carboy.testing.stand_in import CONTROL_PATH, StandIn, StandInProcess, serve_until_stopped, start_process
 from carboy.testing.threat_stack_api import Control, ThreatStackApi
 
 __all__ = ["ThreatStack", "ThreatStackProcess", "threat_stack_process"]
-
-_CONTROL_PATH = "/_control"
 
 
 class _Addresses:
@@ -43,7 +36,7 @@ class _Addresses:
         return f"http://{HOST}:{self.port}/v2"
 
 
-class ThreatStack(_Addresses):
+class ThreatStack(StandIn, _Addresses):
     """The stand-in on a free port of loopback; use it as a context manager.
 
     Attributes:
@@ -52,14 +45,8 @@ class ThreatStack(_Addresses):
 
     def __init__(self, api: ThreatStackApi | None = None, *, port: int = 0) -> None:
         """Make the stand-in; `port=0` is any free one, kept over `stop` and `start`."""
+        super().__init__(port=port)
         self.api = api or ThreatStackApi()
-        self._server = LoopbackServer(self._answer, port=port, record=False)
-        self.port = port
-
-    @property
-    def connections(self) -> int:
-        """Return how many connections were opened so far."""
-        return self._server.connections
 
     @property
     def calls(self) -> dict[str, int]:
@@ -70,24 +57,8 @@ class ThreatStack(_Addresses):
         """Change how it behaves from now on; the fields of `Control`."""
         self.api.tell(**changes)
 
-    def start(self) -> Self:
-        """Listen."""
-        self._server.start()
-        self.port = self._server.port
-        return self
-
-    def stop(self) -> None:
-        """Refuse connections until `start`; what it knows and counted is kept."""
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def _answer(self, request: Request) -> Step:
-        if request.path == _CONTROL_PATH:
+        if request.path == CONTROL_PATH:
             return self._control(request)
         return self.api.answer(request)
 
@@ -108,17 +79,13 @@ class ThreatStack(_Addresses):
                 "alerts": [alert_id for _, alert_id in self.api.alerts],
                 "calls": self.api.calls,
                 "statuses": self.api.statuses,
-                "connections": self._server.connections,
+                "connections": self.connections,
             }
         )
 
 
-class ThreatStackProcess(_Addresses):
+class ThreatStackProcess(StandInProcess, _Addresses):
     """A stand-in in a process of its own, told and asked over its control path."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
-        self.process = process
-        self.port = port
 
     def tell(self, **changes: Any) -> dict[str, Any]:
         """Change how it behaves from now on and return its report.
@@ -130,19 +97,7 @@ class ThreatStackProcess(_Addresses):
 
     def report(self) -> dict[str, Any]:
         """Return its `control`, the listed `alerts`, the `calls` per alert id, the `statuses`, the `connections`."""
-        return self._ask("GET", b"")
-
-    def _ask(self, method: str, body: bytes) -> dict[str, Any]:
-        connection = HTTPConnection(HOST, self.port, timeout=30)
-        try:
-            connection.request(method, _CONTROL_PATH, body)
-            answer = connection.getresponse()
-            report: dict[str, Any] = json.loads(answer.read())
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise ValueError(report["error"])
-        return report
+        return self._ask("GET")
 
 
 @contextmanager
@@ -153,15 +108,8 @@ def threat_stack_process(*arguments: str) -> Iterator[ThreatStackProcess]:
         arguments: of the command line, such as `--latency-ms`, `50`.
     """
     command = [sys.executable, "-m", __name__, "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"the stand-in ended with code {process.wait()} before it listened")
-            yield ThreatStackProcess(process, json.loads(line)["port"])
-        finally:
-            process.kill()
+    with start_process(command) as started:
+        yield ThreatStackProcess(*started)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -173,14 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rate-per-s", type=float, default=0.0, help="answer 429 above this rate (0: any rate)")
     options = parser.parse_args(arguments)
     control = Control(latency_s=options.latency_ms / 1000, api_key=options.api_key, rate_per_s=options.rate_per_s)
-    is_over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: is_over.set())
     with ThreatStack(ThreatStackApi(control), port=options.port) as server:
-        line = json.dumps({"port": server.port, "v1": server.base_url, "v2": server.base_url_v2, "pid": os.getpid()})
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-        is_over.wait()
+        serve_until_stopped(server, {"v1": server.base_url, "v2": server.base_url_v2})
 
 
 if __name__ == "__main__":

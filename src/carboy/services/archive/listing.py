@@ -24,7 +24,6 @@ from carboy.services.archive.sources import THREATSTACK
 __all__ = ["Listing", "plan_folders"]
 
 _MINUTE_MS = 60_000
-_PAGE = 500
 _AHEAD_MS = 366 * 24 * 60 * _MINUTE_MS  # nothing is looked for further in the future
 
 
@@ -88,14 +87,6 @@ class Listing:
                 return self._rendered(page), _render_cursor(*page[-1].place)
             page.append(found)
         return self._rendered(page), None
-
-    def all(self, span: Span, cursor: str | None) -> Iterator[bytes]:
-        """Yield the JSON of all items of a span, oldest first, a page in memory at a time."""
-        is_more = True
-        while is_more:
-            rendered, cursor = self.page(span, _PAGE, cursor)
-            yield from rendered
-            is_more = cursor is not None
 
     def _found(self, span: Span, cursor: str | None) -> Iterator[_Found]:
         """Yield what lies in a span, behind a cursor, in the order of time; a minute in memory at a time."""

@@ -15,7 +15,7 @@ from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.gate import Gate
 from carboy.services.archive.index import Item, NewItem
 from carboy.services.archive.keys import webhook_key
-from carboy.services.archive.reading import Span, facts, is_json, parse_time
+from carboy.services.archive.reading import Span, facts, is_json, parse_time, read_all
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["ArchiveOperations"]
@@ -41,10 +41,6 @@ class Reads(Protocol):
 
     def page(self, span: Span, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
         """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
-        ...
-
-    def all(self, span: Span, cursor: str | None) -> Iterator[bytes]:
-        """Yield the JSON of all items of a span, oldest first."""
         ...
 
     def check_cursor(self, cursor: str) -> None:
@@ -180,7 +176,7 @@ class ArchiveOperations:
             raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
         span = Span(source, start_ms, end_ms, *filters)
         if _wants_lines():
-            return Response(_lines(self._reader.all(span, cursor)), content_type=_NDJSON)
+            return Response(_lines(read_all(self._reader.page, span, cursor)), content_type=_NDJSON)
         alerts, next_cursor = self._reader.page(span, limit, cursor)
         tail = orjson.dumps(next_cursor)
         return Response(

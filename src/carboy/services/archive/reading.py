@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from carboy.services.archive.keys import parse_key
 from carboy.services.archive.objects import Store
 from carboy.services.archive.sources import THREATSTACK
 
-__all__ = ["Reader", "Span", "parse_cursor", "parse_time", "render_cursor"]
+__all__ = ["Reader", "Span", "parse_cursor", "parse_time", "read_all", "render_cursor"]
 
 _CURSOR = re.compile(r"(\d{1,15})\.(\d{1,19})")
 _PAGE = 500
@@ -79,14 +79,6 @@ class Reader:
         )
         return self._rendered(page.items), render_cursor(*page.next) if page.next else None
 
-    def all(self, span: Span, cursor: str | None) -> Iterator[bytes]:
-        """Yield the JSON of all items of a span, oldest first, a page in memory at a time."""
-        is_more = True
-        while is_more:
-            rendered, cursor = self.page(span, _PAGE, cursor)
-            yield from rendered
-            is_more = cursor is not None
-
     def _rendered(self, items: Sequence[Item]) -> list[bytes]:
         bodies: Iterable[bytes] = map(self._bytes, items) if len(items) < 2 else self._pool.map(self._bytes, items)
         return [render(item, body) for item, body in zip(items, bodies, strict=True)]
@@ -97,6 +89,23 @@ class Reader:
         if item.state == "accepted" and item.body is not None:
             return item.body
         return self._store.get(item.object_key)
+
+
+def read_all(
+    page: Callable[[Span, int, str | None], tuple[list[bytes], str | None]], span: Span, cursor: str | None = None
+) -> Iterator[bytes]:
+    """Yield the JSON of all items of a span, oldest first, a page in memory at a time.
+
+    Args:
+        page: as `Reader.page`.
+        span: what is asked for.
+        cursor: where to begin; None for the start.
+    """
+    is_more = True
+    while is_more:
+        rendered, cursor = page(span, _PAGE, cursor)
+        yield from rendered
+        is_more = cursor is not None
 
 
 def render(item: Item, body: bytes) -> bytes:

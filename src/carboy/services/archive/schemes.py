@@ -10,21 +10,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from carboy.errors import ConfigurationError, Fault
-from carboy.web.proofs import (
-    ALGORITHMS,
-    ENCODINGS,
-    PLACEHOLDERS,
-    Basic,
-    Bearer,
-    Hmac,
-    Incoming,
-    Open,
-    Scheme,
-    StandardWebhooks,
-    Stripe,
-    Twilio,
-    Unverified,
-)
+from carboy.web import proofs
+from carboy.web.proofs import Incoming, Scheme, Unverified
 
 __all__ = ["Incoming", "Scheme", "Unverified", "make_scheme"]
 
@@ -41,9 +28,9 @@ def _is_seconds(text: str) -> bool:
 
 # What each name means, and which of its options a source may set.
 _SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
-    "github": (Hmac("X-Hub-Signature-256", prefix="sha256="), frozenset()),
+    "github": (proofs.Hmac("X-Hub-Signature-256", prefix="sha256="), frozenset()),
     "slack": (
-        Hmac(
+        proofs.Hmac(
             "X-Slack-Signature",
             prefix="v0=",
             timestamp_header="X-Slack-Request-Timestamp",
@@ -51,9 +38,9 @@ _SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
         ),
         frozenset({"tolerance_s"}),
     ),
-    "shopify": (Hmac("X-Shopify-Hmac-SHA256", encoding="base64"), frozenset()),
+    "shopify": (proofs.Hmac("X-Shopify-Hmac-SHA256", encoding="base64"), frozenset()),
     "messagebird": (
-        Hmac(
+        proofs.Hmac(
             "MessageBird-Signature",
             encoding="base64",
             timestamp_header="MessageBird-Request-Timestamp",
@@ -61,19 +48,19 @@ _SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
         ),
         frozenset({"tolerance_s", "public_url"}),
     ),
-    "stripe": (Stripe(), frozenset({"tolerance_s"})),
-    "standard-webhooks": (StandardWebhooks(), frozenset({"tolerance_s"})),
-    "twilio": (Twilio(), frozenset({"public_url"})),
-    "hmac": (Hmac(""), frozenset(field.name for field in fields(Hmac))),
-    "bearer": (Bearer(), frozenset({"header"})),
-    "basic": (Basic(), frozenset({"username"})),
-    "none": (Open(), frozenset()),
+    "stripe": (proofs.Stripe(), frozenset({"tolerance_s"})),
+    "standard-webhooks": (proofs.StandardWebhooks(), frozenset({"tolerance_s"})),
+    "twilio": (proofs.Twilio(), frozenset({"public_url"})),
+    "hmac": (proofs.Hmac(""), frozenset(field.name for field in fields(proofs.Hmac))),
+    "bearer": (proofs.Bearer(), frozenset({"header"})),
+    "basic": (proofs.Basic(), frozenset({"username"})),
+    "none": (proofs.Open(), frozenset()),
 }
 _RULES: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "header": (lambda text: bool(_HEADER.fullmatch(text)), "must be the name of a header"),
     "timestamp_header": (lambda text: bool(_HEADER.fullmatch(text)), "must be the name of a header"),
-    "algorithm": (ALGORITHMS.__contains__, f"must be one of {', '.join(ALGORITHMS)}"),
-    "encoding": (ENCODINGS.__contains__, f"must be one of {', '.join(ENCODINGS)}"),
+    "algorithm": (proofs.ALGORITHMS.__contains__, f"must be one of {', '.join(proofs.ALGORITHMS)}"),
+    "encoding": (proofs.ENCODINGS.__contains__, f"must be one of {', '.join(proofs.ENCODINGS)}"),
     "tolerance_s": (_is_seconds, "must be a number of seconds above 0"),
     "public_url": (lambda text: bool(_URL.fullmatch(text)), "must be https://host or https://host:port"),
 }
@@ -110,7 +97,7 @@ def _template_faults(options: Mapping[str, str]) -> list[Fault]:
     """Say what is wrong with how an HMAC is described: what is not signed proves nothing."""
     faults = [] if "header" in options else [Fault("header", "is needed: where the signature stands")]
     template = options.get("template", "{body}")
-    names = PLACEHOLDERS.findall(template)
+    names = proofs.PLACEHOLDERS.findall(template)
     if unknown := sorted({*re.findall(r"\{(\w*)\}", template)} - {*names}):
         faults.append(Fault("template", f"has unknown placeholders: {', '.join(unknown)}"))
     if not {"body", "body_sha256"} & {*names}:

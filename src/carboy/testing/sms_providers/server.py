@@ -2,27 +2,21 @@
 
 import argparse
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from http.client import HTTPConnection
-from typing import Any, Self
+from typing import Any
 
 from carboy.testing.answers import Answer, Cut, Request, Stall, Step, json_answer
-from carboy.testing.http_server import LoopbackServer
 from carboy.testing.ports import HOST
 from carboy.testing.sms_providers import aliyun, aws, huawei, tencent, twilio
 from carboy.testing.sms_providers.control import Control, Refusal, Sent, State
+from carboy.testing.stand_in import CONTROL_PATH, StandIn, StandInProcess, serve_until_stopped, start_process
 
 __all__ = ["KINDS", "SmsProvider", "SmsProviderProcess", "sms_provider_process"]
 
-_CONTROL_PATH = "/_control"
 _REFUSING = {"throttle", "temporary", "account", "blocked"}
 
 
@@ -44,7 +38,7 @@ KINDS = {
 """What a stand-in can stand in for."""
 
 
-class SmsProvider:
+class SmsProvider(StandIn):
     """A stand-in on a free port of loopback; use it as a context manager.
 
     Attributes:
@@ -53,11 +47,11 @@ class SmsProvider:
     """
 
     def __init__(self, kind: str, *, wall_s: Callable[[], float] = time.time, **control: Any) -> None:
+        super().__init__()
         self.kind = kind
         self.state = State(Control())
         self.state.tell(**control)
         self._kind, self._wall_s = KINDS[kind], wall_s
-        self._server = LoopbackServer(self._answer, record=False)
 
     @property
     def url(self) -> str:
@@ -69,11 +63,6 @@ class SmsProvider:
         """Return every text that was sent."""
         return self.state.sent
 
-    @property
-    def connections(self) -> int:
-        """Return how many connections were opened so far."""
-        return self._server.connections
-
     def tell(self, **changes: Any) -> None:
         """Change how it behaves from now on; the fields of `Control`."""
         self.state.tell(**changes)
@@ -83,23 +72,8 @@ class SmsProvider:
         assert self._kind.receipt is not None
         return self._kind.receipt(sent, delivered=delivered)
 
-    def start(self) -> Self:
-        """Listen."""
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        """Refuse connections until `start`; what it knows is kept."""
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     def _answer(self, request: Request) -> Step:
-        if request.path == _CONTROL_PATH:
+        if request.path == CONTROL_PATH:
             return self._control(request)
         fault = self.state.fault()
         latency_s = self.state.control.latency_s
@@ -133,11 +107,8 @@ class SmsProvider:
         return json_answer({"sent": [asdict(one) for one in self.state.sent], "calls": self.state.calls})
 
 
-class SmsProviderProcess:
+class SmsProviderProcess(StandInProcess):
     """A stand-in in a process of its own, told and asked over its control path."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
-        self.process, self.port = process, port
 
     @property
     def url(self) -> str:
@@ -151,19 +122,7 @@ class SmsProviderProcess:
     @property
     def sent(self) -> list[Sent]:
         """Return every text that was sent."""
-        return [Sent(**one) for one in self._ask("GET", b"")["sent"]]
-
-    def _ask(self, method: str, body: bytes) -> dict[str, Any]:
-        connection = HTTPConnection(HOST, self.port, timeout=30)
-        try:
-            connection.request(method, _CONTROL_PATH, body)
-            answer = connection.getresponse()
-            report: dict[str, Any] = json.loads(answer.read())
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise ValueError(report["error"])
-        return report
+        return [Sent(**one) for one in self._ask("GET")["sent"]]
 
 
 @contextmanager
@@ -176,15 +135,8 @@ def sms_provider_process(kind: str, **control: Any) -> Iterator[SmsProviderProce
     """
     start = f"from {__name__} import main; main()"  # the package has imported this module: `-m` would warn of that
     command = [sys.executable, "-c", start, kind, "--control", json.dumps(control)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"the stand-in ended with code {process.wait()} before it listened")
-            yield SmsProviderProcess(process, json.loads(line)["port"])
-        finally:
-            process.kill()
+    with start_process(command) as started:
+        yield SmsProviderProcess(*started)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -193,14 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("kind", choices=sorted(KINDS), help="whom to stand in for")
     parser.add_argument("--control", default="{}", help="fields of Control, as a JSON object")
     options = parser.parse_args(arguments)
-    is_over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: is_over.set())
     with SmsProvider(options.kind, **json.loads(options.control)) as server:
-        port = int(server.url.rpartition(":")[2])
-        sys.stdout.write(json.dumps({"port": port, "url": server.url, "pid": os.getpid()}) + "\n")
-        sys.stdout.flush()
-        is_over.wait()
+        serve_until_stopped(server, {"url": server.url})
 
 
 if __name__ == "__main__":
