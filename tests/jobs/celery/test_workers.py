@@ -3,13 +3,18 @@
 import os
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from urllib.request import urlopen
 
+import pytest
+from celery.worker.consumer import Consumer
+from kombu.connection import Connection
 from tests.jobs.celery.conftest import Yard
 from tests.jobs.celery.shop_app import bulk, deaf, dies, fails, otp, slow, throttled
 from tests.journeys.zygote import eventually
 
 from carboy.jobs import Ready
+from carboy.jobs.celery.consumer import LastingConsumer
 from carboy.testing.ports import free_port
 from carboy.testing.processes import BrokerServer
 
@@ -108,6 +113,24 @@ def test_what_a_broker_lost_is_published_again(yard: Yard, redis_server: BrokerS
     for row in after:
         yard.wait_for(row, "done")
     assert len(yard.ran()) == 40
+
+
+class _Broken(Connection):
+    """A connection that cannot be closed, as one over Redis with messages that it may not put back."""
+
+    def close(self) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'hostname'")
+
+
+def test_a_broken_connection_that_cannot_be_closed_ends_no_worker(yard: Yard) -> None:
+    """Celery's own consumer raises what nobody takes; ours lets the connection go, and connects again."""
+    for kind, says in (Consumer, pytest.raises(AttributeError)), (LastingConsumer, nullcontext()):
+        consumer = object.__new__(kind)
+        consumer.connection, consumer.app = _Broken("memory://"), yard.celery.celery  # type: ignore[no-untyped-call]
+        with says:
+            consumer.on_connection_error_after_connected(ConnectionError("cut"))
+        assert consumer.connection is None
+    assert yard.celery.celery.conf.worker_consumer == f"{LastingConsumer.__module__}:{LastingConsumer.__name__}"
 
 
 def test_a_revoked_message_loses_no_row(yard: Yard) -> None:

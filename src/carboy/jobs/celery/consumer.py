@@ -1,0 +1,31 @@
+"""Celery's consumer of messages, that outlives what a broken connection raises when it is closed."""
+
+from typing import Any
+
+from carboy.extras import extra
+from carboy.logs import get_logger
+
+with extra("celery"):
+    from celery.worker.consumer import Consumer
+
+__all__ = ["LastingConsumer"]
+
+log = get_logger("carboy.jobs")
+
+
+class LastingConsumer(Consumer):  # type: ignore[misc]
+    """Connects again whenever the connection breaks.
+
+    Celery closes the broken connection first, and takes only that connection's own errors. Over Redis, a channel with
+    unacknowledged messages wants to put them back then, finds no address any more, and its AttributeError ends the
+    worker. The rows of those messages are found by the sweeper.
+
+    Source: celery 5.7.0, `Consumer.on_connection_error_after_connected`; kombu 5.7.0, `virtual.Channel.close`.
+    """
+
+    def on_connection_error_after_connected(self, exc: Exception) -> Any:
+        """Let the broken connection go."""
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001 (whatever it is, a new connection knows nothing of it)
+            log.warning("jobs_connection_not_closed", error=f"{type(error).__name__}: {error}")
