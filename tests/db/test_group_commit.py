@@ -208,3 +208,17 @@ def test_what_two_processes_write_at_once_is_kept_once(name: str, request: pytes
     assert _count(engines[0]) == 3
     for engine in engines:
         engine.dispose()
+
+
+def test_sqlite_waits_for_the_disk_unless_nobody_in_the_transaction_wants_it(table: Engine) -> None:
+    """What a power cut may undo is written by itself only; what may not is on the disk at every commit."""
+    writer = GroupCommit(table)
+
+    def ask(connection: Connection, items: Sequence[None]) -> list[int]:
+        return [int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())] * len(items)
+
+    normal, full = 1, 2
+    wanted = [full, normal, normal, full, full, normal, full]
+    assert [writer.run(ask, None, durable=one == full) for one in wanted] == wanted
+    with table.begin() as connection:
+        assert ask(connection, [None]) == [full]

@@ -13,11 +13,14 @@ from carboy.extras import extra
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["WRITE", "engine", "engine_options", "prepare"]
+__all__ = ["WRITE", "WRITE_SOON", "engine", "engine_options", "prepare"]
 
 WRITE: dict[str, Any] = {"carboy_write": True}
 """Execution options of a connection that writes: SQLite takes its lock at BEGIN, not at the first write; a server
 locks rows alone, no gaps between them, and ends a transaction that stands still with rows locked."""
+
+WRITE_SOON: dict[str, Any] = WRITE | {"carboy_write_soon": True}
+"""The same for what a power cut may undo: SQLite does not wait for the disk."""
 
 
 def engine(
@@ -101,6 +104,9 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
         event.listen(made, "connect", on_connect)
 
 
+_SYNC = {False: "PRAGMA synchronous=FULL", True: "PRAGMA synchronous=NORMAL"}
+
+
 def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
     from sqlalchemy import event
 
@@ -110,13 +116,17 @@ def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
         cursor.execute(f"PRAGMA busy_timeout={int(settings.db_busy_s * 1000)}")
         if not _is_memory(str(made.url)):
             cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")  # a committed row survives a power cut
+        cursor.execute(_SYNC[False])  # a committed row survives a power cut
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
     def on_begin(connection: "Connection") -> None:
-        write = connection.get_execution_options().get("carboy_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        options = connection.get_execution_options()
+        soon = options.get("carboy_write_soon", False)
+        if soon is not connection.info.get("carboy_soon", False):
+            connection.exec_driver_sql(_SYNC[soon])
+            connection.info["carboy_soon"] = soon
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
 
     event.listen(made, "connect", on_connect)
     event.listen(made, "begin", on_begin)

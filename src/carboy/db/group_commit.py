@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from carboy.db.circuit import hurried
-from carboy.db.engine import WRITE
+from carboy.db.engine import WRITE, WRITE_SOON
 from carboy.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
 
 
 class _Work(Generic[T, R]):
-    __slots__ = ("answer", "apply", "cause", "error", "is_done", "item", "leads", "woken")
+    __slots__ = ("answer", "apply", "cause", "durable", "error", "is_done", "item", "leads", "woken")
 
-    def __init__(self, apply: Apply[T, R], item: T) -> None:
-        self.apply, self.item = apply, item
+    def __init__(self, apply: Apply[T, R], item: T, durable: bool) -> None:
+        self.apply, self.item, self.durable = apply, item, durable
         self.answer: R | None = None
         self.error: Exception | None = None
         self.cause: BaseException | None = None
@@ -62,15 +62,22 @@ class GroupCommit:
         self._waiting: deque[_Work[Any, Any]] = deque()
         self._leading = 0
 
-    def run(self, apply: Apply[T, R], item: T) -> R:
+    def run(self, apply: Apply[T, R], item: T, *, durable: bool = True) -> R:
         """Have `apply` write the item, in one transaction with whatever else waits, and return its answer.
+
+        Args:
+            apply: writes the items of all who wait with the same one.
+            item: this caller's.
+            durable: whether a power cut must not undo it. What ends with the machine anyway, such as a lease, need not
+                be: SQLite then saves the wait for the disk, unless others in the transaction want it. The next durable
+                write makes this one durable too. A server is not told.
 
         Raises:
             Unreachable: the database is away, full or locked, or gave no turn in time. Only where it did not say
                 how a commit ended can the work have been written all the same.
             Exception: what `apply` or the database raised for this item; the others' faults do not matter.
         """
-        work = _Work(apply, item)
+        work = _Work(apply, item, durable)
         with self._lock:
             work.leads = self._leading < self._leaders
             if work.leads:
@@ -164,7 +171,8 @@ class GroupCommit:
         answers: list[tuple[_Work[Any, Any], Any]] = []
         with hurried():  # whoever leads, a request may wait behind it
             opened = self._engine.connect()
-        with opened.execution_options(**WRITE) as connection, connection.begin():
+        options = WRITE if any(work.durable for work in batch) else WRITE_SOON
+        with opened.execution_options(**options) as connection, connection.begin():
             for apply, works in by_apply.items():
                 answers += zip(works, apply(connection, [work.item for work in works]), strict=True)
         return answers

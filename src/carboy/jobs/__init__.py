@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from carboy.jobs.enqueueing import enqueue
     from carboy.jobs.rows import new_id, put, row_of
     from carboy.jobs.store import JobStore, JobView
+    from carboy.jobs.waiting import Waiters
 
 __all__ = [
     "Abandon",
@@ -26,6 +27,7 @@ __all__ = [
     "Later",
     "Ready",
     "Registry",
+    "Waiters",
     "check_engine",
     "engine_class",
     "enqueue",
@@ -49,6 +51,7 @@ _HOMES = {
     "put": "rows",
     "new_id": "rows",
     "row_of": "rows",
+    "Waiters": "waiting",
 }
 
 

@@ -115,10 +115,12 @@ class Commit:
     Attributes:
         apply: writes the items of many jobs; see `carboy.db.GroupCommit`.
         item: this job's.
+        then: called once that is committed, in the thread that ran the job; it must not raise.
     """
 
     apply: Apply[Any, Any]
     item: Any
+    then: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ class Embedded:
             now_ms,
             now_ms + round(self._settings.jobs_lease_s * 1000),
         )
-        got = self._writer.run(take, wish)
+        got = self._writer.run(take, wish, durable=False)  # a power cut ends the lease with its holder
         if not self._hold(got.rows):
             self._return([row.id for row in got.rows], counts=False)
         if got.next_at_ms is None or self._has_enough:
@@ -214,7 +214,7 @@ class Embedded:
                     keep.append(held.row.id)
         until_ms = self._clock.now_ms() + round(self._settings.jobs_lease_s * 1000)
         if keep:
-            self._writer.run(renew, (self._owner, keep, until_ms))
+            self._writer.run(renew, (self._owner, keep, until_ms), durable=False)
         for row in overdue:
             log.warning("job_overdue", job_id=str(row.id), kind=row.kind)
 

@@ -80,6 +80,8 @@ class Runner:
                     return
                 self._clock.sleep(min(self._settings.jobs_poll_s, 1.0))
             else:
+                if commit is not None and commit.then is not None:
+                    commit.then()
                 return
 
 

@@ -1,14 +1,12 @@
 """From a verified request to rows on stable storage."""
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
-from carboy.jobs import Job
+from carboy.jobs import Job, Waiters
 from carboy.logs import request_id
 from carboy.services.archive.alerts import Alert
 from carboy.services.archive.index import Index, NewItem, Submission, accept
@@ -18,7 +16,6 @@ from carboy.services.archive.sources import THREATSTACK
 __all__ = ["Acceptor", "Receipt", "alert_item"]
 
 JSON = "application/json"
-_LOOK_EVERY_S = (0.01, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Acceptor:
         keep: the job that archives.
         wake: tells the engine that there is work.
         clock: what time it is.
-        max_waiters: senders that are held at the same time; others are answered at once.
+        waiters: senders that are held; who finds no seat is answered at once.
         max_wait_s: how long one is held at most.
     """
 
@@ -68,12 +65,11 @@ class Acceptor:
         keep: Job[[int]],
         wake: Callable[[], None],
         clock: Clock,
-        max_waiters: int,
+        waiters: Waiters,
         max_wait_s: float = 30.0,
     ) -> None:
-        self._max_wait_s = max_wait_s
+        self._waiters, self._max_wait_s = waiters, max_wait_s
         self._writer, self._index, self._keep, self._wake, self._clock = writer, index, keep, wake, clock
-        self._waiters = threading.BoundedSemaphore(max_waiters) if max_waiters > 0 else None
 
     def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Receipt:
         """Put items on stable storage, once each; optionally hold on until they are archived.
@@ -86,23 +82,11 @@ class Acceptor:
         new = sum(answer.is_new)
         if new:
             self._wake()
-        done = wait_s > 0 and self._wait(answer.rows, wait_s)
-        return Receipt(ids, new, len(set(answer.rows)) if done else None)
-
-    def _wait(self, rows: Sequence[int], wait_s: float) -> bool:
-        if self._waiters is None or not self._waiters.acquire(blocking=False):
-            return False
-        try:
-            deadline = time.monotonic() + min(wait_s, self._max_wait_s)
-            pause_s, longest_s = _LOOK_EVERY_S
-            while (left_s := deadline - time.monotonic()) > 0:
-                if self._index.unfinished(rows) == 0:
-                    return True
-                time.sleep(min(pause_s, left_s))
-                pause_s = min(pause_s * 2, longest_s)
-            return False
-        finally:
-            self._waiters.release()
+        if wait_s > 0 and self._waiters.wait(
+            answer.rows, lambda: self._index.unfinished(answer.rows) == 0, min(wait_s, self._max_wait_s)
+        ):
+            return Receipt(ids, new, len(set(answer.rows)))
+        return Receipt(ids, new)
 
 
 def alert_item(alert: Alert, *, fetches: bool) -> NewItem:

@@ -2,13 +2,13 @@
 
 import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.errors import Missing, Refused, Throttled
-from carboy.jobs import Commit, Job, Later
+from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import get_logger
 from carboy.services.archive.index import Archived, Index, Item, mark
 from carboy.services.archive.keys import alert_key, version_key
@@ -78,12 +78,14 @@ class Keeper:
 
     Attributes:
         fetcher: None where the full alert is not fetched.
+        waiters: told of what is archived.
     """
 
     store: Store
     index: Index
     writer: GroupCommit
     fetcher: Fetcher | None = None
+    waiters: Waiters = field(default_factory=lambda: Waiters(0))
 
     def jobs(self) -> tuple[Job[[int]], Job[[int]]]:
         """Return the jobs of the archive: `archive.keep` and `archive.replay`, each with a row's id."""
@@ -108,7 +110,7 @@ class Keeper:
         if item.state == "accepted":
             object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type)
         if item.detail == "off" or self.fetcher is None:
-            return Commit(mark, Archived(item.id, "archived", object_key, "off"))
+            return self._end(Archived(item.id, "archived", object_key, "off"))
         try:
             detail = self.fetcher.fetch(item.item_id, item.received_at_ms)
         except Exception:
@@ -116,10 +118,13 @@ class Keeper:
                 self.writer.run(mark, Archived(item.id, "copied", object_key, "pending"))
             raise
         if detail is None:
-            return Commit(mark, Archived(item.id, "archived", object_key, "missing"))
+            return self._end(Archived(item.id, "archived", object_key, "missing"))
         detail_key = put_version(self.store, alert_key(item.item_id), detail, JSON)
         sha256 = hashlib.sha256(detail).digest()
-        return Commit(mark, Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
+        return self._end(Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
+
+    def _end(self, one: Archived) -> Commit:
+        return Commit(mark, one, then=lambda: self.waiters.tell(one.row))
 
 
 def put_version(store: Store, key: str, data: bytes, content_type: str) -> str:

@@ -12,7 +12,7 @@ from carboy.clock import Clock
 from carboy.config import Rate
 from carboy.errors import CarboyError, Refused, Unreachable
 from carboy.extras import extra
-from carboy.jobs import Job, JobsSettings, put, row_of
+from carboy.jobs import Job, JobsSettings, Waiters, put, row_of
 from carboy.logs import get_logger, request_id
 from carboy.net.limited import Limits
 from carboy.services.archive.accepting import Acceptor
@@ -123,7 +123,8 @@ def _with_index(
     app: Flask, held: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
 ) -> _Service:
     index = Index(held.engine)
-    keeper = Keeper(store, index, held.writer, _fetcher(held, settings, api))
+    waiters = Waiters(settings.archive_waiters)
+    keeper = Keeper(store, index, held.writer, _fetcher(held, settings, api), waiters)
     keep, replay = keeper.jobs()
     reader = Reader(index, store, settings.archive_readers)
     acceptor = Acceptor(
@@ -132,7 +133,7 @@ def _with_index(
         keep,
         held.jobs.wake,
         held.clock,
-        max_waiters=settings.archive_waiters,
+        waiters,
         max_wait_s=settings.archive_wait_max_s,
     )
     app.extensions[EXTENSION] = Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api)

@@ -4,9 +4,8 @@ import hashlib
 import hmac
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from carboy.web import Counter
 __all__ = ["Gateway", "describe_message", "describe_request", "read_pepper"]
 
 _PART = 100
-_LOOK_EVERY_S = (0.005, 0.1)
 
 
 @dataclass(slots=True)
@@ -69,10 +67,6 @@ class Gateway:
     upkeep_job: Job[[int]]
     wake: Callable[[], None]
     unknown_receipts: Counter
-    _waiters: threading.BoundedSemaphore = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._waiters = threading.BoundedSemaphore(max(1, self.settings.sms_waiters))
 
     def submit(
         self,
@@ -121,21 +115,7 @@ class Gateway:
 
     def wait(self, row: int, wait_s: float) -> bool:
         """Wait until every message of a request was handed over or failed; return whether that is so."""
-        if self.records.unfinished(row) == 0:
-            return True
-        if wait_s <= 0 or not self._waiters.acquire(blocking=False):
-            return False
-        try:
-            deadline = time.monotonic() + wait_s
-            pause_s, longest_s = _LOOK_EVERY_S
-            while (left_s := deadline - time.monotonic()) > 0:
-                time.sleep(min(pause_s, left_s))
-                if self.records.unfinished(row) == 0:
-                    return True
-                pause_s = min(pause_s * 1.5, longest_s)
-            return False
-        finally:
-            self._waiters.release()
+        return self.dispatcher.waiters.wait([row], lambda: self.records.unfinished(row) == 0, wait_s)
 
     def verify(self, receiver: Number | None, template: str, request: int | None, code: str) -> Verdict:
         """Judge a guess at a one-time password."""

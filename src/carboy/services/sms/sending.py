@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
-from carboy.jobs import Commit, Job, Later
+from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import get_logger
 from carboy.services.sms.choosing import Circuits, Place, draw_order
 from carboy.services.sms.looking_up import LookUp
@@ -97,6 +97,7 @@ class Dispatcher:
         resends_unknown: whether what may have been sent is sent again.
         outcomes: counts them, by provider and kind.
         looks_up: asks later what became of those that are unknown.
+        waiters: told of requests whose messages were seen to.
     """
 
     routes: Mapping[str, Route]
@@ -108,6 +109,7 @@ class Dispatcher:
     clock: Clock
     outcomes: Counter
     looks_up: LookUp
+    waiters: Waiters
     resends_unknown: bool = False
 
     def jobs(self) -> tuple[Job[[int, list[int]]], Job[[int, list[int]]]]:
@@ -142,7 +144,7 @@ class Dispatcher:
             self._try_each(run, names)
         if run.left:
             self._put_off(run, names)
-        return Commit(mark, tuple(run.marks))
+        return Commit(mark, tuple(run.marks), then=lambda: self.waiters.tell(row))
 
     def _take_up_the_lost(self, run: _Run) -> None:
         """Settle what another worker left in the middle of a call."""

@@ -9,7 +9,7 @@ from flask import Flask
 from carboy.config import Rate, Settings, parse_rate
 from carboy.db import Shared
 from carboy.errors import CarboyError
-from carboy.jobs import JobsSettings
+from carboy.jobs import JobsSettings, Waiters
 from carboy.logs import get_logger
 from carboy.services.sms.accounts import Accounts, make_provider
 from carboy.services.sms.asking import Rules
@@ -157,6 +157,7 @@ def _dispatcher(
             "carboy_sms_calls_total", "Messages given to providers, by how it ended.", ("provider", "kind")
         ),
         looks_up=LookUp(asked, records, held.writer, held.clock),
+        waiters=Waiters(settings.sms_waiters),
         resends_unknown=settings.sms_resend_unknown,
     )
 
