@@ -4,6 +4,7 @@ BIN := .venv/bin
 UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
 PYTEST_ARGS ?= -n 2 --dist loadfile
 BENCH ?=
+unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes are started: without bytecode each compiles what it imports
 
 .PHONY: run demo test soak lint types bench docs clean help
 .DEFAULT_GOAL := help

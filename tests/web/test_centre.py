@@ -110,10 +110,11 @@ def test_a_hundred_parameters_and_twenty_secrets_cost_eleven_calls(aws: AwsServe
 
 def test_references_at_any_depth_come_in_batches(aws: AwsServer, tmp_path: Path) -> None:
     """A hundred parameters in tens, side by side; a reference may lead to a reference."""
+    ssm = aws.client("ssm")
     aws.client("secretsmanager").create_secret(Name="/dev/deep", SecretString='{"password": "1e5"}')
-    for number in range(100):
-        aws.client("ssm").put_parameter(Name=f"/shared/p{number}", Value=str(number), Type="String")
-    aws.client("ssm").put_parameter(Name="/shared/link", Value="aws-secretsmanager:/dev/deep#password", Type="String")
+    for number in range(99):
+        ssm.put_parameter(Name=f"/shared/p{number}", Value=str(number), Type="String")
+    ssm.put_parameter(Name="/shared/link", Value="aws-secretsmanager:/dev/deep#password", Type="String")
     lines = [f'p{number} = "aws-parameterstore:/shared/p{number}"' for number in range(99)]
     text = "\n".join(["[default]", 'list = [{x = "aws-parameterstore:/shared/link"}]', *lines])
     (tmp_path / "carboy.toml").write_text(text, "utf-8")

@@ -262,7 +262,8 @@ def test_a_database_server_that_is_away_is_told_soon_and_then_at_once(make_app: 
 
     with closed_port() as port:
         url = f"mysql://app:x@127.0.0.1:{port}/app"
-        client = make_app(register, database_url=url, db_request_budget_s=0.1, db_probe_s=60).test_client()
+        app = make_app(register, database_url=url, db_connect_budget_s=1, db_request_budget_s=0.1, db_probe_s=60)
+        client = app.test_client()
         answers = [client.get("/rows") for _ in range(3)]
 
     assert [(one.status_code, one.headers["Retry-After"]) for one in answers] == [(503, "5")] * 3
