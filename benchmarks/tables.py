@@ -44,7 +44,7 @@ def _run(name: str, engines: Sequence[Any], counts: Sequence[int]) -> None:
     writers = []
     for engine, size in zip(engines, counts, strict=True):
         upgrade(engine)
-        _fill(engine, 0, size)
+        _fill(engine, size)
         writers.append(GroupCommit(engine))
     rounds = [[(_accept(writer), _work_off(writer)) for writer in writers] for _ in range(ROUNDS)]
     accepted, done = ([max(one[at][part] for one in rounds) for at in range(len(counts))] for part in (0, 1))
@@ -57,39 +57,53 @@ def _run(name: str, engines: Sequence[Any], counts: Sequence[int]) -> None:
         )
 
 
-def _fill(engine: Any, start: int, end: int) -> None:
+def _fill(engine: Any, size: int) -> None:
     """Put finished jobs and archived items into the tables, an hour old and younger than what is kept."""
-    from carboy.db import insert_rows
+    from sqlalchemy import bindparam, insert, literal, select, text
+
     from carboy.jobs.tables import JOBS
     from carboy.services.archive.tables import ITEMS
 
+    numbers, some_hex, some_bytes = _GENERATED[engine.dialect.name]
     old_ms = time.time_ns() // 1_000_000 - 3_600_000
-    for at in range(start, end, 5000):
-        numbers = range(at, min(at + 5000, end))
+    job = dict.fromkeys(("run_at", "created_at", "finished_at"), text(f"{old_ms} + n.i % 1000")) | {
+        "id": text("n.i"), "kind": literal("bench"), "args": bindparam("args", b"[1]"), "state": literal("done"),
+        "priority": literal(5), "attempts": literal(1),
+    }  # fmt: skip
+    item = dict.fromkeys(("at", "received_at"), text(f"{old_ms} + n.i")) | {
+        "id": text("n.i"), "source": literal("threatstack"), "item_id": text(f"substr({some_hex}, 1, 24)"),
+        "digest": text(some_bytes), "sha256": text(some_bytes), "newest": literal(True), "state": literal("archived"),
+        "detail": literal("off"), "object_key": literal("webhooks/2026/11/21/10/11/587c0159a907346eccb84004"),
+        "content_type": literal("application/json"),
+    }  # fmt: skip
+    for start in range(1, size + 1, _AT_ONCE):
+        source = text(numbers.format(start, min(start + _AT_ONCE - 1, size)))
         with engine.begin() as connection:
-            insert_rows(connection, JOBS, [_done_job(number, old_ms) for number in numbers])
-            insert_rows(connection, ITEMS, [_archived_item(number, old_ms) for number in numbers])
+            for table, values in ((JOBS, job), (ITEMS, item)):
+                rows = select(*values.values()).select_from(source)
+                connection.execute(insert(table).from_select(list(values), rows, include_defaults=False))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for table in (JOBS.name, ITEMS.name):
+        for table in (JOBS, ITEMS):
             statement = {"mysql": f"ANALYZE TABLE {table}", "postgresql": f"VACUUM ANALYZE {table}"}
             if engine.dialect.name in statement:
                 connection.exec_driver_sql(statement[engine.dialect.name])
 
 
-def _done_job(number: int, old_ms: int) -> dict[str, Any]:
-    at_ms = old_ms + number % 1000
-    return {
-        "id": number + 1, "kind": "bench", "key": None, "args": b"[1]", "state": "done", "priority": 5, "attempts": 1,
-        "run_at": at_ms, "request_id": None, "created_at": at_ms, "finished_at": at_ms,
-    }  # fmt: skip
-
-
-def _archived_item(number: int, old_ms: int) -> dict[str, Any]:
-    return {
-        "id": number + 1, "source": "threatstack", "item_id": os.urandom(12).hex(), "digest": os.urandom(32),
-        "sha256": b"\0" * 32, "version": 0, "at": old_ms + number, "received_at": old_ms + number, "newest": True,
-        "state": "archived", "detail": "off", "object_key": f"webhooks/x/{number}", "content_type": "application/json",
-    }  # fmt: skip
+_AT_ONCE = 500_000
+_GENERATED = {
+    "sqlite": (
+        "(WITH RECURSIVE c(i) AS (SELECT {0} UNION ALL SELECT i + 1 FROM c WHERE i < {1}) SELECT i FROM c) AS n",
+        "lower(hex(randomblob(12)))",
+        "randomblob(32)",
+    ),
+    "postgresql": (
+        "generate_series({0}, {1}) AS n(i)",
+        "md5(random()::text)",
+        "decode(md5(random()::text) || md5(random()::text), 'hex')",
+    ),
+    "mysql": ("(SELECT seq AS i FROM seq_{0}_to_{1}) AS n", "lower(hex(random_bytes(12)))", "random_bytes(32)"),
+}
+"""By the database: numbers from one to another, and what makes a random text and random bytes for each."""
 
 
 def _accept(writer: Any) -> float:

@@ -1,14 +1,19 @@
 """However many finished rows lie in the table of jobs, nobody who looks for work meets them."""
 
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+import pytest
+from sqlalchemy import Engine, event
 from tests.scale.conftest import Base
 
-from carboy.db import GroupCommit, insert_rows
+from carboy.db import DbSettings, GroupCommit, engine, insert_rows, upgrade
 from carboy.jobs import Job, JobStore, row_of
 from carboy.jobs.rows import Take, owners, prune, release_expired, take
 from carboy.jobs.tables import JOBS
+from carboy.services.archive.index import Index
+from carboy.services.archive.tables import ITEMS
+from carboy.testing.processes import DatabaseServer
 
 FINISHED = 10_000
 
@@ -49,7 +54,43 @@ def test_no_look_at_the_jobs_reads_the_finished_ones(base: Base) -> None:
         assert "ALL" not in plan.split(), (text, plan)
 
 
-def _plan(engine: Any, text: str, values: Any) -> str:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_filtered_list_goes_by_the_index_of_what_has_that_field(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """It leaves out the items that have none, so that those who send none pay nothing for it."""
+    url = f"sqlite:///{tmp_path}/carboy.db"
+    if kind == "postgres":
+        server: DatabaseServer = request.getfixturevalue("postgres_server")
+        url = server.url(database=server.create_database())
+    made = engine(DbSettings(database_url=url))
+    upgrade(made)
+    with made.begin() as connection:
+        insert_rows(connection, ITEMS, [_item(number) for number in range(2000)])
+        connection.exec_driver_sql("ANALYZE")
+    said: list[tuple[str, Any]] = []
+    event.listen(made, "before_cursor_execute", lambda _c, _u, text, values, *_: said.append((text, values)))
+    index = Index(made)
+    assert len(index.between("a", 0, 3000, limit=50, severity="3").items) == 20
+    index.between("a", 0, 3000, limit=50, organization_id="3")
+    index.between("a", 0, 3000, limit=50, origin="3")
+    looks = [(text, values) for text, values in said if ITEMS.name in text]
+    for column, (text, values) in zip(("severity", "organization_id", "origin"), looks, strict=True):
+        assert f"ix_archive_items_source_{column}_at_id" in _plan(made, text, values)
+    made.dispose()
+
+
+def _item(number: int) -> dict[str, Any]:
+    filled = dict.fromkeys(("severity", "organization_id", "origin"), str(number % 100) if number % 2 else None)
+    return filled | {
+        "id": number, "source": "a", "item_id": str(number), "digest": b"", "sha256": b"", "at": number,
+        "received_at": number, "newest": True, "state": "archived", "detail": "off", "object_key": "x",
+        "content_type": "text/plain",
+    }  # fmt: skip
+
+
+def _plan(engine: Engine, text: str, values: Any) -> str:
+    verb = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
     with engine.connect() as connection:
-        rows = connection.exec_driver_sql(f"EXPLAIN {text}", values).all()
+        rows = connection.exec_driver_sql(f"{verb} {text}", values).all()
     return "\n".join(" ".join(str(value) for value in row) for row in rows)

@@ -25,10 +25,10 @@ def insert_rows(
     """Add rows that all have the same columns.
 
     Args:
-        connection: in a transaction.
+        connection: in a transaction; one to be rolled back where this raises, as some rows may have been added.
         table: its columns take these values as the driver does: text, numbers, bytes, booleans, None.
         rows: at least one; the first one's keys are the columns.
-        skip_known: a unique column; rows whose value of it is there already are left out.
+        skip_known: a unique column; rows whose value of it, if any, is there already are left out.
     """
     columns = tuple(rows[0])
     for some in chunks(rows, max(1, _MAX_PARAMETERS // len(columns))):
@@ -59,9 +59,11 @@ def _insert(dialect: str, mark: str, table: Table, columns: tuple[str, ...], cou
     quote = "`" if dialect in {"mysql", "mariadb"} else '"'
     names = ", ".join(f"{quote}{column}{quote}" for column in columns)
     row = f"({', '.join([mark] * len(columns))})"
-    text = f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 (names of our own)
+    verb = "INSERT OR FAIL" if dialect == "sqlite" else "INSERT"  # else it notes all it changes in a file, to undo it
+    text = f"{verb} INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"
     if not skip_known:
         return text
     if dialect in {"mysql", "mariadb"}:
         return f"{text} ON DUPLICATE KEY UPDATE {quote}{skip_known}{quote} = {quote}{skip_known}{quote}"
-    return f"{text} ON CONFLICT ({quote}{skip_known}{quote}) DO NOTHING"
+    known = f"{quote}{skip_known}{quote}"
+    return f"{text} ON CONFLICT ({known}) WHERE {known} IS NOT NULL DO NOTHING"

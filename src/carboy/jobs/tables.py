@@ -23,7 +23,7 @@ JOBS = Table(
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),
     Column("kind", String(100), nullable=False),
-    Column("key", String(255), unique=True),
+    Column("key", String(255)),  # most have none
     Column("args", LargeBinary(1 << 20), nullable=False),  # a JSON array
     Column("state", String(8), nullable=False),  # queued, running, done, dead
     Column("priority", SmallInteger, nullable=False),  # the lower first
@@ -51,6 +51,8 @@ def in_state(state: str) -> ColumnElement[bool]:
     return JOBS.c.state == literal_column(f"'{state}'")
 
 
+_HAS_KEY = JOBS.c.key.is_not(None)
+Index("uq_carboy_jobs_key", JOBS.c.key, unique=True, sqlite_where=_HAS_KEY, postgresql_where=_HAS_KEY)
 for _name, _columns, _state in (
     ("queued", (JOBS.c.priority, JOBS.c.run_at), "queued"),
     ("running", (JOBS.c.lease_until,), "running"),
