@@ -14,20 +14,23 @@ from typing import Any
 
 from carboy.testing.processes import mariadb, postgres
 from carboy.testing.processes.running import MissingBinary
+from carboy.testing.threat_stack_api import invent_alert_id
 
 IS_LONG = True
 COUNTS = (10_000, 1_000_000)
 AMOUNT = 2000
 ROUNDS = 4
 THREADS = 16
+MEASURED = ("accepted/s", "random ids", "done/s")
 _NUMBERS = count(1)
 
 
 def run(*counts: int) -> None:
-    print(f"The best of {ROUNDS} rounds of {AMOUNT} alerts, {THREADS} threads, one process, no HTTP and no objects.")
+    print(f"The best of {ROUNDS} rounds of {AMOUNT} items, {THREADS} threads, one process, no HTTP and no objects.")
     print("Rounds take turns with the tables, so that what else the machine does harms all alike.")
+    print("Ids: those that grow with time, as Threat Stack's do, and then random ones, as UUIDs are.")
     print(
-        f"{'database':12}{'finished rows':>14}{'accepted/s':>12}{'ratio':>8}{'done/s':>10}{'ratio':>8}{'pruned/s':>10}"
+        f"{'database':12}{'finished rows':>14}" + "".join(f"{name:>14}{'ratio':>7}" for name in MEASURED) + " pruned/s"
     )
     for name, start in (("sqlite", _sqlite), ("mariadb", _server(mariadb)), ("postgres", _server(postgres))):
         try:
@@ -46,15 +49,14 @@ def _run(name: str, engines: Sequence[Any], counts: Sequence[int]) -> None:
         upgrade(engine)
         _fill(engine, size)
         writers.append(GroupCommit(engine))
-    rounds = [[(_accept(writer), _work_off(writer)) for writer in writers] for _ in range(ROUNDS)]
-    accepted, done = ([max(one[at][part] for one in rounds) for at in range(len(counts))] for part in (0, 1))
+    best = [[0.0] * len(MEASURED) for _ in writers]
+    for _ in range(ROUNDS):
+        for at, writer in enumerate(writers):
+            found = (_accept(writer), _accept(writer, is_random=True), _work_off(writer))
+            best[at] = [max(pair) for pair in zip(best[at], found, strict=True)]
     for at, size in enumerate(counts):
-        ratios = accepted[0] / accepted[at], done[0] / done[at]
-        pruned = _prune(writers[at])
-        print(
-            f"{name:12}{size:14,}{accepted[at]:12,.0f}{ratios[0]:8.2f}{done[at]:10,.0f}{ratios[1]:8.2f}{pruned:10,.0f}",
-            flush=True,
-        )
+        told = "".join(f"{rate:14,.0f}{first / rate:7.2f}" for first, rate in zip(best[0], best[at], strict=True))
+        print(f"{name:12}{size:14,}{told}{_prune(writers[at]):9,.0f}", flush=True)
 
 
 def _fill(engine: Any, size: int) -> None:
@@ -106,8 +108,8 @@ _GENERATED = {
 """By the database: numbers from one to another, and what makes a random text and random bytes for each."""
 
 
-def _accept(writer: Any) -> float:
-    """Accept alerts as requests do, each with its job."""
+def _accept(writer: Any, *, is_random: bool = False) -> float:
+    """Accept items as requests do, each with its job."""
     from carboy.jobs import Job
     from carboy.services.archive.index import NewItem, Submission, accept
 
@@ -115,11 +117,12 @@ def _accept(writer: Any) -> float:
     body = b'{"id": "x", "title": "an alert"}' * 8
 
     def one(_: int) -> None:
+        now_ms, number = time.time_ns() // 1_000_000, next(_NUMBERS)
+        item_id = os.urandom(12).hex() if is_random else invent_alert_id(now_ms, number)
         item = NewItem(
-            "threatstack", os.urandom(12).hex(), os.urandom(32), b"\0" * 32, time.time_ns() // 1_000_000,
-            f"webhooks/{next(_NUMBERS)}", "application/json", body,
-        )  # fmt: skip
-        writer.run(accept, Submission([item], job, time.time_ns() // 1_000_000, ""))
+            "threatstack", item_id, os.urandom(32), b"\0" * 32, now_ms, f"webhooks/{number}", "application/json", body
+        )
+        writer.run(accept, Submission([item], job, now_ms, ""))
 
     return _rate(one)
 
