@@ -13,7 +13,7 @@ from tests.jobs.celery.shop_app import bulk, otp
 from tests.journeys.zygote import eventually
 
 from carboy.errors import ConfigurationError, Degraded
-from carboy.jobs import enqueue
+from carboy.jobs import Ready, enqueue
 from carboy.jobs.celery.brokers import plan_broker
 from carboy.testing.ports import free_port
 from carboy.testing.processes import BrokerServer
@@ -100,18 +100,24 @@ def test_an_application_stays_ready_while_the_broker_is_away(
 def test_rows_of_an_outage_are_published_when_the_broker_is_back(
     make_yard: Callable[..., Yard], is_frozen: bool
 ) -> None:
-    """Though there was no broker at all when they were committed, or one that took connections and said nothing."""
+    """Though there was no broker at all when they were committed, or one that took connections and said nothing.
+
+    And once each, though the sweepers told of them again and again.
+    """
     from carboy.testing.processes import redis, require
 
     with require(redis) as server:
         yard = make_yard(server.url)
         (server.process.freeze if is_frozen else server.process.kill)()
-        for number in range(5):
-            yard.add(bulk, f"row {number}")
+        rows = [yard.add(bulk, f"row {number}") for number in range(5)]
         eventually(lambda: yard.celery.counts.get("failed", 0) > 0, "it was tried")
+        for _ in range(20):
+            yard.celery.notify([Ready(int(row.id), row.kind, 5, row.run_at) for row in rows])
         (server.process.thaw if is_frozen else server.process.start)()
         eventually(lambda: yard.celery.counts.get("published") == 5, "all are published")
         assert yard.celery.depth() >= 5  # what the frozen one had taken was sent to it again
+        assert yard.celery.stop()
+        assert yard.celery.counts["published"] <= 10  # those that were being sent just then are told again
 
 
 def test_a_row_for_later_is_published_when_it_is_due(yard: Yard) -> None:

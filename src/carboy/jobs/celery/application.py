@@ -39,7 +39,7 @@ def make_celery(
         backend_cls = "disabled"
 
         def _connection(self, *_: Any, **options: Any) -> Any:
-            return super()._connection(broker.url, **options)
+            return super()._connection(broker.url, **options | {"transport": broker.transport})
 
     app = Own("carboy", set_as_current=False, broker=broker.url)
     app.conf.update(

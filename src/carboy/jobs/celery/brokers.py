@@ -33,6 +33,7 @@ class Broker:
         queue_arguments: of every queue.
         options: of every connection.
         publish_options: of a connection that publishes or asks, over the others: it gives up soon.
+        transport: the one of kombu's that the address does not name.
     """
 
     url: str
@@ -42,6 +43,7 @@ class Broker:
     queue_arguments: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     publish_options: dict[str, Any] = field(default_factory=dict)
+    transport: str | None = None
 
     @property
     def has_events(self) -> bool:
@@ -107,6 +109,7 @@ def _sqs(url: str, queue: str) -> Broker:
                 "retries": {"total_max_attempts": 1},
             }
         },
+        transport="carboy.jobs.celery.sqs_transport:Transport",
     )
 
 

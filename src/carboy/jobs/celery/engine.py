@@ -149,9 +149,10 @@ class CeleryEngine:
         """Return a connection that gives up soon."""
         from kombu.connection import Connection
 
-        options = self.broker.options | self.broker.publish_options
+        broker = self.broker
+        options = broker.options | broker.publish_options
         connection: Any = Connection
-        return connection(self.broker.url, connect_timeout=_CONNECT_S, transport_options=options)
+        return connection(broker.url, transport=broker.transport, connect_timeout=_CONNECT_S, transport_options=options)
 
     # --- in the publisher's thread ---
 

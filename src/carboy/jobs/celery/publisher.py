@@ -48,21 +48,26 @@ class Publisher:
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._heap: list[tuple[int, int, int, Ready]] = []
+        self._due_ms: dict[int, int] = {}  # of the rows in the heap
         self._thread: threading.Thread | None = None
         self.is_away = False
 
     def add(self, rows: Iterable[Ready]) -> None:
-        """Have rows published when they are due; never raises, and waits for nothing."""
+        """Have rows published when they are due; never raises, and waits for nothing.
+
+        One that waits here already is not added again: the sweepers tell of it until the broker has its message.
+        """
         if self._pid != os.getpid():  # the thread and its connection are the parent's
             self._begin_anew()
         until_ms = self._clock.now_ms() + AHEAD_MS
         with self._changed:
             for row in rows:
-                if row.run_at_ms > until_ms:
+                if row.run_at_ms > until_ms or self._due_ms.get(row.id, until_ms + 1) <= row.run_at_ms:
                     continue
                 if len(self._heap) >= _MOST_KEPT or self.stopped:
                     self.counts["left"] += 1
                     continue
+                self._due_ms[row.id] = row.run_at_ms
                 heapq.heappush(self._heap, (row.run_at_ms, row.priority, row.id, row))
             if self._heap and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="carboy-jobs-publisher", daemon=True)
@@ -120,7 +125,9 @@ class Publisher:
                 self._changed.wait(wait_s if self._heap else None)
             due: list[Ready] = []
             while self._heap and self._heap[0][0] <= now_ms and (len(due) < _AT_ONCE or self.stopped):
-                due.append(heapq.heappop(self._heap)[-1])
+                row = heapq.heappop(self._heap)[-1]
+                self._due_ms.pop(row.id, None)
+                due.append(row)
         return sorted(due, key=lambda row: row.priority)
 
 

@@ -1,0 +1,55 @@
+"""Kombu's transport for SQS, for workers that outlive SQS being away.
+
+Kombu 5.7 takes a poll without an answer for a list where it then wants a mapping, and where SQS refuses one raises what
+nobody expects, in the middle of its HTTP client: either ends the worker, or has it never poll again. Here such a poll
+brought nothing, and the next one is as good as any.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from kombu.asynchronous.aws.sqs.connection import AsyncSQSConnection
+from kombu.transport import SQS
+
+from carboy.logs import get_logger
+
+__all__ = ["Transport"]
+
+log = get_logger("carboy.jobs")
+
+
+class _Polls(AsyncSQSConnection):
+    @cached_property
+    def _away(self) -> set[str]:
+        return set()
+
+    def _on_list_ready(self, parent: str, markers: Any, operation: str, response: Any) -> Any:
+        if response.status != self.STATUS_CODE_OK:
+            if parent not in self._away:
+                log.warning("jobs_queue_away", queue=parent, status=response.status, error=str(response.reason))
+            self._away.add(parent)
+            return {}
+        if parent in self._away:
+            log.info("jobs_queue_back", queue=parent)
+            self._away.discard(parent)
+        return super()._on_list_ready(parent, markers, operation, response)  # type: ignore[no-untyped-call]
+
+
+class _Channel(SQS.Channel):
+    def asynsqs(self, queue: str | None = None) -> Any:
+        channel: Any = self
+        if channel._asynsqs is None:
+            wanted = channel.get_message_attributes
+            channel._asynsqs = _Polls(  # type: ignore[no-untyped-call]
+                sqs_connection=channel.sqs(queue=queue),
+                region=channel.region,
+                message_system_attribute_names=wanted.get("MessageSystemAttributeNames"),
+                message_attribute_names=wanted.get("MessageAttributeNames"),
+            )
+        return channel._asynsqs
+
+
+class Transport(SQS.Transport):
+    """See the module."""
+
+    Channel = _Channel

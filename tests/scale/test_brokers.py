@@ -1,0 +1,103 @@
+"""The gateway with Celery's workers: whatever the broker does, what was accepted is archived once."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import pytest
+from tests.journeys.conftest import Gateway
+from tests.journeys.zygote import eventually
+
+from carboy.testing import Call
+from carboy.testing.processes import AwsServer, BrokerServer, moto_server, rabbitmq, redis, require
+from carboy.testing.threat_stack import ThreatStackProcess
+
+pytestmark = [
+    pytest.mark.journey,
+    pytest.mark.parametrize("server", ["postgres_server"], indirect=True, ids=["postgres"]),
+]
+
+ACCEPTED = "SELECT count(*) FROM archive_items"
+ARCHIVED = "SELECT count(*) FROM archive_items WHERE state = 'archived'"
+
+
+@dataclass
+class Broker:
+    """A broker of a test's own, which may be broken."""
+
+    server: BrokerServer | AwsServer
+    environ: dict[str, str]
+
+    def lose(self) -> None:
+        """Kill it, and start it again with nothing in it."""
+        self.server.process.kill()
+        shutil.rmtree(self.server.process.folder / "data", ignore_errors=True)  # RabbitMQ's; the others keep nothing
+        self.server.process.start()
+
+
+@pytest.fixture(params=["redis", "rabbitmq", "sqs"])
+def broker(request: pytest.FixtureRequest, shared_gateway: Gateway) -> Iterator[Broker]:
+    """The gateway's broker."""
+    starters: dict[str, Callable[[], AbstractContextManager[BrokerServer | AwsServer]]]
+    starters = {"redis": redis, "rabbitmq": rabbitmq, "sqs": moto_server}
+    with require(starters[request.param]) as server:
+        environ = {"FLASK_JOBS_BROKER_URL": "sqs://", **server.environment} if isinstance(server, AwsServer) else {}
+        shared_gateway.environ |= {
+            "FLASK_JOBS_ENGINE": "celery",
+            "FLASK_JOBS_BROKER_URL": getattr(server, "url", ""),
+            "FLASK_JOBS_CONCURRENCY": "2",
+            "FLASK_JOBS_SWEEP_S": "1",
+            **environ,
+        }
+        yield Broker(server, environ)
+
+
+@contextmanager
+def _load(gateway: Gateway, url: str) -> Iterator[None]:
+    """Send alerts for the length of the block."""
+    is_over = threading.Event()
+
+    def calls() -> Iterator[Call]:
+        for call in gateway.calls():
+            if is_over.is_set():
+                return
+            yield call
+            time.sleep(0.1)  # moto is slow
+
+    sender = threading.Thread(target=gateway.load, args=(url, calls()), kwargs={"connections": 4})
+    sender.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        sender.join()
+
+
+def _more(gateway: Gateway, query: str, by: int) -> None:
+    [(seen,)] = gateway.rows(query)
+    eventually(lambda: gateway.rows(query) > [(seen + by,)], f"{by} more: {query}")
+
+
+def test_a_broker_that_is_lost_and_then_away_costs_nothing(
+    shared_gateway: Gateway, broker: Broker, source: ThreatStackProcess
+) -> None:
+    """Killed and restarted empty, then silent for a while, under load: all are accepted, and archived once."""
+    gateway = shared_gateway
+    web = gateway.start()
+    workers = [gateway.start("worker", says="Ctrl-C stops") for _ in range(2)]
+    with _load(gateway, web.url):
+        _more(gateway, ARCHIVED, 5)
+        broker.lose()
+        _more(gateway, ARCHIVED, 5)
+        broker.server.process.freeze()
+        _more(gateway, ACCEPTED, 20)
+        broker.server.process.thaw()
+        _more(gateway, ARCHIVED, 5)
+    eventually(gateway.is_done, "every job is done")
+    assert [one.stop() for one in (*workers, web)] == [0, 0, 0]
+    gateway.check()
+    assert gateway.statuses == {202}
+    assert set(source.report()["calls"].values()) == {1}, "an alert was fetched twice"
