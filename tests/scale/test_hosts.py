@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 
@@ -23,6 +24,21 @@ pytestmark = pytest.mark.journey
 
 OPEN = "SELECT count(*) FROM sms_messages WHERE state IN ('queued', 'sending')"
 NOT_DONE = "SELECT count(*) FROM carboy_jobs WHERE state != 'done'"
+
+
+IN_A_PIPELINE = """
+import os, time
+from carboy.db import DbSettings, engine
+from carboy.db.engine import WRITE
+
+made = engine(DbSettings(database_url=os.environ["FLASK_DATABASE_URL"], db_silence_s=3.0))
+with made.connect().execution_options(**WRITE) as connection, connection.begin():
+    driver = connection.connection.driver_connection
+    with driver.pipeline():
+        driver.execute("UPDATE held SET number = 7 RETURNING number").fetchone()
+        print("it is held", flush=True)
+        time.sleep(600)
+"""
 
 
 @dataclass
@@ -142,6 +158,23 @@ def test_a_worker_is_cut_off_from_the_database(site: Site) -> None:
     assert workers[0].is_alive
     assert gateway.statuses == {202}
     assert web.stop() == 0
+
+
+@pytest.mark.parametrize("site", [postgres], ids=["postgres"], indirect=True)
+def test_a_host_that_loses_its_power_within_a_pipeline_holds_no_rows(site: Site) -> None:
+    """For the server that is no idle transaction: it must find out that nobody is there."""
+    site.database.execute("CREATE TABLE held AS SELECT 1 AS number")
+    host = site.network.host()
+    host.run(
+        *(sys.executable, "-c", IN_A_PIPELINE),
+        says="it is held",
+        folder=site.gateway.folder / "held",
+        environ=site.gateway.environ,
+    )
+    host.kill()
+    with closing(site.database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '30s'")
+        cursor.execute("UPDATE held SET number = 8")
 
 
 @pytest.mark.parametrize("site", [postgres], ids=["postgres"], indirect=True)

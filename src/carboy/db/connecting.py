@@ -13,7 +13,7 @@ from carboy.db.credentials import Address, Credentials, Login, Where
 from carboy.db.faults import kind_of
 from carboy.db.healing import Healing, LoginRefused
 from carboy.db.settings import DbSettings
-from carboy.db.silence import notice_silence, silence_times
+from carboy.db.silence import libpq_silence, notice_silence
 from carboy.db.tls import BUNDLE_HINT, Tls
 from carboy.errors import CarboyError, ConfigurationError
 from carboy.logs import get_logger
@@ -166,7 +166,7 @@ class Connector:
             found |= {"password": login.password if dialect == "postgresql" else login.password.encode()}
         named |= {name: value for name, value in found.items() if value is not None}
         if dialect == "postgresql":
-            named = _libpq_silence(self._settings.db_silence_s) | named
+            named = libpq_silence(self._settings.db_silence_s) | named
         try_s = float(named.get("connect_timeout", self._settings.db_connect_timeout_s))
         try_s = max(0.1, try_s if left_s is None else min(try_s, left_s))
         named["connect_timeout"] = max(2, round(try_s)) if dialect == "postgresql" else try_s
@@ -216,19 +216,6 @@ def _open(dialect: "Dialect", arguments: list[Any], named: dict[str, Any]) -> An
     opened = dialect.connect(*arguments, **{**named, "read_timeout": named["connect_timeout"]})
     opened._read_timeout = None  # a query may take its time
     return opened
-
-
-def _libpq_silence(seconds: float) -> dict[str, Any]:
-    """Return libpq's arguments for `notice_silence`."""
-    if not seconds:
-        return {}
-    idle_s, interval_s, probes = silence_times(seconds)
-    return {
-        "keepalives_idle": idle_s,
-        "keepalives_interval": interval_s,
-        "keepalives_count": probes,
-        "tcp_user_timeout": round(seconds * 1000),
-    }
 
 
 def _words(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from carboy.db.connecting import Connector
 from carboy.db.credentials import Credentials
 from carboy.db.settings import DbSettings
+from carboy.db.silence import server_silence
 from carboy.db.url import url_of
 from carboy.extras import extra
 
@@ -78,10 +79,11 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
     """Have our own writes wait for nobody longer than they must.
 
     At MariaDB's usual level, REPEATABLE READ, whoever looks for work locks the gaps that others put work into, and
-    they end in dead-locks. A process that was frozen in the middle of a write would hold its rows for ever.
+    they end in dead-locks. A process that was frozen in the middle of a write would hold its rows for ever, and so would
+    a host that lost its power between two statements of a pipeline, which PostgreSQL does not take for idle.
 
     Sources: MariaDB, "InnoDB Lock Modes" and `idle_write_transaction_timeout`; PostgreSQL,
-    `idle_in_transaction_session_timeout`.
+    `idle_in_transaction_session_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of the protocol.
     """
     from sqlalchemy import event
 
@@ -89,11 +91,12 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
     idle_ms = round(settings.db_idle_write_s * 1000)
     first = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
     if not is_mysql:
-        first = f"SET LOCAL idle_in_transaction_session_timeout = {idle_ms}"
+        wanted = {"idle_in_transaction_session_timeout": idle_ms} | server_silence(settings.db_silence_s)
+        first = "; ".join(f"SET LOCAL {name} = {value}" for name, value in wanted.items())
 
     def on_begin(connection: "Connection") -> None:
         if connection.get_execution_options().get("carboy_write"):
-            connection.exec_driver_sql(first)
+            connection.exec_driver_sql(first, execution_options={"no_parameters": True})  # so it may be several
 
     def on_connect(connection: Any, _record: Any) -> None:
         with closing(connection.cursor()) as cursor, suppress(made.dialect.loaded_dbapi.Error):  # MySQL has it not

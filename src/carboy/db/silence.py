@@ -6,7 +6,7 @@ A read time-out would end a long query too. The kernel can tell the two apart: a
 import socket
 from contextlib import suppress
 
-__all__ = ["notice_silence", "silence_times"]
+__all__ = ["libpq_silence", "notice_silence", "server_silence", "silence_times"]
 
 _PROBES = 3
 
@@ -14,6 +14,24 @@ _PROBES = 3
 def silence_times(seconds: float) -> tuple[int, int, int]:
     """Return after how many idle seconds a connection is probed, how far apart, and how often, to end in that time."""
     return max(1, round(seconds / 2)), max(1, round(seconds / 2 / _PROBES)), _PROBES
+
+
+def libpq_silence(seconds: float) -> dict[str, int]:
+    """Return libpq's arguments that do what `notice_silence` does."""
+    if not seconds:
+        return {}
+    idle_s, interval_s, probes = silence_times(seconds)
+    return {
+        "keepalives_idle": idle_s,
+        "keepalives_interval": interval_s,
+        "keepalives_count": probes,
+        "tcp_user_timeout": round(seconds * 1000),
+    }
+
+
+def server_silence(seconds: float) -> dict[str, int]:
+    """Return PostgreSQL's settings with which it gives up a client in that time."""
+    return {f"tcp_{name.removeprefix('tcp_')}": value for name, value in libpq_silence(seconds).items()}
 
 
 def notice_silence(connection: socket.socket | None, seconds: float) -> None:
