@@ -79,8 +79,8 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
     """Have our own writes wait for nobody longer than they must.
 
     At MariaDB's usual level, REPEATABLE READ, whoever looks for work locks the gaps that others put work into, and
-    they end in dead-locks. A process that was frozen in the middle of a write would hold its rows for ever, and so would
-    a host that lost its power between two statements of a pipeline, which PostgreSQL does not take for idle.
+    they end in dead-locks. A process that was frozen in the middle of a write would hold its rows for ever, and so
+    would a host that lost its power between two statements of a pipeline, which PostgreSQL does not take for idle.
 
     Sources: MariaDB, "InnoDB Lock Modes" and `idle_write_transaction_timeout`; PostgreSQL,
     `idle_in_transaction_session_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of the protocol.
