@@ -1,4 +1,4 @@
-"""Accepted and archived per second with 1, 2 and 4 workers on each engine; the points go to `benchmarks.model`."""
+"""Accepted and archived per second with 1, 2 and 4 workers on each engine, and what the model says to these points."""
 
 import json
 import os
@@ -8,77 +8,127 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.gateway import gateway
+from benchmarks.model import report
 from carboy.testing.load import load_process
-from carboy.testing.processes import DatabaseServer, postgres
+from carboy.testing.processes import DatabaseServer, moto_server, postgres, redis
 
-AMOUNT = 2000
 WORKERS = (1, 2, 4)
 CONNECTIONS = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How an engine is run.
+
+    Attributes:
+        start: starts what it needs and gives the variables that lead there.
+        worker: the command of one, given those variables.
+        amount: of alerts.
+    """
+
+    start: Callable[[], AbstractContextManager[dict[str, str]]]
+    worker: Callable[[Mapping[str, str]], list[str]] = lambda _: [sys.executable, "-m", "carboy", "worker"]
+    amount: int = 4000
+
+
 @contextmanager
-def embedded() -> Iterator[Mapping[str, str]]:
-    """Nothing beside the database."""
-    yield {}
+def _embedded() -> Iterator[dict[str, str]]:
+    yield {"JOBS_ENGINE": "embedded"}
 
 
-ENGINES: dict[str, Callable[[], AbstractContextManager[Mapping[str, str]]]] = {"embedded": embedded}
-"""By the engine's name: starts what it needs and gives the settings that lead there."""
+@contextmanager
+def _celery() -> Iterator[dict[str, str]]:
+    with redis() as server:
+        yield {"JOBS_ENGINE": "celery", "JOBS_BROKER_URL": server.url, "JOBS_CONCURRENCY": "2"}
+
+
+@contextmanager
+def _sqs() -> Iterator[dict[str, str]]:
+    with moto_server() as server:
+        url = server.client("sqs").create_queue(QueueName="jobs")["QueueUrl"]
+        yield {"JOBS_ENGINE": "sqs", "JOBS_BROKER_URL": url, **server.environment}
+
+
+ENGINES = {
+    "embedded": Engine(_embedded),
+    "celery": Engine(_celery, amount=2000),
+    "sqs": Engine(
+        _sqs, lambda environ: [sys.executable, "-m", "benchmarks.function", environ["JOBS_BROKER_URL"]], amount=400
+    ),
+}
 
 
 def run(*workers: int) -> None:
-    print(f"{AMOUNT} alerts into PostgreSQL, {CONNECTIONS} connections, then worked off; objects in a folder, fsynced.")
+    print(
+        f"Alerts into PostgreSQL, {CONNECTIONS} connections, a web process for each worker; then they are worked off."
+    )
+    print(
+        "Objects in a folder, fsynced. A worker of `embedded` has 8 threads, of Celery (on Redis) 2 processes; of `sqs`"
+    )
+    print("it is a function; its queue is moto's server, in Python, on this machine: that is the limit there.")
     print(f"{'engine':12}{'workers':>8}{'accepted/s':>12}{'ratio':>8}{'archived/s':>12}{'ratio':>8}")
     points: list[dict[str, Any]] = []
-    for name, start in ENGINES.items():
+    for name, engine in ENGINES.items():
         first: tuple[float, float] | None = None
         for amount in workers or WORKERS:
-            with start() as environ, postgres() as server:
-                accepted, archived = _measure(server, {"JOBS_ENGINE": name, **environ}, amount)
+            with engine.start() as environ, postgres() as server:
+                accepted, archived = _measure(server, engine, environ, amount)
             first = first or (accepted, archived)
             points.append({"engine": name, "workers": amount, "accepted_per_s": accepted, "archived_per_s": archived})
             ratios = accepted / first[0], archived / first[1]
             print(f"{name:12}{amount:8}{accepted:12,.0f}{ratios[0]:8.2f}{archived:12,.0f}{ratios[1]:8.2f}", flush=True)
-    print(f"\n`python -m benchmarks.model` reads this:\n{json.dumps({'cores': os.cpu_count(), 'points': points})}")
+    measured = {"cores": os.cpu_count(), "points": points}
+    print("\n" + "\n".join(report(measured)))
+    print(f"\n`python -m benchmarks.model` reads this:\n{json.dumps(measured)}")
 
 
-def _measure(server: DatabaseServer, environ: Mapping[str, str], workers: int) -> tuple[float, float]:
+def _measure(server: DatabaseServer, engine: Engine, environ: Mapping[str, str], workers: int) -> tuple[float, float]:
     """Accept with as many web processes as workers; then have the workers do it all."""
     with tempfile.TemporaryDirectory(prefix="carboy-bench-") as made:
         folder = Path(made)
         settings = {"DATABASE_URL": server.url(), "AUTH": "off", "RATE_LIMIT": "off", "LOG_LEVEL": "WARNING", **environ}
         surroundings = {**os.environ, **settings, "PYTHONPATH": str(Path(__file__).parent.parent)}
-        carboy = [sys.executable, "-m", "carboy"]
-        subprocess.run([*carboy, "db", "upgrade"], cwd=folder, env=surroundings, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "carboy", "db", "upgrade"],
+            cwd=folder,
+            env=surroundings,
+            check=True,
+            capture_output=True,
+        )
         serving = settings | {"JOBS_CONCURRENCY": "0"}
         with (
             gateway("--workers", str(workers), environ=serving, folder=folder) as web,
-            load_process(web.url, "--amount", str(AMOUNT), "--connections", str(CONNECTIONS)) as load,
+            load_process(web.url, "--amount", str(engine.amount), "--connections", str(CONNECTIONS)) as load,
         ):
             summary, _ = load.finish()
         with ExitStack() as stack:
-            started = time.perf_counter()
             for _ in range(workers):
-                stack.enter_context(_worker(carboy, folder, surroundings))
-            began = 0.0
-            while (left := server.execute("SELECT count(*) FROM carboy_jobs WHERE state <> 'done'")[0][0]) > 0:
-                if not began and left < AMOUNT:  # they have come up
-                    began, done_before = time.perf_counter(), AMOUNT - left
-                if time.perf_counter() - started > 600:
-                    raise RuntimeError("the workers do not come to an end")
-                time.sleep(0.02)
-            took_s = time.perf_counter() - (began or started)
-        return float(summary["rate_per_s"]), (AMOUNT - (done_before if began else 0)) / took_s
+                stack.enter_context(_worker(engine.worker(environ), folder, surroundings))
+            return float(summary["rate_per_s"]), _rate(server, engine.amount // 2)
+
+
+def _rate(server: DatabaseServer, amount: int) -> float:
+    """Return how many a second are done of the last so many; while the others were done, all workers came up."""
+    give_up_at_s = time.perf_counter() + 600
+    began_s, done = 0.0, 0
+    while (left := server.execute("SELECT count(*) FROM carboy_jobs WHERE state <> 'done'")[0][0]) > 0:
+        if not began_s and left <= amount:
+            began_s, done = time.perf_counter(), left
+        if time.perf_counter() > give_up_at_s:
+            raise RuntimeError("the workers do not come to an end")
+        time.sleep(0.02)
+    return float(done / (time.perf_counter() - began_s))
 
 
 @contextmanager
-def _worker(carboy: list[str], folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
+def _worker(command: list[str], folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
     with (folder / f"worker-{time.monotonic_ns()}.log").open("wb") as log:
-        process = subprocess.Popen([*carboy, "worker"], cwd=folder, env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
     try:
         yield
     finally:

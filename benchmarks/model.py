@@ -8,11 +8,11 @@ import json
 import math
 import random
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Line", "Outcome", "Scaling", "erlang_wait_s", "fit", "simulate"]
+__all__ = ["Line", "Outcome", "Scaling", "calibrate", "erlang_wait_s", "fit", "follow", "saturated", "simulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +56,12 @@ class Outcome:
 
 
 def simulate(line: Line, seconds: float = 2000.0, seed: int = 1) -> Outcome:
-    """Follow every job through the queue: first come, first served; a worker holds its turn while it waits for one."""
-    chance = random.Random(seed)
-    free = [0.0] * line.workers
-    turn_s, taken_s = 0.0, 0.0
+    """Follow jobs that come at random through the queue; see `follow`."""
     warm_s = seconds / 10
     waits: list[float] = []
-    arrived_s = done = left = 0.0
+    done = left = 0
     worked_s = 0.0
-    while True:
-        arrived_s += chance.expovariate(line.arrivals_per_s)
-        if arrived_s > seconds:
-            break
-        begins_s = max(heapq.heappop(free), arrived_s)
-        if line.taken_per_s:
-            begins_s = taken_s = max(begins_s, taken_s + 1 / line.taken_per_s)
-        if line.limit_per_s:
-            begins_s = turn_s = max(begins_s, turn_s + 1 / line.limit_per_s)
-        ends_s = begins_s + _service_s(line, chance)
-        heapq.heappush(free, ends_s)
+    for arrived_s, begins_s, ends_s in follow(line, plan_arrivals(line, seconds, seed)):
         if warm_s <= ends_s <= seconds:
             done += 1
         if arrived_s >= warm_s:
@@ -89,6 +76,28 @@ def simulate(line: Line, seconds: float = 2000.0, seed: int = 1) -> Outcome:
         worked_s / seconds / line.workers,
         int(left),
     )
+
+
+def plan_arrivals(line: Line, seconds: float, seed: int = 1) -> Iterator[tuple[float, float]]:
+    """Yield when a job comes, and how long it will take, until so many seconds have gone by."""
+    chance = random.Random(seed)
+    arrived_s = 0.0
+    while (arrived_s := arrived_s + chance.expovariate(line.arrivals_per_s)) <= seconds:
+        yield arrived_s, _service_s(line, chance)
+
+
+def follow(line: Line, jobs: Iterable[tuple[float, float]]) -> Iterator[tuple[float, float, float]]:
+    """Yield when each job came, began and ended: first come, first served; a worker waits for a turn with its job."""
+    free = [0.0] * line.workers
+    turn_s = taken_s = -math.inf
+    for arrived_s, service_s in jobs:
+        begins_s = max(heapq.heappop(free), arrived_s)
+        if line.taken_per_s:
+            begins_s = taken_s = max(begins_s, taken_s + 1 / line.taken_per_s)
+        if line.limit_per_s:
+            begins_s = turn_s = max(begins_s, turn_s + 1 / line.limit_per_s)
+        heapq.heappush(free, begins_s + service_s)
+        yield arrived_s, begins_s, begins_s + service_s
 
 
 def _service_s(line: Line, chance: random.Random) -> float:
@@ -149,22 +158,49 @@ def fit(points: Sequence[tuple[int, float]], limit_per_s: float = math.inf) -> S
     return Scaling(one, min((step / 1000 for step in range(1001)), key=error), limit_per_s)
 
 
+def calibrate(points: Sequence[tuple[int, float]]) -> Line:
+    """Return a line whose workers bring what one was measured to bring, and together no more than the most that was.
+
+    Where the most of them were measured to bring nearly as much as so many alone would, nothing was seen to limit them.
+    """
+    one = dict(points)[1]
+    most = max(rate for _, rate in points)
+    amount = max(amount for amount, _ in points)
+    return Line(0.0, 1, 1 / one, taken_per_s=most if most < 0.9 * amount * one else 0.0)
+
+
+def saturated(line: Line, workers: int) -> float:
+    """Return what so many bring together while more waits than they can do, by simulation."""
+    enough = 2 * workers / line.service_s
+    return simulate(replace(line, arrivals_per_s=enough, workers=workers), seconds=2000 * line.service_s).done_per_s
+
+
 def report(measured: Mapping[str, Any], limit_per_s: float = 2.0, service_s: float = 0.15) -> list[str]:
-    """Return the lines of the table, from what `engines` has printed."""
-    lines = [
-        f"{'machines':>9}{'accepted/s':>12}{'archived/s':>12}  one database; a machine has one core of web, one of work"
-    ]
-    points = measured["points"]
-    accepted = fit([(one["workers"], one["accepted_per_s"]) for one in points])
-    archived = fit([(one["workers"], one["archived_per_s"]) for one in points])
-    lines += [f"{amount:9}{accepted.at(amount):12,.0f}{archived.at(amount):12,.0f}" for amount in (1, 10, 100)]
-    lines.append(f"contention: {accepted.contention:.3f} of accepting, {archived.contention:.3f} of archiving")
+    """Return the lines of the tables, from the points that `engines` has measured."""
+    lines = [f"{'':12}{'':12}{'workers':>8}{'measured':>10}{'simulated':>11}{'ratio':>7}"]
+    far = [f"{'':12}{'machines':>9}{'accepted/s':>12}{'archived/s':>12}{'contention':>12}"]
+    for engine in dict.fromkeys(one["engine"] for one in measured["points"]):
+        mine = [one for one in measured["points"] if one["engine"] == engine]
+        for what in ("accepted", "archived"):
+            points = [(one["workers"], one[f"{what}_per_s"]) for one in mine]
+            line = calibrate(points)
+            for workers, rate in points:
+                found = saturated(line, workers)
+                lines.append(f"{engine:12}{what:12}{workers:8}{rate:10,.0f}{found:11,.0f}{found / rate:7.2f}")
+        accepted, archived = (
+            fit([(one["workers"], one[f"{what}_per_s"]) for one in mine]) for what in ("accepted", "archived")
+        )
+        for amount in (1, 10, 100):
+            rates = f"{accepted.at(amount):12,.0f}{archived.at(amount):12,.0f}"
+            far.append(f"{engine:12}{amount:9}{rates}{archived.contention:12.3f}")
+    lines += ["", "one database; a machine has one core of web and one of work:", *far]
     lines.append(f"\na source that gives {limit_per_s:g} turns a second, {service_s:g} s each, 8 workers:")
     for part in (0.5, 0.9, 1.1):
-        found = simulate(Line(part * limit_per_s, 8, service_s, limit_per_s=limit_per_s))
+        found_there = simulate(Line(part * limit_per_s, 8, service_s, limit_per_s=limit_per_s))
         lines.append(
-            f"  {part * limit_per_s:5.2f} arrive/s: {found.done_per_s:5.2f} done/s, wait {found.wait_s:7.1f} s, "
-            f"p99 {found.wait_p99_s:7.1f} s, {found.left} left after 2,000 s"
+            f"  {part * limit_per_s:5.2f} arrive/s: {found_there.done_per_s:5.2f} done/s, "
+            f"wait {found_there.wait_s:7.1f} s, p99 {found_there.wait_p99_s:7.1f} s, "
+            f"{found_there.left} left after 2,000 s"
         )
     return lines
 

@@ -1,7 +1,7 @@
 """The model of how far machines go is right where theory or measurement knows better."""
 
 import pytest
-from benchmarks.model import Line, erlang_wait_s, fit, report, simulate
+from benchmarks.model import Line, calibrate, erlang_wait_s, fit, report, saturated, simulate
 
 
 @pytest.mark.parametrize(("workers", "part"), [(1, 0.5), (4, 0.7), (8, 0.85)])
@@ -34,5 +34,16 @@ def test_measured_points_are_met() -> None:
     for amount, rate in points:
         assert made.at(amount) == pytest.approx(rate, rel=0.2)
     assert made.at(100) < 100 * made.at(1)
-    measured = {"points": [{"workers": n, "accepted_per_s": r, "archived_per_s": r / 3} for n, r in points]}
-    assert len(report(measured)) == 9
+    measured = [{"engine": "a", "workers": n, "accepted_per_s": r, "archived_per_s": r / 3} for n, r in points]
+    lines = report({"points": measured})
+    told = [float(line.split()[-1]) for line in lines if line.startswith("a  ") and line.split()[1].endswith("ed")]
+    assert len(told) == 6
+    assert all(ratio == pytest.approx(1.0, abs=0.2) for ratio in told)
+
+
+def test_a_line_that_nothing_limits_goes_on_growing() -> None:
+    """Calibrated by one worker; what more of them bring is the simulation's own finding."""
+    line = calibrate([(1, 100.0), (2, 190.0), (4, 370.0)])
+    assert saturated(line, 4) == pytest.approx(400, rel=0.1)
+    limited = calibrate([(1, 100.0), (2, 180.0), (4, 200.0)])
+    assert saturated(limited, 4) == pytest.approx(200, rel=0.1)
