@@ -120,8 +120,7 @@ class Runtime:
     def close(self) -> None:
         """Stop the jobs that run here and close the database's connections."""
         self.jobs.stop()
-        made = self._once.get("engine")
-        if made is not None:
+        for made in {self._once.get("models"), self._once.get("engine")} - {None}:
             made.dispose()
 
     def bind_models(self) -> None:
