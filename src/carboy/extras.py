@@ -12,18 +12,18 @@ __all__ = ["extra"]
 def extra(part: str) -> Iterator[None]:
     """Turn an ImportError in the block into the command that installs the part.
 
+    What lies within the block may be parts too: the command installs the outermost, which has the others.
+
     Args:
         part: the name of an extra in `pyproject.toml`, such as `db`.
 
     Raises:
         MissingExtra: a library of that part is not installed.
     """
+    what, hint = f"the part `{part}` is not installed", f"pip install 'carboy[{part}]'"
     try:
         yield
     except ImportError as error:
-        library = error.name or "a library"
-        raise MissingExtra(
-            f"the part `{part}` is not installed",
-            f"`{library}` could not be imported",
-            f"pip install 'carboy[{part}]'",
-        ) from error
+        raise MissingExtra(what, f"`{error.name or 'a library'}` could not be imported", hint) from error
+    except MissingExtra as error:
+        raise MissingExtra(what, error.why, hint) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carboy.errors import UsageError
+from carboy.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from carboy.web import Runtime
 
 __all__ = ["Project", "pass_project", "runtime_of"]
+
+_GATEWAY = "pip install 'carboy[archive,sms]'"
 
 
 @dataclass(slots=True)
@@ -99,7 +101,11 @@ class Project:
                 ) from error
         from carboy.web import create_app
 
-        return create_app(**overrides)
+        try:
+            return create_app(**overrides)
+        except MissingExtra as error:  # who has an application of his own needs less than the gateway does
+            hint = f"{error.hint}, or for the whole gateway {_GATEWAY}; another application is named by --app"
+            raise MissingExtra(error.what, error.why, hint) from error
 
     def _make_api(self, document: "Path", overrides: dict[str, Any]) -> "Flask":
         from carboy.web import add_api, create_app

@@ -11,6 +11,7 @@ from carboy.db.group_commit import Apply, GroupCommit
 from carboy.db.server_clock import ServerClock
 from carboy.db.settings import DbSettings
 from carboy.db.url import choose_driver, endpoint_of
+from carboy.extras import extra
 
 if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
@@ -69,5 +70,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(import_module(f"carboy.db.{_HOMES[name]}"), name)
+        with extra("db"):
+            return getattr(import_module(f"carboy.db.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'carboy.db' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from carboy.extras import extra
 from carboy.jobs.settings import JobsSettings
 
 if TYPE_CHECKING:
@@ -57,5 +58,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        return getattr(import_module(f"carboy.jobs.{_HOMES.get(name, 'definitions')}"), name)
+        with extra("jobs"):
+            return getattr(import_module(f"carboy.jobs.{_HOMES.get(name, 'definitions')}"), name)
     raise AttributeError(f"module 'carboy.jobs' has no attribute {name!r}")

@@ -9,6 +9,7 @@ log.info("order_shipped", order_id=17)
 
 from typing import TYPE_CHECKING, Any
 
+from carboy.extras import extra
 from carboy.logs.calls import inject_request_ids, log_calls
 from carboy.logs.context import (
     bind_ids,
@@ -52,7 +53,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "GunicornLogger":  # needs gunicorn, which only its own processes have to import
-        from carboy.logs.gunicorn import GunicornLogger
+        with extra("serve"):
+            from carboy.logs.gunicorn import GunicornLogger
 
         return GunicornLogger
     raise AttributeError(name)

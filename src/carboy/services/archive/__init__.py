@@ -1,6 +1,9 @@
 """The archive: keeps every webhook."""
 
-from carboy.services.archive.service import Archive, archive_of, register
-from carboy.services.archive.settings import ArchiveSettings as settings
+from carboy.extras import extra
+
+with extra("archive"):
+    from carboy.services.archive.service import Archive, archive_of, register
+    from carboy.services.archive.settings import ArchiveSettings as settings
 
 __all__ = ["Archive", "archive_of", "register", "settings"]

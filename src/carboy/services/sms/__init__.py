@@ -1,9 +1,12 @@
 """The SMS gateway: one API, any cloud, nothing sent twice, nothing lost."""
 
-from carboy.services.sms.gateway import Gateway
-from carboy.services.sms.providers import Message, Outcome, Provider, Receipt, Request, Response
-from carboy.services.sms.service import register, sms_of
-from carboy.services.sms.settings import SmsSettings as settings
+from carboy.extras import extra
+
+with extra("sms"):
+    from carboy.services.sms.gateway import Gateway
+    from carboy.services.sms.providers import Message, Outcome, Provider, Receipt, Request, Response
+    from carboy.services.sms.service import register, sms_of
+    from carboy.services.sms.settings import SmsSettings as settings
 
 __all__ = [
     "Gateway",
