@@ -7,8 +7,11 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
 def make_wheel(
@@ -48,10 +51,40 @@ def repack(folder: Path, *names: str) -> None:
         info = next(path.parts[0] for path in files if path.parts[0].endswith(".dist-info"))
         skip = {f"{info}/{leftover}" for leftover in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")}
         content = {str(path): Path(str(path.locate())).read_bytes() for path in files if str(path) not in skip}
+        commands = {command.name for command in installed.entry_points}  # made anew when it is installed
+        scripts = [path for path in installed.files or [] if ".." in path.parts and path.name not in commands]
+        for path in scripts:
+            inside = f"{info.removesuffix('.dist-info')}.data/scripts/{path.name}"
+            content[inside] = Path(str(path.locate())).read_bytes()
         tags = [line[5:] for line in content[f"{info}/WHEEL"].decode().splitlines() if line.startswith("Tag: ")]
         python, abi, platform = zip(*(tag.split("-") for tag in tags), strict=True)
         tag = "-".join(".".join(dict.fromkeys(parts)) for parts in (python, abi, platform))
         _write(folder / f"{info.removesuffix('.dist-info')}-{tag}.whl", info, content)
+
+
+def needed_by(*wanted: str) -> set[str]:
+    """Return the installed distributions that these requirements need, and what those need."""
+    found: set[str] = set()
+    waiting = [Requirement(line) for line in wanted]
+    while waiting:
+        one = waiting.pop()
+        name = canonicalize_name(one.name)
+        lines = [Requirement(line) for line in _requires(name)] if one.extras or name not in found else []
+        markers = [{"extra": extra} for extra in one.extras or {""}]
+        after = [line for line in lines if line.marker is None or any(line.marker.evaluate(facts) for facts in markers)]
+        waiting += [line for line in after if line.extras or canonicalize_name(line.name) not in found]
+        found.add(name)
+    return {name for name in found if _requires(name) is not _MISSING}
+
+
+_MISSING: list[str] = []
+
+
+def _requires(name: str) -> list[str]:
+    try:
+        return requires(name) or []
+    except PackageNotFoundError:
+        return _MISSING
 
 
 def _write(path: Path, info: str, content: Mapping[str, bytes]) -> None:
