@@ -20,10 +20,8 @@ def extra(part: str) -> Iterator[None]:
     Raises:
         MissingExtra: a library of that part is not installed.
     """
-    what, hint = f"the part `{part}` is not installed", f"pip install 'carboy[{part}]'"
     try:
         yield
-    except ImportError as error:
-        raise MissingExtra(what, f"`{error.name or 'a library'}` could not be imported", hint) from error
-    except MissingExtra as error:
-        raise MissingExtra(what, error.why, hint) from error
+    except (ImportError, MissingExtra) as error:
+        why = error.why if isinstance(error, MissingExtra) else f"`{error.name or 'a library'}` could not be imported"
+        raise MissingExtra(f"the part `{part}` is not installed", why, f"pip install 'carboy[{part}]'") from error

@@ -160,3 +160,14 @@ def test_an_excepthook_of_another_tool_stays() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    "handler", [logs.LineHandler(), logs.RetryHandler(logging.NullHandler())], ids=["lines", "retry"]
+)
+def test_its_lock_is_taken_by_whoever_wants_it(handler: logging.Handler) -> None:
+    """`logging` takes it unasked since Python 3.13; several hold it at once, as nobody waits for another."""
+    assert handler.lock is not None
+    with handler.lock, handler.lock:
+        handler.acquire()
+        handler.release()

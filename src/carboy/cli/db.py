@@ -140,7 +140,8 @@ def _pass_on(name: str, theirs: click.Command) -> click.Command:
             if theirs.callback is not None:
                 theirs.callback(**options)
 
-    help_text = f"{theirs.help}\n\nExample:\n  {_EXAMPLES.get(name, f'carboy db {name}')}"
+    theirs_in_one_line = " ".join((theirs.help or "").split())  # indented or not, by the version of Python
+    help_text = f"{theirs_in_one_line}\n\nExample:\n  {_EXAMPLES.get(name, f'carboy db {name}')}"
     return click.Command(name, params=list(theirs.params), callback=call, help=help_text)
 
 

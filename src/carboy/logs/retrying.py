@@ -12,6 +12,7 @@ from collections import deque
 from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.logs.locks import NoLock
 from carboy.logs.output import OUTPUT
 from carboy.logs.stdlib import LineFormatter, facts_of, message_of
 from carboy.redact import MASK, is_secret_name, mask, mask_text
@@ -92,7 +93,7 @@ class RetryHandler(logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802 (the name is logging's)
         """Need no lock of logging's: whoever logs must not wait for another."""
-        self.lock = None
+        self.lock: Any = NoLock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record for delivery; raises only when `ignore_errors` is False."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO
 
+from carboy.logs.locks import NoLock
 from carboy.logs.loggers import level_name
 from carboy.logs.output import OUTPUT
 from carboy.logs.values import fill
@@ -33,7 +34,7 @@ class LineHandler(logging.Handler):
 
     def createLock(self) -> None:  # noqa: N802 (the name is logging's)
         """Need no lock: the sinks have their own."""
-        self.lock = None
+        self.lock: Any = NoLock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line; never raises."""

@@ -1,0 +1,20 @@
+"""What stands for a handler's lock where none is wanted: a thread that logs waits for nobody."""
+
+__all__ = ["NoLock"]
+
+
+class NoLock:
+    """Is taken and given back at no cost, by any number at once. `logging` takes a handler's lock unasked since 3.13."""
+
+    def acquire(self) -> bool:
+        """Be taken at once."""
+        return True
+
+    def release(self) -> None:
+        """Be given back."""
+
+    def __enter__(self) -> bool:
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        pass
