@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Unreachable
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 __all__ = ["Refreshing", "again"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

@@ -16,7 +16,7 @@ from carboy.db.settings import DbSettings
 from carboy.db.silence import libpq_silence, notice_silence
 from carboy.db.tls import BUNDLE_HINT, Tls
 from carboy.errors import CarboyError, ConfigurationError
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.retry import Failure, GiveUp, Retry, next_step
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connector"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 
 class Connector:

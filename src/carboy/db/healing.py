@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.credentials import Credentials, Login
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 __all__ = ["Healing", "LoginRefused"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 T = TypeVar("T")
 
 

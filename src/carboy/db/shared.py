@@ -14,7 +14,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Unreachable
 from carboy.extras import extra
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 with extra("db"):
     from sqlalchemy import BigInteger, Column, LargeBinary, String, Table, bindparam, delete, select, update
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHARED", "Shared", "Step"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 T = TypeVar("T")
 

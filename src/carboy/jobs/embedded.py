@@ -19,11 +19,11 @@ from carboy.jobs.owner import is_gone, make_owner
 from carboy.jobs.rows import AT_ONCE, Take, Taken, give_back, owners, prune, release_expired, renew, take
 from carboy.jobs.running import Runner
 from carboy.jobs.settings import JobsSettings
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 __all__ = ["Embedded"]
 
-log = get_logger("carboy.jobs")
+log: BoundLogger = get_logger("carboy.jobs")
 
 _PRUNE_EVERY_S = 60.0
 

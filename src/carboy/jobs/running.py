@@ -10,11 +10,11 @@ from carboy.errors import CarboyError, Unreachable
 from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
 from carboy.jobs.rows import Settled, Taken, settle, still_held
 from carboy.jobs.settings import JobsSettings
-from carboy.logs import get_logger, request_context
+from carboy.logs import BoundLogger, get_logger, request_context
 
 __all__ = ["Runner"]
 
-log = get_logger("carboy.jobs")
+log: BoundLogger = get_logger("carboy.jobs")
 
 
 class Runner:

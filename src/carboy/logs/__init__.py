@@ -3,7 +3,7 @@
 from carboy import logs
 
 logs.setup("INFO")
-log = logs.get_logger(__name__)
+log: logs.BoundLogger = logs.get_logger(__name__)
 log.info("order_shipped", order_id=17)
 """
 

@@ -4,7 +4,7 @@ __all__ = ["NoLock"]
 
 
 class NoLock:
-    """Is taken and given back at no cost, by any number at once. `logging` takes a handler's lock unasked since 3.13."""
+    """Is taken and given back at no cost, by any number at once: `logging` takes a lock unasked since 3.13."""
 
     def acquire(self) -> bool:
         """Be taken at once."""

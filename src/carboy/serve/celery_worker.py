@@ -15,7 +15,7 @@ import orjson
 
 from carboy.errors import UsageError
 from carboy.jobs import JobsSettings
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.serve.service import Service
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["attach", "run_worker"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 _LAST_RESORT_S = 5.0
 

@@ -28,7 +28,7 @@ from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
 __all__ = ["create_app", "init_app", "settings_parts"]
 
-log = logs.get_logger(__name__)
+log: logs.BoundLogger = logs.get_logger(__name__)
 
 _OWN = (ModulesSettings, WebSettings, DbSettings, JobsSettings)
 

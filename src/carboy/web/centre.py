@@ -22,7 +22,7 @@ from carboy.config import (
 )
 from carboy.db import Address, DbSettings
 from carboy.errors import CarboyError
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Centre", "PartsOf", "load_settings"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 PartsOf = Callable[[Sources, Mapping[str, Resolver]], Sequence[type]]
 """Says which parts' settings are wanted, given every layer."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from carboy.logs import bind_request_id, get_logger, reset_request_id
+from carboy.logs import BoundLogger, bind_request_id, get_logger, reset_request_id
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.web.client_address import bucket_of, client_address
 from carboy.web.metrics import Counter, Histogram
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Door", "Limits"]
 
-log = get_logger("carboy.request")
+log: BoundLogger = get_logger("carboy.request")
 
 Headers = list[tuple[str, str]]
 

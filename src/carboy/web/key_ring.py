@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import ConfigurationError
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.web.keys import Key, hash_key, matches, parse_key_id
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyRing", "NoKeys"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 _MINUTE_MS = 60_000
 

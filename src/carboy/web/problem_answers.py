@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.exceptions import HTTPException
 
 from carboy.errors import CarboyError, InvalidInput, Throttled, UpstreamError
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INTERNAL", "answer_own_problems", "handle_problems", "problem_of"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 INTERNAL = "the service failed; its log tells why, under this request's id"
 _UPSTREAM = "a service that this one needs did not do its part; try again later"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from carboy.events import on_event
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QueueRunner", "take_queue_events"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 
 class QueueRunner:

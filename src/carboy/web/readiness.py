@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from carboy.errors import Degraded
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 __all__ = ["Checks", "Verdict"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 
 Check = Callable[[], None]
 """Returns when its part can work and raises when it cannot; `Degraded` where it works, but not as it should."""

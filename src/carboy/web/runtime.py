@@ -10,7 +10,7 @@ from carboy.config import Rate, Settings
 from carboy.db import DbSettings, GroupCommit, ServerClock
 from carboy.errors import CarboyError, ConfigurationError, UsageError
 from carboy.jobs import JobsSettings, Registry
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.web.centre import Centre
 from carboy.web.metrics import Metrics
 from carboy.web.paths import SecretPaths
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTENSION", "Jobs", "Runtime", "runtime"]
 
-log = get_logger(__name__)
+log: BoundLogger = get_logger(__name__)
 T = TypeVar("T")
 
 EXTENSION = "carboy"

@@ -14,11 +14,11 @@ from typing import Any
 
 from carboy.clock import Clock
 from carboy.jobs.engines import Ready
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 __all__ = ["AHEAD_MS", "Publisher"]
 
-log = get_logger("carboy.jobs")
+log: BoundLogger = get_logger("carboy.jobs")
 
 AHEAD_MS = 5_000
 """Rows that are due later than this from now are left to the sweeper, which comes by before that."""

@@ -20,14 +20,14 @@ from carboy.jobs.rows import AT_ONCE, Claim, Taken, claim, give_back, prune, ren
 from carboy.jobs.running import Runner
 from carboy.jobs.settings import JobsSettings
 from carboy.jobs.sweeping import Lost, Sweep, Turn, find_lost, release_gone, sweep, take_turn
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 if TYPE_CHECKING:
     from carboy.jobs.celery.engine import CeleryEngine
 
 __all__ = ["Hands", "JobDead"]
 
-log = get_logger("carboy.jobs")
+log: BoundLogger = get_logger("carboy.jobs")
 
 _PRUNE_EVERY_S = 60.0
 

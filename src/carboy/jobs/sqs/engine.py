@@ -18,11 +18,11 @@ from carboy.jobs.engines import Ready
 from carboy.jobs.settings import JobsSettings
 from carboy.jobs.sqs.messages import MAX_BYTES, CallMessage, RowMessage, parse_message, render_message
 from carboy.jobs.sqs.queue import MAX_DELAY_S, Outgoing, Queue, SqsQueue
-from carboy.logs import get_logger, request_context, request_id
+from carboy.logs import BoundLogger, get_logger, request_context, request_id
 
 __all__ = ["Park", "SqsEngine"]
 
-log = get_logger("carboy.jobs")
+log: BoundLogger = get_logger("carboy.jobs")
 
 Record = Mapping[str, Any]
 

@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from carboy.errors import CarboyError
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.serve.lambda_.environ import Environ
 
 __all__ = ["AsgiApplication", "AsgiBridge"]
 
-log = get_logger("carboy.serve.lambda")
+log: BoundLogger = get_logger("carboy.serve.lambda")
 
 Message = MutableMapping[str, Any]
 AsgiApplication = Callable[

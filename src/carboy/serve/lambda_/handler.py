@@ -9,7 +9,7 @@ from time import time
 from typing import Any
 
 from carboy.events import EXTENSION, Events
-from carboy.logs import RetryHandler, bind_ids, get_logger
+from carboy.logs import BoundLogger, RetryHandler, bind_ids, get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
 from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
@@ -21,7 +21,7 @@ from carboy.serve.lambda_.snapshot import RestoreHooks, renew_application
 
 __all__ = ["LambdaHandler", "lambda_handler"]
 
-log = get_logger("carboy.serve.lambda")
+log: BoundLogger = get_logger("carboy.serve.lambda")
 
 _HTTP: Mapping[str, tuple[Callable[..., Environ], Callable[..., dict[str, Any]]]] = {
     "rest-v1": (rest_v1.read_request, answer_v1),

@@ -5,13 +5,13 @@ from typing import Any
 
 from carboy.errors import InvalidInput, Missing
 from carboy.events import Events
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.serve.lambda_.authorizer import render_decision
 from carboy.serve.lambda_.kinds import Kind, SqsRunner, source_name
 
 __all__ = ["answer_event"]
 
-log = get_logger("carboy.serve.lambda")
+log: BoundLogger = get_logger("carboy.serve.lambda")
 
 
 def answer_event(

@@ -9,14 +9,14 @@ from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.errors import Missing, Refused, Throttled
 from carboy.jobs import Commit, Job, Later, Waiters
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.index import Archived, Index, Item, mark
 from carboy.services.archive.keys import alert_key, version_key
 from carboy.services.archive.objects import Put, Store
 
 __all__ = ["Api", "Fetcher", "Keeper", "put_version"]
 
-log = get_logger("carboy.archive")
+log: BoundLogger = get_logger("carboy.archive")
 
 JSON = "application/json"
 _ATTEMPTS = 10_000  # some two weeks of a store that is away: what was answered 202 is not given up

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from flask import request
 
 from carboy.clock import Clock
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 from carboy.services.archive.sources import THREATSTACK, Sender
 from carboy.web import authenticate, current_key
@@ -25,7 +25,7 @@ from carboy.web.proofs import (
 
 __all__ = ["Gate"]
 
-log = get_logger("carboy.archive")
+log: BoundLogger = get_logger("carboy.archive")
 
 SCOPE = "archive:write"
 _SNS_ID = "x-amz-sns-message-id"

@@ -12,7 +12,7 @@ from typing import Any
 
 from carboy.clock import Clock
 from carboy.jobs import Job
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.accepting import Receipt
 from carboy.services.archive.archiving import JSON, Fetcher, put_version
 from carboy.services.archive.index import NewItem
@@ -21,7 +21,7 @@ from carboy.services.archive.objects import Store
 
 __all__ = ["QueueAcceptor", "QueueKeeper", "StorePark"]
 
-log = get_logger("carboy.archive")
+log: BoundLogger = get_logger("carboy.archive")
 
 _ATTEMPTS = 10_000  # the queue counts, and keeps what it gives up
 _AT_ONCE = 8

@@ -13,7 +13,7 @@ from carboy.config import Rate
 from carboy.errors import CarboyError, Refused, Unreachable
 from carboy.extras import extra
 from carboy.jobs import Job, JobsSettings, Waiters, put, row_of
-from carboy.logs import get_logger, request_id
+from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.net.limited import Limits
 from carboy.services.archive.accepting import Acceptor
 from carboy.services.archive.archiving import Fetcher, Keeper
@@ -40,7 +40,7 @@ __all__ = ["EXTENSION", "Archive", "archive_of", "register"]
 EXTENSION = "carboy.archive"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
-log = get_logger("carboy.archive")
+log: BoundLogger = get_logger("carboy.archive")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from typing import Any
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, ConfigurationError
 from carboy.extras import extra
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.redact import Secret
 from carboy.services.sms.providers import BUILT_IN
 from carboy.services.sms.settings import SmsSettings
 
 __all__ = ["Accounts", "make_provider"]
 
-log = get_logger("carboy.sms")
+log: BoundLogger = get_logger("carboy.sms")
 
 _REFRESH_EVERY_S = 5.0
 

@@ -14,7 +14,7 @@ from carboy.config import Rate
 from carboy.db import Shared
 from carboy.db.shared import Step
 from carboy.errors import Fault, Unreachable
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 from carboy.services.sms.accepting import left_ms
 from carboy.services.sms.numbers import Number
@@ -22,7 +22,7 @@ from carboy.web import Counter
 
 __all__ = ["Conversion", "Guards", "prefix_of"]
 
-log = get_logger("carboy.sms")
+log: BoundLogger = get_logger("carboy.sms")
 
 _DAY_MS = 86_400_000
 _OF_ALL = "sms:codes"

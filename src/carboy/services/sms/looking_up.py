@@ -8,7 +8,7 @@ from typing import Any
 from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.jobs import Job, Later, row_of
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.providers import Message, Receipt
 from carboy.services.sms.records import Records
 from carboy.services.sms.reporting import Report, report
@@ -16,7 +16,7 @@ from carboy.services.sms.sender import HttpCarrier
 
 __all__ = ["LookUp"]
 
-log = get_logger("carboy.sms")
+log: BoundLogger = get_logger("carboy.sms")
 
 _FIRST_S = 60.0
 _LONGEST_S = 3600.0

@@ -12,7 +12,7 @@ from typing import Any
 from flask import request
 
 from carboy.clock import Clock
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 from carboy.redact import Secret
 from carboy.services.sms.accounts import Accounts
@@ -21,7 +21,7 @@ from carboy.web import authenticate
 
 __all__ = ["ReceiptGate"]
 
-log = get_logger("carboy.sms")
+log: BoundLogger = get_logger("carboy.sms")
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from carboy.errors import CarboyError
 from carboy.extras import extra
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.accounts import Accounts
 from carboy.services.sms.providers import Message, Outbox, Outcome, Receipt, Request, Response
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Carrier", "HttpCarrier", "OutboxCarrier", "make_session", "send_request"]
 
-log = get_logger("carboy.sms")
+log: BoundLogger = get_logger("carboy.sms")
 
 _MAX_ANSWER_BYTES = 1_048_576
 _CHUNK = 65_536

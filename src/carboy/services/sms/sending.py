@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.jobs import Commit, Job, Later, Waiters
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.choosing import Circuits, Place, draw_order
 from carboy.services.sms.looking_up import LookUp
 from carboy.services.sms.providers import Message, Outcome
@@ -24,7 +24,7 @@ from carboy.web import Counter
 
 __all__ = ["Dispatcher", "Route"]
 
-log = get_logger("carboy.sms")
+log: BoundLogger = get_logger("carboy.sms")
 
 _LONGEST_WAIT_S = 60.0
 _THROTTLED_S = 1.0

@@ -10,7 +10,7 @@ from carboy.config import Rate, Settings, parse_rate
 from carboy.db import Shared
 from carboy.errors import CarboyError
 from carboy.jobs import JobsSettings, Waiters
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.accounts import Accounts, make_provider
 from carboy.services.sms.asking import Rules
 from carboy.services.sms.choosing import Circuits, read_order
@@ -33,7 +33,7 @@ __all__ = ["EXTENSION", "register", "sms_of"]
 EXTENSION = "carboy.sms"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
-log = get_logger("carboy.sms")
+log: BoundLogger = get_logger("carboy.sms")
 
 
 def register(app: Flask) -> None:
