@@ -46,9 +46,10 @@ lint: .venv/.dev  ## ruff and the import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: .venv/.dev  ## mypy (strict) and pyright
+types: .venv/.dev  ## mypy (strict), pyright, and whether all that is public has a type
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --warnings
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes carboy --ignoreexternal
 
 bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept
 	$(BIN)/python -m benchmarks $(BENCH)

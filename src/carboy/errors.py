@@ -5,7 +5,7 @@ Classes are split by what a caller would do differently. No message holds a secr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "CarboyError",
@@ -30,7 +30,9 @@ class CarboyError(Exception):
 
     def __init__(self, what: str, why: str, hint: str) -> None:
         super().__init__(what, why, hint)  # all three in args: errors survive pickling
-        self.what, self.why, self.hint = what, why, hint
+        self.what: str = what
+        self.why: str = why
+        self.hint: str = hint
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
@@ -68,8 +70,8 @@ class ConfigurationError(CarboyError):
 
     def __init__(self, what: str, why: str, hint: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(what, why, hint)
-        self.faults = tuple(faults)
-        self.args = (what, why, hint, self.faults)
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        self.args: tuple[Any, ...] = (what, why, hint, self.faults)
 
 
 class InvalidInput(CarboyError):
@@ -77,8 +79,8 @@ class InvalidInput(CarboyError):
 
     def __init__(self, what: str, why: str, hint: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(what, why, hint)
-        self.faults = tuple(faults)
-        self.args = (what, why, hint, self.faults)
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        self.args: tuple[Any, ...] = (what, why, hint, self.faults)
 
 
 class Degraded(CarboyError):
@@ -111,7 +113,7 @@ class Throttled(UpstreamError):
     def __init__(self, what: str, why: str, hint: str, retry_after_s: float = 0.0) -> None:
         super().__init__(what, why, hint)
         self.retry_after_s = retry_after_s
-        self.args = (what, why, hint, retry_after_s)
+        self.args: tuple[Any, ...] = (what, why, hint, retry_after_s)
 
 
 class Unreachable(UpstreamError):

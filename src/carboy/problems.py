@@ -37,10 +37,11 @@ class Problem(CarboyError):
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(title or HTTPStatus(status).phrase, detail, "")
-        self.status, self.detail = status, detail
-        self.faults = tuple(faults)
-        self.headers = dict(headers or {})
-        self.extra = dict(extra or {})
+        self.status: int = status
+        self.detail: str = detail
+        self.faults: tuple[Fault, ...] = tuple(faults)
+        self.headers: dict[str, str] = dict(headers or {})
+        self.extra: dict[str, Any] = dict(extra or {})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.status, self.detail, self.what, self.faults, self.headers, self.extra)

@@ -50,11 +50,11 @@ def the_core() -> None:
     for name in ("db.Model", "jobs.put", "logs.GunicornLogger", "net.Session", "services.archive", "services.sms"):
         module, _, attribute = f"carboy.{name}".rpartition(".")
         try:
-            getattr(import_module(module), attribute, None) or import_module(f"carboy.{name}")
+            found = getattr(import_module(module), attribute, None) or import_module(f"carboy.{name}")
         except MissingExtra as missing:
             assert missing.hint.startswith("pip install 'carboy["), missing.hint
         else:
-            raise AssertionError(name)
+            raise AssertionError(f"{name}: {found}")
     assert "pip install 'carboy[serve]'" in carboy("serve", code=3)
     assert "pip install 'carboy[archive]', or for the whole gateway pip install 'carboy[archive,sms]'" in carboy("keys", "list", code=3)
 

@@ -36,7 +36,7 @@ class Bundler:
 
     def __init__(self, root: Any, file: str, faults: Callable[[dict[Pointer, Origin]], Faults]) -> None:
         self.origins: dict[Pointer, Origin] = {(): Origin(file, ())}
-        self.faults = faults(self.origins)
+        self.faults: Faults = faults(self.origins)
         self.texts: dict[str, bytes] = {}
         self._root, self._file = root, file
         self._values: dict[str, Any] = {file: root}

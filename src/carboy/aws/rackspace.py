@@ -47,7 +47,8 @@ class Rackspace:
                 )
         with extra("aws"):
             import urllib3
-        self.identity_url, self.accounts_url = identity_url.rstrip("/"), accounts_url.rstrip("/")
+        self.identity_url: str = identity_url.rstrip("/")
+        self.accounts_url: str = accounts_url.rstrip("/")
         self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(timeout_s), retries=False)
         self._tokens: dict[RackspaceUser, tuple[str, str]] = {}
 

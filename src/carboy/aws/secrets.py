@@ -43,8 +43,9 @@ class SecretValue(dict[str, Any]):
 
     def __init__(self, name: str, answer: Mapping[str, Any]) -> None:
         """Read what `GetSecretValue` answered."""
-        self.name, self.version = name, str(answer["VersionId"])
-        self.stages = tuple(answer.get("VersionStages") or ())
+        self.name: str = name
+        self.version: str = str(answer["VersionId"])
+        self.stages: tuple[str, ...] = tuple(answer.get("VersionStages") or ())
         self._text: str | None = answer.get("SecretString")
         binary = answer.get("SecretBinary")
         self._binary: bytes | None = base64.b64decode(binary) if isinstance(binary, str) else binary

@@ -150,7 +150,8 @@ class Store:
 
         settings = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 1})
         self._session, self._settings, self._clock = session, settings, clock
-        self.prefix, self._tier, self._key = prefix, tier, key
+        self.prefix: str = prefix
+        self._tier, self._key = tier, key
         self._ssm = self._client("ssm")
         self._key_arn: str | None = None
 

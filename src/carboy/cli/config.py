@@ -34,8 +34,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     note_options(ctx, given)
 
 
-for one in (edit, diff, merge_driver, history, rollback):
-    command.add_command(one)
+for _one in (edit, diff, merge_driver, history, rollback):
+    command.add_command(_one)
 
 
 @command.command("import")

@@ -4,13 +4,14 @@ import contextlib
 import io
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from carboy.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from flask import Flask
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from carboy.web import Runtime
 
 __all__ = ["Project", "pass_project", "runtime_of"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _GATEWAY = "pip install 'carboy[archive,sms]'"
 
@@ -156,4 +160,6 @@ def runtime_of(service: "Service") -> "Runtime":
     return runtime
 
 
-pass_project = click.make_pass_decorator(Project, ensure=True)
+def pass_project(command: "Callable[Concatenate[Project, P], R]") -> "Callable[P, R]":
+    """Give a command the project as its first argument."""
+    return click.make_pass_decorator(Project, ensure=True)(command)

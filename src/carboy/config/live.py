@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from blinker import Namespace
+from blinker import NamedSignal, Namespace
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config.settings import Settings
@@ -16,7 +16,7 @@ from carboy.errors import CarboyError
 
 __all__ = ["Changes", "Live", "settings_changed"]
 
-settings_changed = Namespace().signal("settings-changed")
+settings_changed: NamedSignal = Namespace().signal("settings-changed")
 """Sent by the settings with `added`, `changed` and `removed`, each a frozenset of names, after they were swapped."""
 
 
@@ -62,7 +62,7 @@ class Live:
         on_refused: Callable[[CarboyError], object] = lambda _: None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.newest = first
+        self.newest: Settings = first
         self._first, self._reload, self._pin, self._on_refused = first, reload, pin, on_refused
         self._ttl_s, self._min_interval_s = ttl_s, min_interval_s
         self._now = time.monotonic if clock is SYSTEM_CLOCK else clock.monotonic_s

@@ -46,7 +46,8 @@ class Rate:
     __slots__ = ("count", "period_s")
 
     def __init__(self, count: int, period_s: float) -> None:
-        self.count, self.period_s = count, period_s
+        self.count: int = count
+        self.period_s: float = period_s
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Rate):

@@ -54,7 +54,7 @@ class Connector:
     ) -> None:
         self._settings, self._on_away, self._clock = settings, on_away, clock
         self._where = where or (lambda: Address(settings.db_host, settings.db_port, settings.db_name))
-        self.tls = Tls(settings.db_tls_ca)
+        self.tls: Tls = Tls(settings.db_tls_ca)
         self._healing = (
             Healing(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
         )

@@ -20,8 +20,10 @@ class _Both(UpstreamError, OperationalError):
 
     def __init__(self, what: str, why: str, hint: str, orig: BaseException | None = None) -> None:
         OperationalError.__init__(self, None, None, orig or Exception(why))
-        self.what, self.why, self.hint = what, why, hint
-        self.args = (what, why, hint)
+        self.what: str = what
+        self.why: str = why
+        self.hint: str = hint
+        self.args: tuple[Any, ...] = (what, why, hint)
 
     def __str__(self) -> str:
         return UpstreamError.__str__(self)

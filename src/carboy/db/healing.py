@@ -32,7 +32,9 @@ class LoginRefused(Exception):
 
     def __init__(self, login: Login, cause: Exception, *, is_sure: bool) -> None:
         super().__init__(login.version)
-        self.login, self.cause, self.is_sure = login, cause, is_sure
+        self.login: Login = login
+        self.cause: Exception = cause
+        self.is_sure: bool = is_sure
 
 
 class Healing:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "bind", "db"]
 
-db = SQLAlchemy(metadata=MetaData(naming_convention=NAMING))
+db: SQLAlchemy = SQLAlchemy(metadata=MetaData(naming_convention=NAMING))
 
 if TYPE_CHECKING:
 

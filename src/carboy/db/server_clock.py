@@ -36,7 +36,6 @@ class ServerClock:
         self._anchor: tuple[int, float] | None = None  # the server's milliseconds, our monotonic seconds
         self._ask_at_s = float("inf")
         self._asks = threading.local()
-        self.sleep, self.monotonic_s = machine.sleep, machine.monotonic_s
 
     def follow(self, engine: "Engine") -> None:
         """Take the time from an engine's server from now on."""
@@ -55,6 +54,14 @@ class ServerClock:
             return self._machine.now_ms()
         server_ms, at_s = self._anchor
         return server_ms + round((self._machine.monotonic_s() - at_s) * 1000)
+
+    def monotonic_s(self) -> float:
+        """Return seconds from an arbitrary start that never go back."""
+        return self._machine.monotonic_s()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait that many seconds."""
+        self._machine.sleep(seconds)
 
     def _open(self) -> None:
         """Open a connection, which brings the time along; where that fails, go by the machine for a while."""

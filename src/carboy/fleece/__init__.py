@@ -6,7 +6,22 @@ Source: Fleece 1.2.1 (Rackspace, Apache-2.0), for names and arguments.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carboy.fleece import (
+        authpolicy,
+        boto3,
+        events,
+        handlers,
+        httperror,
+        log,
+        profiling,
+        raxauth,
+        requests,
+        testing,
+        xray,
+    )
 
 __all__ = ["authpolicy", "boto3", "events", "handlers", "httperror", "log", "profiling", "raxauth", "requests", "testing", "xray"]  # noqa: E501  # fmt: skip
 

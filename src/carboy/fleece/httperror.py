@@ -14,9 +14,9 @@ class HTTPError(Exception):
         status_code: the status.
     """
 
-    default_status = 500
+    default_status: int = 500
 
     def __init__(self, status: int | None = None, message: str | None = None) -> None:
-        self.status_code = status or self.default_status
+        self.status_code: int = status or self.default_status
         said = f"{self.status_code}: {_PHRASES.get(self.status_code, '')}"
         super().__init__(f"{said} - {message}" if message else said)

@@ -47,13 +47,14 @@ class LambdaContext:
         aws_request_id: str | None = None,
         client_context: Any = None,
     ) -> None:
-        self.function_name, self.function_version = function_name, function_version
+        self.function_name: str = function_name
+        self.function_version: int = function_version
         self.memory_limit_in_mb = memory_limit_in_mb
-        self.aws_request_id = aws_request_id or str(uuid.uuid4())
-        self.client_context = {} if client_context is None else client_context
-        self.invoked_function_arn = f"arn:aws:lambda:{region}:{account_id}:function:{function_name}:{stage}"
-        self.log_group_name = f"/aws/lambda/{function_name}"
-        self.log_stream_name = f"{datetime.now(UTC):%Y/%m/%d}/[{function_version}]/{uuid.uuid4().hex}"
+        self.aws_request_id: str = aws_request_id or str(uuid.uuid4())
+        self.client_context: Any = {} if client_context is None else client_context
+        self.invoked_function_arn: str = f"arn:aws:lambda:{region}:{account_id}:function:{function_name}:{stage}"
+        self.log_group_name: str = f"/aws/lambda/{function_name}"
+        self.log_stream_name: str = f"{datetime.now(UTC):%Y/%m/%d}/[{function_version}]/{uuid.uuid4().hex}"
         self._remaining_time_in_milli = remaining_time_in_milli
 
     def get_remaining_time_in_millis(self) -> int:
@@ -74,7 +75,7 @@ class LambdaEvent:
         querystring: Mapping[str, Any] | None = None,
         requestor: Mapping[str, Any] | None = None,
     ) -> None:
-        self.operation = operation or "test:operation"
+        self.operation: str = operation or "test:operation"
         self._parts: dict[str, Any] = {
             "body": body or {},
             "gateway": gateway or {**_GATEWAY, "request-id": str(uuid.uuid4())},
@@ -105,8 +106,8 @@ class LambdaRequestGenerator:
     """Makes what `format_event` gives, of an event and a context."""
 
     def __init__(self, event: LambdaEvent | None = None, context: LambdaContext | None = None) -> None:
-        self.event = event or LambdaEvent()
-        self.context = context or LambdaContext()
+        self.event: LambdaEvent = event or LambdaEvent()
+        self.context: LambdaContext = context or LambdaContext()
 
     def generate_request(self, **given: Any) -> dict[str, Any]:
         """Return a request; the arguments are those of `LambdaEvent.generate`."""

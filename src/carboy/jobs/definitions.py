@@ -97,7 +97,7 @@ class Later(CarboyError):
     def __init__(self, why: str, after_s: float) -> None:
         super().__init__("the job waits", why, "")
         self.after_s = after_s
-        self.args = (why, after_s)
+        self.args: tuple[Any, ...] = (why, after_s)
 
 
 class Abandon(CarboyError):
@@ -105,7 +105,7 @@ class Abandon(CarboyError):
 
     def __init__(self, why: str) -> None:
         super().__init__("the job was given up", why, "mend the cause, then `carboy jobs retry`")
-        self.args = (why,)
+        self.args: tuple[Any, ...] = (why,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Who a line belongs to: the request id and further facts, held by contextvars, so that no two requests swap them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -22,7 +22,7 @@ __all__ = [
 _MAX_CHARS = 4096
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _facts: ContextVar[Mapping[str, Any]] = ContextVar("carboy_log_facts", default=_NOTHING)
-bound_facts = _facts.get
+bound_facts: Callable[[], Mapping[str, Any]] = _facts.get
 """Return what every line of this context carries; not to be changed by the caller."""
 
 

@@ -94,9 +94,17 @@ class BoundLogger(BoundLoggerBase):
         if OUTPUT.level <= number:
             self._log(level_name(number), event, args, facts)
 
-    warn, msg, fatal, err = warning, info, critical, error  # structlog's other names
-    adebug, ainfo, awarning, aerror = _async(debug), _async(info), _async(warning), _async(error)
-    acritical, aexception, alog = _async(critical), _async(exception), _async(log)
+    warn: Callable[..., None] = warning  # structlog's other names, from here on
+    msg: Callable[..., None] = info
+    fatal: Callable[..., None] = critical
+    err: Callable[..., None] = error
+    adebug: Callable[..., Coroutine[Any, Any, None]] = _async(debug)
+    ainfo: Callable[..., Coroutine[Any, Any, None]] = _async(info)
+    awarning: Callable[..., Coroutine[Any, Any, None]] = _async(warning)
+    aerror: Callable[..., Coroutine[Any, Any, None]] = _async(error)
+    acritical: Callable[..., Coroutine[Any, Any, None]] = _async(critical)
+    aexception: Callable[..., Coroutine[Any, Any, None]] = _async(exception)
+    alog: Callable[..., Coroutine[Any, Any, None]] = _async(log)
 
     def is_enabled_for(self, level: int) -> bool:
         """Say whether an event of this level would be written."""
@@ -106,7 +114,13 @@ class BoundLogger(BoundLoggerBase):
         """Return the level below which events are dropped."""
         return OUTPUT.level
 
-    isEnabledFor, getEffectiveLevel = is_enabled_for, get_effective_level  # noqa: N815 (as `logging` has them)
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (as `logging` has it)
+        """Say whether an event of this level would be written."""
+        return self.is_enabled_for(level)
+
+    def getEffectiveLevel(self) -> int:  # noqa: N802 (as `logging` has it)
+        """Return the level below which events are dropped."""
+        return self.get_effective_level()
 
     def _log(self, level: str, event: str, args: tuple[Any, ...], facts: dict[str, Any]) -> None:
         if args:

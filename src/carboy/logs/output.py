@@ -37,12 +37,12 @@ class Output:
     __slots__ = ("file", "has_colour", "is_console", "level", "max_chars", "stream")
 
     def __init__(self) -> None:
-        self.level = logging.INFO
-        self.stream = StreamSink(None)
+        self.level: int = logging.INFO
+        self.stream: StreamSink = StreamSink(None)
         self.file: FileSink | None = None
         self.is_console: bool | None = None  # not decided yet: by terminal, at the first line
-        self.has_colour = False
-        self.max_chars = MAX_CHARS
+        self.has_colour: bool = False
+        self.max_chars: int = MAX_CHARS
 
     def emit(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes | None:
         """Write the line of an event, and return it as JSON; None when even that failed. Never raises."""

@@ -30,7 +30,7 @@ class StreamSink:
         self._seen: IO[Any] | None = None
         self._fd = -1
         self._is_forked = False
-        self.lost = 0
+        self.lost: int = 0
         self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
 
     def after_fork(self) -> None:
@@ -110,7 +110,7 @@ class FileSink:
         self._max_bytes = max_bytes
         self._max_count = max(1, max_count)
         self._fd = self._open()
-        self.lost = 0
+        self.lost: int = 0
         self._lock = threading.RLock()
 
     def after_fork(self) -> None:

@@ -30,8 +30,8 @@ class Budget:
     __slots__ = ("chars", "items")
 
     def __init__(self, chars: int) -> None:
-        self.chars = chars
-        self.items = _MAX_ITEMS
+        self.chars: int = chars
+        self.items: int = _MAX_ITEMS
 
 
 def clean_text(text: str, budget: Budget) -> str:

@@ -34,7 +34,7 @@ class Attempts:
     __slots__ = ("_budget_s", "_retry", "_until_s", "clock")
 
     def __init__(self, retry: "Retry", budget_s: float, clock: Clock) -> None:
-        self.clock = clock
+        self.clock: Clock = clock
         self._retry, self._budget_s, self._until_s = retry, budget_s, clock.monotonic_s() + budget_s
 
     def wait_after_error(self, request: "PreparedRequest", error: RequestException) -> float | None:

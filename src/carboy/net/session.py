@@ -32,7 +32,7 @@ class Session(requests.Session):
         budget_s: likewise: the time for a call, with its waits and redirects.
     """
 
-    __attrs__ = [*requests.Session.__attrs__, "timeout", "retries", "budget_s", "_clock"]  # noqa: RUF012 (pickled)
+    __attrs__: list[str] = [*requests.Session.__attrs__, "timeout", "retries", "budget_s", "_clock"]  # noqa: RUF012 (pickled)
 
     def __init__(
         self,
@@ -53,7 +53,9 @@ class Session(requests.Session):
             clock: for waits and budgets.
         """
         super().__init__()
-        self.timeout, self.retries, self._clock = timeout, retries, clock
+        self.timeout: Any = timeout
+        self.retries: Given = retries
+        self._clock = clock
         self.budget_s = budget_s
         adapter = _Adapter(pool_size)
         self.mount("https://", adapter)
@@ -104,7 +106,7 @@ class Session(requests.Session):
 class _Adapter(HTTPAdapter):
     """Keeps the connections and tries again."""
 
-    __attrs__ = [*HTTPAdapter.__attrs__, "_pid", "_pool_size"]  # noqa: RUF012
+    __attrs__: list[str] = [*HTTPAdapter.__attrs__, "_pid", "_pool_size"]  # noqa: RUF012
 
     def __init__(self, pool_size: int) -> None:
         self._pid = os.getpid()

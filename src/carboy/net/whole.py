@@ -61,5 +61,5 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection  # pyright: ignore[reportAssignmentType]
 
 
-POOLS = {"http": _Pool, "https": _TlsPool}
+POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _Pool, "https": _TlsPool}
 """What a `PoolManager` makes its pools of, by scheme."""

@@ -43,9 +43,10 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
     - A stop accepts what the kernel had accepted already, before the socket closes.
     """
 
-    timeouts = ServeSettings()
-    is_whole = True
+    timeouts: ServeSettings = ServeSettings()
+    is_whole: bool = True
     wsgi: Any
+    nr_conns: int
 
     def init_process(self) -> None:
         """Start what ends slow clients, then serve."""
@@ -74,7 +75,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         """Load the application, and give it bodies that arrive in time."""
         super().load_wsgi()
-        self.service = Service(self.wsgi)
+        self.service: Service = Service(self.wsgi)
         self.wsgi = self._with_body(self.wsgi)
 
     def accept(self, listener: Any) -> None:

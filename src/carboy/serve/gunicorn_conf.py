@@ -13,18 +13,18 @@ from carboy.serve.gunicorn_ import DrainingWorker
 from carboy.serve.settings import ServeSettings
 from carboy.web import load_settings
 
-_settings, _ = load_settings(lambda *_: [ServeSettings, JobsSettings], read_sources)
+_settings = load_settings(lambda *_: [ServeSettings, JobsSettings], read_sources)[0]
 _serve, _jobs = _settings.part(ServeSettings), _settings.part(JobsSettings)
 
 bind = "127.0.0.1:8000"
 workers = 1
 threads = 32
 worker_class = "carboy.serve.gunicorn_.DrainingWorker"
-worker_connections = _serve.max_connections
-keepalive = int(_serve.keepalive_s)
+worker_connections: int = _serve.max_connections
+keepalive: int = int(_serve.keepalive_s)
 timeout = 60
 logger_class = "carboy.logs.GunicornLogger"
-graceful_timeout = int(_serve.drain_s + _jobs.jobs_drain_s) + 5
+graceful_timeout: int = int(_serve.drain_s + _jobs.jobs_drain_s) + 5
 
 DrainingWorker.timeouts = _serve
 

@@ -29,7 +29,7 @@ class StopSignals:
         self._stop_on, self._force = stop_on, force
         self._read_fd, self._write_fd = os.pipe()
         self._before: Mapping[int, Any] = {}
-        self.is_stopping = False
+        self.is_stopping: bool = False
 
     def __enter__(self) -> Self:
         before: dict[int, Any] = {one: signal.signal(one, self._on_stop) for one in self._stop_on}

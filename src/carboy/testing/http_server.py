@@ -51,8 +51,8 @@ class LoopbackServer:
             record: keep every request; turn off under load.
         """
         self.requests: list[Request] = []
-        self.connections = 0
-        self.port = port
+        self.connections: int = 0
+        self.port: int = port
         self._answer = answer
         self._script: deque[Step] = deque()
         self._tls = tls

@@ -113,7 +113,8 @@ class KeyServer:
     """
 
     def __init__(self, keys: MemoryKeys | None = None, *, delay_s: float = 0.0, port: int = 0) -> None:
-        self.keys, self.delay_s = keys or MemoryKeys(), delay_s
+        self.keys: MemoryKeys = keys or MemoryKeys()
+        self.delay_s: float = delay_s
         self._server = LoopbackServer(self._answer, port=port, record=False)
 
     @property
@@ -176,7 +177,7 @@ def _error(kind: str) -> Answer:
 
 
 if __name__ == "__main__":
-    with KeyServer(delay_s=float(sys.argv[1]) if len(sys.argv) > 1 else 0.0) as served:
-        sys.stdout.write(served.url + "\n")
+    with KeyServer(delay_s=float(sys.argv[1]) if len(sys.argv) > 1 else 0.0) as _served:
+        sys.stdout.write(_served.url + "\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -84,9 +84,11 @@ class Load:
         self, url: str, calls: Iterator[Call], connections: int, seconds: float, timeout_s: float, tries: int
     ) -> None:
         address = urlsplit(url)
-        self.host, self.port = address.hostname or "127.0.0.1", address.port or 80
-        self.report = LoadReport()
-        self.timeout_s, self.tries = timeout_s, tries
+        self.host: str = address.hostname or "127.0.0.1"
+        self.port: int = address.port or 80
+        self.report: LoadReport = LoadReport()
+        self.timeout_s: float = timeout_s
+        self.tries: int = tries
         self._calls, self._connections, self._seconds = calls, connections, seconds
         self._end_s = float("inf")
 

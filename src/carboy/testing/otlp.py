@@ -28,7 +28,7 @@ class OtlpReceiver:
         """Read what a receiver process prints."""
         assert process.stdout is not None
         self._lines = process.stdout
-        self.url = f"http://127.0.0.1:{int(self._lines.readline())}"
+        self.url: str = f"http://127.0.0.1:{int(self._lines.readline())}"
         self.spans: list[dict[str, Any]] = []
         self._arrived = threading.Condition()
         self._thread = threading.Thread(target=self._collect, name="otlp-receiver", daemon=True)

@@ -28,9 +28,10 @@ class FakeRackspace:
 
     def __init__(self, users: dict[str, str] | None = None, accounts: tuple[str, ...] = ("123456789012",)) -> None:
         """Make the stand-in; `users` is `{"rs-user": "rs-key"}` when None."""
-        self.users = {"rs-user": "rs-key"} if users is None else users
+        self.users: dict[str, str] = {"rs-user": "rs-key"} if users is None else users
         self.accounts = accounts
-        self.token, self.tenant = "rs-token", "hybrid:123456"
+        self.token: str = "rs-token"  # noqa: S105
+        self.tenant: str = "hybrid:123456"
         self.durations: list[str] = []
         self._server = LoopbackServer(self._answer)
 

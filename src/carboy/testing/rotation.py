@@ -42,9 +42,10 @@ class RotatingSecret:
             fields: of the secret, over those of the server.
         """
         number = next(_numbers)
-        self.server, self.name = server, f"/test/rds-{number}"
+        self.server: DatabaseServer = server
+        self.name: str = f"/test/rds-{number}"
         self._users = (f"app_{number}", f"app_{number}_clone")
-        self.user = self._users[0]
+        self.user: str = self._users[0]
         self._fields = {
             "engine": "mariadb" if server.dialect == "mysql" else "postgres",
             "host": server.host,
@@ -55,8 +56,8 @@ class RotatingSecret:
         self._passwords = 0
         self._made: set[str] = set()
         self._admin = aws.client("secretsmanager")
-        self.client = aws.client("secretsmanager", connect_timeout=2, read_timeout=5)
-        self.calls = 0
+        self.client: Any = aws.client("secretsmanager", connect_timeout=2, read_timeout=5)
+        self.calls: int = 0
         self.client.meta.events.register("before-call.*.GetSecretValue", self._count)
         password = self._new_password()
         self._set(self.user, password)

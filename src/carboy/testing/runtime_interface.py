@@ -63,7 +63,7 @@ class RuntimeInterface:
     def __init__(self) -> None:
         self.init_error: dict[str, Any] | None = None
         self.is_restored = False
-        self.failed = threading.Event()
+        self.failed: threading.Event = threading.Event()
         self._waiting: queue.Queue[Invocation | None] = queue.Queue()
         self._running: dict[str, Invocation] = {}
         interface = self
@@ -218,7 +218,7 @@ class LocalFunction:
             environ: further variables of the function.
             snap_start: whether the function goes through a snapshot before its first event.
         """
-        self.interface = RuntimeInterface()
+        self.interface: RuntimeInterface = RuntimeInterface()
         self._folder, self._handler = folder, handler
         self._python = python or str(getattr(sys, "_base_executable", sys.executable))
         self._environ = dict(environ or {})

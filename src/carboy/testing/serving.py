@@ -27,7 +27,7 @@ class ServeProcess:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
-        self.url = ""
+        self.url: str = ""
         self._lines: list[str] = []
         self._is_ready = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -31,7 +31,7 @@ class StandIn:
     """
 
     def __init__(self, *, port: int = 0) -> None:
-        self.port = port
+        self.port: int = port
         self._server = LoopbackServer(self._answer, port=port, record=False)
 
     @property
@@ -63,7 +63,8 @@ class StandInProcess:
     """A stand-in in a process of its own."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
-        self.process, self.port = process, port
+        self.process: subprocess.Popen[bytes] = process
+        self.port: int = port
 
     def _ask(self, method: str, body: bytes = b"") -> dict[str, Any]:
         connection = HTTPConnection(HOST, self.port, timeout=30)

@@ -46,7 +46,7 @@ class ThreatStack(StandIn, _Addresses):
     def __init__(self, api: ThreatStackApi | None = None, *, port: int = 0) -> None:
         """Make the stand-in; `port=0` is any free one, kept over `stop` and `start`."""
         super().__init__(port=port)
-        self.api = api or ThreatStackApi()
+        self.api: ThreatStackApi = api or ThreatStackApi()
 
     @property
     def calls(self) -> dict[str, int]:

@@ -75,7 +75,7 @@ class ThreatStackApi:
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.control = control
+        self.control: Control = control
         self.calls: Counter[str] = Counter()
         self.statuses: Counter[str] = Counter()
         self.alerts: list[tuple[int, str]] = []

@@ -48,7 +48,7 @@ class Authority:
 
     def __init__(self, folder: Path, certificate: "Certificate", key: "EllipticCurvePrivateKey") -> None:
         self.folder = folder
-        self.path = folder / "ca.pem"
+        self.path: Path = folder / "ca.pem"
         self._certificate, self._key = certificate, key
         self._issued = 0
 

@@ -35,7 +35,7 @@ class Daemon:
     """
 
     def __init__(self, host: str, port: int, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._host, self._port, self._clock = host, port, clock
         self._looked_up_at_s = float("-inf")
         self._socket: socket.socket | None = None

@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -19,9 +19,9 @@ __all__ = ["Namespace", "Span", "current_span", "new_span_id", "new_trace_id", "
 Namespace = Literal["", "aws", "remote"]
 
 _current: ContextVar["Span | None"] = ContextVar("carboy_span", default=None)
-current_span = _current.get
+current_span: Callable[[], "Span | None"] = _current.get
 """Return the span that this code works in; None outside of one."""
-set_current = _current.set
+set_current: Callable[["Span | None"], Token["Span | None"]] = _current.set
 
 _MAX_ANNOTATIONS = 50
 
@@ -90,18 +90,24 @@ class Span:
         is_sampled: bool = True,
         state: str = "",
     ) -> None:
-        self.tracer, self.name, self.trace_id, self.parent_id = tracer, name, trace_id, parent_id
-        self.root = root if root is not None else self
-        self.namespace, self.is_segment, self.is_sampled, self.state = namespace, is_segment, is_sampled, state
-        self.id = os.urandom(8).hex()
-        self.is_over = False
+        self.tracer: Tracer = tracer
+        self.name: str = name
+        self.trace_id: str = trace_id
+        self.parent_id: str = parent_id
+        self.root: Span = root if root is not None else self
+        self.namespace: Namespace = namespace
+        self.is_segment: bool = is_segment
+        self.is_sampled: bool = is_sampled
+        self.state: str = state
+        self.id: str = os.urandom(8).hex()
+        self.is_over: bool = False
         self.facts: dict[str, Any] | None = None
         self.annotations: dict[str, str | int | float | bool] | None = None
         self.metadata: dict[str, Any] | None = None
         self.failure: tuple[BaseException, str] | None = None
         self._tokens: list[Any] | None = None
-        self.start_s = time.time()
-        self.end_s = 0.0
+        self.start_s: float = time.time()
+        self.end_s: float = 0.0
 
     def enter(self) -> Any:
         """Make it the span that this context works in; give the token to `leave`."""

@@ -30,7 +30,7 @@ class Tracer:
             environ: where AWS Lambda says, in `_X_AMZN_TRACE_ID`, which segment the function works in; it is read at
                 every call, so it must be the process's own and no copy.
         """
-        self.service = clean_name(service)
+        self.service: str = clean_name(service)
         self._send, self._sampler = send, sampler or Sampler()
         self._environ = environ
 

@@ -114,11 +114,22 @@ class NoKeys:
     def find(self, key_id: str) -> None:
         """Find nothing."""
 
-    def _refuse(self, *_: Any) -> NoReturn:
-        raise ConfigurationError(
-            "there are no API keys",
-            "they are rows, and with JOBS_ENGINE `sqs` there is a database only where it is named",
-            "set DATABASE_URL or DB_SECRET_NAME",
-        )
+    def create(self, *_: Any) -> NoReturn:
+        """Say why there is none."""
+        raise _no_keys()
 
-    create = list = revoke = _refuse
+    def list(self, *_: Any) -> NoReturn:
+        """Say why there is none."""
+        raise _no_keys()
+
+    def revoke(self, *_: Any) -> NoReturn:
+        """Say why there is none."""
+        raise _no_keys()
+
+
+def _no_keys() -> ConfigurationError:
+    return ConfigurationError(
+        "there are no API keys",
+        "they are rows, and with JOBS_ENGINE `sqs` there is a database only where it is named",
+        "set DATABASE_URL or DB_SECRET_NAME",
+    )

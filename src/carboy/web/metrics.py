@@ -31,7 +31,9 @@ class Counter:
     kind = "counter"
 
     def __init__(self, name: str, help: str, labels: Sequence[str] = ()) -> None:  # noqa: A002
-        self.name, self.help, self.labels = name, help, tuple(labels)
+        self.name: str = name
+        self.help: str = help
+        self.labels: Labels = tuple(labels)
         self._lock = threading.Lock()
         self._values: dict[Labels, float] = {} if labels else {(): 0.0}
 
@@ -75,7 +77,9 @@ class Histogram:
         labels: Sequence[str] = (),
         buckets: Sequence[float] = DURATION_BUCKETS_S,
     ) -> None:
-        self.name, self.help, self.labels = name, help, tuple(labels)
+        self.name: str = name
+        self.help: str = help
+        self.labels: Labels = tuple(labels)
         self._bounds = tuple(sorted(buckets))
         self._lock = threading.Lock()
         self._counts: dict[Labels, list[float]] = {}  # one for each bound, one above all, the sum

@@ -55,16 +55,21 @@ class Runtime:
     """
 
     def __init__(self, app: "Flask", settings: Settings, centre: Centre, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.settings, self.centre, self.clock = settings, centre, _clock(settings, clock)
-        self.web = web = settings.part(WebSettings)
-        self.metrics = Metrics()
+        self.settings: Settings = settings
+        self.centre: Centre = centre
+        self.clock: Clock = _clock(settings, clock)
+        web = settings.part(WebSettings)
+        self.web: WebSettings = web
+        self.metrics: Metrics = Metrics()
         self.checks: dict[str, Check] = {}
         self.documents: list[dict[str, Any]] = []
         self.app = app
         self._once = _Once()
-        self.limiter = self.make_limiter("all", web.rate_limit, web.rate_limit_clients) if web.rate_limit else None
+        self.limiter: RateLimiter | None = None
+        if web.rate_limit:
+            self.limiter = self.make_limiter("all", web.rate_limit, web.rate_limit_clients)
         self._secret_paths: SecretPaths | None = None
-        self.jobs = Jobs(self, app)
+        self.jobs: Jobs = Jobs(self, app)
 
     @property
     def has_database(self) -> bool:
@@ -120,8 +125,10 @@ class Runtime:
     def close(self) -> None:
         """Stop the jobs that run here and close the database's connections."""
         self.jobs.stop()
-        for made in {self._once.get("models"), self._once.get("engine")} - {None}:
-            made.dispose()
+        for name in ("models", "engine"):  # mostly one and the same
+            made = self._once.get(name)
+            if made is not None:
+                made.dispose()
 
     def bind_models(self) -> None:
         """Bind `carboy.db.db` to the application where somebody imported it: then there are models."""
@@ -185,7 +192,7 @@ class Jobs:
     def __init__(self, runtime: Runtime, app: "Flask") -> None:
         self._runtime, self._app = runtime, app
         self._once = _Once()
-        self.registry = Registry()
+        self.registry: Registry = Registry()
         self.park: Park | None = None  # where `send` puts what is too long for a message
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
         self._durations = runtime.metrics.histogram("carboy_job_duration_seconds", "Time of each try.", ("kind",))

@@ -84,13 +84,13 @@ def signals() -> list[Signal]:
     for _, module, tree in parsed():
         for node, after in pairwise(tree.body):
             if (
-                isinstance(node, ast.Assign)
+                isinstance(node, ast.AnnAssign)
                 and isinstance(node.value, ast.Call)
                 and isinstance(node.value.func, ast.Attribute)
                 and node.value.func.attr == "signal"
                 and isinstance(after, ast.Expr)
             ):
-                name = ast.unparse(node.targets[0])
+                name = ast.unparse(node.target)
                 found.append(Signal(f"{module.rpartition('.')[0]}.{name}", template(after.value) or ""))
     return found
 

@@ -13,7 +13,8 @@ class Ambiguous(Exception):
 
     def __init__(self, stage: str, names: list[str]) -> None:
         super().__init__(stage, names)
-        self.stage, self.names = stage, names
+        self.stage: str = stage
+        self.names: list[str] = names
 
     def __str__(self) -> str:
         return f"{' and '.join(f'`{name}`' for name in self.names)} both match the stage `{self.stage}`"

@@ -13,7 +13,7 @@ from flask import Flask
 from carboy.api import blueprint
 from carboy.fleece.handlers.wsgi import complete
 from carboy.fleece.httperror import HTTPError
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 from carboy.serve import lambda_handler
 
 __all__ = ["FleeceApp", "call_api", "call_proxy_api", "get_connexion_app"]
@@ -27,7 +27,7 @@ class FleeceApp(Flask):
     def __init__(self, app_name: str, document: Path, strict_validation: bool, validate_responses: bool) -> None:
         """Make it; every fault of the document stops it here."""
         super().__init__(app_name, root_path=str(document.parent), static_folder=None)
-        self.log = get_logger(app_name)
+        self.log: BoundLogger = get_logger(app_name)
         self.register_blueprint(
             blueprint(
                 document,

@@ -52,8 +52,9 @@ class CeleryEngine:
         on_end: Callable[[str, str, float], None] | None = None,
     ) -> None:
         self._writer, self._registry, self._settings, self._clock = writer, registry, settings, clock
-        self._context, self.on_end = context, on_end
-        self.broker = self.check_settings(settings)
+        self.on_end: Callable[[str, str, float], None] | None = on_end
+        self._context = context
+        self.broker: Broker = self.check_settings(settings)
         self._publisher = Publisher(self._send, self._disconnect, clock)
         self._producer: Any = None
 

@@ -41,7 +41,7 @@ class Publisher:
     def __init__(self, send: Callable[[Sequence[Ready]], None], close: Callable[[], None], clock: Clock) -> None:
         self._send, self._close, self._clock = send, close, clock
         self.counts: Counter[str] = Counter()
-        self.stopped = False
+        self.stopped: bool = False
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -50,7 +50,7 @@ class Publisher:
         self._heap: list[tuple[int, int, int, Ready]] = []
         self._due_ms: dict[int, int] = {}  # of the rows in the heap
         self._thread: threading.Thread | None = None
-        self.is_away = False
+        self.is_away: bool = False
 
     def add(self, rows: Iterable[Ready]) -> None:
         """Have rows published when they are due; never raises, and waits for nothing.

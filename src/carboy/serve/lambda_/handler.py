@@ -78,6 +78,7 @@ class LambdaHandler:
         on_restore: Iterable[Callable[[], None]],
         process_environ: Mapping[str, str] = os.environ,  # itself, no copy: the trace's id changes with each event
     ) -> None:
+        self.application: Any
         self.application, interface = make_application(application)
         extensions = getattr(self.application, "extensions", None) or {}
         self._run = _bridge(self.application) if interface == "asgi" else self.application
@@ -89,7 +90,7 @@ class LambdaHandler:
         self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in process_environ  # elsewhere nobody sets the trace's id
         self._is_cold = True
         self._watchdog = process_watchdog()
-        self.restore_hooks = RestoreHooks()
+        self.restore_hooks: RestoreHooks = RestoreHooks()
         self.restore_hooks.add(partial(renew_application, self.application))
         for callback in on_restore:
             self.restore_hooks.add(callback)

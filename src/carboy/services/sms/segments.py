@@ -24,7 +24,9 @@ class Count:
     __slots__ = ("alphabet", "parts", "units")
 
     def __init__(self, alphabet: str, units: int, parts: int) -> None:
-        self.alphabet, self.units, self.parts = alphabet, units, parts
+        self.alphabet: str = alphabet
+        self.units: int = units
+        self.parts: int = parts
 
 
 def segments(text: str, *, ucs2: bool = False) -> int:

@@ -67,7 +67,7 @@ class ServerProcess:
             user: whom to run it as, where this process is root; see `drop_root`.
         """
         self.folder = folder
-        self.log_path = folder / "log.txt"
+        self.log_path: Path = folder / "log.txt"
         self._arguments = list(arguments)
         self._is_ready = is_ready
         self._environment = {**os.environ, **(environment or {})}

@@ -52,7 +52,8 @@ class Refusal(Exception):
 
     def __init__(self, kind: str, why: str = "") -> None:
         super().__init__(kind, why)
-        self.kind, self.why = kind, why
+        self.kind: str = kind
+        self.why: str = why
 
 
 @dataclass(slots=True)

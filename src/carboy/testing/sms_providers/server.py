@@ -49,7 +49,7 @@ class SmsProvider(StandIn):
     def __init__(self, kind: str, *, wall_s: Callable[[], float] = time.time, **control: Any) -> None:
         super().__init__()
         self.kind = kind
-        self.state = State(Control())
+        self.state: State = State(Control())
         self.state.tell(**control)
         self._kind, self._wall_s = KINDS[kind], wall_s
 

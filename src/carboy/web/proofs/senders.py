@@ -11,7 +11,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from carboy.errors import Refused
@@ -49,7 +49,7 @@ class Unverified(Refused):
 
     def __init__(self, why: str) -> None:
         super().__init__("the webhook was not let in", why, "compare the source's secrets with the sender's")
-        self.args = (why,)
+        self.args: tuple[Any, ...] = (why,)
 
 
 @dataclass(frozen=True, slots=True)
