@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.deploy.checks import hadolint
 from tests.scaffold.conftest import Projects
+
+from carboy.scaffold import Choices, adopt
 
 BIN = Path(sys.executable).parent
 
@@ -68,6 +71,26 @@ def test_the_templates_of_lambda_are_right(projects: Projects, tmp_path: Path) -
 
     assert len(texts) == 4
     assert check("cfn-lint", *(path.name for path in sorted(tmp_path.iterdir())), folder=tmp_path) == ""
+
+
+def test_the_container_files_are_right(projects: Projects, shops: list[Path]) -> None:
+    """By hadolint; those of new services, and those that existing projects get."""
+    files = {(folder / "Dockerfile").read_text(): folder / "Dockerfile" for folder in [*projects.values(), *shops]}
+
+    assert len(files) == 3
+    assert [hadolint(path) for path in files.values()] == ["", "", ""]
+
+
+@pytest.fixture
+def shops(tmp_path: Path) -> list[Path]:
+    """Two existing projects, with a list of requirements and without, that got what they lack."""
+    folders = [tmp_path / "listed", tmp_path / "packaged"]
+    for folder, dependencies in zip(folders, ("requirements.txt", "pyproject.toml"), strict=True):
+        folder.mkdir()
+        (folder / "shop.py").write_text("from flask import Flask\n\napp = Flask(__name__)\n")
+        (folder / dependencies).touch()
+        adopt(folder, Choices())
+    return folders
 
 
 def _modules(folder: Path) -> list[Path]:

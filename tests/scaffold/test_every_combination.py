@@ -5,17 +5,16 @@ import re
 import shutil
 import sys
 import zipfile
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 import requests
-from tests.bundle.wheelhouse import make_wheel, repack
+from tests.bundle.wheelhouse import make_wheel, needed_by, repack
 from tests.journeys.zygote import Process
 from tests.scaffold.conftest import COMBINATIONS, Projects, Run, complaint
 
 import carboy
-from carboy.scaffold.names import _needed
 from carboy.testing import events
 from carboy.testing.runtime_interface import LocalFunction
 
@@ -28,12 +27,12 @@ PYTEST = ("-q", "-p", "carboy.testing.plugin", "-p", "no:cacheprovider")
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_it_works_from_its_first_minute(projects: Projects, run: Run, wheels: Wheels, name: str) -> None:
+def test_it_works_from_its_first_minute(projects: Projects, run: Run, names_only: Wheels, name: str) -> None:
     """Nothing is to be set, made or filled in first: tests, server, migrations and the build for Lambda."""
     folder = projects[name]
     tests = run("pytest", *PYTEST, folder=folder)
     server = run("carboy", "serve", "--port", "0", folder=folder)
-    built = run("carboy", "build", ".", "--python", PYTHON, folder=folder, **wheels)
+    built = run("carboy", "build", ".", "--python", PYTHON, folder=folder, **names_only)
 
     assert complaint(tests) == ""
     assert _serves(server, has_notes="db" in name) == ""
@@ -97,9 +96,9 @@ def test_a_change_of_its_models_becomes_a_migration(projects: Projects, run: Run
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
-    """Has a build find Carboy and all that it needs, and nothing else; its cache is the tests' own."""
-    folder = tmp_path_factory.mktemp("wheels")
+def own_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Carboy as it would be published."""
+    folder = tmp_path_factory.mktemp("own")
     package = ROOT / "src"
     files = {
         path.relative_to(package).as_posix(): path.read_text("utf-8")
@@ -107,14 +106,34 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Wheels:
         if path.is_file() and "__pycache__" not in path.parts
     }
     make_wheel(folder, "carboy", files, version=carboy.__version__, requires=requires("carboy") or [])
-    for name in sorted(_needed() - {"carboy"}):
-        try:
-            repack(folder, name)
-        except (LookupError, ImportError):  # a module's name, or not needed on this system
-            continue
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def names_only(own_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Wheels:
+    """Has a build find Carboy, and of what that needs the names, versions and needs: enough to see what it takes."""
+    folder = tmp_path_factory.mktemp("names")
+    for name in needed_by("carboy[all]") - {"carboy"}:
+        module = name.replace("-", "_")
+        files = {f"{module}/__init__.py": ""}
+        make_wheel(folder, module, files, version=version(name), requires=requires(name) or [])
+    return _found(folder, own_wheel)
+
+
+@pytest.fixture(scope="module")
+def wheels(own_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Wheels:
+    """Has a build find Carboy and all that it needs."""
+    folder = tmp_path_factory.mktemp("wheels")
+    repack(folder, *sorted(needed_by("carboy[all]") - {"carboy"}))
     for wheel in folder.glob("*-manylinux_2_[2-9]*.whl"):  # an index has those for older systems as well
         wheel.rename(folder / re.sub(r"manylinux_2_\d+_", "manylinux_2_17_", wheel.name))
-    return {"UV_FIND_LINKS": str(folder), "UV_NO_INDEX": "1", "UV_OFFLINE": "1", "HOME": str(folder.parent)}
+    return _found(folder, own_wheel)
+
+
+def _found(folder: Path, own_wheel: Path) -> Wheels:
+    """Return what has uv look into a folder and nowhere else; its cache is the tests' own."""
+    shutil.copy(own_wheel, folder)
+    return {"UV_FIND_LINKS": str(folder), "UV_NO_INDEX": "1", "UV_OFFLINE": "1", "HOME": str(folder / "home")}
 
 
 def test_its_zip_answers_under_the_runtime_of_lambda(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.scaffold.conftest import Run
 
+BIN = Path(sys.executable).parent
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ELSEWHERE = ("python3 -m venv", ".venv/bin/pip", ". .venv/bin/activate", "carboy serve", "pytest", "mypy")
 """What is done for the tests already, or by others of them."""
@@ -30,7 +31,7 @@ def test_every_line_of_it_runs(whole: Path, run: Run) -> None:
     done = subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", script],
         cwd=whole,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": ""},
         capture_output=True,
         text=True,
         timeout=270,
