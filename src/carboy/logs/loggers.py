@@ -2,13 +2,11 @@
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
-
-import structlog
-from structlog import BoundLoggerBase
+from typing import Any, Self
 
 from carboy.logs.lines import LEVEL_NUMBERS
 from carboy.logs.output import OUTPUT
+from carboy.logs.structlog_ import when_imported
 from carboy.logs.values import fill
 
 __all__ = ["BoundLogger", "configure_structlog", "getLogger", "get_logger", "level_name"]
@@ -49,13 +47,48 @@ def _async(method: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, Non
     return log
 
 
-class BoundLogger(BoundLoggerBase):
+class BoundLogger:
     """A structlog logger: `log.info("secret_refreshed", age_s=3)`, `bind`, `unbind`, `new`.
 
     The level is asked for at each call, so that a logger made before `setup` follows it.
     """
 
-    _logger: _Target
+    def __init__(self, logger: Any, processors: list[Any], context: dict[str, Any]) -> None:
+        self._logger, self._processors, self._context = logger, processors, context  # structlog's names
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(context={self._context!r})>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BoundLogger) and self._context == other._context
+
+    __hash__ = None  # type: ignore[assignment]  # its facts are not constant
+
+    def bind(self, **facts: Any) -> Self:
+        """Return a logger whose lines carry these facts too."""
+        return type(self)(self._logger, self._processors, {**self._context, **facts})
+
+    def unbind(self, *names: str) -> Self:
+        """Return a logger whose lines do not carry these facts.
+
+        Raises:
+            KeyError: one of them is not bound.
+        """
+        bound = self.bind()
+        for name in names:
+            del bound._context[name]
+        return bound
+
+    def try_unbind(self, *names: str) -> Self:
+        """Do as `unbind`, but let be what is not bound."""
+        bound = self.bind()
+        for name in names:
+            bound._context.pop(name, None)
+        return bound
+
+    def new(self, **facts: Any) -> Self:
+        """Return a logger whose lines carry these facts only."""
+        return type(self)(self._logger, self._processors, facts)
 
     def debug(self, event: str, *args: Any, **facts: Any) -> None:
         """Log an event that only helps to find a fault."""
@@ -126,9 +159,22 @@ class BoundLogger(BoundLoggerBase):
         if args:
             event = fill(event, args[0] if len(args) == 1 and isinstance(args[0], dict) else args)
         if self._processors:
-            super()._proxy_to_logger(level, event, **facts)
+            self._process(level, {**self._context, **facts, "event": event})
         else:
             _write(level, self._logger.name, event, {**self._context, **facts} if self._context else facts)
+
+    def _process(self, level: str, line: Any) -> None:
+        from structlog import DropEvent  # it is there: whoever captures lines has imported it
+
+        try:
+            for processor in self._processors:
+                line = processor(self._logger, level, line)
+        except DropEvent:
+            return
+        if isinstance(line, dict):
+            getattr(self._logger, level)(**line)
+        else:
+            getattr(self._logger, level)(str(line))
 
     def _proxy_to_logger(self, method_name: str, event: str | None = None, **event_kw: Any) -> None:
         self._log(method_name, event or "", (), event_kw)
@@ -162,6 +208,12 @@ getLogger = get_logger  # noqa: N816 (as `logging` has it)
 
 def configure_structlog() -> None:
     """Make `structlog.get_logger()`, which other libraries call, give the same loggers."""
+    when_imported(_configure)
+
+
+def _configure() -> None:
+    import structlog
+
     structlog.configure(
         processors=_PROCESSORS,
         wrapper_class=BoundLogger,

@@ -2,23 +2,22 @@
 
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
-from structlog import contextvars as structlog_context
 
 from carboy.logs.console import render_console
 from carboy.logs.context import bound_facts
 from carboy.logs.lines import LEVEL_NUMBERS, careful_fields, render_fields, render_json
 from carboy.logs.sinks import FileSink, StreamSink
+from carboy.logs.structlog_ import bound_by_structlog
 
 __all__ = ["MAX_CHARS", "OUTPUT", "Output"]
 
 MAX_CHARS = 32_768
-# What structlog's own `bind_contextvars` has ever bound, by name; looked at so that most lines need not ask it.
-_BOUND_BY_STRUCTLOG: Mapping[str, Any] = getattr(structlog_context, "_CONTEXT_VARS", {"": None})
 _OF_A_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -55,8 +54,8 @@ class Output:
             return None
 
     def _emit(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes:
-        if _BOUND_BY_STRUCTLOG:
-            facts = {**structlog_context.get_contextvars(), **facts}
+        if "structlog.contextvars" in sys.modules:
+            facts = {**bound_by_structlog(), **facts}
         if self.is_console is None:
             self.is_console = self.stream.is_terminal()
         if self.is_console:
@@ -72,8 +71,8 @@ class Output:
 
     def render(self, level: str, logger: str, event: str, facts: Mapping[str, Any]) -> bytes:
         """Return the line of an event without writing it."""
-        if _BOUND_BY_STRUCTLOG:
-            facts = {**structlog_context.get_contextvars(), **facts}
+        if "structlog.contextvars" in sys.modules:
+            facts = {**bound_by_structlog(), **facts}
         return render_json(level, logger, event, bound_facts(), facts, self.max_chars)
 
     def hand_on(self, level: str, logger: str, event: str, line: bytes) -> None:

@@ -1,7 +1,7 @@
 """The OpenAPI documents of an application: each is a router, all of them together are what it tells about itself."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,13 +14,13 @@ from carboy.web.auth import basic_info, bearer_info
 from carboy.web.runtime import runtime
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Blueprint, Flask
     from flask.typing import ResponseReturnValue
 
     from carboy.api import Document
     from carboy.web.runtime import Runtime
 
-__all__ = ["add_api", "add_documents", "merged_document"]
+__all__ = ["add_api", "add_documents", "add_own_api", "merged_document"]
 
 _FOLDER = Path(__file__).parent / "openapi"
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
@@ -41,9 +41,48 @@ def add_api(
         operations: whose methods are the operations.
         options: passed to `carboy.api.blueprint`; `security` adds further schemes.
     """
+    held = runtime(app)
+    served, content = _blueprint_of(held, document, operations, options)
+    app.register_blueprint(served)
+    held.documents.append(lambda: content)
+
+
+def add_own_api(app: "Flask", file: str, operations: Any, rules: Sequence[tuple[str, str, str]], name: str) -> None:
+    """Serve a document of Carboy's own, which is not read before a request comes for it, or somebody reads the docs.
+
+    Args:
+        app: an application of Carboy's.
+        file: in the folder of the documents.
+        operations: whose methods are the operations.
+        rules: the method, the rule and the operationId of each of the document's operations.
+        name: the blueprint's name.
+    """
+    from flask import Blueprint, Flask
+
+    held = runtime(app)
+
+    @cache
+    def made() -> tuple[Mapping[str, Callable[..., Any]], dict[str, Any]]:
+        served, content = _blueprint_of(held, _FOLDER / file, operations, {"name": name})
+        aside = Flask(name)
+        aside.register_blueprint(served)
+        return aside.view_functions, content
+
+    def view_of(endpoint: str) -> "Callable[..., ResponseReturnValue]":
+        return lambda **arguments: made()[0][endpoint](**arguments)
+
+    empty = Blueprint(name, __name__)
+    for method, rule, operation_id in rules:
+        empty.add_url_rule(rule, operation_id, view_of(f"{name}.{operation_id}"), methods=[method])
+    app.register_blueprint(empty)
+    held.documents.append(lambda: made()[1])
+
+
+def _blueprint_of(
+    held: "Runtime", document: Any, operations: Any, options: dict[str, Any]
+) -> "tuple[Blueprint, dict[str, Any]]":
     with extra("api"):
         from carboy.api import Document, blueprint, load_document
-    held = runtime(app)
     if not isinstance(document, Document):
         document = load_document(document, cache_dir=held.settings["INSTANCE_PATH"] / "cache")
     schemes = document.content.get("components", {}).get("securitySchemes", {})
@@ -52,8 +91,8 @@ def add_api(
     if not held.web.auth:
         document = replace(document, content=_without_security(document.content, own))
         own = {}
-    app.register_blueprint(blueprint(document, operations, security={**own, **options.pop("security", {})}, **options))
-    held.documents.append(document.content)
+    security = {**own, **options.pop("security", {})}
+    return blueprint(document, operations, security=security, **options), document.content
 
 
 def add_documents(app: "Flask", held: "Runtime") -> None:
@@ -105,7 +144,7 @@ def merged_document(app: "Flask") -> dict[str, Any]:
     machines = load_document(_FOLDER / "machines.yaml", cache_dir=held.settings["INSTANCE_PATH"] / "cache").content
     served = {rule.rule for rule in app.url_map.iter_rules()}
     machines = {**machines, "paths": {path: item for path, item in machines["paths"].items() if path in served}}
-    contents = [*held.documents, machines]
+    contents = [*(content() for content in held.documents), machines]
     if not held.web.auth:
         contents = [_without_security(content, {"key", "basic"}) for content in contents]
     named = held.settings.entry("APP")

@@ -1,12 +1,11 @@
 """`/api/jobs`: what could not be done is seen and tried again."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import from_unix_ms
 from carboy.errors import Missing
 from carboy.problems import Problem
-from carboy.web.documents import add_api
+from carboy.web.documents import add_own_api
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -15,12 +14,18 @@ if TYPE_CHECKING:
     from carboy.web.runtime import Jobs, Runtime
 
 __all__ = ["add_jobs_api"]
+_RULES = (
+    ("GET", "/api/jobs", "list_jobs"),
+    ("POST", "/api/jobs/retry", "retry_jobs"),
+    ("GET", "/api/jobs/<job_id>", "get_job"),
+    ("POST", "/api/jobs/<job_id>/retry", "retry_job"),
+)
 _MAX_ID = 2**63 - 1  # of a database's integers; no job has it
 
 
 def add_jobs_api(app: "Flask", held: "Runtime") -> None:
     """Serve `/api/jobs`."""
-    add_api(app, Path(__file__).parent / "openapi" / "jobs.yaml", _Operations(held.jobs), name="carboy_jobs")
+    add_own_api(app, "jobs.yaml", _Operations(held.jobs), _RULES, "carboy_jobs")
 
 
 class _Operations:

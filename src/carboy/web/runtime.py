@@ -50,7 +50,7 @@ class Runtime:
         checks: what `/readyz` asks, by the name that it shows; modules add theirs. A check raises when its part
             cannot work; it runs in a thread of its own, inside the application's context.
         limiter: counts requests by key and address; None where `RATE_LIMIT` is off.
-        documents: the OpenAPI documents that are served, one by one.
+        documents: functions that return the OpenAPI documents that are served, one each.
         jobs: the jobs that are known, their rows, and who runs them here.
     """
 
@@ -62,7 +62,7 @@ class Runtime:
         self.web: WebSettings = web
         self.metrics: Metrics = Metrics()
         self.checks: dict[str, Check] = {}
-        self.documents: list[dict[str, Any]] = []
+        self.documents: list[Callable[[], dict[str, Any]]] = []
         self.app = app
         self._once = _Once()
         self.limiter: RateLimiter | None = None
