@@ -5,8 +5,7 @@ The functions of an application are kept in `app.extensions["carboy.events"]`. T
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from carboy.errors import UsageError
 
@@ -21,8 +20,7 @@ EventKind = Literal["sqs", "sns", "schedule", "eventbridge", "s3", "dynamodb", "
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class _Registered:
+class _Registered(NamedTuple):
     function: Callable[..., Any]
     kind: EventKind
     name: str | None

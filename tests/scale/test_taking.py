@@ -14,7 +14,7 @@ from tests.journeys.zygote import eventually
 from tests.scale.conftest import Base
 
 from carboy.db import GroupCommit, ServerClock
-from carboy.db.engine import WRITE
+from carboy.db.engines import WRITE
 from carboy.jobs import Commit, Embedded, Job, JobsSettings, JobStore, Registry, put, row_of
 from carboy.jobs.rows import Take, release_expired, take
 from carboy.jobs.tables import JOBS

@@ -1,7 +1,6 @@
 """Read `carboy.toml`, `.env` and files that hold a secret."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigurationError: it cannot be read, or is not TOML; the line is named.
     """
+    import tomllib  # many a service has its settings in its environment alone
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,8 +7,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from carboy.config.schema import Setting
 from carboy.errors import Fault
@@ -20,16 +19,14 @@ _FLASKS_OWN = {"APP", "ENV", "PROFILE", "SKIP_DOTENV", "RUN_HOST", "RUN_PORT", "
 _TOML_TOP = {"default", "profile", "app"}
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """Values of one source, by flat upper-case name."""
 
     name: str
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """A merged value, the layer it came from, and the layers it hides, the strongest first."""
 
     value: Any

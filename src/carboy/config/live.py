@@ -5,8 +5,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from blinker import NamedSignal, Namespace
 
@@ -20,8 +19,7 @@ settings_changed: NamedSignal = Namespace().signal("settings-changed")
 """Sent by the settings with `added`, `changed` and `removed`, each a frozenset of names, after they were swapped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """What a refresh changed, by name.
 
     Attributes:

@@ -6,9 +6,8 @@ a reference leads to may be a reference again.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from carboy.config.files import read_secret_file
 from carboy.errors import CarboyError, Fault
@@ -19,8 +18,7 @@ _REFERENCE = re.compile(r"(optional:)?(aws-secretsmanager|aws-parameterstore|fil
 _MAX_ROUNDS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A pointer to a value.
 
     Attributes:

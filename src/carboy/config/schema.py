@@ -12,10 +12,10 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from carboy.redact import Secret
 
@@ -31,8 +31,7 @@ REQUIRED: Any = _Required()
 """The default of a setting that must be given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(NamedTuple):
     """A default that follows from other settings.
 
     Attributes:
@@ -44,8 +43,7 @@ class Derived:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One declared setting.
 
     Attributes:

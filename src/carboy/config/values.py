@@ -6,11 +6,12 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from carboy.redact import Secret, register_secret
+
+if TYPE_CHECKING:
+    import msgspec
 
 __all__ = ["Duration", "Rate", "convert", "parse_duration", "parse_rate", "render"]
 
@@ -112,9 +113,15 @@ def convert(value: Any, kind: Any) -> Any:
         if optional and ((value == "" and kind is not str) or (kind is Rate and value.strip().lower() == "off")):
             return None
         value = _read_text(value, kind)
+    if kind is Path or kind is Secret:
+        return _decode(kind, value)
+    if (usual := _read_usual(value, kind)) is not None:
+        return usual
     row = (typing.get_args(kind) or (None,))[-1]
     if typing.get_origin(kind) is dict and dataclasses.is_dataclass(row) and isinstance(value, Mapping):
         return _read_tables(value, row)
+    import msgspec  # here, as it takes a while, and what is usual does without it
+
     try:
         return msgspec.convert(value, kind | None if optional else kind, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -138,6 +145,8 @@ def render(value: Any) -> Any:
             return {str(key): render(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [render(item) for item in value]
+    import msgspec
+
     return render(msgspec.to_builtins(value, enc_hook=str))
 
 
@@ -168,7 +177,22 @@ def _read_text(text: str, kind: Any) -> Any:
     return text
 
 
+def _read_usual(value: Any, kind: Any) -> Any:
+    """Return a value of a plain kind, written in the plainest way, as it is declared; None for all others."""
+    if type(value) is kind and kind in {str, bool, int, float}:
+        return value
+    if type(value) is str and kind in {int, float} and value.isascii() and value.isdecimal():
+        return kind(value) if value == str(int(value[:15])) else None
+    if type(value) is str and typing.get_origin(kind) is typing.Literal:
+        return value if value in typing.get_args(kind) else None
+    if type(value) is list and kind == tuple[str, ...]:
+        return tuple(value) if all(type(item) is str for item in value) else None
+    return None
+
+
 def _read_json(text: str, kind: type, hint: str) -> Any:
+    import msgspec
+
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, UnicodeEncodeError):
@@ -240,7 +264,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _explain(error: msgspec.ValidationError) -> str:
+def _explain(error: "msgspec.ValidationError") -> str:
     text = str(error)
     text = re.sub(r"Invalid enum value .*?(?= - at|$)", "it is not one of the choices", text)
     return re.sub(r" - at `\$?\.?([^`]*)`", r", at `\1`", text)

@@ -1,26 +1,29 @@
-"""The database: engines, durable writes, migrations; `db` for a project's models."""
+"""The database: engines, durable writes, migrations; `db` for a project's models.
+
+Each name is loaded when it is first asked for: a start without a query loads the settings alone.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from carboy.db.circuit import hurried
-from carboy.db.connecting import Connector
-from carboy.db.credentials import Address, Credentials, Login, Where
-from carboy.db.engine import engine, engine_options, prepare
-from carboy.db.group_commit import Apply, GroupCommit
-from carboy.db.server_clock import ServerClock
-from carboy.db.settings import DbSettings
-from carboy.db.url import choose_driver, endpoint_of
 from carboy.extras import extra
 
 if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
     from carboy.db.catalog import big_id, metadata
+    from carboy.db.circuit import hurried
+    from carboy.db.connecting import Connector
+    from carboy.db.credentials import Address, Credentials, Login, Where
+    from carboy.db.engines import engine, engine_options, prepare
+    from carboy.db.group_commit import Apply, GroupCommit
     from carboy.db.migrate import upgrade
     from carboy.db.models import Model, bind, db
     from carboy.db.project import upgrade_project
+    from carboy.db.server_clock import ServerClock
+    from carboy.db.settings import DbSettings
     from carboy.db.shared import Shared
     from carboy.db.tracing import trace_statements
+    from carboy.db.url import choose_driver, endpoint_of
 
 __all__ = [
     "Address",
@@ -53,23 +56,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Model": "models",
-    "big_id": "catalog",
-    "bind": "models",
-    "chunks": "bulk",
-    "insert_rows": "bulk",
-    "placeholders": "bulk",
-    "db": "models",
-    "metadata": "catalog",
-    "Shared": "shared",
-    "trace_statements": "tracing",
-    "upgrade": "migrate",
-    "upgrade_project": "project",
+    "bulk": ("chunks", "insert_rows", "placeholders"),
+    "catalog": ("big_id", "metadata"),
+    "circuit": ("hurried",),
+    "connecting": ("Connector",),
+    "credentials": ("Address", "Credentials", "Login", "Where"),
+    "engines": ("engine", "engine_options", "prepare"),
+    "group_commit": ("Apply", "GroupCommit"),
+    "migrate": ("upgrade",),
+    "models": ("Model", "bind", "db"),
+    "project": ("upgrade_project",),
+    "server_clock": ("ServerClock",),
+    "settings": ("DbSettings",),
+    "shared": ("Shared",),
+    "tracing": ("trace_statements",),
+    "url": ("choose_driver", "endpoint_of"),
 }
 
 
 def __getattr__(name: str) -> object:
-    if name in _HOMES:
-        with extra("db"):
-            return getattr(import_module(f"carboy.db.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'carboy.db' has no attribute {name!r}")
+    for home, names in _HOMES.items():
+        if name in names:
+            with extra("db"):
+                found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from carboy.db.circuit import hurried
-from carboy.db.engine import WRITE, WRITE_SOON
+from carboy.db.engines import WRITE, WRITE_SOON
 from carboy.errors import Unreachable
 
 if TYPE_CHECKING:

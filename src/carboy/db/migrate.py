@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carboy.db.engines import make_folder
 from carboy.db.halted import noting_halts
 from carboy.errors import CarboyError, Unreachable
 from carboy.extras import extra
@@ -80,7 +81,7 @@ def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
     """
     with extra("db"):
         from alembic import command
-    _make_folder(engine)
+    make_folder(engine)
     if is_current(engine):
         return False
     with lock(engine, lock_wait_s):
@@ -98,12 +99,6 @@ def _config(connection: "Connection | None") -> "Config":
     config.set_main_option("script_location", str(_FOLDER))
     config.attributes["connection"] = connection
     return config
-
-
-def _make_folder(engine: "Engine") -> None:
-    path = engine.url.database
-    if engine.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from flask import Flask
 from carboy.db.catalog import NAMING
 from carboy.db.connecting import Connector
 from carboy.db.credentials import Credentials
-from carboy.db.engine import engine_options, prepare
+from carboy.db.engines import engine_options, prepare
 from carboy.db.halted import TABLE as HALTED
 from carboy.db.migrate import table_names
 from carboy.db.settings import DbSettings

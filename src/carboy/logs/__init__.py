@@ -7,10 +7,10 @@ log: logs.BoundLogger = logs.get_logger(__name__)
 log.info("order_shipped", order_id=17)
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from carboy.extras import extra
-from carboy.logs.calls import inject_request_ids, log_calls
 from carboy.logs.context import (
     bind_ids,
     bind_request_id,
@@ -20,13 +20,14 @@ from carboy.logs.context import (
     reset_request_id,
 )
 from carboy.logs.loggers import BoundLogger, get_logger, getLogger
-from carboy.logs.retrying import RetryHandler
-from carboy.logs.servers import granian_config
 from carboy.logs.setup import reset, setup, setup_root_logger
-from carboy.logs.stdlib import LineFormatter, LineHandler
+from carboy.logs.stdlib import LineFormatter, LineHandler, deliver_waiting
 
 if TYPE_CHECKING:
-    from carboy.logs.gunicorn import GunicornLogger as GunicornLogger
+    from carboy.logs.calls import inject_request_ids, log_calls
+    from carboy.logs.gunicorn import GunicornLogger
+    from carboy.logs.retrying import RetryHandler
+    from carboy.logs.servers import granian_config
 
 __all__ = [
     "BoundLogger",
@@ -36,6 +37,7 @@ __all__ = [
     "RetryHandler",
     "bind_ids",
     "bind_request_id",
+    "deliver_waiting",
     "getLogger",
     "get_logger",
     "granian_config",
@@ -51,10 +53,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "GunicornLogger":  # needs gunicorn, which only its own processes have to import
-        with extra("serve"):
-            from carboy.logs.gunicorn import GunicornLogger
+_HOMES = {
+    "GunicornLogger": "gunicorn",  # needs gunicorn, which only its own processes have to import
+    "RetryHandler": "retrying",
+    "granian_config": "servers",
+    "inject_request_ids": "calls",
+    "log_calls": "calls",
+}
 
-        return GunicornLogger
-    raise AttributeError(name)
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with extra("serve"):
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found

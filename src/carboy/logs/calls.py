@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, overload
 
 from carboy.logs.context import request_context
 from carboy.logs.loggers import BoundLogger, get_logger
-from carboy.logs.retrying import RetryHandler
+from carboy.logs.stdlib import deliver_waiting
 
 __all__ = ["inject_request_ids", "log_calls"]
 
@@ -94,9 +94,7 @@ def inject_request_ids(handler: Callable[[Any, Any], _Answer]) -> Callable[[Any,
             try:
                 return handler(event, context)
             finally:
-                for waiting in logging.root.handlers:
-                    if isinstance(waiting, RetryHandler):
-                        waiting.flush()
+                deliver_waiting()
 
     return with_ids
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from carboy.logs.console import render_console
 from carboy.logs.context import bound_facts
 from carboy.logs.lines import LEVEL_NUMBERS, careful_fields, render_fields, render_json
 from carboy.logs.sinks import FileSink, StreamSink
@@ -59,6 +58,8 @@ class Output:
         if self.is_console is None:
             self.is_console = self.stream.is_terminal()
         if self.is_console:
+            from carboy.logs.console import render_console  # for people: few processes write to a terminal
+
             fields = careful_fields(level, logger, event, bound_facts(), facts, self.max_chars)
             line = render_fields(fields)
             self.stream.write(render_console(fields, has_colour=self.has_colour).encode())

@@ -45,6 +45,8 @@ class RetryHandler(logging.Handler):
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
 
+    delivers_later = True
+
     def __init__(
         self,
         handler: logging.Handler,

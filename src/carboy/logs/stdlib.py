@@ -16,6 +16,7 @@ from carboy.logs.values import fill
 __all__ = [
     "LineFormatter",
     "LineHandler",
+    "deliver_waiting",
     "facts_of",
     "install_hooks",
     "message_of",
@@ -25,6 +26,13 @@ __all__ = [
 ]
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "carboy_line"}
+
+
+def deliver_waiting() -> None:
+    """Wait until every `RetryHandler` of the root logger has delivered what it holds, or given it up."""
+    for handler in logging.root.handlers:
+        if getattr(handler, "delivers_later", False):
+            handler.flush()
 
 
 class LineHandler(logging.Handler):

@@ -9,28 +9,22 @@ from carboy.redact.secret import MASK
 
 __all__ = ["mask_text", "mask_url", "may_hold_secret"]
 
-_USERINFO = re.compile(
-    r"""(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#@:"'<>]{0,256})
-        (:[^\s/?#"'<>]*(?=@)          # a password
-        |:(?!\d{1,5}[/?#])[^\s"'<>@]*(?=@)  # one that should have been percent-encoded; not a port and a path
-        )?@""",
-    re.VERBOSE,
+# Texts, as `re` compiles and keeps them when they are first used: most processes never need most of them.
+_USERINFO = r"""(?ix)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#@:"'<>]{0,256})
+    (:[^\s/?#"'<>]*(?=@)          # a password
+    |:(?!\d{1,5}[/?#])[^\s"'<>@]*(?=@)  # one that should have been percent-encoded; not a port and a path
+    )?@"""
+_BEARER = r"(?i)\b(bearer(?:\s+|%20))(?!(?:token|auth\w*|scheme|key)s?(?![\w.~+/-]))[\w.~+/-]{4,}=*"
+_BASIC = r"(?i)\b(basic(?:\s+|%20))([a-z0-9+/_-]{4,}=*)"
+_API_KEY = r"\bcby_[A-Za-z0-9_-]{4,}"
+_PRIVATE_KEY = r"(?s)-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)"
+_HEADER = (
+    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,3}:\s{0,3})(?![\s\"'\\])"
+    r"(?:[^\r\n\"'\\]|(?<==)\"[^\r\n\"]*\")+"
 )
-_BEARER = re.compile(r"(?i)\b(bearer(?:\s+|%20))(?!(?:token|auth\w*|scheme|key)s?(?![\w.~+/-]))[\w.~+/-]{4,}=*")
-_BASIC = re.compile(r"(?i)\b(basic(?:\s+|%20))([a-z0-9+/_-]{4,}=*)")
-_API_KEY = re.compile(r"\bcby_[A-Za-z0-9_-]{4,}")
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)", re.DOTALL
-)
-_HEADER = re.compile(
-    r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,3}:\s{0,3})(?![\s\"'\\])(?:[^\r\n\"'\\]|(?<==)\"[^\r\n\"]*\")+"
-)
-_NAME = re.compile(r"(?<![\w.-])(?:arn:aws[\w-]*:[^\s\"',;]*|([\w.-]{2,128})\\*[\"']?\s{0,3}(?:=>|:=|==|[=:])\s{0,3})")
-_VALUE = re.compile(
-    r"""(?P<opening>[bru]{0,2}(?P<quote>\\*["']))(?:[^\\]|\\.?)*?(?P<closing>(?P=quote)|\Z)
-      | (?![bru]{0,2}\\*["'])(?:[\[{(][^\r\n]*|[^\s&;,"')}\]]+)""",
-    re.VERBOSE | re.DOTALL,
-)
+_NAME = r"(?<![\w.-])(?:arn:aws[\w-]*:[^\s\"',;]*|([\w.-]{2,128})\\*[\"']?\s{0,3}(?:=>|:=|==|[=:])\s{0,3})"
+_VALUE = r"""(?sx)(?P<opening>[bru]{0,2}(?P<quote>\\*["']))(?:[^\\]|\\.?)*?(?P<closing>(?P=quote)|\Z)
+    | (?![bru]{0,2}\\*["'])(?:[\[{(][^\r\n]*|[^\s&;,"')}\]]+)"""
 _PAIR_HINTS = ("pass", "pwd", "secret", "token", "key", "cred", "auth", "cookie", "sig", "bearer", "jwt", "otp", "conn")
 
 
@@ -50,17 +44,17 @@ def mask_text(text: str) -> str:
 def _mask_patterns(text: str) -> str:
     low = text.lower()
     if "@" in text and "://" in text:
-        text = _USERINFO.sub(_without_userinfo, text)
+        text = re.sub(_USERINFO, _without_userinfo, text)
     if "cby_" in text:
-        text = _API_KEY.sub("cby_" + MASK, text)
+        text = re.sub(_API_KEY, "cby_" + MASK, text)
     if "private key" in low:
-        text = _PRIVATE_KEY.sub(MASK, text)
+        text = re.sub(_PRIVATE_KEY, MASK, text)
     if ":" in text and ("authorization" in low or "cookie" in low):
-        text = _HEADER.sub(rf"\1\2{MASK}", text)
+        text = re.sub(_HEADER, rf"\1\2{MASK}", text)
     if "bearer" in low:
-        text = _BEARER.sub(rf"\1{MASK}", text)
+        text = re.sub(_BEARER, rf"\1{MASK}", text)
     if "basic" in low:
-        text = _BASIC.sub(_without_basic, text)
+        text = re.sub(_BASIC, _without_basic, text)
     if (":" in text or "=" in text) and any(hint in low for hint in _PAIR_HINTS):
         text = _mask_pairs(text)
     return text
@@ -86,10 +80,11 @@ def _without_basic(match: re.Match[str]) -> str:
 def _mask_pairs(text: str) -> str:
     parts: list[str] = []
     done = 0
-    for match in _NAME.finditer(text):
+    value_at = re.compile(_VALUE).match
+    for match in re.finditer(_NAME, text):
         if match.start() < done or not match[1] or not is_secret_name(match[1]):
             continue
-        value = _VALUE.match(text, match.end())
+        value = value_at(text, match.end())
         if value:
             parts += text[done : match.end()], value["opening"] or "", MASK, value["closing"] or ""
             done = value.end()

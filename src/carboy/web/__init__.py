@@ -1,16 +1,24 @@
-"""A Flask application with all of it wired, or with one part of it."""
+"""A Flask application with all of it wired, or with one part of it.
 
-from carboy.web.assembly import create_app, init_app, settings_parts
-from carboy.web.auth import authenticate, basic_info, bearer_info, current_key, require
-from carboy.web.centre import Centre, load_settings
-from carboy.web.documents import add_api
-from carboy.web.keys import SCOPES, Key
-from carboy.web.metrics import Counter, Gauge, Histogram, Metrics
-from carboy.web.metrics_http import MetricsListener
-from carboy.web.parts import PARTS
-from carboy.web.rate_limits import RateLimiter
+Each name is loaded when it is first asked for: a start pays for what it uses.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from carboy.web.runtime import Runtime, runtime
-from carboy.web.settings import ModulesSettings, WebSettings
+
+if TYPE_CHECKING:
+    from carboy.web.assembly import create_app, init_app, settings_parts
+    from carboy.web.auth import authenticate, basic_info, bearer_info, current_key, require
+    from carboy.web.centre import Centre, load_settings
+    from carboy.web.documents import add_api
+    from carboy.web.keys import SCOPES, Key
+    from carboy.web.metrics import Counter, Gauge, Histogram, Metrics
+    from carboy.web.metrics_http import MetricsListener
+    from carboy.web.parts import PARTS
+    from carboy.web.rate_limits import RateLimiter
+    from carboy.web.settings import ModulesSettings, WebSettings
 
 __all__ = [
     "PARTS",
@@ -38,3 +46,24 @@ __all__ = [
     "runtime",
     "settings_parts",
 ]
+
+_HOMES = {
+    "assembly": ("create_app", "init_app", "settings_parts"),
+    "auth": ("authenticate", "basic_info", "bearer_info", "current_key", "require"),
+    "centre": ("Centre", "load_settings"),
+    "documents": ("add_api",),
+    "keys": ("SCOPES", "Key"),
+    "metrics": ("Counter", "Gauge", "Histogram", "Metrics"),
+    "metrics_http": ("MetricsListener",),
+    "parts": ("PARTS",),
+    "rate_limits": ("RateLimiter",),
+    "settings": ("ModulesSettings", "WebSettings"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

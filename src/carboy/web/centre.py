@@ -20,7 +20,7 @@ from carboy.config import (
     load,
     read_remote,
 )
-from carboy.db import Address, DbSettings
+from carboy.db import DbSettings
 from carboy.errors import CarboyError
 from carboy.logs import BoundLogger, get_logger
 
@@ -110,7 +110,7 @@ class Centre:
 
     def connector(self, settings: Settings, credentials: "Credentials | None") -> "Connector":
         """Return what opens connections with these credentials, at the address that the newest settings say."""
-        from carboy.db import Connector
+        from carboy.db import Address, Connector
 
         def where() -> Address:
             return Address(settings.live("DB_HOST"), settings.live("DB_PORT"), settings.live("DB_NAME"))

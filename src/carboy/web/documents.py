@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from carboy.extras import extra
-from carboy.web.auth import basic_info, bearer_info
 from carboy.web.runtime import runtime
 
 if TYPE_CHECKING:
@@ -69,7 +68,11 @@ def add_own_api(app: "Flask", file: str, operations: Any, rules: Sequence[tuple[
         return aside.view_functions, content
 
     def view_of(endpoint: str) -> "Callable[..., ResponseReturnValue]":
-        return lambda **arguments: made()[0][endpoint](**arguments)
+        def view(**arguments: Any) -> "ResponseReturnValue":
+            answer: ResponseReturnValue = made()[0][endpoint](**arguments)
+            return answer
+
+        return view
 
     empty = Blueprint(name, __name__)
     for method, rule, operation_id in rules:
@@ -83,6 +86,8 @@ def _blueprint_of(
 ) -> "tuple[Blueprint, dict[str, Any]]":
     with extra("api"):
         from carboy.api import Document, blueprint, load_document
+    from carboy.web.auth import basic_info, bearer_info
+
     if not isinstance(document, Document):
         document = load_document(document, cache_dir=held.settings["INSTANCE_PATH"] / "cache")
     schemes = document.content.get("components", {}).get("securitySchemes", {})

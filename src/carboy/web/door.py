@@ -8,7 +8,7 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carboy.logs import BoundLogger, bind_request_id, get_logger, reset_request_id
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
@@ -36,8 +36,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _PROBLEM_HEADERS: Headers = [("Content-Type", CONTENT_TYPE)]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a request may be at most.
 
     Attributes:

@@ -6,9 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from carboy.db import hurried
 from carboy.errors import ConfigurationError
-from carboy.web.auth import authenticate
 from carboy.web.metrics import CONTENT_TYPE, Metrics, Sample
 from carboy.web.settings import parse_bind
 
@@ -32,6 +30,8 @@ def add_metrics(app: "Flask", held: "Runtime") -> None:
     metrics.collect("process_threads", "Threads of the process.", lambda: [((), threading.active_count())])
 
     def tell() -> "ResponseReturnValue":
+        from carboy.web.auth import authenticate
+
         authenticate("metrics:read")
         return metrics.render(), 200, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
 
@@ -80,6 +80,8 @@ class MetricsListener:
 
 def _server(metrics: Metrics, address: tuple[str, int]) -> "ThreadingHTTPServer":
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    from carboy.db import hurried
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 5  # seconds for a client to say what it wants

@@ -7,11 +7,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from carboy.errors import ConfigurationError
-from carboy.jobs import Job
-from carboy.web.readiness import Check
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from carboy.jobs import Job
+    from carboy.web.readiness import Check
 
 __all__ = ["Module", "load_modules"]
 
@@ -31,8 +32,8 @@ class Module:
     name: str
     register: "Callable[[Flask], object]"
     settings: tuple[type, ...] = ()
-    jobs: tuple[Job[...], ...] = ()
-    checks: Mapping[str, Check] = field(default_factory=dict)
+    jobs: "tuple[Job[...], ...]" = ()
+    checks: "Mapping[str, Check]" = field(default_factory=dict)
 
 
 def load_modules(names: Sequence[str]) -> list[Module]:

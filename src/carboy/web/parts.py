@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask.ctx import _AppCtxGlobals
 
-from carboy.db import hurried
-from carboy.jobs import JobsSettings, check_engine
+from carboy.jobs import JobsSettings
 from carboy.logs import request_id
 from carboy.web.door import Door, Limits
 from carboy.web.metrics import Sample
@@ -76,6 +75,8 @@ def _add_metrics(app: "Flask", held: "Runtime") -> None:
 
 def _add_db(_app: "Flask", held: "Runtime") -> None:
     def check() -> None:
+        from carboy.db import hurried
+
         with hurried(), held.engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
@@ -86,6 +87,8 @@ def _add_db(_app: "Flask", held: "Runtime") -> None:
 def _add_jobs(app: "Flask", held: "Runtime") -> None:
     settings = held.settings.part(JobsSettings)
     if settings.jobs_engine != "embedded":
+        from carboy.jobs import check_engine
+
         check_engine(settings)
 
     def counts() -> Iterator[Sample]:

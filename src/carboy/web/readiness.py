@@ -4,8 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from carboy.errors import Degraded
 from carboy.logs import BoundLogger, get_logger
@@ -18,8 +17,7 @@ Check = Callable[[], None]
 """Returns when its part can work and raises when it cannot; `Degraded` where it works, but not as it should."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """How a check ended; `why` is harmless to show: the error itself goes to the log.
 
     One that is degraded is ok as well: requests are answered.

@@ -3,29 +3,30 @@
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Rate, Settings
-from carboy.db import DbSettings, GroupCommit, ServerClock
+from carboy.db import DbSettings, ServerClock
 from carboy.errors import CarboyError, ConfigurationError, UsageError
-from carboy.jobs import JobsSettings, Registry
+from carboy.jobs import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 from carboy.web.centre import Centre
 from carboy.web.metrics import Metrics
 from carboy.web.paths import SecretPaths
 from carboy.web.rate_limits import RateLimiter, SharedRateLimiter
-from carboy.web.readiness import Check
 from carboy.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from flask import Flask
     from sqlalchemy import Engine
 
-    from carboy.db import Shared
-    from carboy.jobs import Job, JobEngine, JobStore, Ready
+    from carboy.db import GroupCommit, Shared
+    from carboy.jobs import Job, JobEngine, JobStore, Ready, Registry
     from carboy.jobs.sqs import Park, SqsEngine
     from carboy.web.key_ring import KeyRing
+    from carboy.web.readiness import Check
 
 __all__ = ["EXTENSION", "Jobs", "Runtime", "runtime"]
 
@@ -88,7 +89,7 @@ class Runtime:
         return self._once("engine", self._make_engine)
 
     @property
-    def writer(self) -> GroupCommit:
+    def writer(self) -> "GroupCommit":
         """The one door for writes of this process."""
         return self._once("writer", self._make_writer)
 
@@ -172,7 +173,9 @@ class Runtime:
 
         return trace_statements(made)
 
-    def _make_writer(self) -> GroupCommit:
+    def _make_writer(self) -> "GroupCommit":
+        from carboy.db import GroupCommit
+
         leaders = 1 if self.engine.dialect.name == "sqlite" else self.settings["DB_LEADERS"]
         return GroupCommit(self.engine, leaders=leaders)
 
@@ -192,10 +195,16 @@ class Jobs:
     def __init__(self, runtime: Runtime, app: "Flask") -> None:
         self._runtime, self._app = runtime, app
         self._once = _Once()
-        self.registry: Registry = Registry()
         self.park: Park | None = None  # where `send` puts what is too long for a message
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
         self._durations = runtime.metrics.histogram("carboy_job_duration_seconds", "Time of each try.", ("kind",))
+
+    @cached_property
+    def registry(self) -> "Registry":
+        """The jobs by kind."""
+        from carboy.jobs import Registry
+
+        return Registry()
 
     @property
     def store(self) -> "JobStore":

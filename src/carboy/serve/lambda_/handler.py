@@ -1,6 +1,5 @@
 """The handler that AWS Lambda calls: the edge between its events and the application."""
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
@@ -9,7 +8,7 @@ from time import time
 from typing import Any
 
 from carboy.events import EXTENSION, Events
-from carboy.logs import BoundLogger, RetryHandler, bind_ids, get_logger
+from carboy.logs import BoundLogger, bind_ids, deliver_waiting, get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
 from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
@@ -106,9 +105,7 @@ class LambdaHandler:
         try:
             return copy_context().run(self._answer, event, context)
         finally:
-            for waiting in logging.root.handlers:  # Lambda now stops the clock: nothing must wait
-                if isinstance(waiting, RetryHandler):
-                    waiting.flush()
+            deliver_waiting()  # Lambda now stops the clock
 
     def close(self) -> None:
         """End the lifespan of an ASGI application; other applications hold nothing here."""

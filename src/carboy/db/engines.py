@@ -2,6 +2,7 @@
 
 import math
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.db.connecting import Connector
@@ -14,7 +15,7 @@ from carboy.extras import extra
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["WRITE", "WRITE_SOON", "engine", "engine_options", "prepare"]
+__all__ = ["WRITE", "WRITE_SOON", "engine", "engine_options", "make_folder", "prepare"]
 
 WRITE: dict[str, Any] = {"carboy_write": True}
 """Execution options of a connection that writes: SQLite takes its lock at BEGIN, not at the first write; a server
@@ -131,8 +132,16 @@ def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
             connection.info["carboy_soon"] = soon
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
 
+    event.listen(made, "do_connect", lambda *_: make_folder(made))
     event.listen(made, "connect", on_connect)
     event.listen(made, "begin", on_begin)
+
+
+def make_folder(made: "Engine") -> None:
+    """Make the folder that SQLite's file is to be in; nothing for other databases."""
+    path = made.url.database
+    if made.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _is_memory(url: str) -> bool:
