@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from carboy.serve.lambda_.environ import Environ, environ_of_headers, fill
+from carboy.serve.lambda_.environ import Environ, make_environ
 from carboy.serve.lambda_.paths import decode_path
 
 __all__ = ["read_request"]
@@ -31,13 +31,7 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
         query = "&".join([f"{name}={value}" for name, value in pairs]) if pairs else ""
     if query and _NOT_IN_A_QUERY(query):
         query = "&".join(f"{_kept(name)}={_kept(value)}" for name, value in pairs)
-    environ = environ_of_headers(event)
-    is_https = environ.get("HTTP_X_FORWARDED_PORT") == "443"
-    fill(environ, event, context, query, path, "", "https" if is_https else "http")
-    environ["REQUEST_METHOD"] = event["httpMethod"]
-    environ["SCRIPT_NAME"] = ""
-    environ["PATH_INFO"] = decode_path(path)
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1"
+    environ = make_environ(event, context, event["httpMethod"], "", decode_path(path), query, path, scheme="")
     forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
     environ["REMOTE_ADDR"] = (
         client_address(forwarded_for) if "," in forwarded_for or ":" in forwarded_for else forwarded_for

@@ -15,7 +15,7 @@ from typing import Any
 
 from carboy.serve.lambda_.paths import native
 
-__all__ = ["Environ", "environ_of_headers", "fill", "mount"]
+__all__ = ["Environ", "make_environ", "mount"]
 
 Environ = dict[str, Any]
 
@@ -48,71 +48,57 @@ _SAME: Environ = {  # copied for each event: faster than a new dict, and with ro
 }
 
 
-def environ_of_headers(event: Mapping[str, Any]) -> Environ:
-    """Return a new environ with an event's headers, the repeated ones joined, and what is the same for all events."""
-    environ = _SAME.copy()
-    lists = event.get("multiValueHeaders")
-    headers = lists or event.get("headers")
-    if not headers:
-        return environ
-    try:
-        if lists:
-            for name, [value] in lists.items():
-                if not value.isascii():
-                    break
-                environ[_keys[name]] = value
-        else:
-            for name, value in headers.items():
-                if not value.isascii():
-                    break
-                environ[_keys[name]] = value
-    except (KeyError, ValueError):  # a name seen for the first time, or a repeated header
-        pass
-    if len(environ) == len(headers) + len(_SAME) and "" not in environ:
-        return environ
-    if lists:
-        return _one_by_one((name, value) for name, many in lists.items() for value in many)
-    return _one_by_one(headers.items())
-
-
-def fill(
-    environ: Environ, event: Mapping[str, Any], context: Any, query: str, sent_path: str, domain: str, scheme: str
-) -> None:
-    """Add to an environ with headers what is the same for all events: the body, the URL as sent, the host, the rest.
+def make_environ(
+    event: Mapping[str, Any],
+    context: Any,
+    method: str,
+    script: str,
+    path: str,
+    query: str,
+    sent_path: str,
+    domain: str = "",
+    scheme: str = "https",
+) -> Environ:
+    """Return a new environ: the headers of an event, the repeated ones joined, its body, its URL, the host, the rest.
 
     Args:
-        environ: with headers.
-        event: of which the body is taken.
+        event: of which the headers and the body are taken.
         context: Lambda's.
+        method: as the client sent it.
+        script: what the application is mounted at, as an environ has it.
+        path: the path below that, as an environ has it.
         query: as an environ has it.
-        sent_path: the path as the client sent it, still encoded.
+        sent_path: the whole path as the client sent it, still encoded.
         domain: the host when the request names none.
-        scheme: `https` or `http`, when the platform does not say.
+        scheme: `https` or `http`, when the platform does not say; empty to go by its port.
     """
+    lists = event.get("multiValueHeaders")
+    headers = lists or event.get("headers")
+    environ = _environ_of(headers, is_listed=bool(lists)) if headers else _SAME.copy()
     get = environ.get
-    said = (get("HTTP_HOST") or domain, get("HTTP_X_FORWARDED_PROTO") or scheme, get("HTTP_X_FORWARDED_PORT"))
-    host = _hosts.get(said)
-    if host is None:
-        host = _host(*said, scheme)
-        if len(_hosts) < _MAX_CACHED and said[1] in {"http", "https"}:
-            _hosts[said] = host
-    environ["wsgi.url_scheme"], environ["SERVER_NAME"], environ["SERVER_PORT"] = host
+    said = get("HTTP_HOST") or domain, get("HTTP_X_FORWARDED_PROTO") or scheme, get("HTTP_X_FORWARDED_PORT")
+    environ["wsgi.url_scheme"], environ["SERVER_NAME"], environ["SERVER_PORT"] = _hosts.get(said) or _host(
+        *said, scheme
+    )
     body = event.get("body")
-    if not body:
-        data = b""
-    elif event.get("isBase64Encoded"):
-        data = b64decode(body)
+    if body:
+        data = b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass")
+        environ["CONTENT_LENGTH"] = str(len(data))
+        environ["wsgi.input"] = BytesIO(data)
     else:
-        data = body.encode("utf-8", "surrogatepass")
-    environ["CONTENT_LENGTH"] = str(len(data))
-    environ["wsgi.input"] = BytesIO(data)
-    environ["wsgi.errors"] = sys.stderr
+        environ["CONTENT_LENGTH"] = "0"
+        environ["wsgi.input"] = BytesIO()
     if query:
         environ["QUERY_STRING"] = query
         sent_path = f"{sent_path}?{query}"
     environ["RAW_URI"] = environ["REQUEST_URI"] = sent_path
+    environ["REQUEST_METHOD"] = method
+    environ["SCRIPT_NAME"] = script
+    environ["PATH_INFO"] = path
+    environ["wsgi.errors"] = sys.stderr
     environ["lambda.event"] = event
     environ["lambda.context"] = context
+    return environ
 
 
 def mount(environ: Environ, base_path: str) -> None:
@@ -121,6 +107,30 @@ def mount(environ: Environ, base_path: str) -> None:
     environ["SCRIPT_NAME"] = base_path
     if path == base_path or path.startswith(base_path + "/"):
         environ["PATH_INFO"] = path[len(base_path) :] or "/"
+
+
+def _environ_of(headers: Mapping[str, Any], *, is_listed: bool) -> Environ:
+    """Return what is the same for all events, and the headers: the usual ones fast, else one by one."""
+    environ = _SAME.copy()
+    keys = _keys
+    try:
+        if is_listed:
+            for name, [value] in headers.items():
+                if not value.isascii():
+                    break
+                environ[keys[name]] = value
+        else:
+            for name, value in headers.items():
+                if not value.isascii():
+                    break
+                environ[keys[name]] = value
+    except (KeyError, ValueError):  # a name seen for the first time, or a repeated header
+        pass
+    if len(environ) == len(headers) + len(_SAME) and "" not in environ:
+        return environ
+    if is_listed:
+        return _one_by_one((name, value) for name, many in headers.items() for value in many)
+    return _one_by_one(headers.items())
 
 
 def _one_by_one(headers: Iterable[tuple[str, str]]) -> Environ:
@@ -156,7 +166,12 @@ def _host(host: str, protocol: str, forwarded_port: str | None, scheme: str) -> 
     last = protocol.rpartition(",")[2].strip().lower()  # the platform appends: what a client sent comes first
     if last in {"http", "https"}:
         scheme = last
+    elif not scheme:
+        scheme = "https" if forwarded_port == "443" else "http"
     name, _, port = host.rpartition(":")
     if not name or not port.isdigit():
         name, port = host, (forwarded_port or "").rpartition(",")[2].strip()
-    return scheme, name or "localhost", port if port.isdigit() else ("443" if scheme == "https" else "80")
+    found = scheme, name or "localhost", port if port.isdigit() else ("443" if scheme == "https" else "80")
+    if len(_hosts) < _MAX_CACHED and protocol in {"http", "https", ""}:
+        _hosts[host, protocol, forwarded_port] = found
+    return found

@@ -151,6 +151,8 @@ class LambdaHandler:
                 "lambda_request_id": lambda_id,
                 "cold_start": self._is_cold,
             })  # fmt: skip
+        elif lambda_id and not api_id:
+            bind_ids({"request_id": lambda_id, "lambda_request_id": lambda_id, "cold_start": self._is_cold})
         else:
             ids = {"request_id": api_id or lambda_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
             bind_ids({**{name: value for name, value in ids.items() if value}, "cold_start": self._is_cold})

@@ -10,7 +10,7 @@ Developer Guide, "Invoking Lambda function URLs".
 from collections.abc import Mapping
 from typing import Any
 
-from carboy.serve.lambda_.environ import Environ, environ_of_headers, fill
+from carboy.serve.lambda_.environ import Environ, make_environ
 from carboy.serve.lambda_.paths import decode_path, is_plain, native, native_path, raw_path, route_prefix, split_stage
 
 __all__ = ["read_request"]
@@ -31,11 +31,7 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
         script, rest, sent = "", path, path
     else:
         script, rest, sent = _http_api(event, request, path, domain)
-    environ = environ_of_headers(event)
-    fill(environ, event, context, query, sent, domain, "https")
-    environ["REQUEST_METHOD"] = http["method"]
-    environ["SCRIPT_NAME"] = script
-    environ["PATH_INFO"] = rest
+    environ = make_environ(event, context, http["method"], script, rest, query, sent, domain)
     environ["SERVER_PROTOCOL"] = http.get("protocol") or "HTTP/1.1"
     cookies = event.get("cookies")
     if cookies:

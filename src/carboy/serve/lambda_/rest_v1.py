@@ -10,7 +10,7 @@ AWS Lambda proxy integrations for HTTP APIs".
 from collections.abc import Mapping
 from typing import Any
 
-from carboy.serve.lambda_.environ import Environ, environ_of_headers, fill
+from carboy.serve.lambda_.environ import Environ, make_environ
 from carboy.serve.lambda_.paths import decode_path, encode_query, native_path, raw_path, route_prefix, split_stage
 
 __all__ = ["read_request"]
@@ -31,11 +31,8 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
         script, rest, sent = _http_api(event, request, path)
     else:
         script, rest, sent = _rest_api(event, request, path)
-    environ = environ_of_headers(event)
-    fill(environ, event, context, query, sent, request.get("domainName") or "", "https")
-    environ["REQUEST_METHOD"] = event["httpMethod"]
-    environ["SCRIPT_NAME"] = script
-    environ["PATH_INFO"] = rest
+    domain = request.get("domainName") or ""
+    environ = make_environ(event, context, event["httpMethod"], script, rest, query, sent, domain)
     environ["SERVER_PROTOCOL"] = request.get("protocol") or "HTTP/1.1"
     identity = request.get("identity")
     if identity and identity.get("sourceIp"):
