@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from carboy.bundle.archive import append_files
+from carboy.bundle.aws_data import slim
 from carboy.bundle.bytecode import compile_all, find_python, pyc_name
 from carboy.bundle.container import find_engine, install_in_container
 from carboy.bundle.options import BuildOptions, Chosen, Entry
@@ -20,7 +21,7 @@ from carboy.bundle.wheels import install_wheels
 
 __all__ = ["cached_dependencies", "compiled"]
 
-_FORMAT = "1"  # of the cached files; another number makes them anew
+_FORMAT = "2"  # of the cached files; another number makes them anew
 
 
 def cached_dependencies(
@@ -110,6 +111,8 @@ def _pack(options: BuildOptions, installed: Path, made: Path, services: Mapping[
         if path.parts[0] == "bin" and file.read_bytes()[:2] == b"#!":
             continue  # a console script, with this machine's Python in its first line
         chosen.append((file, Entry(prefix + path.as_posix(), file.stat().st_size, why, package)))
+    if services is not None:
+        chosen = slim(chosen)
     chosen += compiled(chosen, options)
     append_files(made, [(entry.path, content) for content, entry in chosen])
     return sorted((entry for _, entry in chosen), key=lambda entry: entry.path)
