@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from carboy.errors import ConfigurationError
 
@@ -12,8 +12,7 @@ _ALIASES = {"development": "dev", "production": "prod", "testing": "test"}
 _VALID = re.compile(r"[a-z0-9-]{1,32}")
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """A checked profile name."""
 
     name: str

@@ -1,10 +1,9 @@
 """Find the modules that `MODULES` names, and what each brings."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carboy.errors import ConfigurationError
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Module", "load_modules"]
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """A part of an application.
 
     Attributes:
@@ -33,7 +31,7 @@ class Module:
     register: "Callable[[Flask], object]"
     settings: tuple[type, ...] = ()
     jobs: "tuple[Job[...], ...]" = ()
-    checks: "Mapping[str, Check]" = field(default_factory=dict)
+    checks: "Mapping[str, Check]" = MappingProxyType({})
 
 
 def load_modules(names: Sequence[str]) -> list[Module]:
