@@ -9,6 +9,8 @@ import logging
 import pathlib
 import pickle
 import re
+import subprocess
+import sys
 import uuid
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
@@ -124,6 +126,28 @@ def test_structlogs_own_loggers_write_the_same_lines(lines: Lines) -> None:
     first, second = lines.read_all
     assert first == first | {"logger": "lib", "event": "hello", "via": "structlog", "password": "***", "a": 1}
     assert second["logger"] == "root"
+
+
+def test_structlog_is_configured_when_somebody_imports_it(tmp_path: pathlib.Path) -> None:
+    """Nothing of ours does, as it takes long; a library that does writes the same lines, set up before or after."""
+    program = (
+        "import sys\n"
+        "from carboy import logs\n"
+        "logs.setup('INFO', 'json')\n"
+        "logs.setup('INFO', 'json')\n"
+        "logs.get_logger('ours').bind(a=1).info('first')\n"
+        "assert 'structlog' not in sys.modules\n"
+        "import structlog\n"
+        "structlog.get_logger('lib').info('second')\n"
+        "assert structlog.__spec__.loader is structlog.__loader__\n"
+        "assert structlog.__loader__.get_source('structlog')\n"
+        "assert not [one for one in sys.meta_path if type(one).__module__.startswith('carboy')]\n"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    found = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [(line["logger"], line["event"]) for line in found] == [("ours", "first"), ("lib", "second")]
 
 
 def test_structlogs_capture_works_on_our_loggers(lines: Lines) -> None:

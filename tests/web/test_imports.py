@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 _HEAVY = {"boto3", "botocore", "sqlalchemy", "alembic", "flask_sqlalchemy", "requests", "opentelemetry", "granian"}
+_OF_PARTS = {"asyncio", "carboy.api", "jsonschema_rs", "msgspec", "rich", "structlog", "tomllib", "yaml"}
 
 
 def _loaded(code: str, folder: Path) -> set[str]:
@@ -23,8 +24,8 @@ def test_importing_carboy_loads_nothing_heavy(tmp_path: Path) -> None:
     assert not _loaded("import carboy", tmp_path) & (_HEAVY | {"flask", "carboy.web", "structlog", "msgspec"})
 
 
-def test_an_application_without_models_starts_without_sqlalchemy(tmp_path: Path) -> None:
-    """And the second start without YAML: the documents were kept as JSON."""
+def test_an_application_starts_with_what_it_uses_alone(tmp_path: Path) -> None:
+    """All parts are there: neither the database nor the documents nor structlog were needed for that yet."""
     code = (
         "import sys, types\n"
         "module = types.ModuleType('mine')\n"
@@ -34,5 +35,17 @@ def test_an_application_without_models_starts_without_sqlalchemy(tmp_path: Path)
         "create_app('test', modules='mine')\n"
     )
 
-    assert not _loaded(code, tmp_path) & _HEAVY
-    assert not _loaded(code, tmp_path) & (_HEAVY | {"yaml"})
+    assert not _loaded(code, tmp_path) & (_HEAVY | _OF_PARTS)
+
+
+def test_a_flask_application_gets_its_parts_without_more(tmp_path: Path) -> None:
+    """Also on Lambda."""
+    code = (
+        "import carboy, flask\n"
+        "from carboy.serve import lambda_handler\n"
+        "app = flask.Flask('a')\n"
+        "carboy.init_app(app)\n"
+        "lambda_handler(app)\n"
+    )
+
+    assert not _loaded(code, tmp_path) & (_HEAVY | _OF_PARTS)
