@@ -129,3 +129,30 @@ def test_an_answer_of_500_and_an_unknown_event_exit_1(project: Path) -> None:
 
 def test_without_an_event_the_command_is_misused(project: Path) -> None:
     assert carboy(project, "lambda", "invoke").returncode == 2
+
+
+def test_invoke_prints_the_answer_alone(project: Path) -> None:
+    """What the handler logs or prints goes to stderr, so that the answer can be piped on."""
+    (project / "chatty.py").write_text(
+        "from carboy import create_app, logs\n\n\ndef make():\n"
+        "    app = create_app(modules=(), instance_path='i')\n"
+        "    print('made')\n"
+        "    app.on_event('schedule')(lambda event: logs.get_logger('x').info('swept') or {'swept': 1})\n"
+        "    return app\n"
+    )
+
+    ran = carboy(project, "lambda", "invoke", "--sample", "schedule", "--app", "chatty:make")
+
+    assert json.loads(ran.stdout) == {"swept": 1}
+    assert "made" in ran.stderr
+    assert '"swept"' in ran.stderr
+
+
+def test_invoke_says_that_there_is_no_such_application(project: Path) -> None:
+    """The module, or the name in it: misuse, told in two lines."""
+    for named in ("nothere:app", "hello:nothere"):
+        ran = carboy(project, "lambda", "invoke", "--sample", "http-v2", "--app", named)
+
+        assert ran.returncode == 2
+        assert ran.stderr.startswith(f"error: `{named}` is no application")
+        assert "Traceback" not in ran.stderr

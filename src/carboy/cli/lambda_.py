@@ -1,5 +1,6 @@
 """`carboy lambda`: run the Lambda handler here."""
 
+import contextlib
 import json
 import sys
 import time
@@ -48,7 +49,7 @@ def invoke(
     body: str | None,
     timeout_s: float,
 ) -> None:
-    """Send an event to the handler and print its answer; how long it took is told on stderr.
+    """Send an event to the handler and print its answer; its logs, and how long it took, go to stderr.
 
     The event is a JSON file (`-` for stdin) or a sample. Exit code 1 when the handler ends with an error, or answers
     5xx.
@@ -60,11 +61,12 @@ def invoke(
     if (event_file is None) == (sample is None):
         raise UsageError("there is no event to send", "give a file or --sample, one of them", "see --help")
     event = _read(event_file) if event_file is not None else _sample(str(sample), method, url, body)
-    started_s = time.perf_counter()
-    handler = _handler(project)
-    ready_s = time.perf_counter()
-    answer = handler(event, _context(timeout_s))
-    ended_s = time.perf_counter()
+    with contextlib.redirect_stdout(sys.stderr):  # what is logged and printed; the answer alone is data
+        started_s = time.perf_counter()
+        handler = _handler(project)
+        ready_s = time.perf_counter()
+        answer = handler(event, _context(timeout_s))
+        ended_s = time.perf_counter()
     print_json(answer)
     click.echo(
         f"init {(ready_s - started_s) * 1000:.1f} ms, duration {(ended_s - ready_s) * 1000:.1f} ms, "
@@ -120,10 +122,13 @@ def _application(project: Project) -> Any:
     """Return what `--app` names: a Flask application as Flask finds it, or anything else by `module:name`."""
     path = project.app_path()
     if path is not None and ":" in path and "(" not in path:
-        from werkzeug.utils import import_string
+        from werkzeug.utils import ImportStringError, import_string
 
         project.export()
-        given = import_string(path)
+        try:
+            given = import_string(path)
+        except ImportStringError:
+            return project.make_quiet_app()  # which says what is wrong with it
         if not hasattr(given, "wsgi_app"):
             return given
     return project.make_quiet_app()

@@ -110,8 +110,9 @@ def _unknown(event: Mapping[str, Any]) -> InvalidInput:
 
 def _no_function(kind: str, name: str) -> Missing:
     source = f" from `{name}`" if name else ""
+    or_jobs = ", or set JOBS_ENGINE=sqs where its messages are those of jobs" if kind == "sqs" else ""
     return Missing(
         f"an event of the kind `{kind}`{source} is not handled",
         "no function is registered for it",
-        f'register one with @app.on_event("{kind}"), or take the trigger off the function',
+        f'register one with @app.on_event("{kind}"){or_jobs}, or take the trigger off the function',
     )
