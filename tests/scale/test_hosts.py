@@ -29,7 +29,7 @@ NOT_DONE = "SELECT count(*) FROM carboy_jobs WHERE state != 'done'"
 IN_A_PIPELINE = """
 import os, time
 from carboy.db import DbSettings, engine
-from carboy.db.engine import WRITE
+from carboy.db.engines import WRITE
 
 made = engine(DbSettings(database_url=os.environ["FLASK_DATABASE_URL"], db_silence_s=3.0))
 with made.connect().execution_options(**WRITE) as connection, connection.begin():

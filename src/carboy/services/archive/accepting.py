@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carboy.clock import Clock
-from carboy.db import GroupCommit
 from carboy.jobs import Job, Waiters
 from carboy.logs import request_id
 from carboy.services.archive.alerts import Alert
-from carboy.services.archive.index import Index, NewItem, Submission, accept
+from carboy.services.archive.items import NewItem, Submission
 from carboy.services.archive.keys import webhook_key
 from carboy.services.archive.sources import THREATSTACK
+
+if TYPE_CHECKING:
+    from carboy.db import GroupCommit
+    from carboy.services.archive.index import Index
 
 __all__ = ["Acceptor", "Receipt", "alert_item"]
 
@@ -60,8 +63,8 @@ class Acceptor:
 
     def __init__(
         self,
-        writer: GroupCommit,
-        index: Index,
+        writer: "GroupCommit",
+        index: "Index",
         keep: Job[[int]],
         wake: Callable[[], None],
         clock: Clock,
@@ -77,6 +80,8 @@ class Acceptor:
         Raises:
             Unreachable: they could not be made durable; nothing is promised.
         """
+        from carboy.services.archive.index import accept  # here: the archive without a database needs no SQLAlchemy
+
         submission = Submission(items, self._keep, self._clock.now_ms(), request_id())
         answer = self._writer.run(accept, submission)
         new = sum(answer.is_new)

@@ -3,16 +3,19 @@
 import hashlib
 import random
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from carboy.clock import Clock
-from carboy.db import GroupCommit
 from carboy.errors import Missing, Refused, Throttled
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.index import Archived, Index, Item, mark
+from carboy.services.archive.items import Archived, Item
 from carboy.services.archive.keys import alert_key, version_key
 from carboy.services.archive.objects import Put, Store
+
+if TYPE_CHECKING:
+    from carboy.db import GroupCommit
+    from carboy.services.archive.index import Index
 
 __all__ = ["Api", "Fetcher", "Keeper", "put_version"]
 
@@ -82,8 +85,8 @@ class Keeper:
     """
 
     store: Store
-    index: Index
-    writer: GroupCommit
+    index: "Index"
+    writer: "GroupCommit"
     fetcher: Fetcher | None = None
     waiters: Waiters = field(default_factory=lambda: Waiters(0))
 
@@ -115,6 +118,8 @@ class Keeper:
             detail = self.fetcher.fetch(item.item_id, item.received_at_ms)
         except Exception:
             if item.state == "accepted":  # the next try need not put the copy again
+                from carboy.services.archive.index import mark
+
                 self.writer.run(mark, Archived(item.id, "copied", object_key, "pending"))
             raise
         if detail is None:
@@ -124,6 +129,8 @@ class Keeper:
         return self._end(Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
 
     def _end(self, one: Archived) -> Commit:
+        from carboy.services.archive.index import mark  # here: the archive without a database needs no SQLAlchemy
+
         return Commit(mark, one, then=lambda: self.waiters.tell(one.row))
 
 

@@ -15,7 +15,7 @@ from itertools import groupby, takewhile
 from carboy.clock import Clock, from_unix_ms
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing
 from carboy.services.archive.alerts import Alert, parse_alerts
-from carboy.services.archive.index import Item
+from carboy.services.archive.items import Item
 from carboy.services.archive.keys import WebhookKey, alert_key, parse_key
 from carboy.services.archive.objects import Entry, Store
 from carboy.services.archive.reading import Span, is_json, render

@@ -13,7 +13,7 @@ from carboy.problems import Problem
 from carboy.services.archive.accepting import Receipt, alert_item
 from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.gate import Gate
-from carboy.services.archive.index import Item, NewItem
+from carboy.services.archive.items import Item, NewItem
 from carboy.services.archive.keys import webhook_key
 from carboy.services.archive.reading import Span, facts, is_json, parse_time, read_all
 from carboy.services.archive.sources import THREATSTACK

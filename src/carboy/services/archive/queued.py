@@ -15,7 +15,7 @@ from carboy.jobs import Job
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.accepting import Receipt
 from carboy.services.archive.archiving import JSON, Fetcher, put_version
-from carboy.services.archive.index import NewItem
+from carboy.services.archive.items import NewItem
 from carboy.services.archive.keys import alert_key
 from carboy.services.archive.objects import Store
 

@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from carboy.clock import from_unix_ms
 from carboy.errors import Fault, InvalidInput, Missing
-from carboy.services.archive.index import Index, Item
+from carboy.services.archive.items import Item
 from carboy.services.archive.keys import parse_key
 from carboy.services.archive.objects import Store
 from carboy.services.archive.sources import THREATSTACK
+
+if TYPE_CHECKING:
+    from carboy.services.archive.index import Index
 
 __all__ = ["Reader", "Span", "parse_cursor", "parse_time", "read_all", "render_cursor"]
 
@@ -46,7 +49,7 @@ class Reader:
         parallel: objects read at the same time for one answer.
     """
 
-    def __init__(self, index: Index, store: Store, parallel: int) -> None:
+    def __init__(self, index: "Index", store: Store, parallel: int) -> None:
         self._index, self._store = index, store
         self._pool = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="archive-read")
 

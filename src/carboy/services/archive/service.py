@@ -12,13 +12,12 @@ from carboy.clock import Clock
 from carboy.config import Rate
 from carboy.errors import CarboyError, Refused, Unreachable
 from carboy.extras import extra
-from carboy.jobs import Job, JobsSettings, Waiters, put, row_of
+from carboy.jobs import Job, JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.net.limited import Limits
 from carboy.services.archive.accepting import Acceptor
 from carboy.services.archive.archiving import Fetcher, Keeper
 from carboy.services.archive.gate import Gate
-from carboy.services.archive.index import Index
 from carboy.services.archive.listing import Listing
 from carboy.services.archive.objects import Store
 from carboy.services.archive.operations import Accepts, ArchiveOperations, Reads
@@ -35,6 +34,8 @@ from carboy.web.proofs import Certificates, SubscriptionConfirmation, Verifier, 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from carboy.services.archive.index import Index
+
 __all__ = ["EXTENSION", "Archive", "archive_of", "register"]
 
 EXTENSION = "carboy.archive"
@@ -49,7 +50,7 @@ class Archive:
 
     settings: ArchiveSettings
     store: Store
-    index: Index
+    index: "Index"
     keeper: Keeper
     keep: Job[[int]]
     replay: Job[[int]]
@@ -122,6 +123,8 @@ class _Service:
 def _with_index(
     app: Flask, held: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
 ) -> _Service:
+    from carboy.services.archive.index import Index
+
     index = Index(held.engine)
     waiters = Waiters(settings.archive_waiters)
     keeper = Keeper(store, index, held.writer, _fetcher(held, settings, api), waiters)
@@ -235,12 +238,16 @@ def _sns_client(region: str) -> Any:
 
 
 def _enqueue(held: Runtime, job: Job[[int]], row: int) -> None:
+    from carboy.jobs import row_of
+
     now_ms = held.clock.now_ms()
     held.writer.run(_insert, row_of(job, (row,), now_ms=now_ms, request_id=request_id()))
     held.jobs.wake()
 
 
 def _insert(connection: "Connection", rows: Any) -> list[None]:
+    from carboy.jobs import put
+
     put(connection, rows)
     return [None] * len(rows)
 

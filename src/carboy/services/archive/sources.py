@@ -13,7 +13,7 @@ import orjson
 from carboy.config import Rate
 from carboy.errors import ConfigurationError, Fault, InvalidInput
 from carboy.redact import Secret
-from carboy.services.archive.index import NewItem
+from carboy.services.archive.items import NewItem
 from carboy.services.archive.keys import MAX_CREATED_AT_MS, webhook_key
 from carboy.services.archive.schemes import make_scheme
 from carboy.web.proofs import Incoming, Scheme
