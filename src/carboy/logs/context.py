@@ -53,8 +53,8 @@ def bind_request_id(value: str) -> Token[Mapping[str, Any]]:
 
 def bind_ids(ids: Mapping[str, str | bool]) -> None:
     """Put ids that the platform made on every further line of this context; they are not looked through for secrets."""
-    outer = _facts.get()
-    _facts.set(_merged(outer, ids) if outer else ids)
+    outer = bound_facts()
+    _facts.set(ids if outer is _NOTHING else _merged(outer, ids))
 
 
 def reset_request_id(token: Token[Mapping[str, Any]]) -> None:

@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import cache
+from threading import get_ident
 from time import monotonic
 from typing import TypeVar
 
@@ -59,7 +60,7 @@ class Watchdog:
             raise DeadlineReached
         if seconds == _NEVER:
             return work(first, second)
-        if threading.get_ident() != self._main:
+        if get_ident() != self._main:
             return _run_aside(lambda: work(first, second), seconds)
         if not self._is_watching:
             self._watch()

@@ -114,7 +114,7 @@ class LambdaHandler:
 
     def _answer(self, event: Any, context: Any) -> Any:
         kind = kind_of(event)
-        self._bind(event, context)
+        bind_ids(self._ids(event, context))
         http = _HTTP.get(kind)
         if http is None:
             from carboy.serve.lambda_.records import answer_event  # most functions never need it
@@ -139,24 +139,21 @@ class LambdaHandler:
             answer = _problem(500, "The request could not be answered because of an error in the service.", environ)
         return render_answer(answer, environ)
 
-    def _bind(self, event: Any, context: Any) -> None:
-        """Put the ids of this event on every line that is logged until its answer."""
+    def _ids(self, event: Any, context: Any) -> dict[str, str | bool]:
+        """Return what every line that is logged until the answer carries."""
+        is_cold, self._is_cold = self._is_cold, False
         lambda_id = getattr(context, "aws_request_id", None)
         request = event.get("requestContext") if isinstance(event, dict) else None
         api_id = request.get("requestId") if request else None
-        if api_id and lambda_id:
-            bind_ids({
-                "request_id": api_id,
-                "api_request_id": api_id,
-                "lambda_request_id": lambda_id,
-                "cold_start": self._is_cold,
-            })  # fmt: skip
-        elif lambda_id and not api_id:
-            bind_ids({"request_id": lambda_id, "lambda_request_id": lambda_id, "cold_start": self._is_cold})
-        else:
-            ids = {"request_id": api_id or lambda_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
-            bind_ids({**{name: value for name, value in ids.items() if value}, "cold_start": self._is_cold})
-        self._is_cold = False
+        ids: dict[str, Any] = {
+            "request_id": api_id or lambda_id,
+            "api_request_id": api_id,
+            "lambda_request_id": lambda_id,
+        }
+        if not api_id or not lambda_id:
+            ids = {name: value for name, value in ids.items() if value}
+        ids["cold_start"] = is_cold
+        return ids
 
 
 def _bridge(application: Any) -> Any:
