@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from carboy.logs.lines import LEVEL_NUMBERS
 from carboy.logs.output import OUTPUT
@@ -62,7 +62,7 @@ class BoundLogger:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BoundLogger) and self._context == other._context
 
-    __hash__ = None  # type: ignore[assignment]  # its facts are not constant
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # its facts are not constant
 
     def bind(self, **facts: Any) -> Self:
         """Return a logger whose lines carry these facts too."""

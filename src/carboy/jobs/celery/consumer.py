@@ -3,14 +3,14 @@
 from typing import Any
 
 from carboy.extras import extra
-from carboy.logs import get_logger
+from carboy.logs import BoundLogger, get_logger
 
 with extra("celery"):
     from celery.worker.consumer import Consumer
 
-__all__ = ["LastingConsumer"]
+__all__: list[str] = []  # it is named by a setting of Celery alone
 
-log = get_logger("carboy.jobs")
+log: BoundLogger = get_logger("carboy.jobs")
 
 
 class LastingConsumer(Consumer):  # type: ignore[misc]
