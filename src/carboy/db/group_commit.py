@@ -107,10 +107,11 @@ class GroupCommit:
         try:
             self._commit(batch)
         finally:
-            for work in batch:  # only where this thread was interrupted: nobody may wait for ever
-                if not work.is_done:
+            self._hand_on()  # the next transaction waits for the disk while these answer their callers
+            for work in others:
+                if not work.is_done:  # only where this thread was interrupted: nobody may wait for ever
                     _finish(work, error=_away("the thread that was writing was interrupted"))
-            self._hand_on()
+                work.woken.release()
 
     def _hand_on(self) -> None:
         with self._lock:
@@ -183,8 +184,6 @@ def _finish(
 ) -> None:
     work.answer, work.error, work.cause = answer, error, cause
     work.is_done = True
-    if not work.leads:  # the leader is this very thread
-        work.woken.release()
 
 
 def _away(why: str) -> Unreachable:
