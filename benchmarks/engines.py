@@ -33,7 +33,7 @@ class Engine:
 
     start: Callable[[], AbstractContextManager[dict[str, str]]]
     worker: Callable[[Mapping[str, str]], list[str]] = lambda _: [sys.executable, "-m", "carboy", "worker"]
-    amount: int = 4000
+    amount: int = 1200
 
 
 @contextmanager
@@ -56,9 +56,9 @@ def _sqs() -> Iterator[dict[str, str]]:
 
 ENGINES = {
     "embedded": Engine(_embedded),
-    "celery": Engine(_celery, amount=2000),
+    "celery": Engine(_celery, amount=800),
     "sqs": Engine(
-        _sqs, lambda environ: [sys.executable, "-m", "benchmarks.function", environ["JOBS_BROKER_URL"]], amount=400
+        _sqs, lambda environ: [sys.executable, "-m", "benchmarks.function", environ["JOBS_BROKER_URL"]], amount=300
     ),
 }
 

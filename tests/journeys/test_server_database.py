@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from carboy.testing.processes import DatabaseServer, mariadb, postgres, require
 
 pytestmark = pytest.mark.journey
 
+ACCEPTED = "SELECT count(*) FROM archive_items"
 READS = ("/api/v1/s3/alert/a1", "/api/v1/s3/alert?start=2023-01-01T00:00:00Z&end=2023-02-01T00:00:00Z")
 
 
@@ -31,11 +33,13 @@ def test_two_processes_that_are_sent_everything_twice(gateway: Gateway, database
     """The same alert at the same moment in two processes, which are killed, is archived once."""
     for _ in range(5):
         server = gateway.start("serve", "--port", "0", "--workers", "2")
-        calls = list(gateway.calls(60))
-        killer = threading.Timer(0.1 + random.random() * 0.4, server.kill)
-        killer.start()
-        send_twice(gateway, server, calls)
-        killer.join()
+        sender = threading.Thread(target=send_twice, args=(gateway, server, list(gateway.calls(60))))
+        seen = gateway.rows(ACCEPTED)
+        sender.start()
+        eventually(lambda seen=seen: gateway.rows(ACCEPTED) > seen, "something is accepted")  # type: ignore[misc]
+        time.sleep(random.random() * 0.2)
+        server.kill()
+        sender.join()
     gateway.finish()
     assert gateway.statuses == {202}
 
