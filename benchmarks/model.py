@@ -159,14 +159,13 @@ def fit(points: Sequence[tuple[int, float]], limit_per_s: float = math.inf) -> S
 
 
 def calibrate(points: Sequence[tuple[int, float]]) -> Line:
-    """Return a line whose workers bring what one was measured to bring, and together no more than the most that was.
+    """Return a line whose workers bring what one was measured to bring, and together no more than what limits them.
 
-    Where the most of them were measured to bring nearly as much as so many alone would, nothing was seen to limit them.
+    That is what the points bring in the middle that stay behind by a tenth or more; without any, nothing does.
     """
     one = dict(points)[1]
-    most = max(rate for _, rate in points)
-    amount = max(amount for amount, _ in points)
-    return Line(0.0, 1, 1 / one, taken_per_s=most if most < 0.9 * amount * one else 0.0)
+    behind = [rate for amount, rate in points if rate < 0.9 * amount * one]
+    return Line(0.0, 1, 1 / one, variation=0.0, taken_per_s=sum(behind) / len(behind) if behind else 0.0)
 
 
 def saturated(line: Line, workers: int) -> float:
