@@ -122,6 +122,7 @@ def test_a_revoked_key_is_known_no_more(app: Flask, store: KeyStore) -> None:
     ring = KeyRing(store, cache_s=0.25, clock=clock)
     key, text = store.create("ci", ["sms:send"])
     assert ring.find(text) == key
+    ring.close()  # its use is noted in the background
 
     revoked = store.revoke(key.id)
 

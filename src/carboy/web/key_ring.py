@@ -16,6 +16,7 @@ __all__ = ["KeyRing", "NoKeys"]
 log: BoundLogger = get_logger(__name__)
 
 _MINUTE_MS = 60_000
+_CLOSE_S = 5.0
 
 
 class KeyRing:
@@ -39,6 +40,7 @@ class KeyRing:
         self._noted: dict[str, int] = {}  # key id → the minute that was written or will be
         self._unwritten: dict[str, int] = {}
         self._is_writing = False
+        self._writing: threading.Thread | None = None
 
     def __len__(self) -> int:
         """Return of how many keys something is believed."""
@@ -93,7 +95,13 @@ class KeyRing:
             if self._is_writing:
                 return
             self._is_writing = True
-        threading.Thread(target=self._write, name="carboy-keys", daemon=True).start()
+            self._writing = threading.Thread(target=self._write, name="carboy-keys", daemon=True)
+            self._writing.start()
+
+    def close(self) -> None:
+        """Wait a little for what is being written: its connection would be left open."""
+        if self._writing is not None:
+            self._writing.join(_CLOSE_S)
 
     def _write(self) -> None:
         while True:

@@ -126,6 +126,9 @@ class Runtime:
     def close(self) -> None:
         """Stop the jobs that run here and close the database's connections."""
         self.jobs.stop()
+        keys = self._once.get("keys")
+        if keys is not None:
+            keys.close()
         for name in ("models", "engine"):  # mostly one and the same
             made = self._once.get(name)
             if made is not None:
