@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,3 +123,16 @@ def test_every_bad_line_of_a_dotenv_is_named_and_none_is_shown() -> None:
     with pytest.raises(ConfigurationError, match="line 2, 4") as caught:
         parse_dotenv("A=1\nhush hush\nB=2\n=hush\n")
     assert "hush" not in str(caught.value)
+
+
+@given(st.text("0123456789.+-e_ １a", max_size=20), st.sampled_from([int, float, Literal["a", "e", "1"]]))
+def test_what_is_read_the_short_way_is_read_as_by_msgspec(text: str, kind: Any) -> None:
+    """The short way saves its import; it must not know better."""
+    try:
+        wanted = msgspec.convert(text.strip() if kind in {int, float} else text, kind, strict=False)
+    except msgspec.ValidationError:
+        with pytest.raises(ValueError, match=r"."):
+            convert(text, kind)
+    else:
+        found = convert(text, kind)
+        assert (type(found), repr(found)) == (type(wanted), repr(wanted))

@@ -7,7 +7,6 @@ nothing of it. A library that imports it finds it configured.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -42,22 +41,27 @@ class _Waiting:
         self._configure = configure
 
     def find_spec(
-        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name != _NAME:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((found for found in specs if found is not None), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Configuring(spec.loader, self._configure)  # type: ignore[assignment]
+            spec.loader = _Configuring(spec.loader, self.end)  # type: ignore[assignment]
         return spec
+
+    def end(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        self._configure()
 
 
 class _Configuring:
     """A loader that does as another, whose place it gives back."""
 
-    def __init__(self, inner: Any, configure: Callable[[], None]) -> None:
-        self._inner, self._configure = inner, configure
+    def __init__(self, inner: Any, end: Callable[[], None]) -> None:
+        self._inner, self._end = inner, end
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         made: ModuleType | None = self._inner.create_module(spec)
@@ -68,4 +72,4 @@ class _Configuring:
         if module.__spec__ is not None:
             module.__spec__.loader = self._inner
         self._inner.exec_module(module)
-        self._configure()
+        self._end()
