@@ -45,7 +45,8 @@ def carboy(*words: str, said: str | None = None, code: int = 0) -> str:
 def missing(module: str, attribute: str) -> str:
     """Return how to get what an import finds to be missing."""
     try:
-        getattr(import_module(module), attribute, None) or import_module(f"{module}.{attribute}")
+        if getattr(import_module(module), attribute, None) is None:
+            import_module(f"{module}.{attribute}")
     except MissingExtra as error:
         return error.hint
     return "it is there"

@@ -50,6 +50,6 @@ class _Channel(SQS.Channel):
 
 
 class Transport(SQS.Transport):
-    """See the module."""
+    """Kombu's own, whose polls may be refused, or end without an answer."""
 
     Channel = _Channel
