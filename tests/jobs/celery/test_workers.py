@@ -14,7 +14,7 @@ from tests.jobs.celery.shop_app import bulk, deaf, dies, fails, otp, slow, throt
 from tests.journeys.zygote import eventually
 
 from carboy.jobs import Ready
-from carboy.jobs.celery.consumer import LastingConsumer
+from carboy.jobs.celery.consumer import _LastingConsumer
 from carboy.testing.ports import free_port
 from carboy.testing.processes import BrokerServer
 
@@ -124,13 +124,13 @@ class _Broken(Connection):
 
 def test_a_broken_connection_that_cannot_be_closed_ends_no_worker(yard: Yard) -> None:
     """Celery's own consumer raises what nobody takes; ours lets the connection go, and connects again."""
-    for kind, says in (Consumer, pytest.raises(AttributeError)), (LastingConsumer, nullcontext()):
+    for kind, says in (Consumer, pytest.raises(AttributeError)), (_LastingConsumer, nullcontext()):
         consumer = object.__new__(kind)
         consumer.connection, consumer.app = _Broken("memory://"), yard.celery.celery  # type: ignore[no-untyped-call]
         with says:
             consumer.on_connection_error_after_connected(ConnectionError("cut"))
         assert consumer.connection is None
-    assert yard.celery.celery.conf.worker_consumer == f"{LastingConsumer.__module__}:{LastingConsumer.__name__}"
+    assert yard.celery.celery.conf.worker_consumer == f"{_LastingConsumer.__module__}:{_LastingConsumer.__name__}"
 
 
 def test_a_revoked_message_loses_no_row(yard: Yard) -> None:

@@ -57,7 +57,7 @@ def make_celery(
         task_reject_on_worker_lost=True,
         task_serializer="json",
         worker_concurrency=settings.jobs_concurrency,
-        worker_consumer="carboy.jobs.celery.consumer:LastingConsumer",
+        worker_consumer="carboy.jobs.celery.consumer:_LastingConsumer",
         worker_enable_remote_control=broker.has_events,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,  # what is urgent overtakes what waits at the broker, not what a worker holds

@@ -8,12 +8,12 @@ from carboy.logs import BoundLogger, get_logger
 with extra("celery"):
     from celery.worker.consumer import Consumer
 
-__all__: list[str] = []  # it is named by a setting of Celery alone
+__all__: list[str] = []  # a setting of Celery names what is here
 
 log: BoundLogger = get_logger("carboy.jobs")
 
 
-class LastingConsumer(Consumer):  # type: ignore[misc]
+class _LastingConsumer(Consumer):  # type: ignore[misc]
     """Connects again whenever the connection breaks.
 
     Celery closes the broken connection first, and takes only that connection's own errors. Over Redis, a channel with
