@@ -70,7 +70,9 @@ def test_a_message_that_comes_twice_or_late_does_nothing(yard: Yard) -> None:
     """The row decides; and a message of a row that is not there is nobody's fault."""
     row = yard.add(bulk, "once")
     told = Ready(int(row.id), row.kind, 5, row.run_at)
-    yard.celery.notify([told, told, Ready(7, row.kind, 5, 0)])
+    for count, one in enumerate((told, told, Ready(7, row.kind, 5, 0)), 1):
+        eventually(lambda: yard.celery.depth() == count, "all so far wait")  # noqa: B023 (it waits here)
+        yard.celery.notify([one])
     eventually(lambda: yard.celery.depth() == 4, "four messages wait")
     worker = yard.work()
     yard.wait_for(row, "done")
