@@ -20,6 +20,7 @@ import pytest
 
 from carboy.errors import UsageError
 from carboy.serve import Plan, check_plan
+from carboy.serve.affinity import choose_cpu
 from carboy.testing import ServeProcess, free_port, serve_process
 from carboy.testing.ports import takes_connections
 
@@ -231,6 +232,32 @@ def test_several_processes_serve_one_port_and_a_dead_one_is_replaced(project: Pa
         assert [ask(running, "GET", "/")[0] for _ in range(20)] == [200] * 20
         assert running.stop(timeout_s=20) == 0
         assert not is_alive(workers[1])
+
+
+def test_each_worker_may_stay_on_a_cpu_of_its_own(project: Path) -> None:
+    """Also the one that takes a dead one's place."""
+    if sys.platform != "linux":
+        pytest.skip("a process chooses its CPU on Linux alone")
+
+    def cpus(running: ServeProcess) -> list[set[int]]:
+        return [os.sched_getaffinity(pid) for pid in workers_of(running)]
+
+    amount = len(os.sched_getaffinity(0))
+    options = ("--app", "probe", "--server", "gunicorn", "--workers", str(amount))
+    with serve_process(project, *options, environ={**FAST, "WORKER_CPU_AFFINITY": "auto"}) as running:
+        wait_until(lambda: sorted(map(sorted, cpus(running))) == [[cpu] for cpu in sorted(os.sched_getaffinity(0))])
+        killed = workers_of(running)[0]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: len(workers_of(running)) == amount and killed not in workers_of(running))
+        wait_until(lambda: sorted(map(sorted, cpus(running))) == [[cpu] for cpu in sorted(os.sched_getaffinity(0))])
+        assert running.stop() == 0
+
+
+def test_the_cpu_that_the_fewest_have_is_chosen() -> None:
+    """The first of them, where there are several."""
+    assert choose_cpu([3, 5, 7], []) == 3
+    assert choose_cpu([3, 5, 7], [3, None, 7]) == 5
+    assert choose_cpu([3, 5, 7], [3, 5, 7, 5, 3]) == 7
 
 
 def test_gunicorns_workers_can_be_replaced_while_it_serves(project: Path) -> None:

@@ -45,6 +45,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
 
     timeouts: ServeSettings = ServeSettings()
     is_whole: bool = True
+    cpu: int | None = None
     wsgi: Any
     nr_conns: int
 
@@ -192,7 +193,7 @@ def serve_gunicorn(
         name: getattr(gunicorn_conf, name)
         for name in ("worker_class", "worker_connections", "keepalive", "timeout", "graceful_timeout")
     }
-    hooks = {name: getattr(gunicorn_conf, name) for name in ("post_fork", "worker_exit")}
+    hooks = {name: getattr(gunicorn_conf, name) for name in ("pre_fork", "post_fork", "worker_exit")}
     application = _Application(
         make_app,
         options

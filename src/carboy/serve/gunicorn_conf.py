@@ -9,6 +9,7 @@ from typing import Any
 
 from carboy.config import read_sources
 from carboy.jobs import JobsSettings
+from carboy.serve.affinity import available_cpus, choose_cpu
 from carboy.serve.gunicorn_ import DrainingWorker
 from carboy.serve.settings import ServeSettings
 from carboy.web import load_settings
@@ -29,8 +30,16 @@ graceful_timeout: int = int(_serve.drain_s + _jobs.jobs_drain_s) + 5
 DrainingWorker.timeouts = _serve
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Choose the CPU that a worker stays on, where it is to stay on one."""
+    if _serve.worker_cpu_affinity == "auto":
+        worker.cpu = choose_cpu(available_cpus(), [other.cpu for other in server.WORKERS.values()])
+
+
 def post_fork(_server: Any, worker: Any) -> None:
-    """Give a worker its own time to drain, and with `--preload` its own database connections."""
+    """Give a worker its CPU, its own time to drain, and with `--preload` its own database connections."""
+    if worker.cpu is not None:
+        os.sched_setaffinity(0, {worker.cpu})
     worker.cfg.set("graceful_timeout", int(_serve.drain_s))
     if worker.app.callable is not None:
         from carboy.serve.service import Service

@@ -1,6 +1,7 @@
 """The settings of the server side: how long a client may take, and how long a stop."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from carboy.config import setting
 
@@ -19,6 +20,9 @@ class ServeSettings:
     )
     body_timeout_s: float = setting(30.0, "how long a request may wait for its body; then it is answered 408", unit="s")
     max_connections: int = setting(1024, "connections served at once by a process; others wait in the kernel")
+    worker_cpu_affinity: Literal["off", "auto"] = setting(
+        "off", "`auto`: each process of gunicorn stays on one CPU; for a machine that serves nothing else"
+    )
     drain_s: float = setting(
         30.0, "how long a stop waits for open requests; the jobs have `JOBS_DRAIN_S` after that", unit="s"
     )
