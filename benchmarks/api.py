@@ -1,16 +1,18 @@
 """What checking a request by its OpenAPI document adds to a plain Flask request, against the peers.
 
-Each peer runs in a virtual environment of its own, made once with uv below the cache folder.
+Each peer runs in a virtual environment of its own, made once.
 """
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.api_worker import DOCUMENT
 
 WORKER = Path(__file__).with_name("api_worker.py")
 PEERS = {
@@ -28,7 +30,7 @@ def run() -> None:
     for name in ("flask, reading by hand", "carboy.api"):
         added[name] = _report(name, Path(sys.executable))
     for name, requirement in PEERS.items():
-        python = _environment(name, requirement)
+        python = peers.environment_or_none(name.replace(" ", "-"), requirement)
         added[name] = None if python is None else _report(name, python)
     ours = added["carboy.api"]
     if ours:
@@ -40,7 +42,7 @@ def run() -> None:
 def _report(name: str, python: Path) -> float | None:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     done = subprocess.run(
-        [python, WORKER, name], capture_output=True, text=True, cwd=WORKER.parent, env=environ, check=False
+        [python, "-P", WORKER, name], capture_output=True, text=True, cwd=WORKER.parent, env=environ, check=False
     )
     if done.returncode:
         reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
@@ -50,29 +52,6 @@ def _report(name: str, python: Path) -> float | None:
     added = times["subject"] - times["plain"]
     print(f"{name:26}{times['subject']:9.1f} µs{times['plain']:11.1f} µs{added:9.1f} µs")
     return float(added)
-
-
-def _environment(name: str, requirement: str) -> Path | None:
-    """Return the interpreter of a peer's environment, made when it is not there."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "carboy-benchmarks" / name.replace(" ", "-")
-    python = folder / "bin" / "python"
-    if (folder / "ready").exists():
-        return python
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if uv is None:
-        print(f"{name:26}could not be installed: uv is missing")
-        return None
-    for command in (
-        [uv, "venv", "-q", "--clear", "--python", sys.executable, folder],
-        [uv, "pip", "install", "-q", "--python", python, requirement],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"{name:26}could not be installed: {(done.stderr.strip() or '?').splitlines()[-1][:90]}")
-            return None
-    (folder / "ready").touch()
-    return python
 
 
 _START = """
@@ -89,9 +68,6 @@ print((time.perf_counter() - started) * 1e3)
 
 def _report_start() -> None:
     """Say what a document of twenty operations adds to the start of a process that has imported Flask."""
-    sys.path.insert(0, str(WORKER.parent))
-    from api_worker import DOCUMENT
-
     operation = DOCUMENT["paths"]["/people/{person}"]["post"]
     paths = {f"/people{i}/{{person}}": {"post": {**operation, "operationId": f"op{i}"}} for i in range(20)}
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,10 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parent))  # last: modules here have names of Python's own
 
 CALLS, BUDGET_S = 50, 4.0
 BODY = {"name": "Ann", "age": 5, "email": "ann@example.com", "tags": ["a", "b"], "active": True}

@@ -28,7 +28,7 @@ def environment_or_none(name: str, *packages: str) -> Path | None:
     try:
         return environment(name, *packages)
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"the peers could not be installed; only ours is measured ({error})")
+        print(f"{name}: not installed, and not measured ({error})")
         return None
 
 
