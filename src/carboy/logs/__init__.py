@@ -10,7 +10,6 @@ log.info("order_shipped", order_id=17)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from carboy.extras import extra
 from carboy.logs.context import (
     bind_ids,
     bind_request_id,
@@ -65,6 +64,5 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with extra("serve"):
-        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     return found

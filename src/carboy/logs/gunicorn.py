@@ -4,10 +4,12 @@ from datetime import timedelta
 from logging.handlers import SysLogHandler
 from typing import Any
 
-from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-
+from carboy.extras import extra
 from carboy.logs.setup import is_set_up, setup
 from carboy.logs.stdlib import LineHandler
+
+with extra("serve"):
+    from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 __all__ = ["GunicornLogger"]
 

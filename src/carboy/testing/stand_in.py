@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -23,7 +24,7 @@ __all__ = ["CONTROL_PATH", "StandIn", "StandInProcess", "serve_until_stopped", "
 CONTROL_PATH = "/_control"
 
 
-class StandIn:
+class StandIn(ABC):
     """A server on a free port of loopback that answers by `_answer`; use it as a context manager.
 
     Attributes:
@@ -55,8 +56,9 @@ class StandIn:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @abstractmethod
     def _answer(self, request: Request) -> Step:
-        raise NotImplementedError
+        """Return what a request gets; called in the server's thread."""
 
 
 class StandInProcess:
