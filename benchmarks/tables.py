@@ -60,15 +60,15 @@ def _run(name: str, engines: Sequence[Any], counts: Sequence[int]) -> None:
 
 
 def _fill(engine: Any, size: int) -> None:
-    """Put finished jobs and archived items into the tables, an hour old and younger than what is kept."""
+    """Put finished jobs and archived items into the tables, one each millisecond, and none older than what is kept."""
     from sqlalchemy import bindparam, insert, literal, select, text
 
     from carboy.jobs.tables import JOBS
     from carboy.services.archive.tables import ITEMS
 
     numbers, some_hex, some_bytes = _GENERATED[engine.dialect.name]
-    old_ms = time.time_ns() // 1_000_000 - 3_600_000
-    job = dict.fromkeys(("run_at", "created_at", "finished_at"), text(f"{old_ms} + n.i % 1000")) | {
+    old_ms = time.time_ns() // 1_000_000 - size - 3_600_000
+    job = dict.fromkeys(("run_at", "created_at", "finished_at"), text(f"{old_ms} + n.i")) | {
         "id": text("n.i"), "kind": literal("bench"), "args": bindparam("args", b"[1]"), "state": literal("done"),
         "priority": literal(5), "attempts": literal(1),
     }  # fmt: skip

@@ -3,10 +3,10 @@
 Each name is loaded when it is first asked for: a start without a query loads the settings alone.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from carboy.extras import extra
+from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
@@ -55,29 +55,24 @@ __all__ = [
     "upgrade_project",
 ]
 
-_HOMES = {
-    "bulk": ("chunks", "insert_rows", "placeholders"),
-    "catalog": ("big_id", "metadata"),
-    "circuit": ("hurried",),
-    "connecting": ("Connector",),
-    "credentials": ("Address", "Credentials", "Login", "Where"),
-    "engines": ("engine", "engine_options", "prepare"),
-    "group_commit": ("Apply", "GroupCommit"),
-    "migrate": ("upgrade",),
-    "models": ("Model", "bind", "db"),
-    "project": ("upgrade_project",),
-    "server_clock": ("ServerClock",),
-    "settings": ("DbSettings",),
-    "shared": ("Shared",),
-    "tracing": ("trace_statements",),
-    "url": ("choose_driver", "endpoint_of"),
-}
-
-
-def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            with extra("db"):
-                found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__: Callable[[str], Any] = lazy_names(
+    __name__,
+    {
+        ".bulk": ("chunks", "insert_rows", "placeholders"),
+        ".catalog": ("big_id", "metadata"),
+        ".circuit": ("hurried",),
+        ".connecting": ("Connector",),
+        ".credentials": ("Address", "Credentials", "Login", "Where"),
+        ".engines": ("engine", "engine_options", "prepare"),
+        ".group_commit": ("Apply", "GroupCommit"),
+        ".migrate": ("upgrade",),
+        ".models": ("Model", "bind", "db"),
+        ".project": ("upgrade_project",),
+        ".server_clock": ("ServerClock",),
+        ".settings": ("DbSettings",),
+        ".shared": ("Shared",),
+        ".tracing": ("trace_statements",),
+        ".url": ("choose_driver", "endpoint_of"),
+    },
+    part="db",
+)

@@ -1,10 +1,10 @@
 """Work that is not lost: rows, leases, engines."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from carboy.extras import extra
 from carboy.jobs.settings import JobsSettings
+from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from carboy.jobs.after_commit import tell_after_commit
@@ -39,25 +39,17 @@ __all__ = [
     "tell_after_commit",
 ]
 
-_HOMES = {
-    "Embedded": "embedded",
-    "JobStore": "store",
-    "JobView": "store",
-    "JobEngine": "engines",
-    "Ready": "engines",
-    "check_engine": "engines",
-    "engine_class": "engines",
-    "enqueue": "enqueueing",
-    "tell_after_commit": "after_commit",
-    "put": "rows",
-    "new_id": "rows",
-    "row_of": "rows",
-    "Waiters": "waiting",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        with extra("jobs"):
-            return getattr(import_module(f"carboy.jobs.{_HOMES.get(name, 'definitions')}"), name)
-    raise AttributeError(f"module 'carboy.jobs' has no attribute {name!r}")
+__getattr__: Callable[[str], Any] = lazy_names(
+    __name__,
+    {
+        ".after_commit": ("tell_after_commit",),
+        ".definitions": ("Abandon", "Commit", "Job", "Later", "Registry", "job"),
+        ".embedded": ("Embedded",),
+        ".engines": ("JobEngine", "Ready", "check_engine", "engine_class"),
+        ".enqueueing": ("enqueue",),
+        ".rows": ("new_id", "put", "row_of"),
+        ".store": ("JobStore", "JobView"),
+        ".waiting": ("Waiters",),
+    },
+    part="jobs",
+)

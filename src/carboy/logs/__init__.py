@@ -7,9 +7,10 @@ log: logs.BoundLogger = logs.get_logger(__name__)
 log.info("order_shipped", order_id=17)
 """
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from carboy.lazy import lazy_names
 from carboy.logs.context import (
     bind_ids,
     bind_request_id,
@@ -51,18 +52,12 @@ __all__ = [
     "setup_root_logger",
 ]
 
-
-_HOMES = {
-    "GunicornLogger": "gunicorn",  # needs gunicorn, which only its own processes have to import
-    "RetryHandler": "retrying",
-    "granian_config": "servers",
-    "inject_request_ids": "calls",
-    "log_calls": "calls",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return found
+__getattr__: Callable[[str], Any] = lazy_names(
+    __name__,
+    {
+        ".calls": ("inject_request_ids", "log_calls"),
+        ".gunicorn": ("GunicornLogger",),
+        ".retrying": ("RetryHandler",),
+        ".servers": ("granian_config",),
+    },
+)

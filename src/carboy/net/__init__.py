@@ -5,10 +5,10 @@ from carboy import net
 net.get("https://api.example/orders").json()
 """
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from carboy.extras import extra
+from carboy.lazy import lazy_names
 from carboy.net.calls import delete, get, head, options, patch, post, put, request
 from carboy.net.defaults import InvalidDefault, set_default_retries, set_default_timeout
 
@@ -34,12 +34,11 @@ __all__ = [
     "set_default_timeout",
 ]
 
-_HOMES = {"Session": "carboy.net.session", "Response": "requests", "exceptions": "requests"}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)  # these need requests, which is imported when it is used
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with extra("net"):
-        return getattr(import_module(home), name)
+__getattr__: Callable[[str], Any] = lazy_names(
+    __name__,
+    {
+        ".session": ("Session",),
+        "requests": ("Response", "exceptions"),
+    },
+    part="net",
+)

@@ -3,8 +3,10 @@
 Each name is loaded when it is first asked for, so that a Lambda function loads nothing of the servers.
 """
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from carboy.events import Events, on_event
@@ -26,21 +28,14 @@ __all__ = [
     "serve",
 ]
 
-_HOMES = {
-    "AuthPolicy": "carboy.serve.lambda_.authorizer",
-    "Events": "carboy.events",
-    "Plan": "carboy.serve.servers",
-    "ServeSettings": "carboy.serve.settings",
-    "Service": "carboy.serve.service",
-    "check_plan": "carboy.serve.servers",
-    "lambda_handler": "carboy.serve.lambda_.handler",
-    "on_event": "carboy.events",
-    "serve": "carboy.serve.servers",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(home), name)
+__getattr__: Callable[[str], Any] = lazy_names(
+    __name__,
+    {
+        ".lambda_.authorizer": ("AuthPolicy",),
+        ".lambda_.handler": ("lambda_handler",),
+        ".servers": ("Plan", "check_plan", "serve"),
+        ".service": ("Service",),
+        ".settings": ("ServeSettings",),
+        "carboy.events": ("Events", "on_event"),
+    },
+)

@@ -8,8 +8,10 @@ def price(order): ...
 Each name is loaded when it is first asked for: an application that does not trace loads next to nothing.
 """
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from carboy.trace.active import active_tracer, annotate, begin_span, outgoing_headers, reset, setup, span
@@ -45,23 +47,18 @@ __all__ = [
     "trace",
 ]
 
-_HOMES = {
-    "active": ("active_tracer", "annotate", "begin_span", "outgoing_headers", "reset", "setup", "span"),
-    "botocore_events": ("instrument_boto3",),
-    "daemon": ("DEFAULT_ADDRESS", "parse_daemon_address"),
-    "decorating": ("trace",),
-    "headers": ("Parent", "choose_parent"),
-    "requests_calls": ("instrument_requests",),
-    "sampling": ("Sampler",),
-    "spans": ("Span", "current_span"),
-    "threads": ("instrument_threads",),
-    "tracers": ("Tracer",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__: Callable[[str], Any] = lazy_names(
+    __name__,
+    {
+        ".active": ("active_tracer", "annotate", "begin_span", "outgoing_headers", "reset", "setup", "span"),
+        ".botocore_events": ("instrument_boto3",),
+        ".daemon": ("DEFAULT_ADDRESS", "parse_daemon_address"),
+        ".decorating": ("trace",),
+        ".headers": ("Parent", "choose_parent"),
+        ".requests_calls": ("instrument_requests",),
+        ".sampling": ("Sampler",),
+        ".spans": ("Span", "current_span"),
+        ".threads": ("instrument_threads",),
+        ".tracers": ("Tracer",),
+    },
+)

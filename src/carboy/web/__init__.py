@@ -3,9 +3,10 @@
 Each name is loaded when it is first asked for: a start pays for what it uses.
 """
 
-from importlib import import_module
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from carboy.lazy import lazy_names
 from carboy.web.runtime import Runtime, runtime
 
 if TYPE_CHECKING:
@@ -47,23 +48,18 @@ __all__ = [
     "settings_parts",
 ]
 
-_HOMES = {
-    "assembly": ("create_app", "init_app", "settings_parts"),
-    "auth": ("authenticate", "basic_info", "bearer_info", "current_key", "require"),
-    "centre": ("Centre", "load_settings"),
-    "documents": ("add_api",),
-    "keys": ("SCOPES", "Key"),
-    "metrics": ("Counter", "Gauge", "Histogram", "Metrics"),
-    "metrics_http": ("MetricsListener",),
-    "parts": ("PARTS",),
-    "rate_limits": ("RateLimiter",),
-    "settings": ("ModulesSettings", "WebSettings"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            found = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-            return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__: Callable[[str], Any] = lazy_names(
+    __name__,
+    {
+        ".assembly": ("create_app", "init_app", "settings_parts"),
+        ".auth": ("authenticate", "basic_info", "bearer_info", "current_key", "require"),
+        ".centre": ("Centre", "load_settings"),
+        ".documents": ("add_api",),
+        ".keys": ("Key", "SCOPES"),
+        ".metrics": ("Counter", "Gauge", "Histogram", "Metrics"),
+        ".metrics_http": ("MetricsListener",),
+        ".parts": ("PARTS",),
+        ".rate_limits": ("RateLimiter",),
+        ".settings": ("ModulesSettings", "WebSettings"),
+    },
+)
