@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -89,6 +91,26 @@ class Gateway:
         self.accepted.update(" ".join(report.keys_answered(202)).split())
         self.statuses.update(report.statuses)
         return report
+
+    @contextmanager
+    def under_load(self, url: str, *, pause_s: float, **options: Any) -> Iterator[None]:
+        """Send alerts for the length of the block, with a pause after each."""
+        is_over = threading.Event()
+
+        def calls() -> Iterator[Call]:
+            for call in self.calls():
+                if is_over.is_set():
+                    return
+                yield call
+                time.sleep(pause_s)
+
+        sender = threading.Thread(target=self.load, args=(url, calls()), kwargs=options)
+        sender.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            sender.join()
 
     def rows(self, query: str) -> list[Any]:
         """Ask the database, beside the gateway."""

@@ -1,17 +1,14 @@
 """The gateway with Celery's workers: whatever the broker does, what was accepted is archived once."""
 
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import eventually
 
-from carboy.testing import Call
 from carboy.testing.processes import AwsServer, BrokerServer, moto_server, rabbitmq, redis, require
 from carboy.testing.threat_stack import ThreatStackProcess
 
@@ -55,27 +52,6 @@ def broker(request: pytest.FixtureRequest, shared_gateway: Gateway) -> Iterator[
         yield Broker(server, environ)
 
 
-@contextmanager
-def _load(gateway: Gateway, url: str) -> Iterator[None]:
-    """Send alerts for the length of the block."""
-    is_over = threading.Event()
-
-    def calls() -> Iterator[Call]:
-        for call in gateway.calls():
-            if is_over.is_set():
-                return
-            yield call
-            time.sleep(0.1)  # moto is slow
-
-    sender = threading.Thread(target=gateway.load, args=(url, calls()), kwargs={"connections": 4})
-    sender.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        sender.join()
-
-
 def _more(gateway: Gateway, query: str, by: int) -> None:
     [(seen,)] = gateway.rows(query)
     eventually(lambda: gateway.rows(query) > [(seen + by,)], f"{by} more: {query}")
@@ -88,7 +64,7 @@ def test_a_broker_that_is_lost_and_then_away_costs_nothing(
     gateway = shared_gateway
     web = gateway.start()
     workers = [gateway.start("worker", says="Ctrl-C stops") for _ in range(2)]
-    with _load(gateway, web.url):
+    with gateway.under_load(web.url, pause_s=0.1, connections=4):  # moto is slow
         _more(gateway, ARCHIVED, 5)
         broker.lose()
         _more(gateway, ARCHIVED, 5)

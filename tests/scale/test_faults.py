@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +10,6 @@ import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import Process, eventually
 
-from carboy.testing import Call
 from carboy.testing.processes import DatabaseServer, mariadb, postgres, require
 from carboy.testing.processes.running import find_binary
 from carboy.testing.serving import ServeProcess, serve_process
@@ -120,23 +118,11 @@ def test_the_database_is_restarted_under_load(gateway: Gateway, breakable: Datab
     """Twice; requests wait or are answered 503, and the workers go on where they were."""
     web = gateway.start("serve", "--port", "0", "--workers", "2", **NO_JOBS)
     workers = [_worker(gateway) for _ in range(2)]
-    is_over = threading.Event()
-
-    def calls() -> Iterator[Call]:
-        for call in gateway.calls():
-            if is_over.is_set():
-                return
-            yield call
-            time.sleep(0.01)
-
-    sender = threading.Thread(target=gateway.load, args=(web.url, calls()), kwargs={"timeout_s": 60.0})
-    sender.start()
-    for least in (10, 20):
-        eventually(lambda least=least: gateway.rows(ACCEPTED) > [(least,)], "it works")  # type: ignore[misc]
-        breakable.process.restart()
-    seen = gateway.rows(ACCEPTED)
-    eventually(lambda: gateway.rows(ACCEPTED) > seen, "requests are accepted again")
-    is_over.set()
-    sender.join()
+    with gateway.under_load(web.url, pause_s=0.01, timeout_s=60.0):
+        for least in (10, 20):
+            eventually(lambda least=least: gateway.rows(ACCEPTED) > [(least,)], "it works")  # type: ignore[misc]
+            breakable.process.restart()
+        seen = gateway.rows(ACCEPTED)
+        eventually(lambda: gateway.rows(ACCEPTED) > seen, "requests are accepted again")
     _end(gateway, web, *workers)
     assert gateway.statuses <= {202, 503}

@@ -4,6 +4,8 @@ import json
 from http.client import HTTPConnection
 from typing import Any
 
+import pytest
+from kombu.pools import reset as reset_pools
 from tests.jobs.celery.conftest import Yard
 from tests.jobs.celery.shop_app import bulk, fails
 from tests.journeys.zygote import eventually
@@ -17,8 +19,10 @@ def _said(yard: Yard, *words: str) -> Any:
     return process.said
 
 
-def test_inspect_flower_and_carboy_agree(yard: Yard) -> None:
+@pytest.mark.parametrize("any_yard", ["redis", "rabbitmq"], indirect=True)  # Celery asks no worker through SQS
+def test_inspect_flower_and_carboy_agree(any_yard: Yard) -> None:
     """Which jobs there are, which run, and how they ended."""
+    yard = any_yard
     port = free_port()
     worker = yard.work("celery", "-A", "carboy.jobs.celery_app", "worker", "-E")
     celery = ("celery", "-A", "carboy.jobs.celery_app")
@@ -59,6 +63,7 @@ def test_inspect_flower_and_carboy_agree(yard: Yard) -> None:
     [actives] = inspect.active().values()
     [active] = [one for one in actives if one["id"].startswith(running.id)]
     assert (active["name"], active["args"]) == ("mail.bulk", [int(running.id)])
+    reset_pools()  # type: ignore[no-untyped-call]  # those through which this process asked
     registered = json.loads(_said(yard, *celery, "inspect", "--json", "-t", "10", "registered"))
     assert [sorted(kinds) for kinds in registered.values()] == [sorted(yard.kinds)]
 
