@@ -307,3 +307,15 @@ class TestCache:
 
         assert os.stat(entry).st_mtime_ns == before
         assert moved.origins["paths", "/pets"].file == str(tmp_path / "b" / "paths" / "pets.yaml")
+
+    def test_a_copy_that_was_packed_with_the_document_is_read_in_its_place(self, tmp_path: Path) -> None:
+        """Until one of the documents changes; no folder of a cache is needed."""
+        file = _write(tmp_path, pets=_PETS, paths__pets=_PATHS, common=_COMMON)
+        first = api.load_document(file)
+        name, copy = api.prepare_document(Path(file))
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(copy.replace(b'"pets"', b'"copied"'))
+
+        assert api.load_document(file).content["info"]["title"] == "copied"
+        (tmp_path / "common.yaml").write_text(_COMMON + "\n# changed\n")
+        assert api.load_document(file) == first

@@ -142,6 +142,31 @@ def test_bytecode_is_used_as_it_is_on_a_read_only_tree(make: Make, tmp_path: Pat
     assert ran.stdout.split() == ["hello", str(task / "tiny" / "__init__.py")]
 
 
+def test_an_openapi_document_starts_quickly_on_a_read_only_tree(make: Make, tmp_path: Path) -> None:
+    """A copy beside it is read in its place; what only looks like one, and what is not well formed, has none."""
+    document = "openapi: 3.1.0\ninfo: {title: pets, version: '1'}\npaths: {}\n"
+    files = {
+        "src/pets/openapi.yaml": document,
+        "src/pets/broken.yaml": "openapi: 3.1.0\n",
+        "src/pets/other.yaml": "about: 'openapi: 3.1.0'\n",
+        "src/pets/openapi.json": json.dumps(document),
+    }
+    report = build(make(files=files))
+
+    [copy] = [entry for entry in report.entries if "quick copy" in entry.why]
+    assert (copy.why, copy.package) == ("a quick copy of pets/openapi.yaml", "your code")
+    with zipfile.ZipFile(report.target) as zipped:
+        zipped.extractall(tmp_path / "task")
+    loads = "import sys; from carboy.api import load_document as l; print(l('openapi.yaml').name, 'carboy.api.sources' in sys.modules)"  # noqa: E501
+    for kept, reads in ((True, False), (False, True)):
+        if not kept:
+            (tmp_path / "task" / copy.path).unlink()
+        ran = subprocess.run(
+            [sys.executable, "-c", loads], cwd=tmp_path / "task" / "pets", capture_output=True, text=True, check=True
+        )
+        assert ran.stdout.split() == ["openapi.yaml", str(reads)]
+
+
 def test_a_module_that_cannot_be_compiled_is_taken_as_it_is(make: Make) -> None:
     report = build(make(files={"src/good.py": "x = 1\n", "src/template.py": "def {{ name }}\n"}))
 

@@ -1,8 +1,8 @@
 """The OpenAPI document is the router, for any Flask application."""
 
-from carboy.api.document import Document, load_document
+from carboy.api.document import Document, load_document, prepare_document
 from carboy.api.merge import merge
 from carboy.api.router import blueprint
 from carboy.api.strict_json import parse_json
 
-__all__ = ["Document", "blueprint", "load_document", "merge", "parse_json"]
+__all__ = ["Document", "blueprint", "load_document", "merge", "parse_json", "prepare_document"]

@@ -1,9 +1,13 @@
-"""A document that is well formed, and the copy of it that is kept on disk for the next start."""
+"""A document that is well formed, and the copy of it that is kept on disk for the next start.
+
+The copy lies in a cache, or in `__pycache__` beside the document, where it was laid when the code was packed.
+"""
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ from carboy import __version__
 from carboy.api.faults import Origin, Pointer
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["Document", "load_document"]
+__all__ = ["Document", "load_document", "prepare_document"]
 
 _CACHE_FORMAT = 1
 
@@ -56,14 +60,34 @@ def load_document(
     except OSError as error:
         what, why = f"the OpenAPI document `{file}` cannot be served", f"it cannot be read ({type(error).__name__})"
         raise ConfigurationError(what, why, "name a file that is there", [Fault("", why)]) from error
-    if cache_dir is None:
-        return _read(data, file)[0]
-    entry = _entry(Path(cache_dir), data)
-    document = _from_cache(entry, file)
-    if document is None:
-        document, texts = _read(data, file)
-        _to_cache(entry, document, file, texts)
+    name = _name_of_copy(data)
+    entries = [Path(file).parent / "__pycache__" / name, *([] if cache_dir is None else [Path(cache_dir, name)])]
+    for entry in entries:
+        document = _from_cache(entry, file)
+        if document is not None:
+            return document
+    document, texts = _read(data, file)
+    if cache_dir is not None:
+        with suppress(OSError, TypeError):
+            _to_cache(Path(cache_dir, name), _copy_of(document, file, texts))
     return document
+
+
+def prepare_document(file: Path) -> tuple[str, bytes]:
+    """Make the copy of a document that `load_document` reads in its place, of those that it refers to too.
+
+    Returns:
+        Where it has to lie, relative to the document's folder, and the copy. It is used while none of the documents
+        has changed.
+
+    Raises:
+        ConfigurationError: the document is not well formed.
+        OSError: it cannot be read.
+        TypeError: it has something that JSON has not, such as a number beyond 64 bits.
+    """
+    data, name = file.read_bytes(), str(file)
+    document, texts = _read(data, name)
+    return f"__pycache__/{_name_of_copy(data)}", _copy_of(document, name, texts)
 
 
 def _read(source: bytes | dict[str, Any], file: str) -> tuple[Document, dict[str, bytes]]:
@@ -76,9 +100,9 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _entry(folder: Path, data: bytes) -> Path:
+def _name_of_copy(data: bytes) -> str:
     key = _digest(f"{__version__} {_CACHE_FORMAT} ".encode() + data)
-    return folder / f"openapi-{key}.json"
+    return f"openapi-{key}.json"
 
 
 def _from_cache(entry: Path, file: str) -> Document | None:
@@ -99,7 +123,7 @@ def _from_cache(entry: Path, file: str) -> Document | None:
         return None
 
 
-def _to_cache(entry: Path, document: Document, file: str, texts: Mapping[str, bytes]) -> None:
+def _copy_of(document: Document, file: str, texts: Mapping[str, bytes]) -> bytes:
     folder = os.path.dirname(file)
     relative = {name: os.path.relpath(name, folder or ".") for name in texts if name != file}
     kept = {
@@ -109,11 +133,12 @@ def _to_cache(entry: Path, document: Document, file: str, texts: Mapping[str, by
         ],
         "content": document.content,
     }
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=entry.parent, prefix=entry.stem)
-        with os.fdopen(handle, "wb") as file_:
-            file_.write(orjson.dumps(kept))
-        os.replace(draft, entry)
-    except (OSError, TypeError):
-        return
+    return orjson.dumps(kept)
+
+
+def _to_cache(entry: Path, copy: bytes) -> None:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=entry.parent, prefix=entry.stem)
+    with os.fdopen(handle, "wb") as file:
+        file.write(copy)
+    os.replace(draft, entry)

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from carboy.bundle.archive import append_files
 from carboy.bundle.bytecode import find_python
 from carboy.bundle.dependencies import cached_dependencies, compiled
+from carboy.bundle.documents import prepared
 from carboy.bundle.git import commit_of
 from carboy.bundle.options import BuildOptions, BuildReport, Chosen, Entry, source_roots, target_of
 from carboy.bundle.requirements import read_requirements
@@ -57,7 +58,7 @@ def build(options: BuildOptions, on_step: Callable[[str], None] = lambda step: N
         work = Path(folder)
         if options.has_build_info:
             own = _with_build_info(own, work, options, notes)
-        own += compiled(own, options)
+        own += [*compiled(own, options), *prepared(own)]
         own = _without_clashes(own, entries)
         made = work / "made.zip"
         if dependencies is not None:

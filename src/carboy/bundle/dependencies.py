@@ -15,13 +15,14 @@ from carboy.bundle.archive import append_files
 from carboy.bundle.aws_data import slim
 from carboy.bundle.bytecode import compile_all, find_python, pyc_name
 from carboy.bundle.container import find_engine, install_in_container
+from carboy.bundle.documents import prepared
 from carboy.bundle.options import BuildOptions, Chosen, Entry
 from carboy.bundle.selection import ALWAYS_SERVICES, services_called, services_named, why_in
 from carboy.bundle.wheels import install_wheels
 
 __all__ = ["cached_dependencies", "compiled"]
 
-_FORMAT = "2"  # of the cached files; another number makes them anew
+_FORMAT = "3"  # of the cached files; another number makes them anew
 
 
 def cached_dependencies(
@@ -113,7 +114,7 @@ def _pack(options: BuildOptions, installed: Path, made: Path, services: Mapping[
         chosen.append((file, Entry(prefix + path.as_posix(), file.stat().st_size, why, package)))
     if services is not None:
         chosen = slim(chosen)
-    chosen += compiled(chosen, options)
+    chosen += [*compiled(chosen, options), *prepared(chosen)]
     append_files(made, [(entry.path, content) for content, entry in chosen])
     return sorted((entry for _, entry in chosen), key=lambda entry: entry.path)
 
