@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gateway import gateway
+from benchmarks.gateway import gateway, running
 from benchmarks.model import report
 from carboy.testing.load import load_process
 from carboy.testing.processes import DatabaseServer, moto_server, postgres, redis
@@ -107,8 +107,9 @@ def _measure(server: DatabaseServer, engine: Engine, environ: Mapping[str, str],
         ):
             summary, _ = load.finish()
         with ExitStack() as stack:
-            for _ in range(workers):
-                stack.enter_context(_worker(engine.worker(environ), folder, surroundings))
+            for number in range(workers):
+                command, log = engine.worker(environ), folder / f"worker-{number}.log"
+                stack.enter_context(running(command, folder, surroundings, log))
             return float(summary["rate_per_s"]), _rate(server, engine.amount // 2)
 
 
@@ -123,17 +124,3 @@ def _rate(server: DatabaseServer, amount: int) -> float:
             raise RuntimeError("the workers do not come to an end")
         time.sleep(0.02)
     return float(done / (time.perf_counter() - began_s))
-
-
-@contextmanager
-def _worker(command: list[str], folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    with (folder / f"worker-{time.monotonic_ns()}.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()

@@ -7,7 +7,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,23 +41,27 @@ def gateway(*arguments: str, environ: Mapping[str, str] | None = None, folder: P
         port = free_port()
         settings = {"RATE_LIMIT": "off", "LOG_FORMAT": "json", **(environ or {})}
         root = str(Path(__file__).parent.parent)
-        with (Path(made) / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "carboy", "serve", "--port", str(port), *arguments],
-                cwd=home,
-                env={**os.environ, "PYTHONPATH": root, **settings},
-                stdout=log,
-                stderr=log,
-            )
-            try:
-                _wait(f"http://127.0.0.1:{port}", process)
-                yield Gateway(f"http://127.0.0.1:{port}", home, process.pid)
-            finally:
-                process.terminate()
-                try:
-                    process.wait(40)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+        command = [sys.executable, "-m", "carboy", "serve", "--port", str(port), *arguments]
+        with running(command, home, {**os.environ, "PYTHONPATH": root, **settings}, Path(made) / "log") as process:
+            _wait(f"http://127.0.0.1:{port}", process)
+            yield Gateway(f"http://127.0.0.1:{port}", home, process.pid)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], log: Path
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a program for the length of the block; what it says goes to a file."""
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=said, stderr=said)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
