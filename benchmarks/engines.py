@@ -14,8 +14,9 @@ from typing import Any
 
 from benchmarks.gateway import gateway, running
 from benchmarks.model import report
+from benchmarks.servers import durable_postgres
 from carboy.testing.load import load_process
-from carboy.testing.processes import DatabaseServer, moto_server, postgres, redis
+from carboy.testing.processes import DatabaseServer, moto_server, redis
 
 WORKERS = (1, 2, 4)
 CONNECTIONS = 32
@@ -76,7 +77,7 @@ def run(*workers: int) -> None:
     for name, engine in ENGINES.items():
         first: tuple[float, float] | None = None
         for amount in workers or WORKERS:
-            with engine.start() as environ, postgres() as server:
+            with engine.start() as environ, durable_postgres() as server:
                 accepted, archived = _measure(server, engine, environ, amount)
             first = first or (accepted, archived)
             points.append({"engine": name, "workers": amount, "accepted_per_s": accepted, "archived_per_s": archived})

@@ -11,7 +11,7 @@ from statistics import fmean, median
 from typing import Any
 
 from benchmarks.model import Line, follow, plan_arrivals
-from carboy.testing.processes import postgres
+from benchmarks.servers import durable_postgres
 
 SECONDS = 12.0
 SERVICE_S = 0.1
@@ -30,7 +30,7 @@ Times = Sequence[tuple[float, float, float]]
 
 def run() -> None:
     print(f"{SECONDS:g} s each; jobs of {SERVICE_S * 1000:g} ms, {THREADS} threads an engine, rows in PostgreSQL.")
-    with postgres() as server:
+    with durable_postgres() as server:
         empty = [(number / 20, 0.0) for number in range(100)]
         own_s = median(
             ended - came

@@ -12,7 +12,7 @@ from itertools import count
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from carboy.testing.processes import mariadb, postgres
+from benchmarks.servers import durable_mariadb, durable_postgres
 from carboy.testing.processes.running import MissingBinary
 from carboy.testing.threat_stack_api import invent_alert_id
 
@@ -32,7 +32,11 @@ def run(*counts: int) -> None:
     print(
         f"{'database':12}{'finished rows':>14}" + "".join(f"{name:>14}{'ratio':>7}" for name in MEASURED) + " pruned/s"
     )
-    for name, start in (("sqlite", _sqlite), ("mariadb", _server(mariadb)), ("postgres", _server(postgres))):
+    for name, start in (
+        ("sqlite", _sqlite),
+        ("mariadb", _server(durable_mariadb)),
+        ("postgres", _server(durable_postgres)),
+    ):
         try:
             with start(len(counts or COUNTS)) as engines:
                 _run(name, engines, sorted(counts or COUNTS))

@@ -3,7 +3,7 @@
 import glob
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -118,13 +118,16 @@ class DatabaseServer:
 
 
 @contextmanager
-def mariadb(tls: bool | str = False, *, also_on: str = "") -> Iterator[DatabaseServer]:
+def mariadb(
+    tls: bool | str = False, *, also_on: str = "", settings: Mapping[str, str | int] | None = None
+) -> Iterator[DatabaseServer]:
     """Run MariaDB.
 
     Args:
         tls: offer TLS with a certificate of an authority of its own, for `localhost` and 127.0.0.1, or for the host
             named; connections without it are still taken.
         also_on: a further address of this machine to listen on, for test hosts.
+        settings: of the server, stronger than ours: by itself it is small, and a power cut may cost the last second.
 
     Raises:
         MissingBinary: the Debian package `mariadb-server` is not installed.
@@ -135,7 +138,7 @@ def mariadb(tls: bool | str = False, *, also_on: str = "") -> Iterator[DatabaseS
     user = drop_root("mysql")
     port = free_port()
     with server_folder(user=user) as folder:
-        settings = {
+        chosen: dict[str, Any] = {
             "datadir": folder / "data",
             "socket": folder / "socket",
             "pid-file": folder / "pid",
@@ -147,12 +150,13 @@ def mariadb(tls: bool | str = False, *, also_on: str = "") -> Iterator[DatabaseS
             "innodb-flush-log-at-trx-commit": 2,  # a killed process loses nothing, only a power cut would
             "innodb-log-file-size": "16M",
             "innodb-buffer-pool-size": "64M",
+            **(settings or {}),
         }
         ca_path = None
         if tls:
             ca_path, certificate, key = _certificate(folder, user, tls)
-            settings |= {"ssl-ca": ca_path, "ssl-cert": certificate, "ssl-key": key}
-        lines = ["[mariadbd]", "skip-name-resolve", *(f"{name} = {value}" for name, value in settings.items())]
+            chosen |= {"ssl-ca": ca_path, "ssl-cert": certificate, "ssl-key": key}
+        lines = ["[mariadbd]", "skip-name-resolve", *(f"{name} = {value}" for name, value in chosen.items())]
         (folder / "my.cnf").write_text("\n".join([*lines, ""]), "utf-8")
         (folder / "init.sql").write_text(
             f"CREATE USER IF NOT EXISTS '{_USER}'@'%' IDENTIFIED BY '{_PASSWORD}';\n"
@@ -168,13 +172,16 @@ def mariadb(tls: bool | str = False, *, also_on: str = "") -> Iterator[DatabaseS
 
 
 @contextmanager
-def postgres(tls: bool | str = False, *, also_on: str = "") -> Iterator[DatabaseServer]:
+def postgres(
+    tls: bool | str = False, *, also_on: str = "", settings: Mapping[str, str | int] | None = None
+) -> Iterator[DatabaseServer]:
     """Run PostgreSQL.
 
     Args:
         tls: offer TLS with a certificate of an authority of its own, for `localhost` and 127.0.0.1, or for the host
             named; connections without it are still taken.
         also_on: a further address of this machine to listen on, for test hosts.
+        settings: of the server, stronger than ours: by itself it writes nothing through to the disk.
 
     Raises:
         MissingBinary: the Debian package `postgresql` is not installed.
@@ -189,20 +196,21 @@ def postgres(tls: bool | str = False, *, also_on: str = "") -> Iterator[Database
         data = folder / "data"
         options = ["--no-sync", f"--username={_USER}", f"--pwfile={password_path}", "--locale=C.UTF-8"]
         _prepare([initdb, f"--pgdata={data}", *options, "--auth=scram-sha-256"], folder, user)
-        settings = {
+        chosen: dict[str, Any] = {
             "listen_addresses": f"{HOST},{also_on}" if also_on else HOST,
             "port": port,
             "unix_socket_directories": folder,
             "max_connections": 300,
             "fsync": "off",  # a killed process loses nothing, only a power cut would
             "full_page_writes": "off",
+            **(settings or {}),
         }
         ca_path = None
         if tls:
             ca_path, certificate, key = _certificate(folder, user, tls)
-            settings |= {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
+            chosen |= {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key}
         with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+            file.writelines(f"{name} = '{value}'\n" for name, value in chosen.items())
         if also_on:
             with (data / "pg_hba.conf").open("a", encoding="utf-8") as file:
                 file.write(f"host all all {also_on}/24 scram-sha-256\n")
