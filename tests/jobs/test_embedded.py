@@ -132,7 +132,7 @@ def test_a_row_comes_back_when_its_lease_ends(shop: Shop, eventually: Eventually
             {"t": time.time_ns() // 1_000_000 + 300},
         )
 
-    shop.work(job, jobs_lease_s=0.3)
+    shop.work(job, jobs_lease_s=2)
 
     eventually(lambda: shop.states() == ["done"])
     assert done == [7]
