@@ -49,3 +49,33 @@ def test_a_flask_application_gets_its_parts_without_more(tmp_path: Path) -> None
     )
 
     assert not _loaded(code, tmp_path) & (_HEAVY | _OF_PARTS)
+
+
+_LATE = """
+from carboy import create_app
+app = create_app("test", instance_path="instance")
+"""
+
+
+def test_models_may_be_imported_after_the_application_was_made(tmp_path: Path) -> None:
+    """As in a notebook."""
+    code = "from carboy.db import db\nwith app.app_context():\n    assert db.engine.dialect.name == 'sqlite'"
+    assert "flask_sqlalchemy" in _loaded(_LATE + code, tmp_path)
+
+
+def test_models_that_come_with_a_request_say_that_they_are_late(tmp_path: Path) -> None:
+    """Flask takes no extension then."""
+    code = (
+        "@app.get('/')\n"
+        "def show():\n"
+        "    from carboy.db import db\n"
+        "    return str(db.engine)\n"
+        "answer = app.test_client().get('/')\n"
+        "assert answer.status_code == 500\n"
+        "print(answer.text)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _LATE + code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert "first imported within a request" in done.stdout + done.stderr

@@ -1,8 +1,9 @@
 """`db`: Flask-SQLAlchemy's object for a project's own models, on the engine that these settings make."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from flask import Flask, current_app
 
 from carboy.db.catalog import NAMING
 from carboy.db.connecting import Connector
@@ -12,6 +13,7 @@ from carboy.db.halted import TABLE as HALTED
 from carboy.db.migrate import table_names
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
+from carboy.errors import ConfigurationError
 from carboy.extras import extra
 
 with extra("db"):
@@ -25,7 +27,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "bind", "db"]
 
-db: SQLAlchemy = SQLAlchemy(metadata=MetaData(naming_convention=NAMING))
+LATE = "carboy.db.bind"
+"""Of `app.extensions`: what binds `db` to an application that was made before this module was loaded."""
+
+
+class _LateSQLAlchemy(SQLAlchemy):
+    """Flask-SQLAlchemy's object, which a notebook or a module may import after the application was made."""
+
+    @property
+    def engines(self) -> Mapping[str | None, "Engine"]:
+        bind_late = current_app.extensions.get(LATE)
+        if bind_late is not None and "sqlalchemy" not in current_app.extensions:
+            if current_app._got_first_request:
+                raise ConfigurationError(
+                    "`db` is not bound to the application",
+                    "`carboy.db` was first imported within a request",
+                    "import it where the application is made, or where its views are",
+                )
+            bind_late()
+        return super().engines
+
+
+db: SQLAlchemy = _LateSQLAlchemy(metadata=MetaData(naming_convention=NAMING))
 
 if TYPE_CHECKING:
 

@@ -21,6 +21,22 @@ def _place_sqlite(url: str, folder: Path) -> str:
     return f"{found[1]}{folder / found[2]}{found[3] or ''}" if found else url
 
 
+def _fault_of_url(url: str) -> str | None:
+    """Return what is wrong with a database's URL, without a word of it: it may hold a password."""
+    found = re.match(r"(\w+)(?:\+\w+)?://", url)
+    if found is None:
+        return "it is no URL, such as postgresql://user:password@host/name or sqlite:///file.db"
+    if found[1] not in _KINDS:
+        return f"`{found[1]}` is none of {', '.join(_KINDS)}"
+    host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")[2]
+    if not re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host):
+        return "its port is no number"
+    return None
+
+
+_KINDS = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
+
+
 @dataclass(frozen=True, slots=True)
 class DbSettings:
     """Where rows are kept, and how one gets there."""
@@ -69,6 +85,9 @@ class DbSettings:
 
     def faults(self, _profile: Profile) -> Iterator[Fault]:
         """Yield what cannot be together."""
+        wrong = _fault_of_url(self.database_url)
+        if wrong is not None:
+            yield Fault("DATABASE_URL", wrong)
         if self.db_secret_name == "":
             yield Fault("DB_SECRET_NAME", "it cannot be empty")
         if self.db_auth == "iam" and self.db_secret_name:

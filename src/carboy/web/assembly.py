@@ -135,6 +135,7 @@ def _assemble(
     app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], held: Runtime
 ) -> Runtime:
     app.extensions[EXTENSION] = held
+    app.extensions["carboy.db.bind"] = held.bind_models  # for `db`, should it be imported later
     offer_events(app)
     for module in modules:
         for job in module.jobs:
