@@ -286,6 +286,34 @@ def test_a_signal_sooner_than_the_first_request_is_a_stop_too(project: Path, ser
         assert running.stop() == 0
 
 
+def test_the_dev_server_names_an_address_that_answers(project: Path) -> None:
+    """What is printed may be asked at once: the socket listens by then."""
+    with serve_process(project, "--app", "probe", "--server", "dev") as running:
+        assert ask(running, "POST", "/echo", b"at once") == (200, b"at once")
+        assert "(dev)" in running.said
+        assert running.stop() == 0
+
+
+def test_the_dev_server_starts_anew_on_a_change_and_waits_where_one_does_not_load(tmp_path: Path) -> None:
+    """A fault in a file, or in a setting, is told once, and the next change mends it."""
+    probe = tmp_path / "probe.py"
+    probe.write_text(APP)
+    with serve_process(tmp_path, "--app", "probe", "--reload") as running:
+        assert ask(running, "POST", "/echo", b"first") == (200, b"first")
+
+        probe.write_text(f"{APP}\nfrom carboy import create_app; create_app(rate_limit='often')\n")
+        wait_until(lambda: "is waited for" in running.said)
+        wait_until(lambda: ask(running, "GET", "/")[0] == 500)
+        assert "error: the settings have 1 fault: `RATE_LIMIT`" in running.said
+        assert "Traceback" not in running.said
+
+        probe.write_text(f"{APP}\napp.add_url_rule('/new', view_func=lambda: 'new')\n")
+        wait_until(lambda: running.said.count("serving on") == 2)
+        assert ask(running, "GET", "/new") == (200, b"new")
+        assert "\x1b" not in running.said
+        assert running.stop() == 0
+
+
 def test_options_that_cannot_go_together_are_refused() -> None:
     """The dev server and --reload run one process."""
     for plan in (Plan("dev", workers=2), Plan("granian", workers=2, reload=True), Plan("granian", threads=0)):

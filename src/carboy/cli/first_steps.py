@@ -24,7 +24,8 @@ def show_first_steps(service: "Service", url: str, plan: "Plan") -> None:
     """Say on stderr at which address it serves, and print a curl line that works when pasted."""
     profile = f", profile {service.runtime.settings.profile}" if service.runtime is not None else ""
     workers = f", {plan.workers} workers" if plan.workers > 1 else ""
-    click.echo(f"serving on {url} ({plan.server}{workers}, {plan.threads} threads{profile})", err=True)
+    threads = f", {plan.threads} threads" if plan.server != "dev" else ""  # werkzeug starts one for each connection
+    click.echo(f"serving on {url} ({plan.server}{workers}{threads}{profile})", err=True)
     if service.runtime is not None and service.runtime.settings.profile.name == "local":
         _show_tries(service, url)
     click.echo("Ctrl-C stops", err=True)

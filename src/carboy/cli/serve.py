@@ -54,6 +54,8 @@ def command(
       carboy serve --app app:create_app --workers 4
       carboy serve --openapi swagger.yml
     """
+    from werkzeug.serving import is_running_from_reloader
+
     from carboy.cli.first_steps import show_first_steps
     from carboy.serve import Plan, ServeSettings, check_plan, serve
 
@@ -64,7 +66,9 @@ def command(
             "leave one out; an application of its own serves a document by `carboy.web.add_api`",
         )
     project.openapi = openapi
-    plan = Plan(cast("ServerName", server), host, port, workers, threads, reload)
+    plan = Plan("dev" if reload else cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)
-    settings = project.settings(ServeSettings).part(ServeSettings)
+    settings = ServeSettings()
+    if not is_running_from_reloader():  # there a fault that a change brought waits for the next one
+        settings = project.settings(ServeSettings).part(ServeSettings)
     serve(plan, project.make_app, settings, lambda service, url: show_first_steps(service, url, plan))

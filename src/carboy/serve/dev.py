@@ -1,45 +1,145 @@
 """Serve with werkzeug's development server: one process, a debugger on request, a fresh start on every change."""
 
+import logging
+import os
 import signal
+import socket
+import sys
+import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from carboy.config.environ import read_environ
+from carboy.errors import CarboyError
 from carboy.serve.listener import address_of, open_listener
 from carboy.serve.service import MakeApp, Service
+from carboy.serve.workers import end_with_parent
 
 if TYPE_CHECKING:
+    from werkzeug.serving import WSGIRequestHandler
+
     from carboy.serve.servers import OnReady, Plan
 
 __all__ = ["serve_dev"]
+
+_RELOADER = "stat"  # watchdog, which werkzeug prefers where it is installed, loses events on a busy machine
 
 
 def serve_dev(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
     """Serve until it is interrupted; nothing is drained.
 
+    With `reload` this process listens, and starts the one that serves, again after each change of a file.
+
     Raises:
         CarboyError: the port is taken.
     """
-    from werkzeug.serving import is_running_from_reloader, run_simple
+    from werkzeug.serving import is_running_from_reloader
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if plan.reload and not is_running_from_reloader():  # this process only starts the one that serves, again and again
-        open_listener(plan.host, plan.port).close()
-        run_simple(plan.host, plan.port, _nothing, use_reloader=True)
-        return
-    service = Service(make_app())
-    service.prepare()
-    port, url = plan.port, f"http://{plan.host}:{plan.port}"
     if not plan.reload:
-        with open_listener(plan.host, plan.port) as listener:
-            port, url = listener.getsockname()[1], address_of(listener)
-    service.start()
-    on_ready(service, url)
-    is_debug = service.flask is not None and service.flask.debug
+        _serve(plan, make_app, on_ready)
+    elif is_running_from_reloader():
+        _serve_until_a_change(plan, make_app, on_ready)
+    else:
+        _restart_on_changes(plan)
+
+
+def _serve(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
+    from werkzeug.serving import make_server
+
+    with open_listener(plan.host, plan.port) as listener:
+        service = _load(make_app)
+        app = service.app
+        if _is_debug(service):
+            from werkzeug.debug import DebuggedApplication
+
+            app = DebuggedApplication(app, evalex=True)
+            app.trusted_hosts.append(plan.host)
+        handler = _handler(service.runtime is not None)
+        host, port = listener.getsockname()[:2]
+        server = make_server(host, port, app, threaded=True, request_handler=handler, fd=listener.fileno())
+        service.start()
+        on_ready(service, address_of(listener))
+        try:
+            server.serve_forever()
+        finally:
+            service.stop(drain_s=0.0)
+
+
+def _restart_on_changes(plan: "Plan") -> None:
+    from werkzeug.serving import run_simple
+
+    open_listener(plan.host, plan.port).close()  # a taken port is told in our words
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the address is told by the process that serves
+    run_simple(plan.host, plan.port, _broken, use_reloader=True, reloader_type=_RELOADER)
+
+
+def _serve_until_a_change(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
+    """Serve on the socket that the parent opened, and end when a file changes; what does not load waits for that."""
+    from werkzeug.serving import run_simple
+
+    end_with_parent(os.getppid())
     try:
-        run_simple(plan.host, port, service.app, use_reloader=plan.reload, use_debugger=is_debug, threaded=True)
+        service = _load(make_app)
+    except Exception as error:  # noqa: BLE001 - whatever a project's code raises while somebody writes it
+        _tell(error)
+        run_simple(
+            plan.host,
+            plan.port,
+            _broken,
+            use_reloader=True,
+            reloader_type=_RELOADER,
+            request_handler=_handler(is_quiet=True),
+        )
+        return
+    service.start()
+    with socket.fromfd(int(read_environ()["WERKZEUG_SERVER_FD"]), socket.AF_INET, socket.SOCK_STREAM) as listener:
+        on_ready(service, address_of(listener))
+    try:
+        run_simple(
+            plan.host,
+            plan.port,
+            service.app,
+            use_reloader=True,
+            reloader_type=_RELOADER,
+            use_debugger=_is_debug(service),
+            threaded=True,
+            request_handler=_handler(service.runtime is not None),
+        )
     finally:
         service.stop(drain_s=0.0)
 
 
-def _nothing(_environ: Any, _start_response: Any) -> Iterable[bytes]:
-    return []
+def _load(make_app: MakeApp) -> Service:
+    service = Service(make_app())
+    service.prepare()
+    return service
+
+
+def _is_debug(service: Service) -> bool:
+    return service.flask is not None and service.flask.debug
+
+
+def _handler(is_quiet: bool) -> "type[WSGIRequestHandler]":
+    """Return what logs a request, without colour; nothing where the application has a line of its own."""
+    from werkzeug.serving import WSGIRequestHandler
+
+    class Handler(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            if not is_quiet:
+                self.log("info", "%r %s %s", self.requestline, code, size)
+
+    return Handler
+
+
+def _tell(error: Exception) -> None:
+    if isinstance(error, CarboyError):
+        sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")
+    else:
+        traceback.print_exception(error)
+    sys.stderr.write("the next change of a file is waited for\n")
+
+
+def _broken(_environ: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+    return [b"The application could not be loaded; the terminal says why.\n"]

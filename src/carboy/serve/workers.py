@@ -11,7 +11,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError
 from carboy.serve.signals import StopSignals
 
-__all__ = ["run_workers"]
+__all__ = ["end_with_parent", "run_workers"]
 
 _PR_SET_PDEATHSIG = 1
 _QUICK_DEATH_S = 5.0
@@ -80,7 +80,7 @@ def _fork(number: int, work: Callable[[int], None]) -> int:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all: the parent decides
         signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
-        _end_with_parent(parent)
+        end_with_parent(parent)
         work(number)
         code = 0
     except CarboyError as error:
@@ -95,7 +95,7 @@ def _fork(number: int, work: Callable[[int], None]) -> int:
         os._exit(code)
 
 
-def _end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Have the kernel stop this process when its parent is killed, so that none is left over."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
