@@ -131,6 +131,7 @@ def is_like(said_text: str, printed: str) -> bool:
             at += 1
         if at == len(lines):
             return False
+        at += 1  # what is said twice is printed twice
     return True
 
 
