@@ -148,6 +148,29 @@ def test_the_projects_own_migrations_go_through_flask_migrate(carboy: Carboy, pr
     assert carboy("db", "current", "--json").json["project"]["current"] is None
 
 
+def test_a_migration_command_that_cannot_go_on_says_what_to_do(carboy: Carboy, project: Path) -> None:
+    """In a folder without migrations, with models that are as they were, and with a database that is behind."""
+    nowhere = carboy("db", "migrate", "-m", "orders")
+    assert nowhere.code == 1
+    assert "Path doesn't exist: migrations" in nowhere.err
+    assert "hint: go to the project's folder; where there are no migrations yet: `carboy db init`" in nowhere.err
+
+    (project / "orders.py").write_text(
+        "from carboy.db import db\n\n"
+        "class Order(db.Model):\n    id = db.Column(db.Integer, primary_key=True)\n\n"
+        "def register(app):\n    pass\n"
+    )
+    assert carboy("db", "init").code == 0
+    assert carboy("db", "migrate", "-m", "orders").code == 0
+
+    behind = carboy("db", "migrate", "-m", "orders")
+    assert (behind.code, behind.err.count("not up to date")) == (1, 1)
+    assert "hint: run `carboy db upgrade` first" in behind.err
+
+    assert carboy("db", "upgrade").code == 0
+    assert "nothing to write" in carboy("db", "migrate", "-m", "orders").err
+
+
 def test_a_migration_that_stopped_half_way_is_named_by_the_doctor(carboy: Carboy, project: Path) -> None:
     """With its file, the statement, and what to do."""
     assert carboy("db", "upgrade").code == 0

@@ -139,4 +139,5 @@ def test_an_application_that_is_not_there_is_a_misuse(carboy: Carboy) -> None:
 
     assert ended.code == 2
     assert "nowhere" in ended.err
+    assert "hint: go to the folder that `nowhere` is in" in ended.err
     assert "Traceback" not in ended.err

@@ -29,6 +29,11 @@ _EXAMPLES = {
     "merge": "carboy db merge heads -m 'one line again'",
 }
 
+_NOTHING_TO_WRITE = (
+    "nothing to write: the database has every table and column of the models; a model is seen when a module that "
+    "MODULES names imports it"
+)
+
 
 class DbGroup(click.Group):
     """Our commands, and every other that Flask-Migrate has."""
@@ -77,7 +82,7 @@ def upgrade(project: Project, revision: str) -> None:
     click.echo(f"carboy's tables: {migrate.head()}{'' if changed else ', nothing to do'}", err=True)
     if has_migrations(app):
         changed = upgrade_project(app, revision)
-        click.echo(f"the project's tables: {project_version(app)}{'' if changed else ', nothing to do'}", err=True)
+        click.echo(f"the project's tables: {project_version(app) or 'none'}{'' if changed else ', nothing to do'}", err=True)
 
 
 @command.command("current")
@@ -134,11 +139,16 @@ def _pass_on(name: str, theirs: click.Command) -> click.Command:
     def call(project: Project, /, **options: Any) -> None:
         from flask import g
 
+        from carboy.db.project import migration_files, run_flask_migrate
+
         app, _ = _open(project)
+        before = migration_files(app)
         with _context(app):
             g.directory, g.x_arg = None, ()
             if theirs.callback is not None:
-                theirs.callback(**options)
+                run_flask_migrate(theirs.callback, **options)
+        if name == "migrate" and not options.get("directory") and migration_files(app) == before:
+            click.echo(_NOTHING_TO_WRITE, err=True)
 
     theirs_in_one_line = " ".join((theirs.help or "").split())  # indented or not, by the version of Python
     help_text = f"{theirs_in_one_line}\n\nExample:\n  {_EXAMPLES.get(name, f'carboy db {name}')}"

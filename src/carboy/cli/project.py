@@ -100,9 +100,7 @@ class Project:
                 return ScriptInfo(app_import_path=path).load_app()
             except NoAppException as error:
                 why = error.format_message().strip()
-                raise UsageError(
-                    f"`{path}` is no application", why, "name it as `module:app` or `module:make`"
-                ) from error
+                raise UsageError(f"`{path}` is no application", why, _hint(path, why)) from error
         from carboy.web import create_app
 
         try:
@@ -142,6 +140,14 @@ class Project:
         runtime = runtime_of(service)
         service.prepare()
         return runtime
+
+
+def _hint(path: str, why: str) -> str:
+    if why.startswith("Could not import"):
+        return f"go to the folder that `{path.partition(':')[0]}` is in, or correct the name"
+    if why.startswith("While importing"):
+        return "that import is the application's own: correct it, or install what it needs"
+    return "name it as `module:app` or `module:make`"
 
 
 def runtime_of(service: "Service") -> "Runtime":

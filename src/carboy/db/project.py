@@ -1,5 +1,6 @@
 """A project's own tables, by the migrations in its folder `migrations`, as Flask-Migrate keeps them."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,25 @@ from carboy.errors import CarboyError
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["has_migrations", "project_head", "project_version", "run_flask_migrate", "upgrade_project"]
+__all__ = ["has_migrations", "migration_files", "project_head", "project_version", "run_flask_migrate", "upgrade_project"]
+
+_HINTS = (
+    ("Path doesn't exist", "go to the project's folder; where there are no migrations yet: `carboy db init`"),
+    ("Target database is not up to date", "run `carboy db upgrade` first"),
+    ("New upgrade operations detected", "write them: carboy db migrate -m 'what changed'"),
+    ("Can't locate revision", "`carboy db history` lists what there is"),
+    ("Multiple head", "make them one line: carboy db merge heads -m 'one line again'"),
+)
 
 
 def has_migrations(app: "Flask") -> bool:
     """Return whether the project has models and migrations of its own."""
     return "migrate" in app.extensions and (_folder(app) / "env.py").is_file()
+
+
+def migration_files(app: "Flask") -> list[Path]:
+    """Return the files of the project's migrations, none where it has no folder for them."""
+    return sorted(_folder(app).rglob("*.py"))
 
 
 def upgrade_project(app: "Flask", revision: str = "head") -> bool:
@@ -67,16 +81,29 @@ def project_head(app: "Flask") -> str | None:
         return ScriptDirectory.from_config(config).get_current_head()
 
 
-def run_flask_migrate(function: Callable[..., object], **options: Any) -> None:
-    """Call one of Flask-Migrate's functions, which end the process by themselves where they fail.
+def run_flask_migrate(function: Callable[..., object], /, **options: Any) -> None:
+    """Call one of Flask-Migrate's functions, which log why they fail and end the process: here it is an error.
 
     Raises:
         CarboyError: it failed.
     """
+    log = logging.getLogger("flask_migrate")
+    log.addFilter(_is_no_failure)
     try:
         function(**options)
     except SystemExit as end:
-        raise CarboyError("Flask-Migrate failed", "it said why above", "see the project's `migrations` folder") from end
+        why = str(end.__context__ or "it does not say why").strip().rstrip(".")
+        raise CarboyError("Flask-Migrate failed", why, _hint(why)) from end
+    finally:
+        log.removeFilter(_is_no_failure)
+
+
+def _is_no_failure(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR
+
+
+def _hint(why: str) -> str:
+    return next((hint for words, hint in _HINTS if words in why), "see the project's `migrations` folder")
 
 
 def _folder(app: "Flask") -> Path:
