@@ -174,6 +174,17 @@ def test_set_and_get_one_value(shop: Shop, keys: KeyServer) -> None:
     shop.run("config", "get", "prod", "nested.nothing", code=3)
 
 
+def test_a_secret_is_not_replaced_by_nothing(shop: Shop, keys: KeyServer) -> None:
+    """A variable that is not set says nothing to `printf %s "$TOKEN" | carboy config set`."""
+    shop.run("config", "import", stdin=OPEN)
+    shop.run("config", "set", "prod", "slack.token", stdin="kept")
+
+    refused = shop.run("config", "set", "prod", "slack.token", stdin="", code=2)
+
+    assert "hint: see what comes into it" in refused.stderr
+    assert shop.run("config", "get", "prod", "slack.token").stdout == "kept\n"
+
+
 def test_check_tells_what_is_wrong_with_and_without_kms(shop: Shop) -> None:
     """MACs take KMS; the structure does not."""
     shop.run("config", "import", stdin=OPEN)

@@ -177,8 +177,8 @@ class Lender:
         if missing:
             raise ConfigurationError(
                 f"there are no Rackspace credentials for `{environment.name or environment.account}`",
-                f"{' and '.join(f'`{name}`' for name in missing)} is not set",
-                "set it to the user name or API key, or give --username and --apikey",
+                f"{' and '.join(f'`{name}`' for name in missing)} {'are' if len(missing) > 1 else 'is'} not set",
+                "set what is missing, or give --username and --apikey",
             )
         return RackspaceUser(self._environ[names[0]], self._environ[names[1]])
 
@@ -202,10 +202,11 @@ class Lender:
             found = session.get_credentials()
             frozen = found.get_frozen_credentials() if found else None
         except ProfileNotFound:
+            named = name or self._environ.get("AWS_PROFILE", "default")
             raise ConfigurationError(
-                f"the profile `{name or self._environ.get('AWS_PROFILE', 'default')}` cannot be used",
+                f"the profile `{named}` cannot be used",
                 "AWS's configuration does not have it",
-                "make it with: aws configure sso --profile NAME",
+                f"make it with: aws configure sso --profile {named}",
             ) from None
         except (BotoCoreError, ClientError) as error:
             raise explain(error, "the sign-in", name or "the default profile") from error

@@ -168,6 +168,10 @@ def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
             raise UsageError(
                 "the value cannot be kept", "it is not text in UTF-8", "encode it, in base64 say"
             ) from None
+    if not value and not plain:  # the variable of a script, most likely, that is not set
+        raise UsageError(
+            "the secret cannot be set", "stdin holds nothing", "see what comes into it; an empty secret is kept by `carboy config edit`"
+        )
     text = set_text(config, file.keyring(config), stage, path, value, is_secret=not plain)
     file.write(text, before)
     say(f"wrote {file.name}")

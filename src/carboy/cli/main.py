@@ -142,6 +142,14 @@ complete(cli)
 def main() -> None:
     """Run the command line, and end the process with the code of how it went."""
     try:
+        code = _run()
+    except KeyboardInterrupt:  # at any time, while an error is told too
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
         code = cli.main(prog_name="carboy", standalone_mode=False) or 0
         sys.stdout.flush()
     except click.exceptions.Abort:
@@ -152,12 +160,10 @@ def main() -> None:
     except CarboyError as error:
         _tell(error)
         code = error.exit_code
-    except KeyboardInterrupt:
-        code = _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has gone: say no more
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _tell(error: CarboyError) -> None:
