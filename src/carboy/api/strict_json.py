@@ -4,19 +4,15 @@ Nothing is walked in Python while the text is well: duplicate keys are found by 
 """
 
 import json
-import re
 from typing import Any
 
 import orjson
 
 from carboy.errors import Fault
+from carboy.nesting import is_deeper
 from carboy.problems import Problem
 
 __all__ = ["parse_json"]
-
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_INNERMOST = re.compile(rb"\[\]|\{\}")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def parse_json(data: bytes, max_depth: int = 64) -> Any:
@@ -39,23 +35,13 @@ def parse_json(data: bytes, max_depth: int = 64) -> Any:
     except orjson.JSONDecodeError as error:
         detail = "the body is empty" if not data.strip() else f"the body is not JSON: {error.msg}"
         raise Problem(400, detail) from error
-    if data.count(b"{") + data.count(b"[") > max_depth and _is_deeper(data, max_depth):
+    if is_deeper(data, max_depth):
         raise Problem(400, f"the body is nested deeper than {max_depth} levels")
     # A key that stands twice is kept once: its colon is gone when the value is written again. An escaped colon
     # (\u003a) would be written as itself, so that a text with such escapes is read the slow way.
     if b"\\u003" in data or data.count(b":") != orjson.dumps(value).count(b":"):
         _refuse_duplicates(data)
     return value
-
-
-def _is_deeper(data: bytes, max_depth: int) -> bool:
-    """Take the innermost pairs of brackets away, level by level."""
-    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
-    for _ in range(max_depth):
-        if not brackets:
-            return False
-        brackets = _INNERMOST.sub(b"", brackets)
-    return bool(brackets)
 
 
 def _refuse_duplicates(data: bytes) -> None:

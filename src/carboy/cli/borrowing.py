@@ -62,7 +62,9 @@ class Borrowing:
         known = self.known()
         if known is None:
             raise ConfigurationError(
-                f"the environment `{name}` is not known", f"there is no `{self.environments}`", "write it, or name another with --config"
+                f"the environment `{name}` is not known",
+                f"there is no `{self.environments}`",
+                "write it, or name another with --config",
             )
         if name not in known:
             raise ConfigurationError(

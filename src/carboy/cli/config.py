@@ -170,7 +170,9 @@ def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
             ) from None
     if not value and not plain:  # the variable of a script, most likely, that is not set
         raise UsageError(
-            "the secret cannot be set", "stdin holds nothing", "see what comes into it; an empty secret is kept by `carboy config edit`"
+            "the secret cannot be set",
+            "stdin holds nothing",
+            "see what comes into it; an empty secret is kept by `carboy config edit`",
         )
     text = set_text(config, file.keyring(config), stage, path, value, is_secret=not plain)
     file.write(text, before)

@@ -82,7 +82,9 @@ def upgrade(project: Project, revision: str) -> None:
     click.echo(f"carboy's tables: {migrate.head()}{'' if changed else ', nothing to do'}", err=True)
     if has_migrations(app):
         changed = upgrade_project(app, revision)
-        click.echo(f"the project's tables: {project_version(app) or 'none'}{'' if changed else ', nothing to do'}", err=True)
+        click.echo(
+            f"the project's tables: {project_version(app) or 'none'}{'' if changed else ', nothing to do'}", err=True
+        )
 
 
 @command.command("current")

@@ -12,7 +12,14 @@ from carboy.errors import CarboyError
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["has_migrations", "migration_files", "project_head", "project_version", "run_flask_migrate", "upgrade_project"]
+__all__ = [
+    "has_migrations",
+    "migration_files",
+    "project_head",
+    "project_version",
+    "run_flask_migrate",
+    "upgrade_project",
+]
 
 _HINTS = (
     ("Path doesn't exist", "go to the project's folder; where there are no migrations yet: `carboy db init`"),

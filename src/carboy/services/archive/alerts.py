@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from carboy.errors import Fault, InvalidInput
+from carboy.nesting import is_deeper
 from carboy.problems import Problem
 from carboy.services.archive.keys import MAX_CREATED_AT_MS, is_alert_id
 
@@ -112,20 +113,17 @@ def parse_json(body: bytes) -> Any:
         Problem: 400, it is not UTF-8 or begins with a byte order mark, is not JSON (NaN is not), holds a lone
             surrogate, names a key twice, or nests deeper than 64.
     """
+    if is_deeper(body, _MAX_DEPTH):
+        raise Problem(400, f"the body nests deeper than {_MAX_DEPTH}")
     try:
         body.decode()
         document = _JSON.decode(body)
     except UnicodeDecodeError as error:
         raise Problem(400, f"the body is not UTF-8: byte {error.start}") from error
-    except RecursionError as error:
-        raise Problem(400, f"the body nests deeper than {_MAX_DEPTH}") from error
     except (msgspec.DecodeError, ValueError) as error:
         reason = "it begins with a byte order mark" if body.startswith(b"\xef\xbb\xbf") else str(error)
         raise Problem(400, f"the body is not JSON: {reason}") from error
-    depth, keys = _measure(document)
-    if depth > _MAX_DEPTH:
-        raise Problem(400, f"the body nests deeper than {_MAX_DEPTH}")
-    if keys != _STRING.findall(body).count(b":"):
+    if _count_keys(document) != _STRING.findall(body).count(b":"):
         raise Problem(400, "the body names a key twice in one object")
     return document
 
@@ -135,12 +133,11 @@ def content_digest(value: Any) -> str:
     return hashlib.sha256(_CANONICAL.encode(value)).hexdigest()
 
 
-def _measure(document: Any) -> tuple[int, int]:
-    """Return how deep a document nests and how many keys its objects have."""
-    depth = keys = 0
+def _count_keys(document: Any) -> int:
+    """Return how many keys the objects of a document have."""
+    keys = 0
     level = [document] if isinstance(document, dict | list) else []
     while level:
-        depth += 1
         keys += sum(len(one) for one in level if type(one) is dict)
         level = [
             child
@@ -148,7 +145,7 @@ def _measure(document: Any) -> tuple[int, int]:
             for child in (one.values() if type(one) is dict else one)
             if type(child) is dict or type(child) is list
         ]
-    return depth, keys
+    return keys
 
 
 def _shape_fault(document: Any) -> Fault:

@@ -26,6 +26,7 @@ from carboy.errors import (
     Unreachable,
     UpstreamError,
 )
+from carboy.nesting import is_deeper
 from carboy.net.limited import Limits, Reply, fetch, make_session
 from carboy.retry import Failure, GiveUp, Retry, next_step, parse_retry_after
 from carboy.services.archive.hawk import hawk_header
@@ -40,6 +41,7 @@ __all__ = ["BASE_URLS", "Listed", "ThreatStack"]
 BASE_URLS: Mapping[int, str] = {1: "https://app.threatstack.com/api/v1", 2: "https://api.threatstack.com/v2"}
 
 _PAGE = 100
+_MAX_DEPTH = 128
 _LONGEST_PAUSE_S = 60.0
 _TOKEN = re.compile(r"[!#-\[\]-~]{1,512}")  # visible ASCII without quotes and backslashes: safe in a header
 _URL = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
@@ -289,8 +291,10 @@ def _explain(reply: Reply, what: str, now_s: float) -> UpstreamError:
 def _read(kind: type[Any], body: bytes, what: str) -> Any:
     try:
         body.decode()
+        if is_deeper(body, _MAX_DEPTH):
+            raise ValueError
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:  # also of msgspec, and of text that is not UTF-8
         raise Unreachable(what, "the API's answer is not the JSON that it should be", "it is tried again") from error
 
 

@@ -6,12 +6,13 @@ Publish", "Create a signed AWS API request".
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
+
+import orjson
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
@@ -135,7 +136,7 @@ class EndUserMessaging:
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the receipt of an event, once it was taken out of its SNS message."""
-        event = json.loads(body)
+        event = orjson.loads(body)
         if not isinstance(event, dict) or "messageId" not in event:
             raise ValueError("it is no event of a message")
         status = str(event.get("messageStatus", ""))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import parse_qsl, quote
 
+import orjson
+
 from carboy.services.sms.states import State
 
 __all__ = [
@@ -89,7 +91,7 @@ class Response:
     def json(self) -> Any:
         """Return the body decoded from JSON; None where it is none."""
         try:
-            return json.loads(self.body)
+            return orjson.loads(self.body)
         except ValueError:
             return None
 
