@@ -77,6 +77,8 @@ class ConfigurationError(CarboyError):
 class InvalidInput(CarboyError):
     """Input was read but is not what it must be; `faults` lists all that is wrong with it."""
 
+    exit_code = 2
+
     def __init__(self, what: str, why: str, hint: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(what, why, hint)
         self.faults: tuple[Fault, ...] = tuple(faults)

@@ -39,7 +39,7 @@ def test_a_wrong_scope_and_an_unknown_key_are_errors_with_a_hint(carboy: Carboy)
     """The scopes that there are are named."""
     wrong, unknown = carboy("keys", "create", "me", "--scope", "archive:fly"), carboy("keys", "revoke", "nobody")
 
-    assert (wrong.code, wrong.out) == (1, "")
+    assert (wrong.code, wrong.out) == (2, "")
     assert "archive:write" in wrong.err
     assert (unknown.code, unknown.out) == (4, "")
     assert "carboy keys list" in unknown.err

@@ -141,3 +141,12 @@ def test_an_application_that_is_not_there_is_a_misuse(carboy: Carboy) -> None:
     assert "nowhere" in ended.err
     assert "hint: go to the folder that `nowhere` is in" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_serve_ends_with_the_code_of_what_is_wrong_with_the_application(carboy: Carboy, project: Path) -> None:
+    """2 where it is not there, 1 where it is broken; gunicorn's own codes mean something else."""
+    (project / "broken.py").write_text("def make_app():\n    raise RuntimeError('no')\n")
+
+    ends = [carboy("--app", app, "serve", "--port", "0") for app in ("gone", "broken")]
+
+    assert [ended.code for ended in ends] == [2, 1]

@@ -31,7 +31,7 @@ def test_get_prints_one_value(carboy: Carboy) -> None:
     assert carboy("settings", "get", "SECRET_KEY", SECRET_KEY="hunter2").out == "***\n"
 
     unknown = carboy("settings", "get", "JOBS_CONCURENCY")
-    assert (unknown.code, unknown.out) == (1, "")
+    assert (unknown.code, unknown.out) == (2, "")
     assert "JOBS_CONCURRENCY" in unknown.err
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.errors import Missing, UsageError
+from carboy.errors import CarboyError, Missing, UsageError
 
 if TYPE_CHECKING:
     from carboy.services.archive import Archive
@@ -54,6 +54,8 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     with _archive(project) as (held, archive):
         start_ms = parse_time(asked["start"], "--start") if asked["start"] else 0
         end_ms = parse_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
+        if start_ms > end_ms:
+            raise UsageError("nothing can be listed", "--end is before --start", "exchange them")
         span = Span(asked["source"], start_ms, end_ms, asked["severity"], asked["organization_id"])
         found = islice(read_all(archive.reader.page, span), limit)
         if as_json:
@@ -157,6 +159,9 @@ def import_(project: Project, url: str, as_json: bool) -> None:
             for entry in skipped:
                 click.echo(f"skipped {entry['key']}: {entry['reason']}", err=True)
             click.echo(", ".join(f"{count} {name}" for name, count in summary.items()))
+        if not counts:
+            why = "it has neither `webhooks/` nor `alerts/`"
+            raise CarboyError("nothing was taken over", why, "name the folder or prefix that holds them")
 
 
 @command.command()

@@ -7,7 +7,7 @@ import click
 
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.errors import CarboyError, ConfigurationError
+from carboy.errors import CarboyError, ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from carboy.config import Entry, Settings
@@ -86,7 +86,7 @@ def get(project: Project, name: str, as_json: bool) -> None:
     if entry is None:
         near = difflib.get_close_matches(name, [one.name for one in settings], 1)
         hint = f"did you mean `{near[0]}`?" if near else "`carboy settings show` lists what there is"
-        raise CarboyError(f"`{name}` is no setting", "no part declares it and no layer gives it", hint)
+        raise UsageError(f"`{name}` is no setting", "no part declares it and no layer gives it", hint)
     if as_json:
         print_json({"name": entry.name, **_describe(entry)})
     else:

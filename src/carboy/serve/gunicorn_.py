@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DrainingWorker", "serve_gunicorn"]
 
-_cut = mmap.mmap(-1, 1)  # shared with the workers: whether one of them had to cut a request
+_told = mmap.mmap(-1, 2)  # by the workers: whether one had to cut a request; the exit code of one that did not start
+_CUT, _CODE = 0, 1
 
 
 class DrainingWorker(ThreadWorker):  # type: ignore[misc]
@@ -58,6 +59,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         except CarboyError as error:
             if self.age == 1:  # they all meet the same
                 sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")
+            _told[_CODE] = error.exit_code
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def init_signals(self) -> None:
@@ -71,7 +73,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         super().run()
         self.is_whole = self.nr_conns <= 0
         if not self.is_whole:
-            _cut[0] = 1
+            _told[_CUT] = 1
 
     def load_wsgi(self) -> None:
         """Load the application, and give it bodies that arrive in time."""
@@ -178,7 +180,7 @@ def serve_gunicorn(
         whether every open request was finished.
 
     Raises:
-        SystemExit: with gunicorn's code, where it could not serve.
+        SystemExit: where it could not serve: with the code of the error that a worker met, or 1.
     """
     from carboy.serve import gunicorn_conf
 
@@ -209,14 +211,17 @@ def serve_gunicorn(
             "loglevel": "warning",
         },
     )
+    master = os.getpid()
     try:
         _Arbiter(application).run()
-    except HaltServer as halt:  # a second worker failed while the first one's failure was seen to
-        sys.exit(halt.exit_status)
+    except HaltServer:  # a second worker failed while the first one's failure was seen to
+        sys.exit(_told[_CODE] or 1)
     except SystemExit as end:
-        if end.code:
+        if os.getpid() != master:  # a worker, whose code gunicorn reads
             raise
-    return not _cut[0]
+        if end.code:  # gunicorn's own codes mean something else than ours
+            sys.exit(_told[_CODE] or 1)
+    return not _told[_CUT]
 
 
 def _has_waiting(listener: socket.socket) -> bool:
