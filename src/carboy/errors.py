@@ -33,6 +33,8 @@ class CarboyError(Exception):
         self.what: str = what
         self.why: str = why
         self.hint: str = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # shown below the error where nobody catches it, in a script or a notebook
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"

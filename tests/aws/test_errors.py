@@ -3,6 +3,7 @@
 import json
 import pickle
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_a_refusal_says_what_to_allow_to_whom(loopback: LoopbackServer) -> None:
         SecretCache(_client(loopback)).get("/prod/db")
 
     assert caught.value.hint == "allow secretsmanager:GetSecretValue on `/prod/db` to `orders-task`"
+
+
+def test_who_catches_no_error_reads_its_hint() -> None:
+    """A script or a notebook shows it below the traceback, once, also where the error came from another process."""
+    error = Missing("the secret was not read", "it is not there", "check the name")
+
+    for one in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 (our own)
+        shown = "".join(traceback.format_exception(one))
+        assert shown.endswith("Missing: the secret was not read: it is not there\nhint: check the name\n")
+        assert shown.count("hint") == 1
 
 
 def test_who_does_not_get_a_role_told_is_told_whose_credentials_they_are(loopback: LoopbackServer) -> None:

@@ -31,9 +31,11 @@ def _describe(error: BaseException, budget: Budget, seen: set[int], depth: int) 
         "message": clean_text(_message(error), budget),
         "stack": _stack(error.__traceback__, budget),
     }
+    notes = getattr(error, "__notes__", None) or []
     if isinstance(error, CarboyError):
         told["hint"] = clean_text(error.hint, budget)
-    if notes := getattr(error, "__notes__", None):
+        notes = [note for note in notes if note != f"hint: {error.hint}"]
+    if notes:
         told["notes"] = [clean_text(str(note), budget) for note in notes][:_GROUPED]
     if isinstance(error, BaseExceptionGroup) and depth < _CAUSES:
         told["exceptions"] = [
