@@ -97,6 +97,9 @@ def test_once_pasted_they_are_not_shown_again(shop: Path, run: Run) -> None:
     (shop / "requirements.txt").write_text("flask\ncarboy\n")
 
     assert adopt(shop, Choices(frozenset({"lambda"}))).pastes == {}
+    assert '"keys"' in adopt(shop, Choices(frozenset({"db"}))).notes[-1], (
+        "who wants the database later is told its parts"
+    )
     assert complaint(run("carboy", "lambda", "invoke", "--sample", "http-v2", "--path", "/livez", folder=shop)) == ""
     told = run("carboy", "lambda", "invoke", "--sample", "http-v2", "--path", "/hello", folder=shop)
     assert complaint(told) == ""

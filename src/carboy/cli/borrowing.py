@@ -64,7 +64,7 @@ class Borrowing:
             raise ConfigurationError(
                 f"the environment `{name}` is not known",
                 f"there is no `{self.environments}`",
-                "write it, or name another with --config",
+                "write it, or give --config",
             )
         if name not in known:
             raise ConfigurationError(

@@ -78,6 +78,8 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
     if others and len(found) > 1:
         notes.append(f"also found: {', '.join(others)}; `app` in carboy.toml says which one is served")
     is_pasted = any(calls_init_app(tree) for tree in code.values())
+    if is_pasted and "db" in choices:
+        notes.append(f"`init_app` is called already; with the database its parts are: {_listed(choices)}")
     return Adoption(
         app=chosen.name,
         written=tuple(sorted(missing)),
@@ -131,10 +133,13 @@ def _why_kept(path: Path, text: str) -> str:
 
 
 def _two_lines(chosen: Found, choices: Choices) -> dict[str, tuple[str, ...]]:
-    parts = ", ".join(f'"{part}"' for part in (_DB_PARTS if "db" in choices else _PARTS))
     where = "at the end, before it returns the application" if chosen.is_factory else "after your own middleware"
-    call = f"carboy.init_app({chosen.variable}, parts=[{parts}])"
+    call = f"carboy.init_app({chosen.variable}, parts=[{_listed(choices)}])"
     return {f"{chosen.path} ({chosen.attribute}: {where})": ("import carboy", call)}
+
+
+def _listed(choices: Choices) -> str:
+    return ", ".join(f'"{part}"' for part in (_DB_PARTS if "db" in choices else _PARTS))
 
 
 def _dependency(folder: Path, choices: Choices) -> dict[str, tuple[str, ...]]:
