@@ -106,6 +106,15 @@ def test_once_pasted_they_are_not_shown_again(shop: Path, run: Run) -> None:
     assert '"body": "hello"' in told.said
 
 
+def test_an_application_of_create_app_lacks_no_lines(shop: Path) -> None:
+    """`carboy.create_app` gives every part."""
+    made = "import carboy\n\n\ndef create_app():\n    app = carboy.create_app()\n    return app\n"
+    (shop / "shop" / "__init__.py").write_text(made)
+    (shop / "carboy.toml").write_text('app = "shop:create_app"\n')
+
+    assert "init_app" not in str(adopt(shop, Choices(frozenset())).pastes)
+
+
 def test_the_configuration_of_gunicorn_serves_it(shop: Path) -> None:
     """As gunicorn itself reads it."""
     adopt(shop, Choices())

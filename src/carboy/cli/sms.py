@@ -169,7 +169,9 @@ def _show_plan(gateway: "Gateway", wanted: "Wanted", *, as_json: bool) -> None:
     """Show what would be sent; the text itself too, as the person here wrote it."""
     names = gateway.dispatcher.candidates(wanted.template, wanted.provider)
     if not names:
-        raise InvalidInput("the text cannot be sent", "no provider that is configured can carry it", "")
+        raise InvalidInput(
+            "the text cannot be sent", "no provider that is configured can carry it", "see: carboy sms providers"
+        )
     route = gateway.dispatcher.routes[names[0]]
     carried = wanted.template.at(route.name, route.kind)
     plan = {
@@ -185,7 +187,8 @@ def _show_plan(gateway: "Gateway", wanted: "Wanted", *, as_json: bool) -> None:
     if as_json:
         print_json(plan)
         return
-    rows = [(name, plan[name]) for name in ("provider", "then", "template_id", "text")]
+    shown = {**plan, "then": ", ".join(names[1:]) or None}
+    rows = [(name, shown[name]) for name in ("provider", "then", "template_id", "text")]
     print_table(("", "WOULD BE"), rows)
     print_table(("RECEIVER", "SEGMENTS"), [tuple(one.values()) for one in plan["receivers"]])  # type: ignore[union-attr]
 

@@ -11,7 +11,7 @@ from carboy.config.files import read_dotenv
 from carboy.errors import UsageError
 from carboy.scaffold.choices import Choices
 from carboy.scaffold.dotenv import render_dotenv
-from carboy.scaffold.finding import Found, calls_init_app, find_applications, read_code
+from carboy.scaffold.finding import Found, find_applications, has_parts, read_code
 from carboy.scaffold.names import plain_name
 from carboy.scaffold.rendering import render_folder
 from carboy.scaffold.writing import write_files
@@ -77,15 +77,15 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
     notes = [f"the application is {chosen.name}"]
     if others and len(found) > 1:
         notes.append(f"also found: {', '.join(others)}; `app` in carboy.toml says which one is served")
-    is_pasted = any(calls_init_app(tree) for tree in code.values())
-    if is_pasted and "db" in choices:
-        notes.append(f"`init_app` is called already; with the database its parts are: {_listed(choices)}")
+    has_them = any(has_parts(tree) for tree in code.values())
+    if has_them and "db" in choices:
+        notes.append(f"Carboy's parts are there already; with the database they are: {_listed(choices)}")
     return Adoption(
         app=chosen.name,
         written=tuple(sorted(missing)),
         kept=dict(sorted(kept.items())),
         notes=tuple(notes),
-        pastes={**({} if is_pasted else _two_lines(chosen, choices)), **_dependency(folder, choices)},
+        pastes={**({} if has_them else _two_lines(chosen, choices)), **_dependency(folder, choices)},
     )
 
 

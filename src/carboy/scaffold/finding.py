@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Found", "calls_init_app", "find_applications", "read_code"]
+__all__ = ["Found", "find_applications", "has_parts", "read_code"]
 
 _SKIPPED = {"build", "dist", "docs", "env", "examples", "migrations", "node_modules", "site-packages", "test", "tests"}
 _DEEPEST = 4
+_FROM = {"carboy", "carboy.web"}
+_GIVING = {"init_app", "create_app"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,21 @@ def find_applications(code: dict[str, ast.Module]) -> list[Found]:
     return sorted(found, key=lambda one: (not one.is_factory, one.path.count("/"), one.path, one.attribute))
 
 
-def calls_init_app(tree: ast.Module) -> bool:
-    """Return whether a module gives Carboy's parts to an application: `carboy.init_app(…)`."""
+def has_parts(tree: ast.Module) -> bool:
+    """Return whether a module gives Carboy's parts to an application: `carboy.init_app(…)`, `carboy.create_app(…)`."""
     names = {
         alias.asname or alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module in {"carboy", "carboy.web"}
+        if isinstance(node, ast.ImportFrom) and node.module in _FROM
         for alias in node.names
-        if alias.name == "init_app"
+        if alias.name in _GIVING
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             match node.func:
                 case ast.Name(id=name) if name in names:
                     return True
-                case ast.Attribute(attr="init_app", value=value) if ast.unparse(value) in {"carboy", "carboy.web"}:
+                case ast.Attribute(attr=name, value=value) if name in _GIVING and ast.unparse(value) in _FROM:
                     return True
     return False
 
