@@ -97,14 +97,8 @@ class Gateway:
         """Send alerts for the length of the block, with a pause after each."""
         is_over = threading.Event()
 
-        def calls() -> Iterator[Call]:
-            for call in self.calls():
-                if is_over.is_set():
-                    return
-                yield call
-                time.sleep(pause_s)
-
-        sender = threading.Thread(target=self.load, args=(url, calls()), kwargs=options)
+        calls = until(is_over, self.calls(), pause_s)
+        sender = threading.Thread(target=self.load, args=(url, calls), kwargs=options)
         sender.start()
         try:
             yield
@@ -161,6 +155,15 @@ class Gateway:
         assert found == wanted
         verify = self.run("archive", "verify")
         assert verify.end() == 0, verify.said
+
+
+def until(is_over: threading.Event, calls: Iterator[Call], pause_s: float = 0.0) -> Iterator[Call]:
+    """Give calls until it is over, with a pause after each."""
+    for call in calls:
+        if is_over.is_set():
+            return
+        yield call
+        time.sleep(pause_s)
 
 
 def objects_of(alert_id: str) -> dict[str, bytes]:

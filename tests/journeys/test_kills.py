@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from tests.journeys.conftest import Gateway
+from tests.journeys.conftest import Gateway, until
 from tests.journeys.zygote import Process
 
 from carboy.testing import Call
@@ -78,17 +78,11 @@ def load_until_killed(gateway: Gateway, server: Process, victim: Process, after_
     """Send alerts to a server until a while later a process is killed."""
     is_killed = threading.Event()
 
-    def calls() -> Iterator[Call]:
-        for call in gateway.mixed_calls():
-            if is_killed.is_set():
-                return
-            yield call
-
     def kill() -> None:
         victim.kill()
         is_killed.set()
 
     killer = threading.Timer(after_s, kill)
     killer.start()
-    gateway.load(server.url, calls())
+    gateway.load(server.url, until(is_killed, gateway.mixed_calls()))
     killer.join()

@@ -2,13 +2,11 @@
 
 import random
 import threading
-from collections.abc import Iterator
 
 import pytest
-from tests.journeys.conftest import Gateway
+from tests.journeys.conftest import Gateway, until
 from tests.journeys.zygote import eventually
 
-from carboy.testing import Call
 from carboy.testing.load import LoadReport
 from carboy.testing.threat_stack import ThreatStackProcess
 
@@ -56,10 +54,3 @@ def test_a_stop_does_not_wait_for_an_api_that_hangs(gateway: Gateway, source: Th
     source.tell(fault=None)
     gateway.finish()
     assert len(gateway.accepted) == 20
-
-
-def until(is_over: threading.Event, calls: Iterator[Call]) -> Iterator[Call]:
-    for call in calls:
-        if is_over.is_set():
-            return
-        yield call
