@@ -13,7 +13,7 @@ from carboy.errors import ConfigurationError, Fault
 from carboy.web import proofs
 from carboy.web.proofs import Incoming, Scheme, Unverified
 
-__all__ = ["Incoming", "Scheme", "Unverified", "make_scheme"]
+__all__ = ["SCHEMES", "Incoming", "Scheme", "Unverified", "make_scheme"]
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # RFC 9110, section 5.6.2
 _URL = re.compile(r"https?://[^/?#@\s]+")
@@ -27,7 +27,7 @@ def _is_seconds(text: str) -> bool:
 
 
 # What each name means, and which of its options a source may set.
-_SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
+SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
     "github": (proofs.Hmac("X-Hub-Signature-256", prefix="sha256="), frozenset()),
     "slack": (
         proofs.Hmac(
@@ -77,9 +77,9 @@ def make_scheme(name: str, options: Mapping[str, str]) -> Scheme:
     Raises:
         ConfigurationError: the name or an option is unknown, missing or wrong; all that is.
     """
-    if name not in _SCHEMES:
-        raise _wrong([Fault("verify", f"must be one of {', '.join(_SCHEMES)}")])
-    preset, settable = _SCHEMES[name]
+    if name not in SCHEMES:
+        raise _wrong([Fault("verify", f"must be one of {', '.join(SCHEMES)}")])
+    preset, settable = SCHEMES[name]
     faults = [Fault(key, f"is no option of {name}") for key in options if key not in settable]
     faults += [
         Fault(key, _RULES[key][1])

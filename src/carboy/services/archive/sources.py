@@ -15,7 +15,7 @@ from carboy.errors import ConfigurationError, Fault, InvalidInput
 from carboy.redact import Secret
 from carboy.services.archive.items import NewItem
 from carboy.services.archive.keys import MAX_CREATED_AT_MS, webhook_key
-from carboy.services.archive.schemes import make_scheme
+from carboy.services.archive.schemes import SCHEMES, make_scheme
 from carboy.web.proofs import Incoming, Scheme
 
 __all__ = ["THREATSTACK", "Sender", "Source", "make_senders"]
@@ -204,6 +204,8 @@ def _faults(name: str, source: Source) -> Iterator[Fault]:
         yield Fault("", error.faults[0].detail.replace("is ", "must be named with ", 1))
     if source.verify in _NO_SCHEME:
         yield from (Fault(key, f"is no option of {source.verify}") for key in source.options)
+    elif source.verify not in SCHEMES:
+        yield Fault("verify", f"must be one of {', '.join(sorted({*SCHEMES, *_NO_SCHEME}))}")
     else:
         try:
             make_scheme(source.verify, source.options)
