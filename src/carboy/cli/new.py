@@ -1,5 +1,6 @@
 """`carboy new`."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ def command(name: Path, wanted: tuple[str, ...], into: bool, as_json: bool) -> N
     for path in files:
         click.echo(name / path)
     enter = "" if name.resolve() == Path.cwd() else f"  cd {name}\n"
-    click.echo(f"next:\n{enter}  carboy serve\n  pytest", err=True)
+    tests = "" if find_spec("pytest") else "  pip install -e '.[dev]'\n"
+    click.echo(f"next:\n{enter}  carboy serve\n{tests}  pytest", err=True)
 
 
 def _show(adoption: "Adoption") -> None:
