@@ -56,6 +56,10 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
         end_ms = parse_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
         if start_ms > end_ms:
             raise UsageError("nothing can be listed", "--end is before --start", "exchange them")
+        known = {"threatstack", *archive.settings.archive_sources}
+        if asked["source"] not in known:  # which may have been one once
+            note = f"note: `{asked['source']}` is no source of the settings, which have {', '.join(sorted(known))}"
+            click.echo(note, err=True)
         span = Span(asked["source"], start_ms, end_ms, asked["severity"], asked["organization_id"])
         found = islice(read_all(archive.reader.page, span), limit)
         if as_json:
@@ -123,7 +127,7 @@ def verify(project: Project, as_json: bool) -> None:
             print_json({"verified": count, "faults": faults})
         elif faults:
             print_table(("KEY", "FAULT"), [(one["key"], one["fault"]) for one in faults])
-        click.echo(f"{count} objects, {len(faults)} faults", err=True)
+        click.echo(f"{count} verified, {len(faults)} wrong", err=True)
     if faults:
         raise click.exceptions.Exit(1)
 

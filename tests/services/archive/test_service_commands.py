@@ -82,12 +82,13 @@ def test_what_the_tutorials_service_wrote_is_taken_over(archive: Command, tmp_pa
 
 
 def test_what_cannot_be_meant_is_not_done_in_silence(archive: Command, tmp_path: Path) -> None:
-    """A place without an archive, a range that ends before it begins, a time that is none."""
+    """A place without an archive, a range that ends before it begins, a source or a time that is none."""
     assert "error: nothing was taken over" in archive("import", f"file://{tmp_path}/nowhere", code=1).stderr
     assert not (tmp_path / "nowhere").exists()
 
     reversed_ = archive("list", "--start", "2017-01-18T00:00:00Z", "--end", "2017-01-17T00:00:00Z", code=2)
     assert "--end is before --start" in reversed_.stderr
+    assert "threatstack" in archive("list", "--source", "biling").stderr
     assert "ISO 8601" in archive("list", "--start", "yesterday", code=2).stderr
 
 
