@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from carboy.config import REQUIRED, Derived, Duration, Profile, Rate, Settings, load, read_sources, setting
+from carboy.config import REQUIRED, Derived, Duration, Profile, Rate, Settings, load, read_sources, setting, settings_of
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
 from carboy.services.archive.settings import ArchiveSettings
+from carboy.web.settings import WebSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,18 @@ def test_every_fault_is_told_at_once_with_its_layer_and_without_the_value(tmp_pa
     assert told["SHOP_OPEN"].startswith("from environment")
     assert "secret" not in str(caught.value).replace("a secret", "")
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("name", ["LOG_LEVEL", "LOG_FORMAT", "TRACE"])
+def test_a_wrong_choice_is_told_what_there_is_to_choose(tmp_path: Path, name: str) -> None:
+    """The fault itself names them; nobody has to look them up."""
+    choices = {item.name: item.choices for item in settings_of(WebSettings)}[name]
+
+    with pytest.raises(ConfigurationError) as caught:
+        load([WebSettings], read_sources(folder=tmp_path, environ={name: "loud"}))
+
+    (fault,) = caught.value.faults
+    assert fault.detail.endswith(f"it is not one of the choices; wanted is one of {', '.join(choices)}")
 
 
 def test_rules_between_values_are_asked_of_the_part(tmp_path: Path) -> None:

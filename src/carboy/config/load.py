@@ -256,6 +256,8 @@ def _misspelt(
 def _wanted(item: Setting | None) -> str:
     if item is None:
         return ""
+    if item.choices:
+        return f"wanted is one of {', '.join(item.choices)}"
     names = {str: "text", int: "a whole number", float: "a number", bool: "on or off"}
     kind = names.get(item.kind, "")
     unit = f" of {item.unit}" if item.unit else ""

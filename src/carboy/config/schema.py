@@ -70,6 +70,13 @@ class Setting(NamedTuple):
     is_table: bool
     place: Callable[[Any, Path], Any] | None = None
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Return what can be chosen, as it is written; empty where the type is no choice."""
+        kinds = (self.kind, *typing.get_args(self.kind))  # `Literal[…] | None` has it inside
+        found = next((one for one in kinds if typing.get_origin(one) is typing.Literal), None)
+        return tuple(map(str, typing.get_args(found)))
+
 
 def setting(
     default: Any,

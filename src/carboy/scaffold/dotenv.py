@@ -39,7 +39,8 @@ def _lines(items: Sequence[Setting]) -> Iterator[str]:
     texts = [(f"# {item.name}={_default(item)}", item) for item in items]
     for text, item in texts:
         unit = f", {item.unit}" if item.unit else ""
-        yield f"{text:<40}  # {item.help}{unit}"
+        choices = f": {', '.join(item.choices)}" if item.choices else ""
+        yield f"{text:<40}  # {item.help}{unit}{choices}"
 
 
 def _default(item: Setting) -> str:

@@ -51,5 +51,6 @@ def _default(item: Any) -> str:
 
 def _what(item: Any) -> str:
     unit = f", {item.unit}" if item.unit else ""
+    choices = f"; one of {', '.join(f'`{one}`' for one in item.choices)}" if item.choices else ""
     secret = "; secret" if item.is_secret else ""
-    return f"{item.help}{unit}{secret}"
+    return f"{item.help}{unit}{choices}{secret}"
