@@ -25,6 +25,7 @@ def test_a_key_is_printed_once_and_alone(carboy: Carboy) -> None:
     made = carboy("keys", "create", "sender", "--scope", "archive:write", "--scope", "archive:read")
     assert made.code == 0
     assert re.fullmatch(r"cby_[0-9a-z]{12}_[0-9A-Za-z]+\n", made.out)
+    assert "instance/carboy.db; it is not shown again" in made.err, "who is in the wrong folder sees it"
 
     listed = carboy("keys", "list", "--json")
     (key,) = listed.json

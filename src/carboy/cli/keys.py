@@ -8,6 +8,7 @@ from carboy.cli.output import json_option, print_json, print_table, time_text
 from carboy.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
+    from carboy.web import Runtime
     from carboy.web.keys import Key
 
 __all__ = ["command"]
@@ -36,11 +37,13 @@ def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) 
     Example:
       carboy keys create sender --scope archive:write --scope archive:read
     """
-    key, text = project.runtime().keys.store.create(name, scopes)
+    runtime = project.runtime()
+    key, text = runtime.keys.store.create(name, scopes)
     if as_json:
         print_json({**_describe(key), "key": text})
         return
-    click.echo(f"key {key.id} `{key.name}` with {', '.join(key.scopes)}; it is not shown again", err=True)
+    rights = ", ".join(key.scopes)
+    click.echo(f"key {key.id} `{key.name}` with {rights}{_file(runtime)}; it is not shown again", err=True)
     click.echo(text)
 
 
@@ -82,6 +85,12 @@ def revoke(project: Project, key_id: str) -> None:
     """
     key = project.runtime().keys.store.revoke(key_id)
     click.echo(f"key {key.id} `{key.name}` is revoked", err=True)
+
+
+def _file(runtime: "Runtime") -> str:
+    """Say in which file an embedded database is: who is in another folder makes a key that his service does not know."""
+    url = runtime.engine.url
+    return f", in {url.database}" if url.get_backend_name() == "sqlite" and url.database else ""
 
 
 def _describe(key: "Key") -> dict[str, Any]:
