@@ -88,7 +88,7 @@ def revoke(project: Project, key_id: str) -> None:
 
 
 def _file(runtime: "Runtime") -> str:
-    """Say in which file an embedded database is: who is in another folder makes a key that his service does not know."""
+    """Say in which file an embedded database is: another folder has another, whose keys a service does not know."""
     url = runtime.engine.url
     return f", in {url.database}" if url.get_backend_name() == "sqlite" and url.database else ""
 

@@ -202,19 +202,7 @@ def _faults(name: str, source: Source) -> Iterator[Fault]:
         webhook_key("x", 0, name)
     except InvalidInput as error:
         yield Fault("", error.faults[0].detail.replace("is ", "must be named with ", 1))
-    if source.verify in _NO_SCHEME:
-        yield from (Fault(key, f"is no option of {source.verify}") for key in source.options)
-    elif source.verify not in SCHEMES:
-        yield Fault("verify", f"must be one of {', '.join(sorted({*SCHEMES, *_NO_SCHEME}))}")
-    else:
-        try:
-            make_scheme(source.verify, source.options)
-        except ConfigurationError as error:
-            yield from error.faults
-    if source.verify in _NO_SCHEME and source.secrets:
-        yield Fault("secrets", f"are of no use to verify = {source.verify}")
-    if source.verify not in {*_NO_SCHEME, "none"} and not source.secrets:
-        yield Fault("secrets", f"are needed by verify = {source.verify}")
+    yield from _scheme_faults(source)
     if source.only and not source.events:
         yield Fault("only", "needs `events`: where the event's type is")
     if source.max_body_bytes < 0:
@@ -228,6 +216,23 @@ def _faults(name: str, source: Source) -> Iterator[Fault]:
             ipaddress.ip_network(network)
         except ValueError:
             yield Fault("allow", f"must be networks such as 192.0.2.0/24; `{network}` is none")
+
+
+def _scheme_faults(source: Source) -> Iterator[Fault]:
+    """Yield what is wrong with how a source is verified."""
+    if source.verify in _NO_SCHEME:
+        yield from (Fault(key, f"is no option of {source.verify}") for key in source.options)
+    elif source.verify not in SCHEMES:
+        yield Fault("verify", f"must be one of {', '.join(sorted({*SCHEMES, *_NO_SCHEME}))}")
+    else:
+        try:
+            make_scheme(source.verify, source.options)
+        except ConfigurationError as error:
+            yield from error.faults
+    if source.verify in _NO_SCHEME and source.secrets:
+        yield Fault("secrets", f"are of no use to verify = {source.verify}")
+    if source.verify not in {*_NO_SCHEME, "none"} and not source.secrets:
+        yield Fault("secrets", f"are needed by verify = {source.verify}")
 
 
 def _look_up(where: str, incoming: Incoming) -> Any:
