@@ -215,6 +215,14 @@ def test_a_wrong_source_stops_the_start_and_names_the_key(serve: Any, lines: str
     assert WRONG_SOURCES[lines] in str(refused.value)
 
 
+def test_a_place_and_a_topic_that_cannot_be_are_faults_of_the_settings(serve: Any) -> None:
+    """Told with all others, by the settings' names."""
+    with pytest.raises(ConfigurationError) as refused:
+        serve(archive_url="s3:/bucket", sns_topic_arns="alerts")
+
+    assert [fault.pointer for fault in refused.value.faults] == ["ARCHIVE_URL", "SNS_TOPIC_ARNS"]
+
+
 def test_the_faults_of_all_sources_are_told_at_once(serve: Any) -> None:
     toml = '[default.archive.sources.x]\nverfy = "a"\nsecret = "b"\n[default.archive.sources.y]\nrate = "?"\n'
 

@@ -1,5 +1,6 @@
 """The settings of the archive."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from carboy.config import Derived, Duration, Profile, Rate, setting
 from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
 from carboy.services.archive.sources import Source, make_senders
-from carboy.services.archive.store import tutorial_url
+from carboy.services.archive.store import check_url, tutorial_url
 
 __all__ = ["ArchiveSettings"]
 
@@ -69,7 +70,16 @@ class ArchiveSettings:
     sns_require_v2: bool = setting(False, "refuse SNS signatures of version 1 (SHA-1)")
 
     def faults(self, profile: Profile) -> Iterator[Fault]:
-        """Yield what is wrong between the values."""
+        """Yield what is wrong with the values, and between them."""
+        try:
+            check_url(self.archive_url)
+        except ConfigurationError as error:
+            yield from (Fault("ARCHIVE_URL", f"{fault.detail}: {error.hint}") for fault in error.faults)
+        for arn in self.sns_topic_arns:
+            if not re.fullmatch(r"arn:[^:]+:sns:[^:]+:[^:]+:[^:]+", arn):
+                yield Fault(
+                    "SNS_TOPIC_ARNS", "it lists what is no topic's, such as arn:aws:sns:eu-west-1:123456789012:alerts"
+                )
         if self.threatstack_api_version == 2 and self.threatstack_api_key:
             for name in ("threatstack_user_id", "threatstack_organization_id"):
                 if not getattr(self, name):

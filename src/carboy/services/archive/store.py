@@ -16,7 +16,7 @@ from carboy.services.archive.objects import Entry, Head, Put, Store, StoreFull
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-__all__ = ["Entry", "Head", "Put", "Store", "StoreFull", "open_store", "tutorial_url"]
+__all__ = ["Entry", "Head", "Put", "Store", "StoreFull", "check_url", "open_store", "tutorial_url"]
 
 _BUCKETS = {"s3": "S3Store", "gs": "GCSStore", "az": "AzureStore"}
 
@@ -49,19 +49,13 @@ def open_store(
         ConfigurationError: the URL or an option cannot be understood.
         MissingExtra: obstore is not installed; a folder needs nothing.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"file", "memory", *_BUCKETS}:
-        raise _wrong(f"the scheme is not one of file, memory, {', '.join(_BUCKETS)}")
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise _wrong("it has a query, a fragment or a user: options and credentials are settings of their own")
+    parts = check_url(url)
     if parts.scheme == "file":
         return FolderStore(_folder(parts))
     with extra("archive"):
         import obstore.store as backends
     if parts.scheme == "memory":
         return BucketStore(backends.MemoryStore(), "memory")
-    if not parts.netloc:
-        raise _wrong("it names no bucket")
     if parts.scheme == "s3":
         options.setdefault("checksum_algorithm", "sha256")
     client: ClientConfig = {
@@ -78,6 +72,24 @@ def open_store(
     make = getattr(backends, _BUCKETS[parts.scheme])
     backend = _made(make.from_url, url, client_options=client, retry_config=retry, **options)
     return BucketStore(backend, f"{parts.scheme}://{parts.netloc}", attempts=retries + 1, clock=clock)
+
+
+def check_url(url: str) -> SplitResult:
+    """Return the parts of a store's URL, as far as it can be judged without a store.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"file", "memory", *_BUCKETS}:
+        raise _wrong(f"the scheme is not one of file, memory, {', '.join(_BUCKETS)}")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise _wrong("it has a query, a fragment or a user: options and credentials are settings of their own")
+    if parts.scheme in _BUCKETS and not parts.netloc:
+        raise _wrong("it names no bucket")
+    if parts.scheme == "file":
+        _folder(parts)
+    return parts
 
 
 def tutorial_url(bucket: str, prefix: str = "") -> str:
