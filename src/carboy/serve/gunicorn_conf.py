@@ -25,6 +25,7 @@ worker_connections: int = _serve.max_connections
 keepalive: int = int(_serve.keepalive_s)
 timeout = 60
 logger_class = "carboy.logs.GunicornLogger"
+control_socket_disable = True  # it would lie in the user's home
 graceful_timeout: int = int(_serve.drain_s + _jobs.jobs_drain_s) + 5
 
 DrainingWorker.timeouts = _serve
