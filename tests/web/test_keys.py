@@ -1,6 +1,7 @@
 """What a key is, who knows it, and for how long."""
 
 import string
+import sys
 import threading
 import zlib
 from pathlib import Path
@@ -12,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from carboy.errors import InvalidInput, Missing, Unreachable
+from carboy.errors import InvalidInput, Missing, MissingExtra, Unreachable
 from carboy.testing.clock import ManualClock
-from carboy.web import SCOPES, runtime
+from carboy.web import SCOPES, create_app, runtime
 from carboy.web.key_ring import KeyRing
 from carboy.web.key_store import KeyStore
 from carboy.web.keys import check_scopes, hash_key, make_key, matches, parse_key_id
@@ -245,3 +246,18 @@ def _wait_for_writers() -> None:
     for thread in threading.enumerate():
         if thread.name == "carboy-keys":
             thread.join(10)
+
+
+def test_keys_without_the_part_that_keeps_them_say_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`carboy keys` in a service that was installed without a database."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "carboy.web.key_store", None)
+    held = runtime(create_app(modules=()))
+
+    with pytest.raises(MissingExtra) as refused:
+        held.keys  # noqa: B018 (it is made when it is asked for)
+    held.close()
+
+    assert refused.value.hint == "pip install 'carboy[db]'"

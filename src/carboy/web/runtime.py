@@ -10,6 +10,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Rate, Settings
 from carboy.db import DbSettings, ServerClock
 from carboy.errors import CarboyError, ConfigurationError, UsageError
+from carboy.extras import extra
 from carboy.jobs import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 from carboy.web.centre import Centre
@@ -187,7 +188,8 @@ class Runtime:
 
         if not self.has_database:
             return KeyRing(NoKeys(), self.web.keys_cache_s, self.clock)
-        from carboy.web.key_store import KeyStore
+        with extra("db"):
+            from carboy.web.key_store import KeyStore
 
         return KeyRing(KeyStore(self.engine, self.writer, self.clock), self.web.keys_cache_s, self.clock)
 
