@@ -38,6 +38,6 @@ def test_providers_and_templates_are_listed(gateway: Path, carboy: Carboy) -> No
 
 def test_what_cannot_be_sent_is_refused_with_every_fault(gateway: Path, carboy: Carboy) -> None:
     ended = carboy("sms", "send", "+86138", "--template", "nothing")
-    assert ended.code == 1
+    assert ended.code == 2
     assert "no telephone" in ended.err
     assert "no such template" in ended.err

@@ -11,7 +11,7 @@ import click
 
 from carboy.cli.output import print_json
 from carboy.cli.project import Project, pass_project
-from carboy.errors import InvalidInput, UsageError
+from carboy.errors import CarboyError, InvalidInput, UsageError
 
 if TYPE_CHECKING:
     from carboy.serve.lambda_.handler import LambdaHandler
@@ -65,7 +65,10 @@ def invoke(
         started_s = time.perf_counter()
         handler = _handler(project)
         ready_s = time.perf_counter()
-        answer = handler(event, _context(timeout_s))
+        try:
+            answer = handler(event, _context(timeout_s))
+        except InvalidInput as error:  # of the event: the handler failed, and the command was used well
+            raise CarboyError(error.what, error.why, error.hint) from error
         ended_s = time.perf_counter()
     print_json(answer)
     click.echo(
