@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gateway import gateway, running
-from benchmarks.model import report
+from benchmarks.model import RATES, report
 from benchmarks.servers import durable_postgres
+from benchmarks.tables import capacity
 from carboy.testing.load import load_process
 from carboy.testing.processes import DatabaseServer, moto_server, redis
 
@@ -83,7 +84,9 @@ def run(*workers: int) -> None:
             points.append({"engine": name, "workers": amount, "accepted_per_s": accepted, "archived_per_s": archived})
             ratios = accepted / first[0], archived / first[1]
             print(f"{name:12}{amount:8}{accepted:12,.0f}{ratios[0]:8.2f}{archived:12,.0f}{ratios[1]:8.2f}", flush=True)
-    measured = {"cores": os.cpu_count(), "points": points}
+    with durable_postgres() as server:
+        limits = dict(zip(RATES, capacity(server.url()), strict=True))
+    measured = {"cores": os.cpu_count(), "points": points, "database": limits}
     print("\n" + "\n".join(report(measured)))
     print(f"\n`python -m benchmarks.model` reads this:\n{json.dumps(measured)}")
 

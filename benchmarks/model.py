@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Line", "Outcome", "Scaling", "calibrate", "erlang_wait_s", "fit", "follow", "saturated", "simulate"]
+__all__ = ["Line", "Outcome", "calibrate", "erlang_wait_s", "follow", "report", "saturated", "simulate", "together"]
+
+MACHINES = (1, 10, 100)
+RATES = ("accepted_per_s", "archived_per_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,41 +124,9 @@ def erlang_wait_s(arrivals_per_s: float, workers: int, service_s: float) -> floa
     return last / (total + last) * service_s / (workers - offered)
 
 
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """How a rate grows with those who bring it, by the universal scalability law.
-
-    Attributes:
-        one_per_s: what one brings.
-        contention: the part of the work that only one can do at a time.
-        limit_per_s: what the database takes in all; infinite where it was not reached.
-
-    Source: N. J. Gunther, "Guerrilla Capacity Planning", 2007; without the term of coherence, as none talks to another.
-    """
-
-    one_per_s: float
-    contention: float
-    limit_per_s: float = math.inf
-
-    def at(self, amount: int) -> float:
-        """Return what so many bring together."""
-        return min(self.limit_per_s, amount * self.one_per_s / (1 + self.contention * (amount - 1)))
-
-
-def fit(points: Sequence[tuple[int, float]], limit_per_s: float = math.inf) -> Scaling:
-    """Return the scaling that comes nearest to measured points, in relative terms.
-
-    Args:
-        points: how many, and what they brought per second.
-        limit_per_s: what the database takes in all.
-    """
-    one = dict(points).get(1) or max(rate / amount for amount, rate in points)
-
-    def error(part: float) -> float:
-        made = Scaling(one, part)
-        return sum((made.at(amount) / rate - 1) ** 2 for amount, rate in points)
-
-    return Scaling(one, min((step / 1000 for step in range(1001)), key=error), limit_per_s)
+def together(amount: int, one_per_s: float, limit_per_s: float) -> float:
+    """Return what so many machines bring: each what one brings, and all no more than their one database takes."""
+    return min(amount * one_per_s, limit_per_s)
 
 
 def calibrate(points: Sequence[tuple[int, float]]) -> Line:
@@ -177,22 +148,20 @@ def saturated(line: Line, workers: int) -> float:
 def report(measured: Mapping[str, Any], limit_per_s: float = 2.0, service_s: float = 0.15) -> list[str]:
     """Return the lines of the tables, from the points that `engines` has measured."""
     lines = [f"{'':12}{'':12}{'workers':>8}{'measured':>10}{'simulated':>11}{'ratio':>7}"]
-    far = [f"{'':12}{'machines':>9}{'accepted/s':>12}{'archived/s':>12}{'contention':>12}"]
+    far = [f"{'':12}{'machines':>9}{'accepted/s':>12}{'archived/s':>12}"]
     for engine in dict.fromkeys(one["engine"] for one in measured["points"]):
         mine = [one for one in measured["points"] if one["engine"] == engine]
-        for what in ("accepted", "archived"):
-            points = [(one["workers"], one[f"{what}_per_s"]) for one in mine]
+        for what in RATES:
+            points = [(one["workers"], one[what]) for one in mine]
             line = calibrate(points)
             for workers, rate in points:
                 found = saturated(line, workers)
-                lines.append(f"{engine:12}{what:12}{workers:8}{rate:10,.0f}{found:11,.0f}{found / rate:7.2f}")
-        accepted, archived = (
-            fit([(one["workers"], one[f"{what}_per_s"]) for one in mine]) for what in ("accepted", "archived")
-        )
-        for amount in (1, 10, 100):
-            rates = f"{accepted.at(amount):12,.0f}{archived.at(amount):12,.0f}"
-            far.append(f"{engine:12}{amount:9}{rates}{archived.contention:12.3f}")
-    lines += ["", "one database; a machine has one core of web and one of work:", *far]
+                lines.append(f"{engine:12}{what[:-6]:12}{workers:8}{rate:10,.0f}{found:11,.0f}{found / rate:7.2f}")
+        for amount in MACHINES:
+            rates = [together(amount, mine[0][what], measured["database"][what]) for what in RATES]
+            far.append(f"{engine:12}{amount:9}" + "".join(f"{rate:12,.0f}" for rate in rates))
+    limits = " and ".join(f"{measured['database'][what]:,.0f} {what[:-6]}" for what in RATES)
+    lines += ["", f"machines of one web process and one worker, and one database that takes {limits} a second:", *far]
     lines.append(f"\na source that gives {limit_per_s:g} turns a second, {service_s:g} s each, 8 workers:")
     for part in (0.5, 0.9, 1.1):
         found_there = simulate(Line(part * limit_per_s, 8, service_s, limit_per_s=limit_per_s))

@@ -63,6 +63,18 @@ def _run(name: str, engines: Sequence[Any], counts: Sequence[int]) -> None:
         print(f"{name:12}{size:14,}{told}{_prune(writers[at]):9,.0f}", flush=True)
 
 
+def capacity(url: str) -> tuple[float, float]:
+    """Return how many items a second a database takes, and how many jobs it has done: one process, no HTTP."""
+    from carboy.db import DbSettings, GroupCommit, engine, upgrade
+
+    made = engine(DbSettings(database_url=url))
+    upgrade(made)
+    writer = GroupCommit(made)
+    found = _accept(writer), _work_off(writer)
+    made.dispose()
+    return found
+
+
 def _fill(engine: Any, size: int) -> None:
     """Put finished jobs and archived items into the tables, one each millisecond, and none older than what is kept."""
     from sqlalchemy import bindparam, insert, literal, select, text
