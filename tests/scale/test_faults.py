@@ -36,6 +36,7 @@ def test_a_worker_is_frozen_past_its_lease_and_woken(shared_gateway: Gateway, so
     """Its work is taken from it, and what it says when it wakes up spoils nothing."""
     gateway = shared_gateway
     gateway.environ |= {"FLASK_JOBS_LEASE_S": "1", "FLASK_THREATSTACK_TIMEOUT_S": "5"}
+    gateway.environ |= {"FLASK_DB_IDLE_WRITE_S": "10"}  # it may be frozen within a write, and hold rows for that long
     web, sleeper = gateway.start(**NO_JOBS), _worker(gateway)
     source.tell(fault="stall")
     gateway.load(web.url, gateway.calls(16))
