@@ -3,7 +3,8 @@
 - ```` ```python ```` is run; with `title="app.py"`, as with any other language, it is a file that is written.
 - ```` ```sh ```` is run, as is a file; what follows it as ```` ```text ```` is what it prints, where `…` is anything.
 - ```` ```sh stays ```` is a program in a terminal of its own: it goes on until its like is started, or the page ends.
-- `<!-- run … -->` is Python that is run and not shown: what a reader has of his own, such as an application.
+- `<!-- run … -->` is Python that is run and not shown: what a reader has of his own, such as an application; with
+  `<!-- run with aws` it finds moto's server as `aws`.
 - `no-run` after the language keeps a block from all of that: it needs what a test does not have, and the page says so.
 """
 
@@ -18,7 +19,19 @@ from textwrap import dedent
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
-_HIDDEN = re.compile(r"^<!-- run\n(?P<text>.*?)^-->$", re.MULTILINE | re.DOTALL)
+_HIDDEN = re.compile(r"^<!-- run(?P<aws> with aws)?\n(?P<text>.*?)^-->$", re.MULTILINE | re.DOTALL)
+_AWS = """
+import atexit
+import os
+from contextlib import ExitStack
+
+from carboy.testing.processes import moto_server
+
+cloud = ExitStack()
+atexit.register(cloud.close)
+aws = cloud.enter_context(moto_server())
+os.environ.update(aws.environment)
+"""
 _PORT = re.compile(r"(?:127\.0\.0\.1|localhost|0\.0\.0\.0):(\d{4,5})\b|--port (\d{4,5})\b")
 _SERVES = "Ctrl-C stops|Running on|Booting worker|is ready|start worker process"
 _COMMAND = re.compile(r"^(?:\$ |    )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?carboy (?P<words>.+)$", re.MULTILINE)
@@ -42,7 +55,8 @@ def blocks(page: Path) -> list[Block]:
     """Return the blocks of a page."""
     text = page.read_text("utf-8")
     found = {match.start(): _block(match["info"], dedent(match["text"])) for match in _FENCE.finditer(text)}
-    found |= {match.start(): Block("python", (), "", match["text"]) for match in _HIDDEN.finditer(text)}
+    for match in _HIDDEN.finditer(text):
+        found[match.start()] = Block("python", (), "", (_AWS if match["aws"] else "") + match["text"])
     return [found[at] for at in sorted(found)]
 
 

@@ -4,7 +4,7 @@ All that can be decided is decided here, once; a request runs through closures a
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +99,11 @@ def blueprint(
     routes = _Compiler(document.content, operations, security or {}, options, faults).routes()
     faults.stop_if_any()
     prefix = base_path_of(document.content) if base_path is None else base_path
-    result = Blueprint(name or slug(Path(document.name).stem), __name__, url_prefix=prefix.rstrip("/") or None)
+    return _blueprint_of(name or slug(Path(document.name).stem), prefix.rstrip("/"), routes)
+
+
+def _blueprint_of(name: str, prefix: str, routes: Iterable[Route]) -> Blueprint:
+    result = Blueprint(name, __name__, url_prefix=prefix or None)
     result.record(add_converters)
     for route in routes:
         result.add_url_rule(

@@ -50,13 +50,14 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     from itertools import islice
 
     from carboy.services.archive.reading import Span, parse_time, read_all
+    from carboy.services.archive.sources import THREATSTACK
 
     with _archive(project) as (held, archive):
         start_ms = parse_time(asked["start"], "--start") if asked["start"] else 0
         end_ms = parse_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
         if start_ms > end_ms:
             raise UsageError("nothing can be listed", "--end is before --start", "exchange them")
-        known = {"threatstack", *archive.settings.archive_sources}
+        known = {THREATSTACK, *archive.settings.archive_sources}
         if asked["source"] not in known:  # which may have been one once
             note = f"note: `{asked['source']}` is no source of the settings, which have {', '.join(sorted(known))}"
             click.echo(note, err=True)

@@ -36,15 +36,15 @@ class _LateSQLAlchemy(SQLAlchemy):
 
     @property
     def engines(self) -> Mapping[str | None, "Engine"]:
-        bind_late = current_app.extensions.get(LATE)
-        if bind_late is not None and "sqlalchemy" not in current_app.extensions:
+        extensions = current_app.extensions
+        if "sqlalchemy" not in extensions and LATE in extensions:
             if current_app._got_first_request:
                 raise ConfigurationError(
                     "`db` is not bound to the application",
                     "`carboy.db` was first imported within a request",
                     "import it where the application is made, or where its views are",
                 )
-            bind_late()
+            extensions[LATE]()
         return super().engines
 
 

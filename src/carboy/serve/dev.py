@@ -67,47 +67,34 @@ def _serve(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
 
 
 def _restart_on_changes(plan: "Plan") -> None:
-    from werkzeug.serving import run_simple
-
     open_listener(plan.host, plan.port).close()  # a taken port is told in our words
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the address is told by the process that serves
-    run_simple(plan.host, plan.port, _broken, use_reloader=True, reloader_type=_RELOADER)
+    _run_reloading(plan, _broken)
 
 
 def _serve_until_a_change(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
     """Serve on the socket that the parent opened, and end when a file changes; what does not load waits for that."""
-    from werkzeug.serving import run_simple
-
     end_with_parent(os.getppid())
     try:
         service = _load(make_app)
     except Exception as error:  # noqa: BLE001 - whatever a project's code raises while somebody writes it
         _tell(error)
-        run_simple(
-            plan.host,
-            plan.port,
-            _broken,
-            use_reloader=True,
-            reloader_type=_RELOADER,
-            request_handler=_handler(is_quiet=True),
-        )
+        _run_reloading(plan, _broken, request_handler=_handler(is_quiet=True))
         return
     service.start()
     with socket.fromfd(int(read_environ()["WERKZEUG_SERVER_FD"]), socket.AF_INET, socket.SOCK_STREAM) as listener:
         on_ready(service, address_of(listener))
     try:
-        run_simple(
-            plan.host,
-            plan.port,
-            service.app,
-            use_reloader=True,
-            reloader_type=_RELOADER,
-            use_debugger=_is_debug(service),
-            threaded=True,
-            request_handler=_handler(service.runtime is not None),
-        )
+        handler = _handler(service.runtime is not None)
+        _run_reloading(plan, service.app, use_debugger=_is_debug(service), threaded=True, request_handler=handler)
     finally:
         service.stop(drain_s=0.0)
+
+
+def _run_reloading(plan: "Plan", app: Any, **options: Any) -> None:
+    from werkzeug.serving import run_simple
+
+    run_simple(plan.host, plan.port, app, use_reloader=True, reloader_type=_RELOADER, **options)
 
 
 def _load(make_app: MakeApp) -> Service:
