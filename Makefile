@@ -33,13 +33,13 @@ run: .venv/.run  ## serve the gateway on 127.0.0.1:8000 with embedded defaults
 	$(BIN)/carboy serve
 
 demo: .venv/.dev  ## the whole journey of an alert, with a stand-in Threat Stack on loopback
-	$(BIN)/python -m carboy.testing.demo
+	$(BIN)/python -m tests.lab.demo
 
 test: .venv/.dev .venv-tools/.ready  ## all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: .venv/.dev  ## 1,000 rotations of a database's password under load (SOAK_ARGS="--rotations 50")
-	$(BIN)/python -m carboy.testing.rotation $(SOAK_ARGS)
+	$(BIN)/python -m tests.lab.rotation $(SOAK_ARGS)
 
 lint: .venv/.dev  ## ruff and the import rules
 	$(BIN)/ruff check .

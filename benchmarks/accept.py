@@ -1,7 +1,8 @@
 """Durable 202s per second, against the same server answering an empty Flask view."""
 
+from tests.lab.load import load_process
+
 from benchmarks.gateway import gateway
-from carboy.testing.load import load_process
 
 SECONDS = 8
 CONNECTIONS = 32

@@ -6,9 +6,10 @@ import urllib.request
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.lab.load import load_process
+from tests.lab.threat_stack import threat_stack_process
+
 from benchmarks.gateway import gateway
-from carboy.testing import threat_stack_process
-from carboy.testing.load import load_process
 
 LATENCY_MS = 50
 API_KEY = "test-api-key"

@@ -11,18 +11,18 @@ from base64 import b64encode
 from collections.abc import Callable
 
 from carboy.aws import Kms
-from carboy.config.closed.closing import close_text
-from carboy.config.closed.keyring import Keyring
-from carboy.config.closed.opening import render_stage
-from carboy.config.closed.structure import parse_config
-from carboy.config.closed.writing import dump_yaml
+from carboy.config.encrypted.decrypt import render_stage
+from carboy.config.encrypted.encrypt import close_text
+from carboy.config.encrypted.keyring import Keyring
+from carboy.config.encrypted.structure import parse_config
+from carboy.config.encrypted.yaml_edit import dump_yaml
 
 DELAY_S = 0.010
 
 
 def run() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "carboy.testing.keys", str(DELAY_S)],
+        [sys.executable, "-m", "tests.lab.signing_keys", str(DELAY_S)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.lab.load import load_process
+
 from benchmarks.gateway import gateway, running
 from benchmarks.model import RATES, report
 from benchmarks.servers import durable_postgres
 from benchmarks.tables import capacity
-from carboy.testing.load import load_process
 from carboy.testing.processes import DatabaseServer, moto_server, redis
 
 WORKERS = (1, 2, 4)

@@ -4,8 +4,9 @@ import os
 import time
 from pathlib import Path
 
+from tests.lab.load import load_process
+
 from benchmarks.gateway import gateway
-from carboy.testing.load import load_process
 
 SECONDS = int(os.environ.get("BENCH_SECONDS", "600"))
 CONNECTIONS = 32

@@ -58,7 +58,7 @@ def _measure(url: str, line: Line, jobs: Sequence[tuple[float, float]]) -> Times
     from carboy.config import Rate
     from carboy.db import DbSettings, GroupCommit, Shared, engine, upgrade
     from carboy.jobs import Embedded, Job, JobsSettings, Registry, put, row_of
-    from carboy.services.archive.rate import SharedBucket
+    from carboy.services.archive.pacer import SharedBucket
 
     database = engine(DbSettings(database_url=url, db_pool_size=20))
     upgrade(database)

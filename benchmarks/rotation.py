@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import OperationalError
+from tests.lab.rotation import Load, RotatingSecret, ask, load
 
 from carboy.aws import SecretCache, SecretLogins
 from carboy.db import Connector, DbSettings, engine
 from carboy.testing.processes import DatabaseServer, mariadb, moto_server
-from carboy.testing.rotation import Load, RotatingSecret, ask, load
 
 ROTATIONS, WINDOW_S, BETWEEN_S, RECYCLE_S = 3, 2.0, 5.5, 1.0
 AIM_TLS = 0.1

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from carboy.testing import Call, free_port, run_load, serve_process
-from carboy.testing.sms_providers import SmsProviderProcess, sms_provider_process
+from tests.lab.load import Call, run_load
+from tests.lab.sms_providers import SmsProviderProcess, sms_provider_process
+
+from carboy.testing import free_port, serve_process
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 CONNECTIONS = 32

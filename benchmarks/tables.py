@@ -12,9 +12,10 @@ from itertools import count
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.lab.threat_stack_api import invent_alert_id
+
 from benchmarks.servers import durable_mariadb, durable_postgres
 from carboy.testing.processes.running import MissingBinary
-from carboy.testing.threat_stack_api import invent_alert_id
 
 IS_LONG = True
 COUNTS = (10_000, 1_000_000)
@@ -163,12 +164,12 @@ def _rate(one: Callable[[int], None]) -> float:
 def _work_off(writer: Any) -> float:
     """Take the jobs and have them done, as an engine does, until there are none."""
     from carboy.jobs.definitions import Done
-    from carboy.jobs.rows import Settled, Take, settle, take
+    from carboy.jobs.rows import LeaseRequest, Settled, settle, take
 
     started, amount = time.perf_counter(), 0
     while True:
         now_ms = time.time_ns() // 1_000_000
-        rows = writer.run(take, Take("bench", ("bench",), (5,), 16, now_ms, now_ms + 60_000)).rows
+        rows = writer.run(take, LeaseRequest("bench", ("bench",), (5,), 16, now_ms, now_ms + 60_000)).rows
         if not rows:
             return amount / (time.perf_counter() - started)
         with ThreadPoolExecutor(THREADS) as pool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from tests.lab.threat_stack import ThreatStack
 
 from carboy.redact import forget_secrets
 from carboy.testing import ports
@@ -22,7 +23,6 @@ from carboy.testing.processes import (
     require,
     seaweedfs,
 )
-from carboy.testing.threat_stack import ThreatStack
 
 # a shell that runs the suite in the background has it, and every process it starts, ignore Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+from tests.lab.signing_keys import KeyServer, MemoryKeys
 
 from carboy.aws import Kms, connect_kms
-from carboy.config.closed import KeyService, WrongKey
+from carboy.config.encrypted import KeyService, WrongKey
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.testing import LoopbackServer, json_answer
-from carboy.testing.keys import KeyServer, MemoryKeys
 from carboy.testing.processes import AwsServer
 
 CONTEXT = {"app": "carboy", "stage": "prod"}

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from tests.bundle.wheelhouse import repack
+from tests.lab.runtime_interface import LocalFunction
 
 from carboy.bundle import BuildOptions, build
 from carboy.testing import events
-from carboy.testing.runtime_interface import LocalFunction
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.closed_kit import OPEN, Shop
-
-from carboy.testing.keys import KeyServer, MemoryKeys
+from tests.cli.encrypted_kit import OPEN, Shop
+from tests.lab.signing_keys import KeyServer, MemoryKeys
 
 NOBODY = {"AWS_ENDPOINT_URL_KMS": "http://127.0.0.1:1"}
 
@@ -216,7 +215,7 @@ def test_diff_shows_hashes_unless_told_otherwise(shop: Shop) -> None:
 
 def test_rekey_moves_fleeces_file(shop: Shop, keys: KeyServer) -> None:
     """Its values are decrypted in parallel and sealed."""
-    from tests.config.closed.conftest import Desk
+    from tests.config.encrypted.conftest import Desk
 
     shop.config.write_text(Desk(keys.keys).fleece())
     shop.run("config", "rekey", code=2)

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.closed_kit import OPEN, Shop
-
-from carboy.testing.keys import KeyServer, MemoryKeys
+from tests.cli.encrypted_kit import OPEN, Shop
+from tests.lab.signing_keys import KeyServer, MemoryKeys
 
 MEMORY = Path("/dev/shm")
 EDITOR = """\
@@ -190,7 +189,7 @@ def test_a_first_file_is_made_by_an_edit(shop: Shop) -> None:
 
 def test_signals_are_handled_only_while_there_is_plain_text() -> None:
     """The signal handlers of this process are as they were."""
-    from carboy.config.closed.editing import private_folder
+    from carboy.config.encrypted.editing import private_folder
 
     before = signal.getsignal(signal.SIGTERM)
     with private_folder() as folder:

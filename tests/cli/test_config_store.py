@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.closed_kit import OPEN, Shop
+from tests.cli.encrypted_kit import OPEN, Shop
 
 from carboy.aws.upload import check_prefix
 from carboy.errors import UsageError

@@ -14,7 +14,7 @@ import requests
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from carboy.db.halted import noting_halts
+from carboy.db.failed_migration import noting_halts
 from carboy.testing import ServeProcess, serve_process
 
 from .conftest import Carboy

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import click
 import pytest
+from docs.tools.reference import commands
 
 from carboy.cli.main import COMMANDS
-from carboy.cli.reference import commands
 
 from .conftest import Carboy
 

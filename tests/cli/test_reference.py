@@ -6,24 +6,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+from docs.tools.reference.application import example
+from docs.tools.reference.errors import render_errors
+from docs.tools.reference.http import render_http
+from docs.tools.reference.observability import LINE_FIELDS, render_metrics
+
 from carboy import logs
-from carboy.cli.reference.application import example
-from carboy.cli.reference.http import render_http
-from carboy.cli.reference.raised import render_errors
-from carboy.cli.reference.told import LINE_FIELDS, render_metrics
 from carboy.config import settings_of
 from carboy.config.base import BaseSettings
 from carboy.config.load import read_sources
 from carboy.serve import ServeSettings
 from carboy.web import settings_parts
-from carboy.web.documents import merged_document
+from carboy.web.apidocs.merged_document import merged_document
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_reference_pages_are_not_stale() -> None:
-    """`python -m carboy.cli.reference` writes them anew; asked in a process that other tests have not been in."""
-    command = [sys.executable, "-m", "carboy.cli.reference", "--check"]
+    """`python -m docs.tools.reference` writes them anew; asked in a process that other tests have not been in."""
+    command = [sys.executable, "-m", "docs.tools.reference", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
 
     assert done.stderr == ""

@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from tests.cli.closed_kit import OPEN, Shop
+from tests.cli.encrypted_kit import OPEN, Shop
+from tests.lab.rackspace import FakeRackspace
 
 from carboy.testing import LoopbackServer
 from carboy.testing.answers import Answer
 from carboy.testing.processes import AwsServer
-from carboy.testing.rackspace import FakeRackspace
 
 ENVIRONMENTS = """\
 environments:

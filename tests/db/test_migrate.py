@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateTable
 
-import carboy.db.shared
+import carboy.db.shared_state
 import carboy.jobs.tables
 import carboy.services.archive.tables
 import carboy.services.sms.tables

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from tests.forks import exit_code, start_child
+from tests.lab.rotation import RotatingSecret, ask, load
 
 from carboy import logs
 from carboy.aws import IamLogins, SecretCache, SecretLogins
@@ -23,7 +24,6 @@ from carboy.db import Address, Connector, DbSettings, engine
 from carboy.errors import Refused, Unreachable
 from carboy.testing import Answer, LoopbackServer, ManualClock, Stall, closed_port
 from carboy.testing.processes import AwsServer, DatabaseServer
-from carboy.testing.rotation import RotatingSecret, ask, load
 
 _FULL = "ROTATIONS" in os.environ
 _ROTATIONS = int(os.environ.get("ROTATIONS", "2"))
@@ -294,7 +294,7 @@ def test_a_worker_forked_in_the_middle_of_it_connects_for_itself(secret: Rotatin
 def test_iam_tokens_are_renewed_before_they_end(server: DatabaseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that boto3 made stands in for the password; ten minutes later it is another one."""
     from carboy.aws.clients import forget
-    from carboy.aws.logins import make_token
+    from carboy.aws.db_credentials import make_token
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         monkeypatch.setenv(name, "eu-west-1")

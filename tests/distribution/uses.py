@@ -90,7 +90,7 @@ def celery() -> None:
     """A job that waits for no broker, as a row and as a task of Celery's."""
     Path("shop.py").write_text(first_block("run-jobs-on-celery"))
     os.environ["FLASK_APP"] = "shop:app"
-    from carboy.jobs.celery_app import app
+    from carboy.celery_app import app
 
     assert "mail.welcome" in app.tasks
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
+from tests.lab.threat_stack import ThreatStack
 
 from carboy import logs
-from carboy.testing.threat_stack import ThreatStack
 from carboy.web import create_app, runtime
-from carboy.web.keys import SCOPES
+from carboy.web.auth.api_keys import SCOPES
 
 TOML = """
 [default.archive.sources.open]

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.orm import Session
 from tests.jobs.conftest import Shop
 
-from carboy.jobs import Job, Ready, enqueue, tell_after_commit
+from carboy.jobs import Job, Ready, enqueue, notify_after_commit
 
 NOTHING: Job[[]] = Job("nothing", lambda: None, priority=3)
 
@@ -20,7 +20,7 @@ def told(shop: Shop) -> list[Ready]:
         assert set(shop.states()) <= {"queued"}  # another connection sees them by now
         found.extend(rows)
 
-    tell_after_commit(shop.engine, notify)
+    notify_after_commit(shop.engine, notify)
     return found
 
 

@@ -7,13 +7,13 @@ from tests.jobs.conftest import Shop
 
 from carboy.jobs import Job
 from carboy.jobs.owner import make_owner
-from carboy.jobs.rows import Claim, Taken, claim
+from carboy.jobs.rows import ClaimRequest, LeasedRow, claim
 
 NOTHING: Job[[int]] = Job("nothing", lambda _: None)
 
 
-def _wish(shop: Shop, now_ms: int = 1 << 60) -> Claim:
-    return Claim(int(shop.store.list()[0].id), make_owner(), now_ms, now_ms + 60_000)
+def _wish(shop: Shop, now_ms: int = 1 << 60) -> ClaimRequest:
+    return ClaimRequest(int(shop.store.list()[0].id), make_owner(), now_ms, now_ms + 60_000)
 
 
 def test_a_row_is_taken_by_the_first_who_was_told(shop: Shop) -> None:
@@ -23,7 +23,7 @@ def test_a_row_is_taken_by_the_first_who_was_told(shop: Shop) -> None:
 
     taken = shop.writer.run(claim, wish)
 
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, LeasedRow)
     assert (taken.id, taken.kind, taken.args, taken.attempt) == (wish.id, "nothing", (7,), 1)
     assert shop.writer.run(claim, replace(wish, owner=make_owner())) is None
     with shop.engine.begin() as connection:
@@ -38,7 +38,7 @@ def test_a_row_that_is_not_due_says_when(shop: Shop) -> None:
     row = shop.store.list()[0]
 
     assert shop.writer.run(claim, _wish(shop, row.run_at - 1)) == row.run_at
-    assert isinstance(shop.writer.run(claim, _wish(shop, row.run_at)), Taken)
+    assert isinstance(shop.writer.run(claim, _wish(shop, row.run_at)), LeasedRow)
 
 
 def test_a_holder_whose_lease_has_ended_or_who_is_gone_holds_nothing(shop: Shop) -> None:
@@ -49,11 +49,11 @@ def test_a_holder_whose_lease_has_ended_or_who_is_gone_holds_nothing(shop: Shop)
     later = replace(wish, now_ms=wish.lease_until_ms + 1, lease_until_ms=wish.lease_until_ms + 60_000)
 
     taken = shop.writer.run(claim, later)
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, LeasedRow)
     assert taken.attempt == 2
 
     place, pid, started, end = make_owner().rsplit(":", 3)
     gone = f"{place}:{pid}:{int(started) - 1}:{end}"
     with shop.engine.begin() as connection:
         connection.execute(text("UPDATE carboy_jobs SET owner=:gone"), {"gone": gone})
-    assert isinstance(shop.writer.run(claim, later), Taken)
+    assert isinstance(shop.writer.run(claim, later), LeasedRow)

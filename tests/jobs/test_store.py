@@ -6,7 +6,7 @@ from tests.jobs.conftest import Shop
 
 from carboy.errors import ConfigurationError, Missing
 from carboy.jobs import Job, Registry, job, new_id
-from carboy.jobs.owner import is_gone, make_owner
+from carboy.jobs.owner import is_dead, make_owner
 
 NOTHING: Job[[]] = Job("nothing", lambda: None)
 
@@ -84,10 +84,10 @@ def test_a_living_owner_is_not_gone_and_a_stranger_cannot_be_told() -> None:
     """Only a process of this machine and namespace whose start does not match is known to have ended."""
     owner = make_owner()
     place, pid, started, end = owner.rsplit(":", 3)
-    assert not is_gone(owner)
-    assert is_gone(f"{place}:{pid}:{int(started) - 1}:{end}")
-    assert not is_gone(f"elsewhere:1:{pid}:{started}:{end}")
-    assert not is_gone("nonsense")
+    assert not is_dead(owner)
+    assert is_dead(f"{place}:{pid}:{int(started) - 1}:{end}")
+    assert not is_dead(f"elsewhere:1:{pid}:{started}:{end}")
+    assert not is_dead("nonsense")
 
 
 def test_ids_of_one_millisecond_differ_and_stay_in_it() -> None:

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from tests.journeys.zygote import Process, Zygote, eventually
+from tests.lab.load import Call, LoadReport, alert_calls, run_load
+from tests.lab.threat_stack import ThreatStackProcess, threat_stack_process
+from tests.lab.threat_stack_api import invent_alert, invent_webhook
 
-from carboy.testing import Call, alert_calls, run_load, serve_process, threat_stack_process
+from carboy.testing import serve_process
 from carboy.testing.answers import json_answer
-from carboy.testing.load import LoadReport
 from carboy.testing.processes import AwsServer, DatabaseServer, require, seaweedfs
 from carboy.testing.serving import ServeProcess
-from carboy.testing.threat_stack import ThreatStackProcess
-from carboy.testing.threat_stack_api import invent_alert, invent_webhook
 
 Objects = Callable[[], dict[str, bytes]]
 

@@ -7,9 +7,9 @@ from itertools import repeat
 from pathlib import Path
 
 import pytest
+from tests.lab.load import Call, LoadReport, run_load
 
-from carboy.testing import Call, run_load, serve_process
-from carboy.testing.load import LoadReport
+from carboy.testing import serve_process
 
 pytestmark = pytest.mark.journey
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.journeys.conftest import Gateway, until
 from tests.journeys.zygote import Process
-
-from carboy.testing import Call
+from tests.lab.load import Call
 
 pytestmark = pytest.mark.journey
 

@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import eventually
+from tests.lab.threat_stack import ThreatStack, ThreatStackProcess
 
 from carboy.testing.processes import AwsServer
-from carboy.testing.threat_stack import ThreatStack, ThreatStackProcess
 
 pytestmark = pytest.mark.journey
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import Process, eventually
+from tests.lab.load import Call, run_load
 
-from carboy.testing import Call, run_load
 from carboy.testing.processes import DatabaseServer, mariadb, postgres, require
 
 pytestmark = pytest.mark.journey

@@ -14,9 +14,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from tests.lab.load import Call, run_load
+from tests.lab.sms_providers import SmsProviderProcess, sms_provider_process
 
-from carboy.testing import Call, ServeProcess, run_load, serve_process
-from carboy.testing.sms_providers import SmsProviderProcess, sms_provider_process
+from carboy.testing import ServeProcess, serve_process
 
 pytestmark = pytest.mark.journey
 

@@ -6,9 +6,8 @@ import threading
 import pytest
 from tests.journeys.conftest import Gateway, until
 from tests.journeys.zygote import eventually
-
-from carboy.testing.load import LoadReport
-from carboy.testing.threat_stack import ThreatStackProcess
+from tests.lab.load import LoadReport
+from tests.lab.threat_stack import ThreatStackProcess
 
 pytestmark = pytest.mark.journey
 

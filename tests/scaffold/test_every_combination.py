@@ -12,11 +12,11 @@ import pytest
 import requests
 from tests.bundle.wheelhouse import make_wheel, needed_by, repack
 from tests.journeys.zygote import Process
+from tests.lab.runtime_interface import LocalFunction
 from tests.scaffold.conftest import COMBINATIONS, Projects, Run, complaint
 
 import carboy
 from carboy.testing import events
-from carboy.testing.runtime_interface import LocalFunction
 
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import eventually
+from tests.lab.threat_stack import ThreatStackProcess
 
 from carboy.testing.processes import AwsServer, BrokerServer, moto_server, rabbitmq, redis, require
-from carboy.testing.threat_stack import ThreatStackProcess
 
 pytestmark = [
     pytest.mark.journey,

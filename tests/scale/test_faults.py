@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import Process, eventually
+from tests.lab.threat_stack import ThreatStackProcess
 
 from carboy.testing.processes import DatabaseServer, mariadb, postgres, require
 from carboy.testing.processes.running import find_binary
 from carboy.testing.serving import ServeProcess, serve_process
-from carboy.testing.threat_stack import ThreatStackProcess
 
 pytestmark = pytest.mark.journey
 

@@ -9,7 +9,7 @@ from tests.scale.conftest import Base
 
 from carboy.db import DbSettings, GroupCommit, engine, insert_rows, upgrade
 from carboy.jobs import Job, JobStore, row_of
-from carboy.jobs.rows import Take, owners, prune, release_expired, take
+from carboy.jobs.rows import LeaseRequest, owners, prune, release_expired, take
 from carboy.jobs.tables import JOBS
 from carboy.services.archive.index import Index
 from carboy.services.archive.tables import ITEMS
@@ -35,7 +35,7 @@ def test_no_look_at_the_jobs_reads_the_finished_ones(base: Base) -> None:
     said: list[tuple[str, Any]] = []
     event.listen(engine, "before_cursor_execute", lambda _c, _u, text, values, *_: said.append((text, values)))
     with engine.connect() as connection:
-        take(connection, [Take("me", ("one",), (1, 5), 16, 10**13, 10**13)])
+        take(connection, [LeaseRequest("me", ("one",), (1, 5), 16, 10**13, 10**13)])
         release_expired(connection, [(10**13, ("gone",))])
         owners(connection)
         prune(connection, [1500], 50)

@@ -5,9 +5,8 @@ from collections import Counter
 
 import pytest
 from tests.journeys.zygote import eventually
+from tests.lab.load import Call, run_load
 from tests.scale.conftest import Gateway
-
-from carboy.testing import Call, run_load
 
 pytestmark = pytest.mark.journey
 

@@ -13,10 +13,10 @@ from itertools import count
 import pytest
 from tests.journeys.conftest import Gateway
 from tests.journeys.zygote import eventually
+from tests.lab.load import Call
+from tests.lab.network_namespaces import Host, Network, network
 from tests.scale.test_gateway import TEMPLATES
 
-from carboy.testing import Call
-from carboy.testing.hosts import Host, Network, network
 from carboy.testing.processes import DatabaseServer, mariadb, nginx, postgres, require
 from carboy.testing.processes.running import ServerProcess
 

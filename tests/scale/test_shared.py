@@ -12,12 +12,12 @@ from tests.scale.conftest import Base
 from carboy.clock import Clock
 from carboy.config import Rate
 from carboy.db import ServerClock, Shared
-from carboy.db.shared import SHARED
+from carboy.db.shared_state import SHARED
 from carboy.errors import Unreachable
-from carboy.services.archive.rate import SharedBucket
+from carboy.services.archive.pacer import SharedBucket
 from carboy.services.sms.shared_circuits import SharedCircuits
 from carboy.testing.clock import ManualClock
-from carboy.web.rate_limits import SharedRateLimiter
+from carboy.web.http.rate_limits import SharedRateLimiter
 
 
 @dataclass

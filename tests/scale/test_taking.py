@@ -16,7 +16,7 @@ from tests.scale.conftest import Base
 from carboy.db import GroupCommit, ServerClock
 from carboy.db.engines import WRITE
 from carboy.jobs import Commit, Embedded, Job, JobsSettings, JobStore, Registry, put, row_of
-from carboy.jobs.rows import Take, release_expired, take
+from carboy.jobs.rows import LeaseRequest, release_expired, take
 from carboy.jobs.tables import JOBS
 
 SETTINGS = JobsSettings(jobs_concurrency=4, jobs_poll_s=0.05, jobs_lease_s=2.0, jobs_drain_s=10.0)
@@ -41,7 +41,7 @@ def test_rows_that_another_holds_are_passed_over(base: Base) -> None:
     engine = base.engine()
     said: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda _c, _u, statement, *_: said.append(statement))
-    wish = Take("a", ("one",), (5,), 4, _now_ms(), _now_ms() + 60_000)
+    wish = LeaseRequest("a", ("one",), (5,), 4, _now_ms(), _now_ms() + 60_000)
 
     with (
         engine.connect().execution_options(**WRITE) as first,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import ClientDisconnected, RequestTimeout
 
-from carboy.serve.bodies import Body, length_of
 from carboy.serve.deadlines import Deadlines
+from carboy.serve.request_bodies import Body, length_of
 from carboy.testing import ManualClock
 
 READS = st.lists(st.tuples(st.sampled_from(["read", "readline", "readinto"]), st.integers(-1, 40)), max_size=20)

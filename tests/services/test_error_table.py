@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from carboy import logs
 from carboy.web import create_app, runtime
-from carboy.web.keys import SCOPES
+from carboy.web.auth.api_keys import SCOPES
 
 ALERT, SMS, OTP = "/api/v1/s3/alert", "/api/sms", "/api/otp"
 GOOD: dict[str, Any] = {"alerts": [{"id": "a1", "created_at": 1484661060000}]}

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-DEMO = [sys.executable, "-m", "carboy.testing.demo"]
+DEMO = [sys.executable, "-m", "tests.lab.demo"]
 
 
 def environ(folder: Path) -> dict[str, str]:

@@ -3,10 +3,10 @@ import threading
 from itertools import repeat
 
 import pytest
+from tests.lab.load import Call, alert_calls, load_process, run_load
 
 from carboy.testing.answers import Answer, Cut, Raw, Request, Stall, Step
 from carboy.testing.http_server import LoopbackServer, closed_port
-from carboy.testing.load import Call, alert_calls, load_process, run_load
 
 
 def test_every_call_is_answered_once_over_kept_connections() -> None:

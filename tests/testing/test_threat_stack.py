@@ -12,12 +12,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from carboy.retry import parse_retry_after
-from carboy.testing.answers import Answer, Cut, Request, Stall, Step
-from carboy.testing.clock import ManualClock
-from carboy.testing.threat_stack import ThreatStack, threat_stack_process
-from carboy.testing.threat_stack_api import (
+from tests.lab.threat_stack import ThreatStack, threat_stack_process
+from tests.lab.threat_stack_api import (
     Control,
     ThreatStackApi,
     hawk_mac,
@@ -25,6 +21,10 @@ from carboy.testing.threat_stack_api import (
     invent_alert_id,
     invent_webhook,
 )
+
+from carboy.retry import parse_retry_after
+from carboy.testing.answers import Answer, Cut, Request, Stall, Step
+from carboy.testing.clock import ManualClock
 
 ALERT = "587c0159a907346eccb84004"
 KEY = {"authorization": "test-api-key"}
@@ -313,7 +313,7 @@ def test_it_runs_in_a_process_of_its_own_and_is_told_from_here() -> None:
 
 def test_the_process_ends_in_good_order() -> None:
     """On SIGTERM, with code 0."""
-    command = [sys.executable, "-m", "carboy.testing.threat_stack"]
+    command = [sys.executable, "-m", "tests.lab.threat_stack"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = json.loads(process.stdout.readline())

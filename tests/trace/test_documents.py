@@ -11,9 +11,9 @@ from tests.trace.conftest import Daemon, read
 
 from carboy import trace
 from carboy.redact import Secret
-from carboy.trace.clean import clean_key, clean_name
-from carboy.trace.documents import MAX_BYTES, render_datagram
+from carboy.trace.sanitize import clean_key, clean_name
 from carboy.trace.tracers import Tracer
+from carboy.trace.xray_documents import MAX_BYTES, render_datagram
 
 _ID = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
 _FLAG = {"type": "boolean"}

@@ -8,7 +8,7 @@ from flask import Flask, request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carboy.web.client_address import bucket_of, client_address
+from carboy.web.http.client_address import bucket_of, client_address
 
 _ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
 

@@ -11,7 +11,7 @@ from flask import Flask, current_app
 
 from carboy.errors import CarboyError, Unreachable
 from carboy.web import runtime
-from carboy.web.readiness import Checks
+from carboy.web.health.readiness import Checks
 
 
 def _ok() -> None:

@@ -16,9 +16,9 @@ from sqlalchemy import event
 from carboy.errors import InvalidInput, Missing, MissingExtra, Unreachable
 from carboy.testing.clock import ManualClock
 from carboy.web import SCOPES, create_app, runtime
-from carboy.web.key_ring import KeyRing
-from carboy.web.key_store import KeyStore
-from carboy.web.keys import check_scopes, hash_key, make_key, matches, parse_key_id
+from carboy.web.auth.api_keys import check_scopes, hash_key, make_key, matches, parse_key_id
+from carboy.web.auth.key_cache import KeyRing
+from carboy.web.auth.key_store import KeyStore
 
 _, _KEY = make_key()
 
@@ -253,7 +253,7 @@ def test_keys_without_the_part_that_keeps_them_say_how_to_get_it(
 ) -> None:
     """`carboy keys` in a service that was installed without a database."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "carboy.web.key_store", None)
+    monkeypatch.setitem(sys.modules, "carboy.web.auth.key_store", None)
     held = runtime(create_app(modules=()))
 
     with pytest.raises(MissingExtra) as refused:

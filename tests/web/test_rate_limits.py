@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from carboy.config import Rate
 from carboy.testing.clock import ManualClock
 from carboy.web import require, runtime
-from carboy.web.rate_limits import RateLimiter
+from carboy.web.http.rate_limits import RateLimiter
 
 _GAPS = st.lists(st.floats(0.0, 4.0, allow_nan=False), min_size=1, max_size=200)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carboy import logs
-from carboy.web.request_ids import choose_request_id
+from carboy.web.http.request_ids import choose_request_id
 
 _NEW = re.compile(r"[0-9a-f]{32}")
 

@@ -7,7 +7,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carboy.web.paths import SecretPaths
+from carboy.web.http.path_masking import SecretPaths
 
 _TOKEN = "wh-3f9c1b7a"
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from carboy import __version__
-from carboy.api.faults import Origin, Pointer
+from carboy.api.problems_found import Origin, Pointer
 from carboy.errors import ConfigurationError, Fault
 
 __all__ = ["Document", "load_document", "prepare_document"]

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carboy.api.document import Document
-from carboy.api.faults import Faults
+from carboy.api.problems_found import Faults
 from carboy.api.routing import base_path_of
-from carboy.api.shape import METHODS
+from carboy.api.walk import METHODS
 
 __all__ = ["merge"]
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from carboy.api import styles, typed
-from carboy.api.checks import Check, Schemas
-from carboy.api.shape import render_pointer
+from carboy.api import coercion, styles
 from carboy.api.strict_json import parse_json
+from carboy.api.validators import Check, Schemas
+from carboy.api.walk import render_pointer
 from carboy.errors import Fault
 from carboy.problems import Problem
 
@@ -84,10 +84,10 @@ def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None 
         raw: takes the untyped value from the source, `ABSENT` when it is not there; by default as the style says.
     """
     raw = raw or _raw(value, content)
-    types = typed.types_of(content, value.schema)
+    types = coercion.types_of(content, value.schema)
     convert: Raw | None = None
     if value.style != "json" and types not in {(), ("string",)} and not _is_typed_by_route(value, types):
-        convert = typed.reader(content, value.schema)
+        convert = coercion.reader(content, value.schema)
     check = None if schemas.is_plain(value.schema) else schemas.compile(value.schema, "request")
     return _reader(value, raw, convert, check, _default(value, content, types))
 
@@ -97,7 +97,7 @@ def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: 
 
     The function raises ValueError, with words for the sender.
     """
-    types = typed.types_of(content, schema)
+    types = coercion.types_of(content, schema)
     is_json = "json" in encoding.get("contentType", "") or (types[:1] == ("object",) and "style" not in encoding)
     style = "json" if is_json else encoding.get("style", "form")
     delimiter = encoding.get("x-carboy-delimiter", "")
@@ -108,7 +108,7 @@ def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: 
     raw = _raw(value, content)
     if style == "json" or not types or types == ("string",):
         return raw
-    convert = typed.reader(content, schema)
+    convert = coercion.reader(content, schema)
 
     def read(given: Given) -> Any:
         found = raw(given)
@@ -147,13 +147,13 @@ def unknown_names(values: Iterable[Value], content: Any, others: Iterable[str]) 
     """Return the function that lists the names in a query that no parameter accounts for; None when any name may be."""
     known, prefixes = set(others), []
     for value in values:
-        is_object = typed.types_of(content, value.schema)[-1:] == ("object",)
+        is_object = coercion.types_of(content, value.schema)[-1:] == ("object",)
         if value.style == "deepObject":
             prefixes.append(value.name + "[")
         elif is_object and value.explode and value.style == "form":
-            if typed.keyword_of(content, value.schema, "additionalProperties"):
+            if coercion.keyword_of(content, value.schema, "additionalProperties"):
                 return None
-            known |= set(typed.properties_of(content, value.schema))
+            known |= set(coercion.properties_of(content, value.schema))
         else:
             known.add(value.name)
     starts = tuple(prefixes)
@@ -197,13 +197,13 @@ def _reader(value: Value, raw: Raw, convert: Raw | None, check: Check | None, de
 
 def _default(value: Value, content: Any, types: tuple[str, ...]) -> Any:
     """Return what the function gets when the value is absent; the defaults of an object's properties make an object."""
-    default = typed.keyword_of(content, value.schema, "default")
+    default = coercion.keyword_of(content, value.schema, "default")
     if default is not None:
         return default
     if types == ("object",):
         below = {
-            name: typed.keyword_of(content, schema, "default")
-            for name, schema in typed.properties_of(content, value.schema).items()
+            name: coercion.keyword_of(content, schema, "default")
+            for name, schema in coercion.properties_of(content, value.schema).items()
         }
         found = {name: default for name, default in below.items() if default is not None}
         if found:
@@ -217,7 +217,7 @@ def _is_typed_by_route(value: Value, types: tuple[str, ...]) -> bool:
 
 def _raw(value: Value, content: Any) -> Raw:
     """Make the function that takes the untyped value from its source."""
-    types = typed.types_of(content, value.schema)
+    types = coercion.types_of(content, value.schema)
     form: styles.Form = "array" if "array" in types else "object" if "object" in types else "primitive"
     if value.style in {"json", "text"}:
         return _text(value, _json if value.style == "json" else str)
@@ -272,7 +272,7 @@ def _json(text: str) -> Any:
 def _repeated(value: Value, content: Any) -> Raw:
     """An array whose items are repeated; items that cannot hold a comma may also stand in one, with commas between."""
     key = value.key
-    items = typed.types_of(content, typed.keyword_of(content, value.schema, "items") or {})
+    items = coercion.types_of(content, coercion.keyword_of(content, value.schema, "items") or {})
     is_splittable = bool(items) and not {"string", "array", "object"} & set(items)
 
     def raw(given: Given) -> Any:
@@ -288,9 +288,9 @@ def _repeated(value: Value, content: Any) -> Raw:
 
 def _spread(value: Value, content: Any) -> Raw:
     """An object whose properties are parameters of their own."""
-    properties = typed.properties_of(content, value.schema)
-    lists = {name for name, schema in properties.items() if "array" in typed.types_of(content, schema)}
-    takes_any = bool(typed.keyword_of(content, value.schema, "additionalProperties"))
+    properties = coercion.properties_of(content, value.schema)
+    lists = {name for name, schema in properties.items() if "array" in coercion.types_of(content, schema)}
+    takes_any = bool(coercion.keyword_of(content, value.schema, "additionalProperties"))
 
     def raw(given: Given) -> Any:
         found = {
@@ -309,8 +309,8 @@ def _deep(value: Value, content: Any) -> Raw:
     def is_array(path: tuple[str, ...]) -> bool:
         below = schema
         for part in path:
-            below = typed.properties_of(content, below).get(part) or {}
-        return "array" in typed.types_of(content, below)
+            below = coercion.properties_of(content, below).get(part) or {}
+        return "array" in coercion.types_of(content, below)
 
     def raw(given: Given) -> Any:
         found = styles.deep_object(name, given, is_array)
@@ -321,7 +321,7 @@ def _deep(value: Value, content: Any) -> Raw:
 
 def _cookie(value: Value, content: Any, form: styles.Form) -> Raw:
     """A cookie that holds several values with `&` between, as the style `form` has it when it is exploded."""
-    properties = typed.properties_of(content, value.schema)
+    properties = coercion.properties_of(content, value.schema)
     key = value.key
 
     def raw(cookies: Mapping[str, str]) -> Any:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from carboy.api.faults import Faults, Origin, Pointer
-from carboy.api.reading import UnreadableText, read_text
-from carboy.api.shape import Kind, children, dig, parse_pointer, render_pointer, section_of, walk
+from carboy.api.problems_found import Faults, Origin, Pointer
+from carboy.api.walk import Kind, children, dig, parse_pointer, render_pointer, section_of, walk
+from carboy.api.yaml_loader import UnreadableText, read_text
 
 __all__ = ["Bundler"]
 

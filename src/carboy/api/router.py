@@ -11,11 +11,7 @@ from typing import Any, NamedTuple
 from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
-from carboy.api.answers import Finish, compile_answers
-from carboy.api.bodies import Body, arguments_of, compile_body
-from carboy.api.checks import Schemas
 from carboy.api.document import Document, load_document
-from carboy.api.faults import Faults
 from carboy.api.operations import (
     Signature,
     argument_names,
@@ -26,10 +22,14 @@ from carboy.api.operations import (
     signature_of,
 )
 from carboy.api.parameters import Read, Value, compile_value, unknown_names
+from carboy.api.problems_found import Faults
+from carboy.api.request_body import Body, arguments_of, compile_body
+from carboy.api.responses import Finish, compile_answers
 from carboy.api.routing import Place, Route, add_converters, base_path_of, endpoint_of, key_of, places, rule_of, slug
 from carboy.api.security import Scheme, compile_security, make_scheme
-from carboy.api.shape import deref
+from carboy.api.validators import Schemas
 from carboy.api.view import Steps, answer_http, answer_problem, make_view, with_caller
+from carboy.api.walk import deref
 from carboy.problems import Problem
 
 __all__ = ["blueprint"]

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from flask.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter, ValidationError
 
-from carboy.api import typed
+from carboy.api import coercion as typed
 from carboy.api.parameters import Value
-from carboy.api.shape import METHODS, PLACEHOLDER
+from carboy.api.walk import METHODS, PLACEHOLDER
 
 __all__ = ["Place", "Route", "add_converters", "base_path_of", "endpoint_of", "key_of", "places", "rule_of", "slug"]
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from carboy.api import swagger2
-from carboy.api.checks import Schemas, explain
 from carboy.api.document import Document
-from carboy.api.faults import Faults, Origin, Pointer
-from carboy.api.grammar import check_grammar, check_sense
-from carboy.api.reading import UnreadableText, read_text
+from carboy.api.metaschema import check_grammar, check_sense
+from carboy.api.problems_found import Faults, Origin, Pointer
 from carboy.api.references import Bundler
-from carboy.api.shape import walk
+from carboy.api.validators import Schemas, explain
+from carboy.api.walk import walk
+from carboy.api.yaml_loader import UnreadableText, read_text
 from carboy.errors import ConfigurationError, Fault
 from carboy.extras import extra
 

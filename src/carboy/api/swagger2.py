@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from carboy.api.shape import METHODS, children, deref
+from carboy.api.walk import METHODS, children, deref
 
 __all__ = ["RENAMED", "translate"]
 

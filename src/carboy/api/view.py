@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 from flask import Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
-from carboy.api.answers import Finish
-from carboy.api.bodies import BodyStep
 from carboy.api.operations import Signature
 from carboy.api.parameters import Given, Read, parse_query
+from carboy.api.request_body import BodyStep
+from carboy.api.responses import Finish
 from carboy.api.security import Authorise
-from carboy.api.shape import render_pointer
+from carboy.api.walk import render_pointer
 from carboy.errors import Fault
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 

@@ -4,9 +4,9 @@ boto3 is imported when AWS is first asked.
 """
 
 from carboy.aws.clients import client, resource, set_default_timeout
+from carboy.aws.db_credentials import DatabaseLogin, IamLogins, SecretLogins
 from carboy.aws.kms import Kms, connect_kms
-from carboy.aws.logins import DatabaseLogin, IamLogins, SecretLogins
-from carboy.aws.parameters import ParameterCache
+from carboy.aws.parameter_store import ParameterCache
 from carboy.aws.resolving import ParameterResolver, SecretResolver
 from carboy.aws.secrets import SecretCache, SecretValue
 

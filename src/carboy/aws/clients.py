@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from typing import Any, NoReturn, cast
 
 from carboy.aws.explain import action_of, explain, resource_of
-from carboy.aws.whole import require_whole_answers
+from carboy.aws.truncated_responses import require_whole_answers
 from carboy.config.environ import read_environ
 from carboy.extras import extra
 

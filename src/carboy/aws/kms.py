@@ -12,7 +12,7 @@ _WRONG = {"IncorrectKeyException", "InvalidCiphertextException"}
 
 
 class Kms:
-    """AWS KMS; satisfies `carboy.config.closed.KeyService`. Safe to use from many threads.
+    """AWS KMS; satisfies `carboy.config.encrypted.KeyService`. Safe to use from many threads.
 
     Args:
         client: boto3's, for one account and region.
@@ -90,7 +90,7 @@ def _ask(action: str, name: str, call: Callable[[], Any]) -> Any:
         return call()
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in _WRONG:
-            from carboy.config.closed import WrongKey  # with all that reads the file, which few need
+            from carboy.config.encrypted import WrongKey  # with all that reads the file, which few need
 
             raise WrongKey(f"`{name}` did not make this ciphertext", "KMS says so", "check who changed it") from None
         raise explain(error, action, name) from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from carboy.aws.parameters import ParameterCache
+from carboy.aws.parameter_store import ParameterCache
 from carboy.aws.secrets import SecretCache, SecretValue
 from carboy.config import Reference
 from carboy.errors import CarboyError, Missing, Refused, UsageError

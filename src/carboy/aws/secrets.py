@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from carboy.aws.agent import Agent
-from carboy.aws.calls import Client, each, in_batches
+from carboy.aws.batching import Client, each, in_batches
 from carboy.aws.explain import explain_code
-from carboy.aws.refreshing import Refreshing
+from carboy.aws.swr_cache import Refreshing
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Refused, UpstreamError, UsageError
 from carboy.redact import register_secret

@@ -12,7 +12,7 @@ from typing import Any
 
 from carboy.aws.explain import explain
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config.closed.render import flatten, scalar_text
+from carboy.config.encrypted.render import flatten, scalar_text
 from carboy.errors import ConfigurationError, Fault, Missing, Throttled, Unreachable, UsageError
 from carboy.retry import Failure, GiveUp, Retry, next_step
 

@@ -8,15 +8,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from carboy.bundle.archive import append_files
 from carboy.bundle.bytecode import find_python
+from carboy.bundle.compiled_documents import prepared
 from carboy.bundle.dependencies import cached_dependencies, compiled
-from carboy.bundle.documents import prepared
 from carboy.bundle.git import commit_of
 from carboy.bundle.options import BuildOptions, BuildReport, Chosen, Entry, source_roots, target_of
 from carboy.bundle.requirements import read_requirements
 from carboy.bundle.selection import is_junk
 from carboy.bundle.wheels import find_uv
+from carboy.bundle.zip_file import append_files
 from carboy.errors import CarboyError
 
 __all__ = ["STEPS", "build"]

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
-from carboy.bundle.archive import append_files
 from carboy.bundle.aws_data import slim
 from carboy.bundle.bytecode import compile_all, find_python, pyc_name
+from carboy.bundle.compiled_documents import prepared
 from carboy.bundle.container import find_engine, install_in_container
-from carboy.bundle.documents import prepared
 from carboy.bundle.options import BuildOptions, Chosen, Entry
 from carboy.bundle.selection import ALWAYS_SERVICES, services_called, services_named, why_in
 from carboy.bundle.wheels import install_wheels
+from carboy.bundle.zip_file import append_files
 
 __all__ = ["cached_dependencies", "compiled"]
 

@@ -49,7 +49,7 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     """
     from itertools import islice
 
-    from carboy.services.archive.reading import Span, parse_time, read_all
+    from carboy.services.archive.queries import TimeRange, parse_time, read_all
     from carboy.services.archive.sources import THREATSTACK
 
     with _archive(project) as (held, archive):
@@ -61,7 +61,7 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
         if asked["source"] not in known:  # which may have been one once
             note = f"note: `{asked['source']}` is no source of the settings, which have {', '.join(sorted(known))}"
             click.echo(note, err=True)
-        span = Span(asked["source"], start_ms, end_ms, asked["severity"], asked["organization_id"])
+        span = TimeRange(asked["source"], start_ms, end_ms, asked["severity"], asked["organization_id"])
         found = islice(read_all(archive.reader.page, span), limit)
         if as_json:
             print_json([orjson.loads(document) for document in found])
@@ -116,7 +116,7 @@ def verify(project: Project, as_json: bool) -> None:
     Example:
       carboy archive verify
     """
-    from carboy.services.archive.upkeep import verify as look
+    from carboy.services.archive.maintenance import verify as look
 
     with _archive(project) as (_, archive):
         faults, count = [], 0
@@ -146,14 +146,14 @@ def import_(project: Project, url: str, as_json: bool) -> None:
       carboy archive import s3://old-bucket/threatstack
       carboy archive import file:///mnt/old-archive
     """
+    from carboy.services.archive.maintenance import import_archive
     from carboy.services.archive.service import open_settings_store
-    from carboy.services.archive.upkeep import take_over
 
     with _archive(project) as (held, archive):
         source = open_settings_store(archive.settings, url)
         counts: Counter[str] = Counter()
         skipped = []
-        for one in _progress(take_over(source, archive.store, held.writer, held.clock), "alerts looked at"):
+        for one in _progress(import_archive(source, archive.store, held.writer, held.clock), "alerts looked at"):
             counts[one.outcome] += 1
             if one.outcome == "skipped":
                 skipped.append({"key": one.key, "reason": one.reason})
@@ -182,8 +182,8 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
     Example:
       carboy archive backfill --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z
     """
-    from carboy.services.archive.reading import parse_time
-    from carboy.services.archive.upkeep import backfill as fill
+    from carboy.services.archive.maintenance import backfill as fill
+    from carboy.services.archive.queries import parse_time
 
     start_ms, end_ms = parse_time(start, "--from"), parse_time(end, "--until")
     with _archive(project) as (_, archive):
@@ -238,6 +238,6 @@ def _progress(items: Iterator[Any], what: str) -> Iterator[Any]:
 
 
 def _stored_id(item_id: str, source: str) -> str:
-    from carboy.services.archive.keys import webhook_key
+    from carboy.services.archive.object_keys import webhook_key
 
     return item_id if source == "threatstack" else webhook_key(item_id, 0, source).rpartition("/")[2]

@@ -5,16 +5,16 @@ from typing import Any
 
 import click
 
-from carboy.cli.closed_file import ClosedFile, common_options, note_options, pass_file, say
 from carboy.cli.config_compare import diff, merge_driver
 from carboy.cli.config_edit import edit
 from carboy.cli.config_store import history, rollback, upload
-from carboy.config.closed.closing import close_text, rekey_text, remac_text, set_text, template
-from carboy.config.closed.opening import open_secrets, open_text, open_tree, render_stage
-from carboy.config.closed.paths import parse
-from carboy.config.closed.render import encrypt_buffers, render_env, render_python, scalar_text
-from carboy.config.closed.structure import Config, faulty, unresolved
-from carboy.config.closed.writing import dump_json, dump_yaml
+from carboy.cli.encrypted_file import ClosedFile, common_options, note_options, pass_file, say
+from carboy.config.encrypted.decrypt import open_secrets, open_text, open_tree, render_stage
+from carboy.config.encrypted.encrypt import close_text, rekey_text, remac_text, set_text, template
+from carboy.config.encrypted.key_paths import parse
+from carboy.config.encrypted.render import encrypt_buffers, render_env, render_python, scalar_text
+from carboy.config.encrypted.structure import Config, faulty, unresolved
+from carboy.config.encrypted.yaml_edit import dump_json, dump_yaml
 from carboy.errors import ConfigurationError, Fault, Refused, UsageError
 
 __all__ = ["command"]

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import click
 
-from carboy.cli.closed_file import ClosedFile, common_options, pass_file, say
-from carboy.config.closed.file import read_file
-from carboy.config.closed.keyring import Keyring
-from carboy.config.closed.merging import Conflicts, merge_configs
-from carboy.config.closed.opening import render_stage
-from carboy.config.closed.paths import Path as KeyPath
-from carboy.config.closed.paths import leaves, show
-from carboy.config.closed.render import scalar_text
-from carboy.config.closed.structure import Config, parse_config
-from carboy.config.closed.writing import same
+from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
+from carboy.config.encrypted.decrypt import render_stage
+from carboy.config.encrypted.file import read_file
+from carboy.config.encrypted.key_paths import Path as KeyPath
+from carboy.config.encrypted.key_paths import leaves, show
+from carboy.config.encrypted.keyring import Keyring
+from carboy.config.encrypted.merging import Conflicts, merge_configs
+from carboy.config.encrypted.render import scalar_text
+from carboy.config.encrypted.structure import Config, parse_config
+from carboy.config.encrypted.yaml_edit import same
 from carboy.errors import CarboyError, UsageError
 
 __all__ = ["diff", "merge_driver"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from carboy.cli.closed_file import ClosedFile, common_options, pass_file, say
-from carboy.config.closed.closing import close_text, template
-from carboy.config.closed.drafts import DraftKey, make_draft_key
-from carboy.config.closed.editing import private_folder, run_editor, split_editor
-from carboy.config.closed.keyring import Keyring
-from carboy.config.closed.opening import Opened, open_text, open_tree
-from carboy.config.closed.writing import dump_json
+from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
+from carboy.config.encrypted.decrypt import Opened, open_text, open_tree
+from carboy.config.encrypted.drafts import DraftKey, make_draft_key
+from carboy.config.encrypted.editing import private_folder, run_editor, split_editor
+from carboy.config.encrypted.encrypt import close_text, template
+from carboy.config.encrypted.keyring import Keyring
+from carboy.config.encrypted.yaml_edit import dump_json
 from carboy.errors import ConfigurationError, UsageError
 
 __all__ = ["edit"]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from carboy.aws.upload import Plan, Store, check_prefix, find_release, parameters_of, plan_upload
-from carboy.cli.closed_file import ClosedFile, common_options, pass_file, say
+from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
 
 __all__ = ["history", "rollback", "upload"]
 

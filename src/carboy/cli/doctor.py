@@ -172,7 +172,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         yield Finding("database", ok=False, detail=asked.detail, hint=hint)
         return
     from carboy.db import ServerClock, migrate
-    from carboy.db.halted import find_halt
+    from carboy.db.failed_migration import find_halt
 
     yield Finding("database", ok=True, detail=f"{runtime.engine.dialect.name} answers")
     connector = vars(runtime.engine).get("carboy_connector")

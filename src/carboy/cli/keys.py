@@ -9,7 +9,7 @@ from carboy.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
     from carboy.web import Runtime
-    from carboy.web.keys import Key
+    from carboy.web.auth.api_keys import Key
 
 __all__ = ["command"]
 

@@ -89,7 +89,7 @@ def _read(event_file: str) -> Any:
 
 
 def _sample(kind: str, method: str, url: str, body: str | None) -> Any:
-    from carboy.serve.lambda_ import forms
+    from carboy.serve.lambda_ import sample_events as forms
 
     content = body.encode() if body is not None else None
     match kind:

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from carboy.aws.borrowed import Credentials, Environment
-from carboy.cli.borrowing import Borrowing
-from carboy.config.closed.document import parse_document
-from carboy.config.closed.file import read_file
-from carboy.config.closed.selectors import Ambiguous, choose
+from carboy.aws.temporary_credentials import Credentials, Environment
+from carboy.cli.credentials_options import Borrowing
+from carboy.config.encrypted.file import read_file
+from carboy.config.encrypted.selectors import Ambiguous, choose
+from carboy.config.encrypted.yaml_document import parse_document
 from carboy.errors import CarboyError, ConfigurationError, UsageError
 
 __all__ = ["child_environment", "command"]

@@ -56,7 +56,7 @@ def command(
     """
     from werkzeug.serving import is_running_from_reloader
 
-    from carboy.cli.first_steps import show_first_steps
+    from carboy.cli.startup_notes import show_first_steps
     from carboy.serve import Plan, ServeSettings, check_plan, serve
 
     if openapi is not None and project.app is not None:

@@ -105,7 +105,7 @@ def refresh(project: Project, as_json: bool) -> None:
       carboy settings refresh
     """
     from carboy.config import BaseSettings
-    from carboy.web.on_request import ask_all
+    from carboy.web.reload import ask_all
 
     asked = ask_all(project.settings().part(BaseSettings).instance_path)
     if not asked:

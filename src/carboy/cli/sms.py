@@ -12,7 +12,7 @@ from carboy.errors import InvalidInput, Missing, UpstreamError, UsageError
 
 if TYPE_CHECKING:
     from carboy.services.sms import Gateway
-    from carboy.services.sms.asking import Wanted
+    from carboy.services.sms.requests import SendRequest
 
 __all__ = ["command"]
 
@@ -55,7 +55,7 @@ def send(
       carboy sms send +8613800000000 --template captcha --param code=1234
       carboy sms send +8613800000000 --template captcha --param code=1234 --dry-run
     """
-    from carboy.services.sms.asking import read_send
+    from carboy.services.sms.requests import read_send
 
     body = {"receivers": list(receivers), "template": template, "params": _read_params(params)}
     with _gateway(project) as gateway:
@@ -165,7 +165,7 @@ def _read_params(given: Sequence[str]) -> dict[str, str]:
     return params
 
 
-def _show_plan(gateway: "Gateway", wanted: "Wanted", *, as_json: bool) -> None:
+def _show_plan(gateway: "Gateway", wanted: "SendRequest", *, as_json: bool) -> None:
     """Show what would be sent; the text itself too, as the person here wrote it."""
     names = gateway.dispatcher.candidates(wanted.template, wanted.provider)
     if not names:

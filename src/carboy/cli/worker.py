@@ -17,7 +17,7 @@ def command(ctx: click.Context, project: Project, concurrency: int | None) -> No
 
     SIGTERM and Ctrl-C wait for the jobs that run (at most JOBS_DRAIN_S), give the others back, then stop; a second one
     stops at once. With JOBS_ENGINE=celery this is a Celery worker of as many processes; Ctrl-C there stops in the same
-    way, and `celery -A carboy.jobs.celery_app worker` has all of Celery's options.
+    way, and `celery -A carboy.celery_app worker` has all of Celery's options.
 
     Example:
       carboy worker --concurrency 16

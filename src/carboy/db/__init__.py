@@ -10,18 +10,18 @@ from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
-    from carboy.db.catalog import big_id, metadata
-    from carboy.db.circuit import hurried
-    from carboy.db.connecting import Connector
+    from carboy.db.circuit_breaker import fail_fast
+    from carboy.db.connector import Connector
     from carboy.db.credentials import Address, Credentials, Login, Where
     from carboy.db.engines import engine, engine_options, prepare
     from carboy.db.group_commit import Apply, GroupCommit
     from carboy.db.migrate import upgrade
     from carboy.db.models import Model, bind, db
     from carboy.db.project import upgrade_project
+    from carboy.db.schema import big_id, metadata
     from carboy.db.server_clock import ServerClock
     from carboy.db.settings import DbSettings
-    from carboy.db.shared import Shared
+    from carboy.db.shared_state import Shared
     from carboy.db.tracing import trace_statements
     from carboy.db.url import choose_driver, endpoint_of
 
@@ -45,7 +45,7 @@ __all__ = [
     "endpoint_of",
     "engine",
     "engine_options",
-    "hurried",
+    "fail_fast",
     "insert_rows",
     "metadata",
     "placeholders",
@@ -59,9 +59,9 @@ __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
         ".bulk": ("chunks", "insert_rows", "placeholders"),
-        ".catalog": ("big_id", "metadata"),
-        ".circuit": ("hurried",),
-        ".connecting": ("Connector",),
+        ".schema": ("big_id", "metadata"),
+        ".circuit_breaker": ("fail_fast",),
+        ".connector": ("Connector",),
         ".credentials": ("Address", "Credentials", "Login", "Where"),
         ".engines": ("engine", "engine_options", "prepare"),
         ".group_commit": ("Apply", "GroupCommit"),
@@ -70,7 +70,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".project": ("upgrade_project",),
         ".server_clock": ("ServerClock",),
         ".settings": ("DbSettings",),
-        ".shared": ("Shared",),
+        ".shared_state": ("Shared",),
         ".tracing": ("trace_statements",),
         ".url": ("choose_driver", "endpoint_of"),
     },

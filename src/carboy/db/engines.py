@@ -5,10 +5,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from carboy.db.connecting import Connector
+from carboy.db.connector import Connector
 from carboy.db.credentials import Credentials
+from carboy.db.keepalive import server_silence
 from carboy.db.settings import DbSettings
-from carboy.db.silence import server_silence
 from carboy.db.url import url_of
 from carboy.extras import extra
 

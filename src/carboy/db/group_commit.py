@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from carboy.db.circuit import hurried
+from carboy.db.circuit_breaker import fail_fast
 from carboy.db.engines import WRITE, WRITE_SOON
 from carboy.errors import Unreachable
 
@@ -170,7 +170,7 @@ class GroupCommit:
         for work in batch:
             by_apply.setdefault(work.apply, []).append(work)
         answers: list[tuple[_Work[Any, Any], Any]] = []
-        with hurried():  # whoever leads, a request may wait behind it
+        with fail_fast():  # whoever leads, a request may wait behind it
             opened = self._engine.connect()
         options = WRITE if any(work.durable for work in batch) else WRITE_SOON
         with opened.execution_options(**options) as connection, connection.begin():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.db.engines import make_folder
-from carboy.db.halted import noting_halts
+from carboy.db.failed_migration import noting_halts
 from carboy.errors import CarboyError, Unreachable
 from carboy.extras import extra
 

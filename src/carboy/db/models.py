@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
-from carboy.db.catalog import NAMING
-from carboy.db.connecting import Connector
+from carboy.db.connector import Connector
 from carboy.db.credentials import Credentials
 from carboy.db.engines import engine_options, prepare
-from carboy.db.halted import TABLE as HALTED
+from carboy.db.failed_migration import TABLE as HALTED
 from carboy.db.migrate import table_names
+from carboy.db.schema import NAMING
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
 from carboy.errors import ConfigurationError

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.db import migrate
-from carboy.db.halted import noting_halts
+from carboy.db.failed_migration import noting_halts
 from carboy.errors import CarboyError
 
 if TYPE_CHECKING:

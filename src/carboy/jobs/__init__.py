@@ -7,14 +7,14 @@ from carboy.jobs.settings import JobsSettings
 from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from carboy.jobs.after_commit import tell_after_commit
+    from carboy.jobs.after_commit import notify_after_commit
+    from carboy.jobs.completion import Waiters
     from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.engines import JobEngine, Ready, check_engine, engine_class
-    from carboy.jobs.enqueueing import enqueue
+    from carboy.jobs.enqueuing import enqueue
     from carboy.jobs.rows import new_id, put, row_of
     from carboy.jobs.store import JobStore, JobView
-    from carboy.jobs.waiting import Waiters
 
 __all__ = [
     "Abandon",
@@ -34,22 +34,22 @@ __all__ = [
     "enqueue",
     "job",
     "new_id",
+    "notify_after_commit",
     "put",
     "row_of",
-    "tell_after_commit",
 ]
 
 __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
-        ".after_commit": ("tell_after_commit",),
+        ".after_commit": ("notify_after_commit",),
         ".definitions": ("Abandon", "Commit", "Job", "Later", "Registry", "job"),
         ".embedded": ("Embedded",),
         ".engines": ("JobEngine", "Ready", "check_engine", "engine_class"),
-        ".enqueueing": ("enqueue",),
+        ".enqueuing": ("enqueue",),
         ".rows": ("new_id", "put", "row_of"),
         ".store": ("JobStore", "JobView"),
-        ".waiting": ("Waiters",),
+        ".completion": ("Waiters",),
     },
     part="jobs",
 )

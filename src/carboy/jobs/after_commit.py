@@ -13,7 +13,7 @@ from carboy.jobs.engines import Ready
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["note", "tell_after_commit"]
+__all__ = ["note", "notify_after_commit"]
 
 _OPTION, _NOTED, _COMMITTED = "carboy_jobs_told", "carboy_jobs_noted", "carboy_jobs_committed"
 
@@ -24,7 +24,7 @@ def note(connection: "Connection", rows: Callable[[], Sequence[Ready]]) -> None:
         connection.info.setdefault(_NOTED, []).extend(rows())
 
 
-def tell_after_commit(engine: "Engine", notify: Callable[[Sequence[Ready]], None]) -> None:
+def notify_after_commit(engine: "Engine", notify: Callable[[Sequence[Ready]], None]) -> None:
     """Have `notify` told of every row that is committed over an engine's connections."""
     from sqlalchemy import event
 

@@ -1,33 +1,8 @@
-"""The door for Celery's own tools: `celery -A carboy.jobs.celery_app worker|inspect|…`, and Flower.
+"""The Celery application by its earlier name: `celery -A carboy.jobs.celery_app …`; see `carboy.celery_app`."""
 
-It finds the project's application as `carboy` does (`FLASK_APP`, `carboy.toml`), and so stands above the parts beside
-it. Nothing is made before the application is asked for.
-"""
+from collections.abc import Callable
+from typing import Any
 
-import sys
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from carboy.lazy import lazy_names
 
-if TYPE_CHECKING:
-    from celery import Celery
-
-__all__ = ["app"]
-
-app: "Celery"
-
-
-def __getattr__(name: str) -> Any:
-    if name == "app":
-        return _make()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-@cache
-def _make() -> "Celery":
-    from carboy.cli.project import Project
-    from carboy.serve.celery_worker import attach
-    from carboy.serve.service import Service
-
-    project = Project()
-    project.export()
-    return attach(Service(project.make_app() if "worker" in sys.argv else project.make_quiet_app()))
+__getattr__: Callable[[str], Any] = lazy_names(__name__, {"carboy.celery_app": ("app",)})

@@ -15,9 +15,9 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.jobs.definitions import Registry
 from carboy.jobs.engines import Ready
-from carboy.jobs.owner import is_gone, make_owner
-from carboy.jobs.rows import AT_ONCE, Take, Taken, give_back, owners, prune, release_expired, renew, take
-from carboy.jobs.running import Runner
+from carboy.jobs.execution import Runner
+from carboy.jobs.owner import is_dead, make_owner
+from carboy.jobs.rows import AT_ONCE, LeasedRow, LeaseRequest, give_back, owners, prune, release_expired, renew, take
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 
@@ -32,7 +32,7 @@ _PRUNE_EVERY_S = 60.0
 class _Held:
     """A row in the hands of this process, and the monotonic time when its run began (None: it waits)."""
 
-    row: Taken
+    row: LeasedRow
     began_s: float | None = None
 
 
@@ -176,7 +176,7 @@ class Embedded:
         if room <= concurrency // 2 or not self._registry.kinds:
             return self._settings.jobs_poll_s
         now_ms = self._clock.now_ms()
-        wish = Take(
+        wish = LeaseRequest(
             self._owner,
             self._registry.kinds,
             self._registry.priorities,
@@ -191,7 +191,7 @@ class Embedded:
             return self._settings.jobs_poll_s
         return max(0.0, (got.next_at_ms - now_ms) / 1000)
 
-    def _hold(self, rows: Sequence[Taken]) -> bool:
+    def _hold(self, rows: Sequence[LeasedRow]) -> bool:
         """Hand rows to the workers; return False, and do nothing, where a stop came first."""
         with self._changed:
             if self._stopping:
@@ -203,7 +203,7 @@ class Embedded:
             return True
 
     def _renew(self, now_s: float) -> None:
-        overdue: list[Taken] = []
+        overdue: list[LeasedRow] = []
         keep: list[int] = []
         with self._changed:
             for held in self._held.values():
@@ -228,7 +228,7 @@ class Embedded:
         def look(connection: Any, wishes: Any) -> list[list[str]]:
             return [owners(connection)] * len(wishes)
 
-        gone = tuple(owner for owner in self._writer.run(look, None) if is_gone(owner))
+        gone = tuple(owner for owner in self._writer.run(look, None) if is_dead(owner))
         count = self._writer.run(release_expired, (self._clock.now_ms(), gone))
         if count:
             log.info("job_leases_released", count=count)

@@ -5,7 +5,7 @@ import secrets
 import socket
 from pathlib import Path
 
-__all__ = ["is_gone", "make_owner"]
+__all__ = ["is_dead", "make_owner"]
 
 
 def make_owner() -> str:
@@ -14,7 +14,7 @@ def make_owner() -> str:
     return f"{_place()}:{pid}:{_started(pid)}:{secrets.token_hex(4)}"
 
 
-def is_gone(owner: str) -> bool:
+def is_dead(owner: str) -> bool:
     """Return whether the process of that name is known to have ended; False where that cannot be known from here."""
     place, pid, started, _ = owner.rsplit(":", 3) if owner.count(":") >= 3 else ("", "", "", "")
     return place == _place() and bool(started) and pid.isdigit() and _started(int(pid)) != started

@@ -14,15 +14,15 @@ from carboy.db.bulk import insert_rows
 from carboy.jobs.after_commit import note
 from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
 from carboy.jobs.engines import Ready
-from carboy.jobs.owner import is_gone
+from carboy.jobs.owner import is_dead
 from carboy.jobs.tables import JOBS, in_state
 
 __all__ = [
     "AT_ONCE",
-    "Claim",
+    "ClaimRequest",
+    "LeaseRequest",
+    "LeasedRow",
     "Settled",
-    "Take",
-    "Taken",
     "Wanted",
     "claim",
     "give_back",
@@ -39,7 +39,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class LeasedRow:
     """A row that this process holds."""
 
     id: int
@@ -51,7 +51,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class LeaseRequest:
     """A wish for work: at most `count` rows of these kinds, by priority, held by `owner` until `lease_until_ms`."""
 
     owner: str
@@ -64,14 +64,14 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a `Take` got, and when the next row falls due (None: there is none)."""
+    """What a `LeaseRequest` got, and when the next row falls due (None: there is none)."""
 
-    rows: tuple[Taken, ...]
+    rows: tuple[LeasedRow, ...]
     next_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ClaimRequest:
     """A wish for one row, of which somebody was told; held by `owner` until `lease_until_ms`."""
 
     id: int
@@ -150,19 +150,19 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     note(connection, lambda: [Ready(row["id"], row["kind"], row["priority"], row["run_at"]) for row in rows])
 
 
-def take(connection: Connection, wishes: Sequence[Take]) -> list[Wanted]:
+def take(connection: Connection, wishes: Sequence[LeaseRequest]) -> list[Wanted]:
     """Give rows that are due to each wish, marked as running; no row is given twice."""
     return [_take(connection, wish) for wish in wishes]
 
 
-def _take(connection: Connection, wish: Take) -> Wanted:
-    found: list[Taken] = []
+def _take(connection: Connection, wish: LeaseRequest) -> Wanted:
+    found: list[LeasedRow] = []
     for priority in wish.priorities:
         if len(found) >= wish.count:
             break
         due = _queued(wish, priority).where(JOBS.c.run_at <= wish.now_ms).limit(wish.count - len(found))
         found += [
-            Taken(
+            LeasedRow(
                 row.id, row.kind, tuple(orjson.loads(row.args)), row.attempts + 1, row.request_id or "", row.created_at
             )
             for row in connection.execute(due.with_for_update(skip_locked=True))
@@ -182,7 +182,7 @@ def _take(connection: Connection, wish: Take) -> Wanted:
     return Wanted(tuple(found), min((at for at in upcoming if at is not None), default=None))
 
 
-def claim(connection: Connection, wishes: Sequence[Claim]) -> list[Taken | int | None]:
+def claim(connection: Connection, wishes: Sequence[ClaimRequest]) -> list[LeasedRow | int | None]:
     """Give the row of each wish, marked as running.
 
     One that is not yet due answers with the time when it is. One that is not there, has ended, or is in the hands of
@@ -191,13 +191,13 @@ def claim(connection: Connection, wishes: Sequence[Claim]) -> list[Taken | int |
     return [_claim(connection, wish) for wish in wishes]
 
 
-def _claim(connection: Connection, wish: Claim) -> Taken | int | None:
+def _claim(connection: Connection, wish: ClaimRequest) -> LeasedRow | int | None:
     row = connection.execute(select(JOBS).where(JOBS.c.id == wish.id).with_for_update(skip_locked=True)).one_or_none()
     if row is None or row.state not in {"queued", "running"}:
         return None
     if row.state == "queued" and row.run_at > wish.now_ms:
         return int(row.run_at)
-    if row.state == "running" and row.lease_until >= wish.now_ms and not is_gone(row.owner):
+    if row.state == "running" and row.lease_until >= wish.now_ms and not is_dead(row.owner):
         return None
     connection.execute(
         update(JOBS)
@@ -205,10 +205,10 @@ def _claim(connection: Connection, wish: Claim) -> Taken | int | None:
         .values(state="running", owner=wish.owner, lease_until=wish.lease_until_ms, attempts=row.attempts + 1)
     )
     args = tuple(orjson.loads(row.args))
-    return Taken(row.id, row.kind, args, row.attempts + 1, row.request_id or "", row.created_at)
+    return LeasedRow(row.id, row.kind, args, row.attempts + 1, row.request_id or "", row.created_at)
 
 
-def _queued(wish: Take, priority: int) -> Any:
+def _queued(wish: LeaseRequest, priority: int) -> Any:
     return (
         select(JOBS.c.id, JOBS.c.kind, JOBS.c.args, JOBS.c.attempts, JOBS.c.request_id, JOBS.c.created_at)
         .where(in_state("queued"), JOBS.c.priority == priority, JOBS.c.kind.in_(wish.kinds))

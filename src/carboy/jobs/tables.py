@@ -14,7 +14,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-from carboy.db.catalog import big_id, metadata
+from carboy.db.schema import big_id, metadata
 
 __all__ = ["JOBS", "TURNS", "in_state"]
 

@@ -24,10 +24,10 @@ from carboy.logs.setup import reset, setup, setup_root_logger
 from carboy.logs.stdlib import LineFormatter, LineHandler, deliver_waiting
 
 if TYPE_CHECKING:
-    from carboy.logs.calls import inject_request_ids, log_calls
+    from carboy.logs.buffered_handler import RetryHandler
+    from carboy.logs.call_logging import inject_request_ids, log_calls
     from carboy.logs.gunicorn import GunicornLogger
-    from carboy.logs.retrying import RetryHandler
-    from carboy.logs.servers import granian_config
+    from carboy.logs.server_loggers import granian_config
 
 __all__ = [
     "BoundLogger",
@@ -55,9 +55,9 @@ __all__ = [
 __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
-        ".calls": ("inject_request_ids", "log_calls"),
+        ".call_logging": ("inject_request_ids", "log_calls"),
         ".gunicorn": ("GunicornLogger",),
-        ".retrying": ("RetryHandler",),
-        ".servers": ("granian_config",),
+        ".buffered_handler": ("RetryHandler",),
+        ".server_loggers": ("granian_config",),
     },
 )

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from carboy.lazy import lazy_names
-from carboy.net.calls import delete, get, head, options, patch, post, put, request
 from carboy.net.defaults import InvalidDefault, set_default_retries, set_default_timeout
+from carboy.net.functions import delete, get, head, options, patch, post, put, request
 
 if TYPE_CHECKING:
     from requests import Response, exceptions

@@ -15,7 +15,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs import request_id
 from carboy.net.attempts import Attempts, rewind
 from carboy.net.defaults import Given, default_retries, fill_timeout, make_retry
-from carboy.net.whole import POOLS
+from carboy.net.truncated_responses import POOLS
 from carboy.trace import outgoing_headers
 
 __all__ = ["Session"]

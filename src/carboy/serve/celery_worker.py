@@ -1,6 +1,6 @@
 """An application's jobs under Celery's worker: what the parent and its children do when they begin and end.
 
-Everything hangs on Celery's signals, so that `celery -A carboy.jobs.celery_app worker` and `carboy worker` are alike.
+Everything hangs on Celery's signals, so that `celery -A carboy.celery_app worker` and `carboy worker` are alike.
 """
 
 import contextlib
@@ -136,7 +136,7 @@ class _Life:
     def _end(self, **_: Any) -> None:
         try:
             self._engine.hands.give_back()
-            self._engine.hands.release_the_gone()
+            self._engine.hands.requeue_orphaned()
         except Exception as error:  # noqa: BLE001 (the sweeper of another worker does it)
             log.warning("jobs_not_given_back", error=str(error))
         self._service.stop()

@@ -13,7 +13,7 @@ from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 from carboy.serve.listener import address_of, open_listener
 from carboy.serve.service import MakeApp, Service
-from carboy.serve.workers import end_with_parent
+from carboy.serve.worker_count import end_with_parent
 
 if TYPE_CHECKING:
     from werkzeug.serving import WSGIRequestHandler

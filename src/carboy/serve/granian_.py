@@ -17,7 +17,7 @@ from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import ConfigurationError
 from carboy.extras import extra
 from carboy.serve.deadlines import Deadlines
-from carboy.serve.door import Door
+from carboy.serve.front import Door
 from carboy.serve.listener import BACKLOG, quiet, wait_until_accepted
 from carboy.serve.settings import ServeSettings
 

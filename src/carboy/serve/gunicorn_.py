@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import CarboyError
 from carboy.extras import extra
-from carboy.serve.bodies import Body, length_of
 from carboy.serve.deadlines import Deadlines
 from carboy.serve.listener import address_of, quiet
+from carboy.serve.request_bodies import Body, length_of
 from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
-from carboy.web.on_request import has_terminal
+from carboy.web.reload import has_terminal
 
 with extra("serve"):
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]

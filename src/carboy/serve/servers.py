@@ -11,7 +11,7 @@ from carboy.serve.listener import address_of, open_listener, quiet
 from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
 from carboy.serve.signals import StopSignals
-from carboy.serve.workers import run_workers
+from carboy.serve.worker_count import run_workers
 
 __all__ = ["OnReady", "Plan", "ServerName", "check_plan", "serve"]
 

@@ -91,7 +91,7 @@ class Service:
         """Read the settings again on SIGHUP and `carboy settings refresh`."""
         live = self.runtime.centre.live if self.runtime is not None else None
         if self.runtime is not None and live is not None:
-            from carboy.web.on_request import RefreshOnRequest
+            from carboy.web.reload import RefreshOnRequest
 
             self._refresh = RefreshOnRequest(live, self.runtime.settings["INSTANCE_PATH"])
             self._refresh.start()
@@ -101,7 +101,7 @@ class Service:
         bind = self.runtime.settings["METRICS_BIND"] if self.runtime is not None else None
         if self.runtime is None or not bind:
             return
-        from carboy.web.metrics_http import MetricsListener
+        from carboy.web.metrics.listener import MetricsListener
 
         try:
             self._metrics = MetricsListener(self.runtime.metrics, bind)

@@ -21,17 +21,14 @@ if TYPE_CHECKING:
     )
     from carboy.testing.clock import ManualClock
     from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
-    from carboy.testing.load import Call, alert_calls, load_process, run_load
     from carboy.testing.otlp import OtlpReceiver, otlp_receiver
     from carboy.testing.ports import free_port
     from carboy.testing.serving import ServeProcess, serve_process
-    from carboy.testing.threat_stack import ThreatStack, threat_stack_process
     from carboy.testing.tls import make_ca
     from carboy.testing.udp import UdpListener
 
 __all__ = [
     "Answer",
-    "Call",
     "Cut",
     "Drip",
     "Hold",
@@ -42,22 +39,17 @@ __all__ = [
     "Request",
     "ServeProcess",
     "Stall",
-    "ThreatStack",
     "UdpListener",
-    "alert_calls",
     "closed_port",
     "come_back_later",
     "deaf_port",
     "free_port",
     "json_answer",
-    "load_process",
     "make_ca",
     "otlp_receiver",
     "redirect",
-    "run_load",
     "serve_process",
     "silent_port",
-    "threat_stack_process",
 ]
 
 _MODULES = {
@@ -75,11 +67,9 @@ _MODULES = {
     },
     "clock": {"ManualClock"},
     "http_server": {"LoopbackServer", "closed_port", "deaf_port", "silent_port"},
-    "load": {"Call", "alert_calls", "load_process", "run_load"},
     "otlp": {"OtlpReceiver", "otlp_receiver"},
     "ports": {"free_port"},
     "serving": {"ServeProcess", "serve_process"},
-    "threat_stack": {"ThreatStack", "threat_stack_process"},
     "tls": {"make_ca"},
     "udp": {"UdpListener"},
 }

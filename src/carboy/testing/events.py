@@ -1,7 +1,7 @@
 """Lambda's events and context as AWS documents them: what `carboy lambda invoke --sample` sends, for tests."""
 
 from carboy.serve.lambda_.context import LambdaContext
-from carboy.serve.lambda_.forms import (
+from carboy.serve.lambda_.sample_events import (
     alb,
     authorizer_request,
     authorizer_token,

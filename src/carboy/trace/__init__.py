@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from carboy.trace.active import active_tracer, annotate, begin_span, outgoing_headers, reset, setup, span
     from carboy.trace.botocore_events import instrument_boto3
+    from carboy.trace.current import active_tracer, annotate, begin_span, outgoing_headers, reset, setup, span
     from carboy.trace.daemon import DEFAULT_ADDRESS, parse_daemon_address
     from carboy.trace.decorating import trace
     from carboy.trace.headers import Parent, choose_parent
-    from carboy.trace.requests_calls import instrument_requests
+    from carboy.trace.requests_events import instrument_requests
     from carboy.trace.sampling import Sampler
     from carboy.trace.spans import Span, current_span
     from carboy.trace.threads import instrument_threads
@@ -50,12 +50,12 @@ __all__ = [
 __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
-        ".active": ("active_tracer", "annotate", "begin_span", "outgoing_headers", "reset", "setup", "span"),
+        ".current": ("active_tracer", "annotate", "begin_span", "outgoing_headers", "reset", "setup", "span"),
         ".botocore_events": ("instrument_boto3",),
         ".daemon": ("DEFAULT_ADDRESS", "parse_daemon_address"),
         ".decorating": ("trace",),
         ".headers": ("Parent", "choose_parent"),
-        ".requests_calls": ("instrument_requests",),
+        ".requests_events": ("instrument_requests",),
         ".sampling": ("Sampler",),
         ".spans": ("Span", "current_span"),
         ".threads": ("instrument_threads",),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from carboy.extras import extra
-from carboy.trace.active import begin_span, outgoing_headers
+from carboy.trace.current import begin_span, outgoing_headers
 from carboy.trace.headers import XRAY
 
 __all__ = ["instrument_boto3"]

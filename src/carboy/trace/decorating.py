@@ -6,8 +6,8 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from carboy.redact import MASK, is_secret_name
-from carboy.trace.active import active_tracer
-from carboy.trace.clean import clean_name
+from carboy.trace.current import active_tracer
+from carboy.trace.sanitize import clean_name
 from carboy.trace.spans import Span, current_span
 
 __all__ = ["trace"]

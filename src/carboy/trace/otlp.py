@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from carboy.extras import extra
-from carboy.trace.clean import clean_name
-from carboy.trace.documents import show_json
 from carboy.trace.headers import Parent, parse_xray
+from carboy.trace.sanitize import clean_name
 from carboy.trace.spans import Namespace, Span, new_trace_id
 from carboy.trace.tracers import Tracer
+from carboy.trace.xray_documents import show_json
 
 with extra("trace"):
     from opentelemetry import context as otel_context

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from carboy.trace.clean import clean_key, clean_name, clean_value
-from carboy.trace.failures import describe_failure
+from carboy.trace.exceptions import describe_failure
+from carboy.trace.sanitize import clean_key, clean_name, clean_value
 
 if TYPE_CHECKING:
     from carboy.trace.tracers import Tracer

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, wraps
 from typing import Any
 
-from carboy.trace.active import active_tracer
+from carboy.trace.current import active_tracer
 from carboy.trace.spans import Span, current_span, set_current
 
 __all__ = ["instrument_threads"]

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from carboy.trace.clean import clean_name
-from carboy.trace.documents import render_datagram
 from carboy.trace.headers import Parent, parse_xray
 from carboy.trace.sampling import Sampler
+from carboy.trace.sanitize import clean_name
 from carboy.trace.spans import Namespace, Span, new_trace_id
+from carboy.trace.xray_documents import render_datagram
 
 __all__ = ["Tracer"]
 

@@ -18,12 +18,12 @@ from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, UsageError
 from carboy.events import offer_events
 from carboy.jobs import JobsSettings
-from carboy.web.centre import load_settings
+from carboy.web.auth.sessions import LazySessions
+from carboy.web.configuration import load_settings
+from carboy.web.http.problem_responses import answer_own_problems
 from carboy.web.modules import Module, load_modules
-from carboy.web.parts import FIRST, PARTS, REST
-from carboy.web.problem_answers import answer_own_problems
+from carboy.web.parts import AFTER_MODULES, BEFORE_MODULES, PARTS
 from carboy.web.runtime import EXTENSION, Runtime
-from carboy.web.sessions import LazySessions
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
 __all__ = ["create_app", "init_app", "settings_parts"]
@@ -142,7 +142,7 @@ def _assemble(
             held.jobs.registry.add(job)
     if "problems" not in parts:
         answer_own_problems(app, held.web.retry_after_s, held.show_path)
-    for part, add in FIRST.items():
+    for part, add in BEFORE_MODULES.items():
         if part in parts:
             add(app, held)
     for module in modules:
@@ -150,7 +150,7 @@ def _assemble(
         module.register(app)
         held.checks.update(module.checks)
     held.bind_models()
-    for part, add in REST.items():
+    for part, add in AFTER_MODULES.items():
         if part in parts:
             add(app, held)
     for warning in settings.warnings:

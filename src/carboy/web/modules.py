@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from carboy.jobs import Job
-    from carboy.web.readiness import Check
+    from carboy.web.health.readiness import Check
 
 __all__ = ["Module", "load_modules"]
 

@@ -8,16 +8,16 @@ from flask.ctx import _AppCtxGlobals
 
 from carboy.jobs import JobsSettings
 from carboy.logs import request_id
-from carboy.web.door import Door, Limits
-from carboy.web.metrics import Sample
-from carboy.web.problem_answers import handle_problems
+from carboy.web.http.middleware import Limits, RequestMiddleware
+from carboy.web.http.problem_responses import handle_problems
+from carboy.web.metrics.registry import Sample
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["FIRST", "PARTS", "REST"]
+__all__ = ["AFTER_MODULES", "BEFORE_MODULES", "PARTS"]
 
 
 class _Globals(_AppCtxGlobals):
@@ -27,12 +27,12 @@ class _Globals(_AppCtxGlobals):
         self.request_id = request_id()
 
 
-def _door(app: "Flask", held: "Runtime") -> Door:
+def _door(app: "Flask", held: "Runtime") -> RequestMiddleware:
     """Return the application's door; it is put in when the first part needs it."""
-    if not isinstance(app.wsgi_app, Door):
+    if not isinstance(app.wsgi_app, RequestMiddleware):
         app.app_ctx_globals_class = _Globals
-        vars(app)["wsgi_app"] = Door(app.wsgi_app, show_path=held.show_path)
-    door: Door = vars(app)["wsgi_app"]
+        vars(app)["wsgi_app"] = RequestMiddleware(app.wsgi_app, show_path=held.show_path)
+    door: RequestMiddleware = vars(app)["wsgi_app"]
     return door
 
 
@@ -59,13 +59,13 @@ def _add_limits(app: "Flask", held: "Runtime") -> None:
 
 
 def _add_health(app: "Flask", held: "Runtime") -> None:
-    from carboy.web.health import add_health
+    from carboy.web.health.probes import add_health
 
     add_health(app, held)
 
 
 def _add_metrics(app: "Flask", held: "Runtime") -> None:
-    from carboy.web.metrics_http import add_metrics
+    from carboy.web.metrics.listener import add_metrics
 
     door, metrics = _door(app, held), held.metrics
     door.requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
@@ -75,9 +75,9 @@ def _add_metrics(app: "Flask", held: "Runtime") -> None:
 
 def _add_db(_app: "Flask", held: "Runtime") -> None:
     def check() -> None:
-        from carboy.db import hurried
+        from carboy.db import fail_fast
 
-        with hurried(), held.engine.connect() as connection:
+        with fail_fast(), held.engine.connect() as connection:
             connection.exec_driver_sql("SELECT 1")
 
     if held.has_database and find_spec("sqlalchemy") is not None:
@@ -120,7 +120,7 @@ def _add_jobs(app: "Flask", held: "Runtime") -> None:
 
 
 def _add_docs(app: "Flask", held: "Runtime") -> None:
-    from carboy.web.documents import add_documents
+    from carboy.web.apidocs.merged_document import add_documents
 
     if held.web.api_docs:
         add_documents(app, held)
@@ -130,7 +130,7 @@ def _needs_nothing(_app: "Flask", _held: "Runtime") -> None:
     """Do nothing: the part is there with the runtime."""
 
 
-FIRST: "dict[str, Callable[[Flask, Runtime], None]]" = {
+BEFORE_MODULES: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "settings": _needs_nothing,
     "logs": _needs_nothing,
     "trace": _add_trace,
@@ -141,7 +141,7 @@ FIRST: "dict[str, Callable[[Flask, Runtime], None]]" = {
 }
 """What stands before the modules are registered."""
 
-REST: "dict[str, Callable[[Flask, Runtime], None]]" = {
+AFTER_MODULES: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "db": _add_db,
     "jobs": _add_jobs,
     "health": _add_health,
@@ -150,5 +150,5 @@ REST: "dict[str, Callable[[Flask, Runtime], None]]" = {
 }
 """What comes after them: routes of the same address are the modules' own."""
 
-PARTS = (*FIRST, *REST)
+PARTS = (*BEFORE_MODULES, *AFTER_MODULES)
 """What `init_app` can give to an application, in the order in which it is given."""

@@ -13,10 +13,10 @@ from carboy.errors import CarboyError, ConfigurationError, UsageError
 from carboy.extras import extra
 from carboy.jobs import JobsSettings
 from carboy.logs import BoundLogger, get_logger
-from carboy.web.centre import Centre
-from carboy.web.metrics import Metrics
-from carboy.web.paths import SecretPaths
-from carboy.web.rate_limits import RateLimiter, SharedRateLimiter
+from carboy.web.configuration import ConfigProvider
+from carboy.web.http.path_masking import SecretPaths
+from carboy.web.http.rate_limits import RateLimiter, SharedRateLimiter
+from carboy.web.metrics.registry import Metrics
 from carboy.web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from carboy.db import GroupCommit, Shared
     from carboy.jobs import Job, JobEngine, JobStore, Ready, Registry
-    from carboy.jobs.sqs import Park, SqsEngine
-    from carboy.web.key_ring import KeyRing
-    from carboy.web.readiness import Check
+    from carboy.jobs.sqs import ClaimCheck, SqsEngine
+    from carboy.web.auth.key_cache import KeyRing
+    from carboy.web.health.readiness import Check
 
 __all__ = ["EXTENSION", "Jobs", "Runtime", "runtime"]
 
@@ -56,9 +56,9 @@ class Runtime:
         jobs: the jobs that are known, their rows, and who runs them here.
     """
 
-    def __init__(self, app: "Flask", settings: Settings, centre: Centre, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, app: "Flask", settings: Settings, centre: ConfigProvider, clock: Clock = SYSTEM_CLOCK) -> None:
         self.settings: Settings = settings
-        self.centre: Centre = centre
+        self.centre: ConfigProvider = centre
         self.clock: Clock = _clock(settings, clock)
         web = settings.part(WebSettings)
         self.web: WebSettings = web
@@ -113,7 +113,7 @@ class Runtime:
     @property
     def document(self) -> dict[str, Any]:
         """One OpenAPI document of all that is served by one; not to be changed."""
-        from carboy.web.documents import merged_document
+        from carboy.web.apidocs.merged_document import merged_document
 
         return self._once("document", lambda: merged_document(self.app))
 
@@ -156,9 +156,9 @@ class Runtime:
             )
         made: Engine = self._once.get("models") or self._followed(self.centre.engine(self.settings))
         if self.settings["JOBS_ENGINE"] != "embedded":  # that one looks into the table itself
-            from carboy.jobs import tell_after_commit
+            from carboy.jobs import notify_after_commit
 
-            tell_after_commit(made, self.jobs.notify)
+            notify_after_commit(made, self.jobs.notify)
         if made.dialect.name == "sqlite" and upgrade(made):  # an embedded database is this program's own to change
             log.info("database_migrated")
         if isinstance(self.clock, ServerClock):
@@ -184,12 +184,12 @@ class Runtime:
         return GroupCommit(self.engine, leaders=leaders)
 
     def _make_keys(self) -> "KeyRing":
-        from carboy.web.key_ring import KeyRing, NoKeys
+        from carboy.web.auth.key_cache import KeyRing, NoKeys
 
         if not self.has_database:
             return KeyRing(NoKeys(), self.web.keys_cache_s, self.clock)
         with extra("db"):
-            from carboy.web.key_store import KeyStore
+            from carboy.web.auth.key_store import KeyStore
 
         return KeyRing(KeyStore(self.engine, self.writer, self.clock), self.web.keys_cache_s, self.clock)
 
@@ -200,7 +200,7 @@ class Jobs:
     def __init__(self, runtime: Runtime, app: "Flask") -> None:
         self._runtime, self._app = runtime, app
         self._once = _Once()
-        self.park: Park | None = None  # where `send` puts what is too long for a message
+        self.park: ClaimCheck | None = None  # where `send` puts what is too long for a message
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
         self._durations = runtime.metrics.histogram("carboy_job_duration_seconds", "Time of each try.", ("kind",))
 

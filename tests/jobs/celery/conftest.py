@@ -14,13 +14,13 @@ from tests.journeys.zygote import Process, Zygote, eventually
 from carboy.clock import SYSTEM_CLOCK
 from carboy.config import load, read_sources
 from carboy.db import DbSettings, GroupCommit, engine, upgrade
-from carboy.jobs import Job, JobsSettings, JobStore, JobView, put, row_of, tell_after_commit
+from carboy.jobs import Job, JobsSettings, JobStore, JobView, notify_after_commit, put, row_of
 from carboy.jobs.celery.engine import CeleryEngine
 from carboy.testing.processes import AwsServer, BrokerServer
 
 _MODULES = (
     *("carboy.cli.main", "carboy.cli.worker", "carboy.web.assembly", "carboy.db.migrate", "carboy.jobs.embedded"),
-    *("carboy.jobs.celery.worker", "carboy.jobs.celery.engine", "carboy.serve.celery_worker", "carboy.jobs.store"),
+    *("carboy.jobs.celery.row_worker", "carboy.jobs.celery.engine", "carboy.serve.celery_worker", "carboy.jobs.store"),
     *("sqlalchemy.dialects.sqlite", "celery.bin.celery", "celery.apps.worker", "celery.concurrency.prefork"),
     *("kombu.transport.redis", "kombu.transport.pyamqp", "celery.worker.consumer", "celery.worker.strategy"),
 )
@@ -60,7 +60,7 @@ class Yard:
         self.writer = GroupCommit(self.engine)
         self.store = JobStore(self.engine, self.writer)
         self.celery = CeleryEngine(self.writer, shop_app.registry(), self.settings)
-        tell_after_commit(self.engine, self.celery.notify)
+        notify_after_commit(self.engine, self.celery.notify)
 
     def add(self, job: Job[...], *args: Any, after_s: float = 0.0) -> JobView:
         """Commit a row, and return it."""

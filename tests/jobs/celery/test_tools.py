@@ -24,8 +24,8 @@ def test_inspect_flower_and_carboy_agree(any_yard: Yard) -> None:
     """Which jobs there are, which run, and how they ended."""
     yard = any_yard
     port = free_port()
-    worker = yard.work("celery", "-A", "carboy.jobs.celery_app", "worker", "-E")
-    celery = ("celery", "-A", "carboy.jobs.celery_app")
+    worker = yard.work("celery", "-A", "carboy.celery_app", "worker", "-E")
+    celery = ("celery", "-A", "carboy.celery_app")
     flower = yard.run(*celery, "flower", "--address=127.0.0.1", f"--port={port}", FLOWER_UNAUTHENTICATED_API="true")
 
     def tasks() -> set[tuple[str, str, str]]:

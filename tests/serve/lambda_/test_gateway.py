@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.lab.threat_stack import ThreatStack
+from tests.lab.threat_stack_api import invent_alert
 from tests.serve.lambda_.queues import Trigger
 
 from carboy.aws.clients import forget
@@ -18,8 +20,6 @@ from carboy.testing import ManualClock
 from carboy.testing.events import LambdaContext, http_v2, sqs
 from carboy.testing.ports import free_port
 from carboy.testing.processes import AwsServer, DatabaseServer
-from carboy.testing.threat_stack import ThreatStack
-from carboy.testing.threat_stack_api import invent_alert
 from carboy.web import create_app, runtime
 
 ALERT: dict[str, Any] = {

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 from packaging.requirements import Requirement
 from tests.bundle.wheelhouse import repack
+from tests.lab.runtime_interface import LocalFunction
 from tests.serve.lambda_.queues import Trigger
 
 from carboy.bundle import BuildOptions, build
 from carboy.testing.events import http_v2
 from carboy.testing.processes import AwsServer
-from carboy.testing.runtime_interface import LocalFunction
 
 ROOT = Path(__file__).parents[3]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,14 +8,14 @@ from uuid import uuid4
 
 import pytest
 from flask import Flask
+from tests.lab.threat_stack import ThreatStack
 from werkzeug.test import TestResponse
 
 from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.services.archive import archive_of
-from carboy.services.archive.store import Store, open_store
+from carboy.services.archive.object_store import Store, open_store
 from carboy.testing.processes import AwsServer
-from carboy.testing.threat_stack import ThreatStack
 from carboy.web import create_app, runtime
 
 

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from carboy.services.archive import archive_of
-from carboy.services.archive.upkeep import backfill
+from carboy.services.archive.maintenance import backfill
 from carboy.testing.answers import Answer, Request, json_answer
 from carboy.testing.http_server import LoopbackServer
 

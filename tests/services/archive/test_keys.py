@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carboy.errors import InvalidInput
-from carboy.services.archive.keys import (
+from carboy.services.archive.object_keys import (
     MAX_CREATED_AT_MS,
     AlertKey,
     WebhookKey,

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carboy.config import Rate
-from carboy.services.archive.rate import TokenBucket
+from carboy.services.archive.pacer import Pacer
 from carboy.testing.clock import ManualClock
 
 
 def test_turns_come_evenly() -> None:
     """Two a second: the first at once, then one every half second, however long nothing was asked before."""
     clock = ManualClock()
-    bucket = TokenBucket(Rate(2, 1), clock)
+    bucket = Pacer(Rate(2, 1), clock)
     clock.advance(3600)
 
     assert [bucket.take(10) for _ in range(4)] == [0.0, 0.5, 1.0, 1.5]
@@ -24,7 +24,7 @@ def test_turns_come_evenly() -> None:
 
 def test_who_will_not_wait_takes_nothing() -> None:
     """He is told how long it would be; the turn stays for the next."""
-    bucket = TokenBucket(Rate(2, 1), ManualClock())
+    bucket = Pacer(Rate(2, 1), ManualClock())
 
     assert bucket.take() == 0.0
     assert bucket.take(0.4) == 0.5
@@ -34,7 +34,7 @@ def test_who_will_not_wait_takes_nothing() -> None:
 def test_a_pause_holds_everybody() -> None:
     """As long as the other side asked for; a shorter one later does not shorten it."""
     clock = ManualClock()
-    bucket = TokenBucket(Rate(2, 1), clock)
+    bucket = Pacer(Rate(2, 1), clock)
     bucket.pause(30)
     bucket.pause(1)
 
@@ -47,7 +47,7 @@ def test_a_pause_holds_everybody() -> None:
 def test_no_stretch_holds_more_than_its_count(count: int, period_s: int, gaps_s: list[float]) -> None:
     """Whoever asks, whenever: any period has at most `count` turns."""
     clock = ManualClock()
-    bucket = TokenBucket(Rate(count, period_s), clock)
+    bucket = Pacer(Rate(count, period_s), clock)
     turns = []
     for gap_s in gaps_s:
         clock.advance(gap_s)
@@ -59,7 +59,7 @@ def test_no_stretch_holds_more_than_its_count(count: int, period_s: int, gaps_s:
 
 def test_threads_share_the_turns() -> None:
     """None is given twice."""
-    bucket = TokenBucket(Rate(100, 1), ManualClock())
+    bucket = Pacer(Rate(100, 1), ManualClock())
 
     with ThreadPoolExecutor(8) as pool:
         waits = sorted(pool.map(lambda _: bucket.take(1e9), range(200)))

@@ -23,7 +23,7 @@ from carboy.clock import SYSTEM_CLOCK
 from carboy.testing.http_server import LoopbackServer
 from carboy.testing.processes import AwsServer
 from carboy.testing.tls import make_ca
-from carboy.web.proofs.sns import string_to_sign
+from carboy.webhooks.sns import string_to_sign
 
 PATH = "/api/v1/s3/alert"
 HOST = "sns.us-east-1.amazonaws.com"

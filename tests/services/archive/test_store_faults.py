@@ -14,7 +14,7 @@ import pytest
 from tests.services.archive.conftest import bucket_of
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
-from carboy.services.archive.store import Put, Store, StoreFull, open_store
+from carboy.services.archive.object_store import Put, Store, StoreFull, open_store
 from carboy.testing.answers import Answer, Cut, Stall
 from carboy.testing.clock import ManualClock
 from carboy.testing.http_server import LoopbackServer, closed_port
@@ -200,7 +200,7 @@ def test_a_folder_survives_the_kill_of_its_writer(tmp_path: Path) -> None:
     """Whatever is under a key is whole, at any moment of the writer's death; leftovers are no objects."""
     program = (
         "import sys\n"
-        "from carboy.services.archive.store import open_store\n"
+        "from carboy.services.archive.object_store import open_store\n"
         "store = open_store('file://' + sys.argv[1])\n"
         "print('on', flush=True)\n"
         "for number in range(100000):\n"

@@ -6,19 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.lab.threat_stack import ThreatStack as StandIn
+from tests.lab.threat_stack_api import Control
 
 from carboy.config import Rate
 from carboy.errors import ConfigurationError, InvalidInput, Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.net.limited import Limits
 from carboy.retry import Retry
 from carboy.services.archive.hawk import hawk_header
-from carboy.services.archive.rate import TokenBucket
+from carboy.services.archive.pacer import Pacer
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.testing.answers import Answer, Cut, Drip, Raw, Stall, Step, come_back_later, json_answer, redirect
 from carboy.testing.clock import ManualClock
 from carboy.testing.http_server import LoopbackServer, closed_port
-from carboy.testing.threat_stack import ThreatStack as StandIn
-from carboy.testing.threat_stack_api import Control
 
 ALERT = "587c0159a907346eccb84004"
 START_MS = 1484661060000
@@ -170,7 +170,7 @@ def test_an_id_that_leads_elsewhere_is_not_asked_for(server: LoopbackServer, ale
 def test_a_rate_is_kept(stand_in: StandIn) -> None:
     """Two a second: each waits for its turn, and who would wait too long is told when to come back."""
     clock = ManualClock()
-    client = client_of(stand_in, bucket=TokenBucket(Rate(2, 1), clock), patience_s=0.5, clock=clock)
+    client = client_of(stand_in, bucket=Pacer(Rate(2, 1), clock), patience_s=0.5, clock=clock)
 
     for _ in range(5):
         client.fetch(ALERT)
@@ -181,7 +181,7 @@ def test_a_rate_is_kept(stand_in: StandIn) -> None:
 def test_who_would_wait_too_long_is_told_when_to_come_back(stand_in: StandIn) -> None:
     """Without asking the API."""
     clock = ManualClock()
-    client = client_of(stand_in, bucket=TokenBucket(Rate(1, 60), clock), patience_s=5, clock=clock)
+    client = client_of(stand_in, bucket=Pacer(Rate(1, 60), clock), patience_s=5, clock=clock)
     client.fetch(ALERT)
 
     with pytest.raises(Throttled) as caught:
@@ -194,7 +194,7 @@ def test_when_one_is_told_to_stay_away_all_do(server: LoopbackServer) -> None:
     """The bucket stands still for as long as the API asked."""
     clock = ManualClock()
     server.script(come_back_later(429, 30), json_answer({"id": ALERT}))
-    client = client_on(server, bucket=TokenBucket(Rate(100, 1), clock), clock=clock)
+    client = client_on(server, bucket=Pacer(Rate(100, 1), clock), clock=clock)
 
     for _ in range(2):
         with pytest.raises(Throttled) as caught:

@@ -10,12 +10,12 @@ import orjson
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from tests.lab.sms_providers import SmsProvider
 from werkzeug.test import TestResponse
 
 from carboy import logs
 from carboy.services.sms import Gateway, sms_of
 from carboy.testing import ManualClock
-from carboy.testing.sms_providers import SmsProvider
 from carboy.web import Runtime, create_app, runtime
 
 TEMPLATES = {
@@ -107,12 +107,12 @@ class Service:
     def run_jobs(self) -> None:
         """Do what is due now, here and once."""
         from carboy.jobs.definitions import Commit, Done, Outcome, plan_failure
-        from carboy.jobs.rows import Settled, Take, settle, take
+        from carboy.jobs.rows import LeaseRequest, Settled, settle, take
 
         held = self.held
         now_ms = self.clock.now_ms()
         registry = held.jobs.registry
-        wish = Take("test", registry.kinds, registry.priorities, 1000, now_ms, now_ms + 60_000)
+        wish = LeaseRequest("test", registry.kinds, registry.priorities, 1000, now_ms, now_ms + 60_000)
         for row in held.writer.run(take, wish).rows:
             one = registry.get(row.kind)
             outcome: Outcome = Done()

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
+from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.conftest import MakeService, Service, outbox
 
 from carboy.errors import ConfigurationError
 from carboy.services.sms.tables import CODES, MESSAGES, REQUESTS
-from carboy.testing.sms_providers import SmsProvider
 
 
 def test_health_is_what_its_users_know(service: Service) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carboy.errors import InvalidInput
-from carboy.services.sms.choosing import Circuits, draw_order, read_order
 from carboy.services.sms.numbers import mask_number, parse_number, read_receivers
+from carboy.services.sms.routing import Circuits, draw_order, read_order
 from carboy.services.sms.states import STATES, State, settle
 from carboy.services.sms.templates import read_params, read_template, template_faults
 from carboy.testing import ManualClock

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from carboy.testing.sms_providers import SmsProvider
+from tests.lab.sms_providers import SmsProvider
 
 StandIn = Callable[..., SmsProvider]
 
@@ -123,9 +122,10 @@ def test_twilio_s_sdk_sends_through_the_stand_in(now_stand_in: StandIn) -> None:
 
 def test_twilio_s_sdk_finds_the_stand_in_s_callbacks_genuine() -> None:
     validator = pytest.importorskip("twilio.request_validator").RequestValidator("test-secret")
+    from tests.lab.sms_providers.control import Sent
+    from tests.lab.sms_providers.twilio import receipt, sign_callback
+
     from carboy.services.sms.providers.wire import read_fields
-    from carboy.testing.sms_providers.control import Sent
-    from carboy.testing.sms_providers.twilio import receipt, sign_callback
 
     _, body = receipt(Sent("+14158675309", "t", "SM1"))
     url = "https://sms.example.com/api/sms/receipts/twilio"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.sms_providers import SmsProvider
+from tests.lab.sms_providers.twilio import sign_callback
 from tests.services.sms.conftest import MakeService, Service, outbox
 
 from carboy.testing import closed_port
-from carboy.testing.sms_providers import SmsProvider
-from carboy.testing.sms_providers.twilio import sign_callback
 
 StandIn = Callable[..., SmsProvider]
 
@@ -131,7 +131,7 @@ def test_a_rotated_secret_is_read_without_a_restart(
 
 
 def test_a_worker_lost_in_the_middle_of_a_call_leaves_it_unknown(make_service: MakeService) -> None:
-    from carboy.services.sms.records import Begin, begin
+    from carboy.services.sms.message_store import Begin, begin
 
     service = make_service()
     answer = service.send()
@@ -146,7 +146,7 @@ def test_a_worker_lost_in_the_middle_of_a_call_leaves_it_unknown(make_service: M
 
 def test_an_answer_that_comes_after_all_is_believed(make_service: MakeService) -> None:
     """The worker that was thought lost says `sent`: that outranks `unknown`."""
-    from carboy.services.sms.records import Mark, mark
+    from carboy.services.sms.message_store import Mark, mark
 
     service = make_service()
     answer = service.send()

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.conftest import MakeService, outbox
 
 from carboy.config import load, read_sources
@@ -15,10 +16,9 @@ from carboy.redact import Secret
 from carboy.services.sms import settings as SmsSettings  # noqa: N812
 from carboy.services.sms.providers import Message, Response
 from carboy.services.sms.providers.huawei import Account, Huawei
-from carboy.services.sms.sender import make_session
+from carboy.services.sms.transport import make_session
 from carboy.testing import LoopbackServer, make_ca
 from carboy.testing.answers import json_answer
-from carboy.testing.sms_providers import SmsProvider
 
 StandIn = Callable[..., SmsProvider]
 MESSAGE = Message(("71",), ("+8613800000000",), template_id="t", nonce="n", now_ms=1_519_000_000_000)

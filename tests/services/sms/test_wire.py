@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.conftest import MakeService
 
 from carboy.redact import Secret
@@ -13,7 +14,6 @@ from carboy.services.sms.providers import BUILT_IN, Message, Outcome, Response, 
 from carboy.services.sms.providers.aliyun import sign_v1, sign_v3
 from carboy.services.sms.providers.huawei import password_digest
 from carboy.services.sms.providers.tencent import sign_tc3
-from carboy.testing.sms_providers import SmsProvider
 
 NOW_MS = 1_767_225_600_000
 MESSAGE = Message(

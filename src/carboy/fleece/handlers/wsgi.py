@@ -5,7 +5,7 @@ from typing import Any
 
 from carboy.serve import lambda_handler
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
-from carboy.serve.lambda_.kinds import kind_of
+from carboy.serve.lambda_.event_types import kind_of
 
 __all__ = ["build_wsgi_environ_from_event", "wsgi_handler"]
 

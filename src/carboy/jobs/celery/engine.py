@@ -22,7 +22,7 @@ from carboy.jobs.settings import JobsSettings
 if TYPE_CHECKING:
     from celery import Celery
 
-    from carboy.jobs.celery.worker import Hands
+    from carboy.jobs.celery.row_worker import RowWorker
 
 __all__ = ["CeleryEngine"]
 
@@ -91,11 +91,11 @@ class CeleryEngine:
         return make_celery(self.broker, self._registry, self._settings, self._perform)
 
     @cached_property
-    def hands(self) -> "Hands":
+    def hands(self) -> "RowWorker":
         """What runs rows in a worker."""
-        from carboy.jobs.celery.worker import Hands
+        from carboy.jobs.celery.row_worker import RowWorker
 
-        return Hands(self, self._writer, self._registry, self._settings, self._context, self._clock)
+        return RowWorker(self, self._writer, self._registry, self._settings, self._context, self._clock)
 
     def start(self) -> None:
         """Do nothing: the first row starts the thread that publishes."""

@@ -30,7 +30,7 @@ _GOODBYE_S = 2.0
 
 
 class Publisher:
-    """Hands rows on when they are due.
+    """RowWorker rows on when they are due.
 
     Args:
         send: publishes rows, or raises; called in one thread.

@@ -4,6 +4,6 @@ With a database a message names a row, and the row is the truth. Without one the
 `messages` is what is sent; `queue` sends; `engine` runs what comes back.
 """
 
-from carboy.jobs.sqs.engine import Park, SqsEngine
+from carboy.jobs.sqs.engine import ClaimCheck, SqsEngine
 
-__all__ = ["Park", "SqsEngine"]
+__all__ = ["ClaimCheck", "SqsEngine"]

@@ -20,14 +20,14 @@ from carboy.jobs.sqs.messages import MAX_BYTES, CallMessage, RowMessage, parse_m
 from carboy.jobs.sqs.queue import MAX_DELAY_S, Outgoing, Queue, SqsQueue
 from carboy.logs import BoundLogger, get_logger, request_context, request_id
 
-__all__ = ["Park", "SqsEngine"]
+__all__ = ["ClaimCheck", "SqsEngine"]
 
 log: BoundLogger = get_logger("carboy.jobs")
 
 Record = Mapping[str, Any]
 
 
-class Park(Protocol):
+class ClaimCheck(Protocol):
     """Where arguments lie that are too long for a message."""
 
     def put(self, data: bytes) -> str:
@@ -79,7 +79,7 @@ class SqsEngine:
         self._writer, self._registry, self._settings = writer, registry, settings
         self._context, self._clock, self._on_end = context, clock, on_end
         self._queue = queue or _queue_of(settings)
-        self.park: Park | None = None
+        self.park: ClaimCheck | None = None
 
     def start(self) -> None:
         """Start nothing: Lambda calls us."""
@@ -148,8 +148,8 @@ class SqsEngine:
         """
         if self._writer is None:
             return 0
+        from carboy.jobs.periodic import Lost, find_lost, release_gone
         from carboy.jobs.rows import prune
-        from carboy.jobs.sweeping import Lost, find_lost, release_gone
 
         now_ms = self._clock.now_ms()
         freed: list[Ready] = self._writer.run(release_gone, now_ms)
@@ -180,18 +180,18 @@ class SqsEngine:
             return False
 
     def _do_row(self, record: Record, message: RowMessage, job: Job[...]) -> bool:
-        from carboy.jobs.rows import Claim, Taken, claim
-        from carboy.jobs.running import Runner
+        from carboy.jobs.execution import Runner
+        from carboy.jobs.rows import ClaimRequest, LeasedRow, claim
 
         if self._writer is None:
             raise ConfigurationError("a row cannot be run", "there is no database here", "set DATABASE_URL")
         owner = f"sqs:{secrets.token_hex(8)}"  # no name by which another could think us gone: functions look all alike
         now_ms = self._clock.now_ms()
         lease_ms = round(max(self._settings.jobs_lease_s, job.timeout_s) * 1000)  # nobody renews it
-        found = self._writer.run(claim, Claim(message.id, owner, now_ms, now_ms + lease_ms))
+        found = self._writer.run(claim, ClaimRequest(message.id, owner, now_ms, now_ms + lease_ms))
         if found is None:  # it is done, or in the hands of another, whose loss the sweep would see
             return True
-        if not isinstance(found, Taken):
+        if not isinstance(found, LeasedRow):
             return self._send_later(message, found)
         runner = Runner(
             self._writer,

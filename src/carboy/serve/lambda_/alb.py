@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from carboy.serve.lambda_.environ import Environ, make_environ
-from carboy.serve.lambda_.paths import decode_path
+from carboy.serve.lambda_.mount_paths import decode_path
+from carboy.serve.lambda_.wsgi_environ import Environ, make_environ
 
 __all__ = ["read_request"]
 

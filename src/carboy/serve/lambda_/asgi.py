@@ -13,7 +13,7 @@ from typing import Any
 
 from carboy.errors import CarboyError
 from carboy.logs import BoundLogger, get_logger
-from carboy.serve.lambda_.environ import Environ
+from carboy.serve.lambda_.wsgi_environ import Environ
 
 __all__ = ["AsgiApplication", "AsgiBridge"]
 

@@ -11,12 +11,12 @@ from carboy.events import EXTENSION, Events
 from carboy.logs import BoundLogger, bind_ids, deliver_waiting, get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
-from carboy.serve.lambda_.answers import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
 from carboy.serve.lambda_.application import make_application
 from carboy.serve.lambda_.deadline import DeadlineReached, process_watchdog
-from carboy.serve.lambda_.environ import Environ, mount
-from carboy.serve.lambda_.kinds import SqsRunner, kind_of
+from carboy.serve.lambda_.event_types import SqsRunner, kind_of
+from carboy.serve.lambda_.responses import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
 from carboy.serve.lambda_.snapshot import RestoreHooks, renew_application
+from carboy.serve.lambda_.wsgi_environ import Environ, mount
 
 __all__ = ["LambdaHandler", "lambda_handler"]
 
@@ -117,7 +117,7 @@ class LambdaHandler:
         bind_ids(self._ids(event, context))
         http = _HTTP.get(kind)
         if http is None:
-            from carboy.serve.lambda_.records import answer_event  # most functions never need it
+            from carboy.serve.lambda_.batch_events import answer_event  # most functions never need it
 
             return answer_event(
                 kind, event, self._events, self._on_sqs, lambda: _remaining_ms(context) > self._margin_ms

@@ -10,8 +10,16 @@ Developer Guide, "Invoking Lambda function URLs".
 from collections.abc import Mapping
 from typing import Any
 
-from carboy.serve.lambda_.environ import Environ, make_environ
-from carboy.serve.lambda_.paths import decode_path, is_plain, native, native_path, raw_path, route_prefix, split_stage
+from carboy.serve.lambda_.mount_paths import (
+    decode_path,
+    is_plain,
+    native,
+    native_path,
+    raw_path,
+    route_prefix,
+    split_stage,
+)
+from carboy.serve.lambda_.wsgi_environ import Environ, make_environ
 
 __all__ = ["read_request"]
 

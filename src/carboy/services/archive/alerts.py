@@ -13,7 +13,7 @@ import msgspec
 from carboy.errors import Fault, InvalidInput
 from carboy.nesting import is_deeper
 from carboy.problems import Problem
-from carboy.services.archive.keys import MAX_CREATED_AT_MS, is_alert_id
+from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, is_alert_id
 
 __all__ = ["Alert", "content_digest", "parse_alerts", "parse_json", "read_alert"]
 

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, tuple_, update
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import new_id, put, row_of
 from carboy.services.archive.items import Accepted, Archived, Item, NewItem, Page, Submission
-from carboy.services.archive.keys import version_key
+from carboy.services.archive.object_keys import version_key
 from carboy.services.archive.tables import ITEMS
 
 if TYPE_CHECKING:

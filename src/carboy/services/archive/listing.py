@@ -16,9 +16,9 @@ from carboy.clock import Clock, from_unix_ms
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing
 from carboy.services.archive.alerts import Alert, parse_alerts
 from carboy.services.archive.items import Item
-from carboy.services.archive.keys import WebhookKey, alert_key, parse_key
+from carboy.services.archive.object_keys import WebhookKey, alert_key, parse_key
 from carboy.services.archive.objects import Entry, Store
-from carboy.services.archive.reading import Span, is_json, render
+from carboy.services.archive.queries import TimeRange, is_json, render
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["Listing", "plan_folders"]
@@ -79,7 +79,7 @@ class Listing:
         """Refuse a cursor that is none of ours; `InvalidInput`."""
         _parse_cursor(cursor)
 
-    def page(self, span: Span, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
+    def page(self, span: TimeRange, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
         """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
         page: list[_Found] = []
         for found in self._found(span, cursor):
@@ -88,7 +88,7 @@ class Listing:
             page.append(found)
         return self._rendered(page), None
 
-    def _found(self, span: Span, cursor: str | None) -> Iterator[_Found]:
+    def _found(self, span: TimeRange, cursor: str | None) -> Iterator[_Found]:
         """Yield what lies in a span, behind a cursor, in the order of time; a minute in memory at a time."""
         after = _parse_cursor(cursor) if cursor else (-1, "")
         start_ms = max(span.start_ms, after[0], 0)
@@ -107,7 +107,7 @@ class Listing:
                 if isinstance(key, WebhookKey) and key.source == name:
                     yield entry, key
 
-    def _read(self, span: Span, entry: Entry, key: WebhookKey) -> _Found | None:
+    def _read(self, span: TimeRange, entry: Entry, key: WebhookKey) -> _Found | None:
         body = self._store.get(entry.key)
         received_ms = int(entry.modified_at.timestamp() * 1000)
         at_ms = key.minute_ms
@@ -186,7 +186,7 @@ def _alert(body: bytes) -> Alert | None:
         return None
 
 
-def _matches(alert: Alert, span: Span) -> bool:
+def _matches(alert: Alert, span: TimeRange) -> bool:
     return all(
         wanted is None or wanted == has
         for wanted, has in (
@@ -197,7 +197,7 @@ def _matches(alert: Alert, span: Span) -> bool:
     )
 
 
-def _is_wanted(found: _Found, span: Span) -> bool:
+def _is_wanted(found: _Found, span: TimeRange) -> bool:
     if span.source == THREATSTACK:
         return span.start_ms <= found.at_ms < span.end_ms
     return found.at_ms + _MINUTE_MS > span.start_ms

@@ -10,12 +10,12 @@ from flask import Response, request
 from carboy.clock import Clock
 from carboy.errors import Fault, InvalidInput, Missing
 from carboy.problems import Problem
-from carboy.services.archive.accepting import Receipt, alert_item
+from carboy.services.archive.admission import Admission
 from carboy.services.archive.alerts import parse_alerts
-from carboy.services.archive.gate import Gate
+from carboy.services.archive.intake import Acceptance, alert_item
 from carboy.services.archive.items import Item, NewItem
-from carboy.services.archive.keys import webhook_key
-from carboy.services.archive.reading import Span, facts, is_json, parse_time, read_all
+from carboy.services.archive.object_keys import webhook_key
+from carboy.services.archive.queries import TimeRange, facts, is_json, parse_time, read_all
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["ArchiveOperations"]
@@ -27,7 +27,7 @@ _NDJSON = "application/x-ndjson"
 class Accepts(Protocol):
     """Keeps what was sent: `Acceptor` in rows, `QueueAcceptor` in messages."""
 
-    def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Receipt:
+    def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Acceptance:
         """Put items on stable storage; `Unreachable` where that cannot be done."""
         ...
 
@@ -39,7 +39,7 @@ class Reads(Protocol):
         """Return the newest version of an id and its bytes; `Missing` where it cannot be found."""
         ...
 
-    def page(self, span: Span, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
+    def page(self, span: TimeRange, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
         """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
         ...
 
@@ -64,7 +64,7 @@ class ArchiveOperations:
     def __init__(
         self,
         *,
-        gate: Gate,
+        gate: Admission,
         acceptor: Accepts,
         reader: Reads,
         replay: Callable[[str], bool],
@@ -136,7 +136,7 @@ class ArchiveOperations:
 
     def _keep_alerts(self, body: bytes | None, wait_s: float) -> Response:
         if body is None:  # a subscription was confirmed or ended
-            return _answer(Receipt((), 0))
+            return _answer(Acceptance((), 0))
         alerts = parse_alerts(body)
         items = [alert_item(alert, fetches=self._fetches) for alert in alerts]
         return _answer(self._acceptor.accept(items, [alert.id for alert in alerts], wait_s))
@@ -147,7 +147,7 @@ class ArchiveOperations:
         if incoming is None or source == THREATSTACK:
             return self._keep_alerts(None if incoming is None else incoming.body, wait_s)
         if not sender.wants(incoming):
-            return _answer(Receipt((), 0), ignored=1)
+            return _answer(Acceptance((), 0), ignored=1)
         event_id, item = sender.item(incoming, self._clock.now_ms())
         return _answer(self._acceptor.accept([item], [event_id], wait_s))
 
@@ -174,7 +174,7 @@ class ArchiveOperations:
             faults.append(Fault("end", "it is before `start`"))
         if faults:
             raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
-        span = Span(source, start_ms, end_ms, *filters)
+        span = TimeRange(source, start_ms, end_ms, *filters)
         if _wants_lines():
             return Response(_lines(read_all(self._reader.page, span, cursor)), content_type=_NDJSON)
         alerts, next_cursor = self._reader.page(span, limit, cursor)
@@ -202,7 +202,7 @@ def _lines(documents: Iterator[bytes]) -> Iterator[bytes]:
         yield (document if b"\n" not in document else orjson.dumps(orjson.loads(document))) + b"\n"
 
 
-def _answer(receipt: Receipt, **more: Any) -> Response:
+def _answer(receipt: Acceptance, **more: Any) -> Response:
     return _json(receipt.document(**more), 202 if receipt.archived is None else 200)
 
 

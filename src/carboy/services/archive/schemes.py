@@ -1,6 +1,6 @@
 """The schemes by which webhooks are verified, by the names and options that a source's settings give them.
 
-How each one works is in `carboy.web.proofs`; SNS messages too.
+How each one works is in `carboy.webhooks`; SNS messages too.
 """
 
 import math
@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from carboy import webhooks
 from carboy.errors import ConfigurationError, Fault
-from carboy.web import proofs
-from carboy.web.proofs import Incoming, Scheme, Unverified
+from carboy.webhooks import Incoming, Scheme, Unverified
 
 __all__ = ["SCHEMES", "Incoming", "Scheme", "Unverified", "make_scheme"]
 
@@ -28,9 +28,9 @@ def _is_seconds(text: str) -> bool:
 
 # What each name means, and which of its options a source may set.
 SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
-    "github": (proofs.Hmac("X-Hub-Signature-256", prefix="sha256="), frozenset()),
+    "github": (webhooks.Hmac("X-Hub-Signature-256", prefix="sha256="), frozenset()),
     "slack": (
-        proofs.Hmac(
+        webhooks.Hmac(
             "X-Slack-Signature",
             prefix="v0=",
             timestamp_header="X-Slack-Request-Timestamp",
@@ -38,9 +38,9 @@ SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
         ),
         frozenset({"tolerance_s"}),
     ),
-    "shopify": (proofs.Hmac("X-Shopify-Hmac-SHA256", encoding="base64"), frozenset()),
+    "shopify": (webhooks.Hmac("X-Shopify-Hmac-SHA256", encoding="base64"), frozenset()),
     "messagebird": (
-        proofs.Hmac(
+        webhooks.Hmac(
             "MessageBird-Signature",
             encoding="base64",
             timestamp_header="MessageBird-Request-Timestamp",
@@ -48,19 +48,19 @@ SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
         ),
         frozenset({"tolerance_s", "public_url"}),
     ),
-    "stripe": (proofs.Stripe(), frozenset({"tolerance_s"})),
-    "standard-webhooks": (proofs.StandardWebhooks(), frozenset({"tolerance_s"})),
-    "twilio": (proofs.Twilio(), frozenset({"public_url"})),
-    "hmac": (proofs.Hmac(""), frozenset(field.name for field in fields(proofs.Hmac))),
-    "bearer": (proofs.Bearer(), frozenset({"header"})),
-    "basic": (proofs.Basic(), frozenset({"username"})),
-    "none": (proofs.Open(), frozenset()),
+    "stripe": (webhooks.Stripe(), frozenset({"tolerance_s"})),
+    "standard-webhooks": (webhooks.StandardWebhooks(), frozenset({"tolerance_s"})),
+    "twilio": (webhooks.Twilio(), frozenset({"public_url"})),
+    "hmac": (webhooks.Hmac(""), frozenset(field.name for field in fields(webhooks.Hmac))),
+    "bearer": (webhooks.Bearer(), frozenset({"header"})),
+    "basic": (webhooks.Basic(), frozenset({"username"})),
+    "none": (webhooks.Open(), frozenset()),
 }
 _RULES: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "header": (lambda text: bool(_HEADER.fullmatch(text)), "must be the name of a header"),
     "timestamp_header": (lambda text: bool(_HEADER.fullmatch(text)), "must be the name of a header"),
-    "algorithm": (proofs.ALGORITHMS.__contains__, f"must be one of {', '.join(proofs.ALGORITHMS)}"),
-    "encoding": (proofs.ENCODINGS.__contains__, f"must be one of {', '.join(proofs.ENCODINGS)}"),
+    "algorithm": (webhooks.ALGORITHMS.__contains__, f"must be one of {', '.join(webhooks.ALGORITHMS)}"),
+    "encoding": (webhooks.ENCODINGS.__contains__, f"must be one of {', '.join(webhooks.ENCODINGS)}"),
     "tolerance_s": (_is_seconds, "must be a number of seconds above 0"),
     "public_url": (lambda text: bool(_URL.fullmatch(text)), "must be https://host or https://host:port"),
 }
@@ -97,7 +97,7 @@ def _template_faults(options: Mapping[str, str]) -> list[Fault]:
     """Say what is wrong with how an HMAC is described: what is not signed proves nothing."""
     faults = [] if "header" in options else [Fault("header", "is needed: where the signature stands")]
     template = options.get("template", "{body}")
-    names = proofs.PLACEHOLDERS.findall(template)
+    names = webhooks.PLACEHOLDERS.findall(template)
     if unknown := sorted({*re.findall(r"\{(\w*)\}", template)} - {*names}):
         faults.append(Fault("template", f"has unknown placeholders: {', '.join(unknown)}"))
     if not {"body", "body_sha256"} & {*names}:

@@ -15,21 +15,21 @@ from carboy.extras import extra
 from carboy.jobs import Job, JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.net.limited import Limits
-from carboy.services.archive.accepting import Acceptor
-from carboy.services.archive.archiving import Fetcher, Keeper
-from carboy.services.archive.gate import Gate
+from carboy.services.archive.admission import Admission
+from carboy.services.archive.claim_check import QueueAcceptor, QueueKeeper, StorePark
+from carboy.services.archive.intake import Acceptor
 from carboy.services.archive.listing import Listing
+from carboy.services.archive.object_store import open_store
 from carboy.services.archive.objects import Store
 from carboy.services.archive.operations import Accepts, ArchiveOperations, Reads
-from carboy.services.archive.queued import QueueAcceptor, QueueKeeper, StorePark
-from carboy.services.archive.rate import SharedBucket, TokenBucket
-from carboy.services.archive.reading import Reader
+from carboy.services.archive.pacer import Pacer, SharedBucket
+from carboy.services.archive.queries import Reader
 from carboy.services.archive.settings import ArchiveSettings
-from carboy.services.archive.sources import THREATSTACK, Sender, make_senders
-from carboy.services.archive.store import open_store
+from carboy.services.archive.sources import THREATSTACK, WebhookSource, make_senders
 from carboy.services.archive.threatstack import ThreatStack
+from carboy.services.archive.worker import ArchiveWorker, Fetcher
 from carboy.web import Runtime, add_api, runtime
-from carboy.web.proofs import Certificates, SubscriptionConfirmation, Verifier, confirm, fetch_url
+from carboy.webhooks import Certificates, SubscriptionConfirmation, Verifier, confirm, fetch_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,7 +51,7 @@ class Archive:
     settings: ArchiveSettings
     store: Store
     index: "Index"
-    keeper: Keeper
+    keeper: ArchiveWorker
     keep: Job[[int]]
     replay: Job[[int]]
     reader: Reader
@@ -127,7 +127,7 @@ def _with_index(
 
     index = Index(held.engine)
     waiters = Waiters(settings.archive_waiters)
-    keeper = Keeper(store, index, held.writer, _fetcher(held, settings, api), waiters)
+    keeper = ArchiveWorker(store, index, held.writer, _fetcher(held, settings, api), waiters)
     keep, replay = keeper.jobs()
     reader = Reader(index, store, settings.archive_readers)
     acceptor = Acceptor(
@@ -196,22 +196,22 @@ def _fetcher(held: Runtime, settings: ArchiveSettings, api: ThreatStack | None) 
     )
 
 
-def _bucket(held: Runtime, rate: Rate) -> TokenBucket:
+def _bucket(held: Runtime, rate: Rate) -> Pacer:
     if held.shared is None:
-        return TokenBucket(rate, held.clock)
+        return Pacer(rate, held.clock)
     return SharedBucket(held.shared, "turns:threatstack", rate, held.clock)
 
 
-def _gate(settings: ArchiveSettings, held: Runtime) -> Gate:
+def _gate(settings: ArchiveSettings, held: Runtime) -> Admission:
     certificates = Certificates(fetch_url, clock=held.clock)
     verifier = Verifier(settings.sns_topic_arns, certificates, clock=held.clock, require_v2=settings.sns_require_v2)
     senders = make_senders(settings.archive_sources)
     limiters = {name: held.make_limiter(f"source:{name}", one.rate) for name, one in senders.items() if one.rate}
 
-    def take(sender: Sender) -> float:
+    def take(sender: WebhookSource) -> float:
         return limiters[sender.name].take(sender.name)
 
-    return Gate(senders, verifier, _confirm, settings.sns_topic_arns, take, held.clock)
+    return Admission(senders, verifier, _confirm, settings.sns_topic_arns, take, held.clock)
 
 
 def _confirm(message: SubscriptionConfirmation) -> str:

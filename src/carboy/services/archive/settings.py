@@ -10,8 +10,8 @@ from urllib.parse import quote
 from carboy.config import Derived, Duration, Profile, Rate, setting
 from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
-from carboy.services.archive.sources import Source, make_senders
-from carboy.services.archive.store import check_url, tutorial_url
+from carboy.services.archive.object_store import check_url, tutorial_url
+from carboy.services.archive.sources import SourceConfig, make_senders
 
 __all__ = ["ArchiveSettings"]
 
@@ -49,7 +49,7 @@ class ArchiveSettings:
     archive_wait_max_s: float = setting(30.0, "the longest `?wait=` that is honoured", unit="s")
     archive_waiters: int = setting(8, "requests that may wait at the same time; others are answered 202 at once")
     archive_readers: int = setting(16, "objects read at the same time for one answer")
-    archive_sources: dict[str, Source] = setting({}, "senders of webhooks, by name")
+    archive_sources: dict[str, SourceConfig] = setting({}, "senders of webhooks, by name")
     ts_aws_s3_bucket: str = setting("", "the tutorial's name for the bucket of ARCHIVE_URL")
     ts_aws_s3_prefix: str = setting("", "the tutorial's name for the prefix of ARCHIVE_URL")
     threatstack_api_key: Secret | None = setting(None, "fetches the full alert; without it the webhook's copy is kept")

@@ -14,11 +14,11 @@ from carboy.config import Rate
 from carboy.errors import ConfigurationError, Fault, InvalidInput
 from carboy.redact import Secret
 from carboy.services.archive.items import NewItem
-from carboy.services.archive.keys import MAX_CREATED_AT_MS, webhook_key
+from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, webhook_key
 from carboy.services.archive.schemes import SCHEMES, make_scheme
-from carboy.web.proofs import Incoming, Scheme
+from carboy.webhooks import Incoming, Scheme
 
-__all__ = ["THREATSTACK", "Sender", "Source", "make_senders"]
+__all__ = ["THREATSTACK", "SourceConfig", "WebhookSource", "make_senders"]
 
 THREATSTACK = "threatstack"
 _MAX_BODY_BYTES = 1 << 28
@@ -38,7 +38,7 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceConfig:
     """A table `[archive.sources.<name>]`: who may send, how that is checked, what is kept of it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class WebhookSource:
     """A source, ready to check requests.
 
     Attributes:
@@ -105,7 +105,7 @@ class Sender:
     """
 
     name: str
-    source: Source
+    source: SourceConfig
     scheme: Scheme | None
     networks: tuple[Any, ...]
 
@@ -175,28 +175,28 @@ class Sender:
         return self.source.keep_headers
 
 
-def make_senders(sources: Mapping[str, Source]) -> dict[str, Sender]:
+def make_senders(sources: Mapping[str, SourceConfig]) -> dict[str, WebhookSource]:
     """Return the senders of the settings; `threatstack` is there whether it has a table or not.
 
     Raises:
         ConfigurationError: what the tables say cannot be; all of it at once.
     """
-    tables = {THREATSTACK: Source(), **sources}
-    senders: dict[str, Sender] = {}
+    tables = {THREATSTACK: SourceConfig(), **sources}
+    senders: dict[str, WebhookSource] = {}
     faults: list[Fault] = []
     for name, source in tables.items():
         found = [Fault(f"{name}.{fault.pointer}".rstrip("."), fault.detail) for fault in _faults(name, source)]
         faults += found
         if not found:
             scheme = None if source.verify in _NO_SCHEME else make_scheme(source.verify, source.options)
-            senders[name] = Sender(name, source, scheme, tuple(map(ipaddress.ip_network, source.allow)))
+            senders[name] = WebhookSource(name, source, scheme, tuple(map(ipaddress.ip_network, source.allow)))
     if faults:
         listed = "; ".join(f"`{fault.pointer}` {fault.detail}" for fault in faults)
         raise ConfigurationError("the archive's sources are wrong", listed, "correct them in carboy.toml", faults)
     return senders
 
 
-def _faults(name: str, source: Source) -> Iterator[Fault]:
+def _faults(name: str, source: SourceConfig) -> Iterator[Fault]:
     """Yield what is wrong with a source; the pointers are its keys."""
     try:
         webhook_key("x", 0, name)
@@ -218,7 +218,7 @@ def _faults(name: str, source: Source) -> Iterator[Fault]:
             yield Fault("allow", f"must be networks such as 192.0.2.0/24; `{network}` is none")
 
 
-def _scheme_faults(source: Source) -> Iterator[Fault]:
+def _scheme_faults(source: SourceConfig) -> Iterator[Fault]:
     """Yield what is wrong with how a source is verified."""
     if source.verify in _NO_SCHEME:
         yield from (Fault(key, f"is no option of {source.verify}") for key in source.options)

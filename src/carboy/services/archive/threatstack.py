@@ -30,8 +30,8 @@ from carboy.nesting import is_deeper
 from carboy.net.limited import Limits, Reply, fetch, make_session
 from carboy.retry import Failure, GiveUp, Retry, next_step, parse_retry_after
 from carboy.services.archive.hawk import hawk_header
-from carboy.services.archive.keys import MAX_CREATED_AT_MS, is_alert_id
-from carboy.services.archive.rate import TokenBucket
+from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, is_alert_id
+from carboy.services.archive.pacer import Pacer
 
 if TYPE_CHECKING:
     from carboy.net import Session
@@ -107,7 +107,7 @@ class ThreatStack:
         version: int = 1,
         user_id: str = "",
         organization_id: str = "",
-        bucket: TokenBucket | None = None,
+        bucket: Pacer | None = None,
         patience_s: float = 5.0,
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         pool_size: int = 16,

@@ -17,17 +17,17 @@ from carboy.db import GroupCommit
 from carboy.jobs import Job
 from carboy.logs import request_id
 from carboy.problems import Problem
-from carboy.services.sms.accepting import Accepted, Clash, NewCode, OverBudget, OverLimit, Submission, accept
-from carboy.services.sms.asking import Rules, Wanted
-from carboy.services.sms.choosing import Circuits
-from carboy.services.sms.codes import Guess, Verdict, guess, hash_code, subject_of
-from carboy.services.sms.guards import Guards
+from carboy.services.sms.delivery_reports import Report, report
+from carboy.services.sms.dispatcher import Dispatcher
+from carboy.services.sms.fraud import Guards
+from carboy.services.sms.intake import Accepted, Clash, NewCode, OverBudget, OverLimit, Submission, accept
+from carboy.services.sms.message_store import Records
 from carboy.services.sms.numbers import Number, hash_number, parse_number
-from carboy.services.sms.records import Records
-from carboy.services.sms.reporting import Report, report
-from carboy.services.sms.sending import Dispatcher
+from carboy.services.sms.one_time_codes import Guess, Verdict, guess, hash_code, subject_of
+from carboy.services.sms.requests import Catalog, SendRequest
+from carboy.services.sms.retention import Upkeep
+from carboy.services.sms.routing import Circuits
 from carboy.services.sms.settings import SmsSettings
-from carboy.services.sms.upkeep import Upkeep
 from carboy.web import Counter
 
 __all__ = ["Gateway", "describe_message", "describe_request", "read_pepper"]
@@ -52,7 +52,7 @@ class Gateway:
     """
 
     settings: SmsSettings
-    rules: Rules
+    rules: Catalog
     limits: Sequence[Rate]
     guards: Guards
     pepper: bytes
@@ -70,7 +70,7 @@ class Gateway:
 
     def submit(
         self,
-        wanted: Wanted,
+        wanted: SendRequest,
         key_id: str,
         idempotency_key: str | None = None,
         code: str | None = None,
@@ -145,7 +145,9 @@ class Gateway:
         """Return what stands for a number in look-ups."""
         return hash_number(e164, self.pepper)
 
-    def _submission(self, wanted: Wanted, key_id: str, idempotency_key: str | None, code: str | None) -> Submission:
+    def _submission(
+        self, wanted: SendRequest, key_id: str, idempotency_key: str | None, code: str | None
+    ) -> Submission:
         now_ms = self.clock.now_ms()
         claim = None
         if idempotency_key is not None:

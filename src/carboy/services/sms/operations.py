@@ -12,12 +12,12 @@ from flask import Response, request
 from carboy.api import parse_json
 from carboy.errors import Fault, InvalidInput
 from carboy.problems import Problem
-from carboy.services.sms.asking import read_otp, read_send, read_verify
-from carboy.services.sms.codes import make_code
+from carboy.services.sms.delivery_reports import Report
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
 from carboy.services.sms.numbers import Number, parse_number
-from carboy.services.sms.receipts import ReceiptGate
-from carboy.services.sms.reporting import Report
+from carboy.services.sms.one_time_codes import make_code
+from carboy.services.sms.receipt_webhooks import ReceiptGate
+from carboy.services.sms.requests import read_otp, read_send, read_verify
 from carboy.services.sms.states import OPEN, is_handed_over
 from carboy.web import current_key
 

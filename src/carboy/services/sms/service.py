@@ -12,20 +12,20 @@ from carboy.errors import CarboyError
 from carboy.jobs import JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.accounts import Accounts, make_provider
-from carboy.services.sms.asking import Rules
-from carboy.services.sms.choosing import Circuits, read_order
+from carboy.services.sms.dispatcher import Dispatcher, Route
+from carboy.services.sms.fraud import Conversion, Guards
 from carboy.services.sms.gateway import Gateway, read_pepper
-from carboy.services.sms.guards import Conversion, Guards
-from carboy.services.sms.looking_up import LookUp
+from carboy.services.sms.message_store import Records
 from carboy.services.sms.operations import SmsOperations
-from carboy.services.sms.receipts import ReceiptGate
-from carboy.services.sms.records import Records
-from carboy.services.sms.sender import Carrier, HttpCarrier, OutboxCarrier, make_session
-from carboy.services.sms.sending import Dispatcher, Route
+from carboy.services.sms.receipt_webhooks import ReceiptGate
+from carboy.services.sms.requests import Catalog
+from carboy.services.sms.retention import Upkeep
+from carboy.services.sms.routing import Circuits, read_order
 from carboy.services.sms.settings import SmsSettings
 from carboy.services.sms.shared_circuits import SharedCircuits
+from carboy.services.sms.status_polling import LookUp
 from carboy.services.sms.templates import Template, read_template
-from carboy.services.sms.upkeep import Upkeep
+from carboy.services.sms.transport import HttpCarrier, OutboxCarrier, Transport, make_session
 from carboy.web import Runtime, add_api, runtime
 
 __all__ = ["EXTENSION", "register", "sms_of"]
@@ -79,7 +79,7 @@ def _routes(
     session = None
     routes = {}
     for name, provider in providers.items():
-        carrier: Carrier
+        carrier: Transport
         if kinds[name] == "outbox":
             carrier = OutboxCarrier(name, provider, accounts)
         else:
@@ -162,7 +162,7 @@ def _dispatcher(
     )
 
 
-def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mapping[str, Template]) -> Rules:
+def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mapping[str, Template]) -> Catalog:
     carriers = {
         name: [route.name for route in routes.values() if route.carries(template)]
         for name, template in templates.items()
@@ -172,7 +172,7 @@ def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mappin
         if ordered.isdisjoint(carriers[name]):
             log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
     region, countries = settings.sms_default_region.upper(), frozenset(one.upper() for one in settings.sms_countries)
-    return Rules(templates, carriers, list(routes), region, countries)
+    return Catalog(templates, carriers, list(routes), region, countries)
 
 
 def _circuits(held: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:

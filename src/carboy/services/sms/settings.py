@@ -8,8 +8,8 @@ from typing import Any, Literal
 from carboy.config import Derived, Duration, Profile, parse_rate, setting
 from carboy.errors import Fault
 from carboy.redact import Secret
-from carboy.services.sms.choosing import read_order
 from carboy.services.sms.providers import BUILT_IN
+from carboy.services.sms.routing import read_order
 from carboy.services.sms.templates import template_faults
 
 __all__ = ["ACCOUNTS", "SmsSettings"]

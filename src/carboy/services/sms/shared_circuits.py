@@ -7,7 +7,7 @@ from typing import Any
 from carboy.clock import Clock
 from carboy.db import Shared
 from carboy.errors import Unreachable
-from carboy.services.sms.choosing import CLOSED, Circuit, Circuits
+from carboy.services.sms.routing import CLOSED, Circuit, Circuits
 
 __all__ = ["SharedCircuits"]
 

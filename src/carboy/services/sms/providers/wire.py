@@ -1,7 +1,7 @@
 """What goes out to a provider and what comes back, as values.
 
 A provider is a class with two pure functions, `build_request` and `read_response`, and a table of its codes; sending is
-left to `carboy.services.sms.sender`.
+left to `carboy.services.sms.transport`.
 """
 
 import json

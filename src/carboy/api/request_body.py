@@ -1,0 +1,299 @@
+"""Compile the body of an operation: one reader for each content type."""
+
+import copy
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from flask import Request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from carboy.api import coercion as typed
+from carboy.api.operations import Signature, argument_names, choose
+from carboy.api.parameters import ABSENT, compile_field
+from carboy.api.strict_json import parse_json
+from carboy.api.validators import Schemas
+from carboy.api.walk import render_pointer
+from carboy.errors import Fault
+from carboy.problems import Problem
+
+__all__ = ["Body", "BodyStep", "arguments_of", "compile_body", "read_body"]
+
+BodyStep = Callable[[Request, dict[str, Any], list[Fault]], None]
+_Read = Callable[[Request, dict[str, Any], list[Fault]], Any]
+
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Body(NamedTuple):
+    """What is known of an operation's body, and of the function that takes it.
+
+    Attributes:
+        node: the request body object.
+        content: the whole document.
+        schemas: its schemas.
+        signature: what the function takes.
+        is_pythonic: arguments are in snake case.
+        is_strict: form fields that nobody described are refused.
+        max_depth: how deep JSON may be nested.
+    """
+
+    node: Mapping[str, Any]
+    content: Any
+    schemas: Schemas
+    signature: Signature
+    is_pythonic: bool
+    is_strict: bool
+    max_depth: int
+
+
+def compile_body(body: Body) -> BodyStep:
+    """Return the function that reads a body, and leaves it as an argument or leaves what is wrong with it."""
+    readers = {kind.lower(): _reader(body, kind.lower(), media) for kind, media in body.node.get("content", {}).items()}
+    choose_reader = _chooser(readers)
+    required, argument = body.node.get("required", False), _argument(body)
+    default = _default(body)
+    others = sorted((arguments_of(body) - {argument or ""}) & body.signature.required)
+
+    def step(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> None:
+        environ = request.environ
+        if required or environ.get("CONTENT_LENGTH", "0") not in {"", "0"} or "wsgi.input_terminated" in environ:
+            found = choose_reader(environ.get("CONTENT_TYPE") or "")(request, kwargs, faults)
+        else:
+            found = ABSENT
+        if argument is not None and (found is not ABSENT or default is not ABSENT):
+            kwargs[argument] = copy.deepcopy(default) if found is ABSENT else found
+        for name in others:
+            kwargs.setdefault(name, None)
+
+    return step
+
+
+def arguments_of(body: Body) -> set[str]:
+    """Return the arguments that a body can fill: itself, and in forms the files and what else is an argument there."""
+    names = {_argument(body)}
+    for kind, media in body.node.get("content", {}).items():
+        if kind.lower() in _FORMS:
+            properties = typed.properties_of(body.content, media.get("schema", {}))
+            names |= {_argument_of(body, name) for name in properties}
+    return {name for name in names if name is not None}
+
+
+def read_body(request: Request) -> bytes:
+    """Return the bytes of the body, as `request.get_data()` does and also afterwards.
+
+    A body of a known length that nobody has touched is read without the layers that others need, which would cost more
+    than its checking.
+    """
+    environ = request.environ
+    length = environ.get("CONTENT_LENGTH", "")
+    if "stream" in vars(request) or "wsgi.input_terminated" in environ or not length.isdecimal():
+        return request.get_data()
+    size, limit = int(length), request.max_content_length
+    if limit is not None and size > limit:
+        raise RequestEntityTooLarge
+    data = environ["wsgi.input"].read(size)
+    while len(data) < size:
+        more = environ["wsgi.input"].read(size - len(data))
+        if not more:
+            raise ClientDisconnected
+        data += more
+    environ["wsgi.input"] = BytesIO(data)
+    return bytes(data)
+
+
+def _argument(body: Body) -> str | None:
+    if body.node.get("x-carboy-form-arguments"):
+        return None
+    named = body.node.get("x-body-name")
+    for media in body.node.get("content", {}).values():
+        schema = media.get("schema")
+        named = named or (schema.get("x-body-name") if isinstance(schema, dict) else None)
+    return _argument_of(body, named or "body")
+
+
+def _default(body: Body) -> Any:
+    for media in body.node.get("content", {}).values():
+        found = typed.keyword_of(body.content, media.get("schema"), "default")
+        if found is not None:
+            return found
+    argument = _argument(body)
+    return None if argument in body.signature.required else ABSENT
+
+
+def _chooser(readers: Mapping[str, _Read]) -> Callable[[str], _Read]:
+    """Make the function that finds the reader for the header `Content-Type`; a missing one is read as JSON."""
+    by_header = {header: reader for header, reader in readers.items() if "*" not in header}
+    first = next((reader for kind, reader in readers.items() if "json" in kind), next(iter(readers.values())))
+    ranges = [(kind.split("*")[0], reader) for kind, reader in readers.items() if "*" in kind]
+    ranges.sort(key=lambda one: -len(one[0]))
+    accepted = {"Accept": ", ".join(readers)}
+
+    def choose_reader(header: str) -> _Read:
+        reader = by_header.get(header)
+        if reader is not None:
+            return reader
+        kind = header.partition(";")[0].strip().lower()
+        if not kind:
+            return first
+        reader = by_header.get(kind)
+        if reader is None:
+            reader = next((one for start, one in ranges if kind.startswith(start)), None)
+        if reader is None:
+            raise Problem(415, f"the content type must be {' or '.join(readers)}", headers=accepted)
+        return reader
+
+    return choose_reader
+
+
+def _reader(body: Body, kind: str, media: Mapping[str, Any]) -> _Read:
+    if kind in _FORMS:
+        return _form(body, media)
+    if kind == "application/json" or kind.endswith("+json"):
+        return _json(body, media)
+    if kind in {"*/*", "application/*"}:
+        return _by_header(_json(body, media))
+    return _text(body, media) if kind.startswith("text/") else _bytes
+
+
+def _by_header(json: _Read) -> _Read:
+    def read(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> Any:
+        return (json if request.is_json else _bytes)(request, kwargs, faults)
+
+    return read
+
+
+def _bytes(request: Request, _kwargs: dict[str, Any], _faults: list[Fault]) -> Any:
+    return read_body(request)
+
+
+def _json(body: Body, media: Mapping[str, Any]) -> _Read:
+    check = body.schemas.compile(media["schema"], "request") if "schema" in media else None
+    required, max_depth = body.node.get("required", False), body.max_depth
+
+    def read(request: Request, _kwargs: dict[str, Any], faults: list[Fault]) -> Any:
+        data = read_body(request)
+        if not data and not required:
+            return ABSENT
+        value = parse_json(data, max_depth)
+        if check is not None and not check.is_valid(value):
+            faults.extend(check.faults(value, ""))
+        return value
+
+    return read
+
+
+def _text(body: Body, media: Mapping[str, Any]) -> _Read:
+    check = body.schemas.compile(media["schema"], "request") if "schema" in media else None
+
+    def read(request: Request, _kwargs: dict[str, Any], faults: list[Fault]) -> Any:
+        try:
+            text = read_body(request).decode(request.mimetype_params.get("charset", "utf-8"))
+        except (LookupError, UnicodeDecodeError) as error:
+            raise Problem(400, "the body is not text of its character set") from error
+        if check is not None and not check.is_valid(text):
+            faults.extend(check.faults(text, ""))
+        return text
+
+    return read
+
+
+class _FileField(NamedTuple):
+    is_list: bool
+    argument: str | None
+    content_types: tuple[str, ...]
+
+
+def _form(body: Body, media: Mapping[str, Any]) -> _Read:
+    """Make the reader of a form: its fields become the body, its files become arguments of their own."""
+    schema, encodings = media.get("schema", {}), media.get("encoding", {})
+    properties = typed.properties_of(body.content, schema)
+    files = {name: field for name, below in properties.items() if (field := _file_field(body, name, below, encodings))}
+    fields = {
+        name: compile_field(name, below, encodings.get(name, {}), body.content, is_strict=body.is_strict)
+        for name, below in properties.items()
+        if name not in files
+    }
+    defaults = {name: typed.keyword_of(body.content, below, "default") for name, below in properties.items()}
+    defaults = {name: default for name, default in defaults.items() if default is not None and name in fields}
+    takes_any = bool(typed.keyword_of(body.content, schema, "additionalProperties")) or not body.is_strict
+    check = body.schemas.compile(schema, "request")
+    spread = _spread(body, fields) if body.node.get("x-carboy-form-arguments") else None
+
+    def read(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> Any:
+        given, before = request.form.to_dict(flat=False), len(faults)
+        value: dict[str, Any] = {}
+        for name, take in fields.items():
+            try:
+                found = take(given)
+            except ValueError as error:
+                faults.append(Fault(render_pointer((name,)), str(error)))
+                continue
+            if found is not ABSENT:
+                value[name] = found
+            elif name in defaults:
+                value[name] = defaults[name]
+        for name in given.keys() - fields.keys():
+            if takes_any:
+                value[name] = given[name][-1]
+            elif not any(name.startswith(one + "[") for one in fields):
+                faults.append(Fault(render_pointer((name,)), "is not known here"))
+        stand_ins = _take_files(request, files, kwargs, faults)
+        if not check.is_valid({**value, **stand_ins}):
+            told = {fault.pointer for fault in faults[before:]}
+            faults.extend(one for one in check.faults({**value, **stand_ins}, "") if one.pointer not in told)
+        if spread is not None:
+            kwargs.update({spread[name]: found for name, found in value.items() if name in spread})
+        return value
+
+    return read
+
+
+def _argument_of(body: Body, name: str) -> str | None:
+    return choose(argument_names(name, is_pythonic=body.is_pythonic), body.signature)
+
+
+def _spread(body: Body, fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return the argument of each field, where the fields are arguments of their own (Swagger 2.0)."""
+    names = {name: _argument_of(body, name) for name in fields}
+    return {name: argument for name, argument in names.items() if argument is not None}
+
+
+def _file_field(body: Body, name: str, schema: Any, encodings: Mapping[str, Any]) -> _FileField | None:
+    items = typed.keyword_of(body.content, schema, "items")
+    is_list = items is not None and _is_file(body.content, items)
+    if not is_list and not _is_file(body.content, schema):
+        return None
+    argument = _argument_of(body, name)
+    allowed = encodings.get(name, {}).get("contentType", "")
+    return _FileField(is_list, argument, tuple(kind.strip().lower() for kind in allowed.split(",") if kind.strip()))
+
+
+def _is_file(content: Any, schema: Any) -> bool:
+    if typed.keyword_of(content, schema, "format") == "binary":
+        return True
+    media = typed.keyword_of(content, schema, "contentMediaType")
+    return media is not None and typed.keyword_of(content, schema, "contentEncoding") is None and "json" not in media
+
+
+def _take_files(
+    request: Request, files: Mapping[str, _FileField], kwargs: dict[str, Any], faults: list[Fault]
+) -> dict[str, Any]:
+    """Leave the files as arguments; return what stands for each where the fields are checked."""
+    stand_ins: dict[str, Any] = {}
+    for name, field in files.items():
+        given = request.files.getlist(name)
+        for file in given:
+            kind = file.mimetype
+            if field.content_types and not any(_fits(kind, one) for one in field.content_types):
+                words = f"must be of the content type {' or '.join(field.content_types)}"
+                faults.append(Fault(render_pointer((name,)), words))
+        if given:
+            stand_ins[name] = ["" for _ in given] if field.is_list else ""
+            if field.argument is not None:
+                kwargs[field.argument] = given if field.is_list else given[0]
+    return stand_ins
+
+
+def _fits(kind: str, allowed: str) -> bool:
+    return kind == allowed or (allowed.endswith("*") and kind.startswith(allowed[:-1]))

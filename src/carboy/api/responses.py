@@ -1,0 +1,238 @@
+"""Turn what a function returns into a response, and check it where that is wanted."""
+
+import decimal
+import json
+import logging
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+import orjson
+from flask import Response, request
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response as BaseResponse
+
+from carboy.api import coercion as typed
+from carboy.api.validators import Check, Schemas
+from carboy.api.walk import deref
+from carboy.errors import Fault
+from carboy.problems import Problem
+
+__all__ = ["Finish", "compile_answers"]
+
+Finish = Callable[[Any], BaseResponse]
+
+_log = logging.getLogger("carboy.api")
+_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+_JSON = "application/json"
+
+
+def compile_answers(
+    responses: Mapping[str, Any], content: Any, schemas: Schemas, operation_id: str, *, is_checked: bool
+) -> Finish:
+    """Return the function that makes a response of a value, `(value, status[, headers])` or a response.
+
+    Args:
+        responses: the responses object of the operation.
+        content: the whole document.
+        schemas: its schemas.
+        operation_id: for the log.
+        is_checked: an answer that breaks the document is logged and becomes a 500.
+    """
+    known = {status: deref(content, node) for status, node in responses.items() if not status.startswith("x-")}
+    media: dict[int, str] = {}
+    fallback = _media_type([kind for node in known.values() for kind in node.get("content", {})])
+    check = _compile_check(known, content, schemas, operation_id) if is_checked else None
+
+    def finish(result: Any) -> BaseResponse:
+        status, headers = None, None
+        if type(result) is tuple:
+            result, status, headers = _take_apart(result)
+        if isinstance(result, BaseResponse):
+            response = _amend(result, status, headers)
+        else:
+            if status is None:
+                status = 204 if result is None else 200
+            kind = media.get(status)
+            if kind is None:
+                found = _find(known, status)
+                kind = media[status] = _media_type(list(found.get("content", {})) if found else []) or fallback or _JSON
+            response = _make(result, status, headers, kind)
+        if check is not None:
+            check(response)
+        return response
+
+    return finish
+
+
+def _take_apart(result: tuple[Any, ...]) -> tuple[Any, int | None, Any]:
+    match result:
+        case (value,):
+            return value, None, None
+        case (value, int() | Enum() as status):
+            return value, _number(status), None
+        case (value, headers):
+            return value, None, headers
+        case (value, status, headers):
+            return value, None if status is None else _number(status), headers
+        case _:
+            raise TypeError("an operation returns a value, (value, status) or (value, status, headers)")
+
+
+def _number(status: Any) -> int:
+    return int(status.value if isinstance(status, Enum) else status)
+
+
+def _make(value: Any, status: int, headers: Any, kind: str) -> Response:
+    headers = Headers(headers) if headers else None
+    if headers is not None and "Content-Type" in headers:
+        kind = headers["Content-Type"]
+        del headers["Content-Type"]
+    if value is None:
+        response = Response(status=status, headers=headers, content_type=kind)
+        if status == 204:
+            del response.headers["Content-Type"]
+        return response
+    if isinstance(value, bytes | bytearray):
+        data: Any = bytes(value)
+    elif _is_json(kind):
+        data = value if hasattr(value, "__next__") else _dump(value)
+    elif isinstance(value, str) or hasattr(value, "__next__"):
+        data = value
+    else:
+        data, kind = _dump(value), _JSON
+    if kind.startswith("text/") and "charset" not in kind:
+        kind += "; charset=utf-8"
+    return Response(data, status, headers, content_type=kind)
+
+
+def _amend(response: BaseResponse, status: int | None, headers: Any) -> BaseResponse:
+    if status is not None:
+        response.status_code = status
+    if headers:
+        response.headers.update(headers)
+    return response
+
+
+def _dump(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, default=_plain, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        # What only the standard library can write: integers beyond 64 bits.
+        return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, decimal.Decimal):
+        return str(value)
+    if hasattr(type(value), "__struct_fields__"):
+        import msgspec
+
+        return msgspec.to_builtins(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, set | frozenset):
+        return list(value)
+    raise TypeError(f"`{type(value).__name__}` has no form in JSON")
+
+
+def _is_json(kind: str) -> bool:
+    kind = kind.partition(";")[0].strip().lower()
+    return kind == _JSON or kind.endswith("+json")
+
+
+def _media_type(kinds: list[str]) -> str:
+    """Return the content type of an answer that does not say one: the first of JSON, else the first."""
+    plain = [kind for kind in dict.fromkeys(kinds) if "*" not in kind]
+    if not plain:
+        return ""
+    return next((kind for kind in plain if _is_json(kind)), plain[0])
+
+
+def _find(known: Mapping[str, Any], status: int) -> Any:
+    text = str(status)
+    return known.get(text) or known.get(text[0] + "XX") or known.get("default")
+
+
+def _compile_check(
+    known: Mapping[str, Any], content: Any, schemas: Schemas, operation_id: str
+) -> Callable[[BaseResponse], None]:
+    bodies: dict[tuple[int, str], Check | None] = {}
+    checks = {
+        id(node): {
+            kind.lower(): schemas.compile(media["schema"], "answer") if "schema" in media and _is_json(kind) else None
+            for kind, media in node.get("content", {}).items()
+        }
+        for node in known.values()
+    }
+    headers = {id(node): _compile_headers(node, content, schemas) for node in known.values()}
+
+    def breaches(response: BaseResponse) -> list[Fault]:
+        node = _find(known, response.status_code)
+        if node is None:
+            return [Fault("", f"the status {response.status_code} is not in the document")]
+        found = headers[id(node)](response)
+        if response.is_streamed or response.direct_passthrough:
+            return found
+        kind, media = response.mimetype or "", checks[id(node)]
+        data = response.get_data()
+        if not media or not data:
+            return found
+        key = response.status_code, kind
+        if key not in bodies:
+            match = next((name for name in (kind, kind.partition("/")[0] + "/*", "*/*") if name in media), None)
+            if match is None:
+                return [*found, Fault("", f"the content type `{kind}` is not in the document")]
+            bodies[key] = media[match]
+        check = bodies[key]
+        if check is not None:
+            try:
+                value = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                return [*found, Fault("", "the answer is not JSON")]
+            if not check.is_valid(value):
+                found = found + check.faults(value, "")
+        return found
+
+    def check_answer(response: BaseResponse) -> None:
+        found = breaches(response)
+        if found:
+            listed = [f"{fault.pointer}: {fault.detail}" for fault in found]
+            facts = {"operation": operation_id, "status": response.status_code, "path": request.path, "faults": listed}
+            _log.error("answer_breaks_document", extra=facts)
+            raise Problem(500, "the answer did not keep the document")
+
+    return check_answer
+
+
+def _compile_headers(node: Mapping[str, Any], content: Any, schemas: Schemas) -> Callable[[BaseResponse], list[Fault]]:
+    wanted = []
+    for name, header in (node.get("headers") or {}).items():
+        found = deref(content, header)
+        schema = found.get("schema")
+        if name.lower() != "content-type":
+            reader = typed.reader(content, schema) if schema and _is_simple(content, schema) else None
+            check = schemas.compile(schema, "answer") if reader is not None else None
+            wanted.append((name, found.get("required", False), reader, check))
+
+    def check_headers(response: BaseResponse) -> list[Fault]:
+        found = []
+        for name, required, reader, check in wanted:
+            text = response.headers.get(name)
+            if text is None:
+                if required:
+                    found.append(Fault("", f"the header `{name}` is missing"))
+            elif reader is not None and check is not None:
+                try:
+                    is_valid = check.is_valid(reader(text))
+                except ValueError:
+                    is_valid = False
+                if not is_valid:
+                    found.append(Fault("", f"the header `{name}` is not as described"))
+        return found
+
+    return check_headers
+
+
+def _is_simple(content: Any, schema: Any) -> bool:
+    return not {"array", "object"} & set(typed.types_of(content, schema))

@@ -1,0 +1,160 @@
+"""What to log in to a database with: an RDS secret that rotates, or tokens of RDS IAM authentication.
+
+They satisfy `carboy.db.Credentials`, without knowing it.
+"""
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from carboy.aws.batching import Client
+from carboy.aws.secrets import PENDING, SecretCache, SecretValue
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.errors import CarboyError, ConfigurationError
+from carboy.redact import register_secret
+
+__all__ = ["DatabaseLogin", "IamLogins", "SecretLogins", "make_token"]
+
+_TOKEN_S = 600.0  # a token is good for 15 minutes
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLogin:
+    """A user and a password, and what else the secret says.
+
+    Attributes:
+        version: tells it from the one before and the one after.
+        source: where it is from, for people.
+        engine: as RDS calls it, such as `mariadb`; empty where it does not say.
+    """
+
+    version: str
+    user: str
+    password: str = field(repr=False)
+    source: str = ""
+    engine: str = ""
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+
+
+class SecretLogins:
+    """Logins from an RDS secret: `username`, `password`, `host`, `port`, `dbname`, `engine`.
+
+    Args:
+        secrets: where it is read.
+        name: says the secret's name, each time it is asked: a setting may change.
+    """
+
+    def __init__(self, secrets: SecretCache, name: Callable[[], str] | str) -> None:
+        self._secrets = secrets
+        self._name: Callable[[], str] = (lambda: name) if isinstance(name, str) else name
+
+    def newest(self) -> DatabaseLogin:
+        """Return the current login as it is kept.
+
+        Raises:
+            UpstreamError: there is none, and why.
+            ConfigurationError: the secret is none of RDS.
+        """
+        return _login(self._secrets.get(self._name()))
+
+    def refreshed(self, refused: Collection[str], timeout_s: float) -> DatabaseLogin:
+        """Return the current login, asked for anew where the kept one is among the refused versions.
+
+        Raises:
+            UpstreamError: there is none, and why.
+        """
+        return _login(self._secrets.refresh(self._name(), unless=refused, timeout_s=timeout_s))
+
+    def pending(self, timeout_s: float) -> DatabaseLogin | None:
+        """Return the login that a rotation is about to make the current one; None where there is none to be had."""
+        try:
+            return _login(self._secrets.refresh(self._name(), stage=PENDING, timeout_s=timeout_s))
+        except CarboyError:
+            return None  # not there, not allowed, not now: the current one has to do
+
+
+class IamLogins:
+    """Logins with tokens of RDS IAM authentication, made here from the role's own credentials; no call to AWS.
+
+    Args:
+        address: says host, port and user, each time it is asked.
+        sign: makes a token for them; by default boto3's `generate_db_auth_token`.
+        min_interval_s: the least time between two tokens after a refusal.
+        clock: tells the age of a token.
+    """
+
+    def __init__(
+        self,
+        address: Callable[[], tuple[str, int, str]],
+        *,
+        sign: Callable[[str, int, str], str] | None = None,
+        min_interval_s: float = 5.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._address, self._sign = address, sign or make_token
+        self._min_interval_s, self._clock = min_interval_s, clock
+        self._lock = threading.Lock()
+        self._kept: tuple[tuple[str, int, str], DatabaseLogin, float] | None = None
+        self._count = 0
+
+    def newest(self) -> DatabaseLogin:
+        """Return a login whose token is good for five minutes at least.
+
+        Raises:
+            UpstreamError: there are no credentials to make one from.
+        """
+        return self._get(max_age_s=_TOKEN_S)
+
+    def refreshed(self, refused: Collection[str], timeout_s: float) -> DatabaseLogin:
+        """Return a login with a new token where the kept one was refused."""
+        kept = self._kept
+        is_refused = kept is not None and kept[1].version in refused
+        return self._get(max_age_s=self._min_interval_s if is_refused else _TOKEN_S)
+
+    def pending(self, timeout_s: float) -> None:
+        """Return nothing: tokens do not rotate."""
+
+    def _get(self, max_age_s: float) -> DatabaseLogin:
+        address = self._address()
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            if self._kept is None or self._kept[0] != address or now_s - self._kept[2] >= max_age_s:
+                token = self._sign(*address)
+                register_secret(token)
+                self._count += 1
+                login = DatabaseLogin(f"token {self._count}", address[2], token, "RDS IAM authentication")
+                self._kept = (address, login, now_s)
+            return self._kept[1]
+
+
+def make_token(host: str, port: int, user: str) -> str:
+    """Return a token of RDS IAM authentication, good for 15 minutes, made from the role's credentials."""
+    token: str = Client("rds").call("generate_db_auth_token", DBHostname=host, Port=port, DBUsername=user)
+    return token
+
+
+def _login(secret: SecretValue) -> DatabaseLogin:
+    def part(name: str) -> Any:
+        return secret.get(name) or None
+
+    user, password = part("username"), secret.get("password")
+    if not user or not isinstance(password, str):
+        raise ConfigurationError(
+            f"the secret `{secret.name}` cannot be used for a database",
+            "it is no JSON with `username` and `password`",
+            "see the format of RDS secrets, or correct DB_SECRET_NAME",
+        )
+    port = part("port")
+    return DatabaseLogin(
+        version=secret.version,
+        user=str(user),
+        password=password,
+        source=f"the secret `{secret.name}`",
+        engine=str(part("engine") or ""),
+        host=part("host"),
+        port=int(port) if port else None,
+        database=part("dbname"),
+    )

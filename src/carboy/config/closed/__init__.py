@@ -1,6 +1,0 @@
-"""The closed configuration file: configuration in git, its secrets encrypted by KMS, per stage."""
-
-from carboy.config.closed.file import load_stage
-from carboy.config.closed.keyring import KeyService, WrongKey
-
-__all__ = ["KeyService", "WrongKey", "load_stage"]

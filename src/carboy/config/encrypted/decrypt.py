@@ -1,0 +1,280 @@
+"""Open a closed file: every secret with the key that sealed it, each stage's MAC checked, every fault at once."""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from carboy.config.encrypted.key_paths import Index, Path, show
+from carboy.config.encrypted.keyring import Keyring, KeyService, WrongKey, in_parallel
+from carboy.config.encrypted.scalars import render_scalar
+from carboy.config.encrypted.sealed import DoesNotOpen, StageKey, mac_of, unseal
+from carboy.config.encrypted.structure import (
+    DECRYPT,
+    ENCRYPT,
+    SEALED,
+    Block,
+    Config,
+    Stage,
+    faulty,
+    parse_config,
+    pick,
+)
+from carboy.config.encrypted.yaml_document import replace_scalars
+from carboy.errors import ConfigurationError, Fault
+
+__all__ = ["Opened", "Secret", "load_text", "open_secrets", "open_text", "open_tree", "render_stage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret, open.
+
+    Attributes:
+        value: what it is; text, unless another program sealed it.
+        text: what the file has for it.
+        stage: whose key it is under.
+        key: what sealed it; None in Fleece's form.
+    """
+
+    value: object = field(repr=False)
+    text: str
+    stage: Stage
+    key: StageKey | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A closed file with its secrets open."""
+
+    config: Config
+    secrets: dict[Path, Secret] = field(repr=False)
+
+
+def open_secrets(
+    config: Config,
+    keyring: Keyring,
+    stages: Iterable[str] | None = None,
+    only: Iterable[Path] | None = None,
+    *,
+    trust_macs: bool = False,
+) -> Opened:
+    """Return a file's secrets, open.
+
+    Args:
+        config: a closed file.
+        keyring: gives the keys: one call of the key service for a data key, one for each of Fleece's values.
+        stages: the entries of `stages` to open and check; all of them when None.
+        only: the secrets to open, when not all; the MACs are checked over all the same.
+        trust_macs: whether to leave the MACs unchecked.
+
+    Raises:
+        ConfigurationError: something was tampered with; every fault is named.
+        UpstreamError: the key service refused or was away.
+    """
+    faults: list[Fault] = []
+    wanted = set(config.stages if stages is None else stages)
+    keys = _open_keys(config, keyring, wanted)
+    chosen = list(config.secrets) if only is None else list(only)
+    secrets = {}
+    for name, ring in keys.items():
+        mine = {path: text for path, (text, stage) in config.secrets.items() if stage.name == name and _is_sealed(text)}
+        need = mine if len(ring) > 1 else [path for path in chosen if path in mine]
+        opened = _unseal_all(config, name, ring, mine, need, keys, faults)
+        secrets.update(opened)
+        if not trust_macs:
+            _check_macs(config, name, ring, mine, opened, faults)
+    old = []
+    for path in chosen:
+        text, stage = config.secrets[path]
+        if text.startswith(ENCRYPT):
+            faults.append(config.fault(path, "stands here in plain text: close the file with `carboy config import`"))
+        elif _is_sealed(text) and stage.name in wanted and stage.name not in keys:
+            faults.append(config.fault(path, f"is sealed, but `seal` has no key of the stage `{stage.name}`"))
+        elif text.startswith(DECRYPT) and stage.name in wanted:
+            old.append((path, text, stage))
+    secrets.update(_open_old(config, keyring, old, faults))
+    if faults:
+        hint = "look in git who changed it; after a merge by hand: carboy config rekey --after-merge"
+        raise faulty(config.document.source, faults, hint)
+    return Opened(config, secrets)
+
+
+def _is_sealed(text: str) -> bool:
+    return text.startswith(SEALED)
+
+
+def _open_keys(config: Config, keyring: Keyring, wanted: set[str]) -> dict[str, list[tuple[Block, StageKey]]]:
+    """Return for each sealed stage its blocks and keys, the main one first; the calls run in parallel."""
+    if keyring.is_pinned:
+        for name in wanted - set(config.seals):
+            raise ConfigurationError(
+                f"the stage `{name}` cannot be opened",
+                "KMS keys are pinned, and this stage is sealed under none",
+                f"seal it: carboy config rekey --sealed {name}",
+            ) from None
+    blocks = [(name, part) for name, block in config.seals.items() if name in wanted for part in (block, *block.added)]
+    found = in_parallel(lambda item: keyring.open(config.stages[item[0]], item[1]), blocks)
+    keys: dict[str, list[tuple[Block, StageKey]]] = {}
+    for (name, block), key in zip(blocks, found, strict=True):
+        keys.setdefault(name, []).append((block, key))
+    return keys
+
+
+def _unseal_all(
+    config: Config,
+    name: str,
+    ring: Sequence[tuple[Block, StageKey]],
+    mine: dict[Path, str],
+    need: Iterable[Path],
+    keys: dict[str, list[tuple[Block, StageKey]]],
+    faults: list[Fault],
+) -> dict[Path, Secret]:
+    opened = {}
+    for path in need:
+        for _, key in ring:
+            try:
+                opened[path] = Secret(unseal(key, path, mine[path]), mine[path], config.stages[name], key)
+                break
+            except DoesNotOpen:
+                continue
+        else:
+            faults.append(config.fault(path, _diagnose(config, path, mine[path], keys)))
+    return opened
+
+
+def _diagnose(config: Config, path: Path, text: str, keys: dict[str, list[tuple[Block, StageKey]]]) -> str:
+    """Say what was done to a value that does not open: it is tried at every other place of the file."""
+    for other, (_, stage) in config.secrets.items():
+        for _, key in keys.get(stage.name, []):
+            try:
+                unseal(key, other, text)
+            except DoesNotOpen:
+                continue
+            return f"was sealed for `{show(other)}`: it was swapped, or copied from there"
+    return "does not open here: it was changed, or sealed for another place, name or stage"
+
+
+def _check_macs(
+    config: Config,
+    name: str,
+    ring: Sequence[tuple[Block, StageKey]],
+    mine: dict[Path, str],
+    opened: dict[Path, Secret],
+    faults: list[Fault],
+) -> None:
+    for block, key in ring:
+        texts = [
+            (path, text)
+            for path, text in mine.items()
+            if len(ring) == 1 or (path in opened and opened[path].key is key)
+        ]
+        if not hmac.compare_digest(mac_of(key, block.kms, texts), block.mac):
+            detail = (
+                f"the MAC of the stage `{name}` does not match: a secret was deleted, replaced by plain text, "
+                "renamed, or put back from an older version"
+            )
+            faults.append(config.document.fault(("seal", name, "mac"), detail, f"seal.{name}.mac"))
+
+
+def _open_old(
+    config: Config, keyring: Keyring, old: list[tuple[Path, str, Stage]], faults: list[Fault]
+) -> dict[Path, Secret]:
+    for stage in {stage.environment: stage for _, _, stage in old}.values():
+        keyring.service(stage)  # credentials first, once, before many threads want them
+
+    def one(item: tuple[str, Stage]) -> str | None:
+        text, stage = item
+        try:
+            return keyring.open_old(stage, text)
+        except WrongKey:
+            return None
+
+    distinct = dict.fromkeys((text, stage) for _, text, stage in old)
+    plain = dict(zip(distinct, in_parallel(one, distinct), strict=True))
+    secrets = {}
+    for path, text, stage in old:
+        value = plain[text, stage]
+        if value is None:
+            detail = f"was not encrypted under the key of its stage, `{stage.key}`: it was moved here, or cut"
+            faults.append(config.fault(path, detail))
+        else:
+            secrets[path] = Secret(value, text, stage, None)
+    return secrets
+
+
+# One stage
+
+
+def render_stage(config: Config, stage: str, keyring: Keyring) -> dict[str, object]:
+    """Return what a stage sees: plain values.
+
+    Raises:
+        ConfigurationError: the stage has no value somewhere, or the file was tampered with.
+        UpstreamError: the key service refused or was away.
+    """
+    entry = config.stage(stage)
+    seen, paths, faults = pick(config, stage)
+    if faults:
+        raise faulty(config.document.source, faults)
+    needed = {config.secrets[path][1].name for path in paths} | {entry.name}
+    opened = open_secrets(config, keyring, needed, paths)
+
+    def fill(node: object) -> object:
+        if isinstance(node, dict):
+            return {key: fill(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [fill(value) for value in node]
+        return opened.secrets[node].value if isinstance(node, tuple) else node
+
+    values = fill(seen)
+    assert isinstance(values, dict)
+    return values
+
+
+def load_text(
+    data: bytes, source: str, stage: str, service: KeyService, allowed_keys: Sequence[str] = ()
+) -> dict[str, object]:
+    """Return the values of a stage in a closed file's bytes, by one key service for all."""
+    config = parse_config(data, source)
+    return render_stage(config, stage, Keyring(lambda _: service, config.app, allowed=allowed_keys))
+
+
+# The open form
+
+
+def _open_texts(opened: Opened) -> dict[Path, str]:
+    faults, texts = [], {}
+    for path, secret in opened.secrets.items():
+        if not isinstance(secret.value, str):
+            faults.append(opened.config.fault(path, "is a secret that is not text, which the open form cannot show"))
+        texts[path] = ENCRYPT + str(secret.value)
+    if faults:
+        raise faulty(opened.config.document.source, faults)
+    return texts
+
+
+def open_tree(opened: Opened) -> dict[str, object]:
+    """Return the open form of a file as plain values."""
+    texts = _open_texts(opened)
+
+    def show_open(node: object, path: Path) -> object:
+        if isinstance(node, dict):
+            return {key: show_open(value, (*path, key)) for key, value in node.items()}
+        if isinstance(node, list):
+            return [show_open(value, (*path, Index(index))) for index, value in enumerate(node)]
+        return texts.get(path, node)
+
+    tree = opened.config.document.tree
+    assert isinstance(tree, dict)
+    kept = {key: value for key, value in tree.items() if key not in {"format", "seal"}}
+    return {**kept, "config": show_open(opened.config.tree, ())}
+
+
+def open_text(opened: Opened) -> str:
+    """Return the open form of a YAML file: its own text, the secrets open, comments, order and layout kept."""
+    from carboy.config.encrypted.yaml_edit import cut_top
+
+    document = opened.config.document
+    values: dict[Path, str] = {("config", *path): text for path, text in _open_texts(opened).items()}
+    text = replace_scalars(document, values, lambda value, indent: render_scalar(value, indent=indent))
+    return cut_top(text, document.source, ("format", "seal"))

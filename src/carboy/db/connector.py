@@ -1,0 +1,225 @@
+"""Open connections for SQLAlchemy's pool: with the login of the moment, verified, and again while the server is away.
+
+Joined to an engine by the event `do_connect`, so that pool, sessions and pandas know nothing of it.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.circuit_breaker import Circuit, is_hurried
+from carboy.db.credentials import Address, Credentials, Login, Where
+from carboy.db.disconnects import kind_of
+from carboy.db.keepalive import libpq_silence, set_keepalive
+from carboy.db.login_recovery import LoginRecovery, LoginRefused
+from carboy.db.settings import DbSettings
+from carboy.db.tls import BUNDLE_HINT, Tls
+from carboy.errors import CarboyError, ConfigurationError
+from carboy.logs import BoundLogger, get_logger
+from carboy.retry import Failure, GiveUp, Retry, next_step
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.engine import Dialect
+
+    from carboy.db.explain import DatabaseRefused, DatabaseUnreachable
+
+__all__ = ["Connector"]
+
+log: BoundLogger = get_logger(__name__)
+
+
+class Connector:
+    """Opens connections to a database server.
+
+    Args:
+        settings: of the database.
+        credentials: the vault; None where the URL holds the login.
+        where: says the address that is stronger than the login's and the URL's.
+        on_away: called when the server does not answer: its address may have changed.
+        probe_s: the least time between two looks at credentials that are refused.
+        clock: tells the time.
+    """
+
+    def __init__(
+        self,
+        settings: DbSettings,
+        credentials: Credentials | None = None,
+        *,
+        where: Where | None = None,
+        on_away: Callable[[], object] = lambda: None,
+        probe_s: float = 5.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._settings, self._on_away, self._clock = settings, on_away, clock
+        self._where = where or (lambda: Address(settings.db_host, settings.db_port, settings.db_name))
+        self.tls: Tls = Tls(settings.db_tls_ca)
+        self._healing = (
+            LoginRecovery(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
+        )
+        self._circuit = Circuit(settings.db_probe_s, settings.db_request_budget_s, clock)
+
+    def describe_tls(self, engine: "Engine") -> str:
+        """Return how an engine's connections are encrypted, verified, and until when: for people.
+
+        Raises:
+            DBAPIError: the database does not answer.
+        """
+        query = "SHOW STATUS LIKE 'Ssl_version'"
+        if engine.dialect.name == "postgresql":
+            query = "SELECT pid, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        with engine.connect() as connection:
+            row = connection.exec_driver_sql(query).first()
+        version = row[1] if row is not None else None
+        if not version:
+            return "not encrypted"
+        host = self._where().host or engine.url.host or ""
+        if not self.tls.verifies(host):
+            return f"{version}, not verified"
+        ends_at = self.tls.ends_at
+        return f"{version}, verified" + (f", its authorities until {ends_at:%Y-%m-%d}" if ends_at else "")
+
+    def install(self, engine: "Engine") -> None:
+        """Have an engine open its connections here."""
+        from sqlalchemy import event
+
+        event.listen(engine, "do_connect", self._do_connect)
+
+    def _do_connect(self, dialect: "Dialect", _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
+        """Connect, and again while the server is away, within the budget of whoever asks."""
+        is_brief, settings, now_s = is_hurried(), self._settings, self._clock.monotonic_s
+        budget_s = settings.db_request_budget_s if is_brief else settings.db_connect_budget_s
+        state = self._circuit.ask() if is_brief else "closed"
+        if state == "open":
+            raise self._away(named, "it did not a moment ago, and is asked again soon", self._circuit.away)
+        retry = Retry(attempts=1 if state == "probe" else 1_000_000, base_s=0.05, cap_s=2.0, total_s=budget_s)
+        began_s, tries = now_s(), 0
+        while True:
+            tries, tried_s = tries + 1, now_s()
+            left_s = budget_s - (tried_s - began_s)
+            try:
+                opened = self._connect(dialect, arguments, named, left_s if is_brief else None)
+            except dialect.loaded_dbapi.Error as error:
+                self._raise_unless_away(dialect, named, error)
+                took_s = now_s() - tried_s if is_brief else 0.0  # the next try may take as long
+                step = next_step(retry, tries, Failure(is_transient=True), now_s() - began_s + took_s)
+                if is_brief and state == "closed" and self._circuit.away is not None:
+                    step = GiveUp("another has waited for it long enough")
+                if isinstance(step, GiveUp):
+                    self._circuit.open(error)
+                    why = f"{_words(error)}, {tries} {'try' if tries == 1 else 'tries'} in {now_s() - began_s:.1f} s"
+                    raise self._away(named, why, error) from error
+                if tries == 1:
+                    log.warning("database_away", why=_words(error))
+                with suppress(CarboyError):
+                    self._on_away()
+                self._clock.sleep(step.seconds)
+            else:
+                self._circuit.close()
+                return opened
+
+    def _raise_unless_away(self, dialect: "Dialect", named: dict[str, Any], error: Exception) -> None:
+        kind = kind_of(dialect.name, error)
+        if kind == "certificate":
+            raise self._untrusted(named, error) from error
+        if kind != "away":
+            raise error
+
+    def _connect(self, dialect: "Dialect", arguments: list[Any], named: dict[str, Any], left_s: float | None) -> Any:
+        def connect(login: Login | None) -> Any:
+            made = _open(dialect, arguments, self._named(dialect.name, named, login, left_s))
+            if dialect.name != "postgresql":
+                set_keepalive(getattr(made, "_sock", None), self._settings.db_silence_s)
+            return made
+
+        if self._healing is None:
+            return connect(None)
+
+        def open_(login: Login) -> Any:
+            try:
+                return connect(login)
+            except dialect.loaded_dbapi.Error as error:
+                kind = kind_of(dialect.name, error)
+                if kind not in {"refused", "unsure"}:
+                    raise
+                raise LoginRefused(login, error, is_sure=kind == "refused") from error
+
+        try:
+            return self._healing.connect(open_)
+        except LoginRefused as refusal:
+            if not refusal.is_sure:
+                raise refusal.cause from None
+            raise self._refused(refusal) from refusal.cause
+
+    def _named(self, dialect: str, given: dict[str, Any], login: Login | None, left_s: float | None) -> dict[str, Any]:
+        """Return the driver's arguments: settings over the login over the URL; a try ends within `left_s`."""
+        where = self._where()
+        named = dict(given)
+        found: dict[str, Any] = {
+            "host": where.host or (login.host if login else None),
+            "port": where.port or (login.port if login else None),
+            "dbname" if dialect == "postgresql" else "database": where.database or (login.database if login else None),
+        }
+        if login is not None:
+            found |= {"user": login.user}
+            found |= {"password": login.password if dialect == "postgresql" else login.password.encode()}
+        named |= {name: value for name, value in found.items() if value is not None}
+        if dialect == "postgresql":
+            named = libpq_silence(self._settings.db_silence_s) | named
+        try_s = float(named.get("connect_timeout", self._settings.db_connect_timeout_s))
+        try_s = max(0.1, try_s if left_s is None else min(try_s, left_s))
+        named["connect_timeout"] = max(2, round(try_s)) if dialect == "postgresql" else try_s
+        host = str(named.get("host") or "")
+        if self._settings.db_auth == "iam" and not self.tls.verifies(host):
+            raise ConfigurationError(
+                "the database gets no token",
+                f"`{host}` would not be verified, and a token is sent as it is",
+                BUNDLE_HINT,
+            )
+        return named | self.tls.arguments(dialect, host, named)
+
+    def _refused(self, refusal: LoginRefused) -> "DatabaseRefused":
+        from carboy.db.explain import DatabaseRefused
+
+        login = refusal.login
+        return DatabaseRefused(
+            f"the database refused the login of `{login.user}`",
+            f"{_words(refusal.cause)}; {login.source}, version {login.version[:8]}, and no other version works",
+            f"see whether the last rotation of {login.source} came to its end, and put the right password there",
+            refusal.cause,
+        )
+
+    def _away(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
+        from carboy.db.explain import DatabaseUnreachable
+
+        return DatabaseUnreachable(
+            f"the database at `{self._where().host or named.get('host') or 'its host'}` did not answer",
+            why,
+            "see whether the server is up, and DB_HOST, DB_PORT, security groups",
+            error,
+        )
+
+    def _untrusted(self, named: dict[str, Any], error: Exception) -> "DatabaseRefused":
+        from carboy.db.explain import DatabaseRefused
+
+        host = self._where().host or named.get("host") or "its host"
+        return DatabaseRefused(
+            f"the certificate of the database at `{host}` is not trusted", _words(error), BUNDLE_HINT, error
+        )
+
+
+def _open(dialect: "Dialect", arguments: list[Any], named: dict[str, Any]) -> Any:
+    """Connect within the driver's time; PyMySQL by itself would wait for ever for a server that says nothing."""
+    if dialect.driver != "pymysql" or named.get("read_timeout"):
+        return dialect.connect(*arguments, **named)
+    opened = dialect.connect(*arguments, **{**named, "read_timeout": named["connect_timeout"]})
+    opened._read_timeout = None  # a query may take its time
+    return opened
+
+
+def _words(error: BaseException) -> str:
+    """Return a driver's words in one line; they name users and hosts, never a password."""
+    text = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else str(error)
+    code = f" ({error.args[0]})" if error.args and isinstance(error.args[0], int) else ""
+    return " ".join(text.split()) + code

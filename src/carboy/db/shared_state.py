@@ -1,0 +1,174 @@
+"""Small values that all processes of a database change one after the other: counts, circuits, turns.
+
+A change waits for a moment at most: whoever asks goes on alone where the database does not answer in time.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import orjson
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.group_commit import GroupCommit
+from carboy.errors import Unreachable
+from carboy.extras import extra
+from carboy.logs import BoundLogger, get_logger
+
+with extra("db"):
+    from sqlalchemy import BigInteger, Column, LargeBinary, String, Table, bindparam, delete, select, update
+
+    from carboy.db.bulk import insert_rows
+    from carboy.db.schema import metadata
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["SHARED", "Shared", "Step"]
+
+log: BoundLogger = get_logger(__name__)
+
+T = TypeVar("T")
+
+Step = Callable[[Any, int], tuple[Any, T]]
+"""Given a value (None: there is none) and the time in milliseconds, returns the next value and an answer."""
+
+SHARED = Table(
+    "carboy_shared",
+    metadata,
+    Column("name", String(150), primary_key=True),
+    Column("value", LargeBinary(60_000), nullable=False),  # JSON
+    Column("expires_at", BigInteger, nullable=False, index=True),  # milliseconds since the epoch
+)
+
+_AWAY_S = 5.0
+_TIDY_ONE_IN = 500
+_TIDY_AT_MOST = 100
+_UPDATE = (
+    update(SHARED)
+    .where(SHARED.c.name == bindparam("b_name"))
+    .values(value=bindparam("b_value"), expires_at=bindparam("b_expires_at"))
+)
+
+
+class _Change:
+    __slots__ = ("answer", "error", "is_done", "keep_ms", "name", "step")
+
+    def __init__(self, name: str, step: Step[Any], keep_ms: int) -> None:
+        self.name, self.step, self.keep_ms = name, step, keep_ms
+        self.answer: Any = None
+        self.error: Exception | None = None
+        self.is_done = threading.Event()
+
+
+class Shared:
+    """The values of a database.
+
+    Args:
+        engine: made when the first value is asked for.
+        clock: what time it is; the same for all processes.
+        patience_s: how long a change waits for the database.
+    """
+
+    def __init__(self, engine: "Callable[[], Engine]", clock: Clock = SYSTEM_CLOCK, *, patience_s: float = 1.0) -> None:
+        self._engine, self._clock, self._patience_s = engine, clock, patience_s
+        self._lock = threading.Lock()
+        self._waiting: list[_Change] = []
+        self._is_writing = False
+        self._away_until_s = float("-inf")
+        self._writer: GroupCommit | None = None
+
+    def change(self, name: str, step: Step[T], *, keep_s: float = 3600.0) -> T:
+        """Replace a value by what the step makes of it, while no other process changes it; return its answer.
+
+        Args:
+            name: of the value, at most 150 characters.
+            step: may be called again where the database wants the transaction again.
+            keep_s: how long the value is kept when nobody changes it.
+
+        Raises:
+            Unreachable: the database did not answer in time, or not a moment ago; the change may be made all the same.
+        """
+        wish = _Change(name, step, round(keep_s * 1000))
+        with self._lock:
+            if self._clock.monotonic_s() < self._away_until_s:
+                raise _away()
+            self._waiting.append(wish)
+            begins = not self._is_writing
+            self._is_writing = True
+        if begins:
+            threading.Thread(target=self._write, name="carboy-shared", daemon=True).start()
+        if not wish.is_done.wait(self._patience_s):
+            self._turn_away(TimeoutError(f"no answer within {self._patience_s:g} s"))
+            raise _away()
+        if wish.error is not None:
+            raise _away() from wish.error
+        return cast("T", wish.answer)
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                wishes, self._waiting = self._waiting, []
+                if not wishes:
+                    self._is_writing = False
+                    return
+            try:
+                if self._writer is None:
+                    self._writer = GroupCommit(self._engine())
+                self._writer.run(self._apply, wishes)
+            except Exception as error:  # noqa: BLE001 (each who waits is told)
+                self._turn_away(error)
+                for wish in wishes:
+                    wish.error = error
+            for wish in wishes:
+                wish.is_done.set()
+
+    def _turn_away(self, error: Exception) -> None:
+        """Ask nothing more for a while: a limit must not make a request wait again and again."""
+        with self._lock:
+            if self._clock.monotonic_s() >= self._away_until_s:
+                log.warning("not_shared", error=str(error), hint="each process counts for itself meanwhile")
+            self._away_until_s = self._clock.monotonic_s() + _AWAY_S
+
+    def _apply(self, connection: "Connection", batches: Sequence[Sequence[_Change]]) -> list[None]:
+        wishes = [wish for batch in batches for wish in batch]
+        now_ms = self._clock.now_ms()
+        kept = _lock_values(connection, sorted({wish.name for wish in wishes}))
+        changed: dict[str, int] = {}
+        for wish in wishes:
+            value, wish.answer = wish.step(kept[wish.name], now_ms)
+            if value != kept[wish.name]:
+                kept[wish.name] = value
+                changed[wish.name] = max(changed.get(wish.name, 0), now_ms + wish.keep_ms)
+        if changed:
+            rows = [
+                {"b_name": name, "b_value": orjson.dumps(kept[name]), "b_expires_at": expires_at}
+                for name, expires_at in sorted(changed.items())
+            ]
+            connection.execute(_UPDATE, rows)
+        if random.randrange(_TIDY_ONE_IN) == 0:  # noqa: S311 (now and then)
+            _tidy(connection, now_ms)
+        return [None] * len(batches)
+
+
+def _lock_values(connection: "Connection", names: Sequence[str]) -> dict[str, Any]:
+    """Return the values under these names, their rows locked; those that are missing are made."""
+    query = select(SHARED.c.name, SHARED.c.value).where(SHARED.c.name.in_(names)).order_by(SHARED.c.name)
+    found = {row.name: row.value for row in connection.execute(query.with_for_update())}
+    if missing := [name for name in names if name not in found]:
+        rows = [{"name": name, "value": b"null", "expires_at": 1 << 62} for name in missing]
+        insert_rows(connection, SHARED, rows, skip_known="name")
+        found = {row.name: row.value for row in connection.execute(query.with_for_update())}
+    return {name: orjson.loads(found[name]) for name in names}
+
+
+def _tidy(connection: "Connection", now_ms: int) -> None:
+    stale = select(SHARED.c.name).where(SHARED.c.expires_at < now_ms).limit(_TIDY_AT_MOST)
+    names = list(connection.execute(stale.with_for_update(skip_locked=True)).scalars())
+    if names:
+        connection.execute(delete(SHARED).where(SHARED.c.name.in_(names)))
+
+
+def _away() -> Unreachable:
+    return Unreachable("the value is not shared", "the database did not answer in time", "see the database")

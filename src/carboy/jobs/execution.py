@@ -1,0 +1,109 @@
+"""Run one row that is held, and write how it ended: what every engine does the same."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db.group_commit import GroupCommit
+from carboy.errors import CarboyError, Unreachable
+from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
+from carboy.jobs.rows import LeasedRow, Settled, settle, still_held
+from carboy.jobs.settings import JobsSettings
+from carboy.logs import BoundLogger, get_logger, request_context
+
+__all__ = ["Runner"]
+
+log: BoundLogger = get_logger("carboy.jobs")
+
+
+class Runner:
+    """Runs rows that this process holds.
+
+    Args:
+        writer: the process's door for writes.
+        registry: the jobs that are known here.
+        settings: lease and poll.
+        context: entered around each job, such as `app.app_context`.
+        clock: what time it is.
+        on_end: told kind, outcome and seconds of each try, for the metrics.
+        is_stopping: tells that the process ends, so that there is no time to wait for a database that is away.
+    """
+
+    def __init__(
+        self,
+        writer: GroupCommit,
+        registry: Registry,
+        settings: JobsSettings,
+        *,
+        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        clock: Clock = SYSTEM_CLOCK,
+        on_end: Callable[[str, str, float], None] | None = None,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._writer, self._registry, self._settings = writer, registry, settings
+        self._context, self._clock, self._on_end, self._is_stopping = context, clock, on_end, is_stopping
+
+    def run(self, row: LeasedRow, owner: str) -> Outcome:
+        """Run a row that `owner` holds, write how it ended, and return that; it never raises."""
+        started = self._clock.monotonic_s()
+        one = self._registry.get(row.kind)
+        outcome: Outcome = Done()
+        commit: Commit | None = None
+        with request_context(request_id=row.request_id, job_id=str(row.id), job=row.kind):
+            try:
+                if row.attempt > one.attempts:
+                    outcome = Dead(f"its worker was lost in each of {one.attempts} tries")
+                else:
+                    with self._context():
+                        answer = one.function(*row.args)
+                    commit = answer if isinstance(answer, Commit) else None
+            except BaseException as error:  # noqa: BLE001 (whatever it is, also `sys.exit`, decides about its row)
+                outcome = plan_failure(one, row.attempt, error, self._clock.now_ms())
+                _tell(outcome, row, error)
+            self._settle(row, owner, outcome, commit)
+        if self._on_end:
+            self._on_end(row.kind, type(outcome).__name__.lower(), self._clock.monotonic_s() - started)
+        return outcome
+
+    def _settle(self, row: LeasedRow, owner: str, outcome: Outcome, commit: Commit | None) -> None:
+        """Write how a try ended; while the database is away, again and again for the time of a lease."""
+        settled = Settled(row.id, owner, row.attempt, outcome, self._clock.now_ms())
+        give_up_at_s = self._clock.monotonic_s() + self._settings.jobs_lease_s
+        while True:
+            try:
+                self._writer.run(_settle_with, (commit, settled))
+            except Exception as error:  # noqa: BLE001 (the row is done again when its lease has ended)
+                is_away = isinstance(error, Unreachable)
+                if not is_away or self._is_stopping() or self._clock.monotonic_s() >= give_up_at_s:
+                    log.warning("job_not_settled", error=str(error), outcome=type(outcome).__name__.lower())
+                    return
+                self._clock.sleep(min(self._settings.jobs_poll_s, 1.0))
+            else:
+                if commit is not None and commit.then is not None:
+                    commit.then()
+                return
+
+
+def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]) -> list[None]:
+    """Write what the jobs wanted written, and their rows, in one transaction; of rows that went to others, nothing."""
+    still_ours = still_held(connection, [settled for _, settled in ended])
+    by_apply: dict[Any, list[Any]] = {}
+    for commit, settled in ended:
+        if commit is not None and settled.id in still_ours:
+            by_apply.setdefault(commit.apply, []).append(commit.item)
+    for apply, items in by_apply.items():
+        apply(connection, items)
+    settle(connection, [settled for _, settled in ended if settled.id in still_ours])
+    return [None] * len(ended)
+
+
+def _tell(outcome: Outcome, row: LeasedRow, error: BaseException) -> None:
+    known = isinstance(error, CarboyError)
+    facts: dict[str, Any] = {"error": str(error), "attempt": row.attempt}
+    if isinstance(outcome, Dead):
+        log.error("job_dead", **facts, exc_info=not known)
+    elif isinstance(error, Later):
+        log.debug("job_waits", **facts)
+    else:
+        log.info("job_postponed", **facts, exc_info=not known)

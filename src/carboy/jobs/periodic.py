@@ -1,0 +1,147 @@
+"""Find the rows that somebody must be told of: freed, falling due, or told of in vain.
+
+Many processes sweep, and in each period one of them: who moves the row of a turn has it. Every function runs in the
+caller's transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select, update
+
+from carboy.db.bulk import insert_rows
+from carboy.jobs.engines import Ready
+from carboy.jobs.owner import is_dead
+from carboy.jobs.rows import owners
+from carboy.jobs.tables import JOBS, TURNS, in_state
+
+__all__ = ["Lost", "PeriodicLock", "Sweep", "find_lost", "release_gone", "sweep", "take_turn"]
+
+_AT_MOST = 1000
+_READY = (JOBS.c.id, JOBS.c.kind, JOBS.c.priority, JOBS.c.run_at)
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicLock:
+    """A wish to do what is done once in `every_ms`, whoever does it."""
+
+    name: str
+    now_ms: int
+    every_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A wish to look after the rows of these kinds, up to those that are due `ahead_ms` from now."""
+
+    turn: PeriodicLock
+    kinds: tuple[str, ...]
+    ahead_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A wish for rows of these kinds that have been due since `before_ms`."""
+
+    kinds: tuple[str, ...]
+    before_ms: int
+
+
+def take_turn(connection: Connection, turns: Sequence[PeriodicLock]) -> list[bool]:
+    """Say for each turn whether it is the caller's."""
+    return [_take_turn(connection, turn) is not None for turn in turns]
+
+
+def sweep(connection: Connection, wishes: Sequence[Sweep]) -> list[tuple[Ready, ...]]:
+    """Free the rows whose holder is gone, and return them with those that fall due; nothing where it is not our turn.
+
+    Rows that were due when they were written are left out: who wrote them has told of them.
+    """
+    return [_sweep(connection, wish) for wish in wishes]
+
+
+def _sweep(connection: Connection, wish: Sweep) -> tuple[Ready, ...]:
+    mark = _take_turn(connection, wish.turn)
+    if mark is None:
+        return ()
+    until_ms = wish.turn.now_ms + wish.ahead_ms
+    upcoming = (
+        select(*_READY)
+        .where(
+            in_state("queued"),
+            JOBS.c.kind.in_(wish.kinds),
+            JOBS.c.run_at > mark,
+            JOBS.c.run_at <= until_ms,
+            JOBS.c.run_at > JOBS.c.created_at,
+        )
+        .order_by(JOBS.c.run_at)
+        .limit(_AT_MOST)
+    )
+    due = [Ready(*row) for row in connection.execute(upcoming)]
+    if len(due) == _AT_MOST:  # the rest in the next turn; of one millisecond some may wait until they count as lost
+        until_ms = due[-1].run_at_ms
+    connection.execute(update(TURNS).where(TURNS.c.name == wish.turn.name).values(mark=until_ms))
+    return (*_release(connection, wish.turn.now_ms), *due)
+
+
+def release_gone(connection: Connection, nows_ms: Sequence[int]) -> list[list[Ready]]:
+    """Free the rows whose holder's lease has ended, or who is known from here to be gone; return them."""
+    return [_release(connection, now_ms) for now_ms in nows_ms]
+
+
+def _release(connection: Connection, now_ms: int) -> list[Ready]:
+    gone = [owner for owner in owners(connection) if is_dead(owner)]
+    query = (
+        select(*_READY)
+        .where(in_state("running"), (JOBS.c.lease_until < now_ms) | JOBS.c.owner.in_(gone))
+        .limit(_AT_MOST)
+        .with_for_update(skip_locked=True)
+    )
+    freed = [Ready(*row) for row in connection.execute(query)]
+    if freed:
+        connection.execute(
+            update(JOBS)
+            .where(JOBS.c.id.in_([one.id for one in freed]))
+            .values(state="queued", owner=None, lease_until=None)
+        )
+    return freed
+
+
+def find_lost(connection: Connection, wishes: Sequence[tuple[Lost, int]]) -> list[tuple[Ready, ...]]:
+    """Return rows that wait in vain, the urgent ones first.
+
+    A broker that holds messages may well hold those of these rows: with each wish comes how many it holds, and only
+    what is due beyond that is lost for certain. So a long queue is never published again and again.
+    """
+    return [_find_lost(connection, *wish) for wish in wishes]
+
+
+def _find_lost(connection: Connection, wish: Lost, told: int) -> tuple[Ready, ...]:
+    overdue = select(*_READY).where(in_state("queued"), JOBS.c.kind.in_(wish.kinds), JOBS.c.run_at <= wish.before_ms)
+    counted = overdue.with_only_columns(JOBS.c.id).limit(told + _AT_MOST).subquery()
+    lost = (connection.execute(select(func.count()).select_from(counted)).scalar() or 0) - told
+    if lost <= 0:
+        return ()
+    query = overdue.order_by(JOBS.c.priority, JOBS.c.run_at).limit(lost)
+    return tuple(Ready(*row) for row in connection.execute(query))
+
+
+def _take_turn(connection: Connection, turn: PeriodicLock) -> int | None:
+    """Return how far the last one looked, where it is our turn.
+
+    A turn that lies too far ahead was taken by a clock that is wrong; it is not waited for.
+    """
+    found = connection.execute(
+        select(TURNS.c.next_at, TURNS.c.mark).where(TURNS.c.name == turn.name).with_for_update(skip_locked=True)
+    ).one_or_none()
+    next_at = turn.now_ms + turn.every_ms
+    if found is None:
+        known = connection.execute(select(TURNS.c.name).where(TURNS.c.name == turn.name)).one_or_none()
+        if known is None:  # else another takes it at this moment
+            row = {"name": turn.name, "next_at": turn.now_ms, "mark": turn.now_ms}
+            insert_rows(connection, TURNS, [row], skip_known="name")
+        return None
+    if turn.now_ms < found.next_at <= next_at:
+        return None
+    connection.execute(update(TURNS).where(TURNS.c.name == turn.name).values(next_at=next_at))
+    return min(int(found.mark), next_at)

@@ -1,0 +1,148 @@
+"""The work behind a 202: put the webhook's copy, fetch the full alert, put it, and write both into the index."""
+
+import hashlib
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from carboy.clock import Clock
+from carboy.errors import Missing, Refused, Throttled
+from carboy.jobs import Commit, Job, Later, Waiters
+from carboy.logs import BoundLogger, get_logger
+from carboy.services.archive.items import Archived, Item
+from carboy.services.archive.object_keys import alert_key, version_key
+from carboy.services.archive.objects import Put, Store
+
+if TYPE_CHECKING:
+    from carboy.db import GroupCommit
+    from carboy.services.archive.index import Index
+
+__all__ = ["Api", "ArchiveWorker", "Fetcher", "put_version"]
+
+log: BoundLogger = get_logger("carboy.archive")
+
+JSON = "application/json"
+_ATTEMPTS = 10_000  # some two weeks of a store that is away: what was answered 202 is not given up
+_MISSING_WAIT_S = 5.0
+_LONGEST_SPREAD_S = 60.0
+
+
+class Api(Protocol):
+    """Where the full alert comes from."""
+
+    def fetch(self, alert_id: str) -> bytes:
+        """Return the alert verbatim; raises `Missing`, `Refused`, `Throttled` or `Unreachable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Asks for full alerts, and says of each refusal what follows from it.
+
+    Attributes:
+        missing_for_ms: how long after its arrival an alert that the API does not know is asked for again.
+        refused_wait_s: the wait after the API has refused our key.
+    """
+
+    api: Api
+    clock: Clock
+    missing_for_ms: int = 300_000
+    refused_wait_s: float = 60.0
+
+    def fetch(self, alert_id: str, received_at_ms: int) -> bytes | None:
+        """Return the full alert, or None where the API has had time enough to know it and does not.
+
+        Raises:
+            Later: it is to be asked again, and when.
+            Unreachable: the API did not answer.
+        """
+        age_ms = self.clock.now_ms() - received_at_ms
+        try:
+            return self.api.fetch(alert_id)
+        except Missing:
+            if age_ms >= self.missing_for_ms:
+                log.warning("alert_missing", alert_id=alert_id, age_s=age_ms // 1000)
+                return None
+            left_s = (self.missing_for_ms - age_ms) / 1000
+            raise Later(
+                "the API does not know the alert yet", min(max(_MISSING_WAIT_S, age_ms / 2000), left_s)
+            ) from None
+        except Refused as error:
+            log.error("threatstack_refused", alarm=True, error=str(error), hint=error.hint)
+            raise Later("the API refused our key", self.refused_wait_s) from error
+        except Throttled as error:
+            spread_s = random.uniform(0.0, min(age_ms / 4000, _LONGEST_SPREAD_S))  # noqa: S311 (a backlog comes spread)
+            raise Later("the API is asked no more for now", max(error.retry_after_s, 0.1) + spread_s) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveWorker:
+    """Archives one accepted item; safe to run again from any point.
+
+    Attributes:
+        fetcher: None where the full alert is not fetched.
+        waiters: told of what is archived.
+    """
+
+    store: Store
+    index: "Index"
+    writer: "GroupCommit"
+    fetcher: Fetcher | None = None
+    waiters: Waiters = field(default_factory=lambda: Waiters(0))
+
+    def jobs(self) -> tuple[Job[[int]], Job[[int]]]:
+        """Return the jobs of the archive: `archive.keep` and `archive.replay`, each with a row's id."""
+        keep: Job[[int]] = Job("archive.keep", self.keep, attempts=_ATTEMPTS, timeout_s=180.0)
+        replay: Job[[int]] = Job("archive.replay", self.replay, attempts=_ATTEMPTS, timeout_s=180.0, priority=6)
+        return keep, replay
+
+    def keep(self, row: int) -> Commit | None:
+        """Archive the item of a row, unless it is archived already."""
+        item = self.index.row(row)
+        if item is None or item.state == "archived":
+            return None
+        return self._keep(item)
+
+    def replay(self, row: int) -> Commit | None:
+        """Archive the item of a row again, with what the API says of it today."""
+        item = self.index.row(row)
+        return None if item is None else self._keep(item)
+
+    def _keep(self, item: Item) -> Commit:
+        object_key = item.object_key
+        if item.state == "accepted":
+            object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type)
+        if item.detail == "off" or self.fetcher is None:
+            return self._end(Archived(item.id, "archived", object_key, "off"))
+        try:
+            detail = self.fetcher.fetch(item.item_id, item.received_at_ms)
+        except Exception:
+            if item.state == "accepted":  # the next try need not put the copy again
+                from carboy.services.archive.index import mark
+
+                self.writer.run(mark, Archived(item.id, "copied", object_key, "pending"))
+            raise
+        if detail is None:
+            return self._end(Archived(item.id, "archived", object_key, "missing"))
+        detail_key = put_version(self.store, alert_key(item.item_id), detail, JSON)
+        sha256 = hashlib.sha256(detail).digest()
+        return self._end(Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
+
+    def _end(self, one: Archived) -> Commit:
+        from carboy.services.archive.index import mark  # here: the archive without a database needs no SQLAlchemy
+
+        return Commit(mark, one, then=lambda: self.waiters.tell(one.row))
+
+
+def put_version(store: Store, key: str, data: bytes, content_type: str) -> str:
+    """Store data under a key and return it; where other data has the key, under the key of its version."""
+    if store.put_new(key, data, content_type) is Put.CREATED:
+        return key
+    if store.get(key) == data:
+        return key
+    other = version_key(key.partition("~")[0], hashlib.sha256(data).hexdigest())
+    if other != key and (store.put_new(other, data, content_type) is Put.CREATED or store.get(other) == data):
+        return other
+    longer = f"{key.partition('~')[0]}~{hashlib.sha256(data).hexdigest()}"  # two contents share 32 bits of their hash
+    store.put_new(longer, data, content_type)
+    return longer

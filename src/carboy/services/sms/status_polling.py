@@ -1,0 +1,76 @@
+"""Ask a provider what became of a text whose answer was lost, where it has a query for that. Nothing is sent again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+from carboy.clock import Clock
+from carboy.db import GroupCommit
+from carboy.jobs import Job, Later, row_of
+from carboy.logs import BoundLogger, get_logger
+from carboy.services.sms.delivery_reports import Report, report
+from carboy.services.sms.message_store import Records
+from carboy.services.sms.providers import Message, Receipt
+from carboy.services.sms.transport import HttpCarrier
+
+__all__ = ["LookUp"]
+
+log: BoundLogger = get_logger("carboy.sms")
+
+_FIRST_S = 60.0
+_LONGEST_S = 3600.0
+_GIVE_UP_MS = 6 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Settles messages that are `unknown`, by what their provider has written down.
+
+    Attributes:
+        carriers: those of providers with a query, by name.
+        records: finds the messages.
+        writer: settles them.
+        clock: what time it is.
+    """
+
+    carriers: Mapping[str, HttpCarrier]
+    records: Records
+    writer: GroupCommit
+    clock: Clock
+
+    def job(self) -> Job[[int]]:
+        """Return the job `sms.look_up`, with a message's row."""
+        return Job("sms.look_up", self.run, attempts=20, priority=7)
+
+    def row(self, provider: str | None, message: int) -> dict[str, Any] | None:
+        """Return the row of the job for a message that is unknown; None where its provider has no query."""
+        if provider not in self.carriers:
+            return None
+        now_ms = self.clock.now_ms()
+        return row_of(self.job(), (message,), now_ms=now_ms, after_s=_FIRST_S, key=f"sms.look_up:{message}")
+
+    def run(self, message: int) -> None:
+        """Ask for one message, unless more is known of it by now.
+
+        Raises:
+            Later: the provider does not say yet.
+        """
+        row = self.records.message(message)
+        if row is None or row.state != "unknown" or row.receiver is None or row.provider not in self.carriers:
+            return
+        wanted = Message((str(row.id),), (row.receiver,), nonce=token_hex(16), now_ms=self.clock.now_ms())
+        found = self._find(self.carriers[row.provider], wanted, row)
+        if found is not None and found.state is not None:
+            told = Receipt("", found.state, str(row.id), "", found.code, found.words)
+            self.writer.run(report, (Report(row.provider, told, "", self.clock.now_ms()),))
+            log.info("sms_looked_up", message=str(row.id), provider=row.provider, state=found.state)
+            return
+        age_ms = self.clock.now_ms() - row.created_at
+        if age_ms < _GIVE_UP_MS:
+            raise Later("the provider does not say yet", min(max(_FIRST_S, age_ms / 1000), _LONGEST_S))
+
+    def _find(self, carrier: HttpCarrier, wanted: Message, row: Any) -> Receipt | None:
+        request = self.records.request(row.request)
+        ours = {str(one.id) for one in request[1]} if request else set()  # a batch echoes the id of its first
+        return next((one for one in carrier.look_up(wanted, row.created_at) if one.message_id in ours), None)

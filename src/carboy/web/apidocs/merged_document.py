@@ -1,0 +1,174 @@
+"""The OpenAPI documents of an application: each is a router, all of them together are what it tells about itself."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from carboy.extras import extra
+from carboy.web.runtime import runtime
+
+if TYPE_CHECKING:
+    from flask import Blueprint, Flask
+    from flask.typing import ResponseReturnValue
+
+    from carboy.api import Document
+    from carboy.web.runtime import Runtime
+
+__all__ = ["add_api", "add_documents", "add_own_api", "merged_document"]
+
+_FOLDER = Path(__file__).parent / "openapi"
+_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_HEADERS = {"Cache-Control": "no-cache"}
+
+
+def add_api(
+    app: "Flask", document: "Document | str | os.PathLike[str] | Mapping[str, Any]", operations: Any, **options: Any
+) -> None:
+    """Serve an OpenAPI document, with the API keys as its security, and tell it at `/openapi.json` and `/docs`.
+
+    The document's security schemes `key` (HTTP bearer) and `basic` (HTTP basic, the key as password) are known here.
+    Where `AUTH` is off nothing is asked for.
+
+    Args:
+        app: an application of Carboy's.
+        document: its path, its content, or what `carboy.api.load_document` returned.
+        operations: whose methods are the operations.
+        options: passed to `carboy.api.blueprint`; `security` adds further schemes.
+    """
+    held = runtime(app)
+    served, content = _blueprint_of(held, document, operations, options)
+    app.register_blueprint(served)
+    held.documents.append(lambda: content)
+
+
+def add_own_api(app: "Flask", file: str, operations: Any, rules: Sequence[tuple[str, str, str]], name: str) -> None:
+    """Serve a document of Carboy's own, which is not read before a request comes for it, or somebody reads the docs.
+
+    Args:
+        app: an application of Carboy's.
+        file: in the folder of the documents.
+        operations: whose methods are the operations.
+        rules: the method, the rule and the operationId of each of the document's operations.
+        name: the blueprint's name.
+    """
+    from flask import Blueprint, Flask
+
+    held = runtime(app)
+
+    @cache
+    def made() -> tuple[Mapping[str, Callable[..., Any]], dict[str, Any]]:
+        served, content = _blueprint_of(held, _FOLDER / file, operations, {"name": name})
+        aside = Flask(name)
+        aside.register_blueprint(served)
+        return aside.view_functions, content
+
+    def view_of(endpoint: str) -> "Callable[..., ResponseReturnValue]":
+        def view(**arguments: Any) -> "ResponseReturnValue":
+            answer: ResponseReturnValue = made()[0][endpoint](**arguments)
+            return answer
+
+        return view
+
+    empty = Blueprint(name, __name__)
+    for method, rule, operation_id in rules:
+        empty.add_url_rule(rule, operation_id, view_of(f"{name}.{operation_id}"), methods=[method])
+    app.register_blueprint(empty)
+    held.documents.append(lambda: made()[1])
+
+
+def _blueprint_of(
+    held: "Runtime", document: Any, operations: Any, options: dict[str, Any]
+) -> "tuple[Blueprint, dict[str, Any]]":
+    with extra("api"):
+        from carboy.api import Document, blueprint, load_document
+    from carboy.web.auth.authenticate import basic_info, bearer_info
+
+    if not isinstance(document, Document):
+        document = load_document(document, cache_dir=held.settings["INSTANCE_PATH"] / "cache")
+    schemes = document.content.get("components", {}).get("securitySchemes", {})
+    known: dict[str, Callable[..., Any]] = {"key": bearer_info, "basic": basic_info}
+    own = {name: info for name, info in known.items() if name in schemes}
+    if not held.web.auth:
+        document = replace(document, content=_without_security(document.content, own))
+        own = {}
+    security = {**own, **options.pop("security", {})}
+    return blueprint(document, operations, security=security, **options), document.content
+
+
+def add_documents(app: "Flask", held: "Runtime") -> None:
+    """Serve the merged document at `/openapi.json`, `/openapi.yaml` and, to be read, at `/docs`."""
+
+    @cache
+    def as_json() -> bytes:
+        return orjson.dumps(held.document)
+
+    @cache
+    def as_yaml() -> bytes:
+        with extra("api"):
+            import yaml
+        text: bytes = yaml.dump(
+            held.document,
+            Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+            sort_keys=False,
+            encoding="utf-8",
+            allow_unicode=True,
+        )
+        return text
+
+    @cache
+    def page() -> tuple[bytes, dict[str, str]]:
+        from carboy.web.apidocs.page import render_page
+
+        return render_page(held.document)
+
+    def openapi_json() -> "ResponseReturnValue":
+        return as_json(), 200, {**_HEADERS, "Content-Type": "application/json"}
+
+    def openapi_yaml() -> "ResponseReturnValue":
+        return as_yaml(), 200, {**_HEADERS, "Content-Type": "application/yaml"}
+
+    def docs() -> "ResponseReturnValue":
+        body, headers = page()
+        return body, 200, {**_HEADERS, **headers}
+
+    app.add_url_rule("/openapi.json", "carboy_openapi_json", openapi_json)
+    app.add_url_rule("/openapi.yaml", "carboy_openapi_yaml", openapi_yaml)
+    app.add_url_rule("/docs", "carboy_docs", docs)
+
+
+def merged_document(app: "Flask") -> dict[str, Any]:
+    """Return one OpenAPI document of everything that the application serves by one."""
+    with extra("api"):
+        from carboy.api import load_document, merge
+    held = runtime(app)
+    machines = load_document(_FOLDER / "machines.yaml", cache_dir=held.settings["INSTANCE_PATH"] / "cache").content
+    served = {rule.rule for rule in app.url_map.iter_rules()}
+    machines = {**machines, "paths": {path: item for path, item in machines["paths"].items() if path in served}}
+    contents = [*(content() for content in held.documents), machines]
+    if not held.web.auth:
+        contents = [_without_security(content, {"key", "basic"}) for content in contents]
+    named = held.settings.entry("APP")
+    title = "Carboy" if named is None or named.layer == "default" else named.value
+    return merge(contents, info={"title": title, "version": held.web.api_version})
+
+
+def _without_security(content: Mapping[str, Any], names: Any) -> dict[str, Any]:
+    """Return a document in which nothing of these schemes is asked for."""
+
+    def open_up(node: Mapping[str, Any]) -> dict[str, Any]:
+        kept = [one for one in node.get("security", ()) if one and not set(one) & set(names)]
+        return {
+            **{key: value for key, value in node.items() if key != "security"},
+            **({"security": kept} if kept else {}),
+        }
+
+    paths = {
+        path: {key: open_up(value) if key in _METHODS else value for key, value in item.items()}
+        for path, item in content.get("paths", {}).items()
+    }
+    return {**open_up(content), "paths": paths}

@@ -1,0 +1,108 @@
+"""The rows of the API keys."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.exc import DBAPIError
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db import GroupCommit
+from carboy.errors import Fault, InvalidInput, Missing, Unreachable
+from carboy.web.auth.api_keys import Key, check_scopes, hash_key, make_key
+from carboy.web.tables import KEYS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["KeyStore"]
+
+_MAX_NAME_CHARS = 100
+
+
+class KeyStore:
+    """The API keys of a database."""
+
+    def __init__(self, engine: "Engine", writer: GroupCommit, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._engine, self._writer, self._clock = engine, writer, clock
+
+    def create(self, name: str, scopes: Iterable[str]) -> tuple[Key, str]:
+        """Make a key; return what is kept of it, and the key itself, which cannot be had a second time.
+
+        Raises:
+            InvalidInput: the name is empty or longer than 100 characters, or a scope is none.
+        """
+        if not name.strip() or len(name) > _MAX_NAME_CHARS:
+            fault = Fault("name", f"it has 1 to {_MAX_NAME_CHARS} characters")
+            raise InvalidInput("the key cannot be made", "its name is not usable", "choose another name", [fault])
+        key_id, text = make_key()
+        key = Key(key_id, name, check_scopes(scopes), self._clock.now_ms())
+        row = {
+            "id": key.id,
+            "name": key.name,
+            "scopes": " ".join(key.scopes),
+            "hash": hash_key(text),
+            "created_at": key.created_at,
+        }
+        self._writer.run(_insert, row)
+        return key, text
+
+    def list(self) -> list[Key]:
+        """Return every key, the oldest first, also those that were revoked."""
+        with self._engine.connect() as connection:
+            return [_key(row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id))]
+
+    def revoke(self, key_id: str) -> Key:
+        """Have a key refused from now on; every process knows it within `KEYS_CACHE_S`.
+
+        Raises:
+            Missing: there is no key of that id.
+        """
+        self._writer.run(_revoke, (key_id, self._clock.now_ms()))
+        found = self.find(key_id)
+        if found is None:
+            raise Missing(f"key `{key_id}`", "there is no such key", "`carboy keys list` shows what there is")
+        return found[0]
+
+    def find(self, key_id: str) -> tuple[Key, str] | None:
+        """Return a key and its hash; None where there is none of that id.
+
+        Raises:
+            Unreachable: the database is away.
+        """
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(select(KEYS).where(KEYS.c.id == key_id)).one_or_none()
+        except DBAPIError as error:
+            raise Unreachable(
+                "the keys cannot be read", str(error.orig or type(error).__name__), "see the database"
+            ) from error
+        return None if row is None else (_key(row), row.hash)
+
+    def note_used(self, times: Mapping[str, int]) -> None:
+        """Keep when keys were used last, by id; a time before the one that is kept changes nothing."""
+        self._writer.run(_note_used, times)
+
+
+def _key(row: Any) -> Key:
+    return Key(row.id, row.name, tuple(row.scopes.split()), row.created_at, row.last_used_at, row.revoked_at)
+
+
+def _insert(connection: "Connection", rows: Sequence[Mapping[str, Any]]) -> list[None]:
+    connection.execute(insert(KEYS), rows)
+    return [None] * len(rows)
+
+
+def _revoke(connection: "Connection", wishes: Sequence[tuple[str, int]]) -> list[None]:
+    for key_id, now_ms in wishes:
+        connection.execute(
+            update(KEYS).where(KEYS.c.id == key_id, KEYS.c.revoked_at.is_(None)).values(revoked_at=now_ms)
+        )
+    return [None] * len(wishes)
+
+
+def _note_used(connection: "Connection", wishes: Sequence[Mapping[str, int]]) -> list[None]:
+    for key_id, at_ms in sorted(pair for times in wishes for pair in times.items()):  # all lock in one order
+        is_older = or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < at_ms)
+        connection.execute(update(KEYS).where(KEYS.c.id == key_id, is_older).values(last_used_at=at_ms))
+    return [None] * len(wishes)

@@ -1,0 +1,212 @@
+"""The configuration centre of an application: its settings from all layers, and the vaults that some of them are in.
+
+Nothing of AWS is imported unless a setting asks for it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.config import (
+    BaseSettings,
+    Live,
+    Reference,
+    Resolver,
+    Settings,
+    Sources,
+    glance,
+    load,
+    read_remote,
+)
+from carboy.db import DbSettings
+from carboy.errors import CarboyError
+from carboy.logs import BoundLogger, get_logger
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from carboy.aws import ParameterCache, SecretCache
+    from carboy.db import Connector, Credentials
+
+__all__ = ["ConfigProvider", "PartsOf", "load_settings"]
+
+log: BoundLogger = get_logger(__name__)
+
+PartsOf = Callable[[Sources, Mapping[str, Resolver]], Sequence[type]]
+"""Says which parts' settings are wanted, given every layer."""
+
+
+class ConfigProvider:
+    """What an application's settings come from.
+
+    Args:
+        base: the settings that say which layers there are, and how long their values are fresh.
+        clock: tells the age of secrets and parameters.
+    """
+
+    def __init__(self, base: BaseSettings, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._base, self._clock = base, clock
+        self.live: Live | None = None
+
+    @cached_property
+    def secrets(self) -> "SecretCache":
+        """The secrets of Secrets Manager."""
+        from carboy.aws import SecretCache
+
+        base = self._base
+        return SecretCache(
+            ttl_s=base.secret_ttl_s,
+            min_interval_s=base.secret_min_interval_s,
+            agent=base.aws_secrets_agent,
+            clock=self._clock,
+        )
+
+    @cached_property
+    def parameters(self) -> "ParameterCache":
+        """The parameters of Parameter Store."""
+        from carboy.aws import ParameterCache
+
+        base = self._base
+        return ParameterCache(ttl_s=base.secret_ttl_s, min_interval_s=base.secret_min_interval_s, clock=self._clock)
+
+    def resolvers(self, *, renew: bool = False) -> dict[str, Resolver]:
+        """Return who looks up references; AWS is asked when there is one.
+
+        Args:
+            renew: look up again what is known, but for what was looked up just now.
+        """
+        return {
+            "aws-secretsmanager": _OnDemand(lambda: self._secret_resolver(renew)),
+            "aws-parameterstore": _OnDemand(lambda: self._parameter_resolver(renew)),
+        }
+
+    def read(self, sources: Sources) -> Sources:
+        """Return the sources with the layers that are outside."""
+        return read_remote(sources, self._base, lambda: self.parameters, _read_closed)
+
+    def follow(self, settings: Settings, reload: Callable[[], Settings]) -> Live:
+        """Have `settings.live` give the newest values, read again by `reload` when they are too old."""
+        changes_by_itself = bool(settings.references) or self._base.prefix(settings.profile) is not None
+        self.live = Live(
+            settings,
+            reload,
+            ttl_s=self._base.secret_ttl_s if changes_by_itself else None,
+            min_interval_s=self._base.secret_min_interval_s,
+            pin=_pin,
+            on_refused=_tell_refusal,
+            clock=self._clock,
+        )
+        return self.live
+
+    def engine(self, settings: Settings) -> "Engine":
+        """Return an engine whose credentials and address follow the settings."""
+        from carboy.db import engine
+
+        db = settings.part(DbSettings)
+        credentials = self.credentials(settings)
+        return engine(db, credentials, connector=self.connector(settings, credentials))
+
+    def connector(self, settings: Settings, credentials: "Credentials | None") -> "Connector":
+        """Return what opens connections with these credentials, at the address that the newest settings say."""
+        from carboy.db import Address, Connector
+
+        def where() -> Address:
+            return Address(settings.live("DB_HOST"), settings.live("DB_PORT"), settings.live("DB_NAME"))
+
+        def on_away() -> None:
+            if self.live is not None:
+                self.live.ask()
+
+        return Connector(
+            settings.part(DbSettings),
+            credentials,
+            where=where,
+            on_away=on_away,
+            probe_s=self._base.secret_min_interval_s,
+        )
+
+    def credentials(self, settings: Settings) -> "Credentials | None":
+        """Return the vault that the settings of the database name; None where its URL holds user and password."""
+        db = settings.part(DbSettings)
+        if db.db_secret_name:
+            from carboy.aws import SecretLogins
+
+            return SecretLogins(self.secrets, lambda: settings.live("DB_SECRET_NAME") or str(db.db_secret_name))
+        if db.db_auth == "iam":
+            from carboy.aws import IamLogins
+            from carboy.db import endpoint_of
+
+            return IamLogins(
+                lambda: endpoint_of(db, settings.live("DB_HOST"), settings.live("DB_PORT")),
+                min_interval_s=self._base.secret_min_interval_s,
+                clock=self._clock,
+            )
+        return None
+
+    def _secret_resolver(self, renew: bool) -> Resolver:
+        from carboy.aws import SecretResolver
+
+        return SecretResolver(self.secrets, renew=renew)
+
+    def _parameter_resolver(self, renew: bool) -> Resolver:
+        from carboy.aws import ParameterResolver
+
+        return ParameterResolver(self.parameters, renew=renew)
+
+
+def load_settings(
+    parts_of: PartsOf, read: Callable[[], Sources], clock: Clock = SYSTEM_CLOCK
+) -> tuple[Settings, ConfigProvider]:
+    """Return the settings of all layers, and where they come from.
+
+    Args:
+        parts_of: says which parts' settings are wanted.
+        read: reads the layers that are here; called again at each refresh.
+        clock: tells the age of secrets and parameters.
+
+    Raises:
+        ConfigurationError: with every fault at once.
+    """
+    here = read()
+    centre = ConfigProvider(glance(BaseSettings, here), clock)
+
+    def load_all(near: Sources, *, renew: bool) -> Settings:
+        sources, resolvers = centre.read(near), centre.resolvers(renew=renew)
+        return load(parts_of(sources, resolvers), sources, resolvers=resolvers)
+
+    settings = load_all(here, renew=False)
+    centre.follow(settings, lambda: load_all(read(), renew=True))
+    return settings, centre
+
+
+class _OnDemand:
+    """A resolver that is made when there is something to resolve."""
+
+    def __init__(self, make: Callable[[], Resolver]) -> None:
+        self._make = make
+
+    def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
+        return self._make().resolve(references)
+
+
+def _read_closed(path: Path, stage: str, allowed_keys: tuple[str, ...]) -> Mapping[str, Any]:
+    from carboy.aws import Kms, client
+    from carboy.config.encrypted import load_stage
+
+    return load_stage(path, stage, Kms(client("kms")), allowed_keys=allowed_keys)
+
+
+def _pin(newest: Settings) -> Settings:
+    """Return the settings that this request has seen already; the newest where it has seen none, or there is none."""
+    from flask import g, has_request_context
+
+    if not has_request_context():
+        return newest
+    seen: Settings = g.setdefault("carboy_settings", newest)
+    return seen
+
+
+def _tell_refusal(error: CarboyError) -> None:
+    log.error("settings_refused", what=error.what, why=error.why, hint=error.hint)

@@ -1,0 +1,1 @@
+"""Counters, gauges and histograms, and where Prometheus reads them."""

@@ -1,0 +1,192 @@
+"""What the service tells about itself: as JSON, as YAML, and to read."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import yaml
+from flask import Flask
+
+from carboy import api
+from carboy.web import add_api
+from carboy.web.apidocs.page import render_page
+
+_EVIL = "</script><img src=x onerror=alert(1)>\"'&"
+_DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.1",
+    "info": {"title": "Orders", "version": "1"},
+    "tags": [{"name": "orders", "description": "What was **bought**, in `EUR`."}],
+    "paths": {
+        "/api/orders/{order_id}": {
+            "parameters": [{"name": "order_id", "in": "path", "required": True, "schema": {"type": "integer"}}],
+            "put": {
+                "operationId": "put_order",
+                "tags": ["orders"],
+                "summary": _EVIL,
+                "description": _EVIL,
+                "security": [{"key": ["orders:write"]}],
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": {"$ref": "#/components/schemas/Order"},
+                            "example": {"note": "it's"},
+                        }
+                    }
+                },
+                "responses": {"200": {"description": _EVIL}},
+            },
+        }
+    },
+    "components": {
+        "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        "schemas": {
+            "Order": {
+                "type": "object",
+                "required": ["note"],
+                "properties": {
+                    "note": {"type": "string", "maxLength": 9, "description": _EVIL, "default": _EVIL},
+                    "parent": {"$ref": "#/components/schemas/Order"},
+                    "kind": {"enum": [_EVIL, True, 1]},
+                    "lines": {"type": "array", "items": {"oneOf": [{"type": "integer"}, {"type": "string"}]}},
+                },
+            }
+        },
+    },
+}
+
+
+def _register(app: Flask) -> None:
+    add_api(app, _DOCUMENT, {"put_order": lambda order_id, body=None: {"id": order_id}})
+
+
+def test_the_documents_are_served_as_one(make_app: Any) -> None:
+    """Of the modules, the jobs, and the machines; and it is a good document."""
+    answer = make_app(_register).test_client().get("/openapi.json")
+
+    assert answer.content_type == "application/json"
+    assert {
+        "/api/orders/{order_id}",
+        "/api/jobs",
+        "/api/jobs/retry",
+        "/api/jobs/{job_id}/retry",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/openapi.yaml",
+        "/docs",
+    } <= answer.json["paths"].keys()
+    assert api.load_document(answer.json).content["openapi"].startswith("3.1")
+
+
+def test_the_yaml_says_the_same(make_app: Any) -> None:
+    """In the form that people edit."""
+    client = make_app(_register).test_client()
+    answer = client.get("/openapi.yaml")
+
+    assert answer.content_type == "application/yaml"
+    assert yaml.safe_load(answer.data) == client.get("/openapi.json").json
+
+
+def test_every_path_in_it_is_served(make_app: Any) -> None:
+    """A document that promises more than there is helps nobody."""
+    app = make_app(_register, auth="off")
+    client = app.test_client()
+
+    for path, item in client.get("/openapi.json").json["paths"].items():
+        for method in set(item) & {"get", "put", "post"}:
+            answer = client.open(re.sub(r"{\w+}", "1", path), method=method)
+            assert answer.status_code not in {405, 500}
+            assert answer.status_code != 404 or "there is no job" in answer.text
+
+
+def test_without_authentication_none_is_promised(make_app: Any) -> None:
+    """`AUTH=off` is told as what it is."""
+    document = make_app(_register, auth="off").test_client().get("/openapi.json").json
+
+    assert "security" not in str(document["paths"])
+
+
+def test_documents_can_be_kept_private(make_app: Any) -> None:
+    """`API_DOCS=off`."""
+    client = make_app(_register, api_docs="off").test_client()
+
+    assert {client.get(path).status_code for path in ("/docs", "/openapi.json", "/openapi.yaml")} == {404}
+
+
+class _Page(HTMLParser):
+    """What a browser would make of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id" and value]
+
+
+@pytest.fixture
+def page(make_app: Any) -> Any:
+    return make_app(_register).test_client().get("/docs")
+
+
+def test_the_page_is_of_one_piece(page: Any) -> None:
+    """Nothing is loaded from anywhere, and the policy forbids it."""
+    read = _Page()
+    read.feed(page.text)
+
+    addresses = [value for _, attrs in read.tags for name, value in attrs.items() if name in {"src", "href"}]
+    assert all(address is not None and re.match(r"#|data:,$|openapi\.(json|yaml)$", address) for address in addresses)
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert page.content_type == "text/html; charset=utf-8"
+
+
+def test_the_policy_allows_the_pages_own_style_and_script(page: Any) -> None:
+    """By their hashes, so that the page is not bare."""
+    import base64
+    import hashlib
+
+    for tag in ("style", "script"):
+        inside = page.text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_page_is_no_way_in(page: Any) -> None:
+    """Whatever a document says is text: no tag, no attribute of it gets through."""
+    read = _Page()
+    read.feed(page.text)
+
+    assert "img" not in {tag for tag, _ in read.tags}
+    assert not [attrs for _, attrs in read.tags if any(name.startswith("on") for name in attrs)]
+
+
+def test_the_page_tells_every_operation(page: Any) -> None:
+    """With its address, scopes, schema and a line for the shell; each link leads somewhere."""
+    read = _Page()
+    read.feed(page.text)
+
+    links = [attrs["href"] for tag, attrs in read.tags if tag == "a" and str(attrs.get("href", "")).startswith("#")]
+    assert {str(link)[1:] for link in links} == {one for one in read.ids if one}
+    assert len(set(read.ids)) == len(read.ids)
+    for told in ("orders:write", "at most 9 long", "<strong>bought</strong>", "<code>EUR</code>", "$CARBOY_KEY"):
+        assert told in page.text
+    assert "-d &#x27;{&quot;note&quot;: &quot;it&#x27;\\&#x27;&#x27;s&quot;}&#x27;" in page.text
+
+
+def test_a_schema_that_holds_itself_ends(page: Any) -> None:
+    """At a depth where nobody reads on."""
+    assert page.text.count("parent") < 50
+
+
+def test_a_document_without_anything_is_a_page() -> None:
+    """No operation, no tag, no scheme."""
+    body, headers = render_page({"openapi": "3.1.1", "info": {"title": "<x>", "version": "0"}, "paths": {}})
+
+    assert b"<h1>&lt;x&gt;</h1>" in body
+    assert "Content-Security-Policy" in headers
