@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable
-from carboy.net.limited import Limits
+from carboy.net import Limits
 from carboy.problems import Problem
 from carboy.services.archive.alerts import parse_alerts
 from carboy.testing.answers import Answer, Cut, Drip, Stall, redirect

@@ -1,4 +1,4 @@
-"""HTTP out, as `requests` has it, but with a budget: time-outs always set, repeats that are safe, connections kept.
+"""HTTP client: `requests` with a time budget, safe repeats, kept connections and an SSRF guard.
 
 from carboy import net
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from carboy.lazy import lazy_names
 from carboy.net.defaults import InvalidDefault, set_default_retries, set_default_timeout
 from carboy.net.functions import delete, get, head, options, patch, post, put, request
+from carboy.net.guard import AddressGuard, ForbiddenAddress
+from carboy.net.limited import CallFailed, Limits, Reply, ResponseTooLarge, TimedOut, fetch, make_session
 
 if TYPE_CHECKING:
     from requests import Response, exceptions
@@ -18,13 +20,22 @@ if TYPE_CHECKING:
     from carboy.net.session import Session
 
 __all__ = [
+    "AddressGuard",
+    "CallFailed",
+    "ForbiddenAddress",
     "InvalidDefault",
+    "Limits",
+    "Reply",
     "Response",
+    "ResponseTooLarge",
     "Session",
+    "TimedOut",
     "delete",
     "exceptions",
+    "fetch",
     "get",
     "head",
+    "make_session",
     "options",
     "patch",
     "post",

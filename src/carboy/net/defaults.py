@@ -128,7 +128,10 @@ def make_retry(retries: Given) -> "Retry":
     if retries is None:
         return _build(_defaults.retries.arguments)
     if isinstance(retries, int):
-        return _build({**_defaults.retries.arguments, "total": retries})
+        arguments = {**_defaults.retries.arguments, "total": retries}
+        if _defaults.retries == Retries():  # ours, for callers who ask for nothing; this one does
+            arguments.pop("raise_on_status")
+        return _build(arguments)
     if isinstance(retries, Mapping):
         return _build(retries)
     return retries

@@ -1,24 +1,54 @@
-"""One GET with every limit kept: time to connect, between two reads and in all, size, no redirect."""
+"""One request with every limit kept: time to connect, between two reads and in total, size, no redirect, no repeat."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Refused, Unreachable
 from carboy.extras import extra
+from carboy.net.guard import AddressGuard
 
 if TYPE_CHECKING:
     from carboy.net.session import Session
 
-__all__ = ["Limits", "Reply", "fetch", "make_session"]
+__all__ = ["CallFailed", "Limits", "Reply", "ResponseTooLarge", "TimedOut", "fetch", "make_session"]
 
 _CHUNK = 65_536
 
 
+class CallFailed(Unreachable):
+    """No whole response came.
+
+    Attributes:
+        was_sent: False where no byte of the request was sent, so that it may be sent elsewhere; True where the server
+            may have read and done it.
+    """
+
+    def __init__(self, what: str, why: str, hint: str, was_sent: bool = True) -> None:
+        super().__init__(what, why, hint)
+        self.was_sent = was_sent
+        self.args: tuple[Any, ...] = (what, why, hint, was_sent)
+
+
+class TimedOut(CallFailed):
+    """No whole response came within the time to connect, the time between two reads or the total."""
+
+
+class ResponseTooLarge(Refused):
+    """The response has more bytes than the limit; the request was sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much time and memory one answer may take."""
+    """How much time and memory one response may take.
+
+    Attributes:
+        connect_timeout_s: for all addresses of the host, the look-up of its name included.
+        read_timeout_s: between two reads.
+        total_s: from the look-up to the last byte of the body.
+        size_bytes: of the body, decompressed.
+    """
 
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
@@ -28,15 +58,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer; the names of headers are found in any case."""
+    """A whole response; the names of headers are found in any case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-def make_session(url: str, pool_size: int = 8) -> "Session":
-    """Return a session for one server that any number of threads may share.
+def make_session(
+    url: str, pool_size: int = 8, *, guard: AddressGuard | None = None, clock: Clock = SYSTEM_CLOCK
+) -> "Session":
+    """Return a session for the calls of `fetch`, which any number of threads may share.
 
     Proxies and certificates are read from the environment now and not at every call; `.netrc` is not read, cookies are
     not kept, nothing is tried twice.
@@ -44,13 +76,15 @@ def make_session(url: str, pool_size: int = 8) -> "Session":
     Args:
         url: of the server, for which a proxy may be set.
         pool_size: connections that are kept.
+        guard: decides which addresses may be called; None for all.
+        clock: for the total time.
     """
     with extra("net"):
         from http.cookiejar import DefaultCookiePolicy
 
         from carboy.net.session import Session
 
-    session = Session(retries=0, pool_size=pool_size)
+    session = Session(retries=0, pool_size=pool_size, guard=guard, clock=clock)
     surroundings = session.merge_environment_settings(url, {}, None, None, None)
     session.trust_env = False
     session.proxies, session.verify = surroundings["proxies"], surroundings["verify"]
@@ -65,40 +99,49 @@ def fetch(
     limits: Limits,
     *,
     what: str,
-    clock: Clock = SYSTEM_CLOCK,
+    method: str = "GET",
+    body: bytes | None = None,
 ) -> Reply:
-    """Return what a GET of a URL gives, whatever its status.
+    """Send a request and return the response, whatever its status; a redirect is returned, not followed.
 
     Args:
-        session: keeps the connections.
+        session: keeps the connections; see `make_session`.
         url: with its query.
         headers: further ones.
         limits: kept.
         what: what could not be done, for messages.
-        clock: for the time in all.
+        method: such as `POST`.
+        body: the request's.
 
     Raises:
-        Unreachable: no whole answer in time.
-        Refused: the answer is larger than allowed.
+        TimedOut: no whole response in time.
+        CallFailed: no whole response; `was_sent` says whether the server may have read the request.
+        ResponseTooLarge: the response is larger than allowed.
+        ForbiddenAddress: the session's guard refuses the address.
     """
     with extra("net"):
-        from requests import RequestException
-        from urllib3.exceptions import HTTPError
+        from requests import Request, RequestException, Timeout
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-    give_up_at_s = clock.monotonic_s() + limits.total_s
-    timeout = (limits.connect_timeout_s, limits.read_timeout_s)
-    try:
-        with session.get(url, headers=headers, timeout=timeout, allow_redirects=False, stream=True) as answer:
-            body = bytearray()
-            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-                body += chunk
-                if len(body) > limits.size_bytes:
-                    answer.raw.close()  # or the rest would be read to keep the connection
-                    raise Refused(what, f"the answer has more than {limits.size_bytes} bytes", "look at the address")
-                if clock.monotonic_s() > give_up_at_s:
-                    answer.raw.close()
-                    raise Unreachable(what, f"the answer takes longer than {limits.total_s:g} s", "try again later")
-            return Reply(answer.status_code, answer.headers, bytes(body))
-    except (RequestException, HTTPError) as error:
-        reason = f"no whole answer came: {type(error).__name__}"
-        raise Unreachable(what, reason, "look at the network and the address; it is tried again") from error
+    with session.open_call(budget_s=limits.total_s) as call:
+        timeout = (limits.connect_timeout_s, limits.read_timeout_s)
+        try:
+            prepared = session.prepare_request(Request(method, url, headers=dict(headers), data=body))
+            with session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response:
+                content = _read(response, limits.size_bytes, what)
+                return Reply(response.status_code, response.headers, content)
+        except (RequestException, HTTPError, OSError, ValueError) as error:  # ValueError: a URL that cannot be sent
+            is_late = isinstance(error, Timeout | ReadTimeoutError | TimeoutError) or call.left_s() <= 0
+            kind, why = (TimedOut, "too late") if is_late else (CallFailed, type(error).__name__)
+            hint = "check the network and the address"
+            raise kind(what, f"no whole response came: {why}", hint, call.was_sent) from error
+
+
+def _read(response: Any, size_bytes: int, what: str) -> bytes:
+    content = bytearray()
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        content += chunk
+        if len(content) > size_bytes:
+            response.raw.close()  # or the rest would be read to keep the connection
+            raise ResponseTooLarge(what, f"the response has more than {size_bytes} bytes", "check the address")
+    return bytes(content)

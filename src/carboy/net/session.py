@@ -4,23 +4,24 @@ A session may be shared by any number of threads, and used after a fork: the chi
 """
 
 import os
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs import request_id
-from carboy.net.attempts import Attempts, rewind
+from carboy.net.attempts import Call, current_call
+from carboy.net.connections import find_addresses, make_pools
 from carboy.net.defaults import Given, default_retries, fill_timeout, make_retry
-from carboy.net.truncated_responses import POOLS
+from carboy.net.guard import AddressGuard
 from carboy.trace import outgoing_headers
 
 __all__ = ["Session"]
-
-_attempts: ContextVar[Attempts | None] = ContextVar("carboy_net_attempts", default=None)
 
 
 class Session(requests.Session):
@@ -29,7 +30,7 @@ class Session(requests.Session):
     Attributes:
         timeout: for calls that say nothing themselves; seconds, or a pair: to connect, and between two reads.
         retries: likewise: how often they are tried again.
-        budget_s: likewise: the time for a call, with its waits and redirects.
+        budget_s: likewise: the time for a call, with its waits, redirects and body.
     """
 
     __attrs__: list[str] = [*requests.Session.__attrs__, "timeout", "retries", "budget_s", "_clock"]  # noqa: RUF012 (pickled)
@@ -41,6 +42,7 @@ class Session(requests.Session):
         *,
         budget_s: float | None = None,
         pool_size: int = 32,
+        guard: AddressGuard | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Make a session; nothing is connected before the first call.
@@ -49,6 +51,7 @@ class Session(requests.Session):
             timeout: None for the process's default (`set_default_timeout`).
             retries: repeats, or the arguments of urllib3's `Retry`, or one; None for the process's default.
             budget_s: None for the process's default (`set_default_retries`).
+            guard: decides which addresses may be called, redirects included; None for all.
             pool_size: how many servers, and how many connections to each, are kept.
             clock: for waits and budgets.
         """
@@ -57,7 +60,7 @@ class Session(requests.Session):
         self.retries: Given = retries
         self._clock = clock
         self.budget_s = budget_s
-        adapter = _Adapter(pool_size)
+        adapter = _Adapter(pool_size, guard)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -80,47 +83,62 @@ class Session(requests.Session):
         **options: Any,
     ) -> requests.Response:
         """Send a request; the arguments are those of requests, with `retries` and `budget_s` for this call alone."""
-        token = _attempts.set(self._begin(retries, budget_s))
-        try:
-            return super().request(method, url, *arguments, **options)
-        finally:
-            _attempts.reset(token)
+        with self.open_call(retries, budget_s) as call:
+            response = super().request(method, url, *arguments, **options)
+            self._hand_over(call, options)
+            return response
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send a prepared request; as in requests, but a time-out that is not said is the default one."""
+        """Send a prepared request; as in requests, but without a timeout the default one holds."""
         options["timeout"] = fill_timeout(options.get("timeout"), self.timeout)
-        if _attempts.get() is not None:
+        if current_call.get() is not None:
             return super().send(request, **options)
-        token = _attempts.set(self._begin(None, None))
-        try:
-            return super().send(request, **options)
-        finally:
-            _attempts.reset(token)
+        with self.open_call() as call:
+            response = super().send(request, **options)
+            self._hand_over(call, options)
+            return response
 
-    def _begin(self, retries: Given, budget_s: float | None) -> Attempts:
-        if budget_s is None:
-            budget_s = default_retries().budget_s if self.budget_s is None else self.budget_s
-        return Attempts(make_retry(retries if retries is not None else self.retries), budget_s, self._clock)
+    @contextmanager
+    def open_call(self, retries: Given = None, budget_s: float | None = None) -> Iterator[Call]:
+        """Begin a call: what `send` sends in the block shares one budget and one count of repeats.
+
+        Args:
+            retries: None for the session's.
+            budget_s: None for the session's; given, it holds for the body of a streamed response too.
+        """
+        budgets = (budget_s, self.budget_s)
+        given_s = next((one for one in budgets if one is not None), None)
+        retry = make_retry(retries if retries is not None else self.retries)
+        call = Call(retry, default_retries().budget_s if given_s is None else given_s, self._clock, given_s is not None)
+        token = current_call.set(call)
+        try:
+            yield call
+        finally:
+            current_call.reset(token)
+
+    def _hand_over(self, call: Call, options: Mapping[str, Any]) -> None:
+        if options.get("stream") or self.stream:
+            call.end_default_budget()
 
 
 class _Adapter(HTTPAdapter):
     """Keeps the connections and tries again."""
 
-    __attrs__: list[str] = [*HTTPAdapter.__attrs__, "_pid", "_pool_size"]  # noqa: RUF012
+    __attrs__: list[str] = [*HTTPAdapter.__attrs__, "_pid", "_pool_size", "_guard"]  # noqa: RUF012
 
-    def __init__(self, pool_size: int) -> None:
+    def __init__(self, pool_size: int, guard: AddressGuard | None) -> None:
         self._pid = os.getpid()
-        self._pool_size = pool_size
+        self._pool_size, self._guard = pool_size, guard
         super().__init__(pool_connections=pool_size, pool_maxsize=pool_size)
 
     def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
         super().init_poolmanager(*sizes, **options)
-        self.poolmanager.pool_classes_by_scheme = POOLS
+        self.poolmanager.pool_classes_by_scheme = make_pools(self._guard)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = POOLS
+            manager.pool_classes_by_scheme = make_pools(self._guard)
         return manager
 
     def add_headers(self, request: requests.PreparedRequest, **options: Any) -> None:
@@ -136,28 +154,45 @@ class _Adapter(HTTPAdapter):
     ) -> requests.Response:
         """Send a request until an answer stands or the rules want no further try."""
         if self._pid != os.getpid():
-            self._begin_anew()
-        attempts = _attempts.get()
+            self._leave_connections()
+        if self._guard is not None:
+            self._check_host(self._guard, request, options.get("proxies"))
+        call = current_call.get()
+        if call is None:  # an adapter that was mounted elsewhere
+            return super().send(request, stream=stream, **options)
+        call.read_timeout_s = _read_timeout(options.get("timeout"))
         while True:
+            call.begin_try(request)
             try:
                 response = super().send(request, stream=stream, **options)
                 if not stream:
-                    _ = response.content  # read here: an answer that is cut in its body is tried again too
+                    _ = response.content  # read here: a response that is cut in its body is tried again too
             except requests.RequestException as error:
-                wait_s = attempts.wait_after_error(request, error) if attempts else None
-                if wait_s is None or attempts is None:
+                wait_s = call.wait_after_error(request, error)
+                if wait_s is None:
                     raise
             else:
-                wait_s = attempts.wait_after_answer(request, response) if attempts else None
-                if wait_s is None or attempts is None:
+                wait_s = call.wait_after_answer(request, response)
+                if wait_s is None:
                     return response
                 response.close()
-            attempts.clock.sleep(wait_s)
-            rewind(request)
+            call.clock.sleep(wait_s)
 
-    def _begin_anew(self) -> None:
+    @staticmethod
+    def _check_host(guard: AddressGuard, request: requests.PreparedRequest, proxies: Any) -> None:
+        host = urlsplit(request.url or "").hostname or ""
+        guard.check_host(host)
+        if select_proxy(request.url or "", proxies):  # the proxy connects: a name that is known here is checked here
+            guard.check_addresses(host, find_addresses(host, 2.0))
+
+    def _leave_connections(self) -> None:
         """Leave the connections to the parent, without closing them: a lock of theirs may be held for ever."""
         self._left_behind = self.poolmanager, self.proxy_manager
         self.proxy_manager = {}
         self.init_poolmanager(self._pool_size, self._pool_size)
         self._pid = os.getpid()
+
+
+def _read_timeout(timeout: Any) -> float | None:
+    seconds = timeout[1] if isinstance(timeout, tuple) else getattr(timeout, "read_timeout", timeout)
+    return float(seconds) if isinstance(seconds, int | float) else None

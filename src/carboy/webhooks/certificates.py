@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Refused, Unreachable
 from carboy.extras import extra
-from carboy.net.limited import Limits, fetch, make_session
+from carboy.net import Limits, fetch, make_session
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey

@@ -11,7 +11,7 @@ from tests.lab.threat_stack_api import Control
 
 from carboy.config import Rate
 from carboy.errors import ConfigurationError, InvalidInput, Missing, Refused, Throttled, Unreachable, UpstreamError
-from carboy.net.limited import Limits
+from carboy.net import Limits
 from carboy.retry import Retry
 from carboy.services.archive.hawk import hawk_header
 from carboy.services.archive.pacer import Pacer
@@ -135,7 +135,7 @@ def test_each_fault_has_its_error(server: LoopbackServer, step: Step, error: typ
 
     with pytest.raises(error) as caught:
         client.fetch(ALERT)
-    assert type(caught.value) is error
+    assert isinstance(caught.value, error)
     assert caught.value.hint
     assert "s3cret" not in f"{caught.value} {caught.value.hint} {caught.value.__cause__}"
     server.script(json_answer({"id": ALERT}))

@@ -14,7 +14,7 @@ from carboy.errors import CarboyError, Refused, Unreachable
 from carboy.extras import extra
 from carboy.jobs import Job, JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger, request_id
-from carboy.net.limited import Limits
+from carboy.net import Limits
 from carboy.services.archive.admission import Admission
 from carboy.services.archive.claim_check import QueueAcceptor, QueueKeeper, StorePark
 from carboy.services.archive.intake import Acceptor

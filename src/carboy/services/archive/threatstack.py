@@ -27,7 +27,7 @@ from carboy.errors import (
     UpstreamError,
 )
 from carboy.nesting import is_deeper
-from carboy.net.limited import Limits, Reply, fetch, make_session
+from carboy.net import Limits, Reply, fetch, make_session
 from carboy.retry import Failure, GiveUp, Retry, next_step, parse_retry_after
 from carboy.services.archive.hawk import hawk_header
 from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, is_alert_id
@@ -121,7 +121,7 @@ class ThreatStack:
         self._api_key, self._user_id, self._organization_id = api_key, user_id, organization_id
         self._bucket, self._patience_s = bucket, patience_s
         self._limits, self._retry, self._clock = limits, retry, clock
-        self._session = session or make_session(self._base_url, pool_size)
+        self._session = session or make_session(self._base_url, pool_size, clock=clock)
         self._ping_ttl_s = ping_ttl_s
         self._ping_lock = threading.Lock()
         self._pinged: tuple[float, float | UpstreamError] | None = None  # when, and how long it took or what was wrong
@@ -239,7 +239,7 @@ class ThreatStack:
         """Wait for our turn, ask, and return an answer of 200."""
         self._wait_for_turn(what)
         url = self._base_url + path
-        reply = fetch(self._session, url, self._headers(url), self._limits, what=what, clock=self._clock)
+        reply = fetch(self._session, url, self._headers(url), self._limits, what=what)
         if reply.status == 200:
             return reply
         error = _explain(reply, what, self._clock.now_ms() / 1000)
