@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 _HEAVY = {"boto3", "botocore", "sqlalchemy", "alembic", "flask_sqlalchemy", "requests", "opentelemetry", "granian"}
+_HEAVY |= {"prometheus_client"}
 _OF_PARTS = {"asyncio", "carboy.api", "jsonschema_rs", "msgspec", "rich", "structlog", "tomllib", "yaml"}
 
 

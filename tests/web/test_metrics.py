@@ -1,13 +1,19 @@
-"""What is counted, and who is told."""
+"""Metrics of one process: the façade, `/metrics`, and `METRICS_BIND`."""
 
 import http.client
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import prometheus_client
 import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from carboy.errors import ConfigurationError, UsageError
 from carboy.serve import Service
@@ -21,24 +27,26 @@ def test_a_counter_is_told_with_its_labels() -> None:
     sent.inc(("b",))
     sent.inc(("a",), 2.5)
 
-    assert metrics.render().decode() == (
-        '# HELP sent_total What was sent.\n# TYPE sent_total counter\nsent_total{provider="a"} 2.5\n'
-        'sent_total{provider="b"} 1\n'
-    )
+    assert set(metrics.render().decode().splitlines()) == {
+        "# HELP sent_total What was sent.",
+        "# TYPE sent_total counter",
+        'sent_total{provider="a"} 2.5',
+        'sent_total{provider="b"} 1.0',
+    }
 
 
 def test_a_gauge_goes_up_and_down() -> None:
     """Without labels it begins at 0."""
     metrics = Metrics()
     open_now = metrics.gauge("open_now", "Open.")
-    assert metrics.render().endswith(b"open_now 0\n")
+    assert metrics.render().endswith(b"open_now 0.0\n")
 
     open_now.inc(by=3)
     open_now.inc(by=-1)
     assert open_now.value() == 2
     open_now.set(7)
 
-    assert metrics.render().endswith(b"open_now 7\n")
+    assert metrics.render().endswith(b"open_now 7.0\n")
 
 
 def test_a_histogram_adds_up() -> None:
@@ -49,11 +57,11 @@ def test_a_histogram_adds_up() -> None:
         took.observe(value, ("/",))
 
     assert metrics.render().decode().splitlines()[2:] == [
-        'took_seconds_bucket{route="/",le="0.1"} 2',
-        'took_seconds_bucket{route="/",le="1"} 3',
-        'took_seconds_bucket{route="/",le="+Inf"} 4',
+        'took_seconds_bucket{le="0.1",route="/"} 2.0',
+        'took_seconds_bucket{le="1.0",route="/"} 3.0',
+        'took_seconds_bucket{le="+Inf",route="/"} 4.0',
+        'took_seconds_count{route="/"} 4.0',
         'took_seconds_sum{route="/"} 3.65',
-        'took_seconds_count{route="/"} 4',
     ]
 
 
@@ -67,7 +75,7 @@ def test_a_label_cannot_break_out_of_its_quotes(value: str) -> None:
 
     assert rest == ""
     assert line.startswith('x_total{label="')
-    inside = line.removeprefix('x_total{label="').removesuffix('"} 1')
+    inside = line.removeprefix('x_total{label="').removesuffix('"} 1.0')
     assert (
         inside.replace("\\\\", "\0").replace('\\"', "\1").replace("\\n", "\n").replace("\1", '"').replace("\0", "\\")
         == value
@@ -91,7 +99,7 @@ def test_counting_is_exact_in_many_threads() -> None:
         list(pool.map(count, range(8)))
 
     assert counted.value() == 4000
-    assert b"y_seconds_count 4000" in metrics.render()
+    assert b"y_seconds_count 4000.0" in metrics.render()
 
 
 def test_what_cannot_be_read_now_is_left_out() -> None:
@@ -100,7 +108,7 @@ def test_what_cannot_be_read_now_is_left_out() -> None:
     metrics.collect("broken", "B.", lambda: [((), 1 / 0)])
     metrics.counter("fine_total", "F.").inc()
 
-    assert metrics.render().endswith(b"fine_total 1\n")
+    assert metrics.render().endswith(b"fine_total 1.0\n")
 
 
 @pytest.mark.parametrize("name", ["", "a-b", "1a", "é"])
@@ -117,6 +125,86 @@ def test_a_name_is_given_once() -> None:
 
     with pytest.raises(UsageError):
         metrics.gauge("x_total", "X.")
+
+
+def test_a_users_own_metrics_are_on_the_page() -> None:
+    """Those of prometheus-client's default registry; without the library's view of one process and of Python."""
+    sold = prometheus_client.Counter("orders_sold", "Sold.")
+    sold.inc(3)
+    try:
+        text = Metrics().render().decode()
+    finally:
+        prometheus_client.REGISTRY.unregister(sold)
+
+    assert "\norders_sold_total 3.0\n" in text
+    assert "python_info" not in text
+    assert "process_cpu_seconds" not in text
+
+
+def test_a_users_metric_of_our_name_does_not_break_the_page() -> None:
+    """Prometheus refuses a page with a name twice: ours is kept."""
+    theirs = prometheus_client.Counter("http_requests_total", "Theirs.")
+    metrics = Metrics()
+    metrics.counter("http_requests_total", "Ours.").inc()
+    try:
+        families = list(text_string_to_metric_families(metrics.render().decode()))
+    finally:
+        prometheus_client.REGISTRY.unregister(theirs)
+
+    assert [family.documentation for family in families if family.name == "http_requests"] == ["Ours."]
+
+
+def test_a_users_collector_that_fails_leaves_the_other_metrics(lines: Any, make_app: Any) -> None:
+    class Broken:
+        def collect(self) -> Any:
+            raise ZeroDivisionError
+
+    app = make_app(auth="off")
+    broken: Any = Broken()
+    prometheus_client.REGISTRY._collector_to_names[broken] = []
+    try:
+        assert "process_threads" in _told(app.test_client())
+    finally:
+        prometheus_client.REGISTRY.unregister(broken)
+
+    assert len(lines("metrics_collector_failed")) == 1
+
+
+def test_on_lambda_nothing_is_counted_or_loaded(tmp_path: Path) -> None:
+    """CloudWatch counts there; `/metrics` is a 404 that says why."""
+    program = (
+        "import sys\n"
+        "from carboy import create_app\n"
+        "app = create_app('test', modules='', auth='off')\n"
+        "client = app.test_client()\n"
+        "assert client.get('/livez').status_code == 200\n"
+        "answer = client.get('/metrics')\n"
+        "assert answer.status_code == 404 and 'Lambda' in answer.json['detail'], answer.text\n"
+        "assert 'prometheus_client' not in sys.modules\n"
+    )
+    environ = {**os.environ, "AWS_LAMBDA_FUNCTION_NAME": "orders"}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environ, check=True)
+
+
+def test_without_the_library_nothing_is_counted(tmp_path: Path) -> None:
+    """The application works; `/metrics` names the extra, and so does `METRICS_BIND` at the start."""
+    program = (
+        "import importlib.util, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'prometheus_client' else find(name, *more)\n"
+        "sys.modules['prometheus_client'] = None\n"
+        "from carboy import create_app\n"
+        "from carboy.errors import MissingExtra\n"
+        "from carboy.serve import Service\n"
+        "app = create_app('test', modules='', auth='off', metrics_bind='127.0.0.1:0')\n"
+        "client = app.test_client()\n"
+        "assert client.get('/livez').status_code == 200\n"
+        "assert 'carboy[metrics]' in client.get('/metrics').json['detail']\n"
+        "try:\n    Service(app).start()\n"
+        "except MissingExtra as error:\n    assert 'carboy[metrics]' in error.hint\n"
+        "else:\n    raise AssertionError\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
 
 
 def _register(app: Flask) -> None:
@@ -149,8 +237,8 @@ def test_the_process_is_told(make_app: Any) -> None:
     """Its memory and threads."""
     told = _told(make_app(auth="off").test_client())
 
-    assert int(told.partition("\nprocess_resident_memory_bytes ")[2].partition("\n")[0]) > 10_000_000
-    assert int(told.partition("\nprocess_threads ")[2].partition("\n")[0]) >= 1
+    assert float(told.partition("\nprocess_resident_memory_bytes ")[2].partition("\n")[0]) > 10_000_000
+    assert float(told.partition("\nprocess_threads ")[2].partition("\n")[0]) >= 1
 
 
 def test_metrics_are_for_keys_of_their_scope(make_app: Any) -> None:

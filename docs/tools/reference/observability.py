@@ -31,11 +31,14 @@ def render_metrics() -> str:
     for call in calls(lambda name, node: name in _METRICS and len(node.args) >= 2 and bool(literals(node.args[0]))):
         name, help_text = (template(node) or "" for node in call.node.args[:2])
         labels = [text for node in call.node.args[2:] for text in literals(node)]
-        rows.append((f"`{name}`", _METRICS[call.name], ", ".join(f"`{one}`" for one in labels), help_text, call.part))
+        kind = next((one.value for one in call.node.keywords if one.arg == "kind"), None)
+        said = literals(kind)[0] if kind is not None else _METRICS[call.name]
+        rows.append((f"`{name}`", said, ", ".join(f"`{one}`" for one in labels), help_text, call.part))
     return page(
         "Metrics",
         "`GET /metrics` is Prometheus' text format. It is served to a key of scope `metrics:read`, and without a key\n"
-        "on `METRICS_BIND`. Each process tells its own; what is read from the database is the same in all of them.",
+        "on `METRICS_BIND`. It is the sum over all workers of the instance, with what the application declares with\n"
+        "prometheus-client itself.",
         table(("name", "kind", "labels", "what", "part"), sorted(rows)),
     )
 

@@ -13,7 +13,9 @@ from carboy.serve.affinity import available_cpus, choose_cpu
 from carboy.serve.gunicorn_ import DrainingWorker
 from carboy.serve.settings import ServeSettings
 from carboy.web import load_settings
+from carboy.web.metrics.shared_files import share_metrics
 
+share_metrics()  # before `--preload` imports the application
 _settings = load_settings(lambda *_: [ServeSettings, JobsSettings], read_sources)[0]
 _serve, _jobs = _settings.part(ServeSettings), _settings.part(JobsSettings)
 

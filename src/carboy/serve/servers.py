@@ -12,6 +12,7 @@ from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
 from carboy.serve.signals import StopSignals
 from carboy.serve.worker_count import run_workers
+from carboy.web.metrics.shared_files import share_metrics
 
 __all__ = ["OnReady", "Plan", "ServerName", "check_plan", "serve"]
 
@@ -72,6 +73,7 @@ def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnRe
 
         serve_dev(plan, make_app, on_ready)
         return
+    share_metrics()
     listener = open_listener(plan.host, plan.port)
     match plan.server:
         case "gunicorn":

@@ -97,17 +97,15 @@ class Service:
             self._refresh.start()
 
     def _start_metrics(self) -> None:
-        """Of several workers the first gets the address; the log tells that the others count unseen."""
-        bind = self.runtime.settings["METRICS_BIND"] if self.runtime is not None else None
-        if self.runtime is None or not bind:
+        """Load the metrics before the first request, and serve `METRICS_BIND` from one of the workers."""
+        runtime = self.runtime
+        if runtime is None:
             return
-        from carboy.web.metrics.listener import MetricsListener
+        runtime.metrics.backend  # noqa: B018 (loads it)
+        if bind := runtime.settings["METRICS_BIND"]:
+            from carboy.web.metrics.listener import MetricsServer
 
-        try:
-            self._metrics = MetricsListener(self.runtime.metrics, bind)
-        except ConfigurationError as error:
-            get_logger(__name__).error("metrics_not_served", why=error.why)
-        else:
+            self._metrics = MetricsServer(runtime.metrics, bind)
             self._metrics.start()
 
     @property

@@ -1,8 +1,8 @@
 """The parts of an application, each added alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask.ctx import _AppCtxGlobals
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from carboy.web.runtime import Runtime
 
 __all__ = ["AFTER_MODULES", "BEFORE_MODULES", "PARTS"]
+
+_STATS_S = 0.5  # how long a scrape's reading of the jobs is good for
 
 
 class _Globals(_AppCtxGlobals):
@@ -91,32 +93,38 @@ def _add_jobs(app: "Flask", held: "Runtime") -> None:
 
         check_engine(settings)
 
-    def counts() -> Iterator[Sample]:
-        for row in held.jobs.store.stats() if held.jobs.registry.kinds else ():
-            yield (row["kind"], row["state"]), row["count"]
-
-    def ages() -> Iterator[Sample]:
-        for row in held.jobs.store.stats() if held.jobs.registry.kinds else ():
-            yield (row["kind"], row["state"]), row["age_s"]
-
-    def messages() -> Iterator[Sample]:
-        yield from (((outcome,), count) for outcome, count in held.jobs.messages.items())
-
+    stats = _Stats(held)
     app.extensions["carboy.jobs.wake"] = held.jobs.wake
     held.checks["job engine"] = held.jobs.check
-    held.metrics.collect("carboy_jobs_messages_total", "Messages to a broker.", messages, ("outcome",), kind="counter")
     if held.settings["JOBS_ENGINE"] == "sqs":
         from carboy.web.queue_events import take_queue_events
 
         take_queue_events(app, held.jobs)
     if not held.has_database:
         return
-    held.metrics.collect("carboy_jobs", "Jobs that are not done.", counts, ("kind", "state"))
-    held.metrics.collect("carboy_job_oldest_seconds", "Age of the oldest that is due.", ages, ("kind", "state"))
+    held.metrics.collect("carboy_jobs", "Jobs that are not done.", lambda: stats("count"), ("kind", "state"))
+    held.metrics.collect(
+        "carboy_job_oldest_seconds", "Age of the oldest job that is due.", lambda: stats("age_s"), ("kind", "state")
+    )
     if find_spec("jsonschema_rs") is not None and find_spec("sqlalchemy") is not None:
         from carboy.web.jobs_api import add_jobs_api
 
         add_jobs_api(app, held)
+
+
+class _Stats:
+    """Counts and ages of the jobs by kind and state, read once for both metrics of a scrape."""
+
+    def __init__(self, runtime: "Runtime") -> None:
+        self._runtime = runtime
+        self._read: tuple[float, list[Any]] = (float("-inf"), [])
+
+    def __call__(self, what: str) -> list[Sample]:
+        now_s = self._runtime.clock.monotonic_s()
+        if now_s - self._read[0] > _STATS_S:
+            jobs = self._runtime.jobs
+            self._read = (now_s, list(jobs.store.stats()) if jobs.registry.kinds else [])
+        return [((row["kind"], row["state"]), row[what]) for row in self._read[1]]
 
 
 def _add_docs(app: "Flask", held: "Runtime") -> None:

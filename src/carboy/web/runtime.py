@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from carboy.db import GroupCommit, Shared
     from carboy.jobs import Job, JobEngine, JobStore, Ready, Registry
+    from carboy.jobs.celery.engine import CeleryEngine
     from carboy.jobs.sqs import ClaimCheck, SqsEngine
     from carboy.web.auth.key_cache import KeyRing
     from carboy.web.health.readiness import Check
@@ -203,6 +204,7 @@ class Jobs:
         self.park: ClaimCheck | None = None  # where `send` puts what is too long for a message
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
         self._durations = runtime.metrics.histogram("carboy_job_duration_seconds", "Time of each try.", ("kind",))
+        self._messages = runtime.metrics.counter("carboy_jobs_messages_total", "Messages to a broker.", ("outcome",))
 
     @cached_property
     def registry(self) -> "Registry":
@@ -283,6 +285,8 @@ class Jobs:
             clock=self._runtime.clock,
             on_end=self._count,
         )
+        if settings.jobs_engine == "celery":
+            cast("CeleryEngine", made).report_messages(lambda outcome, count: self._messages.inc((outcome,), count))
         if settings.jobs_engine == "sqs":
             cast("SqsEngine", made).park = self.park
         return made

@@ -83,6 +83,10 @@ class CeleryEngine:
         """How many messages were published, failed, or left to the sweeper, since the start of this process."""
         return dict(self._publisher.counts)
 
+    def report_messages(self, report: Callable[[str, int], None]) -> None:
+        """Call a function with the outcome and the number of messages whenever some were published or not."""
+        self._publisher.on_message = report
+
     @cached_property
     def celery(self) -> "Celery":
         """The Celery application, with a task for each kind of job that is known by now."""

@@ -41,6 +41,7 @@ class Publisher:
     def __init__(self, send: Callable[[Sequence[Ready]], None], close: Callable[[], None], clock: Clock) -> None:
         self._send, self._close, self._clock = send, close, clock
         self.counts: Counter[str] = Counter()
+        self.on_message: Callable[[str, int], None] | None = None
         self.stopped: bool = False
         self._begin_anew()
 
@@ -65,7 +66,7 @@ class Publisher:
                 if row.run_at_ms > until_ms or self._due_ms.get(row.id, until_ms + 1) <= row.run_at_ms:
                     continue
                 if len(self._heap) >= _MOST_KEPT or self.stopped:
-                    self.counts["left"] += 1
+                    self._count("left", 1)
                     continue
                 self._due_ms[row.id] = row.run_at_ms
                 heapq.heappush(self._heap, (row.run_at_ms, row.priority, row.id, row))
@@ -85,13 +86,18 @@ class Publisher:
             thread.join(min(drain_s, _GOODBYE_S))
         return thread is None or not thread.is_alive()
 
+    def _count(self, outcome: str, count: int) -> None:
+        self.counts[outcome] += count
+        if self.on_message is not None:
+            self.on_message(outcome, count)
+
     def _run(self) -> None:
         failures = 0
         while batch := self._next(self._pause_s(failures)):
             try:
                 self._send(batch)
             except Exception as error:  # noqa: BLE001 (whatever it is: the rows are there, and published later)
-                self.counts["failed"] += len(batch)
+                self._count("failed", len(batch))
                 if not self.is_away:
                     log.warning("jobs_broker_away", error=f"{type(error).__name__}: {error}")
                 self.is_away = True
@@ -101,7 +107,7 @@ class Publisher:
                 failures += 1
                 self.add(batch)
             else:
-                self.counts["published"] += len(batch)
+                self._count("published", len(batch))
                 if self.is_away:
                     log.info("jobs_broker_back")
                 failures, self.is_away = 0, False

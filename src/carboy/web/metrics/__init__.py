@@ -1,1 +1,1 @@
-"""Counters, gauges and histograms, and where Prometheus reads them."""
+"""Counters, gauges and histograms for Prometheus, summed over the workers of an instance."""

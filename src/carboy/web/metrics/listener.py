@@ -1,13 +1,19 @@
-"""`/metrics`: what the process counts, to a key of scope `metrics:read`, or to anyone at `METRICS_BIND`."""
+"""Where Prometheus reads the metrics: `GET /metrics` with a key of scope `metrics:read`, or `METRICS_BIND` without."""
 
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import ConfigurationError
+from carboy.extras import extra
+from carboy.logs import BoundLogger, get_logger
+from carboy.problems import Problem
 from carboy.web.metrics.registry import CONTENT_TYPE, Metrics, Sample
+from carboy.web.metrics.shared_files import locked
 from carboy.web.settings import parse_bind
 
 if TYPE_CHECKING:
@@ -18,35 +24,98 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["MetricsListener", "add_metrics"]
+__all__ = ["MetricsListener", "MetricsServer", "add_metrics"]
 
+log: BoundLogger = get_logger("carboy.web")
+
+_RSS, _THREADS = 21, 17
+_PATIENCE_S = 5.0
 _STOP_WITHIN_S = 0.1
 
 
-def add_metrics(app: "Flask", held: "Runtime") -> None:
-    """Add `/metrics`, and what every process can tell: its memory, threads and jobs."""
-    metrics = held.metrics
-    metrics.collect("process_resident_memory_bytes", "Memory held by the process.", _memory)
-    metrics.collect("process_threads", "Threads of the process.", lambda: [((), threading.active_count())])
+def add_metrics(app: "Flask", runtime: "Runtime") -> None:
+    """Add `GET /metrics` for keys of scope `metrics:read`, with memory and threads of all workers."""
+    metrics = runtime.metrics
+    metrics.collect(
+        "process_resident_memory_bytes", "Resident memory of all workers.", lambda: _processes(metrics, _RSS)
+    )
+    metrics.collect("process_threads", "Threads of all workers.", lambda: _processes(metrics, _THREADS))
 
-    def tell() -> "ResponseReturnValue":
+    def show() -> "ResponseReturnValue":
         from carboy.web.auth.authenticate import authenticate
 
         authenticate("metrics:read")
+        if metrics.is_off:
+            raise Problem(404, "metrics are off here: on AWS Lambda, or for want of `pip install 'carboy[metrics]'`")
         return metrics.render(), 200, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
 
-    app.add_url_rule("/metrics", "carboy_metrics", tell)
+    app.add_url_rule("/metrics", "carboy_metrics", show)
+
+
+class MetricsServer:
+    """Serves `METRICS_BIND` from one worker of the instance; another takes over when that one ends.
+
+    Args:
+        metrics: what is served.
+        bind: `HOST:PORT`.
+
+    Raises:
+        MissingExtra: prometheus-client is not installed.
+    """
+
+    def __init__(self, metrics: Metrics, bind: str) -> None:
+        with extra("metrics"):
+            import prometheus_client  # noqa: F401 (says what is missing)
+        self._metrics, self._bind = metrics, bind
+        self._listener: MetricsListener | None = None
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Serve as soon as no other worker does; an address that is taken is logged."""
+        backend = self._metrics.backend
+        folder = backend.folder if backend is not None else None
+        if folder is None:
+            self._listen(patience_s=0.0)
+        else:
+            wait = threading.Thread(target=self._wait_for_turn, args=(folder,), name="carboy-metrics-turn", daemon=True)
+            wait.start()
+
+    def stop(self) -> None:
+        """Stop serving and free the address."""
+        self._stopped.set()
+        if self._listener is not None:
+            self._listener.stop()
+
+    def _wait_for_turn(self, folder: Path) -> None:
+        with locked(folder / "listener"):
+            if not self._stopped.is_set():
+                self._listen(patience_s=_PATIENCE_S)
+                self._stopped.wait()
+
+    def _listen(self, patience_s: float) -> None:
+        """Bind the address; try again for a while, as the worker before this one may not have freed it yet."""
+        deadline_s = SYSTEM_CLOCK.monotonic_s() + patience_s
+        while True:
+            try:
+                self._listener = MetricsListener(self._metrics, self._bind)
+            except ConfigurationError as error:
+                if SYSTEM_CLOCK.monotonic_s() < deadline_s and not self._stopped.wait(0.1):
+                    continue
+                log.error("metrics_not_served", why=error.why, hint=error.hint)
+            else:
+                self._listener.start()
+            return
 
 
 class MetricsListener:
-    """Serves `/metrics` on an address of its own, in a thread, without a key; start it after any fork.
+    """An HTTP server for `/metrics` on an address of its own, in a thread, without a key; start it after any fork.
 
     Args:
-        metrics: what it tells.
+        metrics: what is served.
         bind: `HOST:PORT`; port 0 takes any that is free.
 
     Raises:
-        ConfigurationError: the address is none, or it is taken.
+        ConfigurationError: the address is not HOST:PORT, or it is taken.
     """
 
     def __init__(self, metrics: Metrics, bind: str) -> None:
@@ -63,11 +132,11 @@ class MetricsListener:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port of the server."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Serve in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -81,15 +150,12 @@ class MetricsListener:
 def _server(metrics: Metrics, address: tuple[str, int]) -> "ThreadingHTTPServer":
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-    from carboy.db import fail_fast
-
     class Handler(BaseHTTPRequestHandler):
-        timeout = 5  # seconds for a client to say what it wants
+        timeout = 5  # seconds for the request
 
         def do_GET(self) -> None:
             is_known = self.path.partition("?")[0] == "/metrics"
-            with fail_fast():
-                body = metrics.render() if is_known else b"not found: see /metrics\n"
+            body = metrics.render() if is_known else b"not found: see /metrics\n"
             self.send_response(200 if is_known else 404)
             self.send_header("Content-Type", CONTENT_TYPE if is_known else "text/plain; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
@@ -100,7 +166,7 @@ def _server(metrics: Metrics, address: tuple[str, int]) -> "ThreadingHTTPServer"
         do_HEAD = do_GET  # noqa: N815 (the name is the standard library's)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing: a scrape every few seconds is no event."""
+            """Log nothing: a scrape comes every few seconds."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -109,9 +175,17 @@ def _server(metrics: Metrics, address: tuple[str, int]) -> "ThreadingHTTPServer"
     return Server(address, Handler)
 
 
-def _memory() -> Iterator[Sample]:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        yield (), int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _processes(metrics: Metrics, field: int) -> list[Sample]:
+    """Return the sum of a field of `/proc/<pid>/stat` over the workers, counted after the name; pages as bytes.
+
+    Source: proc_pid_stat(5): field 20 is `num_threads`, field 24 is `rss`.
+    """
+    total = 0
+    for pid in metrics.backend.live_pids() if metrics.backend is not None else ():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+            total += int(stat.rpartition(")")[2].split()[field])  # the name before it may hold anything
+    return [((), float(total * os.sysconf("SC_PAGE_SIZE") if field == _RSS else total))]
 
 
 def _refusal(why: str) -> ConfigurationError:

@@ -1,19 +1,22 @@
-"""Counters, gauges and histograms, and their text for Prometheus.
+"""The façade of the metrics: counters, gauges and histograms that load prometheus-client when they are first used.
 
-Of a metric's labels the values must come from a small set (routes, states), never from a caller's text.
-
-Source: https://prometheus.io/docs/instrumenting/exposition_formats/, text format 0.0.4.
+The values of a metric's labels come from a small set (routes, states), never from what a caller sends. On AWS Lambda,
+and without the extra `metrics`, everything here does nothing.
 """
 
 import re
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+from carboy.config.environ import read_environ
 from carboy.errors import UsageError
 
-__all__ = ["CONTENT_TYPE", "DURATION_BUCKETS_S", "Counter", "Gauge", "Histogram", "Metrics", "Sample"]
+if TYPE_CHECKING:
+    from carboy.web.metrics.prometheus import Prometheus
+
+__all__ = ["CONTENT_TYPE", "DURATION_BUCKETS_S", "Collected", "Counter", "Gauge", "Histogram", "Metrics", "Sample"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -22,132 +25,160 @@ Labels = tuple[str, ...]
 Sample = tuple[Labels, float]
 """The values of a metric's labels, in their order, and its value."""
 
+Merge = Literal["livesum", "livemax", "livemin", "liveall", "mostrecent"]
+"""How a gauge's values of several workers become one; as prometheus-client's `multiprocess_mode`."""
+
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-class Counter:
+class _Metric:
+    """A metric by its declaration; its numbers are prometheus-client's, one child for each combination of labels."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, metrics: "Metrics", name: str, help: str, labels: Sequence[str], **options: Any) -> None:  # noqa: A002
+        self.name: str = name
+        self.help: str = help
+        self.labels: Labels = tuple(labels)
+        self.options = options
+        self._metrics = metrics
+        self._children: dict[Labels, Any] = {}
+
+    def _child(self, labels: Labels) -> Any:
+        found = self._children.get(labels)
+        if found is None:
+            backend = self._metrics.backend
+            found = self._children[labels] = _NULL if backend is None else backend.child(self, labels)
+        return found
+
+
+class Counter(_Metric):
     """A number that only grows, one for each combination of label values."""
 
     kind = "counter"
 
-    def __init__(self, name: str, help: str, labels: Sequence[str] = ()) -> None:  # noqa: A002
-        self.name: str = name
-        self.help: str = help
-        self.labels: Labels = tuple(labels)
-        self._lock = threading.Lock()
-        self._values: dict[Labels, float] = {} if labels else {(): 0.0}
-
     def inc(self, labels: Labels = (), by: float = 1.0) -> None:
-        """Add to the number of these label values."""
-        with self._lock:
-            self._values[labels] = self._values.get(labels, 0.0) + by
+        """Add to the number of these label values; `by` is not negative."""
+        self._child(labels).inc(by)
 
     def value(self, labels: Labels = ()) -> float:
-        """Return the number of these label values."""
-        return self._values.get(labels, 0.0)
-
-    def lines(self) -> Iterator[str]:
-        """Yield the text of every number."""
-        with self._lock:
-            values = sorted(self._values.items())
-        for labels, value in values:
-            yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}"
+        """Return the number of these label values in this process."""
+        backend = self._metrics.backend
+        return 0.0 if backend is None else backend.value(self, labels)
 
 
 class Gauge(Counter):
-    """A number that goes up and down."""
+    """A number that goes up and down, one for each combination of label values."""
 
     kind = "gauge"
 
     def set(self, value: float, labels: Labels = ()) -> None:
-        """Make it the number of these label values."""
-        with self._lock:
-            self._values[labels] = value
+        """Set the number of these label values."""
+        self._child(labels).set(value)
 
 
-class Histogram:
-    """How many observations were at most so large, their sum and count, for each combination of label values."""
+class Histogram(_Metric):
+    """Observations counted by size, with their sum, for each combination of label values."""
 
     kind = "histogram"
 
+    def observe(self, value: float, labels: Labels = ()) -> None:
+        """Count an observation."""
+        self._child(labels).observe(value)
+
+
+class Collected(_Metric):
+    """A metric whose numbers are read when it is scraped, once for all workers."""
+
+    kind = "gauge"
+
     def __init__(
+        self,
+        metrics: "Metrics",
+        name: str,
+        help: str,  # noqa: A002
+        labels: Sequence[str],
+        *,
+        kind: str,
+        read: Callable[[], Iterable[Sample]],
+    ) -> None:
+        super().__init__(metrics, name, help, labels)
+        vars(self)["kind"] = kind
+        self._read = read
+
+    def samples(self) -> list[Sample]:
+        """Return what is read; nothing where it cannot be read now."""
+        try:
+            return sorted(self._read())
+        except Exception:  # noqa: BLE001 (what it reads from may be unavailable; the other metrics are served)
+            return []
+
+
+class _NoMetric:
+    """Takes every number and keeps none."""
+
+    def _nothing(self, *_: object) -> None:
+        """Do nothing."""
+
+    inc = set = observe = _nothing
+
+
+_NULL = _NoMetric()
+M = TypeVar("M", bound=_Metric)
+
+
+class Metrics:
+    """The metrics of an application, by name; the numbers are those of all workers of this instance."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, _Metric] = {}
+        self._lock = threading.Lock()
+        self._backend: Prometheus | None = None
+        self._is_off: bool | None = None
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is counted: on AWS Lambda, and where prometheus-client is not installed."""
+        if self._is_off is None:
+            on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in read_environ()
+            self._is_off = on_lambda or find_spec("prometheus_client") is None
+        return self._is_off
+
+    @property
+    def backend(self) -> "Prometheus | None":
+        """The registry of prometheus-client, loaded at the first use; None where metrics are off."""
+        if self._backend is None and not self.is_off:
+            with self._lock:
+                if self._backend is None:
+                    from carboy.web.metrics.prometheus import Prometheus
+
+                    made = Prometheus()
+                    for metric in self._all.values():
+                        made.declare(metric)
+                    self._backend = made
+        return self._backend
+
+    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:  # noqa: A002
+        """Return a new counter; by convention its name ends in `_total`."""
+        return self._add(Counter(self, name, help, labels))
+
+    def gauge(
         self,
         name: str,
         help: str,  # noqa: A002
         labels: Sequence[str] = (),
-        buckets: Sequence[float] = DURATION_BUCKETS_S,
-    ) -> None:
-        self.name: str = name
-        self.help: str = help
-        self.labels: Labels = tuple(labels)
-        self._bounds = tuple(sorted(buckets))
-        self._lock = threading.Lock()
-        self._counts: dict[Labels, list[float]] = {}  # one for each bound, one above all, the sum
+        merge: Merge = "livesum",
+    ) -> Gauge:
+        """Return a new gauge.
 
-    def observe(self, value: float, labels: Labels = ()) -> None:
-        """Count an observation."""
-        at = bisect_left(self._bounds, value)
-        with self._lock:
-            counts = self._counts.get(labels)
-            if counts is None:
-                counts = self._counts[labels] = [0] * (len(self._bounds) + 2)
-            counts[at] += 1
-            counts[-1] += value
-
-    def lines(self) -> Iterator[str]:
-        """Yield the text of every bucket, sum and count."""
-        with self._lock:
-            copies = sorted((labels, list(counts)) for labels, counts in self._counts.items())
-        for labels, (*counts, total) in copies:
-            seen = 0.0
-            for bound, count in zip((*self._bounds, float("inf")), counts, strict=True):
-                seen += count
-                text = _labels((*self.labels, "le"), (*labels, _number(bound)))
-                yield f"{self.name}_bucket{text} {_number(seen)}"
-            yield f"{self.name}_sum{_labels(self.labels, labels)} {_number(total)}"
-            yield f"{self.name}_count{_labels(self.labels, labels)} {_number(seen)}"
-
-
-class _Collected:
-    """A metric whose numbers are read at the moment they are asked for."""
-
-    def __init__(
-        self,
-        name: str,
-        help: str,  # noqa: A002
-        kind: str,
-        labels: Sequence[str],
-        read: Callable[[], Iterable[Sample]],
-    ) -> None:
-        self.name, self.help, self.kind, self.labels = name, help, kind, tuple(labels)
-        self._read = read
-
-    def lines(self) -> Iterator[str]:
-        """Yield the text of what is read; nothing where it cannot be read now."""
-        try:
-            samples = sorted(self._read())
-        except Exception:  # noqa: BLE001 (whatever is away: the other metrics must still be told)
-            return
-        for labels, value in samples:
-            yield f"{self.name}{_labels(self.labels, labels)} {_number(value)}"
-
-
-M = TypeVar("M", bound=Counter | Histogram | _Collected)
-
-
-class Metrics:
-    """The metrics of a process, by name."""
-
-    def __init__(self) -> None:
-        self._all: dict[str, Counter | Histogram | _Collected] = {}
-
-    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:  # noqa: A002
-        """Return a new counter; by convention its name ends in `_total`."""
-        return self._add(Counter(name, help, labels))
-
-    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:  # noqa: A002
-        """Return a new gauge."""
-        return self._add(Gauge(name, help, labels))
+        Args:
+            name: as Prometheus knows it.
+            help: what it counts, in a sentence.
+            labels: the names of its labels.
+            merge: how the values of several workers become one; those of a worker that ended count in `mostrecent`
+                alone, whose gauge can be set and not incremented.
+        """
+        return self._add(Gauge(self, name, help, labels, multiprocess_mode=merge))
 
     def histogram(
         self,
@@ -157,7 +188,7 @@ class Metrics:
         buckets: Sequence[float] = DURATION_BUCKETS_S,
     ) -> Histogram:
         """Return a new histogram, of seconds by default."""
-        return self._add(Histogram(name, help, labels, buckets))
+        return self._add(Histogram(self, name, help, labels, buckets=sorted(buckets)))
 
     def collect(
         self,
@@ -165,43 +196,29 @@ class Metrics:
         help: str,  # noqa: A002
         read: Callable[[], Iterable[Sample]],
         labels: Sequence[str] = (),
-        kind: str = "gauge",
+        kind: Literal["gauge", "counter"] = "gauge",
     ) -> None:
-        """Have a function asked for the numbers whenever they are told; where it raises, they are left out."""
-        self._add(_Collected(name, help, kind, labels, read))
+        """Add a metric whose numbers a function reads at each scrape; where it raises, they are left out.
+
+        With several workers the one that is scraped reads: let the function read what they share, such as a database.
+        """
+        self._add(Collected(self, name, help, labels, kind=kind, read=read))
 
     def render(self) -> bytes:
-        """Return all of it as Prometheus reads it."""
-        lines = []
-        for metric in list(self._all.values()):
-            lines += [f"# HELP {metric.name} {_escape(metric.help)}", f"# TYPE {metric.name} {metric.kind}"]
-            lines += metric.lines()
-        return ("\n".join(lines) + "\n").encode()
+        """Return the text for Prometheus, with the metrics of prometheus-client's default registry; empty when off."""
+        return b"" if self.backend is None else self.backend.render()
 
     def _add(self, metric: M) -> M:
         if not all(_NAME.fullmatch(name) for name in (metric.name, *metric.labels)):
             raise UsageError(
-                f"metric `{metric.name}` cannot be", "a name is of [a-zA-Z0-9_]", "rename it or its labels"
+                f"invalid name of the metric `{metric.name}` or of its labels",
+                "a name has letters, digits and `_`, and begins with no digit",
+                "rename it",
             )
-        if metric.name in self._all:
-            raise UsageError(f"metric `{metric.name}` is there twice", "a name is given once", "keep the first")
-        self._all[metric.name] = metric
+        with self._lock:
+            if metric.name in self._all:
+                raise UsageError(f"metric `{metric.name}` is declared twice", "names are unique", "keep the first")
+            self._all[metric.name] = metric
+            if self._backend is not None:
+                self._backend.declare(metric)
         return metric
-
-
-def _labels(names: Sequence[str], values: Sequence[str]) -> str:
-    if not names:
-        return ""
-    pairs = (f'{name}="{_escape(value, quotes=True)}"' for name, value in zip(names, values, strict=True))
-    return "{" + ",".join(pairs) + "}"
-
-
-def _escape(text: str, *, quotes: bool = False) -> str:
-    text = text.replace("\\", "\\\\").replace("\n", "\\n")
-    return text.replace('"', '\\"') if quotes else text
-
-
-def _number(value: float) -> str:
-    if value == float("inf"):
-        return "+Inf"
-    return str(int(value)) if value == int(value) else repr(value)
