@@ -118,7 +118,7 @@ def test_counters_outlive_the_workers_that_counted(project: Path, postgres_serve
         killed = _workers(server)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
-            eventually(lambda: len(alive := _workers(server)) == 3 and pid not in alive)
+            eventually(lambda dead=pid: len(alive := _workers(server)) == 3 and dead not in alive)
         eventually(lambda: scrape(server.port)["orders_open"] == 3.0)
 
         after = [scrape(server.port) for _ in range(6)]
