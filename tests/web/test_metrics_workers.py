@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_counters_outlive_the_workers_that_counted(project: Path, postgres_serve
         killed = _workers(server)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
-            eventually(lambda dead=pid: len(alive := _workers(server)) == 3 and dead not in alive)
+            eventually(partial(_is_replaced, server, pid))
         eventually(lambda: scrape(server.port)["orders_open"] == 3.0)
 
         after = [scrape(server.port) for _ in range(6)]
@@ -152,6 +153,11 @@ def test_one_worker_on_sqlite_counts_too(project: Path) -> None:
 def _workers(server: ServeProcess) -> set[int]:
     listed = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
     return {int(pid) for pid in listed.split()}
+
+
+def _is_replaced(server: ServeProcess, pid: int) -> bool:
+    alive = _workers(server)
+    return len(alive) == 3 and pid not in alive
 
 
 def _folder(pid: int) -> Path:
