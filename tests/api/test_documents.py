@@ -120,7 +120,7 @@ def test_an_operation_that_is_missing_stops_the_start(tmp_path: Path) -> None:
         ("a: &x [*x]", "1: an alias holds itself"),
         ("? [1]\n: 2", "1: a key must be a string"),
         ("a: !!python/object:os.system x", "1: the tag"),
-        ('{"a": 1, "a": 2}', "1: the body holds a key twice"),
+        ('{"a": 1, "a": 2}', "1: the key `a` stands twice"),
         ("\x00", "1: "),
         ("- 1", "it is not an object with `openapi` or `swagger`"),
         ("openapi: 2.5.0", "it says version `2.5.0`"),

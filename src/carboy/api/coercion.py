@@ -1,88 +1,145 @@
-"""Text to typed values, as a schema wants them: parameters, headers, cookies and form fields are all text at first."""
+"""Convert the texts of parameters, headers, cookies and form fields to the types that their schemas want."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from carboy.api.walk import deref
+from carboy.api.walk import dig, parse_pointer
 
 __all__ = ["Reader", "keyword_of", "properties_of", "reader", "types_of"]
 
 Reader = Callable[[Any], Any]
 
 _ORDER = ("null", "boolean", "integer", "number", "string", "array", "object")
-_COMBINED = frozenset({"allOf", "anyOf", "oneOf", "nullable"})
+_COMBINED = frozenset({"$ref", "allOf", "anyOf", "oneOf", "nullable"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,3})?")
 _FLAGS = {"true": True, "false": False}
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
-def types_of(content: Any, schema: Any, depth: int = 0) -> tuple[str, ...]:
-    """Return the JSON types that a schema lets through, most particular first; empty when it lets any."""
-    schema = deref(content, schema)
-    if not isinstance(schema, dict) or depth > 16:
+def types_of(content: Any, schema: Any) -> tuple[str, ...]:
+    """Return the JSON types that a schema allows, the narrowest first; empty when it allows all."""
+    return _types(content, schema, {})
+
+
+def reader(content: Any, schema: Any) -> Reader:
+    """Make the function that converts untyped values (texts, lists and mappings of them) to what a schema wants.
+
+    The function raises ValueError, with words for the client, when a text is of none of the types that are allowed.
+    """
+    return _make(content, schema, {})
+
+
+def keyword_of(content: Any, schema: Any, keyword: str) -> Any:
+    """Return the value of a keyword in a schema, or the first in its parts; None when it has none."""
+    return next((part[keyword] for part in _whole(content, schema) if part.get(keyword) is not None), None)
+
+
+def properties_of(content: Any, schema: Any) -> dict[str, Any]:
+    """Return the schemas of all properties that a schema or a part of it describes."""
+    found: dict[str, Any] = {}
+    for part in _whole(content, schema):
+        properties = part.get("properties")
+        for name, below in properties.items() if isinstance(properties, dict) else ():
+            found[name] = below if name not in found or found[name] == below else {"allOf": [found[name], below]}
+    return found
+
+
+def _whole(content: Any, schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield a schema and every part that applies to the same value, each once, the schema itself first."""
+    seen: set[int] = set()
+    pending = [schema]
+    while pending:
+        part = pending.pop()
+        if not isinstance(part, dict) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if not _is_reference(content, part):
+            yield part
+        pending += reversed([*_parts(content, part, "allOf"), *_parts(content, part, "anyOf", "oneOf")])
+
+
+def _is_reference(content: Any, schema: dict[str, Any]) -> bool:
+    """Return whether a schema is a reference and nothing else; OpenAPI 3.0 ignores what stands beside one."""
+    return isinstance(schema.get("$ref"), str) and (len(schema) == 1 or str(content.get("openapi")).startswith("3.0."))
+
+
+def _parts(content: Any, schema: dict[str, Any], *keywords: str) -> Iterator[Any]:
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and "allOf" in keywords:
+        with suppress(KeyError, ValueError):  # the name of a schema resource: only the validator knows it
+            yield dig(content, parse_pointer(reference.removeprefix("#")))
+        if _is_reference(content, schema):
+            return
+    for keyword in keywords:
+        if isinstance(schema.get(keyword), list):
+            yield from schema[keyword]
+
+
+def _types(content: Any, schema: Any, known: dict[int, tuple[str, ...]]) -> tuple[str, ...]:
+    """Find the types of a schema; a circle adds nothing to those that are known already."""
+    if not isinstance(schema, dict):
         return ()
     declared = schema.get("type")
     if isinstance(declared, str) and schema.keys().isdisjoint(_COMBINED):
         return (declared,)
+    if id(schema) in known:
+        return known[id(schema)]
+    known[id(schema)] = ()
     found: set[str] = set(_ORDER)
-    if declared is not None:
-        found &= {declared} if isinstance(declared, str) else set(declared)
-    elif "const" in schema or "enum" in schema:
-        values = [schema["const"]] if "const" in schema else schema["enum"]
-        found &= {_JSON_TYPES.get(type(value), "null") for value in values}
-    for keyword in ("oneOf", "anyOf"):
-        branches = [types_of(content, branch, depth + 1) for branch in schema.get(keyword, ())]
-        if branches and all(branches):
-            found &= {name for branch in branches for name in branch}
-    for part in schema.get("allOf", ()):
-        found &= set(types_of(content, part, depth + 1)) or found
+    if not _is_reference(content, schema):
+        found = _own_types(schema)
+        for keyword in ("oneOf", "anyOf"):
+            branches = [_types(content, branch, known) for branch in _parts(content, schema, keyword)]
+            if branches and all(branches):
+                found = _common(found, {name for branch in branches for name in branch})
+    for part in _parts(content, schema, "allOf"):
+        found = _common(found, set(_types(content, part, known)) or found)
     if schema.get("nullable") is True and len(found) < len(_ORDER):
         found.add("null")
-    return () if len(found) == len(_ORDER) else tuple(name for name in _ORDER if name in found)
+    known[id(schema)] = () if len(found) == len(_ORDER) else tuple(name for name in _ORDER if name in found)
+    return known[id(schema)]
 
 
-def reader(content: Any, schema: Any, depth: int = 0) -> Reader:
-    """Make the function that turns untyped values (texts, lists and mappings of them) into what a schema wants.
+def _own_types(schema: dict[str, Any]) -> set[str]:
+    declared = schema.get("type")
+    if declared is not None:
+        return {declared} if isinstance(declared, str) else set(declared)
+    if "const" in schema or "enum" in schema:
+        values = [schema["const"]] if "const" in schema else schema["enum"]
+        return {_JSON_TYPES.get(type(value), "null") for value in values}
+    return set(_ORDER)
 
-    The function raises ValueError, with words for the sender, when a text cannot be of any type that is allowed.
-    """
-    types = types_of(content, schema)
-    if not types or depth > 16:
+
+def _common(left: set[str], right: set[str]) -> set[str]:
+    """Return the types of both sets; an integer is a number."""
+    common = left & right
+    if "integer" in left ^ right and "number" in left ^ right:
+        common.add("integer")
+    return common
+
+
+def _make(content: Any, given: Any, made: dict[int, tuple[Any, Reader]]) -> Reader:
+    types = types_of(content, given)
+    if not types:
         return _any
+    if id(given) in made:
+        return made[id(given)][1]
+    whole: list[Reader] = []
+
+    def later(value: Any) -> Any:
+        return whole[0](value)
+
+    made[id(given)] = given, later  # for circles; `given` is kept so that its id stays its own
     readers = [_READERS[name] for name in types if name in _READERS]
     if "array" in types:
-        readers.append(_array(content, schema, depth))
+        readers.append(_array(content, given, made))
     if "object" in types:
-        readers.append(_object(content, schema, depth))
-    return readers[0] if len(readers) == 1 else _first_of(readers, types)
-
-
-def keyword_of(content: Any, schema: Any, keyword: str) -> Any:
-    """Return what a schema, or a part of its `allOf`, `anyOf` or `oneOf`, says under a keyword; None for nothing."""
-    schema = deref(content, schema)
-    if not isinstance(schema, dict):
-        return None
-    if keyword in schema:
-        return schema[keyword]
-    for part in (part for name in ("allOf", "anyOf", "oneOf") for part in schema.get(name, ())):
-        found = keyword_of(content, part, keyword)
-        if found is not None:
-            return found
-    return None
-
-
-def properties_of(content: Any, schema: Any, depth: int = 0) -> dict[str, Any]:
-    """Return every property that a schema or a part of it describes."""
-    schema = deref(content, schema)
-    if not isinstance(schema, dict) or depth > 16:
-        return {}
-    found: dict[str, Any] = {}
-    for part in (part for name in ("allOf", "anyOf", "oneOf") for part in schema.get(name, ())):
-        found |= properties_of(content, part, depth + 1)
-    found |= schema.get("properties", {})
-    return found
+        readers.append(_object(content, given, made))
+    whole.append(readers[0] if len(readers) == 1 else _first_of(readers, types))
+    return whole[0]
 
 
 def _any(value: Any) -> Any:
@@ -145,10 +202,14 @@ def _first_of(readers: list[Reader], types: tuple[str, ...]) -> Reader:
     return read
 
 
-def _array(content: Any, schema: Any, depth: int) -> Reader:
-    item = reader(content, keyword_of(content, schema, "items") or {}, depth + 1)
+def _array(content: Any, schema: Any, made: dict[int, tuple[Any, Reader]]) -> Reader:
+    items = keyword_of(content, schema, "items")
+    item = _make(content, items, made) if isinstance(items, dict) else _any
+    delimiter = keyword_of(content, schema, "x-carboy-delimiter")
 
     def read(value: Any) -> list[Any]:
+        if delimiter and type(value) is str:  # a list within a list, of Swagger 2.0
+            value = value.split(delimiter) if value else []
         if type(value) is not list:
             raise ValueError("must be array")
         return [item(part) for part in value]
@@ -156,10 +217,10 @@ def _array(content: Any, schema: Any, depth: int) -> Reader:
     return read
 
 
-def _object(content: Any, schema: Any, depth: int) -> Reader:
-    readers = {name: reader(content, below, depth + 1) for name, below in properties_of(content, schema).items()}
+def _object(content: Any, schema: Any, made: dict[int, tuple[Any, Reader]]) -> Reader:
+    readers = {name: _make(content, below, made) for name, below in properties_of(content, schema).items()}
     rest = keyword_of(content, schema, "additionalProperties")
-    other = reader(content, rest, depth + 1) if isinstance(rest, dict) else _any
+    other = _make(content, rest, made) if isinstance(rest, dict) else _any
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):

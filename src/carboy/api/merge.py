@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from carboy.api.document import Document
-from carboy.api.problems_found import Faults
+from carboy.api.document_errors import Faults
+from carboy.api.model import Document
 from carboy.api.routing import base_path_of
-from carboy.api.walk import METHODS
+from carboy.api.walk import operations_of
 
 __all__ = ["merge"]
 
@@ -119,10 +119,12 @@ def _operations(
     faults: Faults,
 ) -> dict[str, Any]:
     result = dict(item)
-    for method in METHODS:
-        if method not in item:
-            continue
-        operation = result[method] = dict(item[method])
+    for below, _, node in operations_of(item):
+        operation = dict(node)
+        if len(below) > 1:
+            result[below[0]] = {**result[below[0]], below[1]: operation}
+        else:
+            result[below[0]] = operation
         security = operation.get("security", content.get("security"))
         if security is not None:
             operation["security"] = [
@@ -130,7 +132,7 @@ def _operations(
             ]
         operation_id = operation.get("operationId")
         if operation_id in ids:
-            faults.add(("paths", path, method, "operationId"), f"two documents hold the operationId `{operation_id}`")
+            faults.add(("paths", path, *below, "operationId"), f"two documents hold the operationId `{operation_id}`")
         if operation_id:
             ids.add(operation_id)
     return result

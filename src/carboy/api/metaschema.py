@@ -1,17 +1,19 @@
-"""What a well-formed document is, beyond its schemas: written as JSON Schemas of our own, and the rules that need code.
+"""The grammar of OpenAPI documents, beyond their schemas, as JSON Schemas of our own.
 
-Source: OpenAPI 3.0.4 and 3.1.1, Swagger 2.0.
+Source: OpenAPI 3.0.4, 3.1.1 and 3.2.0, Swagger 2.0.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from carboy.api.problems_found import Faults
-from carboy.api.walk import METHODS, PLACEHOLDER, deref
+from carboy.api.document_errors import Faults
+from carboy.api.walk import METHODS
 from carboy.extras import extra
 
-__all__ = ["check_grammar", "check_sense"]
+__all__ = ["check_grammar"]
+
+_METHODS_30 = tuple(method for method in METHODS if method != "query")
 
 _TEXT = {"type": "string"}
 _FLAG = {"type": "boolean"}
@@ -100,7 +102,7 @@ _STYLES = {
     "header": ["simple"],
     "cookie": ["form", "cookie"],
 }
-_PARAMETER = {
+_PARAMETER: dict[str, Any] = {
     **_object("name in", name=_TEXT, in_={"enum": list(_STYLES)}, **_VALUE),
     "oneOf": [{"required": ["schema"]}, {"required": ["content"]}],
     "allOf": [
@@ -114,7 +116,7 @@ _PARAMETER = {
         for place, styles in _STYLES.items()
     ],
 }
-_OPERATION = _object(
+_OPERATION: dict[str, Any] = _object(
     tags=_list(_TEXT),
     summary=_TEXT,
     description=_TEXT,
@@ -128,8 +130,8 @@ _OPERATION = _object(
     security=_INFO["security"],
     servers=_SERVERS,
 )
-_FLOW = {"refreshUrl": _TEXT, "scopes": _map(_TEXT), "authorizationUrl": _TEXT, "tokenUrl": _TEXT}
-_SCHEME = {
+_FLOW = _object("scopes", refreshUrl=_TEXT, scopes=_map(_TEXT), authorizationUrl=_TEXT, tokenUrl=_TEXT)
+_SCHEME: dict[str, Any] = {
     **_object(
         "type",
         type_={"enum": ["apiKey", "http", "oauth2", "openIdConnect", "mutualTLS"]},
@@ -138,7 +140,7 @@ _SCHEME = {
         in_={"enum": ["query", "header", "cookie"]},
         scheme=_TEXT,
         bearerFormat=_TEXT,
-        flows=_map(_object("scopes", **_FLOW), "^(implicit|password|clientCredentials|authorizationCode)$"),
+        flows=_object(**dict.fromkeys(("implicit", "password", "clientCredentials", "authorizationCode"), _FLOW)),
         openIdConnectUrl=_TEXT,
     ),
     "allOf": [
@@ -163,7 +165,7 @@ _COMPONENTS = {
     "callbacks": _or_reference("callback"),
     "pathItems": _part("pathItem"),
 }
-_OPENAPI_3 = {
+_OPENAPI_3: dict[str, Any] = {
     **_object(
         "openapi info",
         openapi=_TEXT,
@@ -179,7 +181,7 @@ _OPENAPI_3 = {
         "pathItem": _object(
             **{"$ref": _TEXT, "summary": _TEXT, "description": _TEXT, "servers": _SERVERS},
             parameters=_list(_or_reference("parameter")),
-            **dict.fromkeys(METHODS, _OPERATION),
+            **dict.fromkeys(_METHODS_30, _OPERATION),
         ),
         "parameter": _PARAMETER,
         "header": _object(**_VALUE),
@@ -212,6 +214,43 @@ _OPENAPI_3 = {
         "scheme": _SCHEME,
     },
 }
+
+
+@cache
+def _openapi_32() -> dict[str, Any]:
+    """Return the grammar of OpenAPI 3.2: that of 3.1, and what came with it."""
+    parts: dict[str, Any] = _OPENAPI_3["$defs"]
+    encodings = {"prefixEncoding": _list(_ANY), "itemEncoding": _ANY}
+    media = _with(parts["mediaType"], itemSchema=_SCHEMA, **encodings)
+    media["properties"]["encoding"] = _map(_with(media["properties"]["encoding"]["additionalProperties"], **encodings))
+    flow = {**_FLOW, "properties": {**_FLOW["properties"], "deviceAuthorizationUrl": _TEXT}}
+    scheme = _with(_SCHEME, deprecated=_FLAG, oauth2MetadataUrl=_TEXT)
+    scheme["properties"]["flows"] = _with(scheme["properties"]["flows"], deviceAuthorization=flow)
+    methods = {"type": "object", "propertyNames": {"not": {"enum": [method.upper() for method in METHODS]}}}
+    methods |= _map(_OPERATION, "^[A-Z0-9!#$%&'*+.^_`|~-]+$")
+    parameter = _with(_PARAMETER, **{"in": {"enum": [*_STYLES, "querystring"]}})
+    parameter["allOf"] = [
+        *parameter["allOf"],
+        {"if": {"properties": {"in": {"const": "querystring"}}}, "then": {"required": ["content"]}},
+    ]
+    grammar = _with(_OPENAPI_3, **{"$self": _TEXT})
+    components = grammar["properties"]["components"]
+    grammar["properties"]["components"] = _with(components, mediaTypes=_map(_part("mediaType")))
+    grammar["$defs"] = {
+        **parts,
+        "pathItem": _with(parts["pathItem"], query=_OPERATION, additionalOperations=methods),
+        "parameter": parameter,
+        "mediaType": media,
+        "response": {**parts["response"], "required": []},
+        "example": _with(parts["example"], dataValue=_ANY, serializedValue=_TEXT),
+        "scheme": scheme,
+    }
+    return grammar
+
+
+def _with(grammar: Mapping[str, Any], **properties: Any) -> dict[str, Any]:
+    return {**grammar, "properties": {**grammar["properties"], **properties}}
+
 
 _FORMAT_2 = {"enum": ["csv", "ssv", "tsv", "pipes", "multi"]}
 _SIMPLE_2: dict[str, Any] = {
@@ -286,7 +325,7 @@ _SWAGGER_2 = {
         "pathItem": _object(
             **{"$ref": _TEXT},
             parameters=_list(_or_reference("parameter")),
-            **dict.fromkeys((method for method in METHODS if method != "trace"), _OPERATION_2),
+            **dict.fromkeys((method for method in _METHODS_30 if method != "trace"), _OPERATION_2),
         ),
         "parameter": _PARAMETER_2,
         "response": _object(
@@ -301,79 +340,15 @@ _SWAGGER_2 = {
 
 
 def check_grammar(content: Any, faults: Faults) -> None:
-    """Note what is not where it may be, of the wrong type, or missing."""
+    """Record what is unknown, missing or of the wrong type."""
     with extra("api"):
         from jsonschema_rs import Draft202012Validator
 
     from carboy.api.validators import explain
 
     grammar = _SWAGGER_2 if "swagger" in content else _OPENAPI_3
+    if content.get("openapi", "").startswith("3.2."):
+        grammar = _openapi_32()
     for error in Draft202012Validator(grammar, mask="this").iter_errors(content):
         for pointer, detail in explain(error):
             faults.add(pointer, detail)
-
-
-def check_sense(content: Mapping[str, Any], faults: Faults) -> None:
-    """Note what only the whole shows: names used twice, parameters without a place, schemes that nobody described."""
-    paths: Mapping[str, Any] = content.get("paths") or {}
-    schemes = content.get("components", {}).get("securitySchemes", {})
-    _check_security(content.get("security") or [], schemes, (), faults)
-    _check_templates(paths, faults)
-    ids: Counter[str] = Counter()
-    for path, item in paths.items():
-        for method in METHODS:
-            if method not in item:
-                continue
-            operation, pointer = item[method], ("paths", path, method)
-            _check_security(operation.get("security") or [], schemes, pointer, faults)
-            _check_parameters(content, path, item, operation, pointer, faults)
-            name = operation.get("operationId")
-            if name is not None:
-                ids[name] += 1
-                if ids[name] > 1:
-                    faults.add((*pointer, "operationId"), f"the operationId `{name}` is used twice")
-
-
-def _check_security(needed: Sequence[Any], schemes: Any, pointer: tuple[str, ...], faults: Faults) -> None:
-    for index, requirement in enumerate(needed):
-        for name in requirement:
-            if name not in schemes:
-                faults.add((*pointer, "security", str(index), name), f"no security scheme is named `{name}`")
-
-
-def _check_templates(paths: Mapping[str, Any], faults: Faults) -> None:
-    seen: dict[str, str] = {}
-    for path in paths:
-        bare = PLACEHOLDER.sub("{}", path)
-        if bare in seen:
-            faults.add(("paths", path), f"the path is the same as `{seen[bare]}`")
-        seen[bare] = path
-
-
-def _check_parameters(
-    content: Any, path: str, item: Any, operation: Any, pointer: tuple[str, ...], faults: Faults
-) -> None:
-    placed = [name for name, place in _parameters(content, item, operation, pointer, faults) if place == "path"]
-    template = PLACEHOLDER.findall(path)
-    for name in sorted(set(template) - set(placed)):
-        faults.add(pointer, f"the path holds `{{{name}}}`, and no path parameter has that name")
-    for name in sorted(set(placed) - set(template)):
-        faults.add(pointer, f"the path parameter `{name}` is not in the path")
-
-
-def _parameters(
-    content: Any, item: Any, operation: Any, pointer: tuple[str, ...], faults: Faults
-) -> Iterator[tuple[str, str]]:
-    for place, owner in ((pointer[:-1], item), (pointer, operation)):
-        seen: set[tuple[str, str]] = set()
-        for index, node in enumerate(owner.get("parameters") or ()):
-            try:
-                parameter = deref(content, node)
-            except KeyError:
-                faults.add((*place, "parameters", str(index)), "the reference leads nowhere")
-                continue
-            key = parameter["name"], parameter["in"]
-            if key in seen:
-                faults.add((*place, "parameters", str(index)), f"the parameter `{key[0]}` in {key[1]} stands twice")
-            seen.add(key)
-            yield key

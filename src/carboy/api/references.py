@@ -1,7 +1,6 @@
-"""Make one document of many files: what other files hold is brought into the components of the first.
+"""Bundle the files of a document into one: parts of other files become components of the first.
 
-Afterwards every `$ref` names a component of the same document, so that nobody looks at a file again. Nothing is
-fetched from the network.
+Afterwards every `$ref` names a component of the same document. Nothing is fetched from the network.
 """
 
 import os
@@ -10,18 +9,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from carboy.api.problems_found import Faults, Origin, Pointer
-from carboy.api.walk import Kind, children, dig, parse_pointer, render_pointer, section_of, walk
-from carboy.api.yaml_loader import UnreadableText, read_text
+from carboy.api.document_errors import Faults
+from carboy.api.model import Origin, Pointer
+from carboy.api.walk import Kind, dig, map_children, parse_pointer, render_pointer, section_of, walk
+from carboy.api.yaml_loader import Unreadable, read_text
 
 __all__ = ["Bundler"]
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _REFERABLE = frozenset(
     ("schema", "response", "parameter", "example", "requestBody", "header", "securityScheme", "link", "callback")
-) | {"pathItem"}
+) | {"pathItem", "mediaType"}
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -42,26 +42,25 @@ class Bundler:
         self._values: dict[str, Any] = {file: root}
         self._is_swagger_2 = "swagger" in root
         self._placed: dict[tuple[str, Pointer, Kind], Pointer] = {}
+        self._pending: list[tuple[tuple[str, Pointer, Kind], Pointer]] = []
+        self._taken: dict[Pointer, set[str]] = {}
+        self._base = root["$self"] if isinstance(root.get("$self"), str) else ""
         self._by_name = _named_schemas(root)
         self._inlining: list[tuple[str, Pointer]] = []
 
     def bundle(self) -> dict[str, Any]:
         """Return the document with every reference pointing into itself."""
         content: dict[str, Any] = self._copy(self._root, "document", self._file, ())
-        for place, value in self._copy_placed():
-            _put(content, place, value)
+        sections: dict[Pointer, dict[str, Any]] = {}
+        while self._pending:  # copying one may place more
+            (file, pointer, kind), place = self._pending.pop()
+            if place[:-1] not in sections:
+                sections[place[:-1]] = _own_section(content, place[:-1])
+            sections[place[:-1]][place[-1]] = self._copy(dig(self._values[file], pointer), kind, file, place, pointer)
         return content
 
-    def _copy_placed(self) -> list[tuple[Pointer, Any]]:
-        """Copy what was placed, which may place more, until nothing is left."""
-        done: dict[Pointer, Any] = {}
-        while pending := [(key, place) for key, place in self._placed.items() if place not in done]:
-            for (file, pointer, kind), place in pending:
-                done[place] = self._copy(dig(self._values[file], pointer), kind, file, place, pointer)
-        return list(done.items())
-
     def _copy(self, node: Any, kind: Kind, file: str, at: Pointer, pointer: Pointer | None = None) -> Any:
-        """Copy a node with its references put right.
+        """Copy a node with its references rewritten to this document.
 
         Args:
             node: what to copy.
@@ -74,24 +73,16 @@ class Bundler:
         if not isinstance(node, dict):
             return node
         if kind == "schema" and "$id" in node:
-            return node  # a schema resource of its own: its references are its own affair
+            return node  # a schema resource of its own: its references are relative to its `$id`
         reference = node.get("$ref")
         if isinstance(reference, str) and kind in _REFERABLE:
             return self._copy_reference(node, reference, kind, file, at, pointer)
         return self._copy_parts(node, kind, file, at, pointer)
 
     def _copy_parts(self, node: dict[str, Any], kind: Kind, file: str, at: Pointer, pointer: Pointer) -> dict[str, Any]:
-        result = dict(node)
-        for below, kind_below, value in children(kind, node):
-            copied = self._copy(value, kind_below, file, at + below, pointer + below)
-            if copied is not value:
-                if len(below) == 2:
-                    container = result[below[0]]
-                    if container is node[below[0]]:
-                        container = result[below[0]] = container.copy()
-                    container[int(below[1]) if isinstance(container, list) else below[1]] = copied
-                else:
-                    result[below[0]] = copied
+        result = map_children(
+            kind, node, lambda below, inner, value: self._copy(value, inner, file, at + below, pointer + below)
+        )
         if kind == "schema" and isinstance(result.get("discriminator"), dict):
             result["discriminator"] = self._copy_discriminator(result["discriminator"], file, pointer)
         return result
@@ -143,12 +134,13 @@ class Bundler:
         return {**node, "mapping": result}
 
     def _target(self, reference: str, kind: Kind, file: str, pointer: Pointer) -> tuple[str, Pointer] | None:
-        """Return the file and place that a reference names, or note why there is none."""
+        """Return the file and place that a reference names, or record why there is none."""
         address, _, fragment = reference.partition("#")
+        address = _relative_to(self._base, address) if file == self._file else address
         origin = Origin(file, (*pointer, "$ref"))
         if kind == "schema" and reference in self._by_name:
             return self._file, self._by_name[reference]
-        if urlsplit(address).scheme not in {"", "file"}:
+        if ":" in address.partition("/")[0] and not address.startswith("file://"):
             self.faults.add_at(origin, f"`{reference}` is elsewhere on the network; nothing is fetched")
             return None
         target = file if not address else self._open(unquote(address.removeprefix("file://")), file, origin)
@@ -163,7 +155,7 @@ class Bundler:
         return target, place
 
     def _open(self, address: str, file: str, origin: Origin) -> str | None:
-        """Read a file that another one names, once; return its name."""
+        """Read a file that another one refers to, once; return its name."""
         if not file:
             self.faults.add_at(origin, f"`{address}` is a file, and a document that is no file has none beside it")
             return None
@@ -174,17 +166,17 @@ class Bundler:
             try:
                 self.texts[name] = Path(name).read_bytes()
                 self._values[name] = read_text(self.texts[name])
-            except OSError as error:
-                self.faults.add_at(origin, f"`{name}` cannot be read ({type(error).__name__})")
-                return None
-            except UnreadableText as error:
+            except Unreadable as error:
                 self.faults.add_at(Origin(name, ()), str(error), error.line)
                 self._values[name] = {}
+                return None
+            except (OSError, ValueError) as error:
+                self.faults.add_at(origin, f"`{name}` cannot be read ({type(error).__name__})")
                 return None
         return name
 
     def _place(self, file: str, pointer: Pointer, kind: Kind) -> Pointer:
-        """Return where something stands in the whole document; what is not among its components is put there."""
+        """Return the place of a target in the whole document; a target outside its components is placed there."""
         section = section_of(kind, is_swagger_2=self._is_swagger_2)
         assert section is not None
         if file == self._file and pointer[: len(section)] == section and len(pointer) > len(section):
@@ -192,26 +184,42 @@ class Bundler:
         key = (file, pointer, kind)
         if key not in self._placed:
             base = _UNFIT.sub("_", pointer[-1] if pointer else Path(file).stem).strip("_") or kind
-            taken = {place[-1] for place in self._placed.values() if place[:-1] == section}
-            with suppress(KeyError):
-                taken |= set(dig(self._root, section))
+            if section not in self._taken:
+                self._taken[section] = set()
+                with suppress(KeyError, TypeError):
+                    self._taken[section] |= set(dig(self._root, section))
+            taken = self._taken[section]
             name, count = base, 2
             while name in taken:
                 name, count = f"{base}_{count}", count + 1
+            taken.add(name)
             self._placed[key] = (*section, name)
+            self._pending.append((key, self._placed[key]))
             self.origins[*section, name] = Origin(file, pointer)
         return self._placed[key]
 
 
-def _put(content: dict[str, Any], place: Pointer, value: Any) -> None:
-    for part in place[:-1]:
-        content[part] = dict(content.get(part) or {})
+def _relative_to(base: str, address: str) -> str:
+    """Return an address without what it shares with the document's own address (`$self`)."""
+    if not base or not address:
+        return address
+    folder = base.partition("#")[0].rpartition("/")[0] + "/"
+    if address == base.partition("#")[0]:
+        return ""
+    return address.removeprefix(folder) if ":" in folder else address
+
+
+def _own_section(content: dict[str, Any], section: Pointer) -> dict[str, Any]:
+    """Return a section of the components, which is made when it is missing."""
+    for part in section:
+        found = content.get(part)
+        content[part] = dict(found) if isinstance(found, dict) else {}
         content = content[part]
-    content[place[-1]] = value
+    return content
 
 
 def _named_schemas(root: Any) -> dict[str, Pointer]:
-    """Find the schemas that are named by `$id` or `$anchor`."""
+    """Return the pointers of schemas by their `$id` and `$anchor`."""
     names: dict[str, Pointer] = {}
     for kind, pointer, node in walk("document", root):
         if kind == "schema":

@@ -9,6 +9,7 @@ from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from carboy.api import coercion as typed
+from carboy.api.media_types import FORM, MULTIPART, is_json, is_json_lines, kind_of, matcher, matches
 from carboy.api.operations import Signature, argument_names, choose
 from carboy.api.parameters import ABSENT, compile_field
 from carboy.api.strict_json import parse_json
@@ -22,7 +23,8 @@ __all__ = ["Body", "BodyStep", "arguments_of", "compile_body", "read_body"]
 BodyStep = Callable[[Request, dict[str, Any], list[Fault]], None]
 _Read = Callable[[Request, dict[str, Any], list[Fault]], Any]
 
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_FORMS = (FORM, MULTIPART)
+_MAX_HEADERS = 64  # content types that are kept as clients write them
 
 
 class Body(NamedTuple):
@@ -49,7 +51,7 @@ class Body(NamedTuple):
 
 def compile_body(body: Body) -> BodyStep:
     """Return the function that reads a body, and leaves it as an argument or leaves what is wrong with it."""
-    readers = {kind.lower(): _reader(body, kind.lower(), media) for kind, media in body.node.get("content", {}).items()}
+    readers = {kind: _reader(body, kind, media) for kind, media in body.node.get("content", {}).items()}
     choose_reader = _chooser(readers)
     required, argument = body.node.get("required", False), _argument(body)
     default = _default(body)
@@ -73,7 +75,7 @@ def arguments_of(body: Body) -> set[str]:
     """Return the arguments that a body can fill: itself, and in forms the files and what else is an argument there."""
     names = {_argument(body)}
     for kind, media in body.node.get("content", {}).items():
-        if kind.lower() in _FORMS:
+        if kind_of(kind) in _FORMS:
             properties = typed.properties_of(body.content, media.get("schema", {}))
             names |= {_argument_of(body, name) for name in properties}
     return {name for name in names if name is not None}
@@ -123,42 +125,41 @@ def _default(body: Body) -> Any:
 
 def _chooser(readers: Mapping[str, _Read]) -> Callable[[str], _Read]:
     """Make the function that finds the reader for the header `Content-Type`; a missing one is read as JSON."""
-    by_header = {header: reader for header, reader in readers.items() if "*" not in header}
     first = next((reader for kind, reader in readers.items() if "json" in kind), next(iter(readers.values())))
-    ranges = [(kind.split("*")[0], reader) for kind, reader in readers.items() if "*" in kind]
-    ranges.sort(key=lambda one: -len(one[0]))
+    find = matcher(readers)
+    known: dict[str, _Read] = {"": first}
     accepted = {"Accept": ", ".join(readers)}
 
     def choose_reader(header: str) -> _Read:
-        reader = by_header.get(header)
-        if reader is not None:
-            return reader
-        kind = header.partition(";")[0].strip().lower()
-        if not kind:
-            return first
-        reader = by_header.get(kind)
+        reader = known.get(header)
         if reader is None:
-            reader = next((one for start, one in ranges if kind.startswith(start)), None)
-        if reader is None:
-            raise Problem(415, f"the content type must be {' or '.join(readers)}", headers=accepted)
+            key = find(header) if header.strip() else ""
+            if key is None:
+                raise Problem(415, f"the content type must be {' or '.join(readers)}", headers=accepted)
+            reader = readers[key] if key else first
+            if len(known) < _MAX_HEADERS:
+                known[header] = reader
         return reader
 
     return choose_reader
 
 
-def _reader(body: Body, kind: str, media: Mapping[str, Any]) -> _Read:
+def _reader(body: Body, name: str, media: Mapping[str, Any]) -> _Read:
+    kind = kind_of(name)
     if kind in _FORMS:
         return _form(body, media)
-    if kind == "application/json" or kind.endswith("+json"):
+    if is_json_lines(kind):
+        return _json_lines(body, media)
+    if is_json(kind):
         return _json(body, media)
-    if kind in {"*/*", "application/*"}:
+    if matches("application/json", kind):
         return _by_header(_json(body, media))
     return _text(body, media) if kind.startswith("text/") else _bytes
 
 
 def _by_header(json: _Read) -> _Read:
     def read(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> Any:
-        return (json if request.is_json else _bytes)(request, kwargs, faults)
+        return (json if is_json(request.mimetype) else _bytes)(request, kwargs, faults)
 
     return read
 
@@ -178,6 +179,30 @@ def _json(body: Body, media: Mapping[str, Any]) -> _Read:
         value = parse_json(data, max_depth)
         if check is not None and not check.is_valid(value):
             faults.extend(check.faults(value, ""))
+        return value
+
+    return read
+
+
+def _json_lines(body: Body, media: Mapping[str, Any]) -> _Read:
+    """Make the reader of a sequence of JSON texts, one on each line, which becomes a list."""
+    item = body.schemas.compile(media["itemSchema"], "request") if "itemSchema" in media else None
+    whole = body.schemas.compile(media["schema"], "request") if "schema" in media else None
+
+    def read(request: Request, _kwargs: dict[str, Any], faults: list[Fault]) -> Any:
+        value: list[Any] = []
+        for number, line in enumerate(read_body(request).replace(b"\x1e", b"").split(b"\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                value.append(parse_json(line, body.max_depth))
+            except Problem as problem:
+                problem.detail = f"line {number}: {problem.detail}"
+                raise
+            if item is not None and not item.is_valid(value[-1]):
+                faults.extend(item.faults(value[-1], render_pointer((len(value) - 1,))))
+        if whole is not None and not whole.is_valid(value):
+            faults.extend(whole.faults(value, ""))
         return value
 
     return read

@@ -1,4 +1,4 @@
-"""Turn what a function returns into a response, and check it where that is wanted."""
+"""Make a response of what an operation returns, and check it against the document when asked to."""
 
 import decimal
 import json
@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
 from carboy.api import coercion as typed
+from carboy.api.media_types import is_json, kind_of, matcher, matches
 from carboy.api.validators import Check, Schemas
 from carboy.api.walk import deref
 from carboy.errors import Fault
@@ -95,7 +96,7 @@ def _make(value: Any, status: int, headers: Any, kind: str) -> Response:
         return response
     if isinstance(value, bytes | bytearray):
         data: Any = bytes(value)
-    elif _is_json(kind):
+    elif is_json(kind):
         data = value if hasattr(value, "__next__") else _dump(value)
     elif isinstance(value, str) or hasattr(value, "__next__"):
         data = value
@@ -119,12 +120,12 @@ def _dump(value: Any) -> bytes:
         return orjson.dumps(value, default=_plain, option=_OPTIONS)
     except orjson.JSONEncodeError:
         # What only the standard library can write: integers beyond 64 bits.
-        return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(value, default=_plainer, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, decimal.Decimal):
-        return str(value)
+        return orjson.Fragment(str(value)) if value.is_finite() else None  # all its digits
     if hasattr(type(value), "__struct_fields__"):
         import msgspec
 
@@ -136,9 +137,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"`{type(value).__name__}` has no form in JSON")
 
 
-def _is_json(kind: str) -> bool:
-    kind = kind.partition(";")[0].strip().lower()
-    return kind == _JSON or kind.endswith("+json")
+def _plainer(value: Any) -> Any:
+    if isinstance(value, decimal.Decimal):
+        return (int if value == value.to_integral_value() else float)(value) if value.is_finite() else None
+    return _plain(value)
 
 
 def _media_type(kinds: list[str]) -> str:
@@ -146,7 +148,11 @@ def _media_type(kinds: list[str]) -> str:
     plain = [kind for kind in dict.fromkeys(kinds) if "*" not in kind]
     if not plain:
         return ""
-    return next((kind for kind in plain if _is_json(kind)), plain[0])
+    return next((kind for kind in plain if is_json(kind)), plain[0])
+
+
+def _may_be_json(kind: str) -> bool:
+    return is_json(kind) or matches("application/json", kind_of(kind))
 
 
 def _find(known: Mapping[str, Any], status: int) -> Any:
@@ -157,14 +163,14 @@ def _find(known: Mapping[str, Any], status: int) -> Any:
 def _compile_check(
     known: Mapping[str, Any], content: Any, schemas: Schemas, operation_id: str
 ) -> Callable[[BaseResponse], None]:
-    bodies: dict[tuple[int, str], Check | None] = {}
-    checks = {
+    checks: dict[int, dict[str, Check | None]] = {
         id(node): {
-            kind.lower(): schemas.compile(media["schema"], "answer") if "schema" in media and _is_json(kind) else None
+            kind: schemas.compile(media["schema"], "answer") if "schema" in media and _may_be_json(kind) else None
             for kind, media in node.get("content", {}).items()
         }
         for node in known.values()
     }
+    finders = {key: matcher(kinds) for key, kinds in checks.items()}
     headers = {id(node): _compile_headers(node, content, schemas) for node in known.values()}
 
     def breaches(response: BaseResponse) -> list[Fault]:
@@ -174,17 +180,15 @@ def _compile_check(
         found = headers[id(node)](response)
         if response.is_streamed or response.direct_passthrough:
             return found
-        kind, media = response.mimetype or "", checks[id(node)]
-        data = response.get_data()
+        data, media = response.get_data(), checks[id(node)]
         if not media or not data:
             return found
-        key = response.status_code, kind
-        if key not in bodies:
-            match = next((name for name in (kind, kind.partition("/")[0] + "/*", "*/*") if name in media), None)
-            if match is None:
-                return [*found, Fault("", f"the content type `{kind}` is not in the document")]
-            bodies[key] = media[match]
-        check = bodies[key]
+        key = finders[id(node)](response.content_type or "")
+        if key is None:
+            return [*found, Fault("", f"the content type `{response.mimetype}` is not in the document")]
+        check = media[key]
+        if check is not None and not is_json(response.content_type or ""):
+            return found
         if check is not None:
             try:
                 value = orjson.loads(data)

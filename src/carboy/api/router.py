@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 
-from carboy.api.document import Document, load_document
+from carboy.api.document_errors import Faults
+from carboy.api.loading import load_document
+from carboy.api.model import Document
 from carboy.api.operations import (
     Signature,
     argument_names,
@@ -22,7 +24,6 @@ from carboy.api.operations import (
     signature_of,
 )
 from carboy.api.parameters import Read, Value, compile_value, unknown_names
-from carboy.api.problems_found import Faults
 from carboy.api.request_body import Body, arguments_of, compile_body
 from carboy.api.responses import Finish, compile_answers
 from carboy.api.routing import Place, Route, add_converters, base_path_of, endpoint_of, key_of, places, rule_of, slug

@@ -1,29 +1,29 @@
-"""Make a document of its sources: read, made one of many files, checked, and translated from Swagger 2.0.
+"""Make a document of its sources: read, join files, check, and translate Swagger 2.0 to OpenAPI 3.
 
-A start that finds its document on disk does without this module, and all that it stands on.
+A start that finds a cached copy imports neither this module nor what it needs.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from carboy.api import swagger2
-from carboy.api.document import Document
-from carboy.api.metaschema import check_grammar, check_sense
-from carboy.api.problems_found import Faults, Origin, Pointer
+from carboy.api.document_errors import Faults, unserved
+from carboy.api.document_rules import check_circles, check_sense
+from carboy.api.metaschema import check_grammar
+from carboy.api.model import Document, Origin, Pointer
 from carboy.api.references import Bundler
 from carboy.api.validators import Schemas, explain
 from carboy.api.walk import walk
-from carboy.api.yaml_loader import UnreadableText, read_text
-from carboy.errors import ConfigurationError, Fault
+from carboy.api.yaml_loader import MAX_DEPTH, Unreadable, plain_value, read_text
 from carboy.extras import extra
 
 __all__ = ["read_document"]
 
-_KNOWN_VERSIONS = ("3.0.", "3.1.")
+_KNOWN_VERSIONS = ("3.0.", "3.1.", "3.2.")
 
 
-def read_document(source: bytes | dict[str, Any], file: str) -> tuple[Document, dict[str, bytes]]:
-    """Return the document of a text, or of a mapping, and the text of every other file that it refers to.
+def read_document(source: bytes | Mapping[Any, Any], file: str) -> tuple[Document, dict[str, bytes]]:
+    """Return the document of a text or a mapping, and the bytes of every other file that it refers to.
 
     Args:
         source: the text or the mapping.
@@ -32,18 +32,41 @@ def read_document(source: bytes | dict[str, Any], file: str) -> tuple[Document, 
     Raises:
         ConfigurationError: it is not well formed; every fault with its file, line and pointer.
     """
-    root = _read(source, file) if isinstance(source, bytes) else source
-    version = str(root.get("openapi", root.get("swagger", ""))) if isinstance(root, dict) else ""
+    root = _read(source, file)
     name = file or _title_of(root)
-    if not (version.startswith(_KNOWN_VERSIONS) or version == "2.0"):
-        why = f"it says version `{version}`" if version else "it is not an object with `openapi` or `swagger`"
-        raise _unreadable(name, why, "OpenAPI 3.0 and 3.1 and Swagger 2.0 are read")
+    try:
+        return _check(root, name, file)
+    except RecursionError as error:
+        raise unserved(name, f"it is nested deeper than {MAX_DEPTH} levels", "move parts to `components`") from error
+
+
+def _read(source: bytes | Mapping[Any, Any], file: str) -> dict[str, Any]:
+    try:
+        root = read_text(source) if isinstance(source, bytes) else plain_value(source)
+    except Unreadable as error:
+        where = f"{file}:{error.line}: " if file else ""
+        raise unserved(file or "document", f"{where}{error}", "fix the place that is named") from error
+    version = str(root.get("openapi", root.get("swagger", ""))) if isinstance(root, dict) else ""
+    if version.startswith(_KNOWN_VERSIONS) or version == "2.0":
+        if version == "2.0":
+            root["swagger"] = version  # often written as a number
+        return root  # type: ignore[no-any-return]  # it is a dict, or has no version
+    why, hint = "it is not an object with `openapi` or `swagger`", "OpenAPI 3.0, 3.1 and 3.2 and Swagger 2.0 are read"
+    if version:
+        why = f"it says version `{version}`"
+        if f"{version}." in _KNOWN_VERSIONS:
+            hint = f'write all three numbers, in quotes: `openapi: "{version}.0"`'
+    raise unserved(file or _title_of(root), why, hint)
+
+
+def _check(root: dict[str, Any], name: str, file: str) -> tuple[Document, dict[str, bytes]]:
     bundler = Bundler(root, file, lambda origins: Faults(name, origins))
     content = bundler.bundle()
+    check_circles(content, bundler.faults)
     check_grammar(content, bundler.faults)
     bundler.faults.stop_if_any()
     origins = bundler.origins
-    if version == "2.0":
+    if "swagger" in content:
         content = swagger2.translate(content)
         origins = _renamed(origins, file)
     faults = Faults(name, origins)
@@ -51,17 +74,6 @@ def read_document(source: bytes | dict[str, Any], file: str) -> tuple[Document, 
     _check_schemas(content, faults)
     faults.stop_if_any()
     return Document(content, name, origins), bundler.texts
-
-
-def _read(data: bytes, file: str) -> Any:
-    try:
-        return read_text(data)
-    except UnreadableText as error:
-        raise _unreadable(file, f"{file}:{error.line}: {error}", "mend the line that is named") from error
-
-
-def _unreadable(name: str, why: str, hint: str) -> ConfigurationError:
-    return ConfigurationError(f"the OpenAPI document `{name}` cannot be served", why, hint, [Fault("", why)])
 
 
 def _title_of(root: Any) -> str:
@@ -79,24 +91,25 @@ def _renamed(origins: Mapping[Pointer, Origin], file: str) -> dict[Pointer, Orig
 
 
 def _check_schemas(content: dict[str, Any], faults: Faults) -> None:
-    """Note each schema that is not one, or that cannot be compiled; what a schema holds is checked with it."""
+    """Record each schema that is not valid, or that cannot be compiled, once and at its own place."""
     with extra("api"):
         from jsonschema_rs import Draft202012Validator
     schemas = Schemas(content)
     meta = Draft202012Validator(
         {"$ref": "https://json-schema.org/draft/2020-12/schema"}, mask="this", validate_formats=True
     )
-    checked: set[Pointer] = set()
+    inside: Pointer | None = None
     for kind, pointer, node in walk("document", content):
-        if kind != "schema" or any(pointer[:length] in checked for length in range(len(pointer))):
+        if kind != "schema" or (inside is not None and pointer[: len(inside)] == inside):
             continue
-        checked.add(pointer)
+        inside = pointer  # the walk is depth first: what this schema holds comes next, and is checked with it
         try:
-            errors = list(meta.iter_errors(schemas.translate_alone(node)))
+            alone = schemas.translate_alone(node)
+            errors = list(meta.iter_errors(alone))
             for error in errors:
                 for below, detail in explain(error):
                     faults.add((*pointer, *below), detail)
             if not errors:
-                schemas.validator(node, "request")
+                schemas.check_compiles(node, alone)
         except (ValueError, KeyError, TypeError) as error:
             faults.add(pointer, f"the schema cannot be used: {error}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from carboy.api.walk import METHODS, children, deref
+from carboy.api.walk import METHODS, deref, map_children
 
 __all__ = ["RENAMED", "translate"]
 
@@ -26,6 +26,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "pipes": {"style": "pipeDelimited", "explode": False},
     "multi": {"explode": True},
 }
+_DELIMITERS = {"csv": ",", "ssv": " ", "tsv": "\t", "pipes": "|"}
 _FLOWS = {"application": "clientCredentials", "accessCode": "authorizationCode"}
 
 
@@ -149,16 +150,16 @@ def _value_schema(node: Mapping[str, Any]) -> dict[str, Any]:
         schema["nullable"] = True
     inner = schema.get("items")
     if isinstance(inner, dict):
-        schema["items"] = _value_schema(inner) | (
-            {"x-collection-format": inner["collectionFormat"]} if "collectionFormat" in inner else {}
-        )
+        schema["items"] = _value_schema(inner)
+        if inner.get("type") == "array":
+            schema["items"]["x-carboy-delimiter"] = _DELIMITERS.get(inner.get("collectionFormat", "csv"), ",")
     return schema
 
 
 def _schema(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
-    result = dict(node)
+    result = map_children("schema", node, lambda _pointer, _kind, value: _schema(value))
     if isinstance(result.get("$ref"), str):
         result["$ref"] = result["$ref"].replace("#/definitions/", "#/components/schemas/", 1)
     if result.get("type") == "file":
@@ -167,13 +168,6 @@ def _schema(node: Any) -> Any:
         result["nullable"] = True
     if isinstance(result.get("discriminator"), str):
         result["discriminator"] = {"propertyName": result["discriminator"]}
-    for (key, *name), _, value in children("schema", node):
-        if not name:
-            result[key] = _schema(value)
-        elif isinstance(node[key], list):
-            result[key] = [_schema(item) for item in node[key]]
-        else:
-            result[key] = {name: _schema(item) for name, item in node[key].items()}
     return result
 
 

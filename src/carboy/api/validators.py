@@ -1,7 +1,7 @@
-"""Compile the schemas of a document, each once, and say in words what a value breaks.
+"""Compile the schemas of a document, each once, and describe what a value breaks.
 
 The dialect of OpenAPI 3.0 is translated to JSON Schema 2020-12 first. `readOnly` and `writeOnly` make two schemas of
-one: a request may not hold what is read only, an answer not what is write only.
+one: a request may not hold what is read only, a response not what is write only.
 """
 
 import base64
@@ -9,11 +9,12 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from carboy.api.walk import children, deref, parse_pointer, render_pointer
+from carboy.api.walk import deref, map_children, parse_pointer, render_pointer, walk
 from carboy.errors import Fault
 from carboy.extras import extra
 
@@ -29,9 +30,14 @@ MAX_FAULTS = 1000  # a small body can break a rule a million times: an answer st
 _COMPONENT = "#/components/schemas/"
 _HIDDEN = {"request": "readOnly", "answer": "writeOnly"}
 _BOUNDS = {
-    "int32": (-(2**31), 2**31 - 1),
-    "int64": (-(2**63), 2**63 - 1),
+    **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
+    "double-int": (-(2**53) + 1, 2**53 - 1),
 }
+_IN_PLACE = ("allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas")  # they apply to the same value
+_NOTHING: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
+_NAMES = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
+_MAX_HIDING = 8  # references and parts between a property and its `readOnly`
 _NO_RULES = frozenset(
     ("type", "title", "description", "default", "example", "examples", "deprecated", "nullable", "xml", "externalDocs")
 )
@@ -82,8 +88,12 @@ class Schemas:
         self._content = content
         self._is_30 = str(content.get("openapi", "")).startswith("3.0")
         self._components: Mapping[str, Any] = content.get("components", {}).get("schemas", {})
+        self._resources = [
+            name for name, schema in self._components.items() if isinstance(schema, dict) and "$id" in schema
+        ]
         self._checks: dict[tuple[str, Direction], Check] = {}
-        self._known: dict[tuple[str, Direction], tuple[Any, frozenset[str]]] = {}
+        self._translated: dict[tuple[_Variant, Direction], tuple[Any, frozenset[_Variant]]] = {}
+        self._gathered: dict[tuple[int, Direction], tuple[frozenset[str], frozenset[str]]] = {}
 
     def compile(self, schema: Any, direction: Direction) -> Check:
         """Return the check of a schema; each component is compiled once."""
@@ -101,29 +111,22 @@ class Schemas:
         Raises:
             ValueError: the schema is not one, or names what is not there.
         """
-        with extra("api"):
-            from jsonschema_rs import Draft202012Validator, ReferencingError
-        try:
-            return Draft202012Validator(
-                self.translate(schema, direction), mask="this", validate_formats=True, formats=_FORMATS, offline=True
-            )
-        except (ReferencingError, KeyError) as error:
-            raise ValueError(f"a reference leads nowhere: {error}") from error
+        return _validator(self.translate(schema, direction))
 
     def translate(self, schema: Any, direction: Direction) -> Any:
         """Return a schema of JSON Schema 2020-12 that holds every component it needs."""
-        needed: set[str] = set()
+        needed: set[_Variant] = set()
         translated = self._translate(schema, direction, needed)
         if not needed:
             return translated
         shared: dict[str, Any] = {}
         pending = list(needed)
         while pending:
-            name = pending.pop()
-            if name in shared:
-                continue
-            shared[name], more = self._component(name, direction)
-            pending += more
+            variant = pending.pop()
+            key = variant.key
+            if key not in shared:
+                shared[key], more = self._component(variant, direction)
+                pending += more
         if "$defs" in translated or "$id" in translated:
             return {"$defs": {**shared, "": translated}, "$ref": "#/$defs/"}
         return {**translated, "$defs": shared}
@@ -132,65 +135,163 @@ class Schemas:
         """Return a schema of JSON Schema 2020-12 without the components it needs."""
         return self._translate(schema, "request", set())
 
+    def check_compiles(self, schema: Any, alone: Any) -> None:
+        """Compile a schema without the components that it refers to; with them where it has names of its own.
+
+        Raises:
+            ValueError: it cannot be compiled.
+        """
+        if _has_names(alone):
+            self.validator(schema, "request")
+        else:
+            _validator(_without_references(alone))
+
     def is_plain(self, schema: Any) -> bool:
         """Say whether a schema has no rule but its type, so that a value that was read as that type keeps it."""
         if not isinstance(schema, dict) or not schema.keys() <= _NO_RULES:
             return False
         return isinstance(schema.get("type"), str) and schema["type"] not in {"array", "object"}
 
-    def _component(self, name: str, direction: Direction) -> tuple[Any, frozenset[str]]:
-        key = name, direction
-        if key not in self._known:
-            needed: set[str] = set()
-            translated = self._translate(self._components[name], direction, needed)
-            self._known[key] = translated, frozenset(needed)
-        return self._known[key]
+    def _component(self, variant: "_Variant", direction: Direction) -> tuple[Any, frozenset["_Variant"]]:
+        key = variant, direction
+        if key not in self._translated:
+            needed: set[_Variant] = set()
+            translated = self._translate(self._components[variant.name], direction, needed, variant.hidden)
+            self._translated[key] = translated, frozenset(needed)
+        return self._translated[key]
 
-    def _translate(self, schema: Any, direction: Direction, needed: set[str]) -> Any:
-        if not isinstance(schema, dict) or "$id" in schema:
+    def _translate(
+        self, schema: Any, direction: Direction, needed: set["_Variant"], hidden: frozenset[str] = frozenset()
+    ) -> Any:
+        """Translate a schema and note the components it needs.
+
+        Args:
+            schema: as in the document.
+            direction: which of `readOnly` and `writeOnly` counts.
+            needed: gets the components that it refers to.
+            hidden: properties of the same value that another part hides; they are not required here.
+        """
+        if not isinstance(schema, dict):
             return schema
-        result = dict(schema)
-        for (key, *name), _, value in children("schema", schema):
-            below = self._translate(value, direction, needed)
-            if not name:
-                result[key] = below
-            elif isinstance(schema[key], list):
-                result[key] = [*(result[key][: int(name[0])]), below, *(schema[key][int(name[0]) + 1 :])]
-            else:
-                result[key] = {**result[key], name[0]: below}
+        if "$id" in schema:
+            needed.update(_Variant(name) for name in self._resources)
+            return schema
+        hidden |= self._gather(schema, direction, set())[0][0]
+
+        def change(pointer: tuple[str, ...], _kind: str, value: Any) -> Any:
+            same = hidden if pointer[0] in _IN_PLACE else frozenset[str]()
+            return self._translate(value, direction, needed, same)
+
+        result = map_children("schema", schema, change)
         reference = schema.get("$ref")
         if isinstance(reference, str) and reference.startswith(_COMPONENT):
-            name_, *rest = parse_pointer(reference[1:])[2:]
-            needed.add(name_)
-            result["$ref"] = "#" + quote(render_pointer(["$defs", name_, *rest]))
+            name, *rest = parse_pointer(reference[1:])[2:]
+            variant = _Variant(name) if rest or not hidden else self._variant(name, direction, hidden)
+            needed.add(variant)
+            result["$ref"] = "#" + quote(render_pointer(["$defs", variant.key, *rest]))
             if self._is_30:
                 return {"$ref": result["$ref"]}
-        self._hide(schema, result, direction)
+        self._hide(result, hidden)
         _bound(result)
         return _from_30(result) if self._is_30 else result
 
-    def _hide(self, schema: Mapping[str, Any], result: dict[str, Any], direction: Direction) -> None:
-        """Refuse the properties that are not for this direction, and do not ask for them."""
-        properties = schema.get("properties")
-        if not isinstance(properties, dict):
-            return
-        hidden = [name for name, below in properties.items() if self._is_hidden(below, _HIDDEN[direction])]
-        if hidden:
-            result["properties"] = {**result["properties"], **dict.fromkeys(hidden, False)}
-            result["required"] = [name for name in schema.get("required", []) if name not in hidden]
+    def _variant(self, name: str, direction: Direction, hidden: frozenset[str]) -> "_Variant":
+        own, required = self._gather(self._components[name], direction, set())[0]
+        return _Variant(name, (hidden - own) & required)
 
-    def _is_hidden(self, schema: Any, keyword: str) -> bool:
-        if isinstance(schema, dict) and schema.get(keyword) is True:
+    def _hide(self, schema: dict[str, Any], hidden: frozenset[str]) -> None:
+        """Refuse the properties that are not for this direction, and do not require them."""
+        properties, required = schema.get("properties"), schema.get("required")
+        if hidden and isinstance(properties, dict):
+            own = dict.fromkeys((name for name in properties if name in hidden), False)
+            schema["properties"] = {**properties, **own}
+        if hidden and isinstance(required, list):
+            schema["required"] = [name for name in required if name not in hidden]
+
+    def _gather(
+        self, schema: Any, direction: Direction, seen: set[int]
+    ) -> tuple[tuple[frozenset[str], frozenset[str]], bool]:
+        """Return the properties that a schema and its parts hide and require, and whether no circle was cut."""
+        key = id(schema), direction
+        if not isinstance(schema, dict):
+            return _NOTHING, True
+        if key in self._gathered or id(schema) in seen:
+            return self._gathered.get(key, _NOTHING), key in self._gathered
+        is_first, is_whole = not seen, True
+        seen.add(id(schema))
+        properties, required = schema.get("properties"), schema.get("required")
+        hidden = {
+            name
+            for name, below in (properties.items() if isinstance(properties, dict) else ())
+            if self._is_hidden(below, _HIDDEN[direction])
+        }
+        names = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set[str]()
+        for part in self._parts(schema):
+            (more_hidden, more_names), whole = self._gather(part, direction, seen)
+            hidden |= more_hidden
+            names |= more_names
+            is_whole &= whole
+        result = frozenset(hidden), frozenset(names)
+        if is_whole or is_first:
+            self._gathered[key] = result
+        return result, is_whole
+
+    def _parts(self, schema: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the schemas that apply to the same value as a schema does."""
+        if isinstance(schema.get("$ref"), str):
+            with suppress(KeyError, ValueError):
+                yield deref(self._content, schema)
+        for keyword in _IN_PLACE:
+            value = schema.get(keyword)
+            if isinstance(value, list):
+                yield from value
+            elif isinstance(value, dict):
+                yield from value.values() if keyword == "dependentSchemas" else (value,)
+
+    def _is_hidden(self, schema: Any, keyword: str, depth: int = 0) -> bool:
+        if not isinstance(schema, dict) or depth > _MAX_HIDING:
+            return False
+        if schema.get(keyword) is True:
             return True
-        try:
+        with suppress(KeyError, ValueError):
             found = deref(self._content, schema)
-        except KeyError:
-            return False
-        if not isinstance(found, dict):
-            return False
-        return found.get(keyword) is True or any(
-            isinstance(part, dict) and part.get(keyword) is True for part in found.get("allOf", ())
-        )
+            if found is not schema:
+                return self._is_hidden(found, keyword, depth + 1)
+        parts = schema.get("allOf")
+        return isinstance(parts, list) and any(self._is_hidden(part, keyword, depth + 1) for part in parts)
+
+
+class _Variant(NamedTuple):
+    """A component, and the properties that it does not require because another part of the whole hides them."""
+
+    name: str
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """Its name among the definitions."""
+        return self.name if not self.hidden else "?".join([self.name, *sorted(self.hidden)])
+
+
+def _validator(schema: Any) -> "Validator":
+    with extra("api"):
+        from jsonschema_rs import Draft202012Validator, ReferencingError
+    try:
+        return Draft202012Validator(schema, mask="this", validate_formats=True, formats=_FORMATS, offline=True)
+    except (ReferencingError, KeyError) as error:
+        raise ValueError(f"a reference leads nowhere: {error}") from error
+
+
+def _has_names(schema: Any) -> bool:
+    return any(not node.keys().isdisjoint(_NAMES) for _, _, node in walk("schema", schema))
+
+
+def _without_references(schema: Any) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    result = map_children("schema", schema, lambda _pointer, _kind, value: _without_references(value))
+    result.pop("$ref", None)
+    return result
 
 
 def explain(error: "ValidationError") -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -4,7 +4,7 @@ Source: OpenAPI 3.0.4 and 3.1.1, Swagger 2.0, JSON Schema 2020-12.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -15,6 +15,8 @@ __all__ = [
     "children",
     "deref",
     "dig",
+    "map_children",
+    "operations_of",
     "parse_pointer",
     "render_pointer",
     "section_of",
@@ -25,9 +27,20 @@ PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
 """A parameter in the template of a path."""
 
 Kind = str
+Pointer = tuple[str, ...]
 Many = Literal["one", "list", "map"]
 
-METHODS = ("head", "get", "put", "post", "delete", "options", "patch", "trace")  # HEAD before GET, which answers it too
+METHODS = (
+    "head",
+    "get",
+    "put",
+    "post",
+    "delete",
+    "options",
+    "patch",
+    "trace",
+    "query",
+)  # HEAD before GET, which has it
 
 _OPERATIONS: dict[str, tuple[Many, Kind]] = dict.fromkeys(METHODS, ("one", "operation"))
 _SCHEMAS_IN_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
@@ -56,8 +69,13 @@ _TABLE: dict[Kind, dict[str, tuple[Many, Kind]]] = {
         "links": ("map", "link"),
         "callbacks": ("map", "callback"),
         "pathItems": ("map", "pathItem"),
+        "mediaTypes": ("map", "mediaType"),
     },
-    "pathItem": {"parameters": ("list", "parameter"), **_OPERATIONS},
+    "pathItem": {
+        "parameters": ("list", "parameter"),
+        **_OPERATIONS,
+        "additionalOperations": ("map", "operation"),
+    },
     "operation": {
         "parameters": ("list", "parameter"),
         "requestBody": ("one", "requestBody"),
@@ -86,6 +104,7 @@ _TABLE: dict[Kind, dict[str, tuple[Many, Kind]]] = {
     },
     "mediaType": {
         "schema": ("one", "schema"),
+        "itemSchema": ("one", "schema"),
         "encoding": ("map", "encoding"),
         "examples": ("map", "example"),
     },
@@ -96,6 +115,7 @@ _TABLE: dict[Kind, dict[str, tuple[Many, Kind]]] = {
         **dict.fromkeys(_SCHEMAS, ("one", "schema")),
     },
 }
+_EXTENDED = frozenset({"pathItem", "response"})  # their maps may hold extensions of the specification
 _SECTIONS = {
     "schema": "schemas",
     "response": "responses",
@@ -117,18 +137,14 @@ def section_of(kind: Kind, *, is_swagger_2: bool) -> tuple[str, ...] | None:
     return ("components", _SECTIONS[kind]) if kind in _SECTIONS else None
 
 
-def children(kind: Kind, node: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Kind, Any]]:
+def children(kind: Kind, node: Mapping[str, Any]) -> Iterator[tuple[Pointer, Kind, Any]]:
     """Yield the pointer, kind and value of each part of a node that the table knows."""
-    table = _TABLE.get(kind, {})
-    anything = table.get("*")
-    for key, value in node.items():
-        found = table.get(key) or (anything if not key.startswith("x-") else None)
-        if found is None:
-            continue
-        many, below = found
+    for key, many, below in _parts(kind, node):
+        value = node[key]
         if many == "map" and isinstance(value, dict):
             for name, item in value.items():
-                yield (key, name), below, item
+                if not _is_extension(below, name):
+                    yield (key, name), below, item
         elif isinstance(value, list):
             for index, item in enumerate(value):
                 yield (key, str(index)), below, item
@@ -136,9 +152,46 @@ def children(kind: Kind, node: Mapping[str, Any]) -> Iterator[tuple[tuple[str, .
             yield (key,), below, value
 
 
-def walk(
-    kind: Kind, node: Any, pointer: tuple[str, ...] = ()
-) -> Iterator[tuple[Kind, tuple[str, ...], dict[str, Any]]]:
+def map_children(kind: Kind, node: Mapping[str, Any], change: Callable[[Pointer, Kind, Any], Any]) -> dict[str, Any]:
+    """Copy a node, with each part that the table knows replaced by what `change` makes of it, in linear time."""
+    result = dict(node)
+    for key, many, below in _parts(kind, node):
+        value = node[key]
+        if many == "map" and isinstance(value, dict):
+            result[key] = {
+                name: item if _is_extension(below, name) else change((key, name), below, item)
+                for name, item in value.items()
+            }
+        elif isinstance(value, list):
+            result[key] = [change((key, str(index)), below, item) for index, item in enumerate(value)]
+        elif many == "one":
+            result[key] = change((key,), below, value)
+    return result
+
+
+def operations_of(item: Mapping[str, Any]) -> Iterator[tuple[Pointer, str, Any]]:
+    """Yield the pointer below a path item, the method and the operation, HEAD before GET."""
+    for method in METHODS:
+        if method in item:
+            yield (method,), method, item[method]
+    for method, node in (item.get("additionalOperations") or {}).items():
+        yield ("additionalOperations", method), method, node
+
+
+def _parts(kind: Kind, node: Mapping[str, Any]) -> Iterator[tuple[str, Many, Kind]]:
+    table = _TABLE.get(kind, {})
+    anything = table.get("*")
+    for key in node:
+        found = table.get(key) or (anything if not key.startswith("x-") else None)
+        if found is not None:
+            yield key, *found
+
+
+def _is_extension(kind: Kind, name: str) -> bool:
+    return kind in _EXTENDED and name.startswith("x-")
+
+
+def walk(kind: Kind, node: Any, pointer: Pointer = ()) -> Iterator[tuple[Kind, Pointer, dict[str, Any]]]:
     """Yield every object of a document with its kind and pointer, from the outside in; references are not followed."""
     if not isinstance(node, dict):
         return

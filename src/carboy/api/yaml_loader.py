@@ -1,36 +1,41 @@
-"""Read the text of a document, YAML or JSON, and say on which line a value stands.
+"""Read the text of a document, YAML or JSON, and find the lines of its values.
 
 YAML is read as the OpenAPI specification wants it: keys are strings, and scalars follow YAML 1.2, so that `no`, `on`
 and `2024-01-31` stay text.
 """
 
-import re
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date, time
+from decimal import Decimal
+from functools import cache
 from typing import Any
 
-import orjson
-
 from carboy.api.strict_json import parse_json
+from carboy.api.walk import render_pointer
 from carboy.extras import extra
 from carboy.problems import Problem
+from carboy.yaml12 import scalar_of
 
-__all__ = ["UnreadableText", "line_of", "read_text"]
+__all__ = ["MAX_DEPTH", "Unreadable", "compose", "nodes_below", "plain_value", "read_text"]
 
-_INTEGER = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+MAX_DEPTH = 128
+_MAX_NODES = 5_000_000  # the description of Microsoft Graph, 35 MB, has less than half
 _TAG = "tag:yaml.org,2002:"
-_PLAIN_TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value"))
-_WORDS: dict[str, Any] = {
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+_PLAIN = "plain"  # the tag of a scalar that has none and stands without quotes
+_TAGGED: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (float, int),
+    "bool": (bool,),
+    "null": (type(None),),
 }
 
 
-class UnreadableText(ValueError):
-    """The text is neither YAML nor JSON, or says a key twice; `line` counts from 1."""
+class Unreadable(ValueError):
+    """The text is neither YAML nor JSON, or holds what a document cannot; `line` counts from 1, 0 is unknown."""
 
-    def __init__(self, detail: str, line: int) -> None:
+    def __init__(self, detail: str, line: int = 0) -> None:
         super().__init__(detail)
         self.line = line
 
@@ -39,108 +44,168 @@ def read_text(data: bytes) -> Any:
     """Return the value that a YAML or JSON text holds.
 
     Raises:
-        UnreadableText: it cannot be read; the line is where.
+        Unreadable: it cannot be read; the line is where.
     """
-    if data.lstrip()[:1] == b"{":
-        try:
-            return parse_json(data, max_depth=512)
-        except Problem as problem:
-            if _is_json(data):
-                raise UnreadableText(problem.detail, 1) from problem
-    return _to_value(_compose(data), {}, ())
+    if data.lstrip()[:1] in {b"{", b"["}:
+        with suppress(Problem):
+            return parse_json(data, MAX_DEPTH)
+    return _Values().of(compose(data))  # also JSON that is refused: YAML knows the line
 
 
-def line_of(data: bytes, pointer: Sequence[str]) -> int:
-    """Return the line (from 1) of the value that a pointer names, or of its nearest ancestor that is there."""
-    try:
-        node = _compose(data)
-    except UnreadableText as error:
-        return error.line
-    for part in pointer:
-        below = _child(node, part)
-        if below is None:
-            break
-        node = below
-    return 1 if node is None else int(node.start_mark.line) + 1
+def compose(data: bytes) -> Any:
+    """Return the tree of YAML nodes of a text, None for an empty one.
 
-
-def _is_json(data: bytes) -> bool:
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True
-
-
-def _compose(data: bytes) -> Any:
+    Raises:
+        Unreadable: it is not YAML in UTF-8, or nested too deeply.
+    """
     with extra("api"):
         import yaml
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.compose(data, Loader=loader)
+        return yaml.compose(data, Loader=_loader())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise UnreadableText(error.problem or "is not YAML", mark.line + 1 if mark else 1) from error
+        raise Unreadable(error.problem or "is not YAML", mark.line + 1 if mark else 1) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UnreadableText("is not YAML in UTF-8", 1) from error
+        raise Unreadable("is not YAML in UTF-8", 1) from error
+    except RecursionError as error:
+        raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels", 1) from error
 
 
-def _child(node: Any, part: str) -> Any:
-    if node is None or node.id == "scalar":
-        return None
-    if node.id == "sequence":
-        return node.value[int(part)] if part.isdecimal() and int(part) < len(node.value) else None
-    return next((value for key, value in node.value if key.value == part), None)
+@cache
+def _loader() -> Any:
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]  # the two have no common base
+        def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+            if kind is yaml.ScalarNode:
+                return _PLAIN if implicit[0] else _TAG + "str"
+            return _TAG + ("map" if kind is yaml.MappingNode else "seq")
+
+    return Loader
 
 
-def _to_value(node: Any, seen: dict[int, Any], above: tuple[int, ...]) -> Any:
-    """Turn a node into a value; one that an alias names again is the same object, and must not hold itself."""
-    if node is None:
-        return None
-    if node.id == "scalar":
-        return _scalar(node)
-    identity = id(node)
-    if identity in above:
-        raise UnreadableText("an alias holds itself", node.start_mark.line + 1)
-    if identity not in seen:
-        build: Callable[..., Any] = _mapping if node.id == "mapping" else _sequence
-        seen[identity] = build(node, seen, (*above, identity))
-    return seen[identity]
+def nodes_below(node: Any) -> dict[str, Any]:
+    """Return the nodes that a YAML node holds, by their key or index."""
+    if node.id == "mapping":
+        return {key.value: value for key, value in reversed(node.value) if key.id == "scalar"}
+    return {str(index): item for index, item in enumerate(node.value)} if node.id == "sequence" else {}
 
 
-def _sequence(node: Any, seen: dict[int, Any], above: tuple[int, ...]) -> list[Any]:
-    return [_to_value(item, seen, above) for item in node.value]
+def plain_value(value: Any) -> Any:
+    """Return a value of Python, such as `yaml.safe_load` makes, as JSON has it: keys and dates become text.
+
+    Raises:
+        Unreadable: it holds itself, is nested too deeply, or is of a type that JSON does not have.
+    """
+    return _plain(value, (), set())
 
 
-def _mapping(node: Any, seen: dict[int, Any], above: tuple[int, ...]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    merged: dict[str, Any] = {}
-    for key, value in node.value:
-        if key.id != "scalar":
-            raise UnreadableText("a key must be a string", key.start_mark.line + 1)
-        if key.tag == _TAG + "merge":
-            parts = value.value if value.id == "sequence" else [value]
-            for part in reversed(parts):
-                merged.update(_to_value(part, seen, above))
-        elif key.value in result:
-            raise UnreadableText(f"the key `{key.value}` stands twice", key.start_mark.line + 1)
+def _plain(value: Any, at: tuple[str, ...], above: set[int]) -> Any:
+    if value is None or type(value) in {str, bool, int}:
+        return value
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            raise Unreadable(f"`{value}` is not a number of JSON (at {render_pointer(at)})")
+        return float(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return int(value)
+    if not isinstance(value, Mapping | Sequence) or isinstance(value, bytes | bytearray):
+        raise Unreadable(f"a `{type(value).__name__}` is not a value of JSON (at {render_pointer(at) or 'the root'})")
+    if id(value) in above:
+        raise Unreadable(f"a value holds itself (at {render_pointer(at)})")
+    if len(above) > MAX_DEPTH:
+        raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels (at {render_pointer(at[:8])}…)")
+    above.add(id(value))
+    if isinstance(value, Mapping):
+        named = [(_key_text(key), item) for key, item in value.items()]
+        result: Any = {name: _plain(item, (*at, name), above) for name, item in named}
+        if len(result) < len(named):
+            raise Unreadable(f"two keys are the same text (at {render_pointer(at) or 'the root'})")
+    else:
+        result = [_plain(item, (*at, str(index)), above) for index, item in enumerate(value)]
+    above.discard(id(value))
+    return result
+
+
+def _key_text(key: Any) -> str:
+    """Return the text that a key was written as: `200`, `true`, `null`."""
+    if isinstance(key, str):
+        return str(key)
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return key.isoformat() if isinstance(key, date) else str(key)
+
+
+class _Values:
+    """Turns YAML nodes into values; a node that an alias names again becomes the same object."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Any, int]] = {}
+        self._above: set[int] = set()
+        self._size = 0
+
+    def of(self, node: Any) -> Any:
+        """Return the value of a node.
+
+        Raises:
+            Unreadable: it is not a value of JSON, or too large once its aliases are followed.
+        """
+        if node is None:
+            return None
+        self._size += 1
+        if node.id == "scalar":
+            return _scalar(node)
+        identity, line = id(node), node.start_mark.line + 1
+        if identity in self._above:
+            raise Unreadable("an alias holds itself", line)
+        if len(self._above) >= MAX_DEPTH:
+            raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels", line)
+        if identity in self._seen:
+            value, size = self._seen[identity]
+            self._size += size
         else:
-            result[key.value] = _to_value(value, seen, above)
-    return {**merged, **result} if merged else result
+            self._above.add(identity)
+            before = self._size
+            value = self._mapping(node) if node.id == "mapping" else [self.of(item) for item in node.value]
+            self._seen[identity] = value, self._size - before
+            self._above.discard(identity)
+        if self._size > _MAX_NODES:
+            raise Unreadable(f"holds more than {_MAX_NODES:,} values once its aliases are followed", line)
+        return value
+
+    def _mapping(self, node: Any) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.id != "scalar":
+                raise Unreadable("a key must be a string", line)
+            if key.value == "<<" and key.tag in {_PLAIN, _TAG + "merge"}:
+                for part in reversed(value.value if value.id == "sequence" else [value]):
+                    found = self.of(part)
+                    if type(found) is not dict:
+                        raise Unreadable("`<<` merges mappings only", line)
+                    merged.update(found)
+            elif key.value in result:
+                raise Unreadable(f"the key `{key.value}` stands twice", line)
+            else:
+                result[key.value] = self.of(value)
+        return {**merged, **result} if merged else result
 
 
 def _scalar(node: Any) -> Any:
-    if node.tag not in _PLAIN_TAGS:
-        raise UnreadableText(f"the tag `{node.tag}` is not of JSON", node.start_mark.line + 1)
-    text: str = node.value
-    if node.style:
+    text, tag = node.value, node.tag.removeprefix(_TAG)
+    if tag in {"str", "timestamp"}:
         return text
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if text[:2] in {"0x", "0o"}:
-        return int(text, 0)
-    return text
+    value = scalar_of(text)
+    if tag != _PLAIN and not (tag in _TAGGED and isinstance(value, _TAGGED[tag])):
+        raise Unreadable(f"the tag `{node.tag}` is not of JSON, or not of this value", node.start_mark.line + 1)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Unreadable(f"`{text}` is not a number of JSON", node.start_mark.line + 1)
+    return value

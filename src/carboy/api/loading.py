@@ -1,6 +1,6 @@
-"""A document that is well formed, and the copy of it that is kept on disk for the next start.
+"""Load a document, and cache the result on disk for the next start.
 
-The copy lies in a cache, or in `__pycache__` beside the document, where it was laid when the code was packed.
+The copy lies in a cache folder, or in `__pycache__` beside the document, where `carboy build` puts it.
 """
 
 import hashlib
@@ -8,46 +8,29 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from carboy import __version__
-from carboy.api.problems_found import Origin, Pointer
-from carboy.errors import ConfigurationError, Fault
+from carboy.api.document_errors import unserved
+from carboy.api.model import Document, Origin
 
-__all__ = ["Document", "load_document", "prepare_document"]
+__all__ = ["load_document", "prepare_document"]
 
-_CACHE_FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document that is well formed.
-
-    Attributes:
-        content: OpenAPI 3.0 or 3.1, in one piece; not to be changed.
-        name: what to call it in messages: its file, or its title.
-        origins: where its parts were written, by their pointer.
-    """
-
-    content: dict[str, Any]
-    name: str
-    origins: Mapping[Pointer, Origin] = field(repr=False)
+_CACHE_FORMAT = 2
 
 
 def load_document(
     source: str | os.PathLike[str] | Mapping[str, Any], *, cache_dir: str | Path | None = None
 ) -> Document:
-    """Load an OpenAPI 3.0 or 3.1 or a Swagger 2.0 document, and everything it refers to in other files.
+    """Load an OpenAPI 3.0, 3.1 or 3.2 or a Swagger 2.0 document, and everything it refers to in other files.
 
     Args:
         source: the path of a YAML or JSON file, or the document itself.
-        cache_dir: a folder in which to keep what was read, so that the next start need not read it again. It must be
-            writable by nobody whom the program would not trust with its code. A broken entry is made anew, a folder
-            that cannot be written is let be.
+        cache_dir: a folder that caches the result for the next start. Only those who may change the program's code may
+            write to it. A broken entry is replaced; a folder that cannot be written is ignored.
 
     Raises:
         ConfigurationError: the document is not well formed; every fault with its file, line and pointer.
@@ -58,8 +41,7 @@ def load_document(
     try:
         data = Path(file).read_bytes()
     except OSError as error:
-        what, why = f"the OpenAPI document `{file}` cannot be served", f"it cannot be read ({type(error).__name__})"
-        raise ConfigurationError(what, why, "name a file that is there", [Fault("", why)]) from error
+        raise unserved(file, f"it cannot be read ({type(error).__name__})", "name a file that exists") from error
     name = _name_of_copy(data)
     entries = [Path(file).parent / "__pycache__" / name, *([] if cache_dir is None else [Path(cache_dir, name)])]
     for entry in entries:
@@ -74,16 +56,16 @@ def load_document(
 
 
 def prepare_document(file: Path) -> tuple[str, bytes]:
-    """Make the copy of a document that `load_document` reads in its place, of those that it refers to too.
+    """Make the cached copy of a document, which `load_document` reads in its place.
 
     Returns:
-        Where it has to lie, relative to the document's folder, and the copy. It is used while none of the documents
-        has changed.
+        Its path, relative to the document's folder, and its bytes. It is used until the document, or one that it
+        refers to, changes.
 
     Raises:
         ConfigurationError: the document is not well formed.
         OSError: it cannot be read.
-        TypeError: it has something that JSON has not, such as a number beyond 64 bits.
+        TypeError: it holds what JSON does not have, such as an integer beyond 64 bits.
     """
     data, name = file.read_bytes(), str(file)
     document, texts = _read(data, name)
@@ -91,7 +73,7 @@ def prepare_document(file: Path) -> tuple[str, bytes]:
 
 
 def _read(source: bytes | dict[str, Any], file: str) -> tuple[Document, dict[str, bytes]]:
-    from carboy.api.sources import read_document  # with all that it needs: not for a start that finds its document
+    from carboy.api.sources import read_document  # heavy: not for a start that finds a cached copy
 
     return read_document(source, file)
 
@@ -106,7 +88,7 @@ def _name_of_copy(data: bytes) -> str:
 
 
 def _from_cache(entry: Path, file: str) -> Document | None:
-    """Return what was kept, unless it is broken or another file that it was made of has changed since."""
+    """Return the cached document, unless the copy is broken or one of its other files has changed."""
     folder = os.path.dirname(file)
     try:
         kept = orjson.loads(entry.read_bytes())
