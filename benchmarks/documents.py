@@ -154,9 +154,8 @@ def _print(results: list[Result], wanted: str) -> None:
     print("slowest, seconds for each MB (of documents over 50 kB)")
     large = [one for one in results if one.size_bytes > 50_000]
     for one in sorted(large, key=lambda one: -one.seconds / one.size_bytes)[:8]:
-        print(
-            f"  {one.seconds / one.size_bytes * 1e6:7.2f}  {one.seconds:6.2f} s  {one.size_bytes / 1e6:6.2f} MB  {one.file}"
-        )
+        size_mb = one.size_bytes / 1e6
+        print(f"  {one.seconds / size_mb:7.2f}  {one.seconds:6.2f} s  {size_mb:6.2f} MB  {one.file}")
     for one in results:
         if wanted and wanted in one.reason:
             print(f"  {one.file}: {one.reason}")
