@@ -4,12 +4,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-_LINE = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$|\]\((?P<page>[a-z-]+/[a-z0-9-]+\.md)\)", re.MULTILINE)
+_LINE = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$|\]\((?P<page>(?:[a-z-]+/)+[a-z0-9-]+\.md)\)", re.MULTILINE)
 
 
 def on_config(config: Any) -> Any:
     """Make the navigation: a tab for each `##` of the index, a section for each `###`, the pages in their order."""
-    config.nav = [{"Start": "index.md"}, *read_nav((Path(config.docs_dir) / "index.md").read_text("utf-8"))]
+    docs = Path(config.docs_dir)
+    config.nav = [{"Start": "index.md"}, *read_nav((docs / "index.md").read_text("utf-8"))]
+    decisions = sorted(page.relative_to(docs).as_posix() for page in docs.glob("contributing/adr/0*.md"))
+    config.nav[-1]["Contributing"].append({"Decisions": ["contributing/adr/index.md", *decisions]})
     return config
 
 
