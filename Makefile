@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 BENCH ?=
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes are started: without bytecode each compiles what it imports
 
-.PHONY: run demo test soak lint types bench docs clean help
+.PHONY: run demo test unit soak lint types bench changelog docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,14 +29,17 @@ $(BIN)/uv:
 	UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venv-tools $(BIN)/uv sync --quiet --frozen --project .ci/checkov
 	@touch $@
 
-run: .venv/.run  ## serve the gateway on 127.0.0.1:8000 with embedded defaults
-	$(BIN)/carboy serve
+run: .venv/.run  ## serve the gateway on 127.0.0.1:8000 with embedded defaults (make run PORT=8001)
+	$(BIN)/carboy serve $(if $(PORT),--port $(PORT))
 
 demo: .venv/.dev  ## the whole journey of an alert, with a stand-in Threat Stack on loopback
 	$(BIN)/python -m tests.lab.demo
 
 test: .venv/.dev .venv-tools/.ready  ## all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+unit: .venv/.dev  ## the tests that need no server and no root
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not server and not journey and not docs"
 
 soak: .venv/.dev  ## 1,000 rotations of a database's password under load (SOAK_ARGS="--rotations 50")
 	$(BIN)/python -m tests.lab.rotation $(SOAK_ARGS)
@@ -53,6 +56,9 @@ types: .venv/.dev  ## mypy (strict), pyright, and whether all that is public has
 
 bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept
 	$(BIN)/python -m benchmarks $(BENCH)
+
+changelog: .venv/.dev  ## what the next release will list
+	$(BIN)/towncrier build --draft
 
 docs: .venv/.dev  ## the documentation as a site, into site/ (read it: python -m http.server -d site)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
