@@ -3,10 +3,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command 
 BIN := .venv/bin
 UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
 PYTEST_ARGS ?= -n 2 --dist loadfile
+UNIT := not server and not journey and not docs
 BENCH ?=
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes are started: without bytecode each compiles what it imports
 
-.PHONY: run demo test unit soak lint types bench changelog docs clean help
+.PHONY: run demo test unit soak lint types bench wheel release lowest newest changelog docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,7 +40,7 @@ test: .venv/.dev .venv-tools/.ready  ## all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 unit: .venv/.dev  ## the tests that need no server and no root
-	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not server and not journey and not docs"
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
 soak: .venv/.dev  ## 1,000 rotations of a database's password under load (SOAK_ARGS="--rotations 50")
 	$(BIN)/python -m tests.lab.rotation $(SOAK_ARGS)
@@ -57,6 +58,23 @@ types: .venv/.dev  ## mypy (strict), pyright, and whether all that is public has
 bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept
 	$(BIN)/python -m benchmarks $(BENCH)
 
+wheel: .venv/.dev  ## wheel, sdist, SBOM and checksums, into dist/
+	.ci/release $(or $(VERSION),$$($(BIN)/python -c 'import carboy; print(carboy.__version__)')) --dry-run
+
+release: .venv/.dev  ## make release VERSION=1.2.3: changelog, version, tag, and what `make wheel` makes
+	@test -n "$(VERSION)" || { echo "name it: make release VERSION=1.2.3" >&2; exit 2; }
+	.ci/release $(VERSION)
+
+lowest: | $(BIN)/uv  ## the unit tests with the lowest versions that the dependencies allow
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv-lowest
+	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[all]' --group test --group lint
+	.venv-lowest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
+
+newest: | $(BIN)/uv  ## the unit tests with the newest versions that the dependencies allow
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv-newest
+	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[all]' --group test --group lint
+	.venv-newest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
+
 changelog: .venv/.dev  ## what the next release will list
 	$(BIN)/towncrier build --draft
 
@@ -64,4 +82,4 @@ docs: .venv/.dev  ## the documentation as a site, into site/ (read it: python -m
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## remove what can be made again
-	rm -rf .venv .venv-tools .mypy_cache .ruff_cache dist build site
+	rm -rf .venv .venv-tools .venv-lowest .venv-newest .mypy_cache .ruff_cache dist build site
