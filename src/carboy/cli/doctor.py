@@ -97,7 +97,7 @@ def examine(project: Project) -> Iterator[Finding]:
     yield _instance_folder(runtime)
     if "database" in runtime.checks:
         yield from _database(runtime)
-    for name, check in runtime.checks.items():
+    for name, check in {**runtime.checks, **runtime.dependencies}.items():
         if name != "database":
             with service.app.app_context():
                 yield _ask(name, check)

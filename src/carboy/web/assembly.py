@@ -149,6 +149,7 @@ def _assemble(
         held.bind_models()
         module.register(app)
         held.checks.update(module.checks)
+        held.dependencies.update(module.dependencies)
     held.bind_models()
     for part, add in AFTER_MODULES.items():
         if part in parts:

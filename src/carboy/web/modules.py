@@ -24,7 +24,8 @@ class Module(NamedTuple):
         register: adds its routes and what it needs to the application.
         settings: the dataclasses that declare its settings.
         jobs: the jobs that it can do.
-        checks: what `/readyz` asks it.
+        checks: what `/readyz` asks it; a failure is a 503.
+        dependencies: likewise, of what its requests can do without; a failure is `degraded`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Module(NamedTuple):
     settings: tuple[type, ...] = ()
     jobs: "tuple[Job[...], ...]" = ()
     checks: "Mapping[str, Check]" = MappingProxyType({})
+    dependencies: "Mapping[str, Check]" = MappingProxyType({})
 
 
 def load_modules(names: Sequence[str]) -> list[Module]:
@@ -56,13 +58,16 @@ def _module(name: str) -> Module:
     register = getattr(found, "register", None)
     if not callable(register):
         raise _refusal(name, "it has no function `register(app)`")
-    settings, jobs, checks = (_brought(found, what) for what in ("settings", "jobs", "checks"))
+    settings, jobs, checks, dependencies = (
+        _brought(found, what) for what in ("settings", "jobs", "checks", "dependencies")
+    )
     return Module(
         name=name,
         register=register,
         settings=(settings,) if isinstance(settings, type) else tuple(settings or ()),
         jobs=tuple(jobs or ()),
         checks=dict(checks or {}),
+        dependencies=dict(dependencies or {}),
     )
 
 

@@ -77,10 +77,9 @@ def _add_metrics(app: "Flask", held: "Runtime") -> None:
 
 def _add_db(_app: "Flask", held: "Runtime") -> None:
     def check() -> None:
-        from carboy.db import fail_fast
+        from carboy.web.health.database import check_database
 
-        with fail_fast(), held.engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1")
+        check_database(held.engine)
 
     if held.has_database and find_spec("sqlalchemy") is not None:
         held.checks["database"] = check

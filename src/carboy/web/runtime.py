@@ -51,7 +51,8 @@ class Runtime:
         clock: what time it is.
         metrics: what `/metrics` tells; modules add theirs.
         checks: what `/readyz` asks, by the name that it shows; modules add theirs. A check raises when its part
-            cannot work; it runs in a thread of its own, inside the application's context.
+            cannot work; it runs in a thread of its own, inside the application's context. A failure is a 503.
+        dependencies: checks of what requests can do without, such as an upstream of jobs; a failure is `degraded`.
         limiter: counts requests by key and address; None where `RATE_LIMIT` is off.
         documents: functions that return the OpenAPI documents that are served, one each.
         jobs: the jobs that are known, their rows, and who runs them here.
@@ -65,6 +66,7 @@ class Runtime:
         self.web: WebSettings = web
         self.metrics: Metrics = Metrics()
         self.checks: dict[str, Check] = {}
+        self.dependencies: dict[str, Check] = {}
         self.documents: list[Callable[[], dict[str, Any]]] = []
         self.app = app
         self._once = _Once()

@@ -68,7 +68,7 @@ def register(app: Flask) -> None:
     service = _with_index(app, held, settings, store, api) if held.has_database else _queued(held, settings, store, api)
     for job in service.jobs:
         held.jobs.registry.add(job)
-    held.checks["object store"] = store.check
+    held.dependencies["object store"] = store.check
     operations = ArchiveOperations(
         gate=_gate(settings, held),
         acceptor=service.acceptor,

@@ -47,7 +47,7 @@ def register(app: Flask) -> None:
     app.extensions[EXTENSION] = gateway
     for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job()):
         held.jobs.registry.add(job)
-    held.checks["sms providers"] = lambda: _check(gateway)
+    held.dependencies["sms providers"] = lambda: _check(gateway)
     gate = ReceiptGate(
         providers,
         kinds,
@@ -198,13 +198,12 @@ def _rates(texts: Sequence[str]) -> list[Rate]:
 
 
 def _check(gateway: Gateway) -> None:
-    """Raise where nobody can carry anything: every circuit is open."""
+    """Raise where the circuit of a provider is open."""
+    ordered = {place.name for place in gateway.dispatcher.places}
     phases = gateway.circuits.shown()
-    if all(phases[place.name][0] == "open" for place in gateway.dispatcher.places):
-        why = "; ".join(f"{name}: {reason}" for name, (_, reason) in phases.items())
-        raise CarboyError(
-            "the SMS providers", f"all are passed over after errors ({why})", "see `carboy sms providers`"
-        )
+    if away := {name: reason for name, (phase, reason) in phases.items() if phase == "open" and name in ordered}:
+        why = "; ".join(f"{name}: {reason}" for name, reason in away.items())
+        raise CarboyError("the SMS providers", f"passed over after errors: {why}", "see `carboy sms providers`")
 
 
 def _archive_topics(settings: Settings) -> tuple[str, ...]:

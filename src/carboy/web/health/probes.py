@@ -1,8 +1,9 @@
-"""What machines ask: is it alive, can it work."""
+"""The routes `/livez` and `/readyz`."""
 
 from typing import TYPE_CHECKING
 
-from carboy.problems import Problem
+from carboy.logs import request_id
+from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.web.health.readiness import Checks
 
 if TYPE_CHECKING:
@@ -17,8 +18,17 @@ _FRESH = {"Cache-Control": "no-store"}
 
 
 def add_health(app: "Flask", runtime: "Runtime") -> None:
-    """Add `/livez`, which touches nothing, and `/readyz`, which asks every check."""
-    checks = Checks(runtime.checks, runtime.web.ready_timeout_s, app.app_context)
+    """Add `/livez`, which touches nothing, and `/readyz`, which runs every check."""
+    works = runtime.metrics.gauge(
+        "carboy_check_up", "Whether a part worked at the last `/readyz`: 1 or 0.", ("check",), merge="mostrecent"
+    )
+    checks = Checks(
+        runtime.checks,
+        runtime.web.ready_timeout_s,
+        app.app_context,
+        dependencies=runtime.dependencies,
+        report=lambda name, is_up: works.set(float(is_up), (name,)),
+    )
 
     def livez() -> "ResponseReturnValue":
         return {"status": "alive"}, 200, _FRESH
@@ -26,6 +36,7 @@ def add_health(app: "Flask", runtime: "Runtime") -> None:
     def readyz() -> "ResponseReturnValue":
         verdicts = checks.run()
         failed = {name: verdict.why for name, verdict in verdicts.items() if not verdict.is_ok}
+        degraded = [name for name, verdict in verdicts.items() if verdict.is_degraded]
         shown = {
             name: {"ok": verdict.is_ok, "latency_ms": verdict.latency_ms}
             | ({"degraded": True} if verdict.is_degraded else {})
@@ -34,9 +45,12 @@ def add_health(app: "Flask", runtime: "Runtime") -> None:
         }
         if failed:
             detail = "; ".join(f"{name}: {why}" for name, why in failed.items())
-            raise Problem(503, detail, title="Not ready", headers=_FRESH, extra={"checks": shown})
-        is_whole = not any(verdict.is_degraded for verdict in verdicts.values())
-        return {"status": "ready" if is_whole else "degraded", "checks": shown}, 200, _FRESH
+            problem = Problem(503, detail, title="Not ready", extra={"checks": shown, "degraded": degraded})
+            body = render_problem(problem, "/readyz", request_id())  # not raised: the loss was logged, each once
+            return body, 503, {**_FRESH, "Content-Type": CONTENT_TYPE}
+        if degraded:
+            return {"status": "degraded", "degraded": degraded, "checks": shown}, 200, _FRESH
+        return {"status": "ready", "checks": shown}, 200, _FRESH
 
     app.add_url_rule("/livez", "carboy_livez", livez)
     app.add_url_rule("/readyz", "carboy_readyz", readyz)
