@@ -63,12 +63,13 @@ def test_the_line_that_serve_prints_works_when_pasted_and_after_a_restart(projec
 
 
 def test_several_workers_on_sqlite_are_refused_with_the_reason(project: Path, carboy: Carboy) -> None:
-    """On granian and on gunicorn, before anything is served."""
+    """Before anything is served; `--server granian` of earlier releases is accepted, and says what serves."""
     for server in ("granian", "gunicorn"):
         ended = carboy("serve", "--port", "0", "--workers", "2", "--server", server)
         assert ended.code == 3
         assert "SQLite" in ended.err
         assert ended.err.count("error: ") == 1
+        assert ("granian is served by gunicorn" in ended.err) == (server == "granian")
         assert "Traceback" not in ended.err
 
 

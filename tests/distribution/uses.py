@@ -139,10 +139,9 @@ def trace() -> None:
 
 
 def serve() -> None:
-    """Both servers, with an application that knows nothing of Carboy."""
+    """The web server, with an application that knows nothing of Carboy."""
     Path("shop.py").write_text(APP)
-    for server in ("gunicorn", "granian"):
-        _served(server, "--app", "shop:app", path="/")
+    _served("gunicorn", "--app", "shop:app", path="/")
 
 
 def archive() -> None:

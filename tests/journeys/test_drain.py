@@ -1,4 +1,4 @@
-"""SIGTERM under load: no accepted request is cut, ten times in a row on each server."""
+"""SIGTERM under load: no accepted request is cut, several times in a row."""
 
 import random
 import time
@@ -33,13 +33,13 @@ KINDS: tuple[dict[str, str], ...] = ({}, {"Connection": "close"})  # kept connec
 ROUNDS = 4
 
 
-@pytest.mark.parametrize("arguments", [("granian",), ("granian", "--workers", "2"), ("gunicorn",)], ids=" ".join)
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2")], ids=" ".join)
 def test_a_stop_under_load_cuts_no_accepted_request(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Kept and new connections, fast and slow views: each is answered whole, or was refused before it was sent."""
     (tmp_path / "probe.py").write_text(APP)
     for number in range(ROUNDS):
         path = "/slow" if number % 2 else "/fast"
-        with serve_process(tmp_path, "--app", "probe", "--server", *arguments) as server, ThreadPoolExecutor() as pool:
+        with serve_process(tmp_path, "--app", "probe", *arguments) as server, ThreadPoolExecutor() as pool:
             loads = [pool.submit(load, server.url, Call("k", "POST", path, b"x" * 300, kind)) for kind in KINDS]
             time.sleep(0.3 + random.random() * 0.2)
             code = server.stop()

@@ -14,11 +14,10 @@ pytestmark = pytest.mark.journey
 RUNNING = "SELECT count(*) FROM carboy_jobs WHERE state = 'running'"
 
 
-@pytest.mark.parametrize("name", ["granian", "gunicorn"])
-def test_a_stop_under_load_cuts_nobody_and_loses_nothing(gateway: Gateway, name: str) -> None:
+def test_a_stop_under_load_cuts_nobody_and_loses_nothing(gateway: Gateway) -> None:
     """Exit code 0, every accepted request answered, no row left in dead hands."""
     for _ in range(3):
-        with gateway.serve("--server", name) as server:
+        with gateway.serve() as server:
             is_over = threading.Event()
             reports: list[LoadReport] = []
 

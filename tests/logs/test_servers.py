@@ -1,4 +1,4 @@
-"""The servers' own lines have the form of ours."""
+"""Gunicorn's own lines have the form of ours."""
 
 import contextlib
 import json
@@ -29,18 +29,6 @@ def hello():
         log.info("viewed")
     return "ok", 200, {"X-Request-Id": "r-1"}
 """
-GRANIAN = """
-import sys
-from granian import Granian
-from granian.constants import Interfaces
-from carboy import logs
-
-if __name__ == "__main__":
-    options = {"log_dictconfig": logs.granian_config(format="json"), "log_access": sys.argv[2] == "on"}
-    port = int(sys.argv[1])
-    Granian("hello:app", "127.0.0.1", port, interface=Interfaces.WSGI, blocking_threads=2, **options).serve()
-"""
-
 
 LAST = {"on": "request", "off": "viewed"}
 
@@ -48,7 +36,6 @@ LAST = {"on": "request", "off": "viewed"}
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "hello.py").write_text(APP)
-    (tmp_path / "granian_main.py").write_text(GRANIAN)
     return tmp_path
 
 
@@ -92,23 +79,6 @@ def the(event: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("access", ["on", "off"])
-def test_granian_s_lines_have_our_form(folder: Path, access: str) -> None:
-    """Its own, those of the workers that it spawns, and its access lines when they are on."""
-    port = free_port()
-    lines = lines_after_a_request(folder, port, "granian_main.py", str(port), access, until=LAST[access])
-
-    assert all(list(line)[:4] == ["ts", "level", "logger", "event"] for line in lines)
-    assert the("Started worker-1", lines)["logger"].startswith("_granian")
-    assert the("viewed", lines)["request_id"] == "r-1"
-    if access == "on":
-        request = the("request", lines)
-        assert request == request | {"method": "GET", "path": "/hello", "status": 200, "client": "127.0.0.1"}
-        assert request["duration_ms"] > 0
-    else:
-        assert not [line for line in lines if line["event"] == "request"]
-
-
-@pytest.mark.parametrize("access", ["on", "off"])
 def test_gunicorn_s_lines_have_our_form(folder: Path, access: str) -> None:
     """Master and workers; access lines, when they are on, with the request id of the answer."""
     port = free_port()
@@ -133,4 +103,4 @@ def test_importing_the_logs_loads_nothing_heavy() -> None:
     code = "import sys, carboy.logs; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert not {"flask", "werkzeug", "gunicorn", "granian", "boto3", "requests", "msgspec"} & set(done.stdout.split())
+    assert not {"flask", "werkzeug", "gunicorn", "boto3", "requests", "msgspec"} & set(done.stdout.split())

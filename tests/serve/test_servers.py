@@ -48,7 +48,6 @@ def stream():
     return Response((f"{number}\\n" for number in range(3)), mimetype="text/plain")
 """
 
-SERVERS = ("granian", "gunicorn")
 FAST = {"KEEPALIVE_S": "1", "HEADER_TIMEOUT_S": "1", "BODY_TIMEOUT_S": "1", "DRAIN_LINGER_S": "0.1"}
 
 
@@ -59,11 +58,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request: pytest.FixtureRequest, project: Path) -> Iterator[ServeProcess]:
-    with serve_process(
-        project, "--app", "probe", "--server", request.param, "--threads", "16", environ=FAST
-    ) as running:
+@pytest.fixture(scope="module")
+def server(project: Path) -> Iterator[ServeProcess]:
+    with serve_process(project, "--app", "probe", "--threads", "16", environ=FAST) as running:
         yield running
 
 
@@ -155,10 +152,9 @@ def test_clients_that_send_a_byte_a_second_hold_nobody_up(server: ServeProcess, 
         assert any(b"408" in end for end in ends)
 
 
-@pytest.mark.parametrize("server_name", SERVERS)
-def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: Path, server_name: str) -> None:
+def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: Path) -> None:
     """The first signal ends with code 0 after the last answer, the second at once."""
-    with serve_process(project, "--app", "probe", "--server", server_name, environ=FAST) as running:
+    with serve_process(project, "--app", "probe", environ=FAST) as running:
         answers: list[tuple[int, bytes]] = []
         client = threading.Thread(target=lambda: answers.append(ask(running, "GET", "/sleep/1.0")))
         client.start()
@@ -167,7 +163,7 @@ def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: 
         client.join()
         assert answers == [(200, b"slept")]
 
-    with serve_process(project, "--app", "probe", "--server", server_name, environ=FAST) as running:
+    with serve_process(project, "--app", "probe", environ=FAST) as running:
         client = threading.Thread(target=ask_in_vain, args=(running, "/sleep/60.0"))
         client.start()
         time.sleep(0.3)
@@ -179,11 +175,10 @@ def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: 
         client.join()
 
 
-@pytest.mark.parametrize("server_name", SERVERS)
-def test_a_request_that_outlasts_the_time_for_a_stop_is_cut_and_told(project: Path, server_name: str) -> None:
+def test_a_request_that_outlasts_the_time_for_a_stop_is_cut_and_told(project: Path) -> None:
     """The process ends all the same, and not as though nothing had happened."""
     slow = {**FAST, "DRAIN_S": "0.5"}
-    with serve_process(project, "--app", "probe", "--server", server_name, environ=slow) as running:
+    with serve_process(project, "--app", "probe", environ=slow) as running:
         client = threading.Thread(target=ask_in_vain, args=(running, "/sleep/60.0"))
         client.start()
         time.sleep(0.3)
@@ -243,7 +238,7 @@ def test_each_worker_may_stay_on_a_cpu_of_its_own(project: Path) -> None:
         return [os.sched_getaffinity(pid) for pid in workers_of(running)]
 
     amount = len(os.sched_getaffinity(0))
-    options = ("--app", "probe", "--server", "gunicorn", "--workers", str(amount))
+    options = ("--app", "probe", "--workers", str(amount))
     with serve_process(project, *options, environ={**FAST, "WORKER_CPU_AFFINITY": "auto"}) as running:
         wait_until(lambda: sorted(map(sorted, cpus(running))) == [[cpu] for cpu in sorted(os.sched_getaffinity(0))])
         killed = workers_of(running)[0]
@@ -262,7 +257,7 @@ def test_the_cpu_that_the_fewest_have_is_chosen() -> None:
 
 def test_gunicorns_workers_can_be_replaced_while_it_serves(project: Path) -> None:
     """One that is asked to end drains, another takes its place; whoever connects meanwhile is served."""
-    with serve_process(project, "--app", "probe", "--server", "gunicorn", environ=FAST) as running:
+    with serve_process(project, "--app", "probe", environ=FAST) as running:
         old = workers_of(running)
         os.kill(old[0], signal.SIGTERM)
         wait_until(lambda: workers_of(running) != [] and not set(old) & set(workers_of(running)))
@@ -279,10 +274,9 @@ def test_no_process_outlives_a_killed_parent(project: Path) -> None:
         wait_until(lambda: not any(is_alive(pid) for pid in workers))
 
 
-@pytest.mark.parametrize("server_name", SERVERS)
-def test_a_signal_sooner_than_the_first_request_is_a_stop_too(project: Path, server_name: str) -> None:
+def test_a_signal_sooner_than_the_first_request_is_a_stop_too(project: Path) -> None:
     """A container that is stopped while it starts ends in good order."""
-    with serve_process(project, "--app", "probe", "--server", server_name, environ=FAST) as running:
+    with serve_process(project, "--app", "probe", environ=FAST) as running:
         assert running.stop() == 0
 
 
@@ -302,7 +296,7 @@ def test_the_dev_server_starts_anew_on_a_change_and_waits_where_one_does_not_loa
         assert ask(running, "POST", "/echo", b"first") == (200, b"first")
 
         probe.write_text(f"{APP}\nfrom carboy import create_app; create_app(rate_limit='often')\n")
-        wait_until(lambda: "is waited for" in running.said)
+        wait_until(lambda: "waiting for the next change" in running.said)
         wait_until(lambda: ask(running, "GET", "/")[0] == 500)
         assert "error: the settings have 1 fault: `RATE_LIMIT`" in running.said
         assert "Traceback" not in running.said
@@ -316,7 +310,7 @@ def test_the_dev_server_starts_anew_on_a_change_and_waits_where_one_does_not_loa
 
 def test_options_that_cannot_go_together_are_refused() -> None:
     """The dev server and --reload run one process."""
-    for plan in (Plan("dev", workers=2), Plan("granian", workers=2, reload=True), Plan("granian", threads=0)):
+    for plan in (Plan("dev", workers=2), Plan("gunicorn", workers=2, reload=True), Plan("gunicorn", threads=0)):
         with pytest.raises(UsageError):
             check_plan(plan)
 

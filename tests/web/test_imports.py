@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_HEAVY = {"boto3", "botocore", "sqlalchemy", "alembic", "flask_sqlalchemy", "requests", "opentelemetry", "granian"}
+_HEAVY = {"boto3", "botocore", "sqlalchemy", "alembic", "flask_sqlalchemy", "requests", "opentelemetry", "gunicorn"}
 _HEAVY |= {"prometheus_client"}
 _OF_PARTS = {"asyncio", "carboy.api", "jsonschema_rs", "msgspec", "rich", "structlog", "tomllib", "yaml"}
 

@@ -7,7 +7,7 @@ import click
 
 from carboy.cli.project import Project, pass_project
 from carboy.errors import UsageError
-from carboy.serve.servers import ServerName
+from carboy.serve.plan import ServerName
 
 __all__ = ["command"]
 
@@ -22,11 +22,11 @@ __all__ = ["command"]
     type=click.Choice(["gunicorn", "granian", "dev"]),
     default="gunicorn",
     show_default=True,
-    help="The web server.",
+    help="The web server; granian is accepted, and served by gunicorn.",
 )
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes; SQLite needs one.")
 @click.option("--threads", type=int, default=32, show_default=True, help="Requests handled at once by a process.")
-@click.option("--reload", is_flag=True, help="Start anew when a file changes; for development.")
+@click.option("--reload", is_flag=True, help="Restart when a file changes; for development.")
 @click.option(
     "--openapi",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
@@ -66,6 +66,9 @@ def command(
             "leave one out; an application of its own serves a document by `carboy.web.add_api`",
         )
     project.openapi = openapi
+    if server == "granian":
+        click.echo("note: --server granian is served by gunicorn, which now does better with slow clients", err=True)
+        server = "gunicorn"
     plan = Plan("dev" if reload else cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)
     settings = ServeSettings()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from carboy.logs.buffered_handler import RetryHandler
     from carboy.logs.call_logging import inject_request_ids, log_calls
     from carboy.logs.gunicorn import GunicornLogger
-    from carboy.logs.server_loggers import granian_config
 
 __all__ = [
     "BoundLogger",
@@ -40,7 +39,6 @@ __all__ = [
     "deliver_waiting",
     "getLogger",
     "get_logger",
-    "granian_config",
     "inject_request_ids",
     "log_calls",
     "new_request_id",
@@ -58,6 +56,5 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".call_logging": ("inject_request_ids", "log_calls"),
         ".gunicorn": ("GunicornLogger",),
         ".buffered_handler": ("RetryHandler",),
-        ".server_loggers": ("granian_config",),
     },
 )

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from carboy.events import Events, on_event
     from carboy.serve.lambda_.authorizer import AuthPolicy
     from carboy.serve.lambda_.handler import lambda_handler
-    from carboy.serve.servers import Plan, check_plan, serve
+    from carboy.serve.plan import Plan, check_plan
+    from carboy.serve.servers import serve
     from carboy.serve.service import Service
     from carboy.serve.settings import ServeSettings
 
@@ -33,7 +34,8 @@ __getattr__: Callable[[str], Any] = lazy_names(
     {
         ".lambda_.authorizer": ("AuthPolicy",),
         ".lambda_.handler": ("lambda_handler",),
-        ".servers": ("Plan", "check_plan", "serve"),
+        ".plan": ("Plan", "check_plan"),
+        ".servers": ("serve",),
         ".service": ("Service",),
         ".settings": ("ServeSettings",),
         "carboy.events": ("Events", "on_event"),

@@ -1,5 +1,6 @@
-"""Serve with werkzeug's development server: one process, a debugger on request, a fresh start on every change."""
+"""Serve with werkzeug's development server: one process, a debugger on request, a restart on every change."""
 
+import ctypes
 import logging
 import os
 import signal
@@ -12,23 +13,22 @@ from typing import TYPE_CHECKING, Any
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 from carboy.serve.listener import address_of, open_listener
+from carboy.serve.plan import OnReady, Plan
 from carboy.serve.service import MakeApp, Service
-from carboy.serve.worker_count import end_with_parent
 
 if TYPE_CHECKING:
     from werkzeug.serving import WSGIRequestHandler
 
-    from carboy.serve.servers import OnReady, Plan
-
 __all__ = ["serve_dev"]
 
+_PR_SET_PDEATHSIG = 1
 _RELOADER = "stat"  # watchdog, which werkzeug prefers where it is installed, loses events on a busy machine
 
 
-def serve_dev(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
-    """Serve until it is interrupted; nothing is drained.
+def serve_dev(plan: Plan, make_app: MakeApp, on_ready: OnReady) -> None:
+    """Serve until an interrupt; nothing is drained.
 
-    With `reload` this process listens, and starts the one that serves, again after each change of a file.
+    With `reload` this process listens, and restarts the one that serves after each change of a file.
 
     Raises:
         CarboyError: the port is taken.
@@ -44,7 +44,7 @@ def serve_dev(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
         _restart_on_changes(plan)
 
 
-def _serve(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
+def _serve(plan: Plan, make_app: MakeApp, on_ready: OnReady) -> None:
     from werkzeug.serving import make_server
 
     with open_listener(plan.host, plan.port) as listener:
@@ -66,19 +66,19 @@ def _serve(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
             service.stop(drain_s=0.0)
 
 
-def _restart_on_changes(plan: "Plan") -> None:
-    open_listener(plan.host, plan.port).close()  # a taken port is told in our words
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the address is told by the process that serves
+def _restart_on_changes(plan: Plan) -> None:
+    open_listener(plan.host, plan.port).close()  # a taken port is reported in our words
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the process that serves prints the address
     _run_reloading(plan, _broken)
 
 
-def _serve_until_a_change(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") -> None:
-    """Serve on the socket that the parent opened, and end when a file changes; what does not load waits for that."""
-    end_with_parent(os.getppid())
+def _serve_until_a_change(plan: Plan, make_app: MakeApp, on_ready: OnReady) -> None:
+    """Serve on the socket that the parent opened, and end when a file changes, also where the project does not load."""
+    _end_with_parent(os.getppid())
     try:
         service = _load(make_app)
-    except Exception as error:  # noqa: BLE001 - whatever a project's code raises while somebody writes it
-        _tell(error)
+    except Exception as error:  # noqa: BLE001 - whatever a project's code raises while it is being written
+        _report(error)
         _run_reloading(plan, _broken, request_handler=_handler(is_quiet=True))
         return
     service.start()
@@ -91,7 +91,15 @@ def _serve_until_a_change(plan: "Plan", make_app: MakeApp, on_ready: "OnReady") 
         service.stop(drain_s=0.0)
 
 
-def _run_reloading(plan: "Plan", app: Any, **options: Any) -> None:
+def _end_with_parent(parent: int) -> None:
+    """Have the kernel stop this process when its parent is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _run_reloading(plan: Plan, app: Any, **options: Any) -> None:
     from werkzeug.serving import run_simple
 
     run_simple(plan.host, plan.port, app, use_reloader=True, reloader_type=_RELOADER, **options)
@@ -108,7 +116,7 @@ def _is_debug(service: Service) -> bool:
 
 
 def _handler(is_quiet: bool) -> "type[WSGIRequestHandler]":
-    """Return what logs a request, without colour; nothing where the application has a line of its own."""
+    """Return a handler that logs requests without colour, unless the application logs them itself."""
     from werkzeug.serving import WSGIRequestHandler
 
     class Handler(WSGIRequestHandler):
@@ -119,12 +127,12 @@ def _handler(is_quiet: bool) -> "type[WSGIRequestHandler]":
     return Handler
 
 
-def _tell(error: Exception) -> None:
+def _report(error: Exception) -> None:
     if isinstance(error, CarboyError):
         sys.stderr.write(f"error: {error}\nhint: {error.hint}\n")
     else:
         traceback.print_exception(error)
-    sys.stderr.write("the next change of a file is waited for\n")
+    sys.stderr.write("waiting for the next change of a file\n")
 
 
 def _broken(_environ: Any, start_response: Any) -> Iterable[bytes]:

@@ -10,18 +10,24 @@ __all__ = ["ServeSettings"]
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """What protects the server from slow clients, and clients from a stopping server."""
+    """Limits on slow clients, and the time that a stop takes."""
 
     keepalive_s: float = setting(
         75.0, "how long a kept connection may be silent; longer than the load balancer's own patience", unit="s"
     )
     header_timeout_s: float = setting(
-        10.0, "how long a client may hold a thread with its headers; granian gives headers none", unit="s"
+        10.0, "how long a client may take to send its headers; then it is answered 408", unit="s"
     )
-    body_timeout_s: float = setting(30.0, "how long a request may wait for its body; then it is answered 408", unit="s")
-    max_connections: int = setting(1024, "connections served at once by a process; others wait in the kernel")
+    body_timeout_s: float = setting(
+        30.0,
+        "how long a body may take to arrive, then it is answered 408; and how long a client may read nothing",
+        unit="s",
+    )
+    max_connections: int = setting(
+        1024, "connections kept at once by a process; a further one takes the place of the longest silent"
+    )
     worker_cpu_affinity: Literal["off", "auto"] = setting(
-        "off", "`auto`: each process of gunicorn stays on one CPU; for a machine that serves nothing else"
+        "off", "`auto`: each worker stays on one CPU; for a machine that serves nothing else"
     )
     drain_s: float = setting(
         30.0, "how long a stop waits for open requests; the jobs have `JOBS_DRAIN_S` after that", unit="s"

@@ -1,0 +1,115 @@
+"""A client's socket that buffers what the client does not read yet, so that a slow reader holds no thread."""
+
+import errno
+import select
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from carboy.clock import SYSTEM_CLOCK
+from carboy.serve.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["BufferBudget", "ClientSocket", "shut"]
+
+_MAX_UNSENT_BYTES = 1_048_576
+
+
+class BufferBudget:
+    """Bytes that are buffered for all clients of a process together.
+
+    Args:
+        max_bytes: above that, responses are no longer buffered, and the slowest requests are refused.
+    """
+
+    def __init__(self, max_bytes: int = 67_108_864) -> None:
+        self._max_bytes, self._used_bytes = max_bytes, 0
+        self._lock = threading.Lock()
+
+    def change(self, by_bytes: int) -> None:
+        """Count bytes that were added, or, below 0, removed."""
+        with self._lock:
+            self._used_bytes += by_bytes
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing more should be buffered."""
+        return self._used_bytes > self._max_bytes
+
+
+class ClientSocket(socket.socket):
+    """An accepted connection whose `sendall` waits only for what exceeds the buffer.
+
+    One thread at a time uses it: the one that handles a request, then the one that polls.
+
+    Args:
+        accepted: the socket as it was accepted; it is closed by taking its descriptor.
+        budget: shared by all clients.
+        deadlines: ends a thread's wait for this client.
+        timeout_s: how long a client may read nothing.
+
+    Attributes:
+        unsent: the end of a response that the client has not read yet.
+        request_head: request line and `X-Request-Id` of the request under way, as they came.
+    """
+
+    def __init__(self, accepted: socket.socket, budget: BufferBudget, deadlines: Deadlines, timeout_s: float) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        self.unsent = bytearray()
+        self.request_head: tuple[list[bytes], str | None] = ([], None)
+        self._budget, self._deadlines, self._timeout_s = budget, deadlines, timeout_s
+        self._counted_bytes = 0
+        self._waited_s = 0.0
+
+    def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
+        """Send, or buffer, all of the data.
+
+        Raises:
+            OSError: the client closed the connection, or read nothing for too long.
+        """
+        view = memoryview(data)
+        if not self.unsent:
+            with suppress(BlockingIOError):
+                view = view[self.send(view, socket.MSG_DONTWAIT | flags) :]
+        if view:
+            self.unsent += view
+            while not self.flush() and (len(self.unsent) > _MAX_UNSENT_BYTES or self._budget.is_spent):
+                self._wait_for_client()
+
+    def flush(self) -> bool:
+        """Send what the client takes without waiting; return whether all is sent.
+
+        Raises:
+            OSError: the client closed the connection.
+        """
+        with suppress(BlockingIOError):
+            while self.unsent:
+                del self.unsent[: self.send(self.unsent, socket.MSG_DONTWAIT)]
+        self._budget.change(len(self.unsent) - self._counted_bytes)
+        self._counted_bytes = len(self.unsent)
+        return not self.unsent
+
+    def close(self) -> None:
+        """Close at once, without waiting for the client."""
+        self._budget.change(-self._counted_bytes)
+        self._counted_bytes = 0
+        super().close()
+
+    def _wait_for_client(self) -> None:
+        began_s = SYSTEM_CLOCK.monotonic_s()
+        wait = self._deadlines.begin(self._timeout_s, lambda: shut(self, socket.SHUT_RDWR), self._waited_s)
+        poll = select.poll()
+        poll.register(self, select.POLLOUT)
+        poll.poll()
+        self._waited_s += SYSTEM_CLOCK.monotonic_s() - began_s
+        if not self._deadlines.finish(wait):
+            raise BrokenPipeError(errno.EPIPE, "the client did not read the response in time")
+
+
+def shut(client: socket.socket, how: int) -> None:
+    """End one or both directions of a connection, also under TLS; never wait."""
+    with suppress(OSError):
+        socket.socket.shutdown(client, how)
