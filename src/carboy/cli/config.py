@@ -9,7 +9,7 @@ from carboy.cli.config_compare import diff, merge_driver
 from carboy.cli.config_edit import edit
 from carboy.cli.config_store import history, rollback, upload
 from carboy.cli.encrypted_file import ClosedFile, common_options, note_options, pass_file, say
-from carboy.config.encrypted.decrypt import open_secrets, open_text, open_tree, render_stage
+from carboy.config.encrypted.decrypt import downgraded, open_secrets, open_text, open_tree, render_stage
 from carboy.config.encrypted.encrypt import close_text, rekey_text, remac_text, set_text, template
 from carboy.config.encrypted.key_paths import parse
 from carboy.config.encrypted.render import encrypt_buffers, render_env, render_python, scalar_text
@@ -216,7 +216,7 @@ def check(file: ClosedFile, offline: bool) -> None:
       carboy config check --offline
     """
     config, _ = file.read()
-    faults = unresolved(config)
+    faults = unresolved(config) + downgraded(config, config.secrets, config.seals)
     known = file.borrowing.known()
     if known is not None:
         faults += [

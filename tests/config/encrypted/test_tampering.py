@@ -7,8 +7,9 @@ import pytest
 from tests.config.encrypted.conftest import OPEN, Desk
 from tests.lab.signing_keys import MemoryKeys
 
+from carboy.config.encrypted.encrypt import rekey_text, set_text
 from carboy.config.encrypted.structure import Config, parse_config
-from carboy.errors import ConfigurationError
+from carboy.errors import ConfigurationError, UsageError
 
 LIST = """\
 stages:
@@ -213,3 +214,64 @@ def test_fleeces_values_are_pinned_as_well(desk: Desk) -> None:
 
     with pytest.raises(ConfigurationError, match="not among those that are allowed"):
         desk.ring(allowed=["999999999999"]).open_old(config.stages["prod"], secret(config, "password", "+prod"))
+
+
+# Fleece's form in a sealed stage: KMS binds it to no place
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("foo: bar ", "foo: {{+prod: '{blob}', +/.*/: ''}} "),
+        ("          +prod: bob-prod\n", "          +prod: '{blob}'\n"),
+        ("config:\n", "config:\n  fresh: {{+prod: '{blob}', +/.*/: ''}}\n"),
+        ("      - username2: user2\n", "      - username2: user2\n        more: [{{+prod: '{blob}', +/.*/: ''}}]\n"),
+    ],
+)
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_fleeces_form_is_refused_in_a_sealed_stage(desk: Desk, old: str, new: str, is_pinned: bool) -> None:
+    """A ciphertext from git's history, put where plain text goes, would be shown there."""
+    closed = desk.close(OPEN)
+    blob = desk.ring().close_old(parse_config(closed, "c").stages["prod"], "OLD-PASSWORD")
+    pins = ["123456789012"] if is_pinned else []
+    tampered = closed.replace(old, new.format(blob=blob), 1)
+
+    assert tampered != closed
+    for act in (lambda: desk.render(tampered, allowed=pins), lambda: desk.open(tampered)):
+        with pytest.raises(ConfigurationError, match="Fleece's form where a sealed one is expected"):
+            act()
+
+
+def test_fleeces_form_is_refused_where_a_sealed_stage_reads_another(desk: Desk) -> None:
+    """By a selector of a stage that has no seal, such as a regular expression's."""
+    text = OPEN.replace("key: dev-key", "key: prod-key").replace("    +prod: :encrypt:my-prod-password\n", "")
+    closed = desk.close(text.replace("+/.*/: :encrypt:", "+/.*/: "))
+    blob = desk.ring().close_old(parse_config(closed, "c").stages["prod"], "OLD-PASSWORD")
+
+    assert set(parse_config(closed, "c").seals) == {"prod"}
+    with pytest.raises(ConfigurationError, match="Fleece's form where a sealed one is expected"):
+        desk.render(closed.replace("my-dev-password", blob))
+
+
+def test_a_stage_takes_one_form(desk: Desk) -> None:
+    """Closing a new secret of a stage in Fleece's form seals the old ones with it."""
+    fleece = desk.fleece()
+    opened = desk.open(fleece)
+    moved = rekey_text(opened, desk.ring(), ["prod"], to_sealed=True)
+    config = parse_config(moved, "c")
+    assert {text.split(":")[1] for text, stage in config.secrets.values() if stage.name == "prod"} == {"sealed"}
+    assert {text.split(":")[1] for text, stage in config.secrets.values() if stage.name == "/.*/"} == {"decrypt"}
+
+    closed = desk.close(desk.open_text(moved).replace(":encrypt:dev-pw2", ":encrypt:new"), moved)
+
+    assert {text.split(":")[1] for text, _ in parse_config(closed, "c").secrets.values()} == {"sealed"}
+    assert desk.render(closed, "dev")["password"] == "my-dev-password"
+
+
+def test_a_secret_is_not_set_beside_fleeces_in_a_sealed_file(desk: Desk) -> None:
+    """The hint is the command that moves the stage first."""
+    moved = rekey_text(desk.open(desk.fleece()), desk.ring(), ["prod"], to_sealed=True)
+
+    with pytest.raises(UsageError) as raised:
+        set_text(parse_config(moved, "c"), desk.ring(), "dev", "fresh", "x", is_secret=True)
+    assert "rekey --sealed" in raised.value.hint

@@ -22,7 +22,12 @@ from carboy.config.encrypted.structure import (
 from carboy.config.encrypted.yaml_document import replace_scalars
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["Opened", "Secret", "load_text", "open_secrets", "open_text", "open_tree", "render_stage"]
+__all__ = ["Opened", "Secret", "downgraded", "load_text", "open_secrets", "open_text", "open_tree", "render_stage"]
+
+_DOWNGRADED = (
+    "is in Fleece's form where a sealed one is expected, so that it may have been put here without the right to seal: "
+    "write the value itself, as `:encrypt:…`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +95,37 @@ def open_secrets(
             faults.append(config.fault(path, "stands here in plain text: close the file with `carboy config import`"))
         elif _is_sealed(text) and stage.name in wanted and stage.name not in keys:
             faults.append(config.fault(path, f"is sealed, but `seal` has no key of the stage `{stage.name}`"))
-        elif text.startswith(DECRYPT) and stage.name in wanted:
+        elif text.startswith(DECRYPT) and stage.name in wanted and keyring.is_pinned:
+            faults.append(config.fault(path, _DOWNGRADED))
+        elif text.startswith(DECRYPT) and stage.name in wanted and stage.name not in config.seals:
             old.append((path, text, stage))
+    faults += downgraded(config, chosen, wanted & set(config.seals))
+    if faults:
+        old = []  # nothing is decrypted for a file that is refused
     secrets.update(_open_old(config, keyring, old, faults))
     if faults:
         hint = "look in git who changed it; after a merge by hand: carboy config rekey --after-merge"
         raise faulty(config.document.source, faults, hint)
     return Opened(config, secrets)
+
+
+def downgraded(config: Config, paths: Iterable[Path], stages: Iterable[str]) -> list[Fault]:
+    """Return a fault for each secret in Fleece's form that stands in a stage with a seal.
+
+    KMS encrypts that form without the stage or the place in it: it is never opened where a seal promises more.
+
+    Args:
+        config: a closed file.
+        paths: the secrets to look at.
+        stages: the entries of `stages` that have a seal.
+    """
+    sealed = set(stages)
+    found = ((path, *config.secrets[path]) for path in paths)
+    return [
+        config.fault(path, _DOWNGRADED)
+        for path, text, stage in found
+        if text.startswith(DECRYPT) and stage.name in sealed
+    ]
 
 
 def _is_sealed(text: str) -> bool:
@@ -217,6 +246,8 @@ def render_stage(config: Config, stage: str, keyring: Keyring) -> dict[str, obje
     if faults:
         raise faulty(config.document.source, faults)
     needed = {config.secrets[path][1].name for path in paths} | {entry.name}
+    if entry.name in config.seals and (faults := downgraded(config, paths, needed)):
+        raise faulty(config.document.source, faults, "move the other stage too: carboy config rekey --sealed")
     opened = open_secrets(config, keyring, needed, paths)
 
     def fill(node: object) -> object:

@@ -114,7 +114,7 @@ def _close_secrets(new: Config, old: Opened | None, keyring: Keyring) -> _Closed
             texts[path], kept[path] = was.text, was
         elif text.startswith(ENCRYPT):
             fresh[path] = (text[len(ENCRYPT) :], stage)
-        elif text.startswith(DECRYPT):
+        elif text.startswith(DECRYPT) and not (form and form.config.is_sealed):
             texts[path] = text
         else:
             faults.append(new.fault(path, "is sealed for another place: write it open, as `:encrypt:…`"))
@@ -131,7 +131,10 @@ def _close_secrets(new: Config, old: Opened | None, keyring: Keyring) -> _Closed
         was_stage = old.config.stages.get(name) if old else None
         block = old.config.seals.get(name) if old and was_stage and was_stage.key == stage.key else None
         mine = {path: plain for path, (plain, of) in fresh.items() if of.name == name}
-        held = {path: secret for path, secret in kept.items() if secret.stage.name == name and secret.key}
+        of_stage = {path: secret for path, secret in kept.items() if secret.stage.name == name}
+        held = {path: secret for path, secret in of_stage.items() if secret.key}
+        if mine:  # a stage has one form: what is in Fleece's moves with the first that is sealed
+            mine |= {path: str(secret.value) for path, secret in of_stage.items() if not secret.key}
         if mine or block:
             sealed, seals[name] = _seal_stage(stage, block, mine, held, keyring)
             texts.update(sealed)
@@ -278,6 +281,11 @@ def _put(tree: Any, path: Path, text: str) -> None:
 
 def _seal_one(config: Config, keyring: Keyring, stage: Stage, path: Path, value: str) -> tuple[str, Block]:
     block = config.seals.get(stage.name)
+    if block is None and any(
+        of.name == stage.name and text.startswith(DECRYPT) for text, of in config.secrets.values()
+    ):
+        hint = f"move them first: carboy config rekey --sealed {stage.name}"
+        raise UsageError(f"`{show(path)}` cannot be sealed", "the stage's secrets are in Fleece's form", hint)
     if block is None:
         texts, block = _seal_stage(stage, None, {path: value}, {}, keyring)
         return texts[path], block
