@@ -1,13 +1,16 @@
 """The request id is on every line of its request, and on no other."""
 
 import asyncio
+import contextvars
 import logging
 import threading
+from collections.abc import Generator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 from tests.logs.conftest import Lines
 
 from carboy import logs
@@ -125,3 +128,44 @@ def test_lambdas_ids_are_on_every_line_of_the_call(lines: Lines, event: Any, con
     assert {name: value for name, value in inside.items() if name.endswith("request_id")} == ids
     assert "request_id" not in outside
     assert handler.__doc__ == "Say so."
+
+
+def test_a_context_may_end_in_another_context(lines: Lines) -> None:
+    """As a generator's does that one context advances and another closes."""
+
+    def stream() -> Generator[int, None, None]:
+        with logs.request_context(request_id="r-1"):
+            yield 1
+
+    chunks = stream()
+    contextvars.copy_context().run(next, chunks)
+    contextvars.copy_context().run(chunks.close)
+    bound = contextvars.copy_context().run(logs.bind_request_id, "r-2")
+    logs.reset_request_id(bound)
+    logs.reset_request_id(bound)
+
+    log.info("after")
+    assert "request_id" not in lines.last
+
+
+def test_what_structlog_binds_ends_with_the_request(lines: Lines) -> None:
+    """The next request on the thread does not have it; what was bound before stays."""
+    structlog.contextvars.bind_contextvars(service="shop")
+    try:
+        for user in ("mallory", None):
+            with logs.request_context(request_id="r"):
+                if user:
+                    structlog.contextvars.bind_contextvars(user=user, service="other")
+                log.info("inside")
+        bound = logs.bind_request_id("r-2")
+        structlog.contextvars.bind_contextvars(user="eve")
+        logs.reset_request_id(bound)
+        log.info("outside")
+    finally:
+        structlog.contextvars.clear_contextvars()
+
+    assert [(line.get("user"), line["service"]) for line in lines.read_all] == [
+        ("mallory", "other"),
+        (None, "shop"),
+        (None, "shop"),
+    ]

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tests.forks import exit_code, start_child
@@ -330,3 +331,57 @@ def test_many_threads_log_at_once() -> None:
     handler.close()
 
     assert len(service.events) == 1000
+
+
+@pytest.mark.parametrize("use_queues", [False, True])
+@pytest.mark.parametrize("failures", [2, 100])
+def test_watchtowers_hidden_errors_are_repeated_and_counted(use_queues: bool, failures: int) -> None:
+    """It drops a batch with a warning; wrapped, nothing is lost in silence, with its own queue or without."""
+    watchtower = pytest.importorskip("watchtower")
+
+    class Logs:
+        """CloudWatch Logs as its client shows it, away for some calls."""
+
+        def __init__(self) -> None:
+            self.left, self.events = failures, list[str]()
+
+        class exceptions:  # noqa: N801 (as botocore has it)
+            class DataAlreadyAcceptedException(Exception): ...
+
+            class InvalidSequenceTokenException(Exception): ...
+
+            class ResourceNotFoundException(Exception): ...
+
+            ResourceAlreadyExistsException = OperationAbortedException = ResourceNotFoundException
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda **_: {}
+
+        def put_log_events(self, **batch: Any) -> dict[str, str]:
+            if self.left > 0:
+                self.left -= 1
+                raise ConnectionError("away")
+            self.events += [event["message"] for event in batch["logEvents"]]
+            return {"nextSequenceToken": "1"}
+
+    service = Logs()
+    inner = watchtower.CloudWatchLogHandler(
+        log_group_name="orders", boto3_client=service, use_queues=use_queues, send_interval=1, create_log_group=False
+    )
+    inner.setFormatter(logs.LineFormatter())
+    handler = RetryHandler(inner, max_retries=3, backoff_base=0.001, backoff_cap=0.002)
+    record = logging.makeLogRecord({"name": "shop", "levelno": 20, "msg": "order_shipped"})
+
+    handler.handle(record)
+    handler.flush()
+
+    if failures == 2:
+        assert ['"event":"order_shipped"' in event for event in service.events] == [True]
+        assert handler.dropped == 0
+    else:
+        assert handler.dropped == 1
+        service.left = 0
+        handler.handle(record)
+        handler.flush()
+        assert any("log_lines_dropped" in event and '"count":1' in event for event in service.events)
+    handler.close()

@@ -241,3 +241,48 @@ def test_the_root_logger_can_be_set_up_as_in_fleece() -> None:
     logging.getLogger("y").warning("b")
 
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["b"]
+
+
+def test_lines_of_many_processes_on_one_pipe_are_whole() -> None:
+    """Also long ones, when the reader is slow: a write of more than PIPE_BUF bytes is not atomic."""
+    code = """
+import sys
+from carboy import logs
+logs.setup("INFO", "json")
+for number in range(150):
+    logs.get_logger("p" + sys.argv[1]).info("x" * (9000 if number % 3 else 10), number=number)
+"""
+    reader, writer = os.pipe()
+    programs = [subprocess.Popen([sys.executable, "-c", code, str(one)], stdout=writer) for one in range(4)]
+    os.close(writer)
+    with os.fdopen(reader, "rb") as lines:
+        found = [json.loads(line) for line in lines]
+    for program in programs:
+        assert program.wait(60) == 0
+
+    seen = {(line["logger"], line["number"]) for line in found}
+    assert len(found) == len(seen) == 4 * 150
+
+
+def test_a_process_that_is_frozen_in_its_turn_holds_no_other_up() -> None:
+    """It is waited for, and not for ever."""
+    reader, writer = os.pipe()
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import fcntl, os, time; fcntl.lockf(1, fcntl.LOCK_EX); os.write(1, b'1'); time.sleep(99)",
+        ],
+        stdout=writer,
+    )
+    try:
+        assert os.read(reader, 2) == b"1"
+        with os.fdopen(writer, "w") as stream:
+            logs.setup("INFO", "json", stream)
+            log.info("x")
+            logs.reset()
+        assert json.loads(os.read(reader, 4096))["event"] == "x"
+    finally:
+        holder.kill()
+        holder.wait()
+        os.close(reader)

@@ -19,7 +19,8 @@ from carboy.logs.context import (
     request_id,
     reset_request_id,
 )
-from carboy.logs.loggers import BoundLogger, get_logger, getLogger
+from carboy.logs.lines import UnknownLevel
+from carboy.logs.loggers import BoundLogger, configure_structlog, get_logger, getLogger
 from carboy.logs.setup import reset, setup, setup_root_logger
 from carboy.logs.stdlib import LineFormatter, LineHandler, deliver_waiting
 
@@ -34,8 +35,10 @@ __all__ = [
     "LineFormatter",
     "LineHandler",
     "RetryHandler",
+    "UnknownLevel",
     "bind_ids",
     "bind_request_id",
+    "configure_structlog",
     "deliver_waiting",
     "getLogger",
     "get_logger",

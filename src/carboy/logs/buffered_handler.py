@@ -9,6 +9,7 @@ import time
 import traceback
 import weakref
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
@@ -21,6 +22,9 @@ from carboy.retry import Retry
 __all__ = ["RetryHandler"]
 
 _LOGGER = "carboy.logs"
+_ANSWERED_BY_WATCHTOWER = frozenset(
+    {"DataAlreadyAcceptedException", "InvalidSequenceTokenException", "ResourceNotFoundException"}
+)
 
 
 class RetryHandler(logging.Handler):
@@ -29,7 +33,8 @@ class RetryHandler(logging.Handler):
     Records wait in a bounded queue and are delivered by a thread of this handler's own. What finds the queue full, or
     fails to the end, is dropped and counted; the next record that gets through is preceded by one that tells the
     count. An error that the wrapped handler hides in `handleError`, as those of the standard library do, counts as
-    one. Records are masked; a wrapped handler without a formatter gets one that writes our lines.
+    one; so does one that watchtower's handler hides, with its own queue or without. Records are masked; a wrapped
+    handler without a formatter gets one that writes our lines.
 
     Args:
         handler: what delivers; its level, filters and formatter hold.
@@ -70,6 +75,9 @@ class RetryHandler(logging.Handler):
         self._caught = threading.local()
         self._handle_error = handler.handleError
         handler.handleError = self._catch  # type: ignore[method-assign]
+        client = getattr(handler, "cwl_client", None)
+        if hasattr(client, "put_log_events"):  # watchtower: it hides what its client raises, and gives up at once
+            handler.cwl_client = _WatchedClient(client, self)  # type: ignore[attr-defined]
         if handler.formatter is None:
             handler.setFormatter(LineFormatter())
         self._start_afresh()
@@ -205,6 +213,24 @@ class RetryHandler(logging.Handler):
         else:  # someone uses the wrapped handler without us
             self._handle_error(record)
 
+    def send_batch(self, send: Callable[..., Any], batch: Mapping[str, Any]) -> Any:
+        """Send a batch of watchtower's: from its own thread with our repeats, and counted when all were in vain."""
+        is_trying = getattr(self._caught, "is_trying", False)
+        for attempt in range(1, self.max_retries + 2):
+            try:
+                return send(**batch)
+            except Exception as error:
+                if type(error).__name__ in _ANSWERED_BY_WATCHTOWER:
+                    raise
+                if is_trying:  # in our own delivery: it repeats
+                    self._caught.error = error
+                    return {}
+                if attempt <= self.max_retries and self._hurry.wait(self._policy.backoff_s(attempt)):
+                    break
+        with self._changed:
+            self._dropped += len(batch.get("logEvents", ()))
+        return {}
+
     def flush(self) -> None:
         """Wait until what was logged so far is delivered or given up, at most the time-out; then flush the handler."""
         deadline = time.monotonic() + self._timeout_s
@@ -243,6 +269,20 @@ class RetryHandler(logging.Handler):
             what()
         except Exception as error:  # noqa: BLE001 (a log service that is away is no fault of the program)
             OUTPUT.emit("warning", _LOGGER, "log_handler_failed", {"error": type(error).__name__})
+
+
+class _WatchedClient:
+    """The client of CloudWatch Logs that watchtower's handler calls; what its calls raise is not lost."""
+
+    def __init__(self, client: Any, handler: RetryHandler) -> None:
+        self._client, self._handler = client, handler
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_log_events(self, **batch: Any) -> Any:
+        """Send a batch; see `RetryHandler.send_batch`."""
+        return self._handler.send_batch(self._client.put_log_events, batch)
 
 
 def _prepared(record: logging.LogRecord) -> logging.LogRecord:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any, TypeVar, cast, overload
 
 from carboy.logs.context import request_context
+from carboy.logs.lines import parse_level
 from carboy.logs.loggers import BoundLogger, get_logger
 from carboy.logs.stdlib import deliver_waiting
 
@@ -40,10 +41,14 @@ def log_calls(
         level: the level of both lines.
         logger: who logs; by default a logger named after the function's module.
         with_result: whether `call_left` has the `result` too.
+
+    Raises:
+        UnknownLevel: there is no such level.
     """
+    number = parse_level(level)  # an unknown one is an error here, not at the first call
 
     def decorate(function: _F) -> _F:
-        told = functools.partial(_told, logger or get_logger(function.__module__), level, function.__qualname__)
+        told = functools.partial(_told, logger or get_logger(function.__module__), number, function.__qualname__)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from carboy.logs.lines import clean_facts
+from carboy.logs.structlog_ import bound_by_structlog, restore_structlog
 from carboy.logs.values import Budget
 
 __all__ = [
@@ -46,9 +48,14 @@ def new_request_id() -> str:
     return os.urandom(16).hex()
 
 
-def bind_request_id(value: str) -> Token[Mapping[str, Any]]:
-    """Put this request id on every further line of this context; give the token to `reset_request_id`."""
-    return _facts.set(_merged(_facts.get(), {"request_id": str(value)}))
+class _Bound(NamedTuple):
+    token: Token[Mapping[str, Any]]
+    by_structlog: Mapping[str, Any]
+
+
+def bind_request_id(value: str) -> _Bound:
+    """Put this request id on every further line of this context; give what it returns to `reset_request_id`."""
+    return _bind({"request_id": str(value)})
 
 
 def bind_ids(ids: Mapping[str, str | bool]) -> None:
@@ -57,9 +64,15 @@ def bind_ids(ids: Mapping[str, str | bool]) -> None:
     _facts.set(ids if outer is _NOTHING else _merged(outer, ids))
 
 
-def reset_request_id(token: Token[Mapping[str, Any]]) -> None:
-    """Go back to what was bound before `bind_request_id` gave this token."""
-    _facts.reset(token)
+def reset_request_id(bound: _Bound) -> None:
+    """Go back to what was bound before `bind_request_id`, by structlog too; nothing where the context is another."""
+    with suppress(ValueError, RuntimeError):  # a generator may end in another context, or twice
+        _facts.reset(bound.token)
+        restore_structlog(bound.by_structlog)
+
+
+def _bind(facts: Mapping[str, Any]) -> _Bound:
+    return _Bound(_facts.set(_merged(_facts.get(), facts)), bound_by_structlog())
 
 
 class request_context:  # noqa: N801 (used like a function)
@@ -68,16 +81,16 @@ class request_context:  # noqa: N801 (used like a function)
     Without `request_id` the outer one stays. One object is for one `with` block.
     """
 
-    __slots__ = ("_added", "_token")
+    __slots__ = ("_added", "_bound")
 
     def __init__(self, request_id: str | None = None, **facts: Any) -> None:
         added = clean_facts(facts, Budget(_MAX_CHARS)) if facts else {}
         self._added = added if request_id is None else {"request_id": str(request_id), **added}
 
     def __enter__(self) -> None:
-        self._token = _facts.set(_merged(_facts.get(), self._added))
+        self._bound = _bind(self._added)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _facts.reset(self._token)
+        reset_request_id(self._bound)

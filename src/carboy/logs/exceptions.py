@@ -28,30 +28,49 @@ def _describe(error: BaseException, budget: Budget, seen: set[int], depth: int) 
     kind = type(error)
     told: dict[str, Any] = {
         "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        "message": clean_text(_message(error), budget),
+        "message": clean_text(_text(error), budget),
         "stack": _stack(error.__traceback__, budget),
     }
-    notes = getattr(error, "__notes__", None) or []
+    notes = [_text(note) for note in _notes(error)[: _GROUPED + 1]]
     if isinstance(error, CarboyError):
-        told["hint"] = clean_text(error.hint, budget)
-        notes = [note for note in notes if note != f"hint: {error.hint}"]
+        hint = _text(error.hint)
+        told["hint"] = clean_text(hint, budget)
+        notes = [note for note in notes if note != f"hint: {hint}"]
     if notes:
-        told["notes"] = [clean_text(str(note), budget) for note in notes][:_GROUPED]
+        told["notes"] = [clean_text(note, budget) for note in notes[:_GROUPED]]
     if isinstance(error, BaseExceptionGroup) and depth < _CAUSES:
         told["exceptions"] = [
             _describe(one, budget, seen, depth + 1) for one in error.exceptions[:_GROUPED] if id(one) not in seen
         ]
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    cause = _cause(error)
     if cause is not None and id(cause) not in seen and depth < _CAUSES:
         told["cause"] = _describe(cause, budget, seen, depth + 1)
     return told
 
 
-def _message(error: BaseException) -> str:
+def _text(value: object) -> str:
     try:
-        return str(error)
+        return str(value)
     except Exception:  # noqa: BLE001 (an exception's own code can raise anything)
         return "<its text cannot be made>"
+
+
+def _notes(error: BaseException) -> list[object]:
+    try:
+        notes = getattr(error, "__notes__", None) or []
+        return list(notes) if isinstance(notes, list | tuple) else [notes]
+    except Exception:  # noqa: BLE001 (likewise)
+        return []
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    try:
+        cause: object = error.__cause__
+        if cause is None and not error.__suppress_context__:
+            cause = error.__context__
+    except Exception:  # noqa: BLE001 (likewise)
+        return None
+    return cause if isinstance(cause, BaseException) else None
 
 
 def _stack(trace: TracebackType | None, budget: Budget) -> list[str]:

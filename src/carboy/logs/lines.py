@@ -16,11 +16,22 @@ from typing import Any
 
 import orjson
 
+from carboy.errors import UsageError
 from carboy.logs.exceptions import describe
 from carboy.logs.values import Budget, clean, clean_key, clean_named, clean_text
 from carboy.redact import is_secret_name, mask_text, may_hold_secret
 
-__all__ = ["LEVEL_NUMBERS", "careful_fields", "clean_facts", "render_fields", "render_json", "timestamp"]
+__all__ = [
+    "LEVEL_NUMBERS",
+    "UnknownLevel",
+    "careful_fields",
+    "clean_facts",
+    "level_name",
+    "parse_level",
+    "render_fields",
+    "render_json",
+    "timestamp",
+]
 
 LEVEL_NUMBERS = {
     "debug": logging.DEBUG,
@@ -29,6 +40,7 @@ LEVEL_NUMBERS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+_OTHER_LEVELS = {"trace": 5, "warn": logging.WARNING, "fatal": logging.CRITICAL, "notset": logging.NOTSET}
 _HEAD = frozenset({"ts", "level", "logger", "event"})
 _SPECIAL = _HEAD | {"exc_info", "exception", "stack_info"}
 _PLAIN_TYPES = frozenset({str, int, bool, type(None)})
@@ -38,6 +50,37 @@ _KEPT_NAMES = 4096
 _plain_names: dict[str, bool] = {}
 # Valid in JSON, but commands to a terminal, or the end of a line to some readers: C1, DEL, separators, text direction.
 _UNSAFE = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+
+
+class UnknownLevel(UsageError, ValueError):
+    """A level is neither a known name nor a number."""
+
+
+def parse_level(level: int | str) -> int:
+    """Return the number of a level: `INFO`, `warn`, `fatal`, `TRACE` (5), a name that `logging` was given, `25`.
+
+    Raises:
+        UnknownLevel: it is none of these.
+    """
+    if isinstance(level, int) and not isinstance(level, bool):
+        return level
+    text = str(level).strip()
+    number = LEVEL_NUMBERS.get(text.lower(), _OTHER_LEVELS.get(text.lower()))
+    if number is None:
+        own = {name.lower(): value for name, value in logging.getLevelNamesMapping().items()}
+        number = int(text) if text.isascii() and text.isdigit() else own.get(text.lower())
+    if number is None:
+        why = "it is not one of TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL, nor a number"
+        raise UnknownLevel(f"unknown log level `{text[:40]}`", why, "correct the level")
+    return number
+
+
+def level_name(number: int) -> str:
+    """Return the name of a level's number; a number between two counts as the lower."""
+    for name, at_least in reversed(LEVEL_NUMBERS.items()):
+        if number >= at_least:
+            return name
+    return "debug"
 
 
 def render_json(

@@ -4,12 +4,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Self
 
-from carboy.logs.lines import LEVEL_NUMBERS
+from carboy.logs.lines import LEVEL_NUMBERS, level_name, parse_level
 from carboy.logs.output import OUTPUT
-from carboy.logs.structlog_ import when_imported
 from carboy.logs.values import fill
 
-__all__ = ["BoundLogger", "configure_structlog", "getLogger", "get_logger", "level_name"]
+__all__ = ["BoundLogger", "configure_structlog", "getLogger", "get_logger"]
 
 _DEBUG, _INFO, _WARNING, _ERROR, _CRITICAL = LEVEL_NUMBERS.values()
 # Empty, and the very list that structlog is configured with: `structlog.testing.capture_logs` puts its own in here.
@@ -17,27 +16,53 @@ _PROCESSORS: list[Any] = []
 
 
 class _Target:
-    """What structlog wraps: a name, and a method for each level."""
+    """What structlog wraps: a name, a method for each level, and the logger of `logging` that has this name."""
 
-    __slots__ = ("name",)
+    __slots__ = ("name", "standard")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.standard = logging.getLogger(name)
+
+    def is_enabled(self, number: int) -> bool:
+        """Say whether the levels of `logging` let an event pass; before `setup`, only one that somebody has set."""
+        standard = self.standard
+        if OUTPUT.is_set_up or standard.disabled:
+            return standard.isEnabledFor(number)
+        logger: logging.Logger | None = standard
+        while logger is not None and logger is not logging.root:
+            if logger.level:
+                return number >= logger.level
+            logger = logger.parent
+        return number >= OUTPUT.level
 
     def __getattr__(self, level: str) -> Callable[..., None]:
         if level not in LEVEL_NUMBERS:
             raise AttributeError(level)
 
         def write(event: str = "", **facts: Any) -> None:
-            _write(level, self.name, event, facts)
+            self.write(level, event, facts)
 
         return write
 
-
-def _write(level: str, name: str, event: str, facts: dict[str, Any]) -> None:
-    line = OUTPUT.emit(level, name, event, facts)
-    if len(logging.root.handlers) > 1 and line is not None:
-        OUTPUT.hand_on(level, name, event, line)
+    def write(self, level: str, event: str, facts: dict[str, Any]) -> None:
+        """Write a line, and give the event to the handlers that `logging` has for this name."""
+        logger: logging.Logger | None = self.standard
+        handlers: list[logging.Handler] = []
+        is_for_root = False
+        while logger is not None:
+            if logger.handlers:
+                handlers += [one for one in logger.handlers if not getattr(one, "writes_carboy_lines", False)]
+            is_for_root = logger is logging.root
+            logger = logger.parent if logger.propagate else None
+        if not handlers and is_for_root:
+            OUTPUT.emit(level, self.name, event, facts)
+            return
+        line = OUTPUT.emit(level, self.name, event, facts) if is_for_root else None
+        if line is None and not is_for_root:
+            line = OUTPUT.render(level, self.name, event, facts)
+        if line is not None:
+            OUTPUT.hand_on(level, self.name, event, line, handlers)
 
 
 def _async(method: Callable[..., None]) -> Callable[..., Coroutine[Any, Any, None]]:
@@ -55,6 +80,7 @@ class BoundLogger:
 
     def __init__(self, logger: Any, processors: list[Any], context: dict[str, Any]) -> None:
         self._logger, self._processors, self._context = logger, processors, context  # structlog's names
+        self._is_enabled: Callable[[int], bool] = logger.is_enabled
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(context={self._context!r})>"
@@ -92,39 +118,43 @@ class BoundLogger:
 
     def debug(self, event: str, *args: Any, **facts: Any) -> None:
         """Log an event that only helps to find a fault."""
-        if OUTPUT.level <= _DEBUG:
+        if self._is_enabled(_DEBUG):
             self._log("debug", event, args, facts)
 
     def info(self, event: str, *args: Any, **facts: Any) -> None:
         """Log an event of ordinary work."""
-        if OUTPUT.level <= _INFO:
+        if self._is_enabled(_INFO):
             self._log("info", event, args, facts)
 
     def warning(self, event: str, *args: Any, **facts: Any) -> None:
         """Log an event that someone should look at some day."""
-        if OUTPUT.level <= _WARNING:
+        if self._is_enabled(_WARNING):
             self._log("warning", event, args, facts)
 
     def error(self, event: str, *args: Any, **facts: Any) -> None:
         """Log that something asked for was not done."""
-        if OUTPUT.level <= _ERROR:
+        if self._is_enabled(_ERROR):
             self._log("error", event, args, facts)
 
     def critical(self, event: str, *args: Any, **facts: Any) -> None:
         """Log that the program cannot go on."""
-        if OUTPUT.level <= _CRITICAL:
+        if self._is_enabled(_CRITICAL):
             self._log("critical", event, args, facts)
 
     def exception(self, event: str, *args: Any, **facts: Any) -> None:
         """Log an error, with the exception that is being handled."""
         facts.setdefault("exc_info", True)
-        if OUTPUT.level <= _ERROR:
+        if self._is_enabled(_ERROR):
             self._log("error", event, args, facts)
 
     def log(self, level: int | str, event: str, *args: Any, **facts: Any) -> None:
-        """Log at a level given by its name or number; a number between two counts as the lower."""
-        number = LEVEL_NUMBERS.get(level.lower(), _INFO) if isinstance(level, str) else level
-        if OUTPUT.level <= number:
+        """Log at a level given by its name or number; a number between two counts as the lower.
+
+        Raises:
+            UnknownLevel: there is no such level.
+        """
+        number = parse_level(level)
+        if self._is_enabled(number):
             self._log(level_name(number), event, args, facts)
 
     warn: Callable[..., None] = warning  # structlog's other names, from here on
@@ -141,11 +171,12 @@ class BoundLogger:
 
     def is_enabled_for(self, level: int) -> bool:
         """Say whether an event of this level would be written."""
-        return OUTPUT.level <= level
+        return self._is_enabled(level)
 
     def get_effective_level(self) -> int:
         """Return the level below which events are dropped."""
-        return OUTPUT.level
+        standard = self._logger.standard
+        return standard.getEffectiveLevel() if OUTPUT.is_set_up else OUTPUT.level
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (as `logging` has it)
         """Say whether an event of this level would be written."""
@@ -161,7 +192,7 @@ class BoundLogger:
         if self._processors:
             self._process(level, {**self._context, **facts, "event": event})
         else:
-            _write(level, self._logger.name, event, {**self._context, **facts} if self._context else facts)
+            self._logger.write(level, event, {**self._context, **facts} if self._context else facts)
 
     def _process(self, level: str, line: Any) -> None:
         from structlog import DropEvent  # it is there: whoever captures lines has imported it
@@ -187,14 +218,6 @@ def _restored(name: str, facts: dict[str, Any]) -> BoundLogger:
     return BoundLogger(_Target(name), _PROCESSORS, facts)
 
 
-def level_name(number: int) -> str:
-    """Return the name of a level's number; a number between two counts as the lower."""
-    for name, at_least in reversed(LEVEL_NUMBERS.items()):
-        if number >= at_least:
-            return name
-    return "debug"
-
-
 def get_logger(name: str | None = None, **facts: Any) -> BoundLogger:
     """Return a logger whose lines carry this name and these facts.
 
@@ -207,11 +230,11 @@ getLogger = get_logger  # noqa: N816 (as `logging` has it)
 
 
 def configure_structlog() -> None:
-    """Make `structlog.get_logger()`, which other libraries call, give the same loggers."""
-    when_imported(_configure)
+    """Make `structlog.get_logger()` give loggers whose lines are the same; call it once, after `setup`.
 
-
-def _configure() -> None:
+    Raises:
+        ImportError: structlog is not installed.
+    """
     import structlog
 
     structlog.configure(

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -24,7 +24,8 @@ class Output:
     """Where the lines of this process go; `setup` changes it in place, so that every logger follows.
 
     Attributes:
-        level: events below it are dropped; a number of `logging`.
+        level: events below it are dropped until `setup`; then the levels of `logging` hold.
+        is_set_up: whether `setup` was called.
         stream: the first place of each line.
         file: the second, if there is one; always JSON.
         is_console: whether the stream gets text for people.
@@ -32,10 +33,11 @@ class Output:
         max_chars: how much text the values of one line may hold together.
     """
 
-    __slots__ = ("file", "has_colour", "is_console", "level", "max_chars", "stream")
+    __slots__ = ("file", "has_colour", "is_console", "is_set_up", "level", "max_chars", "stream")
 
     def __init__(self) -> None:
         self.level: int = logging.INFO
+        self.is_set_up: bool = False
         self.stream: StreamSink = StreamSink(None)
         self.file: FileSink | None = None
         self.is_console: bool | None = None  # not decided yet: by terminal, at the first line
@@ -76,8 +78,8 @@ class Output:
             facts = {**bound_by_structlog(), **facts}
         return render_json(level, logger, event, bound_facts(), facts, self.max_chars)
 
-    def hand_on(self, level: str, logger: str, event: str, line: bytes) -> None:
-        """Give an event that did not come through `logging` to the other handlers of the root logger."""
+    def hand_on(self, level: str, logger: str, event: str, line: bytes, handlers: Iterable[logging.Handler]) -> None:
+        """Give an event that did not come through `logging` to handlers of `logging`."""
         number = LEVEL_NUMBERS[level]
         record = logging.LogRecord(logger, number, "", 0, event, None, None)
         for name, value in orjson.loads(line).items():
@@ -86,8 +88,8 @@ class Output:
             elif name not in _OF_A_RECORD:
                 vars(record)[name] = value  # not setattr: a fact may be named `__class__`
         record.carboy_line = line.decode().rstrip("\n")
-        for handler in logging.root.handlers:
-            if number >= handler.level and not getattr(handler, "writes_carboy_lines", False):
+        for handler in handlers:
+            if number >= handler.level:
                 handler.handle(record)
 
     def after_fork(self) -> None:

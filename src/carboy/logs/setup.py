@@ -2,18 +2,17 @@
 
 import logging
 import os
+import sys
 from typing import IO, Any, Literal
 
 from carboy.errors import ConfigurationError, Fault
-from carboy.logs.lines import LEVEL_NUMBERS
+from carboy.logs.lines import UnknownLevel, parse_level
 from carboy.logs.loggers import configure_structlog
 from carboy.logs.output import MAX_CHARS, OUTPUT
 from carboy.logs.sinks import FileSink, StreamSink
 from carboy.logs.stdlib import LineHandler, install_hooks, remove_hooks, replace_root_handlers, take_back_root
 
 __all__ = ["is_set_up", "reset", "setup", "setup_root_logger"]
-
-_LEVELS = {**LEVEL_NUMBERS, "warn": logging.WARNING, "fatal": logging.CRITICAL, "notset": logging.NOTSET}
 
 
 def setup(
@@ -29,7 +28,8 @@ def setup(
     """Write one line per event from now on: ours, those of libraries, warnings and uncaught exceptions.
 
     It may be called again: the last call holds, for every logger made before and after. Handlers of the root logger
-    that print to the terminal are removed, others stay and get every event too.
+    that print to the terminal are removed, others stay and get every event too. structlog is configured where it is
+    imported already and not configured; else see `configure_structlog`.
 
     Args:
         level: the least level that is written: a name in any case, or a number of `logging`.
@@ -60,19 +60,20 @@ def setup(
     OUTPUT.stream = StreamSink(stream)
     OUTPUT.is_console = format == "console" or (not format and OUTPUT.stream.is_terminal())
     OUTPUT.has_colour = OUTPUT.stream.is_terminal() and not os.environ.get("NO_COLOR")
-    configure_structlog()
+    OUTPUT.is_set_up = True
+    structlog = sys.modules.get("structlog")
+    if structlog is not None and not structlog.is_configured():
+        configure_structlog()
     replace_root_handlers(number)
     install_hooks()
 
 
 def _parse_level(level: int | str, faults: list[Fault]) -> int:
-    if isinstance(level, int):
-        return level
-    text = level.strip().lower()
-    number = int(text) if text.isascii() and text.isdigit() else _LEVELS.get(text)
-    if number is None:
-        faults.append(Fault("LOG_LEVEL", "it is none of DEBUG, INFO, WARNING, ERROR, CRITICAL"))
-    return number or logging.NOTSET
+    try:
+        return parse_level(level)
+    except UnknownLevel as error:
+        faults.append(Fault("LOG_LEVEL", error.why))
+        return logging.NOTSET
 
 
 def _open_file(file: str | os.PathLike[str], max_bytes: int, max_count: int, faults: list[Fault]) -> FileSink | None:

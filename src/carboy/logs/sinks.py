@@ -9,8 +9,11 @@ import fcntl
 import io
 import os
 import select
+import stat
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from typing import IO, Any
 
 __all__ = ["FileSink", "StreamSink"]
@@ -29,6 +32,7 @@ class StreamSink:
         self._given = stream
         self._seen: IO[Any] | None = None
         self._fd = -1
+        self._is_shared = False
         self._is_forked = False
         self.lost: int = 0
         self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
@@ -52,6 +56,7 @@ class StreamSink:
             with self._lock:
                 if stream is not self._seen:
                     self._fd, self._seen = _descriptor(stream), stream
+                    self._is_shared = self._fd >= 0 and not stat.S_ISREG(os.fstat(self._fd).st_mode)
                 if self._fd < 0:
                     _write_by_python(stream, line)
                 elif stream.closed:  # and its number may be another file's by now
@@ -59,7 +64,8 @@ class StreamSink:
                 else:
                     if not self._is_forked:
                         stream.flush()  # what was printed before stays before
-                    _write_all(self._fd, line)
+                    with _turn(self._fd) if self._is_shared else contextlib.nullcontext():
+                        _write_all(self._fd, line)
         except Exception:  # noqa: BLE001 (a stream can be any object; whoever logs must not pay for it)
             self.lost += 1
 
@@ -77,6 +83,31 @@ def _write_by_python(stream: IO[Any], line: bytes) -> None:
     else:
         stream.write(line.decode())
     stream.flush()
+
+
+@contextlib.contextmanager
+def _turn(fd: int) -> Iterator[None]:
+    """Keep the other processes that write to this pipe out: beyond PIPE_BUF bytes a write is not whole by itself.
+
+    A process that is frozen while it has its turn is waited for no longer than a second.
+    """
+    give_up_at_s = time.monotonic() + _PATIENCE_S
+    has_lock = False
+    while not has_lock:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            has_lock = True
+        except BlockingIOError:
+            if time.monotonic() > give_up_at_s:
+                break
+            time.sleep(0.000_2)
+        except OSError:  # a terminal or a device that has no locks
+            break
+    try:
+        yield
+    finally:
+        if has_lock:
+            fcntl.lockf(fd, fcntl.LOCK_UN)
 
 
 def _write_all(fd: int, line: bytes) -> None:

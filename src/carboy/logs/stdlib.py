@@ -1,6 +1,7 @@
 """What comes through `logging`, `warnings` and uncaught exceptions, in the very same lines."""
 
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -8,10 +9,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO
 
+from carboy.logs.lines import level_name
 from carboy.logs.locks import NoLock
-from carboy.logs.loggers import level_name
 from carboy.logs.output import OUTPUT
 from carboy.logs.values import fill
+from carboy.redact import MASK
 
 __all__ = [
     "LineFormatter",
@@ -67,7 +69,10 @@ def message_of(record: logging.LogRecord) -> str:
         text = str(record.msg)
     except Exception:  # noqa: BLE001 (any object can be a message)
         text = f"<{type(record.msg).__name__}>"
-    return fill(text, record.args) if record.args else text
+    text = fill(text, record.args) if record.args else text
+    if str(record.name).startswith("urllib3."):  # it logs whole URLs at DEBUG, whose queries hold what is sent
+        text = re.sub(r"\?[^\s\"']*", f"?{MASK}", text)
+    return text
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from carboy.redact import MASK, Secret, is_secret_name, mask, mask_text
+from carboy.redact import MASK, Secret, is_secret_name, is_secret_pair, mask, mask_text
 
 __all__ = ["Budget", "clean", "clean_key", "clean_named", "clean_text", "fill"]
 
@@ -157,6 +157,11 @@ def _clean_container(value: Any, budget: Budget, depth: int) -> Any:
             text = clean_key(key)
             named[text] = clean_named(text, item, budget, depth + 1)
         return named
+    names = getattr(value, "_fields", None)  # a named tuple, such as a database's row
+    if isinstance(value, tuple) and isinstance(names, tuple) and len(names) == len(value):
+        return [clean_named(str(name), item, budget, depth + 1) for name, item in zip(names, value, strict=True)]
+    if is_secret_pair(value) and value[1] is not None and not isinstance(value[1], bool):
+        return [clean(value[0], budget, depth + 1), MASK]
     items: list[Any] = []
     for item in value:
         if budget.items <= 0:

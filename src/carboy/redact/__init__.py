@@ -7,13 +7,14 @@ from carboy.redact.known import forget_secrets, register_secret
 from carboy.redact.names import is_secret_name
 from carboy.redact.secret import MASK, Secret
 from carboy.redact.text import mask_text, mask_url, may_hold_secret
-from carboy.redact.values import mask
+from carboy.redact.values import is_secret_pair, mask
 
 __all__ = [
     "MASK",
     "Secret",
     "forget_secrets",
     "is_secret_name",
+    "is_secret_pair",
     "mask",
     "mask_text",
     "mask_url",
