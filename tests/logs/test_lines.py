@@ -458,8 +458,8 @@ class _Hostile(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
-    @property  # type: ignore[override]
-    def __cause__(self) -> BaseException | None:
+    @property
+    def __cause__(self) -> BaseException | None:  # type: ignore[override]
         raise RuntimeError("no cause")
 
 
