@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bundle.wheelhouse import make_sdist, make_wheel
+from tests.bundle.wheelhouse import make_sdist, make_wheel, needed_by, repack
 
-from carboy.bundle import BuildOptions, BuildReport, Entry, build, render_dockerfile
+import carboy.bundle
+from carboy.bundle import BuildOptions, BuildReport, Entry, build, load_requirements, render_dockerfile
 from carboy.bundle.bytecode import find_python
 from carboy.bundle.wheels import install_wheels
 from carboy.errors import CarboyError, Missing, UsageError
@@ -211,7 +212,7 @@ def test_a_package_without_a_wheel_is_named(make: Make, wheels: Path) -> None:
 @pytest.mark.parametrize("name", ["sourceonly", "tiny"])
 def test_pip_does_it_where_uv_is_absent(make: Make, wheels: Path, tmp_path: Path, name: str) -> None:
     make_sdist(wheels, "sourceonly")
-    requirements = make(name).service_dir / "requirements.txt"
+    requirements = load_requirements(make(name), None)
 
     if name == "tiny":
         install_wheels(requirements, tmp_path / "installed", "3.13", "arm64", None)
@@ -266,12 +267,79 @@ def test_naming_another_service_brings_its_data(make: Make) -> None:
     assert "botocore/data/ec2/2020/service-2.json" in paths(report)
 
 
+SDK = ("s3", "ec2", "sqs", "sts", "xray", "dynamodb")
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        ("import botocore.session\nbotocore.session.get_session().create_client('xray')\n", "xray"),
+        ("from botocore.session import Session\nNAME = 'dynamodb'\nSession().create_client(NAME)\n", "dynamodb"),
+        ("import aiobotocore.session\ns.create_client(service_name='s3')\n", "s3"),
+        ("import boto3\nKIND = {'a': 'ec2'}\nboto3.session.Session().resource(KIND['a'])\n", "ec2"),
+        ("import boto3\ndef client(n):\n    return boto3.client(n)\nclient('sqs')\n", "sqs"),
+        ("client('ec2')\n", ""),
+    ],
+)
+def test_what_a_dependency_calls_keeps_its_data(make: Make, wheels: Path, code: str, kept: str) -> None:
+    """By whatever way it names the service; a package that does not use the SDK names none."""
+    data = {f"botocore/data/{name}/2020/service-2.json": "{}" for name in SDK}
+    make_wheel(wheels, "botocore", {"botocore/__init__.py": "", "botocore/data/endpoints.json": "{}", **data})
+    make_wheel(wheels, "caller", {"caller/__init__.py": code})
+
+    found = paths(build(make("botocore", "caller", has_boto3=True)))
+
+    services = {path.split("/")[2] for path in found if path.endswith("service-2.json")}
+    assert services == {"sts", kept} - {""}
+
+
+def test_data_that_a_package_reads_stays_in(make: Make, wheels: Path) -> None:
+    """Folders `tests` of data, modules that are only bytecode, and folders that the code names."""
+    files = {
+        "templates/__init__.py": "",
+        "templates/include/tests/generic.sql": "select 1",
+        "templates/closed.pyc": "x",
+        "reads/__init__.py": "import os\nos.path.join(here, 'tests', 'data.json')\n",
+        "reads/tests/__init__.py": "",
+        "reads/tests/data.json": "{}",
+    }
+    make_wheel(wheels, "templates", files)
+
+    found = paths(build(make("templates")))
+
+    assert {*files} <= {*found}
+
+
 @pytest.mark.usefixtures("wheels")
 def test_a_layer_has_the_dependencies_alone(make: Make) -> None:
     report = build(make("tiny", is_layer=True))
 
     assert report.target.name == "layer.zip"
     assert all(path.startswith("python/tiny") for path in paths(report))
+
+
+@pytest.mark.usefixtures("wheels")
+def test_a_target_is_a_folder_or_a_zip(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+
+    made = [build(make(target=tmp_path / name)).target for name in ("there", "new", "deep/my.zip")]
+    layer = build(make("tiny", target=tmp_path / "there", is_layer=True)).target
+
+    expected = ["there/lambda_function.zip", "new/lambda_function.zip", "deep/my.zip", "there/layer.zip"]
+    assert [path.relative_to(tmp_path).as_posix() for path in [*made, layer]] == expected
+
+
+def test_carboy_comes_from_where_this_process_has_it(make: Make) -> None:
+    """An installation from a clone is packed as it runs; a version that it is not is still an error."""
+    options = make("carboy")
+    repack(options.service_dir.parent / "wheels", *(needed_by("carboy") - {"carboy"}))
+
+    report = build(options)
+
+    with zipfile.ZipFile(report.target) as zipped:
+        assert zipped.read("carboy/bundle/build.py") == Path(carboy.bundle.build.__code__.co_filename).read_bytes()
+    with pytest.raises(CarboyError, match="carboy"):
+        build(make("carboy>=99"))
 
 
 def test_what_is_excluded_stays_out(make: Make) -> None:

@@ -51,6 +51,21 @@ def test_build_prints_one_document(project: Path) -> None:
     assert (project / "out" / "my.zip").stat().st_size == document["zip_bytes"]
 
 
+def test_build_takes_the_options_of_fleece(project: Path) -> None:
+    """Several values in one option, the service's folder before or after them, a version without its dot."""
+    for name in ("a.md", "b.md", "c.md"):
+        (project / "src").mkdir(exist_ok=True)
+        (project / "src" / name).write_text("x")
+    for arguments in (
+        ["-e", "a.md", "b.md", "."],
+        [".", "-e", "a.md", "b.md"],
+        ["-e", "a.md", "-e", "b.md", "-3", "."],
+    ):
+        document = json.loads(carboy(project, "build", *arguments, "--json", "--python", "311").stdout)
+
+        assert [file["path"] for file in document["files"]] == ["c.md"], arguments
+
+
 def test_build_exits_1_when_lambda_would_not_take_the_zip(project: Path) -> None:
     with (project / "big.py").open("wb") as file:
         file.write(b"#" * 251 * 1024 * 1024)

@@ -26,6 +26,93 @@ def test_requirements_are_read_with_what_they_include(tmp_path: Path) -> None:
     assert read(tmp_path) == ["flask==3.1.3 --hash=sha256:aa", "orjson>=3"]
 
 
+def test_a_comment_does_not_continue(tmp_path: Path) -> None:
+    """Neither one that ends in a backslash, nor one within a continued line; what follows it counts."""
+    (tmp_path / "requirements.txt").write_text(
+        "# first \\\nflask==3.1.3\n"
+        "click  # why \\\norjson \\\n  # of it\nredis[hiredis] \\\n  >=5 \\\n  --hash=sha256:aa\n"
+    )
+
+    assert read(tmp_path) == ["flask==3.1.3", "click", "orjson", "redis[hiredis] >=5 --hash=sha256:aa"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "flask  # größer\n".encode("utf-16"),
+        "flask  # größer\n".encode("utf-8-sig"),
+        "flask  # größer\n".encode("latin-1"),
+        "flask  # größer\r\n".encode("utf-32"),
+        "# -*- coding: cp1252 -*-\nflask  # 5 €\n".encode("cp1252"),
+        b"# coding: no-such-one\nflask\n",
+        b"flask\rclick\r",
+    ],
+)
+def test_every_encoding_is_read(tmp_path: Path, data: bytes) -> None:
+    """PowerShell writes UTF-16, older editors a byte order mark or Latin-1."""
+    (tmp_path / "requirements.txt").write_bytes(data)
+
+    assert read(tmp_path)[0] == "flask"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-rbase.txt", "-r base.txt", "-r=base.txt", "--requirement base.txt", "--requirement=base.txt", "-r 'base.txt'"],
+)
+def test_every_form_of_an_include_is_read(tmp_path: Path, line: str) -> None:
+    (tmp_path / "base.txt").write_text("flask\n")
+    (tmp_path / "requirements.txt").write_text(f"{line}\nclick\n")
+
+    assert read(tmp_path) == ["flask", "click"]
+
+
+def test_variables_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pip's form alone, and only those that are set."""
+    monkeypatch.setenv("INDEX_TOKEN", "abc")
+    (tmp_path / "requirements.txt").write_text(
+        "--index-url https://u:${INDEX_TOKEN}@a.example/${NOT_SET}/$HOME\nflask\n"
+    )
+
+    assert read(tmp_path) == ["--index-url https://u:abc@a.example/${NOT_SET}/$HOME", "flask"]
+
+
+def test_options_of_a_build_do_not_reach_the_installer(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text('flask==3.1.3 --global-option="--x" --config-settings=a=b\n')
+
+    assert read(tmp_path) == ["flask==3.1.3"]
+
+
+def test_dependencies_of_setuptools_files_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "needs.in").write_text("flask>=3\n")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "a"\nversion = "1"\ndynamic = ["dependencies"]\n'
+        '[tool.setuptools.dynamic]\ndependencies = { file = ["needs.in"] }\n'
+    )
+
+    assert read(tmp_path) == ["flask>=3"]
+
+
+def test_dependencies_that_only_a_build_backend_knows_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "a"\nversion = "1"\ndynamic = ["dependencies"]\n')
+
+    with pytest.raises(CarboyError, match="dynamic"):
+        read(tmp_path)
+
+
+def test_the_files_of_the_source_come_first(tmp_path: Path) -> None:
+    """As Fleece looks for them; a folder stands for the Pipfile in it."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "requirements.txt").write_text("flask\n")
+    (tmp_path / "requirements.txt").write_text("pytest\n")
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "Pipfile.lock").write_text('{"default": {"click": {"version": "==8.3"}}}')
+
+    assert read(tmp_path) == ["flask"]
+    assert read(tmp_path, pipfile=Path("pip")) == ["click==8.3"]
+    with pytest.raises(UsageError, match="exclude each other"):
+        read(tmp_path, requirements=Path("requirements.txt"), pipfile=Path("pip"))
+
+
 def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("-r requirements.txt\nclick\n")
     (tmp_path / "requirements.txt").write_text("-r a.txt\nflask\n")

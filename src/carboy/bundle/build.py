@@ -1,20 +1,21 @@
-"""Build the zip: dependencies from the cache or anew, then the project's own code."""
+"""Build the zip: the dependencies, from the cache or installed, then the project's own code."""
 
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 
 from carboy.bundle.bytecode import find_python
 from carboy.bundle.compiled_documents import prepared
 from carboy.bundle.dependencies import cached_dependencies, compiled
 from carboy.bundle.git import commit_of
-from carboy.bundle.options import BuildOptions, BuildReport, Chosen, Entry, source_roots, target_of
-from carboy.bundle.requirements import read_requirements
-from carboy.bundle.selection import is_junk
+from carboy.bundle.options import BuildOptions, BuildReport, Chosen, Entry, target_of
+from carboy.bundle.own_files import choose_own_files
+from carboy.bundle.requirements import load_requirements
+from carboy.bundle.running_carboy import with_running_carboy
 from carboy.bundle.wheels import find_uv
 from carboy.bundle.zip_file import append_files
 from carboy.errors import CarboyError
@@ -37,16 +38,27 @@ def build(options: BuildOptions, on_step: Callable[[str], None] = lambda step: N
         UsageError: a path that was given is not there.
         Missing: a package has no wheel for the target; it is named.
         Unreachable: system packages are asked for and there is no container engine.
-        CarboyError: a lock cannot be read, or an installation failed.
+        CarboyError: a file cannot be read or written, or an installation failed.
     """
+    try:
+        return _build(options, on_step)
+    except OSError as error:
+        where = f"`{error.filename}`: " if error.filename else ""
+        raise CarboyError(
+            "the zip could not be built", f"{where}{error.strerror}", "look at its mode and owner"
+        ) from error
+
+
+def _build(options: BuildOptions, on_step: Callable[[str], None]) -> BuildReport:
     on_step(STEPS[0])
     uv = find_uv()
-    requirements, origin = read_requirements(options, uv)
-    own = [] if options.is_layer else _own_files(options)
+    requirements = with_running_carboy(load_requirements(options, uv), options.cache_dir)
+    origin = requirements.origin
+    own, left_out = ([], []) if options.is_layer else choose_own_files(options)
     code = "\n".join(
         file.read_text("utf-8", "replace") for file, _ in own if isinstance(file, Path) and file.suffix == ".py"
     )
-    notes = [f"dependencies from {origin.name}" if origin else "no dependencies: no file names any"]
+    notes = [f"dependencies from {origin.name}" if origin else "no dependencies: no file names any", *left_out]
 
     on_step(STEPS[1])
     dependencies, entries, is_cached = cached_dependencies(options, requirements, code, uv)
@@ -77,45 +89,29 @@ def build(options: BuildOptions, on_step: Callable[[str], None] = lambda step: N
     return BuildReport(target, digest, target.stat().st_size, unpacked, entries, is_cached, notes)
 
 
-def _own_files(options: BuildOptions) -> Chosen:
-    target = target_of(options).resolve()
-    found: dict[str, tuple[Path | bytes, Entry]] = {}
-    for root, name in source_roots(options):
-        files = [root] if root.is_file() else sorted(_files_below(root))
-        for file in files:
-            inside = PurePosixPath(name, *(() if root.is_file() else file.relative_to(root).parts))
-            if is_junk(inside) or "tests" in inside.parts[:-1] or file.resolve() == target:
-                continue
-            if any(inside.match(pattern) for pattern in options.exclude):
-                continue
-            path = inside.as_posix()
-            found[path] = (file, Entry(path, file.stat().st_size, "source", _YOURS))
-    return list(found.values())
-
-
-def _files_below(root: Path) -> Iterator[Path]:
-    """Yield the files of a folder; links are followed, each real folder once."""
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        yield from (Path(folder, name) for name in files)
-
-
 def _with_build_info(own: Chosen, work: Path, options: BuildOptions, notes: list[str]) -> Chosen:
     """Return the files with a `config.json` that tells the commit; a `config.json` of the project's keeps the rest."""
     commit, made_at, is_changed = commit_of(options.service_dir)
     if is_changed:
         notes.append("files have changed since the commit that the build information names")
     present = next((file for file, entry in own if entry.path == _BUILD_INFO), None)
-    content = json.loads(present.read_text("utf-8")) if isinstance(present, Path) else {}
+    content = _read_object(present) if isinstance(present, Path) else {}
     written = work / _BUILD_INFO
     written.write_text(json.dumps({**content, "VERSION_HASH": commit, "BUILD_TIME": made_at}, indent=2) + "\n", "utf-8")
     entry = Entry(_BUILD_INFO, written.stat().st_size, "--inject-build-info", _YOURS)
     return [pair for pair in own if pair[1].path != _BUILD_INFO] + [(written, entry)]
+
+
+def _read_object(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise CarboyError(
+            "the build information cannot be added", f"`{path}` is not JSON: {error}", "correct it"
+        ) from error
+    if not isinstance(content, dict):
+        raise CarboyError("the build information cannot be added", f"`{path}` is not a JSON object", "make it one")
+    return content
 
 
 def _without_clashes(own: Chosen, dependencies: list[Entry]) -> Chosen:

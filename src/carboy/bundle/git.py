@@ -1,9 +1,10 @@
-"""What git knows of a project: its commit and when it was made."""
+"""The commit of a project and its time, as git has them."""
 
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 
 __all__ = ["commit_of"]
@@ -11,6 +12,8 @@ __all__ = ["commit_of"]
 
 def commit_of(folder: Path) -> tuple[str, str, bool]:
     """Return the hash of a folder's commit, the commit's time in UTC (RFC 3339), and whether files have changed since.
+
+    `CIRCLE_SHA1`, where it is set, is the hash.
 
     Raises:
         CarboyError: the folder is in no repository, or git is not installed.
@@ -31,7 +34,11 @@ def commit_of(folder: Path) -> tuple[str, str, bool]:
         raise _no_commit(ran.stderr.strip() or "git failed")
     commit, _, seconds = ran.stdout.strip().partition(" ")
     made_at = datetime.fromtimestamp(int(seconds), UTC)
-    return commit, made_at.strftime("%Y-%m-%dT%H:%M:%SZ"), bool(changed.stdout.strip())
+    return (
+        read_environ().get("CIRCLE_SHA1") or commit,
+        made_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        bool(changed.stdout.strip()),
+    )
 
 
 def _no_commit(why: str) -> CarboyError:

@@ -1,7 +1,8 @@
 """The recipe of a container image for Lambda, instead of a zip."""
 
 from carboy.bundle.container import base_image, system_command
-from carboy.bundle.options import BuildOptions, source_roots
+from carboy.bundle.options import BuildOptions, source_of
+from carboy.bundle.own_files import choose_own_files
 
 __all__ = ["render_dockerfile"]
 
@@ -25,11 +26,20 @@ def render_dockerfile(options: BuildOptions, requirements: str, handler: str = "
             "REQUIREMENTS",
             "RUN pip install --no-cache-dir --target ${LAMBDA_TASK_ROOT} -r /tmp/requirements.txt",
         ]
-    for path, name in source_roots(options):
-        relative = path.relative_to(options.service_dir) if path.is_relative_to(options.service_dir) else path
-        lines.append(f"COPY {relative.as_posix()} ${{LAMBDA_TASK_ROOT}}/{name}")
+    lines += _copies(options)
     lines += [
         "RUN python -m compileall -q --invalidation-mode unchecked-hash ${LAMBDA_TASK_ROOT} || true",
         f'CMD ["{handler}"]',
     ]
     return "# syntax=docker/dockerfile:1\n" + "\n".join(lines) + "\n"
+
+
+def _copies(options: BuildOptions) -> list[str]:
+    """Return the instructions that copy the code."""
+    source, root = source_of(options), options.service_dir
+    if source is None:
+        names = sorted({entry.path.partition("/")[0] for _, entry in choose_own_files(options)[0]})
+        return [f"COPY {name} ${{LAMBDA_TASK_ROOT}}/{name}" for name in names]
+    is_whole = source.is_file() or (source / "__init__.py").is_file()
+    shown = source.relative_to(root) if source.is_relative_to(root) else source
+    return [f"COPY {shown.as_posix()} ${{LAMBDA_TASK_ROOT}}/{source.name if is_whole else ''}"]

@@ -1,13 +1,14 @@
-"""What a build is told, what it tells, and what it takes from a project when it is told nothing."""
+"""The options of a build, and the report of what it made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from carboy.config.environ import read_environ
 from carboy.errors import UsageError
 
-__all__ = ["PYTHONS", "Arch", "BuildOptions", "BuildReport", "Chosen", "Entry", "Package", "source_roots", "target_of"]
+__all__ = ["PYTHONS", "Arch", "BuildOptions", "BuildReport", "Chosen", "Entry", "Package", "source_of", "target_of"]
 
 Arch = Literal["x86_64", "arm64"]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -16,9 +17,10 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 MAX_ZIP_BYTES = 50 * 1024 * 1024
 MAX_UNPACKED_BYTES = 250 * 1024 * 1024
 
-_NO_PACKAGES = {"build", "dist", "docs", "examples", "node_modules", "scripts", "test", "tests", "venv"}
-_NO_MODULES = {"conftest.py", "fabfile.py", "gunicorn.conf.py", "noxfile.py", "setup.py", "tasks.py", "test.py"}
-_DATA = {"carboy.toml", "instance.toml", "migrations", "openapi.yaml", "openapi.yml", "static", "templates"}
+
+def _cache_dir() -> Path:
+    named = read_environ().get("XDG_CACHE_HOME", "")
+    return (Path(named) if named.startswith("/") else Path.home() / ".cache") / "carboy" / "build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,15 @@ class BuildOptions:
     Attributes:
         service_dir: the project.
         source: what to take from it; by default `src/`, else the packages and modules in it.
-        target: the zip; by default `dist/lambda_function.zip`, or `dist/layer.zip`.
-        requirements: the file that names the dependencies; by default the first of `requirements.txt`, `uv.lock`,
-            `poetry.lock`, `Pipfile.lock` and `pyproject.toml`.
-        pipfile: a Pipfile whose lock names them.
+        target: the zip, or the folder that it is written to; by default `dist/lambda_function.zip`
+            or `dist/layer.zip`.
+        requirements: the file that names the dependencies; by default the first of `src/requirements.txt`,
+            `requirements.txt`, `uv.lock`, `poetry.lock`, `Pipfile.lock` and `pyproject.toml`.
+        pipfile: a Pipfile whose lock names them, or its folder.
         python: the minor version of the runtime.
         arch: the processor of the function.
         exclude: glob patterns of paths in the zip that stay out.
+        include: glob patterns of own paths that go in although they would be left out.
         is_rebuild: whether to install the dependencies again, whatever the cache has.
         has_build_info: whether to add `config.json` with the commit and its time.
         system_packages: of the runtime's operating system, for which a container is needed.
@@ -42,7 +46,7 @@ class BuildOptions:
         has_boto3: whether boto3 goes into the zip; the runtime has one of its own.
         keep_services: AWS services whose data boto3 keeps, besides those that the code names.
         keeps_all_services: whether boto3 keeps the data of all.
-        cache_dir: where dependencies are kept between builds.
+        cache_dir: where dependencies are kept between builds; by default below `XDG_CACHE_HOME`, else `~/.cache`.
     """
 
     service_dir: Path
@@ -53,6 +57,7 @@ class BuildOptions:
     python: str = "3.13"
     arch: Arch = "x86_64"
     exclude: Sequence[str] = ()
+    include: Sequence[str] = ()
     is_rebuild: bool = False
     has_build_info: bool = False
     system_packages: Sequence[str] = ()
@@ -60,7 +65,7 @@ class BuildOptions:
     has_boto3: bool = False
     keep_services: Sequence[str] = ()
     keeps_all_services: bool = False
-    cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "carboy" / "build")
+    cache_dir: Path = field(default_factory=_cache_dir)
 
     def __post_init__(self) -> None:
         if self.python not in PYTHONS:
@@ -153,36 +158,25 @@ class BuildReport:
 
 
 def target_of(options: BuildOptions) -> Path:
-    """Return where the zip goes."""
+    """Return the path of the zip."""
     name = "layer.zip" if options.is_layer else "lambda_function.zip"
-    return options.target or options.service_dir / "dist" / name
+    if options.target is None:
+        return options.service_dir / "dist" / name
+    is_file = options.target.suffix == ".zip" and not options.target.is_dir()
+    return options.target if is_file else options.target / name
 
 
-def source_roots(options: BuildOptions) -> list[tuple[Path, str]]:
-    """Return the files and folders of the project to take, each with its path in the zip (empty: its content).
+def source_of(options: BuildOptions) -> Path | None:
+    """Return the file or folder of the code; None for the packages and modules at the project's root.
 
     Raises:
-        UsageError: there is nothing to take.
+        UsageError: what was named is not there.
     """
     root = options.service_dir
-    chosen = options.source or (root / "src" if (root / "src").is_dir() else None)
-    if chosen is not None:
-        folder = chosen if chosen.is_absolute() or chosen.exists() else root / chosen
-        if not folder.exists():
-            raise UsageError("the service cannot be built", f"there is no `{chosen}`", "name its source with --source")
-        is_package = folder.is_file() or (folder / "__init__.py").is_file()
-        return [(folder, folder.name if is_package else "")]
-    found = [
-        (path, path.name)
-        for path in sorted(root.iterdir())
-        if path.name in _DATA
-        or (path.suffix == ".py" and path.name not in _NO_MODULES)
-        or ((path / "__init__.py").is_file() and path.name not in _NO_PACKAGES)
-    ]
-    if not found:
-        raise UsageError(
-            "the service cannot be built",
-            f"`{root}` has neither `src/` nor a package nor a module",
-            "name its source with --source",
-        )
-    return found
+    if options.source is None:
+        return root / "src" if (root / "src").is_dir() else None
+    chosen = options.source
+    folder = chosen if chosen.is_absolute() or chosen.exists() else root / chosen
+    if not folder.exists():
+        raise UsageError("the service cannot be built", f"there is no `{chosen}`", "name its source with --source")
+    return folder

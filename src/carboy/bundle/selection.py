@@ -1,4 +1,4 @@
-"""Decide which installed files go into the zip, and say why; nothing is read here but what is handed in."""
+"""Decide which files of installed packages go into the zip, and why; a pure module."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,29 +12,38 @@ RUNTIME_HAS = frozenset({"boto3", "botocore", "s3transfer"})
 ALWAYS_SERVICES = frozenset({"signin", "sso", "sso-oidc", "sts"})
 """The services that botocore's own credentials need."""
 
-_CALLED = re.compile(r"""\b(?:client|resource)\(\s*(?:service_name\s*=\s*)?["']([a-z0-9][a-z0-9-]*)["']""")
+_CALL = r"""\b(?:create_client|client|resource)\(\s*(?:service_name\s*=\s*)?"""
+_CALLED = re.compile(_CALL + r"""["']([a-z0-9][a-z0-9-]*)["']""")
+_CALLED_BY_NAME = re.compile(_CALL + r"""[A-Za-z_]""")
+_USES_SDK = re.compile(r"\b(?:aio)?boto(?:3|core)\b")
 _LITERAL = re.compile(r"""["']([a-z0-9][a-z0-9-]*)["']""")
 _DIST_INFO = {"METADATA", "entry_points.txt", "top_level.txt", "licenses"}
 _LICENCE = re.compile(r"(?i)^(licen[cs]e|copying|notice)")
 _JUNK_FOLDERS = {"__pycache__", ".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", "node_modules"}
 _JUNK_NAMES = {".DS_Store", ".lock"}  # the second is an installer's
-_JUNK_SUFFIXES = {".pyc", ".pyo", ".c", ".cc", ".cpp", ".h", ".pxd", ".pyx", ".a", ".orig", ".swp"}
+_JUNK_SUFFIXES = {".c", ".cc", ".cpp", ".h", ".pxd", ".pyx", ".a", ".orig", ".swp"}
 
 
 def is_junk(path: PurePosixPath) -> bool:
-    """Say whether nothing ever reads such a file at run time: caches, compiler's input, editors' leftovers."""
+    """Report whether nothing reads such a file of a package at run time: caches, compiler's input, leftovers."""
     return (
         path.name in _JUNK_NAMES or path.suffix in _JUNK_SUFFIXES or any(part in _JUNK_FOLDERS for part in path.parts)
     )
 
 
-def services_called(code: str) -> set[str]:
-    """Return the AWS services that code makes clients and resources of, where it names them."""
-    return set(_CALLED.findall(code))
+def services_called(code: str, known: Iterable[str]) -> set[str]:
+    """Return the AWS services that a package's code makes clients and resources of.
+
+    Where the name of the service is a variable, every string counts that is a service's name.
+    """
+    if not _USES_SDK.search(code):
+        return set()
+    called = set(_CALLED.findall(code)) & set(known)
+    return called | services_named(code, known) if _CALLED_BY_NAME.search(code) else called
 
 
 def services_named(code: str, known: Iterable[str]) -> set[str]:
-    """Return the AWS services whose names stand in code as strings: one may reach `client(name)`."""
+    """Return the AWS services whose names are strings in the code: one may reach `client(name)`."""
     return set(_LITERAL.findall(code)) & set(known)
 
 
@@ -54,7 +63,7 @@ def why_in(
         package: the distribution, such as `flask 3.1.3`.
         wants_boto3: whether what the runtime has goes in as well.
         services: the AWS services whose data is kept, each with its reason; None for all.
-        keeps_tests: whether the distribution's own code imports its tests.
+        keeps_tests: whether the folders `tests` stay: the package's code reads them, or they hold data alone.
         keeps_stubs: whether something reads `.pyi` files at run time.
     """
     name = package.partition(" ")[0].lower().replace("_", "-")

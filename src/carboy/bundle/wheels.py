@@ -1,18 +1,30 @@
-"""Install wheels for the function's platform into a folder: by uv, by pip where it is absent. Nothing is built."""
+"""Install wheels for the function's platform into a folder: by uv, by pip where it is absent.
+
+Only what a project itself keeps as source is built: local folders, repositories and archives.
+"""
 
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from carboy.bundle.lines import Line, Requirements, refused
 from carboy.bundle.options import Arch
+from carboy.bundle.pip_config import load_pip_config
+from carboy.bundle.target_markers import applicable, unmet
+from carboy.config.environ import read_environ
 from carboy.errors import CarboyError, Missing
 
 __all__ = ["find_uv", "install_wheels"]
 
 _NEW_SYSTEM = {"3.12", "3.13", "3.14"}  # Amazon Linux 2023 has glibc 2.34, Amazon Linux 2 before it 2.26
 _MACHINES: dict[Arch, str] = {"x86_64": "x86_64", "arm64": "aarch64"}
+_INDEX_OPTIONS = ("-i ", "-i=", "--index-url", "--no-index")
+_ROUNDS = 10
 _NO_WHEEL = (
     re.compile(r"all versions of ([A-Za-z0-9._-]+)(?:[=<>!~]\S+)? have no (?:usable )?wheels"),
     re.compile(r"([A-Za-z0-9._-]+?)(?:==\S+)? has no (?:usable )?wheels"),
@@ -34,11 +46,11 @@ def find_uv() -> str | None:
     return found
 
 
-def install_wheels(requirements: Path, target: Path, python: str, arch: Arch, uv: str | None) -> None:
-    """Install requirements into a folder.
+def install_wheels(requirements: Requirements, target: Path, python: str, arch: Arch, uv: str | None) -> None:
+    """Install requirements into a folder, each from the source that its line names.
 
     Args:
-        requirements: a file in pip's format.
+        requirements: what to install.
         target: the folder; it is made.
         python: the minor version that the wheels are for.
         arch: the processor that they are for.
@@ -48,9 +60,130 @@ def install_wheels(requirements: Path, target: Path, python: str, arch: Arch, uv
         Missing: a package has no wheel for the platform; it is named.
         CarboyError: anything else went wrong.
     """
-    command = _uv_command(uv, python, arch) if uv else _pip_command(python, arch)
-    command += ["--target", str(target), "-r", str(requirements)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    for line in requirements.lines:
+        if line.is_source and not line.name:
+            raise refused(
+                line.text, "it is not a Python project with a name", "give its `pyproject.toml` a `[project]` table"
+            )
+    folder = (requirements.origin or target).resolve().parent
+    with tempfile.TemporaryDirectory(prefix="carboy-install-") as work:
+        if uv:
+            _install_by_uv(uv, requirements, Path(work), folder, target, python, arch)
+        else:
+            _install_by_pip(requirements, Path(work), folder, target, python, arch)
+    for line in requirements.lines:
+        if line.is_source and _is_compiled(target, line.name):
+            raise refused(
+                line.name,
+                "it was built here and has compiled code, which runs on this machine alone",
+                "name a wheel of it for the function's platform, or build an image instead (--image)",
+            )
+
+
+def _install_by_uv(
+    uv: str, requirements: Requirements, work: Path, folder: Path, target: Path, python: str, arch: Arch
+) -> None:
+    environ, config = read_environ(), load_pip_config(read_environ())
+    platform = f"{_MACHINES[arch]}-manylinux_2_{34 if python in _NEW_SYSTEM else 17}"
+    text = work / "requirements.txt"
+    text.write_text(requirements.render(), "utf-8")
+    has_own_index = any(line.text.startswith(_INDEX_OPTIONS) for line in requirements.lines)
+    command = [
+        *(uv, "pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"),
+        *("--python-version", python, "--python-platform", platform, "--target", str(target), "-r", str(text)),
+        *config.uv_arguments(environ, has_own_index=has_own_index),
+    ]
+    if pins := {line.name: line.index for line in requirements.lines if line.index}:
+        (work / "pins").mkdir()
+        (work / "pins" / "pyproject.toml").write_text(_render_pins(pins), "utf-8")
+        command += ["-r", str(work / "pins" / "pyproject.toml")]
+    for name in {line.name for line in requirements.lines if line.is_source}:
+        command += ["--no-binary", name, "--refresh-package", name]
+    _run(command, folder, config.uv_environ(environ), python, arch)
+
+
+def _render_pins(pins: dict[str, str]) -> str:
+    """Return a project file by which uv takes packages from one index each, and from no other."""
+    lines = ["[project]", 'name = "pins"', 'version = "0"', f"dependencies = {sorted(pins)}", "[tool.uv.sources]"]
+    numbers = {url: number for number, url in enumerate(sorted(set(pins.values())))}
+    lines += [f'{name} = {{ index = "pin-{numbers[url]}" }}' for name, url in sorted(pins.items())]
+    for url, number in numbers.items():
+        lines += ["[[tool.uv.index]]", f'name = "pin-{number}"', f"url = '{url}'", "explicit = true"]
+        if "://" not in url and any(Path(url).glob("*.whl")):
+            lines.append('format = "flat"')
+    return "\n".join(lines) + "\n"
+
+
+def _install_by_pip(
+    requirements: Requirements, work: Path, folder: Path, target: Path, python: str, arch: Arch
+) -> None:
+    """Install by pip, which follows the markers of this Python: what the function's needs besides is added by name."""
+    lines = [_built_by_pip(line, work, folder, python, arch) for line in applicable(requirements.lines, python, arch)]
+    index = _only_index(lines)
+    extra: list[str] = []
+    for _ in range(_ROUNDS):
+        shutil.rmtree(target, ignore_errors=True)
+        text = work / "requirements.txt"
+        are_hashed = not extra and all(line.hashes for line in lines if not line.text.startswith("-"))
+        rendered = [line.render(with_hashes=are_hashed) for line in lines]
+        text.write_text("".join(f"{line}\n" for line in [*index, *rendered, *extra]), "utf-8")
+        command = [*_pip_command(python, arch), "--target", str(target), "-r", str(text)]
+        _run(command, folder, read_environ(), python, arch)
+        more = unmet(target, lines, python, arch)
+        if not more:
+            return
+        extra += more
+    raise CarboyError("the dependencies could not be installed", f"pip left out {more}", "pip install 'carboy[build]'")
+
+
+def _only_index(lines: Sequence[Line]) -> list[str]:
+    """Return the option by which pip takes all packages from the index that they name."""
+    wanted = [line for line in lines if line.name]
+    indexes = {line.index for line in wanted if not line.path}
+    if indexes <= {None}:
+        return []
+    if len(indexes) > 1:
+        names = ", ".join(f"`{line.name}`" for line in wanted if line.index)
+        raise CarboyError(
+            f"{names} cannot be installed",
+            "pip takes no package from an index of its own",
+            "pip install 'carboy[build]'",
+        )
+    return [f"--index-url {index}" for index in indexes]
+
+
+def _built_by_pip(line: Line, work: Path, folder: Path, python: str, arch: Arch) -> Line:
+    if not line.is_source:
+        return line
+    built = work / line.name
+    requirement, _, marker = line.text.partition(" ;")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    _run([*pip, "--wheel-dir", str(built), requirement], folder, read_environ(), python, arch)
+    wheel = next(built.glob("*.whl"))
+    return replace(
+        line, text=f"{requirement.partition(' @ ')[0]} @ {wheel.as_uri()}" + (f" ;{marker}" if marker else "")
+    )
+
+
+def _pip_command(python: str, arch: Arch) -> list[str]:
+    newest = 34 if python in _NEW_SYSTEM else 26
+    machine = _MACHINES[arch]
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 16, -1)] + [f"manylinux2014_{machine}"]
+    return [
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
+        *("--only-binary=:all:", "--implementation", "cp", "--python-version", python),
+        *(part for platform in platforms for part in ("--platform", platform)),
+    ]
+
+
+def _run(command: Sequence[str], folder: Path, environ: dict[str, str], python: str, arch: Arch) -> None:
+    """Run an installer.
+
+    Raises:
+        Missing: it says that a package has no wheel.
+        CarboyError: it failed otherwise.
+    """
+    ran = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     if ran.returncode == 0:
         return
     said = " ".join(ran.stderr.split())
@@ -64,24 +197,14 @@ def install_wheels(requirements: Path, target: Path, python: str, arch: Arch, uv
     raise CarboyError(
         "the dependencies could not be installed",
         ran.stderr.strip()[-1500:] or f"`{command[0]}` ended with {ran.returncode}",
-        "see the message above; nothing was written",
+        "nothing was written",
     )
 
 
-def _uv_command(uv: str, python: str, arch: Arch) -> list[str]:
-    platform = f"{_MACHINES[arch]}-manylinux_2_{34 if python in _NEW_SYSTEM else 17}"
-    return [
-        *(uv, "pip", "install", "--quiet", "--python", sys.executable, "--no-build"),
-        *("--python-version", python, "--python-platform", platform),
-    ]
-
-
-def _pip_command(python: str, arch: Arch) -> list[str]:
-    newest = 34 if python in _NEW_SYSTEM else 26
-    machine = _MACHINES[arch]
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 16, -1)] + [f"manylinux2014_{machine}"]
-    return [
-        *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
-        *("--only-binary=:all:", "--implementation", "cp", "--python-version", python),
-        *(part for platform in platforms for part in ("--platform", platform)),
-    ]
+def _is_compiled(target: Path, name: str) -> bool:
+    """Report whether an installed package came from a wheel for one platform."""
+    for wheel in target.glob("*.dist-info/WHEEL"):
+        if re.sub(r"[-_.]+", "-", wheel.parent.name.partition("-")[0]).lower() == name:
+            tags = [line for line in wheel.read_text("utf-8", "replace").splitlines() if line.startswith("Tag:")]
+            return not any(tag.endswith("-none-any") for tag in tags)
+    return False

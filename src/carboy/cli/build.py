@@ -1,6 +1,7 @@
 """`carboy build`: a Lambda zip without Docker."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,27 +15,70 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_PYTHONS = click.Choice(["3.10", "3.11", "3.12", "3.13", "3.14"])
+_PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 _FILE = click.Path(path_type=Path)
+_SEVERAL = {"-e", "--exclude", "-d", "--dependencies"}
 
 
-@click.command("build")
+class _Version(click.ParamType[str]):
+    """A minor version of Python, with or without its dot."""
+
+    name = "version"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        dotted = value if "." in value or not value.startswith("3") else f"3.{value[1:]}"
+        return click.Choice(_PYTHONS).convert(dotted, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(_PYTHONS)}]"
+
+
+class _BuildCommand(click.Command):
+    """The command, whose `--exclude` and `--dependencies` take several values in one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _repeat_options(args))
+
+
+def _repeat_options(args: Sequence[str]) -> list[str]:
+    """Return arguments with an option before each of its values: `-e a b` becomes `-e a -e b`.
+
+    A last value that is a folder is the service's, where none was named before.
+    """
+    repeated: list[str] = []
+    option, count = "", 0
+    for argument, following in zip(args, [*args[1:], "-"], strict=True):
+        is_value = not argument.startswith("-")
+        if not is_value:
+            option, count = (argument if argument in _SEVERAL else ""), 0
+        elif option and count and not (following.startswith("-") and Path(argument).is_dir()):
+            repeated.append(option)
+        count += is_value
+        repeated.append(argument)
+    return repeated
+
+
+@click.command("build", cls=_BuildCommand)
 @click.argument("service_dir", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--python", type=_PYTHONS, default="3.13", show_default=True, help="Python of the function's runtime.")
+@click.option(
+    "--python", "-py", type=_Version(), default="3.13", show_default=True, help="Python of the function's runtime."
+)
 @click.option(
     "--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True, help="Its processor."
 )
+@click.option("-3", "--python36", "is_3", is_flag=True, hidden=True, expose_value=False)
 @click.option(
     "-r", "--requirements", type=_FILE, help="What names the dependencies. [default: requirements.txt or a lock]"
 )
-@click.option("-p", "--pipfile", type=_FILE, help="A Pipfile whose lock names them.")
+@click.option("-p", "--pipfile", type=_FILE, help="A Pipfile whose lock names them, or its folder.")
 @click.option("-s", "--source", type=_FILE, help="The code. [default: src/, else the packages and modules]")
-@click.option("-t", "--target", type=_FILE, help="The zip. [default: dist/lambda_function.zip]")
-@click.option("-e", "--exclude", multiple=True, metavar="GLOB", help="Leave these paths out; repeatable.")
+@click.option("-t", "--target", type=_FILE, help="The zip, or its folder. [default: dist/lambda_function.zip]")
+@click.option("-e", "--exclude", multiple=True, metavar="GLOB…", help="Leave these paths out; repeatable.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Take own paths that would stay out; repeatable.")
 @click.option("--rebuild", is_flag=True, help="Install the dependencies again, whatever is cached.")
 @click.option("--inject-build-info", is_flag=True, help="Add config.json with the commit and its time.")
 @click.option(
-    "-d", "--dependencies", multiple=True, metavar="PACKAGE", help="System packages; needs a container engine."
+    "-d", "--dependencies", multiple=True, metavar="PACKAGE…", help="System packages; needs a container engine."
 )
 @click.option("--layer", is_flag=True, help="Build a layer: the dependencies alone.")
 @click.option("--image", is_flag=True, help="Print a Dockerfile instead of building a zip.")
@@ -82,6 +126,7 @@ def _options(given: dict[str, Any]) -> "BuildOptions":
         python=given["python"],
         arch=given["arch"],
         exclude=given["exclude"],
+        include=given["include"],
         is_rebuild=given["rebuild"],
         has_build_info=given["inject_build_info"],
         system_packages=[name for names in given["dependencies"] for name in names.replace(",", " ").split()],
@@ -93,11 +138,10 @@ def _options(given: dict[str, Any]) -> "BuildOptions":
 
 
 def _dockerfile(options: "BuildOptions") -> str:
-    from carboy.bundle import read_requirements, render_dockerfile
+    from carboy.bundle import load_requirements, render_dockerfile
     from carboy.bundle.wheels import find_uv
 
-    requirements, _ = read_requirements(options, find_uv())
-    return render_dockerfile(options, requirements)
+    return render_dockerfile(options, load_requirements(options, find_uv()).render_for_elsewhere())
 
 
 def _build(options: "BuildOptions") -> "BuildReport":
