@@ -66,7 +66,9 @@ def _repeat_options(args: Sequence[str]) -> list[str]:
 @click.option(
     "--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True, help="Its processor."
 )
-@click.option("-3", "--python36", "is_3", is_flag=True, hidden=True, expose_value=False)
+@click.option(
+    "-3", "--python36", "is_3", is_flag=True, expose_value=False, help="Ignored: kept for Fleece.", hidden=True
+)
 @click.option(
     "-r", "--requirements", type=_FILE, help="What names the dependencies. [default: requirements.txt or a lock]"
 )
