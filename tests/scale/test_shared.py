@@ -15,7 +15,7 @@ from carboy.db import ServerClock, Shared
 from carboy.db.shared_state import SHARED
 from carboy.errors import Unreachable
 from carboy.services.archive.pacer import SharedBucket
-from carboy.services.sms.shared_circuits import SharedCircuits
+from carboy.services.sms.circuit_breaker import SharedCircuits
 from carboy.testing.clock import ManualClock
 from carboy.web.http.rate_limits import SharedRateLimiter
 

@@ -13,7 +13,7 @@ from carboy.aws.truncated_responses import require_whole_answers
 from carboy.config.environ import read_environ
 from carboy.extras import extra
 
-__all__ = ["client", "forget", "resource", "set_default_timeout"]
+__all__ = ["client", "credentials", "forget", "resource", "set_default_timeout"]
 
 _CONNECT_S, _READ_S = 5.0, 30.0
 _QUICK = {"secretsmanager": (2.0, 5.0), "ssm": (2.0, 5.0)}  # they are asked while a request waits
@@ -104,6 +104,18 @@ def resource(
     return made
 
 
+def credentials() -> Any:
+    """Return botocore's credentials of the process's session, which renew themselves; None if there are none.
+
+    Raises:
+        MissingExtra: boto3 is not installed.
+    """
+    with extra("aws"):
+        import boto3
+    with _shared.lock:
+        return _session(boto3).get_credentials()
+
+
 def set_default_timeout(timeout: float | None) -> None:
     """Set how many seconds a client may take to connect and to read, where its caller says nothing; None for ours."""
     _default_timeout[:] = [] if timeout is None else [timeout]
@@ -156,13 +168,18 @@ def _make(kind: str, service: str, region: str | None, config: Any, options: dic
         import boto3
         from botocore.exceptions import BotoCoreError
     try:
-        if _shared.session is None:
-            environ = read_environ()
-            region_name = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")  # boto3 knows the second only
-            _shared.session = boto3.session.Session(region_name=region_name or None)
-        return getattr(_shared.session, kind)(service, region_name=region, config=config, **options)
+        return getattr(_session(boto3), kind)(service, region_name=region, config=config, **options)
     except BotoCoreError as error:
         raise explain(error, f"{service}:*") from error
+
+
+def _session(boto3: Any) -> Any:
+    """Return the process's session; the lock is the caller's."""
+    if _shared.session is None:
+        environ = read_environ()
+        region_name = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")  # boto3 knows the second only
+        _shared.session = boto3.session.Session(region_name=region_name or None)
+    return _shared.session
 
 
 def _teach(client: Any) -> None:

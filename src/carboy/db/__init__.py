@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from carboy.db.schema import big_id, metadata
     from carboy.db.server_clock import ServerClock
     from carboy.db.settings import DbSettings
-    from carboy.db.shared_state import Shared
+    from carboy.db.shared_state import Shared, Step, lock_values, store_values
     from carboy.db.tracing import trace_statements
     from carboy.db.url import choose_driver, endpoint_of
 
@@ -36,6 +36,7 @@ __all__ = [
     "Model",
     "ServerClock",
     "Shared",
+    "Step",
     "Where",
     "big_id",
     "bind",
@@ -47,9 +48,11 @@ __all__ = [
     "engine_options",
     "fail_fast",
     "insert_rows",
+    "lock_values",
     "metadata",
     "placeholders",
     "prepare",
+    "store_values",
     "trace_statements",
     "upgrade",
     "upgrade_project",
@@ -70,7 +73,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".project": ("upgrade_project",),
         ".server_clock": ("ServerClock",),
         ".settings": ("DbSettings",),
-        ".shared_state": ("Shared",),
+        ".shared_state": ("Shared", "Step", "lock_values", "store_values"),
         ".tracing": ("trace_statements",),
         ".url": ("choose_driver", "endpoint_of"),
     },

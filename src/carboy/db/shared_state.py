@@ -5,7 +5,7 @@ A change waits for a moment at most: whoever asks goes on alone where the databa
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
@@ -25,7 +25,7 @@ with extra("db"):
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["SHARED", "Shared", "Step"]
+__all__ = ["SHARED", "Shared", "Step", "lock_values", "store_values"]
 
 log: BoundLogger = get_logger(__name__)
 
@@ -134,26 +134,26 @@ class Shared:
     def _apply(self, connection: "Connection", batches: Sequence[Sequence[_Change]]) -> list[None]:
         wishes = [wish for batch in batches for wish in batch]
         now_ms = self._clock.now_ms()
-        kept = _lock_values(connection, sorted({wish.name for wish in wishes}))
+        kept = lock_values(connection, sorted({wish.name for wish in wishes}))
         changed: dict[str, int] = {}
         for wish in wishes:
             value, wish.answer = wish.step(kept[wish.name], now_ms)
             if value != kept[wish.name]:
                 kept[wish.name] = value
                 changed[wish.name] = max(changed.get(wish.name, 0), now_ms + wish.keep_ms)
-        if changed:
-            rows = [
-                {"b_name": name, "b_value": orjson.dumps(kept[name]), "b_expires_at": expires_at}
-                for name, expires_at in sorted(changed.items())
-            ]
-            connection.execute(_UPDATE, rows)
+        store_values(connection, {name: (kept[name], expires_at) for name, expires_at in changed.items()})
         if random.randrange(_TIDY_ONE_IN) == 0:  # noqa: S311 (now and then)
             _tidy(connection, now_ms)
         return [None] * len(batches)
 
 
-def _lock_values(connection: "Connection", names: Sequence[str]) -> dict[str, Any]:
-    """Return the values under these names, their rows locked; those that are missing are made."""
+def lock_values(connection: "Connection", names: Sequence[str]) -> dict[str, Any]:
+    """Return the values under these names, with their rows locked for this transaction; missing rows are added.
+
+    Args:
+        connection: of the caller's transaction.
+        names: sorted, so that two transactions cannot wait for each other.
+    """
     query = select(SHARED.c.name, SHARED.c.value).where(SHARED.c.name.in_(names)).order_by(SHARED.c.name)
     found = {row.name: row.value for row in connection.execute(query.with_for_update())}
     if missing := [name for name in names if name not in found]:
@@ -161,6 +161,21 @@ def _lock_values(connection: "Connection", names: Sequence[str]) -> dict[str, An
         insert_rows(connection, SHARED, rows, skip_known="name")
         found = {row.name: row.value for row in connection.execute(query.with_for_update())}
     return {name: orjson.loads(found[name]) for name in names}
+
+
+def store_values(connection: "Connection", values: Mapping[str, tuple[Any, int]]) -> None:
+    """Replace values whose rows `lock_values` locked.
+
+    Args:
+        connection: of the caller's transaction.
+        values: by name, each with the time when it expires, in milliseconds since the epoch.
+    """
+    rows = [
+        {"b_name": name, "b_value": orjson.dumps(value), "b_expires_at": expires_at}
+        for name, (value, expires_at) in sorted(values.items())
+    ]
+    if rows:
+        connection.execute(_UPDATE, rows)
 
 
 def _tidy(connection: "Connection", now_ms: int) -> None:

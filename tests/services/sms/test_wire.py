@@ -184,12 +184,12 @@ def test_positional_parameters_keep_the_template_s_order(
     [
         ({"Code": "OK", "BizId": "9"}, 200, "accepted"),
         ({"Code": "isv.MOBILE_NUMBER_ILLEGAL"}, 200, "refused"),
-        ({"Code": "isv.SMS_TEMPLATE_ILLEGAL"}, 200, "refused"),
+        ({"Code": "isv.SMS_TEMPLATE_ILLEGAL"}, 200, "unsupported"),
         ({"Code": "isv.AMOUNT_NOT_ENOUGH"}, 200, "account"),
         ({"Code": "isv.BUSINESS_LIMIT_CONTROL"}, 200, "braked"),
         ({"Code": "isv.DAY_LIMIT_CONTROL"}, 200, "throttled"),
         ({"Code": "Throttling.User"}, 400, "throttled"),
-        ({"Code": "isp.SYSTEM_ERROR"}, 200, "not_sent"),
+        ({"Code": "isp.SYSTEM_ERROR"}, 200, "unknown"),
         ({"Code": "SignatureDoesNotMatch"}, 400, "account"),
         (b"<html>", 502, "unknown"),
         (b"", 500, "unknown"),
@@ -212,7 +212,7 @@ def test_aliyun_answers_mean_what_its_documents_say(body: Any, status: int, kind
         ("FailedOperation.InsufficientBalanceInSmsPackage", "account"),
         ("AuthFailure.SignatureFailure", "account"),
         ("InternalError.Timeout", "unknown"),
-        ("InternalError.OtherError", "not_sent"),
+        ("InternalError.OtherError", "unknown"),
         ("RequestLimitExceeded", "throttled"),
         ("Nobody.KnowsThis", "unknown"),
     ],
@@ -229,11 +229,11 @@ def test_tencent_codes_mean_what_its_documents_say(code: str, kind: str) -> None
     [
         (400, 21211, "refused"),
         (400, 21610, "refused"),
-        (403, 21408, "refused"),
+        (403, 21408, "unsupported"),
         (429, 20429, "throttled"),
         (401, 20003, "account"),
-        (500, 20500, "not_sent"),
-        (400, 99999, "refused"),
+        (500, 20500, "unknown"),
+        (400, 99999, "unknown"),
         (503, 0, "unknown"),
     ],
 )
@@ -247,7 +247,7 @@ def test_amazon_s_errors_are_read_from_json_and_from_xml() -> None:
     assert eum.read_response(response({"__type": "AccessDeniedException"}, 400)).kind == "account"
     assert eum.read_response(response({"__type": "ValidationException"}, 400)).kind == "refused"
     xml = b"<ErrorResponse><Error><Code>OptedOut</Code><Message>m</Message></Error></ErrorResponse>"
-    assert sns.read_response(response(xml, 400)) == Outcome("refused", "OptedOut", "m")
+    assert sns.read_response(response(xml, 400)) == Outcome("refused", "OptedOut", "m", fault="receiver")
 
 
 def test_a_callback_and_a_signature_go_along_where_the_provider_has_a_place_for_them() -> None:

@@ -1,34 +1,59 @@
-"""The accounts at the providers: made from the settings, and read anew when a provider refuses one.
+"""Accounts at the providers: made from the settings, and read again when a provider refuses one.
 
-A secret that was rotated is so used at the first refusal, without a restart.
+So a rotated secret is used at the first refusal, without a restart.
 """
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, ConfigurationError
-from carboy.extras import extra
 from carboy.logs import BoundLogger, get_logger
 from carboy.redact import Secret
 from carboy.services.sms.providers import BUILT_IN
+from carboy.services.sms.providers.aws import Account as AwsAccount
 from carboy.services.sms.settings import SmsSettings
 
-__all__ = ["Accounts", "make_provider"]
+__all__ = ["Accounts", "Traits", "make_provider", "read_traits"]
 
 log: BoundLogger = get_logger("carboy.sms")
 
 _REFRESH_EVERY_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a provider's class declares, with defaults for what it may leave out.
+
+    Attributes:
+        needs: a `text`, or a template by its `template_id`.
+        max_receivers: how many one request takes.
+        all_or_nothing: whether one bad receiver refuses a whole request.
+        sign_field: the account's field with the sign that stands before each message; empty if there is no sign.
+    """
+
+    needs: Literal["text", "template_id"] = "text"
+    max_receivers: int = 1
+    all_or_nothing: bool = False
+    sign_field: str = ""
+
+
+def read_traits(provider: object) -> Traits:
+    """Return what a provider's class declares."""
+    declared: dict[str, Any] = {
+        field.name: getattr(provider, field.name) for field in fields(Traits) if field.name in dir(provider)
+    }
+    return Traits(**declared)
+
+
 def make_provider(name: str, kind: str) -> Any:
     """Return a provider of a kind: a built-in one's name, or `module:Class`.
 
     Raises:
-        ConfigurationError: there is none of that kind.
+        ConfigurationError: the kind is not known, or its class is not a provider.
     """
     if kind in BUILT_IN:
         return BUILT_IN[kind]()
@@ -53,9 +78,9 @@ class Accounts:
 
     Args:
         providers: by name.
-        newest: gives the settings as they are now.
-        refresh: reads them anew, references and all.
-        clock: so that this is not done too often.
+        newest: returns the current settings.
+        refresh: reads the settings again, with their references.
+        clock: limits how often that is done.
     """
 
     def __init__(
@@ -70,20 +95,18 @@ class Accounts:
         self._accounts = {name: _make(name, provider, self._settings) for name, provider in providers.items()}
         self._lock = threading.Lock()
         self._refreshed_at_s = float("-inf")
-        self._aws: Any = None  # boto3's session, made when a provider has no credentials of its own
 
     def get(self, name: str) -> Any:
-        """Return the account to use now; AWS's own chain gives the credentials where the settings have none."""
+        """Return the current account; without an access key of its own, with the credentials of AWS's own chain."""
         settings = self._newest()
         if settings is not self._settings:
             self._follow(settings)
         account = self._accounts[name]
-        if getattr(self._providers[name], "credentials", "") == "aws" and not account.access_key_id:
-            return _with_credentials(account, self._aws_session())
-        return account
+        is_chained = isinstance(account, AwsAccount) and not account.access_key_id
+        return _with_credentials(account) if is_chained else account
 
     def refresh(self, name: str, refused: Any) -> bool:
-        """Have the settings read anew after an account was refused; return whether it is another now."""
+        """Read the settings again after an account was refused; return whether the account has changed."""
         with self._lock:
             now_s = self._clock.monotonic_s()
             if self.get(name) == refused and now_s - self._refreshed_at_s >= _REFRESH_EVERY_S:
@@ -91,18 +114,11 @@ class Accounts:
                 self._refresh()
             return bool(self.get(name) != refused)
 
-    def _aws_session(self) -> Any:
-        if self._aws is None:
-            with extra("aws"):
-                import boto3
-            self._aws = boto3.session.Session()
-        return self._aws
-
     def _follow(self, settings: SmsSettings) -> None:
         self._settings = settings
         try:
             self._accounts = {name: _make(name, one, settings) for name, one in self._providers.items()}
-        except CarboyError as error:  # the last good ones stay
+        except CarboyError as error:  # the last good accounts stay in use
             log.warning("sms_accounts_not_refreshed", error=str(error), hint=error.hint)
 
 
@@ -125,11 +141,13 @@ def _make(name: str, provider: Any, settings: SmsSettings) -> Any:
         raise ConfigurationError(f"the provider `{name}`", "its account lacks a field", str(error)) from error
 
 
-def _with_credentials(account: Any, session: Any) -> Any:
-    credentials = session.get_credentials()
-    if credentials is None:
+def _with_credentials(account: AwsAccount) -> AwsAccount:
+    from carboy.aws import credentials
+
+    found = credentials()
+    if found is None:
         return account
-    frozen = credentials.get_frozen_credentials()
+    frozen = found.get_frozen_credentials()
     return replace(
         account,
         access_key_id=frozen.access_key,

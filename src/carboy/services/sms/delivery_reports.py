@@ -1,6 +1,6 @@
-"""Delivery reports: each settles the message that it is about, or is kept until that is known.
+"""Delivery reports: each settles its message, or is kept until the message's provider id is known.
 
-The functions that write take a connection, as `carboy.db.GroupCommit` hands it over.
+The functions that write take a connection, as `carboy.db.GroupCommit` passes it.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from carboy.db import chunks, insert_rows
 from carboy.jobs import new_id
+from carboy.services.sms.numbers import mask_digits
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.states import RANKS, settle
 from carboy.services.sms.tables import MESSAGES, RECEIPTS
@@ -29,10 +30,10 @@ class Report:
     """A provider's receipt, as it arrived.
 
     Attributes:
-        provider: whose.
-        receipt: what it said.
-        receiver_hash: of the receipt's number; empty where it names none.
-        at_ms: when it came.
+        provider: its name.
+        receipt: its content.
+        receiver_hash: of the receipt's number; empty if it has none.
+        at_ms: when it arrived.
     """
 
     provider: str
@@ -42,7 +43,7 @@ class Report:
 
 
 def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> list[int]:
-    """Settle messages by receipts; keep those of messages that are not known, and return how many there were."""
+    """Settle messages by receipts; keep the receipts of unknown messages, and return how many those are."""
     answers = []
     for batch in batches:
         unknown = []
@@ -59,7 +60,7 @@ def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> lis
 
 
 def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str]) -> None:
-    """Take up receipts that came before the answer that they are about was written down."""
+    """Apply receipts that arrived before the response to the call was recorded."""
     found = [
         row
         for some in chunks(provider_ids, _MAX_PARAMETERS)
@@ -77,14 +78,15 @@ def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str])
 
 
 def _find(connection: "Connection", one: Report) -> Sequence[Any]:
-    """Return the messages that a receipt is about: by the provider's id, else by ours that it echoes."""
-    of_provider = select(MESSAGES.c.id, MESSAGES.c.state).where(MESSAGES.c.provider == one.provider).with_for_update()
+    """Return the messages of a receipt: by the provider's id, else by our own id that it repeats."""
+    columns = (MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.receiver_hash, MESSAGES.c.receiver)
+    of_provider = select(*columns).where(MESSAGES.c.provider == one.provider).with_for_update()
+    if one.receipt.provider_id:
+        known = connection.execute(of_provider.where(MESSAGES.c.provider_id == one.receipt.provider_id)).all()
+        if found := _of_receiver(known, one):
+            return found
     if one.receiver_hash:
         of_provider = of_provider.where(MESSAGES.c.receiver_hash == one.receiver_hash)
-    if one.receipt.provider_id:
-        found = connection.execute(of_provider.where(MESSAGES.c.provider_id == one.receipt.provider_id)).all()
-        if found:
-            return found
     echoed = one.receipt.message_id
     if not (echoed.isascii() and echoed.isdigit() and len(echoed) < 20):
         return ()
@@ -96,15 +98,26 @@ def _find(connection: "Connection", one: Report) -> Sequence[Any]:
     return connection.execute(of_provider.where(chosen)).all()
 
 
+def _of_receiver(rows: Sequence[Any], one: Report) -> Sequence[Any]:
+    """Return those of a provider id's messages that a receipt's number means, however the provider writes it."""
+    if not one.receiver_hash:
+        return rows
+    exact = [row for row in rows if row.receiver_hash == one.receiver_hash]
+    if exact or len(rows) == 1:
+        return exact or rows
+    digits = one.receipt.receiver.lstrip("+0")
+    return [row for row in rows if row.receiver and len(digits) >= 7 and digits.endswith(row.receiver[-9:])]
+
+
 def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
-    told = one.receipt.state
-    if told is None:
+    reported = one.receipt.state
+    if reported is None:
         return
     for row in rows:
-        state = settle(row.state, told)
-        if state == row.state and row.state != told:
+        state = settle(row.state, reported)
+        if state == row.state and row.state != reported:
             continue
-        changes: dict[str, Any] = {"code": one.receipt.code[:100] or None, "words": one.receipt.words[:500] or None}
+        changes: dict[str, Any] = {"code": one.receipt.code[:100] or None, "words": _words(one)}
         if state != row.state:
             is_final = RANKS[state] > RANKS["sent"]
             changes |= {"state": state, "owner": None} | ({"settled_at": one.at_ms} if is_final else {})
@@ -121,6 +134,10 @@ def _receipt_row(one: Report) -> dict[str, Any]:
         "receiver_hash": one.receiver_hash or None,
         "state": one.receipt.state or "unknown",
         "code": one.receipt.code[:100] or None,
-        "words": one.receipt.words[:500] or None,
+        "words": _words(one),
         "at": one.at_ms,
     }
+
+
+def _words(one: Report) -> str | None:
+    return mask_digits(one.receipt.words)[:500] or None

@@ -1,31 +1,86 @@
-"""Keep texts with codes from being pumped: to ranges of numbers that somebody earns from, by one who asks in a loop.
+"""Guards against SMS pumping (toll fraud): codes per range of numbers, codes per client, and conversion.
 
-Who pumps asks for codes to many numbers of a few ranges, and never enters one. So three things are counted, for all
-processes: codes for each range of ten thousand numbers, codes for each client, and how many of a range's were entered.
+An attacker who earns from messages requests codes for many numbers of a few ranges, and never enters one. So three
+things are counted, for all processes: codes for each range of ten thousand numbers, codes for each client, and how many
+of a range's codes are entered. Requests are checked and counted in the transaction that accepts them, see `intake`.
 """
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 from carboy.config import Rate
-from carboy.db import Shared
-from carboy.db.shared_state import Step
+from carboy.db import Shared, Step
 from carboy.errors import Fault, Unreachable
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
-from carboy.services.sms.intake import left_ms
 from carboy.services.sms.numbers import Number
 from carboy.web import Counter
 
-__all__ = ["Conversion", "Guards", "prefix_of"]
+__all__ = ["Conversion", "ConversionGuard", "Guard", "Guards", "RateGuard", "left_ms", "prefix_of"]
 
 log: BoundLogger = get_logger("carboy.sms")
 
 _DAY_MS = 86_400_000
 _OF_ALL = "sms:codes"
+_DETAILS = {
+    "client": "SMS_CLIENT_LIMITS: this client asked for too many codes",
+    "prefix": "SMS_PREFIX_LIMITS: numbers like these had too many codes",
+    "conversion": "SMS_CONVERSION_MIN: too few of the codes sent to numbers like these were entered",
+}
+
+Values = MutableMapping[str, Any]
+"""The shared values that a transaction locked, by name; None for one that does not exist yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateGuard:
+    """At most so many codes for a client or for a range of numbers.
+
+    Attributes:
+        kind: `client` or `prefix`.
+        name: of the shared value: the times of the last codes, in milliseconds.
+        limits: all are kept.
+        amount: how many codes the request is.
+        places: the receivers concerned, by their place.
+    """
+
+    kind: Literal["client", "prefix"]
+    name: str
+    limits: Sequence[Rate]
+    amount: int = 1
+    places: Sequence[int] = ()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The one shared value."""
+        return (self.name,)
+
+    @property
+    def keep_ms(self) -> int:
+        """The longest period."""
+        return round(max(limit.period_s for limit in self.limits) * 1000)
+
+    def wait_ms(self, values: Values, now_ms: int) -> float:
+        """Return how long the request must wait; 0 if it keeps every limit."""
+        times = [at for at in values[self.name] or () if at > now_ms - self.keep_ms]
+        for _ in range(min(self.amount, self._most + 1)):  # more than its count at once never keeps a limit
+            wait_ms = max(left_ms(times, limit, now_ms) for limit in self.limits)
+            if wait_ms:
+                return wait_ms
+            times.append(now_ms)
+        return 0.0
+
+    def count(self, values: Values, now_ms: int) -> None:
+        """Add the request's codes to the times."""
+        times = [at for at in values[self.name] or () if at > now_ms - self.keep_ms]
+        values[self.name] = [*times, *[now_ms] * self.amount][-self._most :]
+
+    @property
+    def _most(self) -> int:
+        return max(limit.count for limit in self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +88,9 @@ class Conversion:
     """How many of the codes sent must be entered.
 
     Attributes:
-        least: the part, from 0; 0 asks for nothing.
+        least: the part, from 0; 0 turns the guard off.
         after: codes sent to a range before it is judged.
-        for_ms: how long is counted, and a range that was judged stays refused at most.
+        for_ms: how long is counted, and a range stays refused at most.
     """
 
     least: float
@@ -44,15 +99,62 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
-class Guards:
-    """Refuses codes that look pumped.
+class ConversionGuard:
+    """No codes for a range of numbers that enters none, while other ranges do.
 
     Attributes:
-        shared: where the counts are.
-        per_prefix: codes to one range of numbers.
-        per_client: codes that one client asks for.
-        conversion: of each range.
-        refused: counts what was refused, by guard.
+        prefix: of the range.
+        conversion: the limit.
+        places: the receivers concerned, by their place.
+    """
+
+    prefix: str
+    conversion: Conversion
+    places: Sequence[int] = ()
+    kind: Literal["conversion"] = "conversion"
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The counts of the range, and those of all ranges."""
+        return (f"sms:codes:{self.prefix}", _OF_ALL)
+
+    @property
+    def keep_ms(self) -> int:
+        """The time that is counted."""
+        return self.conversion.for_ms
+
+    def wait_ms(self, values: Values, now_ms: int) -> float:
+        """Return how long the range stays refused; 0 if it is not."""
+        mine, every = (self._current(values[name], now_ms) for name in self.names)
+        if mine is None or every is None or mine["sent"] < self.conversion.after:
+            return 0.0
+        sent, entered = (every[what] - mine[what] for what in ("sent", "entered"))
+        is_low = mine["entered"] < mine["sent"] * self.conversion.least
+        if not is_low or entered <= 0 or entered < sent * self.conversion.least:
+            return 0.0  # no range enters its codes here: this one is no exception
+        return float(mine["since_ms"] + self.conversion.for_ms - now_ms)
+
+    def count(self, values: Values, now_ms: int) -> None:
+        """Count nothing: codes are counted when they are sent and entered."""
+
+    def _current(self, value: Any, now_ms: int) -> Any:
+        return value if value and value["since_ms"] > now_ms - self.conversion.for_ms else None
+
+
+Guard = RateGuard | ConversionGuard
+"""A limit that a request must keep, checked and counted in the transaction that accepts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The guards of the gateway.
+
+    Attributes:
+        shared: keeps the counts of codes entered.
+        per_prefix: limits for one range of numbers.
+        per_client: limits for one client.
+        conversion: the limit for each range.
+        refused: counts refusals, by guard.
         codes: counts codes sent and entered, by country.
     """
 
@@ -63,74 +165,49 @@ class Guards:
     refused: Counter
     codes: Counter
 
-    def check_client(self, client: str) -> None:
-        """Count a code that a client asks for.
+    def of_request(self, receivers: Sequence[Number], client: str) -> list[Guard]:
+        """Return the guards that a request for codes must pass.
 
-        Raises:
-            Problem: 429, it asked for too many.
+        Args:
+            receivers: of the codes.
+            client: who asks for them; empty if it is not known.
         """
-        if self.per_client and client:
-            wait_ms = self._change(f"sms:client:{client}", _take(self.per_client, 1), self.per_client)
-            if wait_ms:
-                raise self._refusal("client", wait_ms, "SMS_CLIENT_LIMITS: this client asked for too many codes")
-
-    def check_receivers(self, receivers: Sequence[Number]) -> None:
-        """Count texts with a code, by the ranges that they go to.
-
-        Raises:
-            Problem: 429, a range had too many, or too few of its codes were entered.
-        """
-        if not self.per_prefix and not self.conversion.least:
-            return
-        for prefix, count in Tally(map(prefix_of, receivers)).items():
+        guards: list[Guard] = []
+        for prefix, amount in Tally(map(prefix_of, receivers)).items():
             places = [place for place, number in enumerate(receivers) if prefix_of(number) == prefix]
             if self.conversion.least:
-                self._check_conversion(prefix, places)
+                guards.append(ConversionGuard(prefix, self.conversion, places))
             if self.per_prefix:
-                wait_ms = self._change(f"sms:prefix:{prefix}", _take(self.per_prefix, count), self.per_prefix)
-                if wait_ms:
-                    detail = "SMS_PREFIX_LIMITS: numbers like these had too many codes"
-                    raise self._refusal("prefix", wait_ms, detail, places)
+                guards.append(RateGuard("prefix", f"sms:prefix:{prefix}", self.per_prefix, amount, places))
+        if self.per_client and client:
+            guards.append(RateGuard("client", f"sms:client:{client}", self.per_client))
+        return guards
+
+    def refusal(self, guard: Guard, wait_ms: float) -> Problem:
+        """Return the 429 of a guard, counted and logged."""
+        self.refused.inc((guard.kind,))
+        log.warning("sms_guarded", guard=guard.kind, wait_s=round(wait_ms / 1000))
+        detail = _DETAILS[guard.kind]
+        faults = [Fault(f"/receivers/{place}", detail.partition(": ")[2]) for place in guard.places]
+        return Problem(429, detail, faults=faults, headers={"Retry-After": str(max(1, ceil(wait_ms / 1000)))})
 
     def note_sent(self, number: Number) -> None:
-        """Count a code that was made here and is on its way."""
+        """Count a code that is on its way."""
         self._note(number, "sent")
 
     def note_entered(self, number: Number) -> None:
-        """Count a code that was entered rightly."""
+        """Count a code that was entered correctly."""
         self._note(number, "entered")
 
     def _note(self, number: Number, what: str) -> None:
         self.codes.inc((number.region, what))
-        if self.conversion.least:
-            for name in (f"sms:codes:{prefix_of(number)}", _OF_ALL):
-                self._change(name, _add(what, self.conversion.for_ms))
-
-    def _check_conversion(self, prefix: str, places: Sequence[int]) -> None:
-        found = self._change(f"sms:codes:{prefix}", _look(self.conversion.for_ms))
-        if found is None or found["sent"] < self.conversion.after:
+        if not self.conversion.least:
             return
-        if found["entered"] >= found["sent"] * self.conversion.least:
-            return
-        every = self._change(_OF_ALL, _look(self.conversion.for_ms))
-        others = {what: every[what] - found[what] for what in ("sent", "entered")} if every else {"entered": 0}
-        if others["entered"] <= 0 or others["entered"] < others["sent"] * self.conversion.least:
-            return  # codes are not entered here at all, or everything is down: that tells nothing of this range
-        detail = "SMS_CONVERSION_MIN: too few of the codes sent to numbers like these were entered"
-        raise self._refusal("conversion", found["wait_ms"], detail, places)
-
-    def _change(self, name: str, step: Step[Any], limits: Sequence[Rate] = ()) -> Any:
-        keep_s = max((limit.period_s for limit in limits), default=self.conversion.for_ms / 1000)
-        try:
-            return self.shared.change(name, step, keep_s=keep_s)
-        except Unreachable:
-            return None  # the text itself cannot be written then, and that is told
-
-    def _refusal(self, guard: str, wait_ms: float, detail: str, places: Sequence[int] = ()) -> Problem:
-        self.refused.inc((guard,))
-        log.warning("sms_guarded", guard=guard, wait_s=round(wait_ms / 1000))
-        faults = [Fault(f"/receivers/{place}", detail.partition(": ")[2]) for place in places]
-        return Problem(429, detail, faults=faults, headers={"Retry-After": str(max(1, ceil(wait_ms / 1000)))})
+        for name in (f"sms:codes:{prefix_of(number)}", _OF_ALL):
+            try:
+                self.shared.change(name, _add(what, self.conversion.for_ms), keep_s=self.conversion.for_ms / 1000)
+            except Unreachable:
+                return  # the code is accepted already
 
 
 def prefix_of(number: Number) -> str:
@@ -138,21 +215,12 @@ def prefix_of(number: Number) -> str:
     return number.e164[:-4]
 
 
-def _take(limits: Sequence[Rate], count: int) -> Step[float]:
-    """Count within limits; answer how long to wait, in milliseconds, and count nothing where that is above 0."""
-    longest_ms = max(limit.period_s for limit in limits) * 1000
-    most = max(limit.count for limit in limits)
-
-    def step(value: Any, now_ms: int) -> tuple[Any, float]:
-        times = [at for at in value or () if at > now_ms - longest_ms]
-        for _ in range(min(count, most + 1)):  # more than its count at once is never within a limit
-            wait_ms = max(left_ms(times, limit, now_ms) for limit in limits)
-            if wait_ms:
-                return value, wait_ms
-            times = [*times, now_ms]
-        return times[-most:], 0.0
-
-    return step
+def left_ms(times: Sequence[int], limit: Rate, now_ms: int) -> float:
+    """Return how long until one more event keeps the limit; 0 if it does now."""
+    within = sorted(at for at in times if at > now_ms - limit.period_s * 1000)
+    if len(within) < limit.count:
+        return 0.0
+    return within[-limit.count] + limit.period_s * 1000 - now_ms
 
 
 def _add(what: str, for_ms: int) -> Step[None]:
@@ -160,14 +228,5 @@ def _add(what: str, for_ms: int) -> Step[None]:
         if not value or value["since_ms"] <= now_ms - for_ms:
             value = {"since_ms": now_ms, "sent": 0, "entered": 0}
         return {**value, what: value[what] + 1}, None
-
-    return step
-
-
-def _look(for_ms: int) -> Step[Any]:
-    def step(value: Any, now_ms: int) -> tuple[Any, Any]:
-        if not value or value["since_ms"] <= now_ms - for_ms:
-            return value, None
-        return value, {**value, "wait_ms": value["since_ms"] + for_ms - now_ms}
 
     return step

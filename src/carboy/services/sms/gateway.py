@@ -1,4 +1,4 @@
-"""The gateway's objects in one: what the operations and the commands call."""
+"""The gateway: what the API's operations and the commands call."""
 
 import hashlib
 import hmac
@@ -17,16 +17,25 @@ from carboy.db import GroupCommit
 from carboy.jobs import Job
 from carboy.logs import request_id
 from carboy.problems import Problem
+from carboy.services.sms.circuit_breaker import Circuits
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.dispatcher import Dispatcher
 from carboy.services.sms.fraud import Guards
-from carboy.services.sms.intake import Accepted, Clash, NewCode, OverBudget, OverLimit, Submission, accept
+from carboy.services.sms.intake import (
+    Accepted,
+    Clash,
+    Guarded,
+    NewCode,
+    OverBudget,
+    OverLimit,
+    Submission,
+    accept,
+)
 from carboy.services.sms.message_store import Records
 from carboy.services.sms.numbers import Number, hash_number, parse_number
 from carboy.services.sms.one_time_codes import Guess, Verdict, guess, hash_code, subject_of
 from carboy.services.sms.requests import Catalog, SendRequest
 from carboy.services.sms.retention import Upkeep
-from carboy.services.sms.routing import Circuits
 from carboy.services.sms.settings import SmsSettings
 from carboy.web import Counter
 
@@ -37,18 +46,18 @@ _PART = 100
 
 @dataclass(slots=True)
 class Gateway:
-    """Accepts texts, waits for them, tells of them.
+    """Accepts messages, waits for them, reports on them.
 
     Attributes:
-        settings: what the gateway was made with.
-        rules: what may be asked for.
+        settings: of the gateway.
+        rules: the catalog of what may be requested.
         limits: how often a receiver gets a one-time password.
-        guards: refuse one-time passwords that look pumped.
-        pepper: what hashes of numbers and codes are made with.
-        otp_job: sends what cannot wait.
+        guards: against SMS pumping.
+        pepper: the key of the hashes of numbers and codes.
+        otp_job: sends messages with codes.
         bulk_job: sends the rest.
-        wake: tells the engine that there is work.
-        unknown_receipts: counts receipts of messages that are not known.
+        wake: notifies the job engine.
+        unknown_receipts: counts receipts of unknown messages.
     """
 
     settings: SmsSettings
@@ -76,24 +85,20 @@ class Gateway:
         code: str | None = None,
         client: str = "",
     ) -> Accepted:
-        """Put a text on stable storage, with the work of sending it.
+        """Store a request durably, with the jobs that send it.
 
         Args:
-            wanted: what `asking` found good.
-            key_id: who asks.
-            idempotency_key: the same one, with the same body, is answered by the first's row.
-            code: the one-time password that it carries.
-            client: who wants it, where that is known.
+            wanted: a checked request.
+            key_id: the API key's id.
+            idempotency_key: a repeated one, with the same body, returns the first request's row.
+            code: the one-time password in the message.
+            client: the person who asked for the code, if that is known.
 
         Raises:
-            Problem: 422, the idempotency key had another body; 429, too much.
-            Unreachable: it could not be made durable; nothing is promised.
+            Problem: 422, the idempotency key had another body; 429, a limit is reached.
+            Unreachable: it could not be stored; nothing will be sent.
         """
-        if code is not None:
-            self.guards.check_client(client)
-        if wanted.template.otp:
-            self.guards.check_receivers(wanted.receivers)
-        submission = self._submission(wanted, key_id, idempotency_key, code)
+        submission = self._submission(wanted, key_id, idempotency_key, code, client)
         answer = self._run_again(accept, submission)
         match answer:
             case Clash():
@@ -105,20 +110,22 @@ class Gateway:
                 shown = [wanted.receivers[place].shown for place in places]
                 detail = f"SMS_RECEIVER_LIMITS: {', '.join(shown[:10])} had too many of this template"
                 raise Problem(429, detail, headers=_retry_after(retry_after_s))
-        if code is not None:
-            self.guards.note_sent(wanted.receivers[0])
+            case Guarded(guard, wait_ms):
+                raise self.guards.refusal(guard, wait_ms)
         if answer.is_new:
+            if code is not None:
+                self.guards.note_sent(wanted.receivers[0])
             self.upkeep.ask(self.upkeep_job)
             self.wake()
         accepted: Accepted = answer
         return accepted
 
     def wait(self, row: int, wait_s: float) -> bool:
-        """Wait until every message of a request was handed over or failed; return whether that is so."""
+        """Wait until every message of a request is handed over or failed; return False after the timeout."""
         return self.dispatcher.waiters.wait([row], lambda: self.records.unfinished(row) == 0, wait_s)
 
     def verify(self, receiver: Number | None, template: str, request: int | None, code: str) -> Verdict:
-        """Judge a guess at a one-time password."""
+        """Verify a one-time password."""
         now_ms = self.clock.now_ms()
         subject = subject_of(self.hash(receiver.e164), template) if receiver else ""
         until_ms = now_ms + _ms(self.settings.sms_code_expires)
@@ -133,20 +140,20 @@ class Gateway:
     def _receiver_of(self, request: int | None) -> Number | None:
         found = None if request is None else self.records.request(request)
         e164 = found[1][0].receiver if found and found[1] else None
-        return parse_number(e164, "") if e164 else None
+        return parse_number(e164) if e164 else None
 
     def take_receipts(self, reports: Sequence[Report]) -> None:
-        """Settle messages by what their provider says of them."""
+        """Settle messages by delivery reports."""
         unknown = self.writer.run(report, tuple(reports))
         if unknown:
             self.unknown_receipts.inc((reports[0].provider,), unknown)
 
     def hash(self, e164: str) -> str:
-        """Return what stands for a number in look-ups."""
+        """Return the hash of a number, for look-ups."""
         return hash_number(e164, self.pepper)
 
     def _submission(
-        self, wanted: SendRequest, key_id: str, idempotency_key: str | None, code: str | None
+        self, wanted: SendRequest, key_id: str, idempotency_key: str | None, code: str | None, client: str
     ) -> Submission:
         now_ms = self.clock.now_ms()
         claim = None
@@ -160,7 +167,7 @@ class Gateway:
             subject = subject_of(receivers[0][1], template.name)
             hashed = hash_code(code, subject, self.pepper)
             new_code = NewCode(subject, hashed, settings.sms_code_tries, now_ms + _ms(settings.sms_code_expires))
-        first = self.dispatcher.candidates(template, wanted.provider)[0]
+        guards = self.guards.of_request(wanted.receivers, "" if code is None else client) if template.otp else []
         return Submission(
             key_id=key_id,
             claim=claim,
@@ -172,16 +179,17 @@ class Gateway:
             segments=wanted.parts,
             limits=self.limits if template.otp else (),
             budget=settings.sms_daily_budget,
-            part=min(_PART, self.dispatcher.routes[first].max_receivers),
+            part=self.dispatcher.batch_size(template, wanted.provider, _PART),
             job=self.otp_job if template.otp else self.bulk_job,
             expires_at_ms=now_ms + expires_ms,
             now_ms=now_ms,
             request_id=request_id(),
             code=new_code,
+            guards=guards,
         )
 
     def _run_again(self, apply: Any, item: Any) -> Any:
-        """Write; where another process has just written the same unique row, look again: now it is there."""
+        """Write; after a unique key that another process has just written, try again and find it."""
         from sqlalchemy.exc import IntegrityError
 
         for _ in range(2):
@@ -193,7 +201,7 @@ class Gateway:
 
 
 def describe_request(request: Any, messages: Sequence[Any]) -> dict[str, Any]:
-    """Return a request as it is told."""
+    """Return the JSON document of a request with its messages."""
     return {
         "id": str(request.id),
         "template": request.template,
@@ -204,7 +212,7 @@ def describe_request(request: Any, messages: Sequence[Any]) -> dict[str, Any]:
 
 
 def describe_message(row: Any) -> dict[str, Any]:
-    """Return a message as it is told: its number masked, of its parameters nothing."""
+    """Return the JSON document of a message, with its number masked and without its parameters."""
     return {
         "id": str(row.id),
         "request": str(row.request),
@@ -224,7 +232,7 @@ def describe_message(row: Any) -> dict[str, Any]:
 
 
 def read_pepper(secret_key: str | None, folder: Path) -> bytes:
-    """Return the key of hashes: from `SECRET_KEY`, or from a file of this instance that is made when it is missing."""
+    """Return the key of the hashes: from `SECRET_KEY`, or from a file of this instance, which is created if missing."""
     if secret_key:
         return hmac.new(secret_key.encode(), b"carboy.sms", hashlib.sha256).digest()
     path = folder / "sms-pepper"
@@ -234,7 +242,7 @@ def read_pepper(secret_key: str | None, folder: Path) -> bytes:
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(os.urandom(32))
         try:
-            os.link(made, path)  # whoever is first wins, and what is read is whole
+            os.link(made, path)  # the first process wins, and readers see a whole file
         except FileExistsError:
             pass
         finally:

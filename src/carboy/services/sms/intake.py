@@ -1,8 +1,9 @@
-"""From a checked request to rows on stable storage.
+"""Intake: from a checked request to rows on stable storage.
 
-The idempotency key, the budget, the limits and the messages are one transaction, so that nothing comes between them.
+The idempotency key, the receivers' limits, the budget, the guards and the messages are one transaction. A request that
+is refused counts nowhere, and a repeated idempotency key is answered before any limit is checked.
 
-The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` hands them over.
+The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` passes them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select, tuple_, update
 
 from carboy.config import Rate
-from carboy.db import insert_rows
+from carboy.db import chunks, insert_rows, lock_values, store_values
 from carboy.jobs import Job, new_id, put, row_of
+from carboy.services.sms.fraud import Guard, left_ms
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, REQUESTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["CLAIM_MS", "Accepted", "Clash", "NewCode", "OverBudget", "OverLimit", "Submission", "accept", "left_ms"]
+__all__ = ["CLAIM_MS", "Accepted", "Clash", "Guarded", "NewCode", "OverBudget", "OverLimit", "Submission", "accept"]
 
 CLAIM_MS = 86_400_000
 _DAY_MS = 86_400_000
@@ -28,7 +30,7 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class NewCode:
-    """A one-time password to be kept with its request: as a hash, one for each subject."""
+    """A one-time password to be stored with its request, as a hash; one for each subject."""
 
     subject: str
     hash: str
@@ -38,24 +40,25 @@ class NewCode:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What one request wants to be sent; it is kept whole or not at all.
+    """One request to send a message, accepted as a whole or not at all.
 
     Attributes:
-        key_id: who asks.
-        claim: of the key and its `Idempotency-Key`; None without one.
+        key_id: the API key's id.
+        claim: hash of the key and its `Idempotency-Key`; None without one.
         digest: of the body.
         template: its name.
         params: a JSON object.
         provider: the only one that may carry it; None for any.
-        receivers: whom to, each with the hash of the number.
-        segments: parts of the text, and how many carriers of mainland China bill; None where only the provider knows.
+        receivers: each with the hash of the number.
+        segments: parts of the text, and parts billed in mainland China; None if only the provider knows the text.
         limits: how often a receiver gets this template.
+        guards: against pumping.
         budget: messages of this key a day; 0 for no limit.
         part: how many receivers one job carries.
-        job: what is to be done, given the request's row and the messages' rows.
-        expires_at_ms: when it is not worth sending any more.
+        job: sends messages, given the request's row and the messages' rows.
+        expires_at_ms: when it is no longer worth sending.
         now_ms: when it arrived.
-        request_id: of the request that brought it.
+        request_id: of the HTTP request.
         code: a one-time password.
     """
 
@@ -75,18 +78,19 @@ class Submission:
     now_ms: int
     request_id: str = ""
     code: NewCode | None = None
+    guards: Sequence[Guard] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It is kept: the row of the request, and those of its messages; none where it had been kept before."""
+    """The row of the request, and those of its messages; no messages if an earlier submission added them."""
 
     row: int
     ids: tuple[int, ...] = ()
 
     @property
     def is_new(self) -> bool:
-        """Whether this submission brought it."""
+        """Whether this submission added the request."""
         return bool(self.ids)
 
 
@@ -105,22 +109,31 @@ class OverBudget:
 
 @dataclass(frozen=True, slots=True)
 class OverLimit:
-    """Receivers, by their place, that had too much."""
+    """Receivers, by their place, that had too many messages of this template."""
 
     places: tuple[int, ...]
     retry_after_s: float
 
 
-Answer = Accepted | Clash | OverBudget | OverLimit
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A guard against pumping refuses the request."""
+
+    guard: Guard
+    wait_ms: float
+
+
+Answer = Accepted | Clash | OverBudget | OverLimit | Guarded
 
 
 @dataclass(slots=True)
 class _Known:
-    """What the transaction found, brought up to date with each submission that it takes."""
+    """What the transaction has read, updated with each submission that it accepts."""
 
     claims: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
     times: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
@@ -128,13 +141,19 @@ class _Known:
 
 
 def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[Answer]:
-    """Keep what may be kept of each submission's request, with its jobs."""
+    """Store each request that may be sent, with its messages and jobs, and return what became of each."""
     known = _Known()
     _read_claims(connection, submissions, known)
     _read_budgets(connection, submissions, known)
     _read_times(connection, submissions, known)
-    spent = dict(known.used)
+    names = {name: guard.keep_ms for one in submissions for guard in one.guards for name in guard.names}
+    known.shared = lock_values(connection, sorted(names)) if names else {}
+    counted, spent = dict(known.shared), dict(known.used)
     answers = [_take(one, known) for one in submissions]
+    now_ms = submissions[0].now_ms
+    changed = {name: now_ms + keep_ms for name, keep_ms in names.items() if known.shared[name] != counted[name]}
+    unused = {name: now_ms for name in names if known.shared[name] is None}
+    store_values(connection, {name: (known.shared[name], at_ms) for name, at_ms in {**changed, **unused}.items()})
     for name, used in sorted(known.used.items()):
         if used != spent[name]:
             connection.execute(update(BUDGETS).where(BUDGETS.c.name == name).values(used=used))
@@ -154,10 +173,15 @@ def _take(one: Submission, known: _Known) -> Answer:
     if one.limits and (over := _over_limit(one, known)) is not None:
         return over
     name = _budget_name(one)
+    left = one.budget - known.used[name] if one.budget else len(one.receivers)
+    if len(one.receivers) > left:
+        return OverBudget(max(left, 0), (_DAY_MS - one.now_ms % _DAY_MS) / 1000)
+    for guard in one.guards:
+        if wait_ms := guard.wait_ms(known.shared, one.now_ms):
+            return Guarded(guard, wait_ms)
+    for guard in one.guards:
+        guard.count(known.shared, one.now_ms)
     if one.budget:
-        left = one.budget - known.used[name]
-        if len(one.receivers) > left:
-            return OverBudget(max(left, 0), (_DAY_MS - one.now_ms % _DAY_MS) / 1000)
         known.used[name] += len(one.receivers)
     row = new_id(one.now_ms)
     if one.claim is not None:
@@ -199,8 +223,9 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
         for message, (number, hashed) in zip(ids, one.receivers, strict=True)
     ]
     known.jobs += [
-        row_of(one.job, (row, ids[at : at + one.part]), now_ms=one.now_ms, request_id=one.request_id)
-        for at in range(0, len(ids), one.part)
+        row_of(one.job, (row, list(some)), now_ms=one.now_ms, request_id=one.request_id)
+        for group in _groups(one, ids)
+        for some in chunks(group, one.part)
     ]
     if one.code is not None:
         known.codes[one.code.subject] = {
@@ -213,8 +238,16 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
     return ids
 
 
+def _groups(one: Submission, ids: Sequence[int]) -> list[list[int]]:
+    """Return the messages to mainland China and the others: no provider takes both in one request."""
+    groups: dict[bool, list[int]] = {True: [], False: []}
+    for message, (number, _) in zip(ids, one.receivers, strict=True):
+        groups[number.e164.startswith("+86")].append(message)
+    return [group for group in groups.values() if group]
+
+
 def _new_ids(now_ms: int, count: int) -> list[int]:
-    """Return keys that grow in the order of the receivers."""
+    """Return new keys in ascending order."""
     found: set[int] = set()
     while len(found) < count:
         found.add(new_id(now_ms))
@@ -238,13 +271,13 @@ def _read_claims(connection: "Connection", submissions: Sequence[Submission], kn
 
 
 def _read_budgets(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
-    """Lock the rows of the budgets in use: others' transactions wait here, so that no two spend the same."""
+    """Read the budgets in use and lock their rows, so that no two transactions spend the same budget."""
     names = {_budget_name(one): one.now_ms + 2 * _DAY_MS for one in submissions if one.budget}
     known.used = _locked(connection, names)
 
 
 def _read_times(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
-    """Lock limited receivers, and read when they were written to."""
+    """Lock the receivers with limits, and read the times of their messages."""
     longest_ms = 0
     since: dict[tuple[str, str], int] = {}
     for one in submissions:
@@ -271,7 +304,7 @@ def _read_times(connection: "Connection", submissions: Sequence[Submission], kno
 
 
 def _locked(connection: "Connection", names: Mapping[str, int]) -> dict[str, int]:
-    """Return what is used under each name, its row locked; those that are missing are made."""
+    """Return what is used of each budget, with its row locked; missing rows are added."""
     if not names:
         return {}
     rows = [{"name": name, "used": 0, "expires_at": expires_at} for name, expires_at in sorted(names.items())]
@@ -290,14 +323,6 @@ def _over_limit(one: Submission, known: _Known) -> OverLimit | None:
             places.append(place)
             wait_ms = max(wait_ms, *waits)
     return OverLimit(tuple(places), wait_ms / 1000) if places else None
-
-
-def left_ms(times: Sequence[int], limit: Rate, now_ms: int) -> float:
-    """Return how long until one more keeps the limit; 0 where it does now."""
-    within = sorted(at for at in times if at > now_ms - limit.period_s * 1000)
-    if len(within) < limit.count:
-        return 0.0
-    return within[-limit.count] + limit.period_s * 1000 - now_ms
 
 
 def _budget_name(one: Submission) -> str:

@@ -1,7 +1,9 @@
-"""Telephone numbers: read to E.164, shown with a mask, hashed for look-ups."""
+"""Telephone numbers: parsed to E.164, masked for display, hashed for look-ups."""
 
 import hashlib
 import hmac
+import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +11,31 @@ from typing import Any
 from carboy.errors import Fault, InvalidInput
 from carboy.extras import extra
 
-__all__ = ["Number", "hash_number", "mask_number", "parse_number", "read_receivers"]
+__all__ = ["NUMBER_TYPES", "Number", "NumberRules", "hash_number", "mask_digits", "parse_number", "read_receivers"]
 
 MAX_RECEIVERS = 1000
+NUMBER_TYPES = (
+    "fixed_line",
+    "mobile",
+    "fixed_line_or_mobile",
+    "toll_free",
+    "premium_rate",
+    "shared_cost",
+    "voip",
+    "personal_number",
+    "pager",
+    "uan",
+    "voicemail",
+)
+"""The types of libphonenumber, in the order of its `PhoneNumberType`."""
+
+_WRITTEN = re.compile(r"\+?[\d ().\-\u2010-\u2015]+")
+_DIGITS = re.compile(r"\+?\d(?:[\s().-]{0,2}\d){3,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that can be written to.
+    """A number that can receive SMS.
 
     Attributes:
         e164: `+8613800000000`.
@@ -32,43 +51,69 @@ class Number:
         return f"Number({self.shown})"
 
 
-def parse_number(text: str, default_region: str = "", countries: Collection[str] = ()) -> Number:
-    """Return the number that a text says.
+@dataclass(frozen=True, slots=True)
+class NumberRules:
+    """Which numbers may be written to.
+
+    Attributes:
+        default_region: an ISO 3166 code, for numbers without a country code; empty to take E.164 only.
+        countries: the regions that may be written to; empty for all.
+        types: the types of number that may be written to (`NUMBER_TYPES`); empty for all.
+    """
+
+    default_region: str = ""
+    countries: Collection[str] = ()
+    types: Collection[str] = ()
+
+
+ANY_NUMBER = NumberRules()
+
+
+def parse_number(text: str, rules: NumberRules = ANY_NUMBER) -> Number:
+    """Return the number that a text contains.
+
+    Letters are refused, as a mistyped or masked number would reach a stranger; so are extensions, `tel:` URIs and more
+    than one number. Digits of any script and full-width characters are read.
 
     Args:
-        text: E.164, or as it is dialled within the default region.
-        default_region: an ISO 3166 code; empty to take E.164 only.
-        countries: the regions that may be written to; empty for all.
+        text: E.164, or as dialled within the default region, with blanks, dots, hyphens or brackets.
+        rules: which numbers are allowed.
 
     Raises:
-        InvalidInput: it is no number, or of a country that may not be written to; the words do not repeat it.
+        InvalidInput: it is not a number that may be written to; the message does not repeat it.
     """
     with extra("sms"):
         import phonenumbers
+    plain = "".join(one for one in unicodedata.normalize("NFKC", text) if unicodedata.category(one) != "Cf").strip()
+    if not _WRITTEN.fullmatch(plain) or any(unicodedata.category(one) == "No" for one in text):
+        raise _wrong("not a telephone number: it has characters other than digits" if plain else "it is empty")
     try:
-        parsed = phonenumbers.parse(text, default_region or None)
+        parsed = phonenumbers.parse(plain, rules.default_region or None)
     except phonenumbers.NumberParseException:
-        hint = "" if default_region else ": write it as E.164, such as +8613800000000"
-        raise _wrong(f"it is no telephone number{hint}") from None
+        hint = "" if rules.default_region else ": write it as E.164, such as +8613800000000"
+        raise _wrong(f"not a telephone number{hint}") from None
     if not phonenumbers.is_valid_number(parsed) or parsed.extension:
         raise _wrong("no telephone has this number")
+    kind = phonenumbers.number_type(parsed)
+    name = next((name for name in NUMBER_TYPES if getattr(phonenumbers.PhoneNumberType, name.upper()) == kind), "other")
+    if rules.types and name not in rules.types:
+        raise _wrong(f"SMS_NUMBER_TYPES does not allow its type, {name}")
     region = phonenumbers.region_code_for_number(parsed) or "001"
-    if countries and region not in countries:
-        raise _wrong(f"SMS_COUNTRIES does not name its country, {region}")
+    if rules.countries and region not in rules.countries:
+        raise _wrong(f"SMS_COUNTRIES does not allow its country, {region}")
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     return Number(e164, _mask(f"+{parsed.country_code}", e164[len(str(parsed.country_code)) + 1 :]), region)
 
 
 def read_receivers(
-    given: Any, default_region: str, countries: Collection[str], pointer: str = "/receivers"
+    given: Any, rules: NumberRules = ANY_NUMBER, pointer: str = "/receivers"
 ) -> tuple[list[Number], list[Fault]]:
-    """Return the receivers of a request, each once in the order given, and all that is wrong with them.
+    """Return the receivers of a request, each once in the order given, and every fault.
 
     Args:
         given: a list of texts, or one text with commas.
-        default_region: see `parse_number`.
-        countries: see `parse_number`.
-        pointer: where the receivers stand in the body.
+        rules: which numbers are allowed.
+        pointer: to the receivers in the body.
     """
     is_list = isinstance(given, list)
     if not is_list and not isinstance(given, str):
@@ -87,7 +132,7 @@ def read_receivers(
             faults.append(Fault(at, "it must be a text"))
             continue
         try:
-            number = parse_number(text, default_region, countries)
+            number = parse_number(text, rules)
         except InvalidInput as error:
             faults.append(Fault(at, which + error.why))
         else:
@@ -95,16 +140,18 @@ def read_receivers(
     return list(found.values()), faults
 
 
-def mask_number(text: str) -> str:
-    """Return any number as it may be shown, also one that is written in a way of its own."""
-    try:
-        return parse_number(text if text.startswith("+") else f"+{text}").shown
-    except InvalidInput:
-        return _mask("", text)
+def mask_digits(text: str) -> str:
+    """Return a text with every run of four or more digits masked: it may repeat a number or a code."""
+
+    def mask(found: re.Match[str]) -> str:
+        digits = "".join(filter(str.isdecimal, found[0]))
+        return _mask("", digits) if len(digits) >= 10 else "****"
+
+    return _DIGITS.sub(mask, text)
 
 
 def hash_number(e164: str, key: bytes) -> str:
-    """Return what stands for a number in look-ups: an HMAC, as all numbers of the world are soon tried."""
+    """Return the HMAC of a number for look-ups; a plain hash could be reversed by trying all numbers."""
     return hmac.new(key, e164.encode(), hashlib.sha256).hexdigest()
 
 

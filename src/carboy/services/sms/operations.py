@@ -14,7 +14,7 @@ from carboy.errors import Fault, InvalidInput
 from carboy.problems import Problem
 from carboy.services.sms.delivery_reports import Report
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
-from carboy.services.sms.numbers import Number, parse_number
+from carboy.services.sms.numbers import Number, NumberRules, parse_number
 from carboy.services.sms.one_time_codes import make_code
 from carboy.services.sms.receipt_webhooks import ReceiptGate
 from carboy.services.sms.requests import read_otp, read_send, read_verify
@@ -104,12 +104,13 @@ class SmsOperations:
         """Take the delivery reports of a provider that knows a path token."""
         return self._take(provider, token)
 
-    def send_otp(self) -> Response:
+    def send_otp(self, **_headers: Any) -> Response:
         """Make a one-time password and send it."""
+        idempotency_key = _idempotency_key()
         code = make_code(self.gateway.settings.sms_code_digits)
         wanted = read_otp(_body(), self.gateway.rules, code)
         client = wanted.client or ("" if _key_id() else request.remote_addr or "")
-        accepted = self.gateway.submit(wanted, _key_id(), None, code, client)
+        accepted = self.gateway.submit(wanted, _key_id(), idempotency_key, code, client)
         return _json(
             {
                 "message": "accepted",
@@ -119,6 +120,7 @@ class SmsOperations:
                 "tries_left": self.gateway.settings.sms_code_tries,
             },
             202,
+            {} if accepted.is_new else {"Idempotency-Replayed": "true"},
         )
 
     def verify_otp(self) -> dict[str, Any]:
@@ -169,19 +171,17 @@ class SmsOperations:
     def _receiver(self, text: str) -> str:
         text = text.strip()  # a plus that was not encoded is a blank
         try:
-            return parse_number(f"+{text}" if text[:1].isdigit() and len(text) > 11 else text, self._region()).e164
+            rules = NumberRules(self.gateway.rules.numbers.default_region)
+            return parse_number(f"+{text}" if text[:1].isdigit() and len(text) > 11 else text, rules).e164
         except InvalidInput as error:
             faults = [Fault("/query/receiver", error.why)]
             raise InvalidInput("the receiver cannot be read", error.why, "", faults) from error
-
-    def _region(self) -> str:
-        return self.gateway.rules.default_region
 
 
 def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
     """Return each provider's circuit and what became of its calls in this process; no secret."""
     phases = gateway.circuits.shown()
-    kinds = ("accepted", "refused", "braked", "account", "throttled", "not_sent", "unknown")
+    kinds = ("accepted", "refused", "braked", "account", "unsupported", "throttled", "not_sent", "unknown")
     outcomes = gateway.dispatcher.outcomes
     places = {one.name: one.weight for one in gateway.dispatcher.places}
     return [

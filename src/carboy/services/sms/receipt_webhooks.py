@@ -16,7 +16,7 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 from carboy.redact import Secret
 from carboy.services.sms.accounts import Accounts
-from carboy.services.sms.providers import Receipt
+from carboy.services.sms.providers import ReadsReceipts, Receipt, ReportsThroughSns, SignsReceipts
 from carboy.web import authenticate
 
 __all__ = ["ReceiptGate"]
@@ -54,16 +54,16 @@ class ReceiptGate:
             Problem: 401, 403, 404 or 422.
         """
         provider = self.providers.get(name)
-        if provider is None or not hasattr(provider, "read_receipts"):
+        if not isinstance(provider, ReadsReceipts):
             raise Problem(404, "there is no such provider, or it sends no receipts")
         if token is not None and not self._knows(token):
             raise self._refusal("the path token is none of SMS_RECEIPT_TOKENS")
         body: bytes | None = request.get_data(cache=False)
         assert body is not None
-        if self.kinds[name] == "aws" and "HTTP_X_AMZ_SNS_MESSAGE_TYPE" in request.environ:
+        if isinstance(provider, ReportsThroughSns) and "HTTP_X_AMZ_SNS_MESSAGE_TYPE" in request.environ:
             body = self._from_sns(body)
-        elif self.kinds[name] == "twilio" and token is None:
-            self._verify_twilio(name, body)
+        elif isinstance(provider, SignsReceipts) and token is None:
+            self._verify_signed(name, provider, body)
         elif token is None:
             authenticate("sms:send", basic=True)
         if body is None:
@@ -79,22 +79,21 @@ class ReceiptGate:
         given = token.encode()
         return sum(hmac.compare_digest(given, one.reveal().encode()) for one in self.tokens) > 0  # all are compared
 
-    def _verify_twilio(self, name: str, body: bytes) -> None:
-        from carboy.webhooks import Incoming, Twilio, Unverified
+    def _verify_signed(self, name: str, provider: SignsReceipts, body: bytes) -> None:
+        from carboy.webhooks import Incoming, Unverified
 
         incoming = Incoming(request.method, request.url, dict(request.headers.items()), body)
-        account = self.accounts.get(name)
-        scheme = Twilio(public_url=self.public_url)
-        try:
-            scheme.verify(incoming, [account.auth_token.reveal()], self.clock.now_ms() / 1000)
-        except Unverified as error:
-            if not self.accounts.refresh(name, account):
-                raise self._refusal(error.why) from error
-            fresh = self.accounts.get(name).auth_token.reveal()
+        account, scheme = self.accounts.get(name), provider.receipt_scheme(self.public_url)
+        for _ in range(2):
             try:
-                scheme.verify(incoming, [fresh], self.clock.now_ms() / 1000)
-            except Unverified as again:
-                raise self._refusal(again.why) from again
+                scheme.verify(incoming, provider.receipt_secrets(account), self.clock.now_ms() / 1000)
+            except Unverified as error:
+                if not self.accounts.refresh(name, account):
+                    raise self._refusal(error.why) from error
+                account = self.accounts.get(name)
+            else:
+                return
+        raise self._refusal("no secret verifies the signature")
 
     def _from_sns(self, body: bytes) -> bytes | None:
         """Return the event in a message of SNS; None where there is none."""

@@ -1,47 +1,53 @@
-"""Read what a caller wants to be sent, and say all that is wrong with it. Nothing here touches the world."""
+"""Requests to send: parse and check the bodies of the API, and report every fault. Nothing here does I/O."""
 
 import hashlib
+import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import orjson
 
 from carboy.errors import Fault, InvalidInput
-from carboy.services.sms.numbers import Number, read_receivers
-from carboy.services.sms.segments import MessageTooLong, segments
+from carboy.services.sms.numbers import Number, NumberRules, read_receivers
+from carboy.services.sms.segments import MessageTooLong, billed_in_china, segments
 from carboy.services.sms.templates import Template, read_params
 
-__all__ = ["Catalog", "SendRequest", "digest_of", "read_otp", "read_send", "read_verify"]
+__all__ = ["MAX_TEXT_CHARS", "Catalog", "SendRequest", "digest_of", "read_otp", "read_send", "read_verify"]
+
+MAX_TEXT_CHARS = 1600
+"""The longest text that Twilio, End User Messaging and SNS take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What may be asked for.
+    """What may be requested.
 
     Attributes:
         templates: by name.
         carriers: for each template, the providers that can carry it.
-        providers: all that can be pinned.
-        default_region: of numbers without a country's code.
-        countries: that may be written to; empty for all.
+        providers: all that a request may name.
+        ordered: those of `SMS_PROVIDER`, which carry requests that name none.
+        numbers: which numbers may be written to.
+        signs: for each template, the longest sign that a Chinese provider puts before it.
     """
 
     templates: Mapping[str, Template]
     carriers: Mapping[str, Collection[str]]
     providers: Collection[str]
-    default_region: str
-    countries: Collection[str]
+    ordered: Collection[str]
+    numbers: NumberRules
+    signs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """A text that may be sent.
+    """A checked request to send a message.
 
     Attributes:
-        parts: of the text, and how many carriers of mainland China bill; None where only the provider knows the text.
-        client: the address of who wants the code, as the caller says; empty where it does not.
+        parts: of the text, and parts billed in mainland China; None if only the provider knows the text.
+        client: the address of the person who asked for the code; empty if the caller does not name it.
     """
 
     receivers: tuple[Number, ...]
@@ -54,22 +60,22 @@ class SendRequest:
 
 
 def read_send(body: Any, rules: Catalog) -> SendRequest:
-    """Return what the body of `POST /api/sms` asks for.
+    """Return the request in the body of `POST /api/sms`.
 
     Raises:
-        InvalidInput: with everything that is wrong.
+        InvalidInput: with every fault.
     """
     faults = _shape_faults(body, {"receivers", "template", "params", "provider"})
     if not isinstance(body, dict):
         raise _invalid(faults)
     receivers, wrong = (
-        read_receivers(body["receivers"], rules.default_region, rules.countries)
+        read_receivers(body["receivers"], rules.numbers)
         if "receivers" in body
         else ([], [Fault("/receivers", "it is missing")])
     )
     faults += wrong
     template = _read_template(body, rules, faults)
-    params, parts = _read_params(template, body.get("params"), faults)
+    params, parts = _read_params(template, body.get("params"), rules, faults)
     provider = _read_provider(body, template, rules, faults)
     if faults or template is None:
         raise _invalid(faults)
@@ -77,12 +83,12 @@ def read_send(body: Any, rules: Catalog) -> SendRequest:
 
 
 def read_otp(body: Any, rules: Catalog, code: str) -> SendRequest:
-    """Return what the body of `POST /api/otp` asks for: a text with this code.
+    """Return the request in the body of `POST /api/otp`: a message with this code.
 
-    The template is the named one, or the only one with `otp = true`. Its parameter `code`, or its first, is the code.
+    The template is the one named, or the only one with `otp = true`. Its parameter `code`, or its first, is the code.
 
     Raises:
-        InvalidInput: with everything that is wrong.
+        InvalidInput: with every fault.
     """
     faults = _shape_faults(body, {"receiver", "template", "params", "provider", "client_ip"})
     if not isinstance(body, dict):
@@ -96,32 +102,34 @@ def read_otp(body: Any, rules: Catalog, code: str) -> SendRequest:
         name = "code" if "code" in template.params or not template.params else template.params[0]
         given = body.get("params") or {}
         if isinstance(given, dict) and name in given:
-            faults.append(Fault(f"/params/{name}", "the code is made here"))
+            faults.append(Fault(f"/params/{name}", "the gateway makes the code"))
         elif name not in template.params:
             faults.append(Fault("/template", "it has no parameter for a code"))
         else:
             merged = {**given, name: code} if isinstance(given, dict) else given
-            params, parts = _read_params(template, merged, faults)
+            params, parts = _read_params(template, merged, rules, faults)
     provider = _read_provider(body, template, rules, faults)
     if faults or template is None or receiver is None:
         raise _invalid(faults)
-    return SendRequest((receiver,), template, params, provider, parts, b"", client)
+    return SendRequest((receiver,), template, params, provider, parts, digest_of(body), client)
 
 
 def read_verify(body: Any, rules: Catalog) -> tuple[Number | None, str, int | None, str]:
-    """Return receiver, template, request and code of the body of `POST /api/otp/verify`.
+    """Return receiver, template, request and code in the body of `POST /api/otp/verify`.
+
+    Blanks and hyphens in the code are dropped, and digits of any script are read.
 
     Raises:
-        InvalidInput: with everything that is wrong.
+        InvalidInput: with every fault.
     """
     faults = _shape_faults(body, {"receiver", "template", "id", "code"})
     if not isinstance(body, dict):
         raise _invalid(faults)
     code = body.get("code")
     code = str(code) if isinstance(code, int) and not isinstance(code, bool) else code
-    if not isinstance(code, str) or not 1 <= len(code) <= 32:
+    code = _plain_code(code) if isinstance(code, str) and len(code) <= 64 else ""
+    if not 1 <= len(code) <= 32:
         faults.append(Fault("/code", "it must be a text of 1 to 32 characters"))
-        code = ""
     if "id" in body:
         text = body["id"]
         if not isinstance(text, str) or not (text.isascii() and text.isdigit() and len(text) < 20):
@@ -138,8 +146,14 @@ def read_verify(body: Any, rules: Catalog) -> tuple[Number | None, str, int | No
 
 
 def digest_of(body: Any) -> bytes:
-    """Return what is the same for the same body, however it is formatted and its members are ordered."""
+    """Return a hash of a body that does not depend on its formatting and the order of its members."""
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _plain_code(text: str) -> str:
+    """Return a code as the gateway made it, of one as people type it."""
+    plain = "".join(unicodedata.normalize("NFKC", text).split()).replace("-", "")
+    return "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in plain)
 
 
 def _shape_faults(body: Any, known: set[str]) -> list[Fault]:
@@ -152,7 +166,7 @@ def _read_receiver(body: Mapping[str, Any], rules: Catalog, faults: list[Fault])
     if not isinstance(body.get("receiver"), str):
         faults.append(Fault("/receiver", "it must be one telephone number" if "receiver" in body else "it is missing"))
         return None
-    found, wrong = read_receivers([body["receiver"]], rules.default_region, rules.countries)
+    found, wrong = read_receivers([body["receiver"]], rules.numbers)
     faults += [Fault("/receiver", one.detail) for one in wrong]
     return found[0] if found else None
 
@@ -174,8 +188,6 @@ def _read_template(body: Mapping[str, Any], rules: Catalog, faults: list[Fault])
     if template is None:
         known = ", ".join(rules.templates) or "none"
         faults.append(Fault("/template", f"there is no such template; there are: {known}" if name else "it is missing"))
-    elif not rules.carriers.get(template.name):
-        faults.append(Fault("/template", "no provider that is configured can carry it"))
     return template
 
 
@@ -190,7 +202,7 @@ def _read_otp_template(body: Mapping[str, Any], rules: Catalog, faults: list[Fau
 
 
 def _read_params(
-    template: Template | None, given: Any, faults: list[Fault]
+    template: Template | None, given: Any, rules: Catalog, faults: list[Fault]
 ) -> tuple[dict[str, str], tuple[int, int] | None]:
     if template is None:
         return {}, None
@@ -199,8 +211,11 @@ def _read_params(
     if wrong or not template.text:
         return params, None
     text = template.render(params)
+    if len(text) > MAX_TEXT_CHARS:
+        faults.append(Fault("/params", f"the text has {len(text)} characters; at most {MAX_TEXT_CHARS} are sent"))
+        return params, None
     try:
-        return params, (segments(text), segments(text, ucs2=True))
+        return params, (segments(text), billed_in_china(text, rules.signs.get(template.name, "")))
     except MessageTooLong as error:
         faults.append(Fault("/params", error.why))
         return params, None
@@ -209,12 +224,15 @@ def _read_params(
 def _read_provider(
     body: Mapping[str, Any], template: Template | None, rules: Catalog, faults: list[Fault]
 ) -> str | None:
-    name = body.get("provider")
+    name, carriers = body.get("provider"), rules.carriers.get(template.name, ()) if template else ()
     if name is None:
+        if template is not None and set(rules.ordered).isdisjoint(carriers):
+            hint = f"; name one as `provider`: {', '.join(carriers)}" if carriers else ""
+            faults.append(Fault("/template", f"no provider of SMS_PROVIDER can carry it{hint}"))
         return None
     if name not in rules.providers:
         faults.append(Fault("/provider", f"there is no such provider; there are: {', '.join(rules.providers)}"))
-    elif template is not None and name not in rules.carriers.get(template.name, ()):
+    elif template is not None and name not in carriers:
         faults.append(Fault("/provider", "it cannot carry the template"))
     return str(name)
 

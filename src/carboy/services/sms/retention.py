@@ -1,4 +1,4 @@
-"""Forget in time: numbers after `SMS_RETENTION`, idempotency keys after a day, what has expired."""
+"""Retention: delete numbers and providers' words after `SMS_RETENTION`, idempotency keys after a day, expired rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class _Limits:
 
 @dataclass(slots=True)
 class Upkeep:
-    """Runs once an hour, somewhere: the first request of an hour asks for it."""
+    """The hourly clean-up, in one process: the first request of an hour enqueues it."""
 
     writer: GroupCommit
     clock: Clock
@@ -37,11 +37,11 @@ class Upkeep:
     _asked_hour: int = 0
 
     def job(self) -> Job[[int]]:
-        """Return the job `sms.upkeep`, with the hour that it is of."""
+        """Return the job `sms.upkeep`, with its hour."""
         return Job("sms.upkeep", self.run, attempts=5, priority=9)
 
     def ask(self, job: Job[[int]]) -> None:
-        """Have it done in this hour, unless that was asked for already."""
+        """Enqueue the job of this hour, unless this process has done so."""
         now_ms = self.clock.now_ms()
         hour = now_ms // _HOUR_MS
         if hour == self._asked_hour:
@@ -50,7 +50,7 @@ class Upkeep:
         self.writer.run(_put, row_of(job, (hour,), now_ms=now_ms, key=f"sms.upkeep:{hour}"))
 
     def run(self, _hour: int = 0) -> None:
-        """Forget what is to be forgotten."""
+        """Delete everything that is due."""
         now_ms = self.clock.now_ms()
         limits = _Limits(now_ms, now_ms - self.retention_ms)
         while self.writer.run(_forget, limits):
@@ -62,22 +62,25 @@ def _put(connection: "Connection", rows: Sequence[dict[str, object]]) -> list[No
     return [None] * len(rows)
 
 
-def _forget(connection: "Connection", wishes: Sequence[_Limits]) -> list[bool]:
-    """Forget a part; return whether there may be more."""
-    return [_forget_some(connection, wish) for wish in wishes]
+def _forget(connection: "Connection", limits: Sequence[_Limits]) -> list[bool]:
+    """Delete a batch; return whether there may be more."""
+    return [_forget_some(connection, one) for one in limits]
 
 
-def _forget_some(connection: "Connection", wish: _Limits) -> bool:
-    old = MESSAGES.c.created_at < wish.before_ms
+def _forget_some(connection: "Connection", limits: _Limits) -> bool:
+    old = MESSAGES.c.created_at < limits.before_ms
     ids = connection.execute(select(MESSAGES.c.id).where(old, MESSAGES.c.receiver.is_not(None)).limit(_AT_MOST))
     messages = list(ids.scalars())
     if messages:
-        connection.execute(update(MESSAGES).where(MESSAGES.c.id.in_(messages)).values(receiver=None))
-    stale = (REQUESTS.c.created_at < wish.now_ms - CLAIM_MS) & REQUESTS.c.claim.is_not(None)
+        connection.execute(update(MESSAGES).where(MESSAGES.c.id.in_(messages)).values(receiver=None, words=None))
+        requests = select(MESSAGES.c.request).where(MESSAGES.c.id.in_(messages)).distinct()
+        params = REQUESTS.c.id.in_(list(connection.execute(requests).scalars()))
+        connection.execute(update(REQUESTS).where(params, REQUESTS.c.params.is_not(None)).values(params=None))
+    stale = (REQUESTS.c.created_at < limits.now_ms - CLAIM_MS) & REQUESTS.c.claim.is_not(None)
     claims = list(connection.execute(select(REQUESTS.c.id).where(stale).limit(_AT_MOST)).scalars())
     if claims:
         connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(claims)).values(claim=None))
-    connection.execute(delete(CODES).where(CODES.c.expires_at < wish.now_ms))
-    connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < wish.now_ms))
-    connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < wish.before_ms))
-    return len(messages) == _AT_MOST or len(claims) == _AT_MOST
+    connection.execute(delete(CODES).where(CODES.c.expires_at < limits.now_ms))
+    connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < limits.now_ms))
+    connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < limits.before_ms))
+    return _AT_MOST in {len(messages), len(claims)}

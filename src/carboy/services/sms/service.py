@@ -11,21 +11,24 @@ from carboy.db import Shared
 from carboy.errors import CarboyError
 from carboy.jobs import JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.sms.accounts import Accounts, make_provider
+from carboy.net import Limits
+from carboy.services.sms.accounts import Accounts, make_provider, read_traits
+from carboy.services.sms.circuit_breaker import Circuits, SharedCircuits
 from carboy.services.sms.dispatcher import Dispatcher, Route
 from carboy.services.sms.fraud import Conversion, Guards
 from carboy.services.sms.gateway import Gateway, read_pepper
 from carboy.services.sms.message_store import Records
+from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
+from carboy.services.sms.providers import AnswersQueries, Outbox, ReadsReceipts, ReportsThroughSns, SignsReceipts
 from carboy.services.sms.receipt_webhooks import ReceiptGate
 from carboy.services.sms.requests import Catalog
 from carboy.services.sms.retention import Upkeep
-from carboy.services.sms.routing import Circuits, read_order
-from carboy.services.sms.settings import SmsSettings
-from carboy.services.sms.shared_circuits import SharedCircuits
+from carboy.services.sms.routing import read_order
+from carboy.services.sms.settings import ACCOUNTS, SmsSettings
 from carboy.services.sms.status_polling import LookUp
 from carboy.services.sms.templates import Template, read_template
-from carboy.services.sms.transport import HttpCarrier, OutboxCarrier, Transport, make_session
+from carboy.services.sms.transport import HttpTransport, OutboxTransport, Sessions, Transport
 from carboy.web import Runtime, add_api, runtime
 
 __all__ = ["EXTENSION", "register", "sms_of"]
@@ -34,6 +37,8 @@ EXTENSION = "carboy.sms"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
 log: BoundLogger = get_logger("carboy.sms")
+
+_MAX_RESPONSE_BYTES = 1_048_576
 
 
 def register(app: Flask) -> None:
@@ -69,41 +74,42 @@ def sms_of(app: Flask) -> Gateway:
 
 
 def _names(settings: SmsSettings) -> list[str]:
-    """Return the providers in use: those of the order, and those that have a table of their own."""
+    """Return the providers in use: those of `SMS_PROVIDER`, and those with a table in `SMS_PROVIDERS`."""
     return list(dict.fromkeys([*(place.name for place in read_order(settings.sms_provider)), *settings.sms_providers]))
 
 
 def _routes(
     held: Runtime, settings: SmsSettings, providers: Mapping[str, Any], kinds: Mapping[str, str], accounts: Accounts
 ) -> dict[str, Route]:
-    session = None
+    pool_size = held.settings.part(JobsSettings).jobs_concurrency + 8
+    limits = Limits(settings.sms_connect_timeout_s, settings.sms_timeout_s, settings.sms_timeout_s, _MAX_RESPONSE_BYTES)
     routes = {}
     for name, provider in providers.items():
-        carrier: Transport
-        if kinds[name] == "outbox":
-            carrier = OutboxCarrier(name, provider, accounts)
+        values, traits = settings.values_of(name), read_traits(provider)
+        transport: Transport
+        if isinstance(provider, Outbox):
+            transport = OutboxTransport(name, provider, accounts)
         else:
-            session = session or make_session(held.settings.part(JobsSettings).jobs_concurrency + 8)
-            timeouts = (settings.sms_connect_timeout_s, settings.sms_timeout_s)
-            carrier = HttpCarrier(name, provider, accounts, session, timeouts)
+            sessions = Sessions(pool_size, str(values.get("ca") or ""))
+            ca_setting = ACCOUNTS.get(kinds[name], {}).get("ca", "").upper()
+            transport = HttpTransport(name, provider, accounts, sessions, limits, ca_setting, held.clock)
         routes[name] = Route(
             name,
             kinds[name],
-            carrier,
-            needs=getattr(provider, "needs", "text"),
-            max_receivers=getattr(provider, "max_receivers", 1),
-            all_or_nothing=getattr(provider, "all_or_nothing", False),
-            callback=_callback(settings, name, kinds[name]) if hasattr(provider, "read_receipts") else "",
+            transport,
+            traits,
+            callback=_callback(settings, name, provider),
+            sign=str(values.get(traits.sign_field) or ""),
         )
     return routes
 
 
-def _callback(settings: SmsSettings, name: str, kind: str) -> str:
-    """Return where a provider is told to send receipts: with a token where it does not sign them."""
-    if not settings.sms_public_url:
+def _callback(settings: SmsSettings, name: str, provider: object) -> str:
+    """Return the address for a provider's receipts, with a token unless the receipts are signed; empty for none."""
+    if not settings.sms_public_url or not isinstance(provider, ReadsReceipts):
         return ""
     base = f"{settings.sms_public_url.rstrip('/')}/api/sms/receipts/{name}"
-    if kind in {"twilio", "aws"}:
+    if isinstance(provider, SignsReceipts | ReportsThroughSns):
         return base
     return f"{base}/{settings.sms_receipt_tokens[0].reveal()}" if settings.sms_receipt_tokens else ""
 
@@ -131,7 +137,7 @@ def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Ga
         upkeep_job=upkeep.job(),
         wake=held.jobs.wake,
         unknown_receipts=held.metrics.counter(
-            "carboy_sms_unknown_receipts_total", "Receipts of messages that are not known.", ("provider",)
+            "carboy_sms_unknown_receipts_total", "Receipts of unknown messages.", ("provider",)
         ),
     )
 
@@ -141,9 +147,9 @@ def _dispatcher(
 ) -> Dispatcher:
     records = Records(held.engine)
     asked = {
-        name: route.carrier
+        name: route.transport
         for name, route in routes.items()
-        if isinstance(route.carrier, HttpCarrier) and hasattr(route.carrier.provider, "build_query")
+        if isinstance(route.transport, HttpTransport) and isinstance(route.transport.provider, AnswersQueries)
     }
     return Dispatcher(
         routes=routes,
@@ -154,7 +160,7 @@ def _dispatcher(
         writer=held.writer,
         clock=held.clock,
         outcomes=held.metrics.counter(
-            "carboy_sms_calls_total", "Messages given to providers, by how it ended.", ("provider", "kind")
+            "carboy_sms_calls_total", "Messages handed to providers, by outcome.", ("provider", "kind")
         ),
         looks_up=LookUp(asked, records, held.writer, held.clock),
         waiters=Waiters(settings.sms_waiters),
@@ -171,8 +177,13 @@ def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mappin
     for name in templates:
         if ordered.isdisjoint(carriers[name]):
             log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
-    region, countries = settings.sms_default_region.upper(), frozenset(one.upper() for one in settings.sms_countries)
-    return Catalog(templates, carriers, list(routes), region, countries)
+    countries = frozenset(one.upper() for one in settings.sms_countries)
+    numbers = NumberRules(settings.sms_default_region.upper(), countries, settings.sms_number_types)
+    signs = {
+        name: max((routes[one].sign_of(template) for one in carriers[name]), key=len, default="")
+        for name, template in templates.items()
+    }
+    return Catalog(templates, carriers, list(routes), ordered, numbers, signs)
 
 
 def _circuits(held: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:
@@ -188,7 +199,7 @@ def _guards(held: Runtime, settings: SmsSettings) -> Guards:
         _rates(settings.sms_prefix_limits),
         _rates(settings.sms_client_limits),
         Conversion(settings.sms_conversion_min, settings.sms_conversion_after),
-        held.metrics.counter("carboy_sms_guarded_total", "Texts refused as pumped, by guard.", ("guard",)),
+        held.metrics.counter("carboy_sms_guarded_total", "Requests refused as SMS pumping, by guard.", ("guard",)),
         held.metrics.counter("carboy_sms_codes_total", "One-time passwords sent and entered.", ("country", "what")),
     )
 
@@ -198,12 +209,12 @@ def _rates(texts: Sequence[str]) -> list[Rate]:
 
 
 def _check(gateway: Gateway) -> None:
-    """Raise where the circuit of a provider is open."""
+    """Raise an error if the circuit of a provider of `SMS_PROVIDER` is open."""
     ordered = {place.name for place in gateway.dispatcher.places}
     phases = gateway.circuits.shown()
-    if away := {name: reason for name, (phase, reason) in phases.items() if phase == "open" and name in ordered}:
-        why = "; ".join(f"{name}: {reason}" for name, reason in away.items())
-        raise CarboyError("the SMS providers", f"passed over after errors: {why}", "see `carboy sms providers`")
+    if failed := {name: reason for name, (phase, reason) in phases.items() if phase == "open" and name in ordered}:
+        why = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise CarboyError("the SMS providers", f"skipped after errors: {why}", "see `carboy sms providers`")
 
 
 def _archive_topics(settings: Settings) -> tuple[str, ...]:
@@ -211,7 +222,7 @@ def _archive_topics(settings: Settings) -> tuple[str, ...]:
 
 
 def _newest(held: Runtime) -> SmsSettings:
-    """Return the gateway's settings as they are now; those that are too old are read again in the background."""
+    """Return the gateway's current settings; stale ones are read again in the background."""
     live = held.centre.live
     if live is None:
         return held.settings.part(SmsSettings)
@@ -220,6 +231,6 @@ def _newest(held: Runtime) -> SmsSettings:
 
 
 def _refresh(held: Runtime) -> None:
-    """Read the settings again now, so that references give what they lead to now."""
+    """Read the settings again, with their references."""
     if held.centre.live is not None:
         held.centre.live.refresh()

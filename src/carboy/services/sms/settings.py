@@ -1,4 +1,4 @@
-"""The settings of the gateway, the tutorial's names among them."""
+"""Settings of the SMS gateway."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from carboy.config import Derived, Duration, Profile, parse_rate, setting
 from carboy.errors import Fault
 from carboy.redact import Secret
+from carboy.services.sms.numbers import NUMBER_TYPES
 from carboy.services.sms.providers import BUILT_IN
 from carboy.services.sms.routing import read_order
 from carboy.services.sms.templates import template_faults
@@ -37,6 +38,7 @@ ACCOUNTS: dict[str, dict[str, str]] = {
     },
     "huawei": {
         "url": "huawei_url",
+        "ca": "huawei_ca",
         "app_key": "huawei_sms_app_key",
         "app_secret": "huawei_sms_app_secret",
         "sender_id": "huawei_sms_sender_id",
@@ -90,18 +92,22 @@ def _guarded_min(get: Callable[[str], Any]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SmsSettings:
-    """What may be sent, to whom, through whom, and how much of it."""
+    """Settings of the SMS gateway: templates, receivers, limits and providers."""
 
     sms_provider: tuple[str, ...] = setting(
-        ("outbox",), "who carries texts: one, an order (`aliyun,twilio`), or weights (`aliyun:3,twilio:1`)"
+        ("outbox",), "the providers: one, an order (`aliyun,twilio`), or weights (`aliyun:3,twilio:1`)"
     )
     sms_providers: dict[str, dict[str, Any]] = setting(
-        {}, "providers of one's own, or further accounts: tables with `use` and the account's fields"
+        {}, "your own providers, or further accounts: tables with `use` and the account's fields"
     )
     sms_templates: dict[str, dict[str, Any]] = setting(_CAPTCHA, "what may be sent, by name")
     sms_default_region: str = setting("", "the country of numbers without a code, such as CN; empty takes E.164 only")
     sms_countries: tuple[str, ...] = setting(
-        (), "countries that may be written to, such as CN,US; needed outside of `local` and `test`"
+        (), "countries that may be written to, such as CN,US; required outside of `local` and `test`"
+    )
+    sms_number_types: tuple[str, ...] = setting(
+        ("mobile", "fixed_line_or_mobile"),
+        "types of number that may be written to, as libphonenumber names them, such as premium_rate or fixed_line",
     )
     sms_receiver_limits: tuple[str, ...] = setting(
         ("1/60s", "5/h", "10/day"), "how often a receiver gets a template that has `otp = true`; `off` lifts it"
@@ -112,7 +118,7 @@ class SmsSettings:
     )
     sms_client_limits: tuple[str, ...] = setting(
         Derived(_guarded("5/60s", "20/h"), "`off` on `local` and `test`, else `5/60s,20/h`"),
-        "how many one-time passwords one client asks for: the `client_ip` that the caller names, or one without a key",
+        "how many one-time passwords one client gets: the `client_ip` that the caller names, or a client without a key",
     )
     sms_conversion_min: float = setting(
         Derived(_guarded_min, "`0` on `local` and `test`, else `0.05`"),
@@ -121,24 +127,26 @@ class SmsSettings:
     sms_conversion_after: int = setting(50, "one-time passwords sent to a range in a day before that is asked")
     sms_daily_budget: int = setting(0, "messages per API key and day, UTC; 0 for no limit")
     sms_resend_unknown: bool = setting(
-        False, "whether a text whose answer was lost is sent again, so that it may arrive twice"
+        False, "whether a message whose response was lost is sent again, so that it may arrive twice"
     )
-    sms_retention: Duration = setting(Duration("30d"), "how long numbers are kept; then only a hash and a mask are")
+    sms_retention: Duration = setting(
+        Duration("30d"), "how long numbers and the providers' words are kept; a hash and a mask remain"
+    )
     sms_expires: Duration = setting(
-        Duration("1h"), "how long a text is worth sending; one with a code, as long as that"
+        Duration("1h"), "how long a message is worth sending; one with a code, as long as the code"
     )
     sms_outbox: Path = setting(
         Derived(_outbox, "<instance>/sms-outbox.jsonl"), "the file that the provider `outbox` writes"
     )
-    sms_public_url: str = setting("", "where this service is reached from outside, so that providers send receipts")
+    sms_public_url: str = setting("", "the public address of this service, to which providers send receipts")
     sms_receipt_tokens: tuple[Secret, ...] = setting(
-        (), "path tokens that let receipts in at `/api/sms/receipts/<provider>/<token>`; the first is given out"
+        (), "path tokens for receipts at `/api/sms/receipts/<provider>/<token>`; providers are given the first"
     )
-    sms_timeout_s: float = setting(5.0, "how long a provider's answer may take", unit="s")
+    sms_timeout_s: float = setting(5.0, "how long a provider's complete response may take", unit="s")
     sms_connect_timeout_s: float = setting(2.0, "how long connecting to a provider may take", unit="s")
-    sms_circuit_s: float = setting(30.0, "how long a provider that erred is passed over", unit="s")
-    sms_circuit_failures: int = setting(1, "errors in a row that open a provider's circuit")
-    sms_waiters: int = setting(16, "requests that may wait at the same time; others are answered 202 at once")
+    sms_circuit_s: float = setting(30.0, "how long a provider that failed is skipped", unit="s")
+    sms_circuit_failures: int = setting(1, "failures in a row that open a provider's circuit")
+    sms_waiters: int = setting(16, "requests with `wait` at the same time; further ones are answered 202 at once")
     sms_code_expires: Duration = setting(Duration("5m"), "how long a one-time password is good")
     sms_code_tries: int = setting(5, "how often a one-time password may be guessed")
     sms_code_digits: int = setting(6, "digits of a one-time password")
@@ -147,47 +155,50 @@ class SmsSettings:
     aliyun_sms_app_key: str = setting("", "Aliyun: the AccessKey id")
     aliyun_sms_app_secret: Secret = setting(Secret(""), "Aliyun: the AccessKey secret")
     aliyun_sms_region_id: str = setting("cn-hangzhou", "Aliyun: the region")
-    aliyun_sms_sign_name: str = setting("", "Aliyun: who the texts are from")
+    aliyun_sms_sign_name: str = setting("", "Aliyun: the sender's sign")
     aliyun_sms_version: str = setting("2017-05-25", "Aliyun: the API's version")
     aliyun_sms_signature: Literal["v1", "v3"] = setting("v3", "Aliyun: how requests are signed")
     huawei_url: str = setting("", "Huawei: the application's address")
+    huawei_ca: Path | None = setting(
+        None, "Huawei: a PEM file with the certificates that sign the endpoint's; by default the system's"
+    )
     huawei_sms_app_key: str = setting("", "Huawei: the application's key")
     huawei_sms_app_secret: Secret = setting(Secret(""), "Huawei: the application's secret")
     huawei_sms_sender_id: str = setting("", "Huawei: the channel number")
-    huawei_sms_signature: str = setting("", "Huawei: the signature's name, for templates that several may use")
+    huawei_sms_signature: str = setting("", "Huawei: the signature's name, for universal templates")
     twilio_url: str = setting("https://api.twilio.com", "Twilio: the API")
     twilio_account_sid: str = setting("", "Twilio: the account")
     twilio_auth_token: Secret = setting(Secret(""), "Twilio: the auth token")
-    twilio_from: str = setting("", "Twilio: the number or messaging service that texts come from")
+    twilio_from: str = setting("", "Twilio: the sending number or messaging service")
     tencent_url: str = setting("https://sms.tencentcloudapi.com", "Tencent: the endpoint")
     tencent_secret_id: str = setting("", "Tencent: the key's id")
     tencent_secret_key: Secret = setting(Secret(""), "Tencent: the key")
     tencent_sdk_app_id: str = setting("", "Tencent: the SMS application")
-    tencent_sign_name: str = setting("", "Tencent: who the texts are from")
+    tencent_sign_name: str = setting("", "Tencent: the sender's sign")
     tencent_region: str = setting("ap-guangzhou", "Tencent: the region")
     aws_sms_url: str = setting("", "End User Messaging: another endpoint than the region's own")
     sns_url: str = setting("", "SNS: another endpoint than the region's own")
-    aws_sms_region: str = setting("us-east-1", "AWS: the region that texts are sent from")
+    aws_sms_region: str = setting("us-east-1", "AWS: the region of the endpoint")
     aws_sms_access_key_id: str = setting("", "AWS: a key of its own; by default AWS's chain of credentials")
-    aws_sms_secret_access_key: Secret = setting(Secret(""), "AWS: goes with it")
-    aws_sms_origination: str = setting("", "AWS: the number or pool that texts come from")
-    aws_sms_sender_id: str = setting("", "AWS: the name that texts come from")
-    aws_sms_configuration_set: str = setting("", "End User Messaging: says where events go")
+    aws_sms_secret_access_key: Secret = setting(Secret(""), "AWS: the secret of that key")
+    aws_sms_origination: str = setting("", "AWS: the sending number or pool")
+    aws_sms_sender_id: str = setting("", "AWS: the sender's name")
+    aws_sms_configuration_set: str = setting("", "End User Messaging: the configuration set, which directs events")
     aws_sms_topic_arns: tuple[str, ...] = setting((), "SNS topics that may bring events, beside SNS_TOPIC_ARNS")
 
     def values_of(self, name: str) -> dict[str, Any]:
-        """Return the fields of a provider's account: by its table, over the settings of its kind."""
+        """Return the fields of a provider's account: its table, over the settings of its kind."""
         table = dict(self.sms_providers.get(name, {}))
         kind = table.pop("use", name)
         values = {field: getattr(self, given) for field, given in ACCOUNTS.get(kind, {}).items()}
         return {**values, **table}
 
     def kind_of(self, name: str) -> str:
-        """Return what a provider uses: a built-in one's name, or `module:Class`."""
+        """Return the kind of a provider: a built-in one's name, or `module:Class`."""
         return str(self.sms_providers.get(name, {}).get("use", name))
 
     def faults(self, profile: Profile) -> Iterator[Fault]:
-        """Yield what is wrong between the values."""
+        """Yield the faults of these settings."""
         if profile.is_guarded and not self.sms_countries:
             yield Fault(
                 "SMS_COUNTRIES", f"profile `{profile}` needs the countries that may be written to, such as CN,US"
@@ -207,6 +218,9 @@ class SmsSettings:
         for name in ("sms_timeout_s", "sms_connect_timeout_s", "sms_circuit_s", "sms_circuit_failures"):
             if getattr(self, name) <= 0:
                 yield Fault(name.upper(), "it must be above 0")
+        for name in self.sms_number_types:
+            if name not in NUMBER_TYPES:
+                yield Fault("SMS_NUMBER_TYPES", f"`{name}` is not a type; there are {', '.join(NUMBER_TYPES)}")
         for name, least, most in (
             ("sms_daily_budget", 0, 2**31 - 1),
             ("sms_conversion_after", 1, 2**31 - 1),
@@ -218,7 +232,7 @@ class SmsSettings:
 
     def _order_faults(self, profile: Profile) -> Iterator[Fault]:
         if not self.sms_provider:
-            yield Fault("SMS_PROVIDER", "it names nobody; `outbox` writes to a file")
+            yield Fault("SMS_PROVIDER", "it names no provider; `outbox` writes to a file")
         try:
             places = read_order(self.sms_provider)
         except ValueError as error:
@@ -238,6 +252,8 @@ class SmsSettings:
             value = values.get(field)
             if not (value.reveal() if isinstance(value, Secret) else value):
                 yield Fault(ACCOUNTS[kind][field].upper(), f"the provider `{name}` needs it")
+        if values.get("ca") and not Path(str(values["ca"])).is_file():
+            yield Fault(ACCOUNTS[kind].get("ca", "SMS_PROVIDERS").upper(), f"there is no file {values['ca']}")
         url = str(values.get("url") or "")
         if profile.is_guarded and url and not url.startswith("https://"):
             yield Fault(ACCOUNTS[kind]["url"].upper(), "it must begin with https:// on this profile")

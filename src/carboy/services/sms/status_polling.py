@@ -1,4 +1,4 @@
-"""Ask a provider what became of a text whose answer was lost, where it has a query for that. Nothing is sent again."""
+"""Status polling: ask a provider what became of a message whose response was lost. Nothing is sent again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.message_store import Records
 from carboy.services.sms.providers import Message, Receipt
-from carboy.services.sms.transport import HttpCarrier
+from carboy.services.sms.transport import HttpTransport
 
 __all__ = ["LookUp"]
 
@@ -21,20 +21,22 @@ log: BoundLogger = get_logger("carboy.sms")
 _FIRST_S = 60.0
 _LONGEST_S = 3600.0
 _GIVE_UP_MS = 6 * 3_600_000
+_MINUTE_MS = 60_000
+_QUARTER_MS = 900_000  # midnight of every time zone is at a quarter of an hour
 
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Settles messages that are `unknown`, by what their provider has written down.
+    """Settles messages that are `unknown`, by their provider's records.
 
     Attributes:
-        carriers: those of providers with a query, by name.
+        transports: those of providers that answer queries, by name.
         records: finds the messages.
         writer: settles them.
-        clock: what time it is.
+        clock: the time.
     """
 
-    carriers: Mapping[str, HttpCarrier]
+    transports: Mapping[str, HttpTransport]
     records: Records
     writer: GroupCommit
     clock: Clock
@@ -44,23 +46,23 @@ class LookUp:
         return Job("sms.look_up", self.run, attempts=20, priority=7)
 
     def row(self, provider: str | None, message: int) -> dict[str, Any] | None:
-        """Return the row of the job for a message that is unknown; None where its provider has no query."""
-        if provider not in self.carriers:
+        """Return the row of the job for a message that is unknown; None if its provider answers no queries."""
+        if provider not in self.transports:
             return None
         now_ms = self.clock.now_ms()
         return row_of(self.job(), (message,), now_ms=now_ms, after_s=_FIRST_S, key=f"sms.look_up:{message}")
 
     def run(self, message: int) -> None:
-        """Ask for one message, unless more is known of it by now.
+        """Ask for one message, unless it is settled by now.
 
         Raises:
-            Later: the provider does not say yet.
+            Later: the provider does not know yet.
         """
         row = self.records.message(message)
-        if row is None or row.state != "unknown" or row.receiver is None or row.provider not in self.carriers:
+        if row is None or row.state != "unknown" or row.receiver is None or row.provider not in self.transports:
             return
         wanted = Message((str(row.id),), (row.receiver,), nonce=token_hex(16), now_ms=self.clock.now_ms())
-        found = self._find(self.carriers[row.provider], wanted, row)
+        found = self._find(self.transports[row.provider], wanted, row)
         if found is not None and found.state is not None:
             told = Receipt("", found.state, str(row.id), "", found.code, found.words)
             self.writer.run(report, (Report(row.provider, told, "", self.clock.now_ms()),))
@@ -68,9 +70,12 @@ class LookUp:
             return
         age_ms = self.clock.now_ms() - row.created_at
         if age_ms < _GIVE_UP_MS:
-            raise Later("the provider does not say yet", min(max(_FIRST_S, age_ms / 1000), _LONGEST_S))
+            raise Later("the provider does not know yet", min(max(_FIRST_S, age_ms / 1000), _LONGEST_S))
 
-    def _find(self, carrier: HttpCarrier, wanted: Message, row: Any) -> Receipt | None:
+    def _find(self, transport: HttpTransport, wanted: Message, row: Any) -> Receipt | None:
         request = self.records.request(row.request)
         ours = {str(one.id) for one in request[1]} if request else set()  # a batch echoes the id of its first
-        return next((one for one in carrier.look_up(wanted, row.created_at) if one.message_id in ours), None)
+        sent_at_ms = row.settled_at or row.created_at  # when the call became unknown
+        days = [sent_at_ms] if sent_at_ms % _QUARTER_MS > _MINUTE_MS else [sent_at_ms, sent_at_ms - _MINUTE_MS]
+        listed = (one for at_ms in days for one in transport.look_up(wanted, at_ms))
+        return next((one for one in listed if one.message_id in ours), None)

@@ -1,104 +1,147 @@
-"""The one HTTP client between a provider's two functions.
+"""Transport: the one HTTP client between a provider's two functions, and what its failures mean.
 
-Connections are kept, certificates always verified, nothing is followed or tried twice. What matters most is what an
-error means: a request that may have been read and was not answered is `unknown`.
+Nothing is followed or sent twice, certificates are always verified, and the whole response is read within one limit. A
+request that the provider may have read without a response is `unknown`; one of which no byte was sent is `not_sent`.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError
-from carboy.extras import extra
 from carboy.logs import BoundLogger, get_logger
+from carboy.net import CallFailed, Limits, ResponseTooLarge, Session, fetch, make_session
+from carboy.retry import parse_retry_after
 from carboy.services.sms.accounts import Accounts
-from carboy.services.sms.providers import Message, Outbox, Outcome, Receipt, Request, Response
+from carboy.services.sms.numbers import mask_digits
+from carboy.services.sms.providers import AnswersQueries, Message, Outbox, Outcome, Receipt, Request, Response
 
-if TYPE_CHECKING:
-    from requests import Session
-
-__all__ = ["HttpCarrier", "OutboxCarrier", "Transport", "make_session", "send_request"]
+__all__ = ["HttpTransport", "OutboxTransport", "Sessions", "Transport", "send_request"]
 
 log: BoundLogger = get_logger("carboy.sms")
 
-_MAX_ANSWER_BYTES = 1_048_576
-_CHUNK = 65_536
+_SHORTEST_SECRET = 3  # parameters that are shorter occur in any text
 
 
 class Transport(Protocol):
-    """Takes messages to a provider."""
+    """Hands messages over to a provider."""
 
-    def carry(self, message: Message, template: str) -> Sequence[Outcome]:
-        """Send a message and return how it ended for each receiver, in their order; never raises for the provider."""
+    def send(self, message: Message, template: str) -> Sequence[Outcome]:
+        """Send a message and return the outcome for each receiver, in their order; never raises for the provider."""
         ...
 
 
+@dataclass(slots=True)
+class Sessions:
+    """Kept connections, one session for each server, as proxies differ between servers.
+
+    Attributes:
+        pool_size: connections that are kept to each server.
+        verify: a file with certificates to trust; empty for the system's.
+    """
+
+    pool_size: int
+    verify: str = ""
+    _sessions: dict[str, Session] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, url: str) -> Session:
+        """Return the session for the server of a URL."""
+        server = urlsplit(url).netloc
+        with self._lock:
+            if server not in self._sessions:
+                session = make_session(url, self.pool_size)
+                if self.verify:
+                    session.verify = self.verify
+                self._sessions[server] = session
+            return self._sessions[server]
+
+
 @dataclass(frozen=True, slots=True)
-class HttpCarrier:
-    """Carries by a provider's two functions.
+class HttpTransport:
+    """Sends by a provider's two functions.
 
     Attributes:
         name: of the provider.
         provider: see `carboy.services.sms.providers.Provider`.
-        accounts: what to sign with.
-        session: keeps the connections.
-        timeout_s: to connect, and to wait for an answer.
+        accounts: signs requests.
+        sessions: keeps the connections.
+        limits: of one response.
+        ca_setting: the setting that names the certificates to trust; empty if there is none.
+        clock: for dates in `Retry-After`.
     """
 
     name: str
     provider: Any
     accounts: Accounts
-    session: "Session"
-    timeout_s: tuple[float, float]
+    sessions: Sessions
+    limits: Limits
+    ca_setting: str = ""
+    clock: Clock = SYSTEM_CLOCK
+    _reported: set[str] = field(default_factory=set)
 
-    def carry(self, message: Message, template: str) -> Sequence[Outcome]:
-        """Send it; where our account is refused and was renewed meanwhile, once more with the new one."""
+    def send(self, message: Message, template: str) -> Sequence[Outcome]:
+        """Send a message; after a refused account once more, if the account has changed since."""
         account = self.accounts.get(self.name)
-        outcomes = self._carry(message, account)
+        outcomes = self._send(message, account)
         if all(one.kind == "account" for one in outcomes) and self.accounts.refresh(self.name, account):
-            return self._carry(message, self.accounts.get(self.name))
+            return self._send(message, self.accounts.get(self.name))
         return outcomes
 
     def look_up(self, message: Message, sent_at_ms: int) -> list[Receipt]:
-        """Return what the provider's query has of a message's receiver; nothing where there is no answer."""
-        response = self.ask(self.provider.build_query(message, sent_at_ms, self.accounts.get(self.name)))
-        found: list[Receipt] = [] if isinstance(response, Outcome) else self.provider.read_query(response)
-        return found
+        """Return what the provider's query lists for a message's receiver; an empty list without a response."""
+        if not isinstance(self.provider, AnswersQueries):
+            return []
+        response = self._exchange(self.provider.build_query(message, sent_at_ms, self.accounts.get(self.name)))
+        return [] if isinstance(response, Outcome) else self.provider.read_query(response)
 
-    def ask(self, request: Request) -> Response | Outcome:
-        """Send any request of the provider's."""
-        return send_request(self.session, request, self.timeout_s)
+    def _exchange(self, request: Request) -> Response | Outcome:
+        return send_request(self.sessions.get(request.url), request, self.limits, self.ca_setting)
 
-    def _carry(self, message: Message, account: Any) -> list[Outcome]:
+    def _send(self, message: Message, account: Any) -> list[Outcome]:
         try:
             request = self.provider.build_request(message, account)
-        except Exception as error:
-            log.error("sms_request_not_built", provider=self.name, exc_info=error)
+        except Exception as error:  # noqa: BLE001 (a provider's class may raise anything; its text may hold a number)
+            log.error("sms_request_not_built", provider=self.name, error=_place_of(error))
             return [Outcome("account", type(error).__name__, "the request could not be built")] * len(message.receivers)
-        response = self.ask(request)
+        response = self._exchange(request)
         if isinstance(response, Outcome):
             return [response] * len(message.receivers)
         try:
             read: Outcome | Mapping[str, Outcome] = self.provider.read_response(response)
-        except Exception as error:
-            log.error("sms_answer_unreadable", provider=self.name, status=response.status, exc_info=error)
-            read = Outcome("unknown", f"HTTP {response.status}", "the answer could not be read")
+        except Exception as error:  # noqa: BLE001 (likewise)
+            log.error("sms_response_unreadable", provider=self.name, status=response.status, error=_place_of(error))
+            read = Outcome("unknown", f"HTTP {response.status}", "the response could not be read")
         if isinstance(read, Outcome):
-            return [read] * len(message.receivers)
-        missing = Outcome("unknown", "", "the answer does not say")
-        return [read.get(receiver, missing) for receiver in message.receivers]
+            return [self._finish(read, response, message)] * len(message.receivers)
+        missing = Outcome("unknown", "", "the response does not mention the receiver")
+        return [self._finish(read.get(one, missing), response, message) for one in message.receivers]
+
+    def _finish(self, outcome: Outcome, response: Response, message: Message) -> Outcome:
+        """Return an outcome with its words masked and the provider's wait; report an unlisted code once."""
+        if not outcome.is_listed and outcome.code not in self._reported and len(self._reported) < 1000:
+            self._reported.add(outcome.code)
+            log.warning("sms_code_unlisted", provider=self.name, code=outcome.code, status=response.status)
+        after = response.headers.get("retry-after")
+        if outcome.kind == "throttled" and after:
+            wait_s = parse_retry_after(after, self.clock.now_ms() / 1000)
+            outcome = replace(outcome, retry_after_s=wait_s or outcome.retry_after_s)
+        return replace(outcome, words=_hide(outcome.words, message)) if outcome.words else outcome
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxCarrier:
-    """Carries into a file."""
+class OutboxTransport:
+    """Writes messages into a file."""
 
     name: str
     provider: Outbox
     accounts: Accounts
 
-    def carry(self, message: Message, template: str) -> Sequence[Outcome]:
-        """Write the lines."""
+    def send(self, message: Message, template: str) -> Sequence[Outcome]:
+        """Write one line for each receiver."""
         try:
             outcome = self.provider.write(message, self.accounts.get(self.name), template)
         except CarboyError as error:
@@ -106,84 +149,50 @@ class OutboxCarrier:
         return [outcome] * len(message.receivers)
 
 
-def make_session(pool_size: int) -> "Session":
-    """Return a session that any number of threads may share.
+def send_request(session: Session, request: Request, limits: Limits, ca_setting: str = "") -> Response | Outcome:
+    """Return the response, or what it means that there is none: `not_sent` or `unknown`.
 
-    Proxies and further certificates are read from the environment once; `.netrc` is not read, cookies are not kept,
-    nothing is tried twice.
+    Args:
+        session: keeps the connections.
+        request: signed and ready.
+        limits: of the response.
+        ca_setting: the setting that the message about an untrusted certificate names.
     """
-    with extra("net"):
-        from http.cookiejar import DefaultCookiePolicy
-
-        from requests import Session
-        from requests.adapters import HTTPAdapter
-
-    session = Session()
-    surroundings = session.merge_environment_settings("https://", {}, None, None, None)
-    session.trust_env = False
-    session.proxies = surroundings["proxies"]
-    session.verify = surroundings["verify"] or True
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=pool_size, max_retries=0))
-    return session
-
-
-def send_request(session: "Session", request: Request, timeout_s: tuple[float, float]) -> Response | Outcome:
-    """Return the answer; or what it means that there was none: `not_sent` or `unknown`."""
-    from requests import RequestException
-    from requests.exceptions import ConnectTimeout, InvalidURL, ProxyError, SSLError
-    from urllib3.exceptions import HTTPError
-
     try:
-        with session.request(
-            request.method,
+        reply = fetch(
+            session,
             request.url,
-            data=request.body or None,
-            headers=dict(request.headers),
-            timeout=timeout_s,
-            allow_redirects=False,
-            stream=True,
-        ) as answer:
-            body = bytearray()
-            while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-                body += chunk
-                if len(body) > _MAX_ANSWER_BYTES:
-                    answer.raw.close()
-                    return Outcome("unknown", "", "the answer is too large")
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Response(answer.status_code, headers, bytes(body))
-    except (ConnectTimeout, ProxyError, InvalidURL) as error:
-        return _not_sent(error)
-    except SSLError as error:
-        return _not_sent(error) if _is_before_the_request(error) else _unknown(error)
-    except (RequestException, HTTPError) as error:
-        return _not_sent(error) if _is_before_the_request(error) else _unknown(error)
+            request.headers,
+            limits,
+            what="the SMS provider",
+            method=request.method,
+            body=request.body or None,
+        )
+    except ResponseTooLarge as error:
+        return Outcome("unknown", type(error).__name__, "the response is too large")
+    except CallFailed as error:
+        code = type(error.__cause__ or error).__name__
+        if error.was_sent:
+            return Outcome("unknown", code, "the request may have been read, and no response came")
+        if "CERTIFICATE_VERIFY_FAILED" in str(error.__cause__):
+            hint = f"; {ca_setting} names the certificates to trust" if ca_setting else ""
+            return Outcome("not_sent", code, f"the server's certificate is not trusted{hint}")
+        return Outcome("not_sent", code, "no connection was made")
+    return Response(reply.status, {name.lower(): value for name, value in reply.headers.items()}, reply.body)
 
 
-def _is_before_the_request(error: BaseException) -> bool:
-    """Return whether a connection failed while it was made: then nothing of the request was written."""
-    from ssl import SSLCertVerificationError
-
-    from urllib3.exceptions import NameResolutionError, NewConnectionError
-
-    before = (NewConnectionError, NameResolutionError, SSLCertVerificationError)
-    seen: set[int] = set()
-    pending: list[Any] = [error]
-    while pending:
-        one = pending.pop()
-        if not isinstance(one, BaseException) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, before):
-            return True
-        pending += [one.__cause__, getattr(one, "reason", None), *one.args]
-    return False
+def _hide(words: str, message: Message) -> str:
+    """Return a provider's words without the numbers, codes and parameters of the message."""
+    for secret in sorted({message.text, *(value for _, value in message.params)}, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            words = words.replace(secret, "****")
+    return mask_digits(words)
 
 
-def _not_sent(error: BaseException) -> Outcome:
-    return Outcome("not_sent", type(error).__name__, "no connection was made")
-
-
-def _unknown(error: BaseException) -> Outcome:
-    return Outcome("unknown", type(error).__name__, "the request may have been read, and no answer came")
+def _place_of(error: Exception) -> str:
+    """Return the type and the place of an error, without its text."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at is not None else ""
+    return f"{type(error).__name__}{place}"

@@ -1,4 +1,4 @@
-"""Who carries texts: one file for each, with its wire format, its codes and its account."""
+"""Providers: one module each, with its wire format and account; error codes are tables in `codes/`."""
 
 from carboy.services.sms.providers.aliyun import Aliyun
 from carboy.services.sms.providers.aws import EndUserMessaging, Sns
@@ -6,9 +6,33 @@ from carboy.services.sms.providers.huawei import Huawei
 from carboy.services.sms.providers.outbox import Outbox
 from carboy.services.sms.providers.tencent import Tencent
 from carboy.services.sms.providers.twilio import Twilio
-from carboy.services.sms.providers.wire import Message, Outcome, Provider, Receipt, Request, Response
+from carboy.services.sms.providers.wire import (
+    AnswersQueries,
+    Message,
+    Outcome,
+    Provider,
+    ReadsReceipts,
+    Receipt,
+    ReportsThroughSns,
+    Request,
+    Response,
+    SignsReceipts,
+)
 
-__all__ = ["BUILT_IN", "Message", "Outbox", "Outcome", "Provider", "Receipt", "Request", "Response"]
+__all__ = [
+    "BUILT_IN",
+    "AnswersQueries",
+    "Message",
+    "Outbox",
+    "Outcome",
+    "Provider",
+    "ReadsReceipts",
+    "Receipt",
+    "ReportsThroughSns",
+    "Request",
+    "Response",
+    "SignsReceipts",
+]
 
 BUILT_IN: dict[str, type] = {
     "aliyun": Aliyun,
@@ -19,4 +43,4 @@ BUILT_IN: dict[str, type] = {
     "tencent": Tencent,
     "twilio": Twilio,
 }
-"""The providers that need no class of one's own, by the name that settings use."""
+"""The built-in providers, by their name in the settings."""

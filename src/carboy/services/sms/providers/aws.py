@@ -16,8 +16,8 @@ import orjson
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
+from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
-    Kind,
     Message,
     Outcome,
     Receipt,
@@ -31,33 +31,6 @@ from carboy.services.sms.states import State
 
 __all__ = ["Account", "EndUserMessaging", "Sns", "sign_v4"]
 
-CODES: dict[str, Kind] = {
-    **dict.fromkeys(
-        (
-            "AccessDeniedException",
-            "AccessDenied",
-            "AuthorizationError",
-            "UnrecognizedClientException",
-            "InvalidClientTokenId",
-            "InvalidSignatureException",
-            "SignatureDoesNotMatch",
-            "ExpiredTokenException",
-            "ExpiredToken",
-            "MissingAuthenticationTokenException",
-            "ResourceNotFoundException",
-            "ConflictException",
-            "UserError",
-        ),
-        "account",
-    ),
-    **dict.fromkeys(("ValidationException", "InvalidParameter", "InvalidParameterValue", "OptedOut"), "refused"),
-    **dict.fromkeys(
-        ("ThrottlingException", "Throttling", "Throttled", "ServiceQuotaExceededException", "KMSThrottling"),
-        "throttled",
-    ),
-    **dict.fromkeys(("InternalServerException", "InternalError", "ServiceUnavailable"), "not_sent"),
-}
-
 STATES: dict[str, State | None] = {
     "PENDING": "sent",
     "QUEUED": "sent",
@@ -65,24 +38,24 @@ STATES: dict[str, State | None] = {
     "DELIVERED": "delivered",
     "UNKNOWN": None,
 }
-"""What is not here was not delivered: INVALID, UNREACHABLE, BLOCKED, SPAM, TTL_EXPIRED, PROTECT_BLOCKED, …"""
+"""Any other final status is a failed delivery: INVALID, UNREACHABLE, BLOCKED, SPAM, TTL_EXPIRED, PROTECT_BLOCKED, …"""
 
 _XML = re.compile(r"<(MessageId|Code|Message)>([^<]*)</\1>")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is known of an account.
+    """An account of AWS.
 
     Attributes:
         url: another endpoint than the region's own.
-        region: where it is.
+        region: where messages are sent from.
         access_key_id: empty for AWS's own chain of credentials.
-        secret_access_key: goes with it.
+        secret_access_key: the secret of that key.
         session_token: of temporary credentials.
-        origination: the number, sender id or pool that texts come from.
-        sender_id: SNS only: the name that texts come from.
-        configuration_set: End User Messaging only: says where events go.
+        origination: the sending number, sender id or pool.
+        sender_id: SNS only: the sender's name.
+        configuration_set: End User Messaging only: where events go.
     """
 
     url: str = ""
@@ -96,16 +69,15 @@ class Account:
 
 
 class EndUserMessaging:
-    """`SendTextMessage` of pinpoint-sms-voice-v2; its events come back through a topic of SNS."""
+    """`SendTextMessage` of pinpoint-sms-voice-v2; its events arrive through an SNS topic."""
 
     account_type: ClassVar[type] = Account
-    credentials: ClassVar[str] = "aws"
     needs: ClassVar[Literal["text", "template_id"]] = "text"
     max_receivers: ClassVar[int] = 1
-    all_or_nothing: ClassVar[bool] = False
+    reports_through_sns: ClassVar[bool] = True
 
     def build_request(self, message: Message, account: Account) -> Request:
-        """Return the signed request; the message's id goes along in `Context`."""
+        """Return the signed request; the message's id is in its `Context`, which the events repeat."""
         wanted = {
             "DestinationPhoneNumber": message.receivers[0],
             "OriginationIdentity": account.origination or account.sender_id,
@@ -123,7 +95,7 @@ class EndUserMessaging:
         return _signed("sms-voice", url, headers, body, message.now_ms, account)
 
     def read_response(self, response: Response) -> Outcome:
-        """Return how it ended: a `MessageId`, or a type of exception."""
+        """Return how the call ended: a `MessageId`, or an exception with its `Reason`."""
         document = response.json()
         if not isinstance(document, dict):
             return read_without_words(response)
@@ -131,31 +103,34 @@ class EndUserMessaging:
             return Outcome("accepted", "", "", str(document["MessageId"]))
         named = str(document.get("__type") or response.headers.get("x-amzn-errortype", ""))
         code = named.rpartition("#")[2].partition(":")[0]
+        if code and (reason := document.get("Reason") or document.get("reason")):
+            code = f"{code}/{reason}"
         words = str(document.get("Message") or document.get("message") or "")
         return _failed(response, code, words)
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
-        """Return the receipt of an event, once it was taken out of its SNS message."""
+        """Return the receipt of an event, which is the content of an SNS message."""
         event = orjson.loads(body)
         if not isinstance(event, dict) or "messageId" not in event:
-            raise ValueError("it is no event of a message")
+            raise ValueError("not an event of a message")
         status = str(event.get("messageStatus", ""))
+        state = STATES.get(status, "undelivered")
+        if event.get("isFinal") is False and state == "undelivered":
+            state = "sent"  # it is still being tried
         context = event.get("context")
         echoed = str(context.get("message_id", "")) if isinstance(context, dict) else ""
         words = str(event.get("messageStatusDescription", ""))
-        return [Receipt(str(event["messageId"]), STATES.get(status, "undelivered"), echoed, "", status, words)]
+        return [Receipt(str(event["messageId"]), state, echoed, "", status, words)]
 
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", "{}")
 
 
 class Sns:
-    """`Publish` to a number; its delivery reports go to CloudWatch alone."""
+    """SNS's `Publish` to a number; its delivery reports go to CloudWatch only."""
 
     account_type: ClassVar[type] = Account
-    credentials: ClassVar[str] = "aws"
     needs: ClassVar[Literal["text", "template_id"]] = "text"
     max_receivers: ClassVar[int] = 1
-    all_or_nothing: ClassVar[bool] = False
 
     def build_request(self, message: Message, account: Account) -> Request:
         """Return the signed request."""
@@ -182,7 +157,7 @@ class Sns:
         return _signed("sns", url, headers, encode_form(form).encode(), message.now_ms, account)
 
     def read_response(self, response: Response) -> Outcome:
-        """Return how it ended: a `MessageId`, or an error's code; both in XML."""
+        """Return how the call ended: a `MessageId`, or an error's code, in XML."""
         found = dict(_XML.findall(response.body.decode("utf-8", "replace")))
         if response.status == 200 and found.get("MessageId"):
             return Outcome("accepted", "", "", found["MessageId"])
@@ -192,7 +167,7 @@ class Sns:
 def sign_v4(
     service: str, region: str, url: str, headers: Mapping[str, str], body: bytes, now_ms: int, key: tuple[str, str]
 ) -> dict[str, str]:
-    """Return the headers of a POST with `Authorization`; all that are given are signed.
+    """Return the headers of a POST with `Authorization` (SigV4); all that are given are signed.
 
     Args:
         service: as AWS names it in signatures.
@@ -230,8 +205,7 @@ def _signed(service: str, url: str, headers: dict[str, str], body: bytes, now_ms
 def _failed(response: Response, code: str, words: str) -> Outcome:
     if not code:
         return read_without_words(response)
-    kind = CODES.get(code) or ("not_sent" if response.status >= 500 else "refused")
-    return Outcome(kind, code, words)
+    return outcome_of("aws", code, words, status=response.status)
 
 
 def _domain(region: str) -> str:

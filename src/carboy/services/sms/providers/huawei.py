@@ -8,12 +8,13 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
+from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
-    Kind,
     Message,
     Outcome,
     Receipt,
@@ -30,19 +31,7 @@ __all__ = ["Account", "Huawei", "password_digest"]
 
 PATH = "/sms/batchSendSms/v1"
 
-CODES: dict[str, Kind] = {
-    "000000": "accepted",
-    **dict.fromkeys(("E000000", "E000623"), "not_sent"),
-    **dict.fromkeys((f"E00000{n}" for n in range(1, 9)), "account"),
-    **dict.fromkeys((f"E0000{n}" for n in range(20, 28)), "account"),
-    **dict.fromkeys((f"E000{n}" for n in range(101, 113)), "account"),
-    **dict.fromkeys(("E000620", "E200018", "E200024"), "account"),
-    **dict.fromkeys(("E000503", "E200028", "E200029", "E200030", "E200031", "E200032", "E200033"), "refused"),
-    **dict.fromkeys(("E200015", "E200016", "E200017", "E200027", "E200037", "E200041"), "refused"),
-    **dict.fromkeys(("E200025", "E200042", "E200043"), "braked"),
-    **dict.fromkeys(("E000622", "E200019"), "throttled"),
-}
-_SOME_FAILED = "E000510"
+_SEE_EACH_STATUS = frozenset({"000000", "E000510", "E200037"})
 
 STATES: dict[str, State | None] = {
     "DELIVRD": "delivered",
@@ -57,15 +46,16 @@ STATES: dict[str, State | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is known of an account.
+    """An application of Huawei Cloud.
 
     Attributes:
         url: the application's address, as its console shows it.
         app_key: of the application.
         app_secret: of the application.
-        sender_id: the channel number that texts come from.
-        signature: its name, needed by templates that several signatures may use.
-        digest: how the password's hash is written: `hex`, as the official samples do, or `raw`.
+        sender_id: the channel number that messages come from.
+        signature: its name, which universal templates need.
+        digest: the encoding of the password's hash: `hex`, as in the official samples, or `raw`.
+        ca: a PEM file with the certificates that sign the endpoint's; None for the system's.
     """
 
     url: str = ""
@@ -74,18 +64,19 @@ class Account:
     sender_id: str = ""
     signature: str = ""
     digest: Literal["hex", "raw"] = "hex"
+    ca: Path | None = None
 
 
 class Huawei:
-    """`batchSendSms/v1`: parameters by position, an answer for each receiver."""
+    """`batchSendSms/v1`: parameters by position, an outcome for each receiver."""
 
     account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "template_id"
     max_receivers: ClassVar[int] = 500
-    all_or_nothing: ClassVar[bool] = False
+    sign_field: ClassVar[str] = "signature"
 
     def build_request(self, message: Message, account: Account) -> Request:
-        """Return the request; the message's id goes along as `extend` and comes back in the receipt."""
+        """Return the request; the message's id is its `extend`, which the receipt repeats."""
         created = f"{from_unix_ms(message.now_ms):%Y-%m-%dT%H:%M:%SZ}"
         digest = password_digest(message.nonce, created, account.app_secret.reveal(), raw=account.digest == "raw")
         form = [
@@ -108,31 +99,29 @@ class Huawei:
         return Request("POST", address(account.url), headers, encode_form(form).encode())
 
     def read_response(self, response: Response) -> Outcome | dict[str, Outcome]:
-        """Return how it ended for each receiver: `code` is the request's, `status` a number's own."""
+        """Return how the call ended for each receiver: `code` is the request's, `status` each number's own."""
         document = response.json()
         code = document.get("code") if isinstance(document, dict) else None
         if not isinstance(code, str):
             return read_without_words(response)
-        words = str(document.get("description", ""))
-        results = document.get("result")
-        if code not in {"000000", _SOME_FAILED} or not isinstance(results, list):
-            kind = CODES.get(code, "unknown" if code in {"000000", _SOME_FAILED} else "refused")
-            return Outcome("unknown" if kind == "accepted" else kind, code, words)
-        outcomes = {}
-        for one in results:
-            if isinstance(one, dict):
-                status = str(one.get("status", ""))
-                kind = CODES.get(status, "refused")
-                outcomes[_e164(str(one.get("originTo", "")))] = Outcome(
-                    kind, status, words, str(one.get("smsMsgId", ""))
-                )
-        return outcomes
+        words, results = str(document.get("description", "")), document.get("result")
+        if code not in _SEE_EACH_STATUS:
+            return outcome_of("huawei", code, words, status=response.status)
+        if not isinstance(results, list):
+            return Outcome("unknown", code, words)
+        return {
+            _e164(str(one.get("originTo", ""))): outcome_of(
+                "huawei", str(one.get("status", "")), words, str(one.get("smsMsgId", ""))
+            )
+            for one in results
+            if isinstance(one, dict)
+        }
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the receipt of a call of `statusCallback`."""
         fields = read_fields(body)
         if "smsMsgId" not in fields or "status" not in fields:
-            raise ValueError("it is no status report")
+            raise ValueError("not a status report")
         status = fields["status"]
         return [
             Receipt(
@@ -148,13 +137,13 @@ class Huawei:
 
 
 def password_digest(nonce: str, created: str, secret: str, *, raw: bool = False) -> str:
-    """Return the WSSE password: base64 of the hash's hexadecimal text, or of its raw bytes."""
+    """Return the WSSE password digest: base64 of the hash's hexadecimal text, or of its raw bytes."""
     hashed = hashlib.sha256(f"{nonce}{created}{secret}".encode())
     return base64.b64encode(hashed.digest() if raw else hashed.hexdigest().encode()).decode()
 
 
 def address(url: str) -> str:
-    """Return where texts are posted; the whole address is understood too, as tutorials have it."""
+    """Return the URL of `batchSendSms`, of an application's address or of the complete URL."""
     bare = url.rstrip("/")
     return bare if bare.endswith(PATH) else f"{bare}{PATH}"
 

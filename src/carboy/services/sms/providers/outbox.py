@@ -1,4 +1,4 @@
-"""The outbox: a file in place of a provider, for trying things out. One JSON line for each text.
+"""The outbox: a file in place of a provider, for local development. One JSON line for each message.
 
 Source: this program's own.
 """
@@ -19,24 +19,23 @@ __all__ = ["Account", "Outbox"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where the file is."""
+    """The outbox's file."""
 
     path: Path
 
 
 class Outbox:
-    """Appends lines to a file, synced before a message counts as sent; processes may share it."""
+    """Appends messages to a file that processes may share; a message is sent once its line is synced."""
 
     account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "text"
     max_receivers: ClassVar[int] = 1000
-    all_or_nothing: ClassVar[bool] = False
 
     def write(self, message: Message, account: Account, template: str) -> Outcome:
         """Append a line for each receiver.
 
         Raises:
-            Unreachable: the file cannot be written; nothing was.
+            Unreachable: the file cannot be written.
         """
         at = from_unix_ms(message.now_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         lines = "".join(
@@ -58,19 +57,19 @@ class Outbox:
             account.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(account.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
-            raise _away(error) from error
+            raise _unwritable(error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             _append(descriptor, lines)
         except OSError as error:
-            raise _away(error) from error
+            raise _unwritable(error) from error
         finally:
             os.close(descriptor)
         return Outcome("accepted")
 
 
 def _append(descriptor: int, lines: bytes) -> None:
-    """Write all of it, or nothing: what was begun is taken back."""
+    """Write all lines or none: a partial write is truncated."""
     size = os.fstat(descriptor).st_size
     try:
         written = 0
@@ -82,5 +81,5 @@ def _append(descriptor: int, lines: bytes) -> None:
         raise
 
 
-def _away(error: OSError) -> Unreachable:
+def _unwritable(error: OSError) -> Unreachable:
     return Unreachable("the outbox", f"it cannot be written: {error.strerror}", "see SMS_OUTBOX, and its disk")

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
+from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
-    Kind,
     Message,
     Outcome,
     Receipt,
@@ -25,43 +25,18 @@ from carboy.services.sms.providers.wire import (
 
 __all__ = ["Account", "Tencent", "sign_tc3"]
 
-CODES: dict[str, Kind] = {
-    "Ok": "accepted",
-    "LimitExceeded.DeliveryFrequencyLimit": "braked",
-    "LimitExceeded.PhoneNumberCountLimit": "refused",
-    "LimitExceeded.AppDailyLimit": "throttled",
-    "LimitExceeded.DailyLimit": "throttled",
-    "RequestLimitExceeded": "throttled",
-    "FailedOperation.InsufficientBalanceInSmsPackage": "account",
-    "FailedOperation.NotEnterpriseCertification": "account",
-    "FailedOperation.JsonParseFail": "refused",
-    "InternalError.Timeout": "unknown",
-    "FailedOperation.ParametersOtherError": "not_sent",
-}
-_BY_START: tuple[tuple[str, Kind], ...] = (
-    ("LimitExceeded.PhoneNumber", "braked"),
-    ("LimitExceeded", "throttled"),
-    ("UnauthorizedOperation", "account"),
-    ("AuthFailure", "account"),
-    ("InternalError", "not_sent"),
-    ("FailedOperation", "refused"),
-    ("InvalidParameter", "refused"),
-    ("MissingParameter", "refused"),
-    ("UnsupportedOperation", "refused"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is known of an account.
+    """An account of Tencent Cloud.
 
     Attributes:
         url: the endpoint.
-        secret_id: whose requests they are.
-        secret_key: signs them.
+        secret_id: the key's id.
+        secret_key: the key.
         sdk_app_id: the SMS application.
-        sign_name: who the texts are from.
-        region: as the API wants it said.
+        sign_name: the sender's sign.
+        region: the region.
     """
 
     url: str = "https://sms.tencentcloudapi.com"
@@ -73,15 +48,18 @@ class Account:
 
 
 class Tencent:
-    """`SendSms`: parameters by position, an answer for each receiver."""
+    """`SendSms`: parameters by position, an outcome for each receiver.
+
+    All receivers of a request are of mainland China, or none is; the gateway's jobs are made so.
+    """
 
     account_type: ClassVar[type] = Account
     needs: ClassVar[Literal["text", "template_id"]] = "template_id"
     max_receivers: ClassVar[int] = 200
-    all_or_nothing: ClassVar[bool] = False
+    sign_field: ClassVar[str] = "sign_name"
 
     def build_request(self, message: Message, account: Account) -> Request:
-        """Return the signed request; the message's id goes along as `SessionContext`."""
+        """Return the signed request; the message's id is its `SessionContext`."""
         body = compact_json(
             {
                 "PhoneNumberSet": list(message.receivers),
@@ -113,21 +91,18 @@ class Tencent:
         )
 
     def read_response(self, response: Response) -> Outcome | dict[str, Outcome]:
-        """Return how it ended for each receiver; HTTP says 200 either way."""
+        """Return how the call ended for each receiver; the HTTP status is 200 in any case."""
         document = response.json()
         inner = document.get("Response") if isinstance(document, dict) else None
         if not isinstance(inner, dict):
             return read_without_words(response)
         error = inner.get("Error")
         if isinstance(error, dict):
-            code = str(error.get("Code", ""))
-            return Outcome(_kind(code), code, str(error.get("Message", "")))
+            code, words = str(error.get("Code", "")), str(error.get("Message", ""))
+            return outcome_of("tencent", code, words, status=response.status)
         return {
-            str(one.get("PhoneNumber", "")): Outcome(
-                _kind(str(one.get("Code", ""))),
-                str(one.get("Code", "")),
-                str(one.get("Message", "")),
-                str(one.get("SerialNo", "")),
+            str(one.get("PhoneNumber", "")): outcome_of(
+                "tencent", str(one.get("Code", "")), str(one.get("Message", "")), str(one.get("SerialNo", ""))
             )
             for one in inner.get("SendStatusSet") or ()
             if isinstance(one, dict)
@@ -137,7 +112,7 @@ class Tencent:
         """Return the receipts of a status callback."""
         documents = Response(200, headers, body).json()
         if not isinstance(documents, list) or not all(isinstance(one, dict) and "sid" in one for one in documents):
-            raise ValueError("it is no list of reports")
+            raise ValueError("not a list of reports")
         return [
             Receipt(
                 str(one["sid"]),
@@ -152,13 +127,13 @@ class Tencent:
 
 
 def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, key: tuple[str, str]) -> str:
-    """Return the header `Authorization` of a POST.
+    """Return the header `Authorization` of a POST (TC3-HMAC-SHA256).
 
     Args:
         service: such as `sms`.
-        headers: those that are signed, in lower case.
+        headers: those to sign, in lower case.
         body: of the request.
-        at_s: seconds since the epoch, as `X-TC-Timestamp` says them.
+        at_s: seconds since the epoch, as in `X-TC-Timestamp`.
         key: its id and the secret.
     """
     names = ";".join(sorted(headers))
@@ -172,8 +147,3 @@ def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, k
         signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(signing, to_sign.encode(), hashlib.sha256).hexdigest()
     return f"TC3-HMAC-SHA256 Credential={key[0]}/{scope}, SignedHeaders={names}, Signature={signature}"
-
-
-def _kind(code: str) -> Kind:
-    kinds: list[Kind] = [kind for start, kind in _BY_START if code.startswith(start)]
-    return CODES.get(code) or (kinds[0] if kinds else "unknown")

@@ -1,46 +1,58 @@
-"""What goes out to a provider and what comes back, as values.
+"""Messages, requests, responses and outcomes as values, and the protocols of a provider.
 
-A provider is a class with two pure functions, `build_request` and `read_response`, and a table of its codes; sending is
-left to `carboy.services.sms.transport`.
+A provider is a class with two pure functions, `build_request` and `read_response`; sending is left to
+`carboy.services.sms.transport`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, quote
 
 import orjson
 
 from carboy.services.sms.states import State
 
+if TYPE_CHECKING:
+    from carboy.webhooks import Scheme
+
 __all__ = [
+    "AnswersQueries",
+    "Fault",
     "Kind",
     "Message",
     "Outcome",
     "Provider",
+    "ReadsReceipts",
     "Receipt",
+    "ReportsThroughSns",
     "Request",
     "Response",
+    "SignsReceipts",
     "compact_json",
     "encode_form",
     "read_fields",
     "read_without_words",
 ]
 
-Kind = Literal["accepted", "refused", "account", "throttled", "braked", "not_sent", "unknown"]
+Kind = Literal["accepted", "refused", "account", "unsupported", "throttled", "braked", "not_sent", "unknown"]
 """How a call ended.
 
-`accepted`: the provider took it. `refused`: for good, for the recipient or the content; nobody else is tried.
-`account`: our account is wrong there; another provider is tried. `throttled`: the account sends too much; another is
-tried, then it waits. `braked`: this recipient had too much, which no other provider is to get around. `not_sent`:
-surely not sent. `unknown`: the request may have been read, and nobody said what became of it.
+`accepted`: the provider took the message. `refused`: for good, for the receiver or the content; no other provider is
+asked. `account`: our account does not work there; the circuit opens and the next provider is asked. `unsupported`: our
+account cannot send this message there (its country, template or sender); the next provider is asked, and the circuit
+stays closed. `throttled`: the account sends too much; the next is asked, then it waits. `braked`: this receiver had too
+much, which another provider must not get around. `not_sent`: certainly not sent. `unknown`: it may have been sent.
 """
+
+Fault = Literal["receiver", "request", "account", "country", "provider"]
+"""Whose fault a refusal is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One text for one or more receivers, as a request to a provider carries it.
+    """One message to one or more receivers, as a request to a provider carries it.
 
     Attributes:
         ids: of each receiver's message.
@@ -48,8 +60,8 @@ class Message:
         text: as it will be read; empty where the template has none.
         template_id: the provider's own; empty where it knows none.
         params: names and values in the order of the provider's positions.
-        signature: who the text is from, where the account's is not it.
-        callback: where receipts go; empty for nowhere.
+        signature: the sender's sign of this template; empty for the account's.
+        callback: the address for receipts; empty for none.
         nonce: random, for signatures.
         now_ms: when it is sent, milliseconds since the epoch.
     """
@@ -66,7 +78,7 @@ class Message:
 
     @property
     def id(self) -> str:
-        """The first receiver's, which providers echo in their receipts."""
+        """The first receiver's id, which providers echo in their receipts."""
         return self.ids[0]
 
 
@@ -82,14 +94,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer; the names of headers are in lower case."""
+    """A complete HTTP response; the names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """Return the body decoded from JSON; None where it is none."""
+        """Return the body decoded from JSON; None if it is not JSON."""
         try:
             return orjson.loads(self.body)
         except ValueError:
@@ -105,7 +117,9 @@ class Outcome:
         code: the provider's own.
         words: the provider's own.
         provider_id: what the provider calls the message.
-        retry_after_s: how long it asks us to wait; 0 where it does not say.
+        retry_after_s: how long to wait before the next call; 0 if it is not known.
+        fault: whose fault it is; None if it is not known.
+        is_listed: whether the code is in the provider's table of codes.
     """
 
     kind: Kind
@@ -113,15 +127,17 @@ class Outcome:
     words: str = ""
     provider_id: str = ""
     retry_after_s: float = 0.0
+    fault: Fault | None = None
+    is_listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a provider said later of a message.
+    """A delivery report.
 
     Attributes:
         provider_id: what the provider calls the message.
-        state: None where it says nothing of consequence.
+        state: None if the report does not change it.
         message_id: what we call it, where the provider echoes it.
         receiver: E.164, where several messages share a provider's id; empty where not.
         code: the provider's own.
@@ -137,52 +153,110 @@ class Receipt:
 
 
 class Provider(Protocol):
-    """Who carries texts.
+    """A company that carries SMS.
 
     Attributes:
-        account_type: a dataclass of what it needs to know of our account; `url` is where it is.
+        account_type: a dataclass of what it needs to know of our account; `url` is its address.
         needs: whether it takes a `text`, or a template by its `template_id`.
         max_receivers: how many one request takes.
-        all_or_nothing: whether one bad receiver refuses a whole request.
+        all_or_nothing: whether one bad receiver refuses a whole request; False if it is not there.
     """
 
     account_type: ClassVar[type]
     needs: ClassVar[Literal["text", "template_id"]]
     max_receivers: ClassVar[int]
-    all_or_nothing: ClassVar[bool]
 
     def build_request(self, message: Message, account: Any) -> Request:
         """Return the request that sends a message."""
         ...
 
     def read_response(self, response: Response) -> Outcome | Mapping[str, Outcome]:
-        """Return how it ended: for all receivers alike, or for each by its E.164."""
+        """Return how the call ended: for all receivers alike, or for each by its E.164."""
         ...
 
 
+@runtime_checkable
+class ReadsReceipts(Protocol):
+    """A provider that reports deliveries.
+
+    Attributes:
+        receipt_answer: status, content type and body of our response to a report.
+    """
+
+    receipt_answer: ClassVar[tuple[int, str, str]]
+
+    def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
+        """Return the reports of a call."""
+        ...
+
+
+@runtime_checkable
+class SignsReceipts(ReadsReceipts, Protocol):
+    """A provider whose reports are signed, so that their address needs no token."""
+
+    def receipt_scheme(self, public_url: str) -> "Scheme":
+        """Return the scheme of `carboy.webhooks` that verifies a report.
+
+        Args:
+            public_url: the address of this service as the provider knows it; empty for that of the request.
+        """
+        ...
+
+    def receipt_secrets(self, account: Any) -> list[str]:
+        """Return the secrets that verify a report."""
+        ...
+
+
+@runtime_checkable
+class ReportsThroughSns(ReadsReceipts, Protocol):
+    """A provider whose reports arrive as messages of an SNS topic, which SNS signs.
+
+    Attributes:
+        reports_through_sns: always True.
+    """
+
+    reports_through_sns: ClassVar[bool]
+
+
+@runtime_checkable
+class AnswersQueries(Protocol):
+    """A provider that can be asked later what became of a message."""
+
+    def build_query(self, message: Message, sent_at_ms: int, account: Any) -> Request:
+        """Return the request that asks for a message."""
+        ...
+
+    def read_query(self, response: Response) -> list[Receipt]:
+        """Return what the provider knows, by our own ids (`Receipt.message_id`)."""
+        ...
+
+
+_BEFORE_THE_WORK = frozenset({400, 404, 405, 406, 411, 413, 414, 415, 417, 426, 431})
+
+
 def read_without_words(response: Response) -> Outcome:
-    """Return what an answer means that is not in the provider's format: from a proxy, most likely."""
+    """Return what a response means that is not in the provider's format, most likely one of a proxy."""
     code = f"HTTP {response.status}"
     match response.status:
         case 429:
             return Outcome("throttled", code, "too many requests")
         case 401 | 403 | 407:
-            return Outcome("account", code, "the request was not let in")
-        case status if 400 <= status < 500:
+            return Outcome("account", code, "the request was not authorized")
+        case status if status in _BEFORE_THE_WORK:
             return Outcome("not_sent", code, "the request was not understood")
-    return Outcome("unknown", code, "the answer could not be read")
+    return Outcome("unknown", code, "the response could not be read")
 
 
 def encode_form(pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a form or query with RFC 3986's encoding: a blank is `%20`, and only `-._~` stand for themselves."""
+    """Return a form or query in RFC 3986's encoding: a blank is `%20`, and only `-._~` stay as they are."""
     return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
 
 
 def read_fields(body: bytes) -> dict[str, str]:
-    """Return the fields of a form; of repeated ones the last."""
+    """Return the fields of a form; the last value of a repeated one."""
     return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def compact_json(value: Any) -> str:
-    """Return a value as JSON without blanks, its characters as they are."""
+    """Return a value as JSON without blanks; characters beyond ASCII are not escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
