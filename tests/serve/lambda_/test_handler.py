@@ -89,6 +89,28 @@ def test_an_asgi_application_that_does_not_start_is_an_error_of_initialisation()
         lambda_handler(application)
 
 
+@pytest.mark.parametrize("is_blocking", [True, False])
+def test_an_asgi_application_is_stopped_near_the_deadline(is_blocking: bool) -> None:
+    """Whether it waits in its loop or blocks it; the next request finds the process in order."""
+    seen = []
+
+    async def application(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            try:
+                time.sleep(30) if is_blocking else await asyncio.sleep(30)
+            finally:
+                seen.append("stopped")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    handler = lambda_handler(application)
+    slow = handler(events.http_v2(url="/slow"), events.LambdaContext(timeout_s=0.7))
+    after = handler(events.http_v2(), events.LambdaContext(timeout_s=30))
+
+    assert (slow["statusCode"], seen, after["body"]) == (504, ["stopped"], "ok")
+    handler.close()
+
+
 def test_an_asgi_application_that_breaks_is_answered_500() -> None:
     async def application(scope: Any, _receive: Any, _send: Any) -> None:
         if scope["type"] == "http":

@@ -239,10 +239,9 @@ def test_the_root_of_a_stage_is_a_slash(make_event: Any) -> None:
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/prod", "/")
 
 
-@pytest.mark.parametrize("make_event", [events.rest_v1, events.http_v2])
 @pytest.mark.parametrize("path", ["/orders/7", "/orders/7/"])
-def test_the_base_path_of_a_custom_domain_is_where_the_application_is_mounted(make_event: Any, path: str) -> None:
-    environ = seen(make_event(url=path, domain="api.example.org", base_path="/shop"))
+def test_the_base_path_of_a_custom_domain_is_where_the_application_is_mounted(path: str) -> None:
+    environ = seen(events.rest_v1(url=path, domain="api.example.org", base_path="/shop"))
 
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", path)
     assert environ["SERVER_NAME"] == "api.example.org"
@@ -256,11 +255,26 @@ def test_a_custom_domain_without_base_path_mounts_at_its_root(make_event: Any) -
 
 
 @pytest.mark.parametrize("path", ["/shop/orders/7", "/orders/7"])
-def test_a_base_path_that_no_event_tells_can_be_given(path: str) -> None:
-    """An HTTP API with the route `$default` does not tell where its domain mounts it."""
-    environ = seen(events.http_v2(url=path, domain="api.example.org"), base_path="shop")
+@pytest.mark.parametrize("given", ["shop", "/shop", "/shop/"])
+def test_a_base_path_that_no_event_names_can_be_given(path: str, given: str) -> None:
+    """An HTTP API in format 2.0 never says where its domain mounts it."""
+    event = events.http_v2(url=path, domain="api.example.org", base_path="/shop")
 
+    environ = seen(event, base_path=given)
+
+    assert event["rawPath"] == path
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", "/orders/7")
+
+
+@pytest.mark.parametrize("make_event", [events.rest_v1, events.http_v1, events.http_v2])
+@pytest.mark.parametrize("domain", ["", "api.example.org"])
+def test_the_root_can_be_given_as_base_path(make_event: Any, domain: str) -> None:
+    """What stands before a stage hides it from clients: CloudFront, or a custom domain's root."""
+    event = make_event(url="/orders/7", stage="dev", domain=domain)
+
+    environ = seen(event, base_path="/")
+
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("", "/orders/7")
 
 
 @pytest.mark.parametrize("kind", WITH_ADDRESS)

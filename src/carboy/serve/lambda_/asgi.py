@@ -1,140 +1,111 @@
-"""Run an ASGI application as if it were a WSGI application, so that it gets the same requests.
+"""Run an ASGI application by Mangum's protocol cycles, on the requests that WSGI applications get.
 
-One event loop serves the whole life of the process. `lifespan.startup` runs when the bridge is made, in Lambda's
-initialisation; an application that does not know the protocol goes without.
+Mangum's own reading of events is not used: what a request is does not depend on the application's interface. The
+lifespan begins in Lambda's initialisation and lasts as long as the process.
 
-Source: the ASGI specification 3.0, "HTTP & WebSocket" and "Lifespan Protocol".
+Source: the ASGI specification 3.0, "HTTP & WebSocket".
 """
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from carboy.errors import CarboyError
-from carboy.logs import BoundLogger, get_logger
+from carboy.extras import extra
 from carboy.serve.lambda_.wsgi_environ import Environ
 
-__all__ = ["AsgiApplication", "AsgiBridge"]
-
-log: BoundLogger = get_logger("carboy.serve.lambda")
+__all__ = ["AsgiBridge"]
 
 Message = MutableMapping[str, Any]
-AsgiApplication = Callable[
-    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApplication = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
 class AsgiBridge:
-    """A WSGI application that calls an ASGI application; the loop is closed with it."""
+    """A WSGI application that calls an ASGI application; its loop is closed with it."""
 
     def __init__(self, application: AsgiApplication) -> None:
+        with extra("asgi"):
+            from mangum.protocols import HTTPCycle, LifespanCycle
+        for name in ("mangum.http", "mangum.lifespan"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # requests and errors are logged by the handler
+        self._cycle = HTTPCycle
         self._application = application
         self._loop = asyncio.new_event_loop()
-        self._state: dict[str, Any] = {}
+        asyncio.set_event_loop(self._loop)
+        failures: list[str] = []
+        self._lifespan: Any = LifespanCycle(_watch_start(application, failures), "auto")
         self._close = weakref.finalize(self, _close, self._loop)
-        self._lifespan = self._loop.run_until_complete(_start(application, self._state))  # kept, or it would be lost
+        with suppress(Exception):  # that of a failed start, which has its words above
+            self._lifespan.__enter__()
+        if failures:
+            self._close()
+            raise CarboyError("the application did not start", failures[0], "see its own log")
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> list[bytes]:
-        """Answer a request; what the application does after its answer is waited for, as Lambda would freeze it."""
-        answer = _Exchange(environ["wsgi.input"].read())
-        scope = {**make_scope(environ), "state": self._state.copy()}
-        task = self._loop.create_task(_run(self._application, scope, answer))
+        """Answer a request; what the application does after its response is awaited, as Lambda would freeze it."""
+        errors: list[BaseException] = []
+
+        async def application(scope: Message, receive: Receive, send: Send) -> None:
+            try:
+                await self._application(scope, receive, send)
+            except BaseException as error:
+                errors.append(error)  # which Mangum would answer itself
+                raise
+
+        asyncio.set_event_loop(self._loop)
+        before = asyncio.all_tasks(self._loop)
+        scope = {**make_scope(environ), "state": self._lifespan.lifespan_state.copy()}
         try:
-            self._loop.run_until_complete(task)
-        except BaseException:
-            task.cancel()
-            self._loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+            response = self._cycle(scope, environ["wsgi.input"].read())(application)
+        except BaseException:  # the deadline, outside of the application's own code
+            _cancel(self._loop, asyncio.all_tasks(self._loop) - before)
             raise
-        start_response(f"{answer.status} ", answer.headers)
-        return [bytes(answer.body)]
+        if errors:
+            raise errors[0]
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response["headers"]]
+        start_response(f"{response['status']} ", headers)
+        return [response["body"]]
 
     def close(self) -> None:
-        """Stop the application's lifespan and close the loop."""
-        self._close()
+        """End the application's lifespan and close the loop."""
+        if self._close.alive:
+            asyncio.set_event_loop(self._loop)
+            with suppress(Exception):  # it ends anyway
+                self._lifespan.__exit__(None, None, None)
+            self._close()
+
+
+def _watch_start(application: AsgiApplication, failures: list[str]) -> Any:
+    """Return the application with a note of why its lifespan did not start, whatever it has received before."""
+
+    async def watched(scope: Message, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(str(message.get("message") or "it said so in its lifespan"))
+            await send(message)
+
+        await application(scope, receive, note)
+
+    return watched
+
+
+def _cancel(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks))
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    if not _is_in_a_loop():  # inside of another one, this one cannot run any more
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(_end(loop, tasks))
+    with suppress(RuntimeError):  # inside of another loop, this one cannot run any more
+        _cancel(loop, asyncio.all_tasks(loop))
+        loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
-
-
-def _is_in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-async def _end(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await loop.shutdown_asyncgens()
-
-
-async def _run(application: AsgiApplication, scope: MutableMapping[str, Any], answer: "_Exchange") -> None:
-    await application(scope, answer.receive, answer.send)
-    if not answer.is_complete:
-        raise AssertionError("the application ended without a complete answer")
-
-
-async def _start(application: AsgiApplication, state: dict[str, Any]) -> "asyncio.Task[None]":
-    """Run the application's lifespan up to its start and return the task in which it goes on."""
-    asked: asyncio.Queue[Message] = asyncio.Queue()
-    told: asyncio.Queue[Message | None] = asyncio.Queue()
-    asked.put_nowait({"type": "lifespan.startup"})
-
-    async def live() -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
-        try:
-            await application(scope, asked.get, told.put)
-        except Exception as error:  # noqa: BLE001 - it does not know the protocol; servers go on without, and so do we
-            log.debug("lifespan_unsupported", error=repr(error))
-        finally:
-            told.put_nowait(None)
-
-    task = asyncio.ensure_future(live())
-    message = await told.get()
-    if message is not None and message["type"] == "lifespan.startup.failed":
-        why = str(message.get("message") or "it said so in its lifespan")
-        raise CarboyError("the application did not start", why, "see its own log")
-    return task
-
-
-class _Exchange:
-    """One request and its answer."""
-
-    def __init__(self, body: bytes) -> None:
-        self._messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-        self._ended = asyncio.Event()
-        self.status = 0
-        self.headers: list[tuple[str, str]] = []
-        self.body = bytearray()
-
-    @property
-    def is_complete(self) -> bool:
-        return self._ended.is_set()
-
-    async def receive(self) -> Message:
-        if self._messages:
-            return self._messages.pop()
-        await self._ended.wait()  # the client goes when it has its answer
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            if self.status:
-                raise AssertionError("the application began its answer twice")
-            self.status = message["status"]
-            self.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"]]
-        elif message["type"] == "http.response.body":
-            self.body += message.get("body", b"")
-            if not message.get("more_body", False):
-                self._ended.set()
 
 
 def make_scope(environ: Environ) -> dict[str, Any]:

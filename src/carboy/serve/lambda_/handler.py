@@ -45,8 +45,8 @@ def lambda_handler(
         events: functions for events other than HTTP requests; by default those of `app.on_event(...)`.
         on_sqs: works on the SQS batches that no function is registered for: gets the records, returns the `messageId`
             of those that are to come back. By default `app.extensions["carboy.sqs"]`, if there is one.
-        base_path: where a custom domain mounts the application, such as `/orders`, when the event does not tell: an
-            HTTP API with the route `$default`.
+        base_path: where a custom domain mounts the application, such as `/orders`, or `/` for its root. An HTTP API in
+            payload format 2.0 never names it; without it, what the other events name counts.
         deadline_margin_ms: how long before Lambda's deadline a request is given up and answered 504.
         on_restore: to be called when SnapStart wakes a copy: new seeds and connections are seen to already.
 
@@ -83,7 +83,7 @@ class LambdaHandler:
         self._run = _bridge(self.application) if interface == "asgi" else self.application
         self._events = events or extensions.get(EXTENSION) or Events()
         self._on_sqs = on_sqs or extensions.get("carboy.sqs")
-        self._base_path = "/" + base_path.strip("/") if base_path.strip("/") else ""
+        self._base_path = "/" + base_path.strip("/") if base_path else ""
         self._margin_ms = deadline_margin_ms
         self._process_environ = process_environ
         self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in process_environ  # elsewhere nobody sets the trace's id
@@ -125,7 +125,7 @@ class LambdaHandler:
         read_request, render_answer = http
         environ = read_request(event, context)
         if self._base_path:
-            mount(environ, self._base_path)
+            mount(environ, self._base_path.rstrip("/"))
         if self._is_on_lambda:
             environ["lambda.trace_id"] = self._process_environ.get("_X_AMZN_TRACE_ID", "")
         try:

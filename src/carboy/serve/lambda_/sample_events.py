@@ -121,11 +121,14 @@ def http_v2(
     source_ip: str = _SOURCE_IP,
     binary: bool | None = None,
 ) -> Event:
-    """Return an HTTP API's event in payload format 2.0; the arguments are those of `rest_v1`."""
+    """Return an HTTP API's event in payload format 2.0; the arguments are those of `rest_v1`.
+
+    A custom domain's base path is nowhere in it, as AWS documents of `rawPath`; it only brings a route of its own.
+    """
     path, query = _split(url)
     host = domain or f"{_API}.execute-api.{_REGION}.amazonaws.com"
     decoded = unquote(path)
-    whole = base_path + decoded if domain else decoded if stage == "$default" else f"/{stage}{decoded}"
+    whole = decoded if domain or stage == "$default" else f"/{stage}{decoded}"
     route = "$default" if not base_path else "ANY /{proxy+}"
     event = _v2(method, whole, query, host, route, stage, headers, source_ip)
     if base_path:

@@ -102,10 +102,10 @@ def make_environ(
 
 
 def mount(environ: Environ, base_path: str) -> None:
-    """Say that the application is mounted at a base path, whether the event's path still has it or not."""
+    """Mount the application at a base path (empty: the root), whether the event's path still has it or not."""
     path = environ["PATH_INFO"]
     environ["SCRIPT_NAME"] = base_path
-    if path == base_path or path.startswith(base_path + "/"):
+    if base_path and (path == base_path or path.startswith(base_path + "/")):
         environ["PATH_INFO"] = path[len(base_path) :] or "/"
 
 
