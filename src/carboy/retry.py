@@ -2,9 +2,8 @@
 
 import random
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
-__all__ = ["Failure", "GiveUp", "Retry", "Wait", "next_step", "parse_retry_after"]
+__all__ = ["Failure", "GiveUp", "Retry", "Wait", "next_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +63,3 @@ def next_step(policy: Retry, attempt: int, failure: Failure, elapsed_s: float) -
     if elapsed_s + wait_s > policy.total_s:
         return GiveUp(f"the budget of {policy.total_s:g} s is spent")
     return Wait(wait_s)
-
-
-def parse_retry_after(text: str | None, now_s: float) -> float:
-    """Return the seconds that a `Retry-After` header asks to wait; 0 when it says nothing readable.
-
-    Args:
-        text: the header's value: seconds, or an HTTP date; None when it is absent.
-        now_s: the wall clock, seconds since the epoch, to count a date from.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    if not text:
-        return 0.0
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:12])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
-    except (ValueError, OverflowError):
-        return 0.0

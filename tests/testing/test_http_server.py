@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from carboy.retry import parse_retry_after
+from carboy.http_values import parse_retry_after
 from carboy.testing.answers import (
     Answer,
     Cut,

@@ -22,7 +22,7 @@ from tests.lab.threat_stack_api import (
     invent_webhook,
 )
 
-from carboy.retry import parse_retry_after
+from carboy.http_values import parse_retry_after
 from carboy.testing.answers import Answer, Cut, Request, Stall, Step
 from carboy.testing.clock import ManualClock
 

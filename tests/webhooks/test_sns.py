@@ -27,13 +27,12 @@ from carboy.testing.answers import Answer, Cut, Drip, Stall, redirect
 from carboy.testing.clock import ManualClock
 from carboy.testing.http_server import LoopbackServer, closed_port
 from carboy.testing.processes import AwsServer
-from carboy.webhooks import Certificates, Unverified, fetch_url
+from carboy.webhooks import Certificates, SnsEndpoint, Unverified, fetch_url
 from carboy.webhooks.sns import (
     Notification,
     SubscriptionConfirmation,
     UnsubscribeConfirmation,
     Verifier,
-    confirm,
     is_certificate_url,
     is_raw_delivery,
     is_sns_url,
@@ -216,52 +215,82 @@ def test_a_lambda_spells_the_address_its_own_way() -> None:
 
 
 EVIL_URLS = [
-    "http://sns.eu-west-1.amazonaws.com/x.pem",
-    "https://sns.eu-west-1.amazonaws.com.evil.com/x.pem",
-    "https://evil.com/sns.eu-west-1.amazonaws.com/x.pem",
-    "https://sns.eu-west-1.amazonaws.com@evil.com/x.pem",
-    "https://user@sns.eu-west-1.amazonaws.com/x.pem",
-    "https://sns.eu-west-1.amazonaws.com:443/x.pem",
-    "https://sns.eu-west-1.amazonaws.com:8080/x.pem",
-    "https://evilsns.eu-west-1.amazonaws.com/x.pem",
-    "https://sns.evil.s3.amazonaws.com/x.pem",
-    "https://sns.eu.amazonaws.com.cn.evil.com/x.pem",
-    "https://snsXeu-west-1.amazonaws.com/x.pem",
-    "https://sns.eu-west-1.amazonaws.com\\@evil.com/x.pem",
-    "https://sns.eu-west-1.amazonaws.com\n.evil.com/x.pem",
-    "https://sns.eu-west-1.amazonaws.com .evil.com/x.pem",
-    "https://sns.eu-west-1.amazonaws.com\t/x.pem",
-    "https://[sns.eu-west-1.amazonaws.com/x.pem",
-    "https://ſns.eu-west-1.amazonaws.com/x.pem",
-    "ftp://sns.eu-west-1.amazonaws.com/x.pem",
-    "//sns.eu-west-1.amazonaws.com/x.pem",
-    "https:sns.eu-west-1.amazonaws.com/x.pem",
+    "http://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com.evil.com/SimpleNotificationService-1.pem",
+    "https://evil.com/sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com@evil.com/SimpleNotificationService-1.pem",
+    "https://user@sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com:443/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com:8080/SimpleNotificationService-1.pem",
+    "https://sns.s3-eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.s3-accelerate.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com.cn/SimpleNotificationService-1.pem",
+    "https://evilsns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.evil.s3.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.eu.amazonaws.com.cn.evil.com/SimpleNotificationService-1.pem",
+    "https://snsXeu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com\\@evil.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com\n.evil.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com .evil.com/SimpleNotificationService-1.pem",
+    "https://sns.eu-west-1.amazonaws.com\t/SimpleNotificationService-1.pem",
+    "https://[sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https://ſns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "ftp://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "//sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
+    "https:sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem",
     "file:///etc/passwd.pem",
     "",
 ]
+
+
+def no_credentials(region: str) -> Any:
+    """Make boto3's client as it is on a machine without credentials."""
+    import boto3
+
+    session = boto3.Session(botocore_session=_without_credentials())
+    return session.client("sns", region_name=region)
+
+
+def _without_credentials() -> Any:
+    import botocore.session
+
+    found = botocore.session.Session()
+    found.register_component("credential_provider", botocore.credentials.CredentialResolver([]))
+    return found
+
+
+def endpoint(make_client: Any, fetched: list[str]) -> SnsEndpoint:
+    def fetch(url: str) -> bytes:
+        fetched.append(url)
+        return b""
+
+    return SnsEndpoint([TOPIC], fetch=fetch, make_client=make_client)
 
 
 @pytest.mark.parametrize("url", EVIL_URLS)
 def test_a_certificate_from_anywhere_else_is_not_fetched(url: str) -> None:
     """Nor is a subscription confirmed there."""
     fetched: list[str] = []
-    assert not is_certificate_url(url)
-    assert not is_sns_url(url)
+    assert not is_certificate_url(url, TOPIC)
+    assert not is_sns_url(url, TOPIC)
     with pytest.raises(Unverified):
         verifier(fetched).open(message(SigningCertURL=url))
     with pytest.raises(Unverified):
-        confirm(SubscriptionConfirmation("i", TOPIC, "t", url), make_client=None, fetch=lambda url: b"")
+        endpoint(no_credentials, fetched).confirm(SubscriptionConfirmation("i", TOPIC, "t", url))
 
     assert fetched == []
 
 
 def test_amazons_own_addresses_are_known() -> None:
     """In China, too; a certificate is a `.pem` without a query."""
-    assert is_certificate_url(URL)
-    assert is_certificate_url("https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-1.pem")
-    assert is_sns_url(SUBSCRIBE_URL)
+    assert is_certificate_url(URL, TOPIC)
+    china = "arn:aws-cn:sns:cn-north-1:123456789012:alerts"
+    assert is_certificate_url("https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-1.pem", china)
+    assert not is_certificate_url("https://sns.cn-north-1.amazonaws.com/SimpleNotificationService-1.pem", china)
+    assert is_sns_url(SUBSCRIBE_URL, TOPIC)
     for url in (SUBSCRIBE_URL, URL.replace(".pem", ".pem?x"), URL.replace(".pem", ".pem#x"), URL.replace(".pem", "")):
-        assert not is_certificate_url(url)
+        assert not is_certificate_url(url, TOPIC)
 
 
 def test_a_certificate_is_fetched_once_in_a_while() -> None:
@@ -364,7 +393,7 @@ def test_a_subscription_is_confirmed_by_the_api() -> None:
 
     asked = SubscriptionConfirmation("i", TOPIC, "t0ken", SUBSCRIBE_URL)
 
-    assert confirm(asked, make_client=make_client, fetch=lambda url: b"") == "api"
+    assert endpoint(make_client, []).confirm(asked) == "api"
     assert calls == ["eu-west-1", {"TopicArn": TOPIC, "Token": "t0ken", "AuthenticateOnUnsubscribe": "true"}]
 
 
@@ -373,11 +402,7 @@ def test_without_credentials_a_subscription_is_confirmed_by_its_address() -> Non
     fetched: list[str] = []
     asked = SubscriptionConfirmation("i", TOPIC, "t", SUBSCRIBE_URL)
 
-    def fetch(url: str) -> bytes:
-        fetched.append(url)
-        return b""
-
-    assert confirm(asked, make_client=None, fetch=fetch) == "url"
+    assert endpoint(no_credentials, fetched).confirm(asked) == "url"
     assert fetched == [SUBSCRIBE_URL]
 
 
@@ -453,6 +478,6 @@ def test_what_moto_signs_is_opened(moto: AwsServer) -> None:
 
     assert isinstance(opened, Notification)
     assert parse_alerts(opened.message.encode())[0].id == "a"
-    assert all(map(is_certificate_url, seen))
+    assert all(is_certificate_url(url, topic) for url in seen)
     with pytest.raises(Unverified):
         Verifier([topic], Certificates(fetch)).open(published.body.replace(b"alerts\\", b"alerty\\"))

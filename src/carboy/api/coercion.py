@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from carboy.api.walk import dig, parse_pointer
+from carboy.api.walk import dig
+from carboy.http_values import parse_pointer
 
 __all__ = ["Reader", "keyword_of", "properties_of", "reader", "types_of"]
 
@@ -70,7 +71,7 @@ def _parts(content: Any, schema: dict[str, Any], *keywords: str) -> Iterator[Any
     reference = schema.get("$ref")
     if isinstance(reference, str) and "allOf" in keywords:
         with suppress(KeyError, ValueError):  # the name of a schema resource: only the validator knows it
-            yield dig(content, parse_pointer(reference.removeprefix("#")))
+            yield dig(content, parse_pointer(reference.removeprefix("#"), is_fragment=True))
         if _is_reference(content, schema):
             return
     for keyword in keywords:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from carboy.api.model import Origin, Pointer
-from carboy.api.walk import render_pointer
 from carboy.errors import ConfigurationError, Fault
+from carboy.http_values import render_pointer
 
 __all__ = ["Faults", "unserved"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from carboy.api.document_errors import Faults
 from carboy.api.media_types import FORM, is_json_lines, kind_of
-from carboy.api.walk import PLACEHOLDER, deref, dig, operations_of, parse_pointer, walk
+from carboy.api.walk import PLACEHOLDER, deref, dig, operations_of, walk
+from carboy.http_values import parse_pointer
 
 __all__ = ["check_circles", "check_sense"]
 
@@ -29,7 +30,7 @@ def check_circles(content: Mapping[str, Any], faults: Faults) -> None:
                 break
             seen.append(reference)
             try:
-                found = dig(content, parse_pointer(reference[1:]))
+                found = dig(content, parse_pointer(reference[1:], is_fragment=True))
             except (KeyError, ValueError):  # a name that the schemas resolve, or a fault that is recorded already
                 break
         else:

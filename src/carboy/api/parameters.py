@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from carboy.api import coercion, styles
-from carboy.api.strict_json import parse_json
 from carboy.api.validators import Check, Schemas
-from carboy.api.walk import render_pointer
 from carboy.errors import Fault
+from carboy.http_values import render_pointer
 from carboy.problems import Problem
+from carboy.strict_json import parse_json
 
 __all__ = ["ABSENT", "Given", "Read", "Value", "compile_field", "compile_value", "parse_query", "unknown_names"]
 

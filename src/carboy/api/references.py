@@ -13,8 +13,9 @@ from urllib.parse import unquote
 
 from carboy.api.document_errors import Faults
 from carboy.api.model import Origin, Pointer
-from carboy.api.walk import Kind, dig, map_children, parse_pointer, render_pointer, section_of, walk
+from carboy.api.walk import Kind, dig, map_children, section_of, walk
 from carboy.api.yaml_loader import Unreadable, read_text
+from carboy.http_values import parse_pointer, render_pointer
 
 __all__ = ["Bundler"]
 
@@ -147,7 +148,7 @@ class Bundler:
         if target is None:
             return None
         try:
-            place = parse_pointer(fragment)
+            place = parse_pointer(fragment, is_fragment=True)
             dig(self._values[target], place)
         except (KeyError, ValueError):
             self.faults.add_at(origin, f"`{reference}` names nothing")

@@ -1,7 +1,7 @@
 """Compile the body of an operation: one reader for each content type."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -12,13 +12,22 @@ from carboy.api import coercion as typed
 from carboy.api.media_types import FORM, MULTIPART, is_json, is_json_lines, kind_of, matcher, matches
 from carboy.api.operations import Signature, argument_names, choose
 from carboy.api.parameters import ABSENT, compile_field
-from carboy.api.strict_json import parse_json
 from carboy.api.validators import Schemas
-from carboy.api.walk import render_pointer
 from carboy.errors import Fault
+from carboy.http_values import render_pointer
 from carboy.problems import Problem
+from carboy.strict_json import parse_json
 
-__all__ = ["Body", "BodyStep", "arguments_of", "compile_body", "read_body"]
+__all__ = [
+    "Body",
+    "BodyStep",
+    "arguments_of",
+    "check_json_type",
+    "compile_body",
+    "compile_parsed_body",
+    "compile_raw_body",
+    "read_body",
+]
 
 BodyStep = Callable[[Request, dict[str, Any], list[Fault]], None]
 _Read = Callable[[Request, dict[str, Any], list[Fault]], Any]
@@ -71,6 +80,50 @@ def compile_body(body: Body) -> BodyStep:
     return step
 
 
+def compile_raw_body(node: Mapping[str, Any]) -> BodyStep:
+    """Return the function that hands a body over as `body`: bytes, of a content type that the document lists."""
+    choose_reader = _chooser(dict.fromkeys(map(str.lower, node["content"]), _bytes))
+
+    def step(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> None:
+        environ = request.environ
+        kwargs["body"] = choose_reader(environ.get("CONTENT_TYPE") or "")(request, kwargs, faults)
+
+    return step
+
+
+def compile_parsed_body(max_depth: int) -> BodyStep:
+    """Return the function that hands the value of a JSON body over as `body`, whose shape the operation checks."""
+
+    def step(request: Request, kwargs: dict[str, Any], _faults: list[Fault]) -> None:
+        check_json_type(request.environ.get("CONTENT_TYPE") or "")
+        kwargs["body"] = parse_json(read_body(request), max_depth)
+
+    return step
+
+
+def check_json_type(header: str) -> None:
+    """Check that a `Content-Type` is JSON in UTF-8; an empty one is read as that.
+
+    Raises:
+        Problem: 415, it is something else.
+    """
+    kind, _, parameters = header.lower().partition(";")
+    if kind.strip() not in {"", "application/json"}:
+        raise _wrong_type(["application/json"])
+    _check_charset(parameters)
+
+
+def _check_charset(parameters: str) -> None:
+    if parameters.partition("charset=")[2].partition(";")[0].strip(' "') not in {"", "utf-8", "utf8"}:
+        raise Problem(415, "send it in UTF-8")
+
+
+def _wrong_type(accepted: Iterable[str]) -> Problem:
+    kinds = list(accepted)
+    detail = f"the content type must be {' or '.join(kinds)}"
+    return Problem(415, detail, headers={"Accept": ", ".join(kinds)})
+
+
 def arguments_of(body: Body) -> set[str]:
     """Return the arguments that a body can fill: itself, and in forms the files and what else is an argument there."""
     names = {_argument(body)}
@@ -89,6 +142,8 @@ def read_body(request: Request) -> bytes:
     """
     environ = request.environ
     length = environ.get("CONTENT_LENGTH", "")
+    if "carboy.max_body_bytes" in environ:  # a path may have a limit of its own
+        request.max_content_length = environ["carboy.max_body_bytes"]
     if "stream" in vars(request) or "wsgi.input_terminated" in environ or not length.isdecimal():
         return request.get_data()
     size, limit = int(length), request.max_content_length
@@ -128,14 +183,13 @@ def _chooser(readers: Mapping[str, _Read]) -> Callable[[str], _Read]:
     first = next((reader for kind, reader in readers.items() if "json" in kind), next(iter(readers.values())))
     find = matcher(readers)
     known: dict[str, _Read] = {"": first}
-    accepted = {"Accept": ", ".join(readers)}
 
     def choose_reader(header: str) -> _Read:
         reader = known.get(header)
         if reader is None:
             key = find(header) if header.strip() else ""
             if key is None:
-                raise Problem(415, f"the content type must be {' or '.join(readers)}", headers=accepted)
+                raise _wrong_type(readers)
             reader = readers[key] if key else first
             if len(known) < _MAX_HEADERS:
                 known[header] = reader

@@ -24,12 +24,24 @@ from carboy.api.operations import (
     signature_of,
 )
 from carboy.api.parameters import Read, Value, compile_value, unknown_names
-from carboy.api.request_body import Body, arguments_of, compile_body
+from carboy.api.request_body import Body, BodyStep, arguments_of, compile_body, compile_parsed_body, compile_raw_body
 from carboy.api.responses import Finish, compile_answers
-from carboy.api.routing import Place, Route, add_converters, base_path_of, endpoint_of, key_of, places, rule_of, slug
+from carboy.api.routing import (
+    Place,
+    Route,
+    add_converters,
+    base_path_of,
+    endpoint_of,
+    key_of,
+    places,
+    refuse_method,
+    rule_of,
+    shadowed_methods,
+    slug,
+)
 from carboy.api.security import Scheme, compile_security, make_scheme
 from carboy.api.validators import Schemas
-from carboy.api.view import Steps, answer_http, answer_problem, make_view, with_caller
+from carboy.api.view import Steps, answer_http, answer_problem, compile_caller, make_view
 from carboy.api.walk import deref
 from carboy.problems import Problem
 
@@ -75,7 +87,9 @@ def blueprint(
         validate_responses: an answer that breaks the document is logged and becomes a 500.
         security: functions that know the credentials, by the name of their scheme. Each is called with the credentials
             (a token; a key; a user name and a password) and, if it takes it, `required_scopes`, and returns a mapping
-            about the caller, or None for 401; it may raise `Problem`.
+            about the caller, or None for 401; it may raise `Problem`. One with the argument `request` gets a
+            `RawRequest` in place of credentials: it verifies the request itself and returns a `Caller`, or None where
+            the request does not use the scheme; it may raise `Answered` to send the response of a handshake.
         pythonic_params: arguments are in snake case, with `_` after names that Python has taken.
         invalid_status: the status of a body that breaks its schema.
         parameter_status: the same of a parameter; by default as `invalid_status`.
@@ -106,6 +120,9 @@ def blueprint(
 def _blueprint_of(name: str, prefix: str, routes: Iterable[Route]) -> Blueprint:
     result = Blueprint(name, __name__, url_prefix=prefix or None)
     result.record(add_converters)
+    routes = list(routes)
+    for rule, allowed, others in shadowed_methods([(route.rule, route.method) for route in routes]):
+        result.add_url_rule(rule, f"{slug(rule)}_not_allowed", refuse_method(allowed), methods=others)
     for route in routes:
         result.add_url_rule(
             route.rule,
@@ -155,16 +172,22 @@ class _Compiler:
         if function is None or any(name not in schemes for one in needed for name in one):
             return None
         signature, authorise = signature_of(function), compile_security(needed, schemes)
-        values, body = self._values(place, signature), self._body(place, signature)
-        filled = {"user", "token_info"} if authorise is not None else set()
-        self._check_signature(place, signature, values, filled | (arguments_of(body) if body else set()))
+        values, (body, arguments) = self._values(place, signature), self._body(place, signature)
+        filled = {"caller", "media_type", *(("user", "token_info") if authorise is not None else ())}
+        self._check_signature(place, signature, values, filled | arguments)
         reads = self._reads(values)
         queries = [value for value in values if value.place == "query"]
         keys = [scheme.query_name for scheme in schemes.values()]
         unknown = unknown_names(queries, self._content, keys) if self._options.strict_validation else None
         view = make_view(
-            function if authorise is None else with_caller(function, signature),
-            Steps(authorise, **reads, unknown=unknown, body=compile_body(body) if body else None),
+            function,
+            Steps(
+                authorise,
+                **reads,
+                unknown=unknown,
+                body=body,
+                caller=compile_caller(signature, self._media_types(place), is_secured=authorise is not None),
+            ),
             self._finish(place),
             invalid_status=self._options.invalid_status,
             parameter_status=self._options.parameter_status,
@@ -241,12 +264,17 @@ class _Compiler:
             reads[value.place].append(compile_value(value, self._content, self._schemas))
         return reads
 
-    def _body(self, place: Place, signature: Signature) -> Body | None:
+    def _body(self, place: Place, signature: Signature) -> tuple[BodyStep | None, set[str]]:
+        """Return what reads the body, and the arguments that it fills."""
         node = deref(self._content, place.node.get("requestBody"))
-        if node is None or not node.get("content") or place.node.get("x-carboy-body") == "raw":
-            return None
-        options = self._options
-        return Body(
+        options, form = self._options, place.node.get("x-carboy-body")
+        if node is None or not node.get("content"):
+            return None, set()
+        if form in {"raw", "parsed"}:
+            if "body" not in signature.names:
+                return None, set()
+            return compile_raw_body(node) if form == "raw" else compile_parsed_body(options.max_depth), {"body"}
+        body = Body(
             node,
             self._content,
             self._schemas,
@@ -255,6 +283,14 @@ class _Compiler:
             options.strict_validation,
             options.max_depth,
         )
+        return compile_body(body), arguments_of(body)
+
+    def _media_types(self, place: Place) -> list[str]:
+        """Return the media types of the first successful response, in the document's order."""
+        for status, node in place.node.get("responses", {}).items():
+            if status.startswith("2"):
+                return list(deref(self._content, node).get("content", {}))
+        return []
 
     def _finish(self, place: Place) -> Finish:
         is_checked = self._options.validate_responses

@@ -1,19 +1,33 @@
 """Where an operation is served: the rule, the converters and the names that Flask's routing wants."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter, ValidationError
 
 from carboy.api import coercion as typed
 from carboy.api.parameters import Value
 from carboy.api.walk import METHODS, PLACEHOLDER
 
-__all__ = ["Place", "Route", "add_converters", "base_path_of", "endpoint_of", "key_of", "places", "rule_of", "slug"]
+__all__ = [
+    "Place",
+    "Route",
+    "add_converters",
+    "base_path_of",
+    "endpoint_of",
+    "key_of",
+    "places",
+    "refuse_method",
+    "rule_of",
+    "shadowed_methods",
+    "slug",
+]
 
+_ARGUMENT = re.compile(r"(<[^<>]+>)")
 _NO_WORD = re.compile(r"\W+", re.ASCII)
 
 
@@ -109,6 +123,43 @@ def slug(name: str) -> str:
 def add_converters(state: BlueprintSetupState) -> None:
     """Teach an application the converters that the rules name."""
     state.app.url_map.converters |= {"carboy_integer": _Integer, "carboy_number": _Number}
+
+
+def shadowed_methods(rules: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield each concrete rule with its methods, and the methods that only a templated rule of the same path has.
+
+    A concrete path takes precedence over a templated one: without more, `GET /jobs/retry` would be `GET /jobs/{id}`.
+
+    Args:
+        rules: each rule with a method.
+    """
+    methods: dict[str, list[str]] = {}
+    for rule, method in rules:
+        methods.setdefault(rule, []).append(method)
+    templated = {
+        re.compile(
+            "".join(re.escape(part) if at % 2 == 0 else "[^/]+" for at, part in enumerate(_ARGUMENT.split(rule)))
+        ): of
+        for rule, of in methods.items()
+        if "<" in rule
+    }
+    for rule, own in methods.items():
+        if "<" in rule:
+            continue
+        others = {method for pattern, of in templated.items() if pattern.fullmatch(rule) for method in of} - {*own}
+        if "GET" in own:
+            others -= {"HEAD"}
+        if others:
+            yield rule, own, sorted(others)
+
+
+def refuse_method(allowed: Sequence[str]) -> Callable[..., Any]:
+    """Return a view that answers 405 and names the methods that the path takes."""
+
+    def view(**_: Any) -> Any:
+        raise MethodNotAllowed([*allowed, *(["HEAD"] if "GET" in allowed else [])])
+
+    return view
 
 
 def _converter(value: Value, content: Any) -> str:

@@ -14,9 +14,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from carboy.api.walk import deref, map_children, parse_pointer, render_pointer, walk
+from carboy.api.walk import deref, map_children, walk
 from carboy.errors import Fault
 from carboy.extras import extra
+from carboy.http_values import parse_pointer, render_pointer
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
@@ -185,7 +186,7 @@ class Schemas:
         result = map_children("schema", schema, change)
         reference = schema.get("$ref")
         if isinstance(reference, str) and reference.startswith(_COMPONENT):
-            name, *rest = parse_pointer(reference[1:])[2:]
+            name, *rest = parse_pointer(reference[1:], is_fragment=True)[2:]
             variant = _Variant(name) if rest or not hidden else self._variant(name, direction, hidden)
             needed.add(variant)
             result["$ref"] = "#" + quote(render_pointer(["$defs", variant.key, *rest]))

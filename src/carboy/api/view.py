@@ -10,25 +10,29 @@ from carboy.api.operations import Signature
 from carboy.api.parameters import Given, Read, parse_query
 from carboy.api.request_body import BodyStep
 from carboy.api.responses import Finish
-from carboy.api.security import Authorise
-from carboy.api.walk import render_pointer
+from carboy.api.security import Authorise, Caller, anonymous
 from carboy.errors import Fault
+from carboy.http_values import render_pointer
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
+from carboy.raw_request import RawRequest
 
-__all__ = ["Steps", "answer_http", "answer_problem", "make_view", "with_caller"]
+__all__ = ["Steps", "answer_http", "answer_problem", "compile_caller", "make_view"]
+
+CallerStep = Callable[[Request, Caller, dict[str, Any]], None]
 
 
 class Steps(NamedTuple):
     """What a request of one operation goes through before its function is called.
 
     Attributes:
-        authorise: lets the caller in or raises; None when anybody may call.
+        authorise: returns the caller or raises; None when no credentials are needed.
         path: readers of the path's parameters.
         query: the same of the query's.
         header: the same of the headers'.
         cookie: the same of the cookies'.
-        unknown: lists the names in the query that nobody described; None when any may be there.
-        body: reads the body; None when it is let be.
+        unknown: lists the names in the query that the document does not describe; None when any may be there.
+        body: reads the body; None when it is left to the function.
+        caller: fills the arguments that are about the caller; None when the function takes none.
     """
 
     authorise: Authorise | None
@@ -38,6 +42,7 @@ class Steps(NamedTuple):
     cookie: list[Read]
     unknown: Callable[[Given], list[str]] | None
     body: BodyStep | None
+    caller: CallerStep | None = None
 
 
 def make_view(
@@ -53,15 +58,26 @@ def make_view(
         parameter_status: the status of a parameter that does.
     """
     current = request._get_current_object  # type: ignore[attr-defined]  # the request itself: each use of the proxy costs
-    authorise, body, unknown = steps.authorise, steps.body, steps.unknown
+    authorise, body, unknown, fill_caller = steps.authorise, steps.body, steps.unknown, steps.caller
     path_reads, query_reads, header_reads, cookie_reads = steps.path, steps.query, steps.header, steps.cookie
+
+    def enter(now: Request, kwargs: dict[str, Any]) -> RawRequest | None:
+        """Let the caller in or raise; return the request that a security scheme has verified and read."""
+        if authorise is None:
+            if fill_caller is not None:
+                fill_caller(now, anonymous(now), kwargs)
+            return None
+        caller = authorise(now)
+        g.carboy_auth = caller.info
+        if fill_caller is not None:
+            fill_caller(now, caller, kwargs)
+        return caller.request
 
     def view(**path: Any) -> Any:
         now: Request = current()
         environ = now.environ
-        if authorise is not None:
-            g.carboy_auth = authorise(now)
         kwargs: dict[str, Any] = {}
+        verified = enter(now, kwargs)
         faults: list[Fault] = []
         for read in path_reads:
             read(path, kwargs, faults)
@@ -76,7 +92,9 @@ def make_view(
         for read in cookie_reads:
             read(now.cookies, kwargs, faults)
         status = parameter_status
-        if body is not None:
+        if verified is not None:
+            kwargs |= {"body": verified.body} if body is not None else {}
+        elif body is not None:
             before = len(faults)
             try:
                 body(now, kwargs, faults)
@@ -92,21 +110,28 @@ def make_view(
     return view
 
 
-def with_caller(function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
-    """Hand over `user` and `token_info`, as Connexion does, to a function that takes them."""
-    takes_user, takes_info = signature.takes("user"), signature.takes("token_info")
-    if not takes_user and not takes_info:
-        return function
+def compile_caller(signature: Signature, media_types: list[str], *, is_secured: bool) -> CallerStep | None:
+    """Return what fills `caller`, and `user` and `token_info` as in Connexion, where the function takes them.
 
-    def call(**kwargs: Any) -> Any:
-        info = g.carboy_auth
+    A function that takes `media_type` gets the one of the response's media types that `Accept` prefers.
+    """
+    takes_caller, takes_media_type = "caller" in signature.names, "media_type" in signature.names
+    takes_user, takes_info = (is_secured and signature.takes(name) for name in ("user", "token_info"))
+    if not (takes_caller or takes_media_type or takes_user or takes_info):
+        return None
+
+    def fill(request: Request, caller: Caller, kwargs: dict[str, Any]) -> None:
+        if takes_caller:
+            kwargs["caller"] = caller
         if takes_user:
-            kwargs["user"] = _user_of(info)
+            kwargs["user"] = _user_of(caller.info)
         if takes_info:
-            kwargs["token_info"] = info
-        return function(**kwargs)
+            kwargs["token_info"] = caller.info
+        if takes_media_type:
+            is_any = request.environ.get("HTTP_ACCEPT", "*/*") == "*/*"
+            kwargs["media_type"] = media_types[0] if is_any else request.accept_mimetypes.best_match(media_types)
 
-    return call
+    return fill
 
 
 def answer_problem(problem: Problem) -> Any:

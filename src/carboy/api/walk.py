@@ -6,7 +6,8 @@ Source: OpenAPI 3.0.4 and 3.1.1, Swagger 2.0, JSON Schema 2020-12.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import unquote
+
+from carboy.http_values import parse_pointer
 
 __all__ = [
     "METHODS",
@@ -17,8 +18,6 @@ __all__ = [
     "dig",
     "map_children",
     "operations_of",
-    "parse_pointer",
-    "render_pointer",
     "section_of",
     "walk",
 ]
@@ -200,25 +199,6 @@ def walk(kind: Kind, node: Any, pointer: Pointer = ()) -> Iterator[tuple[Kind, P
         yield from walk(kind_below, value, pointer + below)
 
 
-def render_pointer(parts: Sequence[str | int]) -> str:
-    """Return a JSON pointer of unescaped parts. Source: RFC 6901."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-def parse_pointer(fragment: str) -> tuple[str, ...]:
-    """Return the unescaped parts of a pointer in a URI fragment, `""` or `/a/b`.
-
-    Raises:
-        ValueError: it is not a pointer.
-    """
-    text = unquote(fragment)
-    if not text:
-        return ()
-    if not text.startswith("/"):
-        raise ValueError(fragment)
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/"))
-
-
 def dig(node: Any, pointer: Sequence[str]) -> Any:
     """Return what a pointer names.
 
@@ -247,5 +227,5 @@ def deref(content: Any, node: Any) -> Any:
         if reference in seen or not reference.startswith("#"):
             raise KeyError(reference)
         seen.add(reference)
-        node = dig(content, parse_pointer(reference[1:]))
+        node = dig(content, parse_pointer(reference[1:], is_fragment=True))
     return node

@@ -12,10 +12,10 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from carboy.api.strict_json import parse_json
-from carboy.api.walk import render_pointer
 from carboy.extras import extra
+from carboy.http_values import render_pointer
 from carboy.problems import Problem
+from carboy.strict_json import parse_json
 from carboy.yaml12 import scalar_of
 
 __all__ = ["MAX_DEPTH", "Unreadable", "compose", "nodes_below", "plain_value", "read_text"]

@@ -11,7 +11,7 @@ import orjson
 
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.errors import CarboyError, Missing, UsageError
+from carboy.errors import CarboyError, Fault, InvalidInput, Missing, UsageError
 
 if TYPE_CHECKING:
     from carboy.services.archive import Archive
@@ -49,12 +49,12 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     """
     from itertools import islice
 
-    from carboy.services.archive.queries import TimeRange, parse_time, read_all
+    from carboy.services.archive.queries import TimeRange, read_all
     from carboy.services.archive.sources import THREATSTACK
 
     with _archive(project) as (held, archive):
-        start_ms = parse_time(asked["start"], "--start") if asked["start"] else 0
-        end_ms = parse_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
+        start_ms = _read_time(asked["start"], "--start") if asked["start"] else 0
+        end_ms = _read_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
         if start_ms > end_ms:
             raise UsageError("nothing can be listed", "--end is before --start", "exchange them")
         known = {THREATSTACK, *archive.settings.archive_sources}
@@ -183,9 +183,8 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
       carboy archive backfill --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z
     """
     from carboy.services.archive.maintenance import backfill as fill
-    from carboy.services.archive.queries import parse_time
 
-    start_ms, end_ms = parse_time(start, "--from"), parse_time(end, "--until")
+    start_ms, end_ms = _read_time(start, "--from"), _read_time(end, "--until")
     with _archive(project) as (_, archive):
         if archive.api is None:
             raise UsageError("there is nothing to ask", "THREATSTACK_API_KEY is not set", "set it, or name a profile")
@@ -241,3 +240,13 @@ def _stored_id(item_id: str, source: str) -> str:
     from carboy.services.archive.object_keys import webhook_key
 
     return item_id if source == "threatstack" else webhook_key(item_id, 0, source).rpartition("/")[2]
+
+
+def _read_time(text: str, option: str) -> int:
+    """Return the milliseconds since the epoch of a time that an option names."""
+    from carboy.http_values import parse_query_time
+
+    try:
+        return parse_query_time(text)
+    except ValueError as error:
+        raise InvalidInput(f"`{option}` cannot be used", str(error), "", [Fault(option, str(error))]) from error

@@ -77,9 +77,13 @@ class Live:
         Raises:
             KeyError: there is none of that name.
         """
+        return self.current()[name]
+
+    def current(self) -> Settings:
+        """Return the newest settings; where they are too old they are read again in the background."""
         if self._ttl_s is not None and self._now() - self._read_at >= self._ttl_s:
             self.ask()
-        return self._pin(self.newest)[name]
+        return self._pin(self.newest)
 
     def ask(self) -> None:
         """Have the settings read again in the background, unless that is under way or was done just now."""

@@ -20,7 +20,7 @@ from requests.utils import rewind_body
 from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
 
 from carboy.clock import Clock
-from carboy.retry import parse_retry_after
+from carboy.http_values import parse_retry_after
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response

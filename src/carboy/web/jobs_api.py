@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from carboy.clock import from_unix_ms
 from carboy.errors import Missing
+from carboy.http_values import render_time
 from carboy.problems import Problem
 from carboy.web.apidocs.merged_document import add_own_api
 
@@ -72,13 +72,9 @@ def _shown(job: "JobView") -> dict[str, Any]:
         "key": job.key,
         "state": job.state,
         "attempts": job.attempts,
-        "created_at": _time(job.created_at),
-        "run_at": _time(job.run_at),
-        "finished_at": _time(job.finished_at),
+        "created_at": render_time(job.created_at),
+        "run_at": render_time(job.run_at),
+        "finished_at": render_time(job.finished_at),
         "request_id": job.request_id,
         "error": job.error,
     }
-
-
-def _time(at_ms: int | None) -> str | None:
-    return None if at_ms is None else from_unix_ms(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -56,7 +56,7 @@ def _add_problems(app: "Flask", held: "Runtime") -> None:
 
 def _add_limits(app: "Flask", held: "Runtime") -> None:
     door = _door(app, held)
-    door.limits, door.trusted_proxies = Limits(held.web.max_body_bytes, held.limiter), held.web.trusted_proxies
+    door.limits, door.trusted_proxies = Limits(held.body_limit, held.limiter), held.web.trusted_proxies
     app.config["MAX_CONTENT_LENGTH"] = held.web.max_body_bytes
 
 

@@ -54,6 +54,7 @@ class Runtime:
             cannot work; it runs in a thread of its own, inside the application's context. A failure is a 503.
         dependencies: checks of what requests can do without, such as an upstream of jobs; a failure is `degraded`.
         limiter: counts requests by key and address; None where `RATE_LIMIT` is off.
+        body_limits: functions that return how many bytes a body may have at a path, 0 where `MAX_BODY_BYTES` holds.
         documents: functions that return the OpenAPI documents that are served, one each.
         jobs: the jobs that are known, their rows, and who runs them here.
     """
@@ -67,6 +68,7 @@ class Runtime:
         self.metrics: Metrics = Metrics()
         self.checks: dict[str, Check] = {}
         self.dependencies: dict[str, Check] = {}
+        self.body_limits: list[Callable[[str], int]] = []
         self.documents: list[Callable[[], dict[str, Any]]] = []
         self.app = app
         self._once = _Once()
@@ -75,6 +77,18 @@ class Runtime:
             self.limiter = self.make_limiter("all", web.rate_limit, web.rate_limit_clients)
         self._secret_paths: SecretPaths | None = None
         self.jobs: Jobs = Jobs(self, app)
+
+    def newest(self, part: type[T]) -> T:
+        """Return a part's settings as they are now, the same throughout a request.
+
+        Settings that are older than `SECRET_TTL_S` are read again in the background.
+        """
+        live = self.centre.live
+        return (self.settings if live is None else live.current()).part(part)
+
+    def body_limit(self, path: str) -> int:
+        """Return how many bytes a body may have at a path."""
+        return next((limit for own in self.body_limits if (limit := own(path))), self.web.max_body_bytes)
 
     @property
     def has_database(self) -> bool:

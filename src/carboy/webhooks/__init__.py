@@ -1,52 +1,46 @@
-"""How those who call without a key prove who they are: webhooks of any sender, messages of Amazon SNS."""
+"""Verify webhooks of any sender: signatures, tokens, messages of Amazon SNS."""
 
 from carboy.webhooks.certificates import Certificates, fetch_url
-from carboy.webhooks.schemes import (
-    ALGORITHMS,
-    ENCODINGS,
-    PLACEHOLDERS,
-    Basic,
-    Bearer,
-    Hmac,
-    Incoming,
-    Open,
-    Scheme,
-    StandardWebhooks,
-    Stripe,
-    Twilio,
-    Unverified,
-)
+from carboy.webhooks.named_schemes import OPTIONS, SCHEMES, make_scheme
+from carboy.webhooks.places import find, find_text, is_place
+from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
+from carboy.webhooks.signatures import Signature
 from carboy.webhooks.sns import (
     Notification,
     SubscriptionConfirmation,
     UnsubscribeConfirmation,
     Verifier,
-    confirm,
     is_raw_delivery,
+    is_sns_message,
     read_raw,
 )
+from carboy.webhooks.sns_endpoint import SnsEndpoint
+from carboy.webhooks.verification import Scheme, Unverified, matches_any
 
 __all__ = [
-    "ALGORITHMS",
-    "ENCODINGS",
-    "PLACEHOLDERS",
+    "OPTIONS",
+    "SCHEMES",
     "Basic",
     "Bearer",
     "Certificates",
-    "Hmac",
-    "Incoming",
     "Notification",
     "Open",
     "Scheme",
+    "Signature",
+    "SnsEndpoint",
     "StandardWebhooks",
-    "Stripe",
     "SubscriptionConfirmation",
     "Twilio",
     "UnsubscribeConfirmation",
     "Unverified",
     "Verifier",
-    "confirm",
     "fetch_url",
+    "find",
+    "find_text",
+    "is_place",
     "is_raw_delivery",
+    "is_sns_message",
+    "make_scheme",
+    "matches_any",
     "read_raw",
 ]

@@ -1,7 +1,7 @@
 """Amazon SNS messages over HTTP: who signed them, and what is in them.
 
-What is signed, and which addresses are Amazon's, are pure functions. `Verifier` and `confirm` reach outside by what
-they are given, such as `certificates.fetch_url`.
+What is signed, and which addresses are Amazon's, are pure functions. `Verifier` fetches certificates by what it is
+given, such as `certificates.fetch_url`.
 
 Source: docs.aws.amazon.com/sns/latest/dg, "Verifying the signatures of Amazon SNS messages".
 """
@@ -9,18 +9,18 @@ Source: docs.aws.amazon.com/sns/latest/dg, "Verifying the signatures of Amazon S
 import base64
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
-from carboy.api import parse_json
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Missing, Refused
 from carboy.extras import extra
+from carboy.http_values import parse_time
 from carboy.problems import Problem
+from carboy.strict_json import parse_json
 from carboy.webhooks.certificates import Certificates
-from carboy.webhooks.schemes import Unverified
+from carboy.webhooks.verification import Unverified
 
 __all__ = [
     "Notification",
@@ -28,16 +28,16 @@ __all__ = [
     "SubscriptionConfirmation",
     "UnsubscribeConfirmation",
     "Verifier",
-    "confirm",
     "is_certificate_url",
     "is_raw_delivery",
+    "is_sns_message",
     "is_sns_url",
     "read_raw",
     "region_of",
     "string_to_sign",
 ]
 
-_HOST = re.compile(r"sns\.[a-zA-Z0-9-]{3,64}\.amazonaws\.com(?:\.cn)?")
+_CERTIFICATE = re.compile(r"/SimpleNotificationService-[A-Za-z0-9_-]{1,128}\.pem")
 _ARN = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]{1,64}):\d{12}:[A-Za-z0-9_.-]{1,256}")
 _SIGNED = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
@@ -56,6 +56,7 @@ class Notification:
         topic_arn: where.
         subject: of the message; None without one.
         published_at_ms: milliseconds since the epoch; None for raw delivery, which does not say.
+        attributes: the message attributes, each a mapping with `Type` and `Value`; they are not signed.
     """
 
     message: str
@@ -63,11 +64,12 @@ class Notification:
     topic_arn: str
     subject: str | None = None
     published_at_ms: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionConfirmation:
-    """A topic asks whether we want its messages; `confirm` says yes."""
+    """A topic asks whether we want its messages."""
 
     message_id: str
     topic_arn: str
@@ -94,9 +96,10 @@ class Verifier:
     Args:
         topic_arns: the topics that may post; any AWS account can sign messages of its own.
         certificates: the keys by the URL of each certificate.
-        max_age_s: how far a message's time may be from now, both ways; SNS tries for an hour to deliver.
+        max_age_s: how far a message's time may be from now, both ways; SNS tries for an hour to deliver, and what is
+            sent again from a dead-letter queue is older.
         require_v2: refuse signature version 1, which is SHA-1.
-        is_trusted_url: which addresses certificates are fetched from.
+        is_trusted_url: whether a certificate may be fetched from a URL, given the topic's ARN.
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class Verifier:
         clock: Clock = SYSTEM_CLOCK,
         max_age_s: float = 3600.0,
         require_v2: bool = False,
-        is_trusted_url: Callable[[str], bool] | None = None,
+        is_trusted_url: Callable[[str, str], bool] | None = None,
     ) -> None:
         self._topic_arns = frozenset(topic_arns)
         self._certificates, self._clock = certificates, clock
@@ -129,15 +132,21 @@ class Verifier:
             raise Unverified("the body is no SNS message")
         topic_arn = _field(fields, "TopicArn")
         if topic_arn not in self._topic_arns:
-            raise Unverified("the topic is none of `SNS_TOPIC_ARNS`")
+            raise Unverified("the topic is not one of `SNS_TOPIC_ARNS`")
         published_at_ms = _published_at_ms(_field(fields, "Timestamp"))
         if abs(self._clock.now_ms() - published_at_ms) > self._max_age_s * 1000:
             raise Unverified(f"the message is not from within {self._max_age_s:g} s")
         self._verify(fields)
         message_id = _field(fields, "MessageId")
         if fields["Type"] == "Notification":
+            attributes = fields.get("MessageAttributes")
             return Notification(
-                _field(fields, "Message"), message_id, topic_arn, fields.get("Subject"), published_at_ms
+                _field(fields, "Message"),
+                message_id,
+                topic_arn,
+                fields.get("Subject"),
+                published_at_ms,
+                attributes if isinstance(attributes, dict) else {},
             )
         kind = SubscriptionConfirmation if fields["Type"] == "SubscriptionConfirmation" else UnsubscribeConfirmation
         return kind(message_id, topic_arn, _field(fields, "Token"), _field(fields, "SubscribeURL"))
@@ -153,7 +162,7 @@ class Verifier:
         if version not in ({"2"} if self._require_v2 else {"1", "2"}):
             raise Unverified("the signature's version is not accepted")
         url = _field(fields, "SigningCertURL" if "SigningCertURL" in fields else "SigningCertUrl")
-        if not self._is_trusted_url(url):
+        if not self._is_trusted_url(url, _field(fields, "TopicArn")):
             raise Unverified("the certificate is not at an address of Amazon SNS")
         try:
             key = self._certificates.key(url)
@@ -180,20 +189,26 @@ def string_to_sign(fields: Mapping[str, Any]) -> bytes:
     return "".join(f"{name}\n{_field(fields, name)}\n" for name in used).encode()
 
 
-def is_certificate_url(url: str) -> bool:
-    """Tell whether a certificate may be fetched from there: `https://sns.<region>.amazonaws.com(.cn)?/….pem`."""
-    return is_sns_url(url) and urlsplit(url).path.endswith(".pem") and "?" not in url and "#" not in url
+def is_certificate_url(url: str, topic_arn: str) -> bool:
+    """Return whether a URL is of a certificate of Amazon SNS in the topic's region.
+
+    Other hosts of the form `sns.….amazonaws.com` may be buckets of S3, which anyone can make.
+    """
+    if not is_sns_url(url, topic_arn) or "?" in url or "#" in url:
+        return False
+    return _CERTIFICATE.fullmatch(urlsplit(url).path) is not None
 
 
-def is_sns_url(url: str) -> bool:
-    """Tell whether an address is Amazon SNS's own: https, its host, no port and no user."""
+def is_sns_url(url: str, topic_arn: str) -> bool:
+    """Return whether a URL is of Amazon SNS in the topic's region: https, its host, no port and no user."""
     if not url.isascii() or not url.isprintable() or "\\" in url or " " in url:
         return False
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme == "https" and _HOST.fullmatch(parts.netloc) is not None
+    suffix = "amazonaws.com.cn" if topic_arn.startswith("arn:aws-cn:") else "amazonaws.com"
+    return parts.scheme == "https" and parts.netloc == f"sns.{region_of(topic_arn)}.{suffix}"
 
 
 def region_of(topic_arn: str) -> str:
@@ -204,43 +219,17 @@ def region_of(topic_arn: str) -> str:
     """
     found = _ARN.fullmatch(topic_arn)
     if not found:
-        raise Unverified("the topic's ARN is none")
+        raise Unverified("the topic's ARN is not valid")
     return found[1]
 
 
-def confirm(
-    message: SubscriptionConfirmation,
-    *,
-    make_client: Callable[[str], Any] | None,
-    fetch: Callable[[str], bytes],
-    is_trusted_url: Callable[[str], bool] = is_sns_url,
-) -> Literal["api", "url"]:
-    """Confirm a subscription that `Verifier.open` has let through, and say how it was done.
-
-    Args:
-        message: what asks for it.
-        make_client: makes boto3's SNS client for a region: only who has our credentials can then unsubscribe us. None
-            where there are no credentials.
-        fetch: gets the message's own URL, without that protection, where there is no client.
-        is_trusted_url: which addresses may be asked.
-
-    Raises:
-        Unverified: the URL is not Amazon's.
-        UpstreamError: it was not confirmed.
-    """
-    if make_client is not None:
-        make_client(region_of(message.topic_arn)).confirm_subscription(
-            TopicArn=message.topic_arn, Token=message.token, AuthenticateOnUnsubscribe="true"
-        )
-        return "api"
-    if not is_trusted_url(message.subscribe_url):
-        raise Unverified("the subscription's URL is not at an address of Amazon SNS")
-    fetch(message.subscribe_url)
-    return "url"
+def is_sns_message(headers: Mapping[str, str]) -> bool:
+    """Return, by headers with lower-case names, whether the body is an SNS message in its envelope."""
+    return "x-amz-sns-message-type" in headers and not is_raw_delivery(headers)
 
 
 def is_raw_delivery(headers: Mapping[str, str]) -> bool:
-    """Tell, by headers with lower-case names, whether SNS delivers the bare message, which nothing signs."""
+    """Return, by headers with lower-case names, whether SNS delivers the bare message, which nothing signs."""
     return headers.get("x-amz-sns-rawdelivery", "").lower() == "true"
 
 
@@ -248,12 +237,12 @@ def read_raw(headers: Mapping[str, str], body: bytes, topic_arns: Collection[str
     """Return a raw delivery as a notification, once a key or a path token has let it in.
 
     Raises:
-        Unverified: the topic that it names is none of ours.
+        Unverified: the topic that it names is not one of ours.
         Problem: 400, the body is not UTF-8.
     """
     topic_arn = headers.get("x-amz-sns-topic-arn", "")
     if topic_arn not in topic_arns:
-        raise Unverified("the topic is none of `SNS_TOPIC_ARNS`")
+        raise Unverified("the topic is not one of `SNS_TOPIC_ARNS`")
     try:
         return Notification(body.decode(), headers.get("x-amz-sns-message-id", ""), topic_arn)
     except UnicodeDecodeError as error:
@@ -268,10 +257,7 @@ def _field(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _published_at_ms(timestamp: str) -> int:
-    try:
-        at = datetime.fromisoformat(timestamp)
-        if at.tzinfo is None:
-            raise ValueError("no offset")
-        return int(at.timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise Unverified("the message's time cannot be read") from error
+    at_ms = parse_time(timestamp)
+    if at_ms is None:
+        raise Unverified("the message's time cannot be read")
+    return at_ms

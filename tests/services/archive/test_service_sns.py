@@ -30,7 +30,13 @@ HOST = "sns.us-east-1.amazonaws.com"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:alerts"
 BODY = '{"alerts": [{"id": "a", "created_at": "1484661060000"}]}'
 KEY = "webhooks/2017/01/17/13/51/a"
+OWN = "/SimpleNotificationService-own.pem"
+REGIONS = ("us-east-1", "eu-west-1", "eu-west-2")
 AMZ = "x-amz-sns-message-type"
+
+
+def host_of(topic: str) -> str:
+    return f"sns.{topic.split(':')[3]}.amazonaws.com"
 
 
 class Amazon:
@@ -53,7 +59,7 @@ class Amazon:
 
     def answer(self, path: str) -> bytes:
         self.asked.append(path)
-        if self.moto is None or path == "/own.pem":
+        if self.moto is None or path == OWN:
             return self.certificate()
         connection = HTTPConnection("127.0.0.1", self.moto.port, timeout=5)
         scope = "AWS4-HMAC-SHA256 Credential=x/20231114/us-east-1/sns/aws4_request, SignedHeaders=x, Signature=x"
@@ -71,10 +77,13 @@ class Amazon:
             "Message": BODY,
             "Timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "SignatureVersion": version,
-            "SigningCertURL": f"https://{HOST}/own.pem",
+            "SigningCertURL": f"https://{host_of(changes.get('TopicArn', TOPIC))}{OWN}",
         }
         if kind != "Notification":
-            fields |= {"Token": "t" * 64, "SubscribeURL": f"https://{HOST}/?Action=ConfirmSubscription"}
+            fields |= {
+                "Token": "t" * 64,
+                "SubscribeURL": f"https://{host_of(changes.get('TopicArn', TOPIC))}/?Action=ConfirmSubscription",
+            }
         fields |= {name: value for name, value in changes.items() if name != "Signature"}
         signature = self.key.sign(string_to_sign(fields), PKCS1v15(), SHA256() if version == "2" else SHA1())  # noqa: S303
         return json.dumps({"Signature": base64.b64encode(signature).decode(), **fields, **changes}).encode()
@@ -83,12 +92,14 @@ class Amazon:
 @pytest.fixture
 def amazon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Amazon]:
     stand_in = Amazon()
-    issued = make_ca(tmp_path).issue(HOST)
+    issued = make_ca(tmp_path).issue(*(f"sns.{region}.amazonaws.com" for region in REGIONS))
     context = issued.server_context()
 
     class Proxy(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            assert self.rfile.readline().startswith(f"CONNECT {HOST}:443 ".encode())
+            assert self.rfile.readline().split(b" ")[1].decode() in {
+                f"sns.{region}.amazonaws.com:443" for region in REGIONS
+            }
             while self.rfile.readline().strip():
                 pass
             self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -121,7 +132,7 @@ def test_a_notification_is_opened_and_kept_as_if_it_had_come_alone(serve: Any, a
     assert [answer.get_json()["accepted"] for answer in answers] == [1, 0]
     assert gateway.kept() == [KEY]
     assert gateway.read(KEY) == b'{"id": "a", "created_at": "1484661060000"}'
-    assert amazon.asked == ["/own.pem"]
+    assert amazon.asked == [OWN]
 
 
 REFUSED: dict[str, Callable[[Amazon], bytes]] = {
@@ -129,9 +140,9 @@ REFUSED: dict[str, Callable[[Amazon], bytes]] = {
     "another's signature": lambda sns: Amazon().message(),
     "no signature": lambda sns: sns.message(Signature=""),
     "a changed message": lambda sns: sns.message().replace(b"1484661060000", b"1484661060001"),
-    "another certificate": lambda sns: sns.message(SigningCertURL="https://evil.example.com/own.pem"),
-    "a certificate beside": lambda sns: sns.message(SigningCertURL=f"https://{HOST}.evil.example.com/own.pem"),
-    "plain http": lambda sns: sns.message(SigningCertURL=f"http://{HOST}/own.pem"),
+    "another certificate": lambda sns: sns.message(SigningCertURL=f"https://evil.example.com{OWN}"),
+    "a certificate beside": lambda sns: sns.message(SigningCertURL=f"https://{HOST}.evil.example.com{OWN}"),
+    "plain http": lambda sns: sns.message(SigningCertURL=f"http://{HOST}{OWN}"),
     "an old message": lambda sns: sns.message(Timestamp="2020-01-01T00:00:00.000Z"),
     "no object": lambda sns: b"[]",
     "nothing of it": lambda sns: b"{}",

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from struct import pack
 from typing import TypeAlias
 
+from carboy.http_values import parse_pointer
+
 __all__ = ["Index", "Path", "Step", "encode", "leaves", "length_prefixed", "parse", "show"]
 
 
@@ -55,7 +57,7 @@ def parse(text: str) -> list[str]:
     A text that starts with `/` is read as a JSON pointer (RFC 6901).
     """
     if text.startswith("/"):
-        return [step.replace("~1", "/").replace("~0", "~") for step in text[1:].split("/")]
+        return list(parse_pointer(text))
     steps, current, escaped = [], "", False
     for character in text:
         if escaped or character not in "\\.":

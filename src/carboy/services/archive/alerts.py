@@ -10,9 +10,8 @@ from typing import Any
 
 import msgspec
 
+from carboy.api import parse_json as parse_strict_json
 from carboy.errors import Fault, InvalidInput
-from carboy.nesting import is_deeper
-from carboy.problems import Problem
 from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, is_alert_id
 
 __all__ = ["Alert", "content_digest", "parse_alerts", "parse_json", "read_alert"]
@@ -21,18 +20,12 @@ _MAX_DEPTH = 64
 _MAX_FAULTS = 1000  # an answer must not be many times what was sent
 _MAX_TEXT = 255  # what an index holds
 _DIGITS = re.compile(r"[0-9]{1,18}")
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+(:?)', re.DOTALL)  # each with its colon, where it is a key
 
 
 class _Webhook(msgspec.Struct):
     alerts: list[msgspec.Raw]
 
 
-def _keep_number(text: str) -> msgspec.Raw:
-    return msgspec.Raw(text.encode())  # a float would lose digits
-
-
-_JSON = msgspec.json.Decoder(float_hook=_keep_number)
 _WEBHOOK = msgspec.json.Decoder(_Webhook)
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
 
@@ -110,42 +103,14 @@ def parse_json(body: bytes) -> Any:
     """Return what a body says: strict JSON, numbers with a fraction or an exponent as `msgspec.Raw`.
 
     Raises:
-        Problem: 400, it is not UTF-8 or begins with a byte order mark, is not JSON (NaN is not), holds a lone
-            surrogate, names a key twice, or nests deeper than 64.
+        Problem: 400, see `carboy.api.parse_json`.
     """
-    if is_deeper(body, _MAX_DEPTH):
-        raise Problem(400, f"the body nests deeper than {_MAX_DEPTH}")
-    try:
-        body.decode()
-        document = _JSON.decode(body)
-    except UnicodeDecodeError as error:
-        raise Problem(400, f"the body is not UTF-8: byte {error.start}") from error
-    except (msgspec.DecodeError, ValueError) as error:
-        reason = "it begins with a byte order mark" if body.startswith(b"\xef\xbb\xbf") else str(error)
-        raise Problem(400, f"the body is not JSON: {reason}") from error
-    if _count_keys(document) != _STRING.findall(body).count(b":"):
-        raise Problem(400, "the body names a key twice in one object")
-    return document
+    return parse_strict_json(body, _MAX_DEPTH, exact_numbers=True)
 
 
 def content_digest(value: Any) -> str:
     """Return the SHA-256, hex, of what `parse_json` has read, whatever its white space and order of keys."""
     return hashlib.sha256(_CANONICAL.encode(value)).hexdigest()
-
-
-def _count_keys(document: Any) -> int:
-    """Return how many keys the objects of a document have."""
-    keys = 0
-    level = [document] if isinstance(document, dict | list) else []
-    while level:
-        keys += sum(len(one) for one in level if type(one) is dict)
-        level = [
-            child
-            for one in level
-            for child in (one.values() if type(one) is dict else one)
-            if type(child) is dict or type(child) is list
-        ]
-    return keys
 
 
 def _shape_fault(document: Any) -> Fault:

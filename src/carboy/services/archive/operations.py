@@ -5,17 +5,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import orjson
-from flask import Response, request
+from flask import Response
 
+from carboy.api import Caller, RawRequest
 from carboy.clock import Clock
 from carboy.errors import Fault, InvalidInput, Missing
+from carboy.http_values import parse_query_time
 from carboy.problems import Problem
 from carboy.services.archive.admission import Admission
 from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.intake import Acceptance, alert_item
 from carboy.services.archive.items import Item, NewItem
 from carboy.services.archive.object_keys import webhook_key
-from carboy.services.archive.queries import TimeRange, facts, is_json, parse_time, read_all
+from carboy.services.archive.queries import TimeRange, facts, is_json, read_all
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["ArchiveOperations"]
@@ -52,7 +54,7 @@ class ArchiveOperations:
     """What the archive answers.
 
     Args:
-        gate: lets requests in.
+        admission: knows the sources.
         acceptor: keeps what they bring.
         reader: reads it back.
         replay: has an alert archived again, given its id; False where it is known that none was ever accepted.
@@ -64,7 +66,7 @@ class ArchiveOperations:
     def __init__(
         self,
         *,
-        gate: Admission,
+        admission: Admission,
         acceptor: Accepts,
         reader: Reads,
         replay: Callable[[str], bool],
@@ -72,21 +74,23 @@ class ArchiveOperations:
         clock: Clock,
         fetches: bool,
     ) -> None:
-        self._gate, self._acceptor, self._reader = gate, acceptor, reader
+        self._admission, self._acceptor, self._reader = admission, acceptor, reader
         self._replay, self._status = replay, status
         self._clock, self._fetches = clock, fetches
 
-    def post_alert(self, wait: float = 0.0, **_headers: Any) -> Response:
+    def post_alert(self, caller: Caller, body: bytes, wait: float = 0.0) -> Response:
         """Keep the alerts of a Threat Stack webhook, or of an SNS message."""
-        return self._keep_alerts(self._gate.alerts(), wait)
+        if caller.request is None:  # a key let it in, not the source's own proof
+            self._admission.admit(THREATSTACK, caller.address)
+        return self._keep_alerts(body, wait)
 
-    def post_webhook(self, source: str, wait: float = 0.0, **_query: Any) -> Response:
+    def post_webhook(self, caller: Caller, wait: float = 0.0) -> Response:
         """Keep a webhook of a source that proves itself."""
-        return self._keep_webhook(source, None, wait)
+        return self._keep_webhook(caller, wait)
 
-    def post_webhook_with_token(self, source: str, token: str, wait: float = 0.0, **_query: Any) -> Response:
+    def post_webhook_with_token(self, caller: Caller, wait: float = 0.0) -> Response:
         """Keep a webhook of a source that knows a path token."""
-        return self._keep_webhook(source, token, wait)
+        return self._keep_webhook(caller, wait)
 
     def get_alert(self, alert_id: str) -> Response:
         """Return one alert."""
@@ -96,7 +100,7 @@ class ArchiveOperations:
 
     def get_webhook(self, source: str, token: str) -> Response:
         """Return one webhook of a source; its id stands where other calls have the token."""
-        self._gate.sender(source)
+        self._admission.source(source)
         if source == THREATSTACK:
             return self.get_alert(token)
         item, body = self._one(source, webhook_key(token, 0, source).rpartition("/")[2])
@@ -114,14 +118,23 @@ class ArchiveOperations:
         severity: str | None = None,
         organization_id: str | None = None,
         source: str | None = None,
+        media_type: str | None = None,
     ) -> Response:
         """Return the alerts of a range of time."""
-        return self._list(THREATSTACK, (start, end), limit, cursor, (severity, organization_id, source))
+        return self._list(THREATSTACK, (start, end), limit, cursor, media_type, (severity, organization_id, source))
 
-    def list_webhooks(self, source: str, start: str, end: str, limit: int = 100, cursor: str | None = None) -> Response:
+    def list_webhooks(
+        self,
+        source: str,
+        start: str,
+        end: str,
+        limit: int = 100,
+        cursor: str | None = None,
+        media_type: str | None = None,
+    ) -> Response:
         """Return the webhooks of a source in a range of time."""
-        self._gate.sender(source)
-        return self._list(source, (start, end), limit, cursor, (None, None, None))
+        self._admission.source(source)
+        return self._list(source, (start, end), limit, cursor, media_type)
 
     def replay_alert(self, alert_id: str) -> Response:
         """Have an alert fetched and archived again."""
@@ -134,21 +147,20 @@ class ArchiveOperations:
         is_well, document = self._status()
         return _json({"success": is_well, **document}, 200 if is_well else 503)
 
-    def _keep_alerts(self, body: bytes | None, wait_s: float) -> Response:
-        if body is None:  # a subscription was confirmed or ended
-            return _answer(Acceptance((), 0))
+    def _keep_alerts(self, body: bytes, wait_s: float) -> Response:
         alerts = parse_alerts(body)
         items = [alert_item(alert, fetches=self._fetches) for alert in alerts]
         return _answer(self._acceptor.accept(items, [alert.id for alert in alerts], wait_s))
 
-    def _keep_webhook(self, source: str, token: str | None, wait_s: float) -> Response:
-        sender = self._gate.sender(source)
-        incoming = self._gate.webhook(sender, token)
-        if incoming is None or source == THREATSTACK:
-            return self._keep_alerts(None if incoming is None else incoming.body, wait_s)
-        if not sender.wants(incoming):
+    def _keep_webhook(self, caller: Caller, wait_s: float) -> Response:
+        request: RawRequest | None = caller.request
+        assert request is not None  # both security schemes of these operations verify the request
+        if caller.id == THREATSTACK:
+            return self._keep_alerts(request.body, wait_s)
+        source = self._admission.source(caller.id)
+        if not source.wants(request):
             return _answer(Acceptance((), 0), ignored=1)
-        event_id, item = sender.item(incoming, self._clock.now_ms())
+        event_id, item = source.item(request, self._clock.now_ms())
         return _answer(self._acceptor.accept([item], [event_id], wait_s))
 
     def _one(self, source: str, item_id: str) -> Any:
@@ -163,19 +175,22 @@ class ArchiveOperations:
         times: tuple[str, str],
         limit: int,
         cursor: str | None,
-        filters: tuple[str | None, str | None, str | None],
+        media_type: str | None,
+        filters: tuple[str | None, str | None, str | None] = (None, None, None),
     ) -> Response:
         faults: list[Fault] = []
-        start_ms = _try(parse_time, times[0], "start", faults=faults)
-        end_ms = _try(parse_time, times[1], "end", faults=faults)
+        start_ms, end_ms = (_read_time(name, text, faults) for name, text in zip(("start", "end"), times, strict=True))
         if cursor:
-            _try(self._reader.check_cursor, cursor, faults=faults)
+            try:
+                self._reader.check_cursor(cursor)
+            except InvalidInput as error:
+                faults.extend(error.faults)
         if not faults and start_ms > end_ms:
             faults.append(Fault("end", "it is before `start`"))
         if faults:
             raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
         span = TimeRange(source, start_ms, end_ms, *filters)
-        if _wants_lines():
+        if media_type == _NDJSON:
             return Response(_lines(read_all(self._reader.page, span, cursor)), content_type=_NDJSON)
         alerts, next_cursor = self._reader.page(span, limit, cursor)
         tail = orjson.dumps(next_cursor)
@@ -184,17 +199,13 @@ class ArchiveOperations:
         )
 
 
-def _try(read: Callable[..., Any], *args: Any, faults: list[Fault]) -> Any:
+def _read_time(name: str, text: str, faults: list[Fault]) -> int:
+    """Return a time of the query in milliseconds; what is wrong with it goes to the faults."""
     try:
-        return read(*args)
-    except InvalidInput as error:
-        faults.extend(error.faults)
-        return None
-
-
-def _wants_lines() -> bool:
-    accept = request.environ.get("HTTP_ACCEPT", "")
-    return _NDJSON in accept and request.accept_mimetypes.best_match([_JSON, _NDJSON]) == _NDJSON
+        return parse_query_time(text)
+    except ValueError as error:
+        faults.append(Fault(name, str(error)))
+        return 0
 
 
 def _lines(documents: Iterator[bytes]) -> Iterator[bytes]:
@@ -202,8 +213,8 @@ def _lines(documents: Iterator[bytes]) -> Iterator[bytes]:
         yield (document if b"\n" not in document else orjson.dumps(orjson.loads(document))) + b"\n"
 
 
-def _answer(receipt: Acceptance, **more: Any) -> Response:
-    return _json(receipt.document(**more), 202 if receipt.archived is None else 200)
+def _answer(acceptance: Acceptance, **more: Any) -> Response:
+    return _json(acceptance.document(**more), 202 if acceptance.archived is None else 200)
 
 
 def _json(document: Any, status: int = 200) -> Response:

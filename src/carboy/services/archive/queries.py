@@ -1,18 +1,15 @@
 """Read archived things back: from the object store, or from the index while they wait."""
 
 import base64
-import binascii
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from carboy.clock import from_unix_ms
 from carboy.errors import Fault, InvalidInput, Missing
+from carboy.http_values import parse_cursor, render_cursor, render_time
 from carboy.services.archive.items import Item
 from carboy.services.archive.object_keys import parse_key
 from carboy.services.archive.objects import Store
@@ -21,11 +18,9 @@ from carboy.services.archive.sources import THREATSTACK
 if TYPE_CHECKING:
     from carboy.services.archive.index import Index
 
-__all__ = ["Reader", "TimeRange", "parse_cursor", "parse_time", "read_all", "render_cursor"]
+__all__ = ["Reader", "TimeRange", "read_all", "read_cursor"]
 
-_CURSOR = re.compile(r"(\d{1,15})\.(\d{1,19})")
 _PAGE = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ class Reader:
 
     def check_cursor(self, cursor: str) -> None:
         """Refuse a cursor that is none of ours; `InvalidInput`."""
-        parse_cursor(cursor)
+        read_cursor(cursor)
 
     def page(self, span: TimeRange, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
         """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
@@ -75,7 +70,7 @@ class Reader:
             span.start_ms,
             span.end_ms,
             limit=limit,
-            after=parse_cursor(cursor) if cursor else None,
+            after=read_cursor(cursor) if cursor else None,
             severity=span.severity,
             organization_id=span.organization_id,
             origin=span.origin,
@@ -126,8 +121,8 @@ def facts(item: Item) -> dict[str, Any]:
     return {
         "id": key.id if key else item.item_id,
         "source": item.source,
-        "time": _iso(item.at_ms),
-        "received_at": _iso(item.received_at_ms),
+        "time": render_time(item.at_ms),
+        "received_at": render_time(item.received_at_ms),
         "content_type": item.content_type,
         "headers": orjson.loads(item.headers) if item.headers else {},
     }
@@ -142,47 +137,14 @@ def is_json(body: bytes) -> bool:
     return True
 
 
-def parse_time(text: str, name: str) -> int:
-    """Return the milliseconds since the epoch of an ISO 8601 time with an offset.
-
-    A `+` that a URL turned into a blank is read as what it was.
+def read_cursor(text: str) -> tuple[int, int]:
+    """Return the time and the row that a page's `next` stands for.
 
     Raises:
-        InvalidInput: it is no such time, or has no offset.
+        InvalidInput: it is not the `next` of an earlier answer.
     """
     try:
-        at = datetime.fromisoformat(text.replace(" ", "+") if re.search(r"T.* \d\d:?\d\d$", text) else text)
-    except ValueError:
-        raise _wrong(name, "it is not a time in ISO 8601, such as 2017-01-17T13:44:21Z") from None
-    if at.tzinfo is None:
-        raise _wrong(name, "it has no offset: add Z, or +01:00")
-    return -((_EPOCH - at) // timedelta(milliseconds=1))  # rounded up: times are whole milliseconds
-
-
-def render_cursor(at_ms: int, row: int) -> str:
-    """Return the text that stands for a place in the order of time."""
-    return base64.urlsafe_b64encode(f"{at_ms}.{row}".encode()).decode().rstrip("=")
-
-
-def parse_cursor(text: str) -> tuple[int, int]:
-    """Return the place that a cursor stands for.
-
-    Raises:
-        InvalidInput: it is none of ours.
-    """
-    try:
-        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        plain = ""
-    found = _CURSOR.fullmatch(plain)
-    if found is None or int(found[2]) >= 1 << 63:
-        raise _wrong("cursor", "it is not the `next` of an earlier answer")
-    return int(found[1]), int(found[2])
-
-
-def _iso(at_ms: int) -> str:
-    return from_unix_ms(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _wrong(name: str, detail: str) -> InvalidInput:
-    return InvalidInput(f"`{name}` cannot be used", detail, "", [Fault(name, detail)])
+        at_ms, row = parse_cursor(text, 2)
+    except ValueError as error:
+        raise InvalidInput("`cursor` cannot be used", str(error), "", [Fault("cursor", str(error))]) from error
+    return at_ms, row

@@ -10,8 +10,7 @@ from flask import Flask
 
 from carboy.clock import Clock
 from carboy.config import Rate
-from carboy.errors import CarboyError, Refused, Unreachable
-from carboy.extras import extra
+from carboy.errors import CarboyError
 from carboy.jobs import Job, JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.net import Limits
@@ -25,11 +24,12 @@ from carboy.services.archive.operations import Accepts, ArchiveOperations, Reads
 from carboy.services.archive.pacer import Pacer, SharedBucket
 from carboy.services.archive.queries import Reader
 from carboy.services.archive.settings import ArchiveSettings
-from carboy.services.archive.sources import THREATSTACK, WebhookSource, make_senders
+from carboy.services.archive.sources import THREATSTACK, WebhookSource, make_sources
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.services.archive.worker import ArchiveWorker, Fetcher
-from carboy.web import Runtime, add_api, runtime
-from carboy.webhooks import Certificates, SubscriptionConfirmation, Verifier, confirm, fetch_url
+from carboy.web import RateLimiter, Runtime, add_api
+from carboy.web import runtime as runtime_of
+from carboy.webhooks import SnsEndpoint
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -40,6 +40,9 @@ __all__ = ["EXTENSION", "Archive", "archive_of", "register"]
 
 EXTENSION = "carboy.archive"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
+
+_ALERTS = "/api/v1/s3/alert"
+_WEBHOOKS = "/api/v1/webhooks/"
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -61,24 +64,32 @@ class Archive:
 
 def register(app: Flask) -> None:
     """Register the archive: its routes, its jobs, its checks."""
-    held = runtime(app)
-    settings = held.settings.part(ArchiveSettings)
-    store = open_settings_store(settings, clock=held.clock)
-    api = _threatstack(held, settings)
-    service = _with_index(app, held, settings, store, api) if held.has_database else _queued(held, settings, store, api)
+    runtime = runtime_of(app)
+    settings = runtime.settings.part(ArchiveSettings)
+    store = open_settings_store(settings, clock=runtime.clock)
+    api = _threatstack(runtime, settings)
+    service = (
+        _with_index(app, runtime, settings, store, api)
+        if runtime.has_database
+        else _queued(runtime, settings, store, api)
+    )
     for job in service.jobs:
-        held.jobs.registry.add(job)
-    held.dependencies["object store"] = store.check
+        runtime.jobs.registry.add(job)
+    runtime.dependencies["object store"] = store.check
+    sources = SourceRegistry(runtime)
+    runtime.body_limits.append(sources.body_limit)
+    admission = Admission(sources, _sns(settings, runtime), sources.take, runtime.clock)
     operations = ArchiveOperations(
-        gate=_gate(settings, held),
+        admission=admission,
         acceptor=service.acceptor,
         reader=service.reader,
         replay=service.replay,
         status=lambda: _status(store, api),
-        clock=held.clock,
+        clock=runtime.clock,
         fetches=api is not None,
     )
-    add_api(app, DOCUMENT, operations, name="archive")
+    security = {"source": admission.verify_source, "token": admission.verify_token, "sns": admission.verify_sns}
+    add_api(app, DOCUMENT, operations, name="archive", security=security)
     if api is None:
         log.info("threatstack_off", hint="set THREATSTACK_API_KEY to have the full alert fetched")
 
@@ -91,7 +102,7 @@ def archive_of(app: Flask) -> Archive:
         KeyError: it has none.
     """
     if EXTENSION not in app.extensions:
-        runtime(app).engine  # noqa: B018 (says what is missing)
+        runtime_of(app).engine  # noqa: B018 (says what is missing)
     found: Archive = app.extensions[EXTENSION]
     return found
 
@@ -121,21 +132,21 @@ class _Service:
 
 
 def _with_index(
-    app: Flask, held: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
+    app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
 ) -> _Service:
     from carboy.services.archive.index import Index
 
-    index = Index(held.engine)
+    index = Index(runtime.engine)
     waiters = Waiters(settings.archive_waiters)
-    keeper = ArchiveWorker(store, index, held.writer, _fetcher(held, settings, api), waiters)
+    keeper = ArchiveWorker(store, index, runtime.writer, _fetcher(runtime, settings, api), waiters)
     keep, replay = keeper.jobs()
     reader = Reader(index, store, settings.archive_readers)
     acceptor = Acceptor(
-        held.writer,
+        runtime.writer,
         index,
         keep,
-        held.jobs.wake,
-        held.clock,
+        runtime.jobs.wake,
+        runtime.clock,
         waiters,
         max_wait_s=settings.archive_wait_max_s,
     )
@@ -144,27 +155,27 @@ def _with_index(
     def replay_alert(alert_id: str) -> bool:
         item = index.newest(THREATSTACK, alert_id)
         if item is not None:
-            _enqueue(held, replay, item.id)
+            _enqueue(runtime, replay, item.id)
         return item is not None
 
     return _Service(acceptor, reader, replay_alert, (keep, replay))
 
 
-def _queued(held: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None) -> _Service:
-    held.jobs.park = StorePark(store)
-    keeper = QueueKeeper(store, _fetcher(held, settings, api), held.jobs.send)
-    reader = Listing(store, settings.archive_readers, held.clock, fetches=api is not None)
+def _queued(runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None) -> _Service:
+    runtime.jobs.park = StorePark(store)
+    keeper = QueueKeeper(store, _fetcher(runtime, settings, api), runtime.jobs.send)
+    reader = Listing(store, settings.archive_readers, runtime.clock, fetches=api is not None)
 
     def replay_alert(alert_id: str) -> bool:
         if api is not None:
-            held.jobs.send(keeper.detail, (alert_id, held.clock.now_ms()))
+            runtime.jobs.send(keeper.detail, (alert_id, runtime.clock.now_ms()))
         return api is not None
 
-    acceptor = QueueAcceptor(held.jobs.send, keeper.keep, held.clock)
+    acceptor = QueueAcceptor(runtime.jobs.send, keeper.keep, runtime.clock)
     return _Service(acceptor, reader, replay_alert, (keeper.keep, keeper.detail))
 
 
-def _threatstack(held: Runtime, settings: ArchiveSettings) -> ThreatStack | None:
+def _threatstack(runtime: Runtime, settings: ArchiveSettings) -> ThreatStack | None:
     if not settings.threatstack_api_key:
         return None
     rate = settings.threatstack_rate
@@ -174,75 +185,84 @@ def _threatstack(held: Runtime, settings: ArchiveSettings) -> ThreatStack | None
         version=settings.threatstack_api_version,
         user_id=settings.threatstack_user_id,
         organization_id=settings.threatstack_organization_id,
-        bucket=_bucket(held, rate) if rate else None,
+        bucket=_bucket(runtime, rate) if rate else None,
         patience_s=0.5,
         limits=Limits(
             connect_timeout_s=settings.threatstack_connect_timeout_s,
             read_timeout_s=settings.threatstack_timeout_s,
         ),
-        pool_size=held.settings.part(JobsSettings).jobs_concurrency + 2,
-        clock=held.clock,
+        pool_size=runtime.settings.part(JobsSettings).jobs_concurrency + 2,
+        clock=runtime.clock,
     )
 
 
-def _fetcher(held: Runtime, settings: ArchiveSettings, api: ThreatStack | None) -> Fetcher | None:
+def _fetcher(runtime: Runtime, settings: ArchiveSettings, api: ThreatStack | None) -> Fetcher | None:
     if api is None:
         return None
     return Fetcher(
         api,
-        held.clock,
+        runtime.clock,
         missing_for_ms=round(float(settings.threatstack_missing_for) * 1000),
         refused_wait_s=float(settings.threatstack_refused_wait),
     )
 
 
-def _bucket(held: Runtime, rate: Rate) -> Pacer:
-    if held.shared is None:
-        return Pacer(rate, held.clock)
-    return SharedBucket(held.shared, "turns:threatstack", rate, held.clock)
+def _bucket(runtime: Runtime, rate: Rate) -> Pacer:
+    if runtime.shared is None:
+        return Pacer(rate, runtime.clock)
+    return SharedBucket(runtime.shared, "turns:threatstack", rate, runtime.clock)
 
 
-def _gate(settings: ArchiveSettings, held: Runtime) -> Admission:
-    certificates = Certificates(fetch_url, clock=held.clock)
-    verifier = Verifier(settings.sns_topic_arns, certificates, clock=held.clock, require_v2=settings.sns_require_v2)
-    senders = make_senders(settings.archive_sources)
-    limiters = {name: held.make_limiter(f"source:{name}", one.rate) for name, one in senders.items() if one.rate}
-
-    def take(sender: WebhookSource) -> float:
-        return limiters[sender.name].take(sender.name)
-
-    return Admission(senders, verifier, _confirm, settings.sns_topic_arns, take, held.clock)
+def _sns(settings: ArchiveSettings, runtime: Runtime) -> SnsEndpoint:
+    return SnsEndpoint(
+        settings.sns_topic_arns,
+        clock=runtime.clock,
+        max_age_s=float(settings.sns_max_age),
+        require_v2=settings.sns_require_v2,
+    )
 
 
-def _confirm(message: SubscriptionConfirmation) -> str:
-    """Confirm through the API; without credentials by the message's own address."""
-    with extra("aws"):
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+class SourceRegistry:
+    """The sources as the settings are now: secrets, tokens and options follow them without a restart."""
 
-    what = "the subscription could not be confirmed"
-    try:
-        return confirm(message, make_client=_sns_client, fetch=fetch_url)
-    except NoCredentialsError:
-        return confirm(message, make_client=None, fetch=fetch_url)
-    except ClientError as error:
-        why = f"Amazon SNS answered {error.response.get('Error', {}).get('Code', 'with an error')}"
-        raise Refused(what, why, "allow sns:ConfirmSubscription to this role; SNS asks again") from error
-    except BotoCoreError as error:
-        raise Unreachable(what, type(error).__name__, "look at the network; SNS asks again") from error
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._made: tuple[ArchiveSettings, dict[str, WebhookSource]] | None = None
+        self._limiters: dict[tuple[str, str], RateLimiter] = {}
+
+    def __call__(self) -> dict[str, WebhookSource]:
+        """Return the sources by name."""
+        settings, made = self._runtime.newest(ArchiveSettings), self._made
+        if made is None or made[0] is not settings:
+            made = self._made = settings, make_sources(settings.archive_sources)
+        return made[1]
+
+    def take(self, source: WebhookSource) -> float:
+        """Count a request of a source; return the seconds to wait where there were too many."""
+        rate = source.rate
+        if rate is None:
+            return 0.0
+        limiter = self._limiters.get((source.name, str(rate)))
+        if limiter is None:
+            limiter = self._runtime.make_limiter(f"source:{source.name}", rate)
+            self._limiters[source.name, str(rate)] = limiter
+        return limiter.take(source.name)
+
+    def body_limit(self, path: str) -> int:
+        """Return how large a body a path takes, where its source has a limit of its own; else 0."""
+        name = THREATSTACK if path.startswith(_ALERTS) else path.removeprefix(_WEBHOOKS).partition("/")[0]
+        if name is not THREATSTACK and not path.startswith(_WEBHOOKS):
+            return 0
+        source = self().get(name)
+        return 0 if source is None else source.max_body_bytes
 
 
-def _sns_client(region: str) -> Any:
-    from carboy.aws import client
-
-    return client("sns", region_name=region)
-
-
-def _enqueue(held: Runtime, job: Job[[int]], row: int) -> None:
+def _enqueue(runtime: Runtime, job: Job[[int]], row: int) -> None:
     from carboy.jobs import row_of
 
-    now_ms = held.clock.now_ms()
-    held.writer.run(_insert, row_of(job, (row,), now_ms=now_ms, request_id=request_id()))
-    held.jobs.wake()
+    now_ms = runtime.clock.now_ms()
+    runtime.writer.run(_insert, row_of(job, (row,), now_ms=now_ms, request_id=request_id()))
+    runtime.jobs.wake()
 
 
 def _insert(connection: "Connection", rows: Any) -> list[None]:

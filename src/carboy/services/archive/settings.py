@@ -11,7 +11,7 @@ from carboy.config import Derived, Duration, Profile, Rate, setting
 from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
 from carboy.services.archive.object_store import check_url, tutorial_url
-from carboy.services.archive.sources import SourceConfig, make_senders
+from carboy.services.archive.sources import SourceConfig, make_sources
 
 __all__ = ["ArchiveSettings"]
 
@@ -67,6 +67,9 @@ class ArchiveSettings:
         Duration("60s"), "the wait after the API refused our key, before it is tried again"
     )
     sns_topic_arns: tuple[str, ...] = setting((), "Amazon SNS topics that may post")
+    sns_max_age: Duration = setting(
+        Duration("1h"), "how old an SNS message may be; raise it to take what is sent again from a dead-letter queue"
+    )
     sns_require_v2: bool = setting(False, "refuse SNS signatures of version 1 (SHA-1)")
 
     def faults(self, profile: Profile) -> Iterator[Fault]:
@@ -85,7 +88,7 @@ class ArchiveSettings:
                 if not getattr(self, name):
                     yield Fault(name.upper(), "version 2 of the Threat Stack API needs it")
         try:
-            make_senders(self.archive_sources)
+            make_sources(self.archive_sources)
         except ConfigurationError as error:
             for fault in error.faults:
                 yield Fault("ARCHIVE_SOURCES", f"`{fault.pointer}` {fault.detail}")

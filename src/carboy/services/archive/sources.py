@@ -1,40 +1,34 @@
-"""The senders of webhooks: who may send, and what of a request is the id, the time and the type."""
+"""The sources of webhooks: who may send, and what of a request is the id, the time and the type."""
 
 import hashlib
-import hmac
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from carboy.api import RawRequest
 from carboy.config import Rate
 from carboy.errors import ConfigurationError, Fault, InvalidInput
+from carboy.http_values import MISSING, parse_time
+from carboy.logs import BoundLogger, get_logger
 from carboy.redact import Secret
 from carboy.services.archive.items import NewItem
-from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, webhook_key
-from carboy.services.archive.schemes import SCHEMES, make_scheme
-from carboy.webhooks import Incoming, Scheme
+from carboy.services.archive.object_keys import webhook_key
+from carboy.webhooks import OPTIONS, SCHEMES, Scheme, find, is_place, make_scheme, matches_any
 
-__all__ = ["THREATSTACK", "SourceConfig", "WebhookSource", "make_senders"]
+__all__ = ["THREATSTACK", "SourceConfig", "WebhookSource", "make_sources"]
+
+log: BoundLogger = get_logger("carboy.archive")
 
 THREATSTACK = "threatstack"
-_MAX_BODY_BYTES = 1 << 28
-_NO_ID = object()
 _NO_SCHEME = frozenset({"key", "sns"})
-_OPTIONS = (
-    "header",
-    "algorithm",
-    "encoding",
-    "prefix",
-    "timestamp_header",
-    "template",
-    "tolerance_s",
-    "public_url",
-    "username",
+_SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-amz-security-token"})
+_OF_TRANSPORT = frozenset(  # differ from one delivery of the same event to the next
+    ("host", "connection", "content-length", "forwarded", "via", "date", "traceparent", "tracestate", "x-request-id")
 )
+_SNS_FACTS = ("x-amz-sns-topic-arn", "x-amz-sns-subject", "x-amz-sns-message-attributes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +39,26 @@ class SourceConfig:
         verify: the scheme by which a request proves where it comes from; `key` is one of our own API keys.
         secrets: what the scheme checks with; several while one is being replaced.
         tokens: path tokens that let a request in at `…/webhooks/<source>/<token>`, for who can do nothing else.
-        header: an option of the scheme, as are those up to `username`; empty for the scheme's own.
-        algorithm: of `hmac`.
-        encoding: of `hmac`.
-        prefix: of `hmac`.
-        timestamp_header: of `hmac`.
-        template: of `hmac`.
+        header: an option of the scheme, as are those up to `username`; see `carboy.webhooks.Signature`.
+        signature: where a signature stands that is in no header.
+        algorithm: the hash of signatures.
+        encoding: of signatures.
+        prefix: what stands before each signature.
+        signature_field: the name of the signature in a header of named parts.
+        timestamp_field: the name of the time in it.
+        separator: what stands between its parts, or between several signatures.
+        assigns: what stands between a part's name and its value.
+        timestamp_header: the header of the time.
+        timestamp: where a time stands that is in no header.
+        template: what is signed.
         tolerance_s: how old what is signed with a time may be.
-        public_url: the address that the sender was given, where a proxy changes it.
+        public_url: the address that the sender was given, where a proxy changes it; it may have a path.
+        secret_encoding: how the secrets are written.
         username: of `basic`.
-        id: where the id is: `header:NAME` or a JSON pointer; without one it is the content's SHA-256.
+        id: where the id is: `header:NAME`, `query:NAME` or a JSON pointer; of several places the id is all of them,
+            joined by blanks. Without one it is the content's SHA-256.
         time: where the time is, likewise; without one it is the time of arrival.
-        keep_headers: headers that are kept beside the bytes.
+        keep_headers: headers that are kept beside the bytes; `*` for all but those with secrets.
         rate: requests that are let in of this source; None for no limit of its own.
         max_body_bytes: 0 for the limit of all.
         events: `header:NAME` or a JSON pointer to the event's type; with `only`, all other types are answered 202
@@ -69,17 +71,24 @@ class SourceConfig:
     secrets: tuple[Secret, ...] = ()
     tokens: tuple[Secret, ...] = ()
     header: str = ""
+    signature: str = ""
     algorithm: str = ""
     encoding: str = ""
     prefix: str = ""
+    signature_field: str = ""
+    timestamp_field: str = ""
+    separator: str = ""
+    assigns: str = ""
     timestamp_header: str = ""
+    timestamp: str = ""
     template: str = ""
     tolerance_s: float | None = None
     public_url: str = ""
+    secret_encoding: str = ""
     username: str = ""
-    id: str = ""
+    id: tuple[str, ...] = ()
     time: str = ""
-    keep_headers: tuple[str, ...] = ("Content-Type", "User-Agent")
+    keep_headers: tuple[str, ...] = ("*",)
     rate: Rate | None = None
     max_body_bytes: int = 0
     events: str = ""
@@ -89,8 +98,9 @@ class SourceConfig:
     @property
     def options(self) -> dict[str, str]:
         """Those of the scheme that are set; `none` has none, so that a profile need only change `verify`."""
-        given = {} if self.verify == "none" else {name: getattr(self, name) for name in _OPTIONS}
-        return {name: str(value) for name, value in given.items() if value not in {"", None}}
+        given = {} if self.verify == "none" else {name: getattr(self, name) for name in OPTIONS}
+        options = {name: str(value) for name, value in given.items() if value not in {"", None}}
+        return options | ({"id": self.id[0]} if self.id and "{id}" in self.template else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,7 @@ class WebhookSource:
     source: SourceConfig
     scheme: Scheme | None
     networks: tuple[Any, ...]
+    _warned: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def rate(self) -> Rate | None:
@@ -121,14 +132,12 @@ class WebhookSource:
 
     @property
     def max_body_bytes(self) -> int:
-        """The largest body it may send."""
-        return self.source.max_body_bytes or _MAX_BODY_BYTES
+        """The largest body it may send; 0 for the limit of all."""
+        return self.source.max_body_bytes
 
     def has_token(self, token: str) -> bool:
         """Return whether a path token is one of this source's, in constant time."""
-        given = token.encode("utf-8", "surrogatepass")
-        found = [hmac.compare_digest(given, one.reveal().encode()) for one in self.source.tokens]
-        return any(found)
+        return matches_any(token, (one.reveal() for one in self.source.tokens))
 
     def allows(self, address: str) -> bool:
         """Return whether a client address may send."""
@@ -141,59 +150,111 @@ class WebhookSource:
         given = getattr(given, "ipv4_mapped", None) or given
         return any(given in network for network in self.networks)
 
-    def wants(self, incoming: Incoming) -> bool:
-        """Return whether an event is of a type that is kept."""
+    def wants(self, request: RawRequest) -> bool:
+        """Return whether an event is of a type that is kept; one that has no type is."""
         if not self.source.only:
             return True
-        return str(_look_up(self.source.events, incoming)) in self.source.only
+        found = find(self.source.events, request)
+        if found is MISSING or found is None:
+            self._warn_once("events", self.source.events)
+            return True
+        return str(found) in self.source.only
 
-    def item(self, incoming: Incoming, now_ms: int) -> tuple[str, NewItem]:
+    def item(self, request: RawRequest, now_ms: int) -> tuple[str, NewItem]:
         """Return the id of a verified request as it was sent, and what is kept: its bytes, with the chosen headers.
 
-        Without an id in the place that the settings name, the content's SHA-256 is the id; without a time, now is.
+        Without an id in the place that the settings name, the content's SHA-256 is the id; without a time, now is. The
+        content of an empty body is the kept headers.
         """
-        sha256 = hashlib.sha256(incoming.body).digest()
-        found = _look_up(self.source.id, incoming) if self.source.id else _NO_ID
-        event_id = str(found) if isinstance(found, str | int) and str(found) else sha256.hex()
-        at_ms = _parse_time(_look_up(self.source.time, incoming)) if self.source.time else None
+        sha256 = hashlib.sha256(request.body).digest()
+        headers = self._kept_headers(request)
+        digest = sha256 if request.body else hashlib.sha256(orjson.dumps(_of_event(headers))).digest()
+        event_id = self._id(request) or digest.hex()
+        at_ms = self._time_ms(request)
         key = webhook_key(event_id, now_ms if at_ms is None else at_ms, self.name)
-        headers = {name: incoming.headers[name.lower()] for name in self._kept if name.lower() in incoming.headers}
         return event_id, NewItem(
             source=self.name,
             item_id=key.rpartition("/")[2],
-            digest=sha256,
+            digest=digest,
             sha256=sha256,
             at_ms=now_ms if at_ms is None else at_ms,
             object_key=key,
-            content_type=incoming.headers.get("content-type", "application/octet-stream")[:255],
-            body=incoming.body,
+            content_type=request.headers.get("content-type", "application/octet-stream")[:255],
+            body=request.body,
             headers=orjson.dumps(headers) if headers else None,
         )
 
-    @property
-    def _kept(self) -> Sequence[str]:
-        return self.source.keep_headers
+    def _id(self, request: RawRequest) -> str:
+        """Return the id in the places of the settings; empty where one of them has none."""
+        parts = []
+        for place in self.source.id:
+            found = find(place, request)
+            if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+                self._warn_once("id", place)
+                return ""
+            parts.append(str(found))
+        if len(parts) == 1:
+            return parts[0]
+        return " ".join(part.replace("\\", "\\\\").replace(" ", "\\ ") for part in parts)
+
+    def _time_ms(self, request: RawRequest) -> int | None:
+        if not self.source.time:
+            return None
+        found = parse_time(find(self.source.time, request))
+        if found is None:
+            self._warn_once("time", self.source.time)
+        return found
+
+    def _kept_headers(self, request: RawRequest) -> dict[str, str]:
+        """Return the headers to keep, by name, and what SNS's envelope says beside the message."""
+        names: dict[str, str] = {}
+        for name in self.source.keep_headers:
+            if name == "*":
+                secret = _SECRET_HEADERS | {self.source.header.lower() if self.source.verify == "bearer" else ""}
+                names |= {_title(one): one for one in sorted(request.headers) if one not in secret}
+            else:
+                names[name] = name.lower()
+        names |= {_title(one): one for one in _SNS_FACTS if one in request.headers and one not in names.values()}
+        return {name: request.headers[lower] for name, lower in names.items() if lower in request.headers}
+
+    def _warn_once(self, key: str, place: str) -> None:
+        """Log that a place of the settings is not in what the source sends."""
+        if key not in self._warned:
+            self._warned.add(key)
+            log.warning("webhook_place_missing", source=self.name, setting=key, place=place)
 
 
-def make_senders(sources: Mapping[str, SourceConfig]) -> dict[str, WebhookSource]:
-    """Return the senders of the settings; `threatstack` is there whether it has a table or not.
+def _title(name: str) -> str:
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def _of_event(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.lower() not in _OF_TRANSPORT and not name.lower().startswith(("x-forwarded-", "x-amzn-", "accept"))
+    }
+
+
+def make_sources(sources: Mapping[str, SourceConfig]) -> dict[str, WebhookSource]:
+    """Return the sources of the settings; `threatstack` is there whether it has a table or not.
 
     Raises:
         ConfigurationError: what the tables say cannot be; all of it at once.
     """
     tables = {THREATSTACK: SourceConfig(), **sources}
-    senders: dict[str, WebhookSource] = {}
+    made: dict[str, WebhookSource] = {}
     faults: list[Fault] = []
     for name, source in tables.items():
         found = [Fault(f"{name}.{fault.pointer}".rstrip("."), fault.detail) for fault in _faults(name, source)]
         faults += found
         if not found:
             scheme = None if source.verify in _NO_SCHEME else make_scheme(source.verify, source.options)
-            senders[name] = WebhookSource(name, source, scheme, tuple(map(ipaddress.ip_network, source.allow)))
+            made[name] = WebhookSource(name, source, scheme, tuple(map(ipaddress.ip_network, source.allow)))
     if faults:
         listed = "; ".join(f"`{fault.pointer}` {fault.detail}" for fault in faults)
         raise ConfigurationError("the archive's sources are wrong", listed, "correct them in carboy.toml", faults)
-    return senders
+    return made
 
 
 def _faults(name: str, source: SourceConfig) -> Iterator[Fault]:
@@ -207,15 +268,14 @@ def _faults(name: str, source: SourceConfig) -> Iterator[Fault]:
         yield Fault("only", "needs `events`: where the event's type is")
     if source.max_body_bytes < 0:
         yield Fault("max_body_bytes", "cannot be below 0")
-    for key in ("id", "time", "events"):
-        where = getattr(source, key)
-        if where and not where.startswith(("header:", "/")):
-            yield Fault(key, "must be header:NAME or a JSON pointer that begins with /")
+    for key, place in (*(("id", one) for one in source.id), ("time", source.time), ("events", source.events)):
+        if place and not is_place(place):
+            yield Fault(key, "must be header:NAME or a JSON pointer that begins with /, or query:NAME or form:NAME")
     for network in source.allow:
         try:
             ipaddress.ip_network(network)
         except ValueError:
-            yield Fault("allow", f"must be networks such as 192.0.2.0/24; `{network}` is none")
+            yield Fault("allow", f"must be networks such as 192.0.2.0/24; `{network}` is not one")
 
 
 def _scheme_faults(source: SourceConfig) -> Iterator[Fault]:
@@ -226,40 +286,13 @@ def _scheme_faults(source: SourceConfig) -> Iterator[Fault]:
         yield Fault("verify", f"must be one of {', '.join(sorted({*SCHEMES, *_NO_SCHEME}))}")
     else:
         try:
-            make_scheme(source.verify, source.options)
+            scheme = make_scheme(source.verify, source.options)
         except ConfigurationError as error:
             yield from error.faults
+        else:
+            wrong = {found for secret in source.secrets if (found := scheme.check_secret(secret.reveal()))}
+            yield from (Fault("secrets", detail) for detail in sorted(wrong))
     if source.verify in _NO_SCHEME and source.secrets:
         yield Fault("secrets", f"are of no use to verify = {source.verify}")
     if source.verify not in {*_NO_SCHEME, "none"} and not source.secrets:
         yield Fault("secrets", f"are needed by verify = {source.verify}")
-
-
-def _look_up(where: str, incoming: Incoming) -> Any:
-    """Return what is at `header:NAME` or a JSON pointer (RFC 6901); None where there is nothing."""
-    if where.startswith("header:"):
-        return incoming.headers.get(where.removeprefix("header:").strip().lower())
-    try:
-        node = orjson.loads(incoming.body)
-        for token in where.split("/")[1:]:
-            key = token.replace("~1", "/").replace("~0", "~")
-            node = node[int(key)] if isinstance(node, list) else node[key]
-    except (ValueError, KeyError, IndexError, TypeError):
-        return None
-    return node
-
-
-def _parse_time(value: Any) -> int | None:
-    """Return the milliseconds of a number of seconds or milliseconds, or of an ISO 8601 text; None for others."""
-    if isinstance(value, str):
-        try:
-            value = float(value) if value.replace(".", "", 1).isdigit() else datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if isinstance(value, datetime):
-        at_ms = round(value.timestamp() * 1000) if value.tzinfo else None
-    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_CREATED_AT_MS:
-        at_ms = round(value * 1000 if value < 1e11 else value)  # seconds until the year 5138, milliseconds from 1973
-    else:
-        return None
-    return at_ms if at_ms is not None and 0 <= at_ms <= MAX_CREATED_AT_MS else None

@@ -26,9 +26,10 @@ from carboy.errors import (
     Unreachable,
     UpstreamError,
 )
+from carboy.http_values import parse_retry_after
 from carboy.nesting import is_deeper
 from carboy.net import Limits, Reply, fetch, make_session
-from carboy.retry import Failure, GiveUp, Retry, next_step, parse_retry_after
+from carboy.retry import Failure, GiveUp, Retry, next_step
 from carboy.services.archive.hawk import hawk_header
 from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, is_alert_id
 from carboy.services.archive.pacer import Pacer

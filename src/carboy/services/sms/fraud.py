@@ -8,12 +8,12 @@ of a range's codes are entered. Requests are checked and counted in the transact
 from collections import Counter as Tally
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any, Literal
 
 from carboy.config import Rate
 from carboy.db import Shared, Step
 from carboy.errors import Fault, Unreachable
+from carboy.http_values import render_retry_after
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 from carboy.services.sms.numbers import Number
@@ -189,7 +189,7 @@ class Guards:
         log.warning("sms_guarded", guard=guard.kind, wait_s=round(wait_ms / 1000))
         detail = _DETAILS[guard.kind]
         faults = [Fault(f"/receivers/{place}", detail.partition(": ")[2]) for place in guard.places]
-        return Problem(429, detail, faults=faults, headers={"Retry-After": str(max(1, ceil(wait_ms / 1000)))})
+        return Problem(429, detail, faults=faults, headers={"Retry-After": render_retry_after(wait_ms / 1000)})
 
     def note_sent(self, number: Number) -> None:
         """Count a code that is on its way."""

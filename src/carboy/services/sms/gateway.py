@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from carboy.clock import Clock, from_unix_ms
+from carboy.clock import Clock
 from carboy.config import Rate
 from carboy.db import GroupCommit
+from carboy.http_values import render_retry_after, render_time
 from carboy.jobs import Job
 from carboy.logs import request_id
 from carboy.problems import Problem
@@ -105,11 +106,11 @@ class Gateway:
                 raise Problem(422, "the Idempotency-Key was used with another body")
             case OverBudget(left, retry_after_s):
                 detail = f"SMS_DAILY_BUDGET leaves {left} messages to this key today"
-                raise Problem(429, detail, headers=_retry_after(retry_after_s))
+                raise Problem(429, detail, headers={"Retry-After": render_retry_after(retry_after_s)})
             case OverLimit(places, retry_after_s):
                 shown = [wanted.receivers[place].shown for place in places]
                 detail = f"SMS_RECEIVER_LIMITS: {', '.join(shown[:10])} had too many of this template"
-                raise Problem(429, detail, headers=_retry_after(retry_after_s))
+                raise Problem(429, detail, headers={"Retry-After": render_retry_after(retry_after_s)})
             case Guarded(guard, wait_ms):
                 raise self.guards.refusal(guard, wait_ms)
         if answer.is_new:
@@ -206,7 +207,7 @@ def describe_request(request: Any, messages: Sequence[Any]) -> dict[str, Any]:
         "id": str(request.id),
         "template": request.template,
         "key": request.key_id or None,
-        "created_at": _iso(request.created_at),
+        "created_at": render_time(request.created_at),
         "messages": [describe_message(one) for one in messages],
     }
 
@@ -225,9 +226,9 @@ def describe_message(row: Any) -> dict[str, Any]:
         "segments": row.segments,
         "provider_code": row.code,
         "provider_message": row.words,
-        "created_at": _iso(row.created_at),
-        "sent_at": _iso(row.sent_at),
-        "settled_at": _iso(row.settled_at),
+        "created_at": render_time(row.created_at),
+        "sent_at": render_time(row.sent_at),
+        "settled_at": render_time(row.settled_at),
     }
 
 
@@ -250,13 +251,5 @@ def read_pepper(secret_key: str | None, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def _retry_after(seconds: float) -> dict[str, str]:
-    return {"Retry-After": str(max(1, int(-(-seconds // 1))))}
-
-
 def _ms(seconds: float) -> int:
     return round(float(seconds) * 1000)
-
-
-def _iso(at_ms: int | None) -> str | None:
-    return None if at_ms is None else from_unix_ms(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,30 +1,27 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import orjson
-from flask import Response, request
+from flask import Response
 
-from carboy.api import parse_json
+from carboy.api import Caller
 from carboy.errors import Fault, InvalidInput
+from carboy.http_values import parse_query_time
 from carboy.problems import Problem
 from carboy.services.sms.delivery_reports import Report
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
 from carboy.services.sms.numbers import Number, NumberRules, parse_number
 from carboy.services.sms.one_time_codes import make_code
-from carboy.services.sms.receipt_webhooks import ReceiptGate
+from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import read_otp, read_send, read_verify
 from carboy.services.sms.states import OPEN, is_handed_over
-from carboy.web import current_key
 
 __all__ = ["SmsOperations"]
 
 _JSON = "application/json"
-_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 _MAX_ID = (1 << 63) - 1
 
 
@@ -33,17 +30,16 @@ class SmsOperations:
     """What the gateway answers."""
 
     gateway: Gateway
-    gate: ReceiptGate
+    receipts: ReceiptWebhooks
 
     def get_health(self) -> dict[str, str]:
         """Tell that the service answers."""
         return {"message": "ok"}
 
-    def send_sms(self, wait: float = 0.0, **_headers: Any) -> Response:
-        """Accept a text for one or more receivers."""
-        idempotency_key = _idempotency_key()
-        wanted = read_send(_body(), self.gateway.rules)
-        accepted = self.gateway.submit(wanted, _key_id(), idempotency_key)
+    def send_sms(self, caller: Caller, body: Any, wait: float = 0.0, idempotency_key: str | None = None) -> Response:
+        """Accept a message for one or more receivers."""
+        wanted = read_send(body, self.gateway.rules)
+        accepted = self.gateway.submit(wanted, caller.id, idempotency_key)
         is_done = wait > 0 and self.gateway.wait(accepted.row, wait)
         if accepted.is_new and not is_done:
             return _json(_accepted(accepted.row, zip(accepted.ids, wanted.receivers, strict=True)), 202)
@@ -69,7 +65,7 @@ class SmsOperations:
         rows = self.gateway.records.list(
             receiver_hash=receiver_hash,
             state=state,
-            since_ms=None if since is None else _time(since),
+            since_ms=None if since is None else _read_time(since),
             before=None if cursor is None else min(int(cursor), _MAX_ID),
             limit=limit + 1,
         )
@@ -96,21 +92,20 @@ class SmsOperations:
         """Return who carries texts, and how well."""
         return {"providers": describe_providers(self.gateway)}
 
-    def post_receipt(self, provider: str) -> Response:
+    def post_receipt(self, caller: Caller) -> Response:
         """Take the delivery reports of a provider that proves itself."""
-        return self._take(provider, None)
+        return self._take(caller)
 
-    def post_receipt_with_token(self, provider: str, token: str) -> Response:
+    def post_receipt_with_token(self, caller: Caller) -> Response:
         """Take the delivery reports of a provider that knows a path token."""
-        return self._take(provider, token)
+        return self._take(caller)
 
-    def send_otp(self, **_headers: Any) -> Response:
+    def send_otp(self, caller: Caller, body: Any, idempotency_key: str | None = None) -> Response:
         """Make a one-time password and send it."""
-        idempotency_key = _idempotency_key()
         code = make_code(self.gateway.settings.sms_code_digits)
-        wanted = read_otp(_body(), self.gateway.rules, code)
-        client = wanted.client or ("" if _key_id() else request.remote_addr or "")
-        accepted = self.gateway.submit(wanted, _key_id(), idempotency_key, code, client)
+        wanted = read_otp(body, self.gateway.rules, code)
+        client = wanted.client or ("" if caller.id else caller.address)
+        accepted = self.gateway.submit(wanted, caller.id, idempotency_key, code, client)
         return _json(
             {
                 "message": "accepted",
@@ -123,9 +118,9 @@ class SmsOperations:
             {} if accepted.is_new else {"Idempotency-Replayed": "true"},
         )
 
-    def verify_otp(self) -> dict[str, Any]:
+    def verify_otp(self, body: Any) -> dict[str, Any]:
         """Check a one-time password."""
-        verdict = self.gateway.verify(*read_verify(_body(), self.gateway.rules))
+        verdict = self.gateway.verify(*read_verify(body, self.gateway.rules))
         if not verdict.is_verified:
             extra = {"verified": False, "tries_left": verdict.tries_left}
             raise Problem(422, "the code is not right, or is not good any more", title="Not verified", extra=extra)
@@ -157,16 +152,16 @@ class SmsOperations:
         headers = {} if is_new else {"Idempotency-Replayed": "true"}
         return _json(document, 200 if is_done and word != "accepted" else 202, headers)
 
-    def _take(self, provider: str, token: str | None) -> Response:
+    def _take(self, caller: Caller) -> Response:
+        assert caller.request is not None  # both security schemes of these operations verify the request
         now_ms = self.gateway.clock.now_ms()
-        receipts = self.gate.open(provider, token)
         reports = [
-            Report(provider, one, self.gateway.hash(one.receiver) if one.receiver else "", now_ms) for one in receipts
+            Report(caller.id, one, self.gateway.hash(one.receiver) if one.receiver else "", now_ms)
+            for one in self.receipts.read(caller.request)
         ]
         if reports:
             self.gateway.take_receipts(reports)
-        status, content_type, text = self.gate.providers[provider].receipt_answer
-        return Response(text, status, content_type=content_type)
+        return self.receipts.response(caller.id)
 
     def _receiver(self, text: str) -> str:
         text = text.strip()  # a plus that was not encoded is a blank
@@ -215,44 +210,11 @@ def _summary(states: Sequence[str]) -> str:
     return "unknown" if all(state == "unknown" for state in states) else "partly sent"
 
 
-def _body() -> Any:
-    """Return the request's JSON.
-
-    Raises:
-        Problem: 400 it is none, 415 it says that it is something else.
-    """
-    kind, _, parameters = request.environ.get("CONTENT_TYPE", "").lower().partition(";")
-    if kind.strip() not in {"", "application/json"}:
-        raise Problem(415, "send it as JSON, with `Content-Type: application/json`")
-    if parameters.partition("charset=")[2].strip(' "') not in {"", "utf-8", "utf8"}:
-        raise Problem(415, "send it in UTF-8")
-    return parse_json(request.get_data(cache=False))
-
-
-def _idempotency_key() -> str | None:
-    given: str | None = request.headers.get("Idempotency-Key")
-    if given is None:
-        return None
-    if not 1 <= len(given) <= 255 or not _KEY.fullmatch(given):
-        fault = Fault("/header/Idempotency-Key", "it must be 1 to 255 printable characters")
-        raise Problem(422, "the Idempotency-Key cannot be used", faults=[fault])
-    return given
-
-
-def _key_id() -> str:
-    key = current_key()
-    return key.id if key else ""
-
-
-def _time(text: str) -> int:
+def _read_time(text: str) -> int:
     try:
-        at = datetime.fromisoformat(re.sub(r"(T.*) (\d\d:?\d\d)$", r"\1+\2", text))
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        why = "it must be a time in ISO 8601 with an offset, such as 2026-01-31T12:00:00Z"
-        raise InvalidInput("`since` cannot be read", why, "", [Fault("/query/since", why)])
-    return round(at.timestamp() * 1000)
+        return parse_query_time(text)
+    except ValueError as error:
+        raise InvalidInput("`since` cannot be read", str(error), "", [Fault("/query/since", str(error))]) from error
 
 
 def _json(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

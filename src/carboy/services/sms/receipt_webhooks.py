@@ -1,124 +1,124 @@
-"""Let receipts in, each in its provider's own way, and say what they report.
+"""Verify delivery reports, in each provider's own way, and read them.
 
 Twilio signs, Amazon sends them through SNS, which signs; the others do not, so their address has a secret in it, or a
 key comes along.
 """
 
-import hmac
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import request
+from flask import Response
 
+from carboy.api import Answered, Caller, RawRequest
 from carboy.clock import Clock
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
-from carboy.redact import Secret
 from carboy.services.sms.accounts import Accounts
 from carboy.services.sms.providers import ReadsReceipts, Receipt, ReportsThroughSns, SignsReceipts
+from carboy.services.sms.settings import SmsSettings
 from carboy.web import authenticate
+from carboy.webhooks import SnsEndpoint, Unverified, is_sns_message, matches_any
 
-__all__ = ["ReceiptGate"]
+__all__ = ["ReceiptWebhooks"]
 
 log: BoundLogger = get_logger("carboy.sms")
 
 
-@dataclass(slots=True)
-class ReceiptGate:
-    """Checks the current request and reads it.
+@dataclass(frozen=True, slots=True)
+class ReceiptWebhooks:
+    """The security schemes of delivery reports, and what reads them.
 
     Attributes:
         providers: by name.
-        kinds: what each is, by name.
         accounts: whose secrets verify.
-        tokens: path tokens.
-        public_url: where this service is reached, where a proxy changes the address; empty for as it comes.
-        topic_arns: of SNS that may bring events.
-        clock: what time it is.
+        sns: receives what Amazon SNS sends.
+        settings: returns the settings as they are now.
+        clock: tells the age of signatures.
     """
 
-    providers: dict[str, Any]
-    kinds: dict[str, str]
+    providers: Mapping[str, Any]
     accounts: Accounts
-    tokens: Sequence[Secret]
-    public_url: str
-    topic_arns: Collection[str]
+    sns: SnsEndpoint
+    settings: Callable[[], SmsSettings]
     clock: Clock
-    _verifier: Any = None
 
-    def open(self, name: str, token: str | None) -> list[Receipt]:
-        """Return the receipts of the current request; none where a topic only asked for its subscription.
+    def verify_receipt(self, request: RawRequest) -> Caller:
+        """Verify a report by its provider's signature, or by a key.
 
         Raises:
-            Problem: 401, 403, 404 or 422.
+            Problem: 401, 403 or 404.
         """
+        name, provider = self._provider(request)
+        if isinstance(provider, ReportsThroughSns) and is_sns_message(request.headers):
+            return self._from_sns(name, request)
+        if isinstance(provider, SignsReceipts):
+            self._verify_signature(name, provider, request)
+        else:
+            authenticate("sms:send", basic=True)
+        return Caller(name, request.client, request=request)
+
+    def verify_token(self, request: RawRequest) -> Caller:
+        """Verify a report by the token in its path.
+
+        Raises:
+            Problem: 403 or 404.
+        """
+        name, provider = self._provider(request)
+        if not matches_any(request.path["token"], (one.reveal() for one in self.settings().sms_receipt_tokens)):
+            raise _refusal("the path token is not one of SMS_RECEIPT_TOKENS")
+        if isinstance(provider, ReportsThroughSns) and is_sns_message(request.headers):
+            return self._from_sns(name, request)
+        return Caller(name, request.client, request=request)
+
+    def read(self, request: RawRequest) -> list[Receipt]:
+        """Return the reports in a verified request.
+
+        Raises:
+            Problem: 422, the body is no report of this provider.
+        """
+        try:
+            return list(self._provider(request)[1].read_receipts(request.body, request.headers))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Problem(422, "the body is no receipt of this provider") from error
+
+    def response(self, name: str) -> Response:
+        """Return the response that a provider wants."""
+        status, content_type, text = self.providers[name].receipt_answer
+        return Response(text, status, content_type=content_type)
+
+    def _provider(self, request: RawRequest) -> tuple[str, ReadsReceipts]:
+        name = request.path["provider"]
         provider = self.providers.get(name)
         if not isinstance(provider, ReadsReceipts):
             raise Problem(404, "there is no such provider, or it sends no receipts")
-        if token is not None and not self._knows(token):
-            raise self._refusal("the path token is none of SMS_RECEIPT_TOKENS")
-        body: bytes | None = request.get_data(cache=False)
-        assert body is not None
-        if isinstance(provider, ReportsThroughSns) and "HTTP_X_AMZ_SNS_MESSAGE_TYPE" in request.environ:
-            body = self._from_sns(body)
-        elif isinstance(provider, SignsReceipts) and token is None:
-            self._verify_signed(name, provider, body)
-        elif token is None:
-            authenticate("sms:send", basic=True)
-        if body is None:
-            return []
-        headers = {key.lower(): value for key, value in request.headers.items()}
-        try:
-            found: list[Receipt] = provider.read_receipts(body, headers)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Problem(422, "the body is no receipt of this provider") from error
-        return found
+        return name, provider
 
-    def _knows(self, token: str) -> bool:
-        given = token.encode()
-        return sum(hmac.compare_digest(given, one.reveal().encode()) for one in self.tokens) > 0  # all are compared
-
-    def _verify_signed(self, name: str, provider: SignsReceipts, body: bytes) -> None:
-        from carboy.webhooks import Incoming, Unverified
-
-        incoming = Incoming(request.method, request.url, dict(request.headers.items()), body)
-        account, scheme = self.accounts.get(name), provider.receipt_scheme(self.public_url)
+    def _verify_signature(self, name: str, provider: SignsReceipts, request: RawRequest) -> None:
+        """Verify a provider's signature, with the newest secret where the known one does not match."""
+        account, scheme = self.accounts.get(name), provider.receipt_scheme(self.settings().sms_public_url)
         for _ in range(2):
             try:
-                scheme.verify(incoming, provider.receipt_secrets(account), self.clock.now_ms() / 1000)
+                scheme.verify(request, provider.receipt_secrets(account), self.clock.now_ms() / 1000)
             except Unverified as error:
                 if not self.accounts.refresh(name, account):
-                    raise self._refusal(error.why) from error
+                    raise _refusal(error.why) from error
                 account = self.accounts.get(name)
             else:
                 return
-        raise self._refusal("no secret verifies the signature")
+        raise _refusal("no secret verifies the signature")
 
-    def _from_sns(self, body: bytes) -> bytes | None:
-        """Return the event in a message of SNS; None where there is none."""
-        from carboy.aws import client
-        from carboy.webhooks import (
-            Certificates,
-            Notification,
-            SubscriptionConfirmation,
-            Unverified,
-            Verifier,
-            confirm,
-            fetch_url,
-        )
-
-        if self._verifier is None:
-            self._verifier = Verifier(self.topic_arns, Certificates(fetch_url, clock=self.clock), clock=self.clock)
+    def _from_sns(self, name: str, request: RawRequest) -> Caller:
+        """Return the caller with the event in SNS's envelope; `Answered` where SNS asked for something else."""
         try:
-            message = self._verifier.open(body)
-            if isinstance(message, SubscriptionConfirmation):
-                by = confirm(message, make_client=lambda region: client("sns", region_name=region), fetch=fetch_url)
-                log.info("sns_subscription_confirmed", topic_arn=message.topic_arn, by=by)
+            message = self.sns.receive(request.body)
         except Unverified as error:
-            raise self._refusal(error.why) from error
-        return message.message.encode() if isinstance(message, Notification) else None
+            raise _refusal(error.why) from error
+        if message is None:
+            raise Answered(self.response(name))
+        return Caller(name, request.client, request=replace(request, body=message.message.encode()))
 
-    def _refusal(self, why: str) -> Problem:
-        log.warning("sms_receipt_refused", reason=why)
-        return Problem(403, "the request did not prove where it comes from")
+
+def _refusal(why: str) -> Problem:
+    log.warning("sms_receipt_refused", reason=why)
+    return Problem(403, "the request did not prove where it comes from")

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask
 
-from carboy.config import Rate, Settings, parse_rate
+from carboy.config import Rate, parse_rate
 from carboy.db import Shared
 from carboy.errors import CarboyError
 from carboy.jobs import JobsSettings, Waiters
@@ -21,7 +21,7 @@ from carboy.services.sms.message_store import Records
 from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
 from carboy.services.sms.providers import AnswersQueries, Outbox, ReadsReceipts, ReportsThroughSns, SignsReceipts
-from carboy.services.sms.receipt_webhooks import ReceiptGate
+from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import Catalog
 from carboy.services.sms.retention import Upkeep
 from carboy.services.sms.routing import read_order
@@ -29,7 +29,9 @@ from carboy.services.sms.settings import ACCOUNTS, SmsSettings
 from carboy.services.sms.status_polling import LookUp
 from carboy.services.sms.templates import Template, read_template
 from carboy.services.sms.transport import HttpTransport, OutboxTransport, Sessions, Transport
-from carboy.web import Runtime, add_api, runtime
+from carboy.web import Runtime, add_api
+from carboy.web import runtime as runtime_of
+from carboy.webhooks import SnsEndpoint
 
 __all__ = ["EXTENSION", "register", "sms_of"]
 
@@ -43,26 +45,21 @@ _MAX_RESPONSE_BYTES = 1_048_576
 
 def register(app: Flask) -> None:
     """Register the gateway: its routes, its jobs, its checks."""
-    held = runtime(app)
-    settings = held.settings.part(SmsSettings)
+    runtime = runtime_of(app)
+    settings = runtime.settings.part(SmsSettings)
     kinds = {name: settings.kind_of(name) for name in _names(settings)}
     providers = {name: make_provider(name, kind) for name, kind in kinds.items()}
-    accounts = Accounts(providers, lambda: _newest(held), lambda: _refresh(held), held.clock)
-    gateway = _build(held, settings, _routes(held, settings, providers, kinds, accounts))
+    accounts = Accounts(providers, lambda: runtime.newest(SmsSettings), lambda: _refresh(runtime), runtime.clock)
+    gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     app.extensions[EXTENSION] = gateway
     for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job()):
-        held.jobs.registry.add(job)
-    held.dependencies["sms providers"] = lambda: _check(gateway)
-    gate = ReceiptGate(
-        providers,
-        kinds,
-        accounts,
-        settings.sms_receipt_tokens,
-        settings.sms_public_url,
-        {*settings.aws_sms_topic_arns, *_archive_topics(held.settings)},
-        held.clock,
+        runtime.jobs.registry.add(job)
+    runtime.dependencies["sms providers"] = lambda: _check(gateway)
+    receipts = ReceiptWebhooks(
+        providers, accounts, _sns(settings, runtime), lambda: runtime.newest(SmsSettings), runtime.clock
     )
-    add_api(app, DOCUMENT, SmsOperations(gateway, gate), name="sms")
+    security = {"receipt": receipts.verify_receipt, "token": receipts.verify_token}
+    add_api(app, DOCUMENT, SmsOperations(gateway, receipts), name="sms", security=security)
     if "outbox" in kinds.values():
         log.info("sms_outbox", path=str(settings.sms_outbox))
 
@@ -79,9 +76,9 @@ def _names(settings: SmsSettings) -> list[str]:
 
 
 def _routes(
-    held: Runtime, settings: SmsSettings, providers: Mapping[str, Any], kinds: Mapping[str, str], accounts: Accounts
+    runtime: Runtime, settings: SmsSettings, providers: Mapping[str, Any], kinds: Mapping[str, str], accounts: Accounts
 ) -> dict[str, Route]:
-    pool_size = held.settings.part(JobsSettings).jobs_concurrency + 8
+    pool_size = runtime.settings.part(JobsSettings).jobs_concurrency + 8
     limits = Limits(settings.sms_connect_timeout_s, settings.sms_timeout_s, settings.sms_timeout_s, _MAX_RESPONSE_BYTES)
     routes = {}
     for name, provider in providers.items():
@@ -92,7 +89,7 @@ def _routes(
         else:
             sessions = Sessions(pool_size, str(values.get("ca") or ""))
             ca_setting = ACCOUNTS.get(kinds[name], {}).get("ca", "").upper()
-            transport = HttpTransport(name, provider, accounts, sessions, limits, ca_setting, held.clock)
+            transport = HttpTransport(name, provider, accounts, sessions, limits, ca_setting, runtime.clock)
         routes[name] = Route(
             name,
             kinds[name],
@@ -114,38 +111,38 @@ def _callback(settings: SmsSettings, name: str, provider: object) -> str:
     return f"{base}/{settings.sms_receipt_tokens[0].reveal()}" if settings.sms_receipt_tokens else ""
 
 
-def _build(held: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Gateway:
+def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Gateway:
     templates = {name: read_template(name, table) for name, table in settings.sms_templates.items()}
-    dispatcher = _dispatcher(held, settings, routes, templates)
+    dispatcher = _dispatcher(runtime, settings, routes, templates)
     otp_job, bulk_job = dispatcher.jobs()
-    upkeep = Upkeep(held.writer, held.clock, round(float(settings.sms_retention) * 1000))
-    key = held.web.secret_key
+    upkeep = Upkeep(runtime.writer, runtime.clock, round(float(settings.sms_retention) * 1000))
+    key = runtime.web.secret_key
     return Gateway(
         settings=settings,
         rules=_rules(settings, routes, templates),
         limits=_rates(settings.sms_receiver_limits),
-        guards=_guards(held, settings),
-        pepper=read_pepper(key.reveal() if key else None, held.settings["INSTANCE_PATH"]),
+        guards=_guards(runtime, settings),
+        pepper=read_pepper(key.reveal() if key else None, runtime.settings["INSTANCE_PATH"]),
         dispatcher=dispatcher,
         circuits=dispatcher.circuits,
         records=dispatcher.records,
-        writer=held.writer,
+        writer=runtime.writer,
         upkeep=upkeep,
-        clock=held.clock,
+        clock=runtime.clock,
         otp_job=otp_job,
         bulk_job=bulk_job,
         upkeep_job=upkeep.job(),
-        wake=held.jobs.wake,
-        unknown_receipts=held.metrics.counter(
+        wake=runtime.jobs.wake,
+        unknown_receipts=runtime.metrics.counter(
             "carboy_sms_unknown_receipts_total", "Receipts of unknown messages.", ("provider",)
         ),
     )
 
 
 def _dispatcher(
-    held: Runtime, settings: SmsSettings, routes: dict[str, Route], templates: Mapping[str, Template]
+    runtime: Runtime, settings: SmsSettings, routes: dict[str, Route], templates: Mapping[str, Template]
 ) -> Dispatcher:
-    records = Records(held.engine)
+    records = Records(runtime.engine)
     asked = {
         name: route.transport
         for name, route in routes.items()
@@ -155,14 +152,14 @@ def _dispatcher(
         routes=routes,
         places=read_order(settings.sms_provider),
         templates=templates,
-        circuits=_circuits(held, settings, list(routes)),
+        circuits=_circuits(runtime, settings, list(routes)),
         records=records,
-        writer=held.writer,
-        clock=held.clock,
-        outcomes=held.metrics.counter(
+        writer=runtime.writer,
+        clock=runtime.clock,
+        outcomes=runtime.metrics.counter(
             "carboy_sms_calls_total", "Messages handed to providers, by outcome.", ("provider", "kind")
         ),
-        looks_up=LookUp(asked, records, held.writer, held.clock),
+        looks_up=LookUp(asked, records, runtime.writer, runtime.clock),
         waiters=Waiters(settings.sms_waiters),
         resends_unknown=settings.sms_resend_unknown,
     )
@@ -186,21 +183,21 @@ def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mappin
     return Catalog(templates, carriers, list(routes), ordered, numbers, signs)
 
 
-def _circuits(held: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:
+def _circuits(runtime: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:
     threshold, open_s = settings.sms_circuit_failures, settings.sms_circuit_s
-    if held.shared is None:
-        return Circuits(names, threshold=threshold, open_s=open_s, clock=held.clock)
-    return SharedCircuits(held.shared, names, threshold=threshold, open_s=open_s, clock=held.clock)
+    if runtime.shared is None:
+        return Circuits(names, threshold=threshold, open_s=open_s, clock=runtime.clock)
+    return SharedCircuits(runtime.shared, names, threshold=threshold, open_s=open_s, clock=runtime.clock)
 
 
-def _guards(held: Runtime, settings: SmsSettings) -> Guards:
+def _guards(runtime: Runtime, settings: SmsSettings) -> Guards:
     return Guards(
-        held.shared or Shared(lambda: held.engine, held.clock),
+        runtime.shared or Shared(lambda: runtime.engine, runtime.clock),
         _rates(settings.sms_prefix_limits),
         _rates(settings.sms_client_limits),
         Conversion(settings.sms_conversion_min, settings.sms_conversion_after),
-        held.metrics.counter("carboy_sms_guarded_total", "Requests refused as SMS pumping, by guard.", ("guard",)),
-        held.metrics.counter("carboy_sms_codes_total", "One-time passwords sent and entered.", ("country", "what")),
+        runtime.metrics.counter("carboy_sms_guarded_total", "Requests refused as SMS pumping, by guard.", ("guard",)),
+        runtime.metrics.counter("carboy_sms_codes_total", "One-time passwords sent and entered.", ("country", "what")),
     )
 
 
@@ -217,20 +214,17 @@ def _check(gateway: Gateway) -> None:
         raise CarboyError("the SMS providers", f"skipped after errors: {why}", "see `carboy sms providers`")
 
 
-def _archive_topics(settings: Settings) -> tuple[str, ...]:
-    return tuple(settings["SNS_TOPIC_ARNS"]) if "SNS_TOPIC_ARNS" in settings else ()
+def _sns(settings: SmsSettings, runtime: Runtime) -> SnsEndpoint:
+    """Return the endpoint of AWS's receipts; topics and limits that the archive was given hold here too."""
+    known = {name: runtime.settings[name] for name in ("SNS_TOPIC_ARNS", "SNS_MAX_AGE") if name in runtime.settings}
+    return SnsEndpoint(
+        {*settings.aws_sms_topic_arns, *known.get("SNS_TOPIC_ARNS", ())},
+        clock=runtime.clock,
+        max_age_s=float(known.get("SNS_MAX_AGE", 3600)),
+    )
 
 
-def _newest(held: Runtime) -> SmsSettings:
-    """Return the gateway's current settings; stale ones are read again in the background."""
-    live = held.centre.live
-    if live is None:
-        return held.settings.part(SmsSettings)
-    live.get("SMS_PROVIDER")
-    return live.newest.part(SmsSettings)
-
-
-def _refresh(held: Runtime) -> None:
+def _refresh(runtime: Runtime) -> None:
     """Read the settings again, with their references."""
-    if held.centre.live is not None:
-        held.centre.live.refresh()
+    if runtime.centre.live is not None:
+        runtime.centre.live.refresh()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carboy.errors import Fault
+from carboy.http_values import render_pointer
 
 __all__ = ["Carried", "Template", "read_params", "read_template", "template_faults"]
 
@@ -125,7 +126,7 @@ def read_params(template: Template, given: Any, pointer: str = "/params") -> tup
     faults = [Fault(f"{pointer}/{name}", "the template needs it") for name in template.params if name not in given]
     params = {}
     for name, value in given.items():
-        at = f"{pointer}/{_escape(name)}"
+        at = pointer + render_pointer((name,))
         if name not in template.params:
             faults.append(Fault(at, "the template has no such parameter"))
         elif isinstance(value, bool) or not isinstance(value, str | int):
@@ -143,7 +144,3 @@ def _are_names(given: Any) -> bool:
         and all(isinstance(one, str) and one.isidentifier() for one in given)
         and len(set(given)) == len(given)
     )
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

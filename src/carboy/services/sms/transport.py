@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError
+from carboy.http_values import parse_retry_after
 from carboy.logs import BoundLogger, get_logger
 from carboy.net import CallFailed, Limits, ResponseTooLarge, Session, fetch, make_session
-from carboy.retry import parse_retry_after
 from carboy.services.sms.accounts import Accounts
 from carboy.services.sms.numbers import mask_digits
 from carboy.services.sms.providers import AnswersQueries, Message, Outbox, Outcome, Receipt, Request, Response

@@ -161,10 +161,10 @@ def _without_security(content: Mapping[str, Any], names: Any) -> dict[str, Any]:
     """Return a document in which nothing of these schemes is asked for."""
 
     def open_up(node: Mapping[str, Any]) -> dict[str, Any]:
-        kept = [one for one in node.get("security", ()) if one and not set(one) & set(names)]
+        kept = [{name: one[name] for name in one if name not in names} for one in node.get("security", ())]
         return {
             **{key: value for key, value in node.items() if key != "security"},
-            **({"security": kept} if kept else {}),
+            **({"security": kept} if any(kept) else {}),
         }
 
     paths = {

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from carboy.http_values import parse_pointer
+
 __all__ = ["SchemaText", "follow"]
 
 _BOUNDS = (
@@ -26,8 +28,8 @@ def follow(document: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str,
     seen = 0
     while isinstance(node.get("$ref"), str) and node["$ref"].startswith("#/") and seen < 32:
         target: Any = document
-        for step in node["$ref"][2:].split("/"):
-            target = target.get(step.replace("~1", "/").replace("~0", "~"), {})
+        for step in parse_pointer(node["$ref"][1:]):
+            target = target.get(step, {})
         node, seen = target, seen + 1
     return node
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from carboy.http_values import render_retry_after
 from carboy.logs import BoundLogger, bind_request_id, get_logger, reset_request_id
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.web.http.client_address import bucket_of, client_address
@@ -40,11 +41,11 @@ class Limits(NamedTuple):
     """What a request may be at most.
 
     Attributes:
-        max_body_bytes: by `Content-Length`, or of a body without one as it is read.
+        max_body_bytes: of a path; by `Content-Length`, or of a body without one as it is read.
         rate: counts by client address; None lifts it.
     """
 
-    max_body_bytes: int
+    max_body_bytes: Callable[[str], int]
     rate: RateLimiter | None
 
 
@@ -94,7 +95,7 @@ class RequestMiddleware:
         if refusal is not None:
             return visit.answer_problem(refusal)
         if self.limits is not None and not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in environ:
-            environ["wsgi.input"] = _AtMost(environ["wsgi.input"], self.limits.max_body_bytes)
+            environ["wsgi.input"] = _AtMost(environ["wsgi.input"], environ["carboy.max_body_bytes"])
         try:
             return self.inner(environ, visit.start)
         except Exception as error:
@@ -120,15 +121,18 @@ class RequestMiddleware:
             return Problem(
                 415, "a compressed body is not read: send it as it is", headers={"Accept-Encoding": "identity"}
             )
-        length = environ.get("CONTENT_LENGTH")
-        if length and length.isdecimal() and int(length[:20]) > limits.max_body_bytes:
-            return Problem(413, f"the body is larger than {limits.max_body_bytes} bytes")
+        length, coding = environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING")
+        if (not length or length == "0") and coding is None:
+            return None
+        limit = environ["carboy.max_body_bytes"] = limits.max_body_bytes(environ.get("PATH_INFO", ""))
+        if length and length.isdecimal() and int(length[:20]) > limit:
+            return Problem(413, f"the body is larger than {limit} bytes")
         return None
 
 
 def too_many(wait_s: float) -> Problem:
     """Return the refusal of a caller who asked too often."""
-    return Problem(429, "too many requests", headers={"Retry-After": str(max(1, -int(-wait_s // 1)))})
+    return Problem(429, "too many requests", headers={"Retry-After": render_retry_after(wait_s)})
 
 
 class _AtMost(io.RawIOBase):

@@ -1,6 +1,5 @@
 """Every error becomes a problem document: ours, werkzeug's, and what nobody foresaw."""
 
-import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.exceptions import HTTPException
 
 from carboy.errors import CarboyError, InvalidInput, Throttled, UpstreamError
+from carboy.http_values import render_retry_after
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 
@@ -37,9 +37,9 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
         return Problem(422, str(error), faults=error.faults)
     if isinstance(error, UpstreamError):
         asked_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
-        return Problem(503, _UPSTREAM, headers={"Retry-After": str(max(math.ceil(asked_s), retry_after_s))})
+        return Problem(503, _UPSTREAM, headers={"Retry-After": render_retry_after(max(asked_s, retry_after_s))})
     if _is_database_away(getattr(error, "original_exception", error)):
-        return Problem(503, _UPSTREAM, headers={"Retry-After": str(retry_after_s)})
+        return Problem(503, _UPSTREAM, headers={"Retry-After": render_retry_after(retry_after_s)})
     if isinstance(error, HTTPException) and error.code is not None and error.code != 500:
         return _of_werkzeug(error, error.code)
     return Problem(500, INTERNAL)

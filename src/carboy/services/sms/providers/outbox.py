@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from carboy.clock import from_unix_ms
 from carboy.errors import Unreachable
+from carboy.http_values import render_time
 from carboy.services.sms.providers.wire import Message, Outcome
 
 __all__ = ["Account", "Outbox"]
@@ -37,7 +37,7 @@ class Outbox:
         Raises:
             Unreachable: the file cannot be written.
         """
-        at = from_unix_ms(message.now_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = render_time(message.now_ms)
         lines = "".join(
             json.dumps(
                 {

@@ -1,9 +1,11 @@
-"""Read JSON as a careful receiver does: nothing ambiguous, nothing bottomless.
+"""Parse JSON strictly: UTF-8, no duplicate keys, no NaN, bounded depth.
 
 Nothing is walked in Python while the text is well: duplicate keys are found by counting colons before and after.
 """
 
 import json
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import orjson
@@ -15,7 +17,7 @@ from carboy.problems import Problem
 __all__ = ["parse_json"]
 
 
-def parse_json(data: bytes, max_depth: int = 64) -> Any:
+def parse_json(data: bytes, max_depth: int = 64, *, exact_numbers: bool = False) -> Any:
     """Return the value of a JSON text.
 
     Integers beyond 64 bits become floats. Keys that stand twice in one object, NaN, Infinity, numbers too large for a
@@ -24,24 +26,44 @@ def parse_json(data: bytes, max_depth: int = 64) -> Any:
     Args:
         data: the text, in UTF-8.
         max_depth: how many arrays and objects may stand one in another.
+        exact_numbers: numbers with a fraction or an exponent come as `msgspec.Raw`, with all their digits.
 
     Raises:
         Problem: 400, the text is not such JSON.
 
     Source: RFC 8259; RFC 7493 (I-JSON), section 2.
     """
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        detail = "the body is empty" if not data.strip() else f"the body is not JSON: {error.msg}"
-        raise Problem(400, detail) from error
     if is_deeper(data, max_depth):
-        raise Problem(400, f"the body is nested deeper than {max_depth} levels")
+        raise Problem(400, f"the body is not JSON, or is nested deeper than {max_depth} levels")
+    read, write = _exact() if exact_numbers else (orjson.loads, orjson.dumps)
+    try:
+        value = read(data)
+    except ValueError as error:  # JSONDecodeError, DecodeError and UnicodeDecodeError are
+        raise Problem(400, _reason(data, str(error))) from error
     # A key that stands twice is kept once: its colon is gone when the value is written again. An escaped colon
     # (\u003a) would be written as itself, so that a text with such escapes is read the slow way.
-    if b"\\u003" in data or data.count(b":") != orjson.dumps(value).count(b":"):
+    if b"\\u003" in data or data.count(b":") != write(value).count(b":"):
         _refuse_duplicates(data)
     return value
+
+
+@cache
+def _exact() -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
+    import msgspec
+
+    return msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode())).decode, msgspec.json.encode
+
+
+def _reason(data: bytes, said: str) -> str:
+    if not data.strip():
+        return "the body is empty"
+    if data.startswith(b"\xef\xbb\xbf"):
+        return "the body is not JSON: it begins with a byte order mark"
+    try:
+        data.decode()
+    except UnicodeDecodeError as fault:
+        return f"the body is not UTF-8: byte {fault.start}"
+    return f"the body is not JSON: {said}"
 
 
 def _refuse_duplicates(data: bytes) -> None:

@@ -1,0 +1,49 @@
+"""Places in a request: `header:NAME`, `query:NAME`, `form:NAME`, or a JSON pointer into the body."""
+
+from typing import Any
+
+import orjson
+
+from carboy.http_values import MISSING, look_up, parse_pointer
+from carboy.raw_request import RawRequest
+
+__all__ = ["find", "find_text", "is_place"]
+
+_KINDS = ("header", "query", "form")
+
+
+def is_place(text: str) -> bool:
+    """Return whether a text names a place."""
+    kind, colon, name = text.partition(":")
+    if colon and kind in _KINDS:
+        return bool(name.strip())
+    try:
+        return text.startswith("/") and bool(parse_pointer(text))
+    except ValueError:
+        return False
+
+
+def find(place: str, request: RawRequest) -> Any:
+    """Return what stands at a place: text, or any JSON value of the body; `MISSING` where there is nothing.
+
+    A name that a query or a form holds twice is missing: it could mean either.
+    """
+    kind, _, name = place.partition(":")
+    name = name.strip()
+    if kind == "header":
+        return request.headers.get(name.lower(), MISSING)
+    if kind in {"query", "form"}:
+        values = [value for key, value in (request.query() if kind == "query" else request.form()) if key == name]
+        return values[0] if len(values) == 1 else MISSING
+    try:
+        return look_up(orjson.loads(request.body), place)
+    except ValueError:
+        return MISSING
+
+
+def find_text(place: str, request: RawRequest) -> str:
+    """Return the text or the number at a place as text; empty where there is neither, or a boolean."""
+    found = find(place, request)
+    if isinstance(found, str):
+        return found
+    return "" if isinstance(found, bool) or not isinstance(found, int | float) else orjson.dumps(found).decode()

@@ -1,0 +1,98 @@
+"""Load public keys as consoles of senders show them, and verify signatures with them."""
+
+import binascii
+from base64 import b64decode
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, Literal
+
+from carboy.extras import extra
+
+__all__ = ["KeyKind", "is_signed_by", "load_public_key", "public_keys_of"]
+
+KeyKind = Literal["ed25519", "ecdsa", "rsa"]
+
+
+@lru_cache(maxsize=256)
+def load_public_key(text: str, kind: KeyKind) -> Any:
+    """Return the public key in a text: PEM (a key or a certificate), DER or a bare key in base64 or hex.
+
+    Raises:
+        ValueError: it is no public key of that kind; the message says why and shows nothing of it.
+    """
+    with extra("archive"):
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+        from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        if "-----BEGIN CERTIFICATE" in text:
+            key: Any = load_pem_x509_certificate(text.encode()).public_key()
+        elif "-----BEGIN" in text:
+            key = serialization.load_pem_public_key(text.encode())
+        else:
+            data = _decoded(text)
+            if len(data) == 32 and kind == "ed25519":
+                key = ed25519.Ed25519PublicKey.from_public_bytes(data)
+            elif data[:1] in {b"\x02", b"\x03", b"\x04"} and kind == "ecdsa":
+                key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data)
+            else:
+                key = serialization.load_der_public_key(data)
+    except Exception as error:  # cryptography has errors of its own for keys that it does not know
+        raise ValueError(f"must be a public key for {kind}: PEM, or base64 or hex of DER or of the key") from error
+    kinds = {"ed25519": ed25519.Ed25519PublicKey, "ecdsa": ec.EllipticCurvePublicKey, "rsa": rsa.RSAPublicKey}
+    if not isinstance(key, kinds[kind]):
+        raise ValueError(f"must be a public key for {kind}, and is one of another kind")
+    return key
+
+
+def public_keys_of(secrets: Iterable[str], kind: KeyKind) -> list[Any]:
+    """Return the public keys in secrets; what is none is left out, as it proves nothing."""
+    keys = []
+    for secret in secrets:
+        with suppress(ValueError):
+            keys.append(load_public_key(secret, kind))
+    return keys
+
+
+def is_signed_by(key: Any, signature: bytes, signed: bytes, algorithm: str) -> bool:
+    """Return whether a key signed these bytes.
+
+    Args:
+        key: what `load_public_key` returned; for RSA the padding is PKCS #1 v1.5.
+        signature: for ECDSA in DER, or r and s side by side.
+        signed: what was signed.
+        algorithm: the hash, such as `sha256`; Ed25519 has its own.
+    """
+    with extra("archive"):
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, padding.PKCS1v15(), getattr(hashes, algorithm.upper())())
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            half = (key.key_size + 7) // 8
+            if len(signature) == 2 * half and not (signature[0] == 0x30 and signature[1] == len(signature) - 2):
+                r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+                signature = utils.encode_dss_signature(r, s)
+            key.verify(signature, signed, ec.ECDSA(getattr(hashes, algorithm.upper())()))
+        else:
+            key.verify(signature, signed)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+        return False
+    return True
+
+
+def _decoded(text: str) -> bytes:
+    compact = "".join(text.split())
+    try:
+        return bytes.fromhex(compact)
+    except ValueError:
+        pass
+    try:
+        return b64decode(compact.translate(str.maketrans("-_", "+/")) + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("neither hex nor base64") from error
