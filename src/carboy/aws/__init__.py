@@ -7,6 +7,7 @@ from carboy.aws.clients import client, credentials, resource, set_default_timeou
 from carboy.aws.db_credentials import DatabaseLogin, IamLogins, SecretLogins
 from carboy.aws.kms import Kms, connect_kms
 from carboy.aws.parameter_store import ParameterCache
+from carboy.aws.partitions import dns_suffix
 from carboy.aws.resolving import ParameterResolver, SecretResolver
 from carboy.aws.secrets import SecretCache, SecretValue
 
@@ -23,6 +24,7 @@ __all__ = [
     "client",
     "connect_kms",
     "credentials",
+    "dns_suffix",
     "resource",
     "set_default_timeout",
 ]

@@ -64,10 +64,12 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
         span = TimeRange(asked["source"], start_ms, end_ms, asked["severity"], asked["organization_id"])
         found = islice(read_all(archive.reader.page, span), limit)
         if as_json:
-            print_json([orjson.loads(document) for document in found])
+            print_json([orjson.loads(one.line) for one in found])
             return
-        for document in found:
-            click.echo(orjson.dumps(orjson.loads(document)))
+        for one in found:
+            click.echo(one.line)
+            if one.body is None:
+                click.echo(f"note: `{one.item.item_id}` cannot be read: {one.reason}", err=True)
 
 
 @command.command()

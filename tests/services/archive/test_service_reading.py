@@ -254,6 +254,20 @@ def test_replay_fetches_and_archives_again(serve: Any, loopback: Any) -> None:
     assert kept[1].startswith("alerts/a_/__/a~")
 
 
+def test_a_replay_that_brings_nothing_keeps_what_is_known(serve: Any, loopback: Any) -> None:
+    """The API no longer knows the alert: the full alert that was archived is the one that is read back."""
+    loopback.script(Answer(200, b'{"id": "a", "v": 1}'), *[Answer(404)] * 20)
+    gateway = serve(
+        threatstack_api_key="k", threatstack_base_url=f"{loopback.url}/api/v1", threatstack_missing_for="0s"
+    )
+    gateway.send(alert("a"))
+
+    assert gateway.post(f"{PATH}/a/replay").status_code == 202
+    gateway.wait_until_idle()
+
+    assert gateway.get(f"{PATH}/a").get_json() == {"success": True, "alert": {"id": "a", "v": 1}}
+
+
 def test_replay_of_what_never_came_is_a_404(gateway: Any) -> None:
     assert gateway.post(f"{PATH}/unknown/replay").status_code == 404
 
@@ -264,8 +278,10 @@ def test_an_object_that_is_gone_is_told_and_is_no_500(gateway: Any) -> None:
     for key in gateway.kept():
         gateway.archive.store.delete(key)
 
-    assert gateway.get(f"{PATH}/{ID}").status_code in {404, 503}
-    assert gateway.get(between(AT_MS, AT_MS + 1)).status_code == 503
+    assert gateway.get(f"{PATH}/{ID}").status_code == 404
+    [listed] = gateway.get(between(AT_MS, AT_MS + 1)).get_json()["alerts"]
+    assert (listed["id"], listed["created_at"]) == (ID, AT_MS)
+    assert "none under that key" in listed["unreadable"]
 
 
 def test_the_archive_is_a_check_of_readyz(gateway: Any) -> None:

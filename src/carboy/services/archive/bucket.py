@@ -1,28 +1,28 @@
 """Objects in a bucket (S3, Google Cloud Storage, Azure) or in memory, through obstore.
 
-A new object goes out with `If-None-Match: *` and, to S3, its SHA-256, which the server checks.
+A new object goes out with `If-None-Match: *` and, to S3, its SHA-256, which the server checks. A server that ignores
+the condition is found by two puts; there an object is looked for before it is put.
 """
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
+from carboy.errors import Unreachable, UpstreamError
 from carboy.retry import Retry
-from carboy.services.archive.objects import Entry, Head, Put, StoreFull, check_key, check_prefix, missing
+from carboy.services.archive.bucket_errors import code_of, explain, status_of
+from carboy.services.archive.objects import Entry, Head, Put, StoredObject, check_key, check_prefix, missing
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 __all__ = ["BucketStore"]
 
-_PROBE = "carboy-readiness"  # a prefix below which nothing is ever written
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_THROTTLES = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"})
-_FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull"})
+_PROBE = "carboy-probe"  # a prefix below which nothing stays
+_NO_ETAG = '"00000000000000000000000000000000"'
 _PAGE = 1000
 
 
@@ -34,16 +34,26 @@ class BucketStore:
         name: how messages call it; holds no secret.
         attempts: tries in all for a new object that meets another writer's in the middle.
         clock: waits between them.
+        is_conditional: whether the server is known to honour `If-None-Match`; None to find out at the first need.
     """
 
-    def __init__(self, backend: "ObjectStore", name: str, attempts: int = 3, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        backend: "ObjectStore",
+        name: str,
+        attempts: int = 3,
+        clock: Clock = SYSTEM_CLOCK,
+        is_conditional: bool | None = True,
+    ) -> None:
         self._backend, self._name, self._clock = backend, name, clock
+        self._is_conditional = is_conditional
+        self._lock = threading.Lock()
         self._policy = Retry(attempts, base_s=0.1, cap_s=1.0)
 
     def __repr__(self) -> str:
         return f"BucketStore({self._name!r})"
 
-    def put_new(self, key: str, data: bytes, content_type: str) -> Put:
+    def put_new(self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None = None) -> Put:
         """Store an object unless there is one under that key already, which is never overwritten.
 
         S3 answers 412 when there is one, and 409 while another is being written, which may yet fail. obstore calls
@@ -53,14 +63,16 @@ class BucketStore:
         from obstore.exceptions import AlreadyExistsError
 
         check_key(key)
+        if self._is_conditional is False and self.head(key) is not None:
+            return Put.EXISTED
         for attempt in range(1, self._policy.attempts + 1):
             try:
                 with self._explained(f"the object `{key}` could not be stored", "s3:PutObject"):
-                    attributes = {"Content-Type": content_type}
+                    attributes = {**(metadata or {}), "Content-Type": content_type}
                     obstore.put(self._backend, key, data, mode="create", attributes=attributes, use_multipart=False)
                     return Put.CREATED
             except AlreadyExistsError as error:
-                if _status(error) != 409 or _code(error) == "BlobAlreadyExists":  # Azure's word for 412
+                if status_of(error) != 409 or code_of(error) == "BlobAlreadyExists":  # Azure's word for 412
                     return Put.EXISTED
             if attempt < self._policy.attempts:
                 self._clock.sleep(self._policy.backoff_s(attempt))
@@ -80,15 +92,22 @@ class BucketStore:
             obstore.put(self._backend, key, data, attributes=attributes, use_multipart=False)
 
     def get(self, key: str) -> bytes:
-        """Return an object's content; `Missing` when there is none."""
+        """Return an object's content; `ObjectMissing` when there is none."""
+        return self.read(key).data
+
+    def read(self, key: str) -> StoredObject:
+        """Return an object with its metadata; `ObjectMissing` when there is none."""
         import obstore
 
         check_key(key)
         with self._explained(f"the object `{key}` could not be read", "s3:GetObject"):
             try:
-                return obstore.get(self._backend, key).bytes().to_bytes()
+                found = obstore.get(self._backend, key)
+                attributes = {str(name): value for name, value in found.attributes.items()}
+                content_type = attributes.pop("Content-Type", "")
+                return StoredObject(found.bytes().to_bytes(), content_type, attributes)
             except FileNotFoundError as error:
-                if _code(error) != "NoSuchBucket":
+                if code_of(error) != "NoSuchBucket":
                     raise missing(key, self._name) from error
                 raise
 
@@ -126,12 +145,45 @@ class BucketStore:
                 return
 
     def check(self) -> None:
-        """Raise when the bucket does not answer, is not there, or may not be listed."""
+        """Raise when the bucket cannot be used: what is tried are a list, and a put whose condition never holds."""
         import obstore
+        from obstore.exceptions import PreconditionError
 
         with self._explained("the archive's store cannot be used", "s3:ListBucket"):
             for _ in obstore.list(self._backend, _PROBE, chunk_size=1):
+                break
+        if self._name == "memory":
+            return
+        key = f"{_PROBE}/{uuid.uuid4().hex}"
+        with self._explained("nothing can be put into the archive's store", "s3:PutObject"):
+            try:
+                obstore.put(self._backend, key, b"", mode={"e_tag": _NO_ETAG}, use_multipart=False)
+            except (PreconditionError, FileNotFoundError) as error:
+                if code_of(error) == "NoSuchBucket":
+                    raise
+                return  # it may be put, and is not
+            except NotImplementedError:
                 return
+        self._drop(key)  # the server knows no such condition
+
+    def is_conditional(self) -> bool:
+        """Return whether the server honours `If-None-Match`, found by two puts of one key at the first call.
+
+        Raises:
+            UpstreamError: nothing could be put.
+        """
+        with self._lock:
+            if self._is_conditional is None:
+                key = f"{_PROBE}/{uuid.uuid4().hex}"
+                outcomes = [self.put_new(key, data, "text/plain") for data in (b"1", b"2")]
+                self._drop(key)
+                self._is_conditional = outcomes[1] is Put.EXISTED
+            return self._is_conditional
+
+    def _drop(self, key: str) -> None:
+        """Remove what was put to find something out, where that is allowed."""
+        with suppress(UpstreamError):
+            self.delete(key)
 
     @contextmanager
     def _explained(self, what: str, action: str) -> Iterator[None]:
@@ -143,48 +195,4 @@ class BucketStore:
         except AlreadyExistsError:
             raise
         except (BaseError, OSError) as error:
-            raise _explain(error, what, self._name, action) from error
-
-
-def _explain(error: Exception, what: str, name: str, action: str) -> UpstreamError:
-    """Say what a failed call means, from the status and the code in obstore's words."""
-    text = str(error)
-    status, code = _status(error), _code(error)
-    why = f"{name} answered {status or 'a redirect'} {code}".rstrip()
-    if code in _FULL or status == 507:
-        return StoreFull(what, why, "make room, or raise the quota; nothing was lost")
-    if code == "NoSuchBucket" or (isinstance(error, FileNotFoundError) and not code):
-        return Missing(what, f"{name} is not there", "make the bucket, or correct `ARCHIVE_URL`")
-    if status == 429 or code in _THROTTLES:
-        return Throttled(what, why, "it is tried again, more slowly")
-    if status in {401, 403}:
-        return Refused(what, why, f"allow {action} on {name} to these credentials")
-    if (300 <= status < 500 and status not in {404, 408, 409}) or "BareRedirect" in text:
-        return Refused(what, why, "compare region, endpoint and credentials with the bucket's own")
-    if status:
-        return Unreachable(what, why, "try again later")
-    return Unreachable(what, f"{name} {_silence(text)}", _hint(text))
-
-
-def _silence(text: str) -> str:
-    if "timed out" in text or "TimedOut" in text:
-        return "did not answer in time"
-    if "169.254." in text:
-        return "was not asked: no credentials were found"
-    return "could not be reached"
-
-
-def _hint(text: str) -> str:
-    if "169.254." in text:
-        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-    return "look at the network, the endpoint and the region"
-
-
-def _status(error: Exception) -> int:
-    found = _STATUS.search(str(error))
-    return int(found[1]) if found else 0
-
-
-def _code(error: Exception) -> str:
-    found = _CODE.search(str(error))
-    return found[1] if found else ""
+            raise explain(error, what, self._name, action) from error

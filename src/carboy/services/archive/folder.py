@@ -2,7 +2,7 @@
 
 A file is written aside, synced, and linked to its name, so that no reader ever sees a part of it and no writer
 overwrites another; then the folder that holds the name is synced. (obstore's own folder store does not sync.)
-A folder has no place for a content type; it is dropped.
+A folder has no place for a content type and metadata; they are dropped.
 """
 
 import errno
@@ -10,14 +10,14 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 
 from carboy.errors import Refused, Unreachable, UpstreamError
-from carboy.services.archive.objects import Entry, Head, Put, StoreFull, check_key, check_prefix, missing
+from carboy.services.archive.objects import Entry, Head, Put, StoredObject, StoreFull, check_key, check_prefix, missing
 
 __all__ = ["FolderStore"]
 
@@ -42,7 +42,7 @@ class FolderStore:
     def __repr__(self) -> str:
         return f"FolderStore({self._root!r})"
 
-    def put_new(self, key: str, data: bytes, content_type: str) -> Put:
+    def put_new(self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None = None) -> Put:
         """Store an object unless there is one under that key already, which is never overwritten."""
         path = self._path(key)
         with self._explained(f"the object `{key}` could not be stored"):
@@ -60,8 +60,12 @@ class FolderStore:
         with self._explained(f"the object `{key}` could not be stored"), self._incoming(data) as incoming:
             self._publish(os.replace, incoming, path)
 
+    def read(self, key: str) -> StoredObject:
+        """Return an object; `ObjectMissing` when there is none."""
+        return StoredObject(self.get(key))
+
     def get(self, key: str) -> bytes:
-        """Return an object's content; `Missing` when there is none."""
+        """Return an object's content; `ObjectMissing` when there is none."""
         path = self._path(key)
         with self._explained(f"the object `{key}` could not be read"), suppress(*_ABSENT):
             return Path(path).read_bytes()
@@ -95,9 +99,15 @@ class FolderStore:
             os.makedirs(self._root, 0o750, exist_ok=True)
             if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "no permission to write")
+            with self._incoming(b"."):
+                pass  # what may be written is found by writing
             disk = os.statvfs(self._root)
             if disk.f_blocks and not disk.f_bavail:  # some file systems count nothing
                 raise OSError(errno.ENOSPC, "no space left")
+
+    def is_conditional(self) -> bool:
+        """Return True: a link never replaces a file."""
+        return True
 
     def _path(self, key: str) -> str:
         check_key(key)

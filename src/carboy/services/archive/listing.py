@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, takewhile
 
@@ -17,8 +17,8 @@ from carboy.errors import CarboyError, Fault, InvalidInput, Missing
 from carboy.services.archive.alerts import Alert, parse_alerts
 from carboy.services.archive.items import Item
 from carboy.services.archive.object_keys import WebhookKey, alert_key, parse_key
-from carboy.services.archive.objects import Entry, Store
-from carboy.services.archive.queries import TimeRange, is_json, render
+from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
+from carboy.services.archive.queries import Page, Reading, TimeRange, checked, is_json
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["Listing", "plan_folders"]
@@ -32,12 +32,11 @@ class _Found:
     """An object that was read."""
 
     at_ms: int
-    item: Item
-    body: bytes
+    reading: Reading
 
     @property
     def place(self) -> tuple[int, str]:
-        return self.at_ms, self.item.object_key
+        return self.at_ms, self.reading.item.object_key
 
 
 class Listing:
@@ -59,6 +58,7 @@ class Listing:
 
         Raises:
             Missing: it was not fetched, or the source has none.
+            ObjectUnavailable: its object cannot be read while others can.
         """
         if source != THREATSTACK:
             raise Missing(f"`{item_id}`", "without a database a webhook is found by its time alone", "give a range")
@@ -73,14 +73,15 @@ class Listing:
         if versions:
             newest = max(versions, key=lambda one: one.modified_at).key
             body = self._store.get(newest)
-        return _item(source, item_id, 0, 0, newest, "kept"), body
+        item = _item(source, item_id, 0, 0, newest, "kept")
+        return item, checked(item, body)
 
     def check_cursor(self, cursor: str) -> None:
-        """Refuse a cursor that is none of ours; `InvalidInput`."""
+        """Raise `InvalidInput` for a cursor that no response of ours had."""
         _parse_cursor(cursor)
 
-    def page(self, span: TimeRange, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
-        """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
+    def page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
+        """Return the items of a time range, oldest first, and the cursor of the next page."""
         page: list[_Found] = []
         for found in self._found(span, cursor):
             if len(page) == limit:
@@ -108,27 +109,35 @@ class Listing:
                     yield entry, key
 
     def _read(self, span: TimeRange, entry: Entry, key: WebhookKey) -> _Found | None:
-        body = self._store.get(entry.key)
         received_ms = int(entry.modified_at.timestamp() * 1000)
-        at_ms = key.minute_ms
-        if span.source == THREATSTACK:
-            alert = _alert(body)
-            if alert is None or not _matches(alert, span):
-                return None
-            at_ms = alert.created_at_ms
-        detail = "pending" if self._fetches and span.source == THREATSTACK else "off"
-        return _Found(at_ms, _item(span.source, key.id, at_ms, received_ms, entry.key, detail, body), body)
+        item = _item(span.source, key.id, key.minute_ms, received_ms, entry.key, "off")
+        try:
+            body = self._store.get(entry.key)
+        except (ObjectMissing, ObjectUnavailable) as error:
+            return None if _is_filtered(span) else _Found(key.minute_ms, Reading(item, None, error.why))
+        if span.source != THREATSTACK:
+            content_type = "application/json" if is_json(body) else "application/octet-stream"
+            return _Found(key.minute_ms, Reading(replace(item, content_type=content_type), body))
+        alert = _alert(body)
+        if alert is None:
+            reason = "the object is not the JSON of an alert"
+            return None if _is_filtered(span) else _Found(key.minute_ms, Reading(item, None, reason))
+        if not _matches(alert, span):
+            return None
+        detail = "pending" if self._fetches else "off"
+        return _Found(alert.created_at_ms, Reading(replace(item, at_ms=alert.created_at_ms, detail=detail), body))
 
-    def _rendered(self, page: Iterable[_Found]) -> list[bytes]:
-        return list(self._pool.map(self._render, page))
+    def _rendered(self, page: Iterable[_Found]) -> list[Reading]:
+        return list(self._pool.map(self._with_detail, page))
 
-    def _render(self, found: _Found) -> bytes:
-        if found.item.detail == "pending":
-            try:
-                return render(*self.one(found.item.source, found.item.item_id))
-            except Missing:
-                return render(found.item, found.body)
-        return render(found.item, found.body)
+    def _with_detail(self, found: _Found) -> Reading:
+        """Return the full alert in place of the webhook's copy, where it was fetched."""
+        if found.reading.item.detail != "pending":
+            return found.reading
+        try:
+            return Reading(*self.one(found.reading.item.source, found.reading.item.item_id))
+        except (Missing, ObjectUnavailable):
+            return found.reading
 
 
 def plan_folders(start_ms: int, end_ms: int) -> Iterator[str]:
@@ -197,16 +206,17 @@ def _matches(alert: Alert, span: TimeRange) -> bool:
     )
 
 
+def _is_filtered(span: TimeRange) -> bool:
+    return any(wanted is not None for wanted in (span.severity, span.organization_id, span.origin))
+
+
 def _is_wanted(found: _Found, span: TimeRange) -> bool:
     if span.source == THREATSTACK:
         return span.start_ms <= found.at_ms < span.end_ms
     return found.at_ms + _MINUTE_MS > span.start_ms
 
 
-def _item(
-    source: str, item_id: str, at_ms: int, received_ms: int, key: str, detail: str, body: bytes | None = None
-) -> Item:
-    content_type = "application/json" if body is None or is_json(body) else "application/octet-stream"
+def _item(source: str, item_id: str, at_ms: int, received_ms: int, key: str, detail: str) -> Item:
     return Item(
         id=0,
         source=source,
@@ -219,7 +229,7 @@ def _item(
         object_key=key,
         detail_key=None,
         detail_sha256=None,
-        content_type=content_type,
+        content_type="application/json",
         headers=None,
         body=None,
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from carboy.aws import dns_suffix
 from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.config.environ import read_environ
 from carboy.errors import ConfigurationError, Fault
 from carboy.extras import extra
 from carboy.services.archive.bucket import BucketStore
@@ -56,8 +58,10 @@ def open_store(
         import obstore.store as backends
     if parts.scheme == "memory":
         return BucketStore(backends.MemoryStore(), "memory")
+    is_conditional: bool | None = True
     if parts.scheme == "s3":
         options.setdefault("checksum_algorithm", "sha256")
+        is_conditional = _place_s3(options)
     client: ClientConfig = {
         "allow_http": True,  # an endpoint is plain HTTP only where the operator has written so
         "connect_timeout": timedelta(seconds=connect_timeout_s),
@@ -71,7 +75,9 @@ def open_store(
     }
     make = getattr(backends, _BUCKETS[parts.scheme])
     backend = _made(make.from_url, url, client_options=client, retry_config=retry, **options)
-    return BucketStore(backend, f"{parts.scheme}://{parts.netloc}", attempts=retries + 1, clock=clock)
+    return BucketStore(
+        backend, f"{parts.scheme}://{parts.netloc}", attempts=retries + 1, clock=clock, is_conditional=is_conditional
+    )
 
 
 def check_url(url: str) -> SplitResult:
@@ -90,6 +96,20 @@ def check_url(url: str) -> SplitResult:
     if parts.scheme == "file":
         _folder(parts)
     return parts
+
+
+def _place_s3(options: dict[str, Any]) -> bool | None:
+    """Set the endpoints of partitions such as China; return True for AWS's own S3, None for a server to be probed."""
+    environ = read_environ()
+    region = options.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
+    given = options.get("endpoint") or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    suffix = dns_suffix(region)
+    if not given and suffix != "amazonaws.com":
+        given = options["endpoint"] = f"https://s3.{region}.{suffix}"
+        if "AWS_ENDPOINT_URL_STS" not in environ:
+            options.setdefault("aws_endpoint_url_sts", f"https://sts.{region}.{suffix}")  # web identity (EKS)
+    host = (urlsplit(given).hostname or "") if given else ""
+    return True if not given or host.endswith(("amazonaws.com", f".{suffix}")) else None
 
 
 def tutorial_url(bucket: str, prefix: str = "") -> str:

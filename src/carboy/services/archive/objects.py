@@ -4,15 +4,27 @@ Folders are in `folder`, S3 and its like in `bucket`; `store.open_store` picks b
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
-from carboy.errors import Fault, InvalidInput, Missing, Unreachable
+from carboy.errors import Fault, InvalidInput, Missing, Refused, Unreachable
 
-__all__ = ["Entry", "Head", "Put", "Store", "StoreFull", "check_key", "check_prefix", "missing"]
+__all__ = [
+    "Entry",
+    "Head",
+    "ObjectMissing",
+    "ObjectUnavailable",
+    "Put",
+    "Store",
+    "StoreFull",
+    "StoredObject",
+    "check_key",
+    "check_prefix",
+    "missing",
+]
 
 _KEY = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*+(?:/[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*+)*+")
 _MAX_KEY_BYTES = 900  # S3 takes 1,024 with the store's own prefix
@@ -43,21 +55,45 @@ class Entry:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it was read.
+
+    Attributes:
+        data: its content.
+        content_type: empty where the store has none.
+        metadata: further attributes by name, such as `carboy-id`; a folder has none.
+    """
+
+    data: bytes
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
 class StoreFull(Unreachable):
     """The store has no room left; the same call works again once there is some."""
+
+
+class ObjectMissing(Missing):
+    """There is no object under a key, in a store that answers."""
+
+
+class ObjectUnavailable(Refused):
+    """One object cannot be read while others can: it must be restored from a cold storage class, or is damaged."""
 
 
 class Store(Protocol):
     """Objects under keys, each written whole or not at all; safe to share between threads.
 
-    Every method but `list` makes one call to the outside. What they raise: `InvalidInput` for a key that
-    `check_key` refuses; `Refused`, `Missing`, `Throttled`, `Unreachable` and `StoreFull` for what the store said.
+    Every method but `list`, `check` and `is_conditional` makes one request. What they raise: `InvalidInput` for a key
+    that `check_key` refuses; `Refused`, `Missing`, `Throttled`, `Unreachable` and `StoreFull` for what the store said.
     """
 
-    def put_new(self, key: str, data: bytes, content_type: str) -> Put:
+    def put_new(self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None = None) -> Put:
         """Store an object unless there is one under that key already, which is never overwritten.
 
-        When this returns, the object, ours or the earlier one, survives a power cut.
+        Its metadata are names and values of visible ASCII, dropped where the store has no place for them. When this
+        returns, the object, ours or the earlier one, survives a power cut.
         """
         ...
 
@@ -70,6 +106,15 @@ class Store(Protocol):
 
         Raises:
             Missing: there is none under that key.
+        """
+        ...
+
+    def read(self, key: str) -> StoredObject:
+        """Return an object with its content type and metadata.
+
+        Raises:
+            ObjectMissing: there is none under that key.
+            ObjectUnavailable: it cannot be read as it is stored.
         """
         ...
 
@@ -96,7 +141,11 @@ class Store(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise an `UpstreamError` when the store cannot be used; cheap enough for a readiness probe."""
+        """Raise an `UpstreamError` when objects cannot be listed or put; cheap enough for a readiness probe."""
+        ...
+
+    def is_conditional(self) -> bool:
+        """Return whether `put_new` never overwrites, also when two writers come at the same moment."""
         ...
 
 
@@ -130,9 +179,9 @@ def check_prefix(prefix: str) -> str:
     return bare
 
 
-def missing(key: str, where: str) -> Missing:
+def missing(key: str, where: str) -> ObjectMissing:
     """Return the error for an object that is not there."""
-    return Missing(f"the object `{key}` could not be read", f"{where} has none under that key", "check the key")
+    return ObjectMissing(f"the object `{key}` could not be read", f"{where} has none under that key", "check the key")
 
 
 def _segments_fit(key: str, size: int) -> bool:

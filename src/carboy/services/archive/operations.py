@@ -1,7 +1,7 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -17,7 +17,8 @@ from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.intake import Acceptance, alert_item
 from carboy.services.archive.items import Item, NewItem
 from carboy.services.archive.object_keys import webhook_key
-from carboy.services.archive.queries import TimeRange, facts, is_json, read_all
+from carboy.services.archive.objects import ObjectUnavailable
+from carboy.services.archive.queries import Page, TimeRange, facts, is_json, stream
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["ArchiveOperations"]
@@ -41,8 +42,8 @@ class Reads(Protocol):
         """Return the newest version of an id and its bytes; `Missing` where it cannot be found."""
         ...
 
-    def page(self, span: TimeRange, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
-        """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
+    def page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
+        """Return the items of a time range, oldest first, and the cursor of the next page."""
         ...
 
     def check_cursor(self, cursor: str) -> None:
@@ -168,6 +169,8 @@ class ArchiveOperations:
             return self._reader.one(source, item_id)
         except Missing as error:
             raise Problem(404, error.why) from error
+        except ObjectUnavailable as error:
+            raise Problem(409, f"{error.why}; {error.hint}") from error
 
     def _list(
         self,
@@ -191,12 +194,15 @@ class ArchiveOperations:
             raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
         span = TimeRange(source, start_ms, end_ms, *filters)
         if media_type == _NDJSON:
-            return Response(_lines(read_all(self._reader.page, span, cursor)), content_type=_NDJSON)
-        alerts, next_cursor = self._reader.page(span, limit, cursor)
-        tail = orjson.dumps(next_cursor)
-        return Response(
-            b'{"success":true,"alerts":[' + b",".join(alerts) + b'],"next":' + tail + b"}", content_type=_JSON
-        )
+            return Response(stream(self._reader.page, span, cursor), content_type=_NDJSON)
+        found, following = self._reader.page(span, limit, cursor)
+        members = [
+            b'"alerts":[' + b",".join(one.document for one in found) + b"]",
+            b'"next":' + orjson.dumps(following),
+        ]
+        if source != THREATSTACK:
+            members.insert(1, b'"webhooks":' + orjson.dumps([facts(one.item) for one in found]))
+        return Response(b'{"success":true,' + b",".join(members) + b"}", content_type=_JSON)
 
 
 def _read_time(name: str, text: str, faults: list[Fault]) -> int:
@@ -206,11 +212,6 @@ def _read_time(name: str, text: str, faults: list[Fault]) -> int:
     except ValueError as error:
         faults.append(Fault(name, str(error)))
         return 0
-
-
-def _lines(documents: Iterator[bytes]) -> Iterator[bytes]:
-    for document in documents:
-        yield (document if b"\n" not in document else orjson.dumps(orjson.loads(document))) + b"\n"
 
 
 def _answer(acceptance: Acceptance, **more: Any) -> Response:

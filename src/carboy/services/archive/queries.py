@@ -1,31 +1,46 @@
-"""Read archived things back: from the object store, or from the index while they wait."""
+"""Read archived items back: from the object store, or from the index while they wait."""
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from carboy.errors import Fault, InvalidInput, Missing
+from carboy.errors import Fault, InvalidInput, Missing, UpstreamError
 from carboy.http_values import parse_cursor, render_cursor, render_time
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.items import Item
 from carboy.services.archive.object_keys import parse_key
-from carboy.services.archive.objects import Store
+from carboy.services.archive.objects import ObjectMissing, ObjectUnavailable, Store
 from carboy.services.archive.sources import THREATSTACK
 
 if TYPE_CHECKING:
     from carboy.services.archive.index import Index
 
-__all__ = ["Reader", "TimeRange", "read_all", "read_cursor"]
+__all__ = [
+    "Page",
+    "Reader",
+    "Reading",
+    "TimeRange",
+    "checked",
+    "facts",
+    "is_json",
+    "read_all",
+    "read_cursor",
+    "read_each",
+    "stream",
+]
+
+log: BoundLogger = get_logger("carboy.archive")
 
 _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """A range of time and what else is asked of the items in it."""
+    """A range of time, and filters of the items in it."""
 
     source: str
     start_ms: int
@@ -35,13 +50,54 @@ class TimeRange:
     origin: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An item as it is read back.
+
+    Attributes:
+        item: what is known of it.
+        body: its bytes; None where they cannot be read.
+        reason: why they cannot be read.
+    """
+
+    item: Item
+    body: bytes | None
+    reason: str = ""
+
+    @property
+    def document(self) -> bytes:
+        """The item as JSON: JSON as it came; an object with its facts and `body_base64`, or `unreadable`, otherwise."""
+        if self.body is None:
+            created = {"created_at": self.item.at_ms} if self.item.source == THREATSTACK else {}
+            return orjson.dumps({**facts(self.item), **created, "unreadable": self.reason})
+        if self._is_json:
+            return self.body.strip()
+        return orjson.dumps({**facts(self.item), "body_base64": base64.b64encode(self.body).decode()})
+
+    @property
+    def line(self) -> bytes:
+        """The item as one line of JSON: an alert as it came; any other webhook with its facts and its `body`."""
+        if self.item.source != THREATSTACK and self.body is not None and self._is_json:
+            return orjson.dumps({**facts(self.item), "body": orjson.loads(self.body)})
+        document = self.document
+        return document if b"\n" not in document else orjson.dumps(orjson.loads(document))
+
+    @property
+    def _is_json(self) -> bool:
+        return self.body is not None and (self.item.source == THREATSTACK or is_json(self.body))
+
+
+Page = tuple[Sequence[Reading], str | None]
+"""The items of a page, oldest first, and the cursor of the next page."""
+
+
 class Reader:
     """Finds items in the index and reads their bytes.
 
     Args:
         index: where they are found.
         store: where their bytes are.
-        parallel: objects read at the same time for one answer.
+        parallel: objects read at the same time for one response.
     """
 
     def __init__(self, index: "Index", store: Store, parallel: int) -> None:
@@ -52,19 +108,20 @@ class Reader:
         """Return the newest version of an id and its bytes: of an alert the full one where it was fetched.
 
         Raises:
-            Missing: it was never accepted.
+            Missing: it was never accepted, or its object is not in the store.
+            ObjectUnavailable: its object cannot be read while others can.
         """
         item = self._index.newest(source, item_id)
         if item is None:
             raise Missing(f"`{item_id}`", "nothing of that id was ever accepted", "check the id and its source")
-        return item, self._bytes(item)
+        return item, checked(item, _bytes(self._store, item))
 
     def check_cursor(self, cursor: str) -> None:
-        """Refuse a cursor that is none of ours; `InvalidInput`."""
+        """Raise `InvalidInput` for a cursor that no response of ours had."""
         read_cursor(cursor)
 
-    def page(self, span: TimeRange, limit: int, cursor: str | None) -> tuple[list[bytes], str | None]:
-        """Return the JSON of the items of a span, oldest first, and the cursor of the next page."""
+    def page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
+        """Return the items of a time range, oldest first, and the cursor of the next page."""
         page = self._index.between(
             span.source,
             span.start_ms,
@@ -75,48 +132,112 @@ class Reader:
             organization_id=span.organization_id,
             origin=span.origin,
         )
-        return self._rendered(page.items), render_cursor(*page.next) if page.next else None
+        found = read_each(self._pool, page.items, lambda item: (item, checked(item, _bytes(self._store, item))))
+        return found, render_cursor(*page.next) if page.next else None
 
-    def _rendered(self, items: Sequence[Item]) -> list[bytes]:
-        bodies: Iterable[bytes] = map(self._bytes, items) if len(items) < 2 else self._pool.map(self._bytes, items)
-        return [render(item, body) for item, body in zip(items, bodies, strict=True)]
 
-    def _bytes(self, item: Item) -> bytes:
-        if item.detail == "kept" and item.detail_key:
-            return self._store.get(item.detail_key)
-        if item.state == "accepted" and item.body is not None:
-            return item.body
-        return self._store.get(item.object_key)
+def _bytes(store: Store, item: Item) -> bytes:
+    if item.detail == "kept" and item.detail_key:
+        return store.get(item.detail_key)
+    if item.state == "accepted" and item.body is not None:
+        return item.body
+    return store.get(item.object_key)
+
+
+def read_each(
+    pool: ThreadPoolExecutor, items: Sequence[Item], read: Callable[[Item], tuple[Item, bytes]]
+) -> list[Reading]:
+    """Return the reading of each item; one that cannot be read has the reason in its place.
+
+    Raises:
+        UpstreamError: nothing could be read, and not because of the objects: the store itself does not work.
+    """
+
+    def attempt(item: Item) -> tuple[Item, bytes] | UpstreamError:
+        try:
+            return read(item)
+        except UpstreamError as error:
+            return error
+
+    results = [attempt(item) for item in items] if len(items) < 2 else list(pool.map(attempt, items))
+    errors = [one for one in results if isinstance(one, UpstreamError)]
+    if len(errors) == len(results):
+        for error in errors:
+            if not isinstance(error, ObjectMissing | ObjectUnavailable):
+                raise error
+    for error in errors[:1]:  # one line for a page: the others are in the response
+        log.warning("archive_unreadable", error=str(error), hint=error.hint, count=len(errors))
+    return [
+        Reading(item, None, one.why) if isinstance(one, UpstreamError) else Reading(*one)
+        for item, one in zip(items, results, strict=True)
+    ]
+
+
+def checked(item: Item, body: bytes) -> bytes:
+    """Return the bytes of an alert that is JSON, and those of any other webhook.
+
+    Raises:
+        ObjectUnavailable: an alert's bytes are no JSON: the object was changed or damaged.
+    """
+    if item.source == THREATSTACK and not is_json(body):
+        raise ObjectUnavailable(
+            f"the alert `{item.item_id}` could not be read",
+            f"its object `{item.detail_key or item.object_key}` is not the JSON that was archived",
+            "see `carboy archive verify`",
+        )
+    return body
 
 
 def read_all(
-    page: Callable[[TimeRange, int, str | None], tuple[list[bytes], str | None]],
-    span: TimeRange,
-    cursor: str | None = None,
-) -> Iterator[bytes]:
-    """Yield the JSON of all items of a span, oldest first, a page in memory at a time.
+    page: Callable[[TimeRange, int, str | None], Page], span: TimeRange, cursor: str | None = None
+) -> Iterator[Reading]:
+    """Yield all items of a time range, oldest first, a page in memory at a time.
 
     Args:
         page: as `Reader.page`.
-        span: what is asked for.
+        span: what to read.
         cursor: where to begin; None for the start.
     """
     is_more = True
     while is_more:
-        rendered, cursor = page(span, _PAGE, cursor)
-        yield from rendered
+        found, cursor = page(span, _PAGE, cursor)
+        yield from found
         is_more = cursor is not None
 
 
-def render(item: Item, body: bytes) -> bytes:
-    """Return an item as JSON: JSON as it came, anything else in an object that holds its bytes."""
-    if item.source == THREATSTACK or is_json(body):
-        return body.strip()
-    return orjson.dumps({**facts(item), "body_base64": base64.b64encode(body).decode()})
+def stream(
+    page: Callable[[TimeRange, int, str | None], Page], span: TimeRange, cursor: str | None = None
+) -> Iterator[bytes]:
+    """Return the lines of all items of a time range; the first page is read before this returns.
+
+    Where a later page cannot be read, the last line is an object with `success: false`, why, and as `next` the cursor
+    from which to go on.
+
+    Raises:
+        UpstreamError: the first page could not be read.
+    """
+    found, following = page(span, _PAGE, cursor)
+
+    def lines() -> Iterator[bytes]:
+        readings, at = found, following
+        while True:
+            for one in readings:
+                yield one.line + b"\n"
+            if at is None:
+                return
+            try:
+                readings, at = page(span, _PAGE, at)
+            except Exception as error:  # noqa: BLE001 (the status is sent: a broken stream must not look complete)
+                log.warning("archive_stream_broken", error=type(error).__name__, why=str(error))
+                detail = "the list is not complete: a service that this one needs did not do its part"
+                yield orjson.dumps({"success": False, "status": 503, "detail": detail, "next": at}) + b"\n"
+                return
+
+    return lines()
 
 
 def facts(item: Item) -> dict[str, Any]:
-    """Return what is known of a webhook beside its bytes."""
+    """Return what is known of a webhook beside its bytes: its id, times, content type and kept headers."""
     key = parse_key(item.object_key)
     return {
         "id": key.id if key else item.item_id,

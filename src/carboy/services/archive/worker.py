@@ -2,16 +2,18 @@
 
 import hashlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from carboy.clock import Clock
-from carboy.errors import Missing, Refused, Throttled
+from carboy.errors import Missing, Refused, Throttled, Unreachable
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.items import Archived, Item
 from carboy.services.archive.object_keys import alert_key, version_key
-from carboy.services.archive.objects import Put, Store
+from carboy.services.archive.objects import ObjectUnavailable, Put, Store
+from carboy.services.archive.sources import THREATSTACK
 
 if TYPE_CHECKING:
     from carboy.db import GroupCommit
@@ -106,14 +108,14 @@ class ArchiveWorker:
     def replay(self, row: int) -> Commit | None:
         """Archive the item of a row again, with what the API says of it today."""
         item = self.index.row(row)
-        return None if item is None else self._keep(item)
+        return None if item is None else self._keep(item, is_replay=item.source == THREATSTACK)
 
-    def _keep(self, item: Item) -> Commit:
+    def _keep(self, item: Item, *, is_replay: bool = False) -> Commit:
         object_key = item.object_key
         if item.state == "accepted":
             object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type)
-        if item.detail == "off" or self.fetcher is None:
-            return self._end(Archived(item.id, "archived", object_key, "off"))
+        if self.fetcher is None or (item.detail == "off" and not is_replay):
+            return self._end(_without_news(item, object_key, "off"))
         try:
             detail = self.fetcher.fetch(item.item_id, item.received_at_ms)
         except Exception:
@@ -123,7 +125,7 @@ class ArchiveWorker:
                 self.writer.run(mark, Archived(item.id, "copied", object_key, "pending"))
             raise
         if detail is None:
-            return self._end(Archived(item.id, "archived", object_key, "missing"))
+            return self._end(_without_news(item, object_key, "missing"))
         detail_key = put_version(self.store, alert_key(item.item_id), detail, JSON)
         sha256 = hashlib.sha256(detail).digest()
         return self._end(Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
@@ -134,15 +136,37 @@ class ArchiveWorker:
         return Commit(mark, one, then=lambda: self.waiters.tell(one.row))
 
 
-def put_version(store: Store, key: str, data: bytes, content_type: str) -> str:
-    """Store data under a key and return it; where other data has the key, under the key of its version."""
-    if store.put_new(key, data, content_type) is Put.CREATED:
-        return key
-    if store.get(key) == data:
-        return key
-    other = version_key(key.partition("~")[0], hashlib.sha256(data).hexdigest())
-    if other != key and (store.put_new(other, data, content_type) is Put.CREATED or store.get(other) == data):
-        return other
-    longer = f"{key.partition('~')[0]}~{hashlib.sha256(data).hexdigest()}"  # two contents share 32 bits of their hash
-    store.put_new(longer, data, content_type)
-    return longer
+def _without_news(item: Item, object_key: str, detail: str) -> Archived:
+    """Return the change for an item of which nothing was fetched: a full alert that is archived stays."""
+    if item.detail == "kept":
+        return Archived(item.id, "archived", object_key, "kept", item.detail_key, item.detail_sha256)
+    return Archived(item.id, "archived", object_key, detail)
+
+
+def put_version(
+    store: Store, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None = None
+) -> str:
+    """Store data under a key and return it; where other data has the key, under the key of its version.
+
+    Where the store overwrites, an object is looked for before and compared after, so that no content is lost unless two
+    writers come at the same moment.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    first = key.partition("~")[0]
+    longer = f"{first}~{digest}"  # two contents may share 32 bits of their hash
+    is_conditional = store.is_conditional()
+    for candidate in dict.fromkeys((key, version_key(first, digest), longer)):
+        is_new = store.put_new(candidate, data, content_type, metadata) is Put.CREATED
+        if (is_new and is_conditional) or _holds(store, candidate, data):
+            return candidate
+    raise Unreachable(
+        f"the object `{longer}` could not be stored", "another content is under its key", "see the bucket"
+    )
+
+
+def _holds(store: Store, key: str, data: bytes) -> bool:
+    """Return whether an object has this content; one that must be restored first counts as another."""
+    try:
+        return store.get(key) == data
+    except ObjectUnavailable:
+        return False
