@@ -166,3 +166,28 @@ def test_a_stream_is_not_checked(make_document: MakeDocument, serve: Serve) -> N
     responses = {"200": {"description": "", "content": {"application/json": {"schema": {"type": "object"}}}}}
     client = serve(make_document(responses=responses), lambda: iter([b"[", b"]"]), validate_responses=True)
     assert client.get("/things").data == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ("1.50", b'{"d":1.50}'),
+        ("0.1", b'{"d":0.1}'),
+        ("12345678901234567890.123456789", b'{"d":12345678901234567890.123456789}'),
+        ("1E+3", b'{"d":1E+3}'),
+        ("NaN", b'{"d":null}'),
+        ("-Infinity", b'{"d":null}'),
+    ],
+)
+def test_a_decimal_is_a_number(make_document: MakeDocument, serve: Serve, value: str, data: bytes) -> None:
+    """With all its digits, as the document has it; checked too."""
+    schema = {"properties": {"d": {"type": ["number", "null"]}}}
+    responses = {"200": {"description": "", "content": {"application/json": {"schema": schema}}}}
+    client = serve(make_document(responses=responses), lambda: {"d": decimal.Decimal(value)}, validate_responses=True)
+    assert client.get("/things").data == data
+
+
+def test_a_decimal_beside_a_large_integer_is_a_number(make_document: MakeDocument, serve: Serve) -> None:
+    """Which only the standard library writes."""
+    answer = serve(make_document(), lambda: [2**70, decimal.Decimal("1.5"), decimal.Decimal(2)]).get("/things")
+    assert answer.data == f"[{2**70}, 1.5, 2]".encode()

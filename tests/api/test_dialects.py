@@ -275,3 +275,70 @@ class TestSwagger2:
         with pytest.raises(ConfigurationError) as caught:
             api.load_document(document)
         assert [fault.pointer for fault in caught.value.faults] == ["/definitions/Bad/minLength"]
+
+
+_READ_ONLY = {"type": "object", "properties": {"id": {"type": "integer", "readOnly": True}}}
+_WRITE_ONLY = {"type": "object", "properties": {"id": {"type": "integer", "writeOnly": True}}}
+
+
+def _ref_to(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "components"),
+    [
+        ({"allOf": [_READ_ONLY, {"required": ["id"]}]}, {}),
+        ({"allOf": [{"required": ["id"]}, _READ_ONLY]}, {}),
+        ({"allOf": [_READ_ONLY], "required": ["id"]}, {}),
+        ({"allOf": [{"allOf": [_READ_ONLY]}, {"allOf": [{"required": ["id"]}]}]}, {}),
+        ({"allOf": [_ref_to("Base"), {"required": ["id"]}]}, {"Base": _READ_ONLY}),
+        ({"allOf": [_ref_to("Needs"), _READ_ONLY]}, {"Needs": {"required": ["id"]}}),
+        ({"allOf": [_ref_to("Needs"), _ref_to("Base")]}, {"Needs": {"required": ["id"]}, "Base": _READ_ONLY}),
+        (
+            {"allOf": [_ref_to("Middle"), _ref_to("Base")]},
+            {"Middle": {"allOf": [_ref_to("Needs")]}, "Needs": {"required": ["id"]}, "Base": _READ_ONLY},
+        ),
+        ({**_READ_ONLY, "anyOf": [{"required": ["id"]}, {"required": ["other"]}]}, {}),
+        ({"properties": {"id": _ref_to("Id")}, "required": ["id"]}, {"Id": {"allOf": [{"readOnly": True}]}}),
+    ],
+)
+def test_read_only_and_required_may_stand_in_different_parts(
+    make_document: MakeDocument, serve: Serve, schema: Any, components: dict[str, Any]
+) -> None:
+    """The required one is required of the response only; a component that is used elsewhere is not touched."""
+    content = {"application/json": {"schema": schema}}
+    components = {**components, "Plain": {"required": ["id"]}}
+    responses = {"200": {"description": "", "content": content}}
+    document = make_document(
+        method="post", components={"schemas": components}, requestBody={"content": content}, responses=responses
+    )
+    client = serve(document, lambda body: {"id": 1} if body == {} else {}, validate_responses=True)
+    assert client.post("/things", json={}).status_code == 200
+    assert client.post("/things", json={"a": 1}).status_code == 500  # the response lacks the id
+    assert client.post("/things", json={"id": 1}).status_code == 422
+
+
+def test_write_only_and_required_may_stand_in_different_parts(make_document: MakeDocument, serve: Serve) -> None:
+    """The required one is required of the request only, and a shared component is required of both elsewhere."""
+    schemas = {"Needs": {"required": ["id"]}, "Both": {"allOf": [_ref_to("Needs"), _WRITE_ONLY]}}
+    content = {"application/json": {"schema": _ref_to("Both")}}
+    alone = {"application/json": {"schema": _ref_to("Needs")}}
+    responses = {"200": {"description": "", "content": content}, "201": {"description": "", "content": alone}}
+    document = make_document(
+        method="post", components={"schemas": schemas}, requestBody={"content": content}, responses=responses
+    )
+    client = serve(document, lambda body: ({}, 200 if body["id"] == 1 else 201), validate_responses=True)
+    assert client.post("/things", json={}).status_code == 422
+    assert client.post("/things", json={"id": 1}).status_code == 200
+    assert client.post("/things", json={"id": 2}).status_code == 500
+
+
+def test_a_reference_has_siblings_in_openapi_3_1(make_document: MakeDocument, serve: Serve) -> None:
+    """A default beside a reference counts there, and is ignored in 3.0."""
+    components = {"schemas": {"Size": {"type": "integer"}}}
+    parameter = {"name": "a", "in": "query", "schema": {**_ref_to("Size"), "default": 5}}
+    for version, expected in (("3.1.0", {"a": 5}), ("3.0.3", {})):
+        client = serve(make_document(version=version, components=components, parameters=[parameter]))
+        assert client.get("/things").get_json() == expected
+        assert client.get("/things?a=7").get_json() == {"a": 7}

@@ -9,6 +9,7 @@ from typing import Any
 
 from carboy.api.document_errors import Faults
 from carboy.api.media_types import FORM, is_json_lines, kind_of
+from carboy.api.schema_circles import entangled
 from carboy.api.walk import PLACEHOLDER, deref, dig, operations_of, walk
 from carboy.http_values import parse_pointer
 
@@ -43,6 +44,11 @@ def check_sense(content: Mapping[str, Any], faults: Faults) -> None:
     schemes = content.get("components", {}).get("securitySchemes", {})
     _check_security(content.get("security") or [], schemes, (), faults)
     _check_templates(paths, faults)
+    for names in entangled(content.get("components", {}).get("schemas", {})):
+        detail = (
+            f"{len(names)} schemas, `{names[0]}` and `{names[1]}` among them, refer to one another in too many ways"
+        )
+        faults.add(("components", "schemas", names[0]), detail)
     ids: Counter[str] = Counter()
     for path, item in paths.items():
         if path.startswith("x-"):

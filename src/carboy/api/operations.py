@@ -8,6 +8,7 @@ import importlib
 import inspect
 import keyword
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import ModuleType
@@ -23,6 +24,7 @@ __all__ = [
     "public_names",
     "signature_of",
     "snake",
+    "synchronous",
 ]
 
 _UNFIT = re.compile(r"[^0-9a-zA-Z_]")
@@ -143,7 +145,21 @@ def argument_names(name: str, *, is_pythonic: bool) -> tuple[str, ...]:
     plain = _sanitised(name)
     pythonic = _sanitised(_unshadowed(snake(name)))
     words = (pythonic, plain) if is_pythonic else (plain, pythonic, snake(name))
+    if not name.isascii():
+        words = (unicodedata.normalize("NFKC", name), *words)  # as Python reads its own names
     return tuple(dict.fromkeys(word for word in words if word.isidentifier()))
+
+
+def synchronous(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a function, unless it is asynchronous: views call it and send what it returns.
+
+    Raises:
+        ValueError: it is an `async def`.
+    """
+    for call in (function, getattr(function, "__call__", None)):  # noqa: B004  # the method, not whether there is one
+        if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+            raise ValueError(f"`{name}` is an `async def`; operations are synchronous: write it without `async`")
+    return function
 
 
 def choose(names: Iterable[str], signature: Signature) -> str | None:
@@ -170,8 +186,7 @@ def _sanitised(name: str) -> str:
 def _callable(found: Any, name: str) -> Callable[..., Any]:
     if not callable(found):
         raise ValueError(f"`{name}` cannot be called")  # a fault of the document, as any other
-    function: Callable[..., Any] = found
-    return function
+    return synchronous(found, name)
 
 
 def _kind_of(operations: Any) -> str:

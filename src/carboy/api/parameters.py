@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from carboy.api import coercion, styles
+from carboy.api.media_types import is_json
 from carboy.api.validators import Check, Schemas
 from carboy.errors import Fault
 from carboy.http_values import render_pointer
@@ -38,6 +39,7 @@ class Value(NamedTuple):
         is_none_when_absent: the function has no default of its own for it.
         key: the name under which the source holds it.
         is_strict: a value that is given twice is refused.
+        takes_empty: `name=` is taken for the empty text, or None where no text is allowed.
     """
 
     name: str
@@ -51,17 +53,22 @@ class Value(NamedTuple):
     is_none_when_absent: bool = False
     key: str = ""
     is_strict: bool = True
+    takes_empty: bool = False
 
     @staticmethod
     def of(node: Mapping[str, Any], **more: Any) -> "Value":
         """Make it of a parameter object of a document."""
         place, content = node["in"], node.get("content")
+        if place == "querystring":
+            place, content = "query", None
+            ((_, body),) = node["content"].items()
+            node = {**node, "schema": body.get("schema", {}), "style": "form", "explode": True}
         style = node.get("style", _DEFAULT_STYLE[place])
         schema = node.get("schema", {})
         if content:
             ((media, body),) = content.items()
             schema = body.get("schema", {})
-            style = "json" if "json" in media else "text"
+            style = "json" if is_json(media) else "text"
         return Value(
             name=node["name"],
             place=place,
@@ -70,6 +77,7 @@ class Value(NamedTuple):
             explode=node.get("explode", style in {"form", "cookie"}),
             required=node.get("required", False),
             delimiter=node.get("x-carboy-delimiter", ""),
+            takes_empty=node.get("allowEmptyValue", False) and place == "query",
             **more,
         )
 
@@ -89,7 +97,8 @@ def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None 
     if value.style != "json" and types not in {(), ("string",)} and not _is_typed_by_route(value, types):
         convert = coercion.reader(content, value.schema)
     check = None if schemas.is_plain(value.schema) else schemas.compile(value.schema, "request")
-    return _reader(value, raw, convert, check, _default(value, content, types))
+    read = _reader(value, raw, convert, check, _default(value, content, types))
+    return _with_empty(value, read, None if types and "string" not in types else "") if value.takes_empty else read
 
 
 def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: Any, *, is_strict: bool) -> Raw:
@@ -98,8 +107,13 @@ def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: 
     The function raises ValueError, with words for the sender.
     """
     types = coercion.types_of(content, schema)
-    is_json = "json" in encoding.get("contentType", "") or (types[:1] == ("object",) and "style" not in encoding)
-    style = "json" if is_json else encoding.get("style", "form")
+    kind, has_style = encoding.get("contentType", ""), not {"style", "explode"}.isdisjoint(encoding)
+    is_list = _first(types) == "array"
+    items = coercion.types_of(content, coercion.keyword_of(content, schema, "items")) if is_list else types
+    holds_json = any(map(is_json, kind.split(","))) or (_first(items) == "object" and not has_style)
+    if is_list and holds_json:
+        return _json_list(name)
+    style = "json" if holds_json else encoding.get("style", "form")
     delimiter = encoding.get("x-carboy-delimiter", "")
     explode = encoding.get("explode", style == "form")
     value = Value(
@@ -162,6 +176,16 @@ def unknown_names(values: Iterable[Value], content: Any, others: Iterable[str]) 
         return [name for name in given if name not in known and not name.startswith(starts)]
 
     return unknown
+
+
+def _with_empty(value: Value, read: Read, empty: str | None) -> Read:
+    def read_or_empty(source: Any, kwargs: dict[str, Any], faults: list[Fault]) -> None:
+        if source.get(value.key) != [""]:
+            read(source, kwargs, faults)
+        elif value.argument is not None:
+            kwargs[value.argument] = empty
+
+    return read_or_empty
 
 
 def _reader(value: Value, raw: Raw, convert: Raw | None, check: Check | None, default: Any) -> Read:
@@ -262,6 +286,22 @@ def _text(value: Value, split: Callable[[str], Any]) -> Raw:
     return raw
 
 
+def _first(types: tuple[str, ...]) -> str | None:
+    return next((name for name in types if name != "null"), None)
+
+
+def _json_list(key: str) -> Raw:
+    """An array of JSON texts, each in a field of the same name; a single one may be the array itself."""
+
+    def raw(given: Given) -> Any:
+        found = [_json(text) for text in given.get(key, ())]
+        if not found:
+            return ABSENT
+        return found[0] if len(found) == 1 and type(found[0]) is list else found
+
+    return raw
+
+
 def _json(text: str) -> Any:
     try:
         return parse_json(text.encode())
@@ -309,7 +349,10 @@ def _deep(value: Value, content: Any) -> Raw:
     def is_array(path: tuple[str, ...]) -> bool:
         below = schema
         for part in path:
-            below = coercion.properties_of(content, below).get(part) or {}
+            if "array" in coercion.types_of(content, below) and (part == "" or part.isdecimal()):
+                below = coercion.keyword_of(content, below, "items") or {}
+            else:
+                below = coercion.properties_of(content, below).get(part) or {}
         return "array" in coercion.types_of(content, below)
 
     def raw(given: Given) -> Any:

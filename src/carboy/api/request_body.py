@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ BodyStep = Callable[[Request, dict[str, Any], list[Fault]], None]
 _Read = Callable[[Request, dict[str, Any], list[Fault]], Any]
 
 _FORMS = (FORM, MULTIPART)
+_ANY_BYTES = "application/octet-stream"
 _MAX_HEADERS = 64  # content types that are kept as clients write them
 
 
@@ -296,11 +298,13 @@ def _form(body: Body, media: Mapping[str, Any]) -> _Read:
     defaults = {name: typed.keyword_of(body.content, below, "default") for name, below in properties.items()}
     defaults = {name: default for name, default in defaults.items() if default is not None and name in fields}
     takes_any = bool(typed.keyword_of(body.content, schema, "additionalProperties")) or not body.is_strict
+    loose = {name: field for name in fields if (field := _loose_field(body, name, properties[name])) is not None}
     check = body.schemas.compile(schema, "request")
     spread = _spread(body, fields) if body.node.get("x-carboy-form-arguments") else None
 
     def read(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> Any:
         given, before = request.form.to_dict(flat=False), len(faults)
+        _add_texts(request, fields.keys() - loose.keys(), given, faults)
         value: dict[str, Any] = {}
         for name, take in fields.items():
             try:
@@ -317,7 +321,10 @@ def _form(body: Body, media: Mapping[str, Any]) -> _Read:
                 value[name] = given[name][-1]
             elif not any(name.startswith(one + "[") for one in fields):
                 faults.append(Fault(render_pointer((name,)), "is not known here"))
-        stand_ins = _take_files(request, files, kwargs, faults)
+        stand_ins = _take_files(request, {**files, **loose}, kwargs, faults)
+        if not takes_any:
+            unknown = request.files.keys() - files.keys() - fields.keys()
+            faults.extend(Fault(render_pointer((name,)), "is not known here") for name in unknown)
         if not check.is_valid({**value, **stand_ins}):
             told = {fault.pointer for fault in faults[before:]}
             faults.extend(one for one in check.faults({**value, **stand_ins}, "") if one.pointer not in told)
@@ -348,17 +355,42 @@ def _file_field(body: Body, name: str, schema: Any, encodings: Mapping[str, Any]
     return _FileField(is_list, argument, tuple(kind.strip().lower() for kind in allowed.split(",") if kind.strip()))
 
 
+def _loose_field(body: Body, name: str, schema: Any) -> _FileField | None:
+    """Return the file that a field without a type may be as well: a part that comes with a file name is one."""
+    items = typed.keyword_of(body.content, schema, "items")
+    types = typed.types_of(body.content, schema)
+    is_list = types == ("array",) and not typed.types_of(body.content, items)
+    return _FileField(is_list, _argument_of(body, name), ()) if is_list or not types else None
+
+
+def _add_texts(request: Request, names: AbstractSet[str], given: dict[str, list[str]], faults: list[Fault]) -> None:
+    """Add the fields that come with a file name, as browsers write a `Blob` of JSON."""
+    for name in names & request.files.keys() if request.files else ():
+        for part in request.files.getlist(name):
+            kind = part.mimetype or _ANY_BYTES
+            try:
+                if not (is_json(kind) or kind.startswith("text/") or kind == _ANY_BYTES):
+                    raise ValueError(kind)
+                text = part.read().decode()
+            except ValueError:
+                faults.append(Fault(render_pointer((name,)), f"must be a field, not a file of the type `{kind}`"))
+            else:
+                given.setdefault(name, []).append(text)
+
+
 def _is_file(content: Any, schema: Any) -> bool:
-    if typed.keyword_of(content, schema, "format") == "binary":
+    """Return whether a schema describes raw bytes. Source: OpenAPI 3.1.1, "Considerations for File Uploads"."""
+    encoding = typed.keyword_of(content, schema, "contentEncoding")
+    if typed.keyword_of(content, schema, "format") == "binary" or encoding == "binary":
         return True
     media = typed.keyword_of(content, schema, "contentMediaType")
-    return media is not None and typed.keyword_of(content, schema, "contentEncoding") is None and "json" not in media
+    return isinstance(media, str) and encoding is None and not is_json(media)
 
 
 def _take_files(
     request: Request, files: Mapping[str, _FileField], kwargs: dict[str, Any], faults: list[Fault]
 ) -> dict[str, Any]:
-    """Leave the files as arguments; return what stands for each where the fields are checked."""
+    """Fill the arguments of the files; return what stands for each when the fields are checked."""
     stand_ins: dict[str, Any] = {}
     for name, field in files.items():
         given = request.files.getlist(name)
@@ -375,4 +407,4 @@ def _take_files(
 
 
 def _fits(kind: str, allowed: str) -> bool:
-    return kind == allowed or (allowed.endswith("*") and kind.startswith(allowed[:-1]))
+    return matches(kind, kind_of(allowed))

@@ -22,6 +22,7 @@ from carboy.api.operations import (
     find_in,
     public_names,
     signature_of,
+    synchronous,
 )
 from carboy.api.parameters import Read, Value, compile_value, unknown_names
 from carboy.api.request_body import Body, BodyStep, arguments_of, compile_body, compile_parsed_body, compile_raw_body
@@ -33,6 +34,7 @@ from carboy.api.routing import (
     base_path_of,
     endpoint_of,
     key_of,
+    path_keys,
     places,
     refuse_method,
     rule_of,
@@ -223,7 +225,9 @@ class _Compiler:
             self._schemes[name] = None
             node = deref(self._content, self._known_schemes[name])
             try:
-                self._schemes[name] = make_scheme(name, node, self._handed_in.get(name))
+                handed_in = self._handed_in.get(name)
+                verify = None if handed_in is None else synchronous(handed_in, name)
+                self._schemes[name] = make_scheme(name, node, verify)
             except ValueError as error:
                 self._faults.add(("components", "securitySchemes", name), str(error))
         return self._schemes[name]
@@ -233,18 +237,19 @@ class _Compiler:
         for node in (*place.item.get("parameters", ()), *place.node.get("parameters", ())):
             found = deref(self._content, node)
             nodes[found["name"], found["in"]] = found
-        values = []
+        values, keys = [], path_keys(place.path)
         for (name, where), node in nodes.items():
             if where == "header" and name.lower() in _IGNORED_HEADERS:
                 continue
             argument = self._argument(name, where, signature)
             more = {"argument": argument, "is_none_when_absent": argument in signature.required}
-            values.append(Value.of(node, key=key_of(name, where), is_strict=self._options.strict_validation, **more))
+            key = keys[name] if where == "path" else key_of(name, where)
+            values.append(Value.of(node, key=key, is_strict=self._options.strict_validation, **more))
         return values
 
     def _argument(self, name: str, where: str, signature: Signature) -> str | None:
         """Return the argument of a parameter; headers and cookies are handed over only to who asks for them by name."""
-        name = key_of(name, where) if where == "path" else name
+        name = key_of(name, where) if where == "path" and name.isascii() else name
         names = argument_names(name, is_pythonic=self._options.pythonic_params)
         if where in {"header", "cookie"}:
             return next((one for one in names if one in signature.names), None)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import MethodNotAllowed
@@ -11,7 +11,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from carboy.api import coercion as typed
 from carboy.api.parameters import Value
-from carboy.api.walk import METHODS, PLACEHOLDER
+from carboy.api.walk import PLACEHOLDER, operations_of
 
 __all__ = [
     "Place",
@@ -20,6 +20,7 @@ __all__ = [
     "base_path_of",
     "endpoint_of",
     "key_of",
+    "path_keys",
     "places",
     "refuse_method",
     "rule_of",
@@ -38,11 +39,7 @@ class Place(NamedTuple):
     method: str
     node: Mapping[str, Any]
     item: Mapping[str, Any]
-
-    @property
-    def pointer(self) -> tuple[str, ...]:
-        """Its place in the document."""
-        return "paths", self.path, self.method
+    pointer: tuple[str, ...]
 
 
 class Route(NamedTuple):
@@ -82,15 +79,29 @@ def places(content: Mapping[str, Any]) -> Iterator[Place]:
     """Yield every operation of a document; HEAD before GET, which would answer it too."""
     for path, item in (content.get("paths") or {}).items():
         if path.startswith("/"):
-            for method in METHODS:
-                if method in item:
-                    yield Place(path, method, item[method], item)
+            for below, method, node in operations_of(item):
+                yield Place(path, method, node, item, ("paths", path, *below))
 
 
 def rule_of(path: str, values: list[Value], content: Any) -> str:
-    """Return the rule of a path: an integer or a number is told by its form, `format: path` may hold slashes."""
+    """Return the rule of a path: integers and numbers have a form of their own, `format: path` may hold slashes."""
     converters = {value.name: _converter(value, content) for value in values if value.place == "path"}
-    return PLACEHOLDER.sub(lambda match: f"<{converters.get(match[1], '')}{key_of(match[1], 'path')}>", path)
+    keys = path_keys(path)
+    parts = PLACEHOLDER.split(path)  # a text, then a name and a text in turn
+    rule = [unquote(parts[0])]
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        rule += [f"<{converters.get(name, '')}{keys[name]}>", unquote(text)]
+    return "".join(rule)
+
+
+def path_keys(path: str) -> dict[str, str]:
+    """Return the name that each parameter of a path has in its rule: its own, made fit for Werkzeug."""
+    keys: dict[str, str] = {}
+    for index, name in enumerate(PLACEHOLDER.findall(path)):
+        key = _NO_WORD.sub("_", name)
+        fits = name.isascii() and not key[0].isdigit() and key not in keys.values()
+        keys[name] = key if fits else f"carboy_{index}"
+    return keys
 
 
 def key_of(name: str, where: str) -> str:
@@ -112,7 +123,7 @@ def base_path_of(content: Mapping[str, Any]) -> str:
     server: Mapping[str, Any] = servers[0]
     variables = {name: variable["default"] for name, variable in server.get("variables", {}).items()}
     url = PLACEHOLDER.sub(lambda match: variables.get(match[1], ""), server["url"])
-    return "/" + urlsplit(url).path.strip("/")
+    return "/" + unquote(urlsplit(urljoin("http://localhost/", url)).path).strip("/")
 
 
 def slug(name: str) -> str:

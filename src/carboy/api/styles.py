@@ -58,38 +58,49 @@ def pairs(items: Iterable[str]) -> dict[str, str]:
 
 
 def deep_object(name: str, given: Mapping[str, Sequence[str]], is_array: Callable[[tuple[str, ...]], bool]) -> Any:
-    """Return the mapping that `name[a][b]=…` parameters spell, or None when there is none.
+    """Return the mapping (or list) that `name[a][b]=…` parameters spell, or None when there is none.
 
     Args:
         name: the parameter's name.
         given: every parameter of the query.
-        is_array: says whether the value at a path is a list; a list may also be spelt `name[a][]=…`.
+        is_array: says whether the value at a path is a list; a list may also be spelt `name[a][]=…` or `name[a][0]=…`.
 
     Raises:
         ValueError: one is written both as a value and as an object.
     """
-    result: dict[str, Any] | None = None
+    root: dict[str, Any] = {}
     for key, values in given.items():
         if not key.startswith(name + "[") or not key.endswith("]"):
             continue
         rest = key[len(name) :]
-        path = tuple(_KEY.findall(rest))
+        path = _KEY.findall(rest)
         if "".join(f"[{part}]" for part in path) != rest:
             continue
-        if len(path) > 1 and path[-1] == "" and is_array(path[:-1]):
-            path = path[:-1]
-        if result is None:
-            result = {}
-        node: Any = result
-        last = path[len(path) - 1]
+        node = root
         for part in path[:-1]:
             node = node.setdefault(part, {})
             if type(node) is not dict:
                 raise ValueError("is written both as a value and as an object")
-        if type(node.get(last)) is dict:
+        if type(node.get(path[-1])) is dict:
             raise ValueError("is written both as a value and as an object")
-        node[last] = list(values) if is_array(path) else values[-1]
-    return result
+        node[path[-1]] = list(values)
+    return _settle(root, (), is_array) if root else None
+
+
+def _settle(node: Any, path: tuple[str, ...], is_array: Callable[[tuple[str, ...]], bool]) -> Any:
+    """Turn a tree of texts into what the schema wants: lists of indexed keys, single texts elsewhere."""
+    if type(node) is list:
+        return node if is_array(path) else node[-1]
+    if not is_array(path) or not all(part == "" or part.isdecimal() for part in node):
+        return {part: _settle(below, (*path, part), is_array) for part, below in node.items()}
+    found: list[Any] = []
+    for part in sorted(node, key=lambda part: int(part[:9] or 0)):
+        value = _settle(node[part], (*path, part), is_array)
+        if type(node[part]) is list and type(value) is str:
+            found += node[part]  # `[]` several times
+        else:
+            found.append(value)
+    return found
 
 
 def _list(between: str, *, strip: bool = False) -> Callable[[str], list[str]]:

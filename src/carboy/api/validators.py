@@ -1,44 +1,27 @@
-"""Compile the schemas of a document, each once, and describe what a value breaks.
-
-The dialect of OpenAPI 3.0 is translated to JSON Schema 2020-12 first. `readOnly` and `writeOnly` make two schemas of
-one: a request may not hold what is read only, a response not what is write only.
-"""
+"""Compile the schemas of a document, each once, and describe what a value breaks."""
 
 import base64
 import binascii
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
-from carboy.api.walk import deref, map_children, walk
+from carboy.api.schema_translation import Direction, SchemaTranslator
+from carboy.api.walk import map_children, walk
 from carboy.errors import Fault
 from carboy.extras import extra
-from carboy.http_values import parse_pointer, render_pointer
+from carboy.http_values import render_pointer
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
 __all__ = ["MAX_FAULTS", "Check", "Direction", "Schemas", "explain"]
 
-Direction = Literal["request", "answer"]
-
 MAX_FAULTS = 1000  # a small body can break a rule a million times: an answer stays of a sane size
 
-_COMPONENT = "#/components/schemas/"
-_HIDDEN = {"request": "readOnly", "answer": "writeOnly"}
-_BOUNDS = {
-    **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
-    **{f"uint{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
-    "double-int": (-(2**53) + 1, 2**53 - 1),
-}
-_IN_PLACE = ("allOf", "anyOf", "oneOf", "if", "then", "else", "dependentSchemas")  # they apply to the same value
-_NOTHING: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
 _NAMES = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
-_MAX_HIDING = 8  # references and parts between a property and its `readOnly`
 _NO_RULES = frozenset(
     ("type", "title", "description", "default", "example", "examples", "deprecated", "nullable", "xml", "externalDocs")
 )
@@ -86,15 +69,8 @@ class Schemas:
     """The schemas of one document."""
 
     def __init__(self, content: Mapping[str, Any]) -> None:
-        self._content = content
-        self._is_30 = str(content.get("openapi", "")).startswith("3.0")
-        self._components: Mapping[str, Any] = content.get("components", {}).get("schemas", {})
-        self._resources = [
-            name for name, schema in self._components.items() if isinstance(schema, dict) and "$id" in schema
-        ]
+        self._dialect = SchemaTranslator(content)
         self._checks: dict[tuple[str, Direction], Check] = {}
-        self._translated: dict[tuple[_Variant, Direction], tuple[Any, frozenset[_Variant]]] = {}
-        self._gathered: dict[tuple[int, Direction], tuple[frozenset[str], frozenset[str]]] = {}
 
     def compile(self, schema: Any, direction: Direction) -> Check:
         """Return the check of a schema; each component is compiled once."""
@@ -112,29 +88,11 @@ class Schemas:
         Raises:
             ValueError: the schema is not one, or names what is not there.
         """
-        return _validator(self.translate(schema, direction))
-
-    def translate(self, schema: Any, direction: Direction) -> Any:
-        """Return a schema of JSON Schema 2020-12 that holds every component it needs."""
-        needed: set[_Variant] = set()
-        translated = self._translate(schema, direction, needed)
-        if not needed:
-            return translated
-        shared: dict[str, Any] = {}
-        pending = list(needed)
-        while pending:
-            variant = pending.pop()
-            key = variant.key
-            if key not in shared:
-                shared[key], more = self._component(variant, direction)
-                pending += more
-        if "$defs" in translated or "$id" in translated:
-            return {"$defs": {**shared, "": translated}, "$ref": "#/$defs/"}
-        return {**translated, "$defs": shared}
+        return _validator(self._dialect.translate(schema, direction))
 
     def translate_alone(self, schema: Any) -> Any:
         """Return a schema of JSON Schema 2020-12 without the components it needs."""
-        return self._translate(schema, "request", set())
+        return self._dialect.translate_alone(schema)
 
     def check_compiles(self, schema: Any, alone: Any) -> None:
         """Compile a schema without the components that it refers to; with them where it has names of its own.
@@ -152,126 +110,6 @@ class Schemas:
         if not isinstance(schema, dict) or not schema.keys() <= _NO_RULES:
             return False
         return isinstance(schema.get("type"), str) and schema["type"] not in {"array", "object"}
-
-    def _component(self, variant: "_Variant", direction: Direction) -> tuple[Any, frozenset["_Variant"]]:
-        key = variant, direction
-        if key not in self._translated:
-            needed: set[_Variant] = set()
-            translated = self._translate(self._components[variant.name], direction, needed, variant.hidden)
-            self._translated[key] = translated, frozenset(needed)
-        return self._translated[key]
-
-    def _translate(
-        self, schema: Any, direction: Direction, needed: set["_Variant"], hidden: frozenset[str] = frozenset()
-    ) -> Any:
-        """Translate a schema and note the components it needs.
-
-        Args:
-            schema: as in the document.
-            direction: which of `readOnly` and `writeOnly` counts.
-            needed: gets the components that it refers to.
-            hidden: properties of the same value that another part hides; they are not required here.
-        """
-        if not isinstance(schema, dict):
-            return schema
-        if "$id" in schema:
-            needed.update(_Variant(name) for name in self._resources)
-            return schema
-        hidden |= self._gather(schema, direction, set())[0][0]
-
-        def change(pointer: tuple[str, ...], _kind: str, value: Any) -> Any:
-            same = hidden if pointer[0] in _IN_PLACE else frozenset[str]()
-            return self._translate(value, direction, needed, same)
-
-        result = map_children("schema", schema, change)
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and reference.startswith(_COMPONENT):
-            name, *rest = parse_pointer(reference[1:], is_fragment=True)[2:]
-            variant = _Variant(name) if rest or not hidden else self._variant(name, direction, hidden)
-            needed.add(variant)
-            result["$ref"] = "#" + quote(render_pointer(["$defs", variant.key, *rest]))
-            if self._is_30:
-                return {"$ref": result["$ref"]}
-        self._hide(result, hidden)
-        _bound(result)
-        return _from_30(result) if self._is_30 else result
-
-    def _variant(self, name: str, direction: Direction, hidden: frozenset[str]) -> "_Variant":
-        own, required = self._gather(self._components[name], direction, set())[0]
-        return _Variant(name, (hidden - own) & required)
-
-    def _hide(self, schema: dict[str, Any], hidden: frozenset[str]) -> None:
-        """Refuse the properties that are not for this direction, and do not require them."""
-        properties, required = schema.get("properties"), schema.get("required")
-        if hidden and isinstance(properties, dict):
-            own = dict.fromkeys((name for name in properties if name in hidden), False)
-            schema["properties"] = {**properties, **own}
-        if hidden and isinstance(required, list):
-            schema["required"] = [name for name in required if name not in hidden]
-
-    def _gather(
-        self, schema: Any, direction: Direction, seen: set[int]
-    ) -> tuple[tuple[frozenset[str], frozenset[str]], bool]:
-        """Return the properties that a schema and its parts hide and require, and whether no circle was cut."""
-        key = id(schema), direction
-        if not isinstance(schema, dict):
-            return _NOTHING, True
-        if key in self._gathered or id(schema) in seen:
-            return self._gathered.get(key, _NOTHING), key in self._gathered
-        is_first, is_whole = not seen, True
-        seen.add(id(schema))
-        properties, required = schema.get("properties"), schema.get("required")
-        hidden = {
-            name
-            for name, below in (properties.items() if isinstance(properties, dict) else ())
-            if self._is_hidden(below, _HIDDEN[direction])
-        }
-        names = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set[str]()
-        for part in self._parts(schema):
-            (more_hidden, more_names), whole = self._gather(part, direction, seen)
-            hidden |= more_hidden
-            names |= more_names
-            is_whole &= whole
-        result = frozenset(hidden), frozenset(names)
-        if is_whole or is_first:
-            self._gathered[key] = result
-        return result, is_whole
-
-    def _parts(self, schema: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the schemas that apply to the same value as a schema does."""
-        if isinstance(schema.get("$ref"), str):
-            with suppress(KeyError, ValueError):
-                yield deref(self._content, schema)
-        for keyword in _IN_PLACE:
-            value = schema.get(keyword)
-            if isinstance(value, list):
-                yield from value
-            elif isinstance(value, dict):
-                yield from value.values() if keyword == "dependentSchemas" else (value,)
-
-    def _is_hidden(self, schema: Any, keyword: str, depth: int = 0) -> bool:
-        if not isinstance(schema, dict) or depth > _MAX_HIDING:
-            return False
-        if schema.get(keyword) is True:
-            return True
-        with suppress(KeyError, ValueError):
-            found = deref(self._content, schema)
-            if found is not schema:
-                return self._is_hidden(found, keyword, depth + 1)
-        parts = schema.get("allOf")
-        return isinstance(parts, list) and any(self._is_hidden(part, keyword, depth + 1) for part in parts)
-
-
-class _Variant(NamedTuple):
-    """A component, and the properties that it does not require because another part of the whole hides them."""
-
-    name: str
-    hidden: frozenset[str] = frozenset()
-
-    @property
-    def key(self) -> str:
-        """Its name among the definitions."""
-        return self.name if not self.hidden else "?".join([self.name, *sorted(self.hidden)])
 
 
 def _validator(schema: Any) -> "Validator":
@@ -342,36 +180,6 @@ def _is_other(error: "ValidationError", pointer: tuple[str | int, ...]) -> bool:
 
 def _or(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
-
-
-def _bound(schema: dict[str, Any]) -> None:
-    """Give whole numbers of a width their limits."""
-    width = schema.get("format")
-    if not isinstance(width, str) or width not in _BOUNDS:
-        return
-    low, high = _BOUNDS[width]
-    if not isinstance(schema.get("minimum"), int | float) or schema["minimum"] < low:
-        schema["minimum"] = low
-    if not isinstance(schema.get("maximum"), int | float) or schema["maximum"] > high:
-        schema["maximum"] = high
-
-
-def _from_30(schema: dict[str, Any]) -> dict[str, Any]:
-    """Translate the keywords in which OpenAPI 3.0 differs from JSON Schema."""
-    for exclusive, limit in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(schema.get(exclusive), bool):
-            is_exclusive = schema.pop(exclusive)
-            if is_exclusive and limit in schema:
-                schema[exclusive] = schema.pop(limit)
-    if schema.pop("nullable", False) is not True:
-        return schema
-    if "enum" in schema and None not in schema["enum"]:
-        schema["enum"] = [*schema["enum"], None]
-    if isinstance(schema.get("type"), str):
-        schema["type"] = [schema["type"], "null"]
-    elif any(keyword in schema for keyword in ("allOf", "anyOf", "oneOf")):
-        return {"anyOf": [schema, {"type": "null"}]}
-    return schema
 
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*={0,2}")

@@ -67,8 +67,6 @@ def compose(data: bytes) -> Any:
         raise Unreadable(error.problem or "is not YAML", mark.line + 1 if mark else 1) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Unreadable("is not YAML in UTF-8", 1) from error
-    except RecursionError as error:
-        raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels", 1) from error
 
 
 @cache
@@ -82,6 +80,16 @@ def _loader() -> Any:
             if kind is yaml.ScalarNode:
                 return _PLAIN if implicit[0] else _TAG + "str"
             return _TAG + ("map" if kind is yaml.MappingNode else "seq")
+
+        depth = 0
+
+        def descend_resolver(self, parent: Any, _index: Any) -> None:
+            self.depth += 1
+            if self.depth > MAX_DEPTH + 1:  # libyaml has no limit of its own, and crashes
+                raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels", parent.start_mark.line + 1)
+
+        def ascend_resolver(self) -> None:
+            self.depth -= 1
 
     return Loader
 

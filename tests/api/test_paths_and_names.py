@@ -1,0 +1,184 @@
+"""Every legal path and name of a parameter is served, or refused in words."""
+
+from typing import Any
+
+import pytest
+
+from carboy import api
+from carboy.errors import ConfigurationError
+
+from .conftest import MakeDocument, Serve
+
+
+def _parameters(*names: str, **schema: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "path", "required": True, "schema": schema or {"type": "string"}} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "url", "expected"),
+    [
+        ("/a/{2fa}", ["2fa"], "/a/x", {"fa": "x"}),
+        ("/a/{größe}", ["größe"], "/a/x", {"größe": "x"}),
+        ("/a/{имя}/{год}", ["имя", "год"], "/a/x/y", {"имя": "x", "год": "y"}),
+        ("/a/{pet-id}", ["pet-id"], "/a/x", {"pet_id": "x"}),
+        ("/a/{pet-id}/{pet.name}", ["pet-id", "pet.name"], "/a/x/y", {"pet_id": "x", "pet_name": "y"}),
+        ("/a/{$id}", ["$id"], "/a/x", {"_id": "x"}),
+        ("/a/{id}.json", ["id"], "/a/x.json", {"id": "x"}),
+        ("/a/{id}:cancel", ["id"], "/a/x:cancel", {"id": "x"}),
+        ("/a/{x},{y}", ["x", "y"], "/a/1,2", {"x": "1", "y": "2"}),
+        ("/a/({x})", ["x"], "/a/(1)", {"x": "1"}),
+        ("/a b/{x}", ["x"], "/a%20b/1", {"x": "1"}),
+        ("/a%20b/{x}", ["x"], "/a%20b/1", {"x": "1"}),
+        ("/straße", [], "/stra%C3%9Fe", {}),
+        ("/a+b*c|d$e", [], "/a+b*c|d$e", {}),
+        ("/", [], "/", {}),
+    ],
+)
+def test_a_path_is_served(
+    make_document: MakeDocument, serve: Serve, path: str, names: list[str], url: str, expected: dict[str, str]
+) -> None:
+    """Whatever its parameters are called."""
+    client = serve(make_document(path, parameters=_parameters(*names)))
+    assert client.get(url).get_json() == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "names", "words"),
+    [
+        ("/a/{loc}/b/{loc}", ["loc"], "the path holds `{loc}` twice"),
+        ("/a/{x", [], "a path does not hold `{`"),
+        ("/a/{}", [], "a path does not hold `{`"),
+        ("/a/x}", [], "a path does not hold `}`"),
+        ("/a?b=c", [], "a path does not hold `?`"),
+        ("/a#b", [], "a path does not hold `#`"),
+        ("/a<int:b>", [], "a path does not hold `<`"),
+        ("/a/{a/b}", [], "a path does not hold `{`"),
+        ("/a/{x}", [], "no path parameter has that name"),
+        ("/a/{pet-id}/{pet_id}", ["pet-id", "pet_id"], "two parameters are the argument `pet_id`"),
+    ],
+)
+def test_a_path_that_cannot_be_served_is_refused(
+    make_document: MakeDocument, path: str, names: list[str], words: str
+) -> None:
+    """In words, when the blueprint is made."""
+
+    def op(pet_id: str = "") -> None: ...
+
+    with pytest.raises(ConfigurationError) as caught:
+        api.blueprint(make_document(path, parameters=_parameters(*names)), {"op": op})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "url"),
+    [
+        ("./", "/things"),
+        (".", "/things"),
+        ("/", "/things"),
+        ("", "/things"),
+        ("v1", "/v1/things"),
+        ("./v1/", "/v1/things"),
+        ("../v1", "/v1/things"),
+        ("https://example.com", "/things"),
+        ("https://example.com/my%20api", "/my%20api/things"),
+        ("//example.com/v2", "/v2/things"),
+        ("{scheme}://example.com/{base}", "/b/things"),
+    ],
+)
+def test_the_path_of_a_server_is_where_it_is_served(
+    make_document: MakeDocument, serve: Serve, server: str, url: str
+) -> None:
+    """Relative ones are resolved, and what is encoded is decoded."""
+    variables = {"scheme": {"default": "https"}, "base": {"default": "b"}}
+    client = serve(make_document(root={"servers": [{"url": server, "variables": variables}]}))
+    assert client.get(url).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["async def", "asynchronous generator", "object", "security"])
+def test_an_asynchronous_function_stops_the_start(make_document: MakeDocument, kind: str) -> None:
+    """Rather than failing at each request."""
+
+    async def op() -> None: ...
+
+    async def stream() -> Any:
+        yield 1
+
+    class Op:
+        async def __call__(self) -> None: ...
+
+    function: Any = {"async def": op, "asynchronous generator": stream, "object": Op(), "security": lambda: None}[kind]
+    components = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
+    document = make_document(components=components, security=[{"key": []}])
+    with pytest.raises(ConfigurationError, match="is an `async def`"):
+        api.blueprint(document, {"op": function}, security={"key": op if kind == "security" else lambda token: {}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "query", "expected"),
+    [
+        ({"type": "integer"}, "a=", None),
+        ({"type": "boolean"}, "a", None),
+        ({"type": "string", "minLength": 1}, "a=", ""),
+        ({"type": "integer"}, "a=5", 5),
+    ],
+)
+def test_an_empty_value_is_taken_where_it_may_be(
+    make_document: MakeDocument, serve: Serve, schema: Any, query: str, expected: Any
+) -> None:
+    """`allowEmptyValue`."""
+    parameter = {"name": "a", "in": "query", "allowEmptyValue": True, "schema": schema}
+    assert serve(make_document(parameters=[parameter])).get(f"/things?{query}").get_json() == {"a": expected}
+
+
+_FILTER = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "array", "items": {"type": "integer"}},
+        "by": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+        "0": {"type": "string"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "query", "expected"),
+    [
+        ({"type": "array", "items": {"type": "string"}}, "a[]=x&a[]=y", ["x", "y"]),
+        ({"type": "array", "items": {"type": "integer"}}, "a[0]=1&a[1]=2", [1, 2]),
+        ({"type": "array", "items": {"type": "integer"}}, "a[10]=3&a[9]=2", [2, 3]),
+        (_FILTER, "a[id][]=1&a[id][]=2", {"id": [1, 2]}),
+        (_FILTER, "a[id][0]=1&a[id][1]=2", {"id": [1, 2]}),
+        (_FILTER, "a[id]=1&a[0]=x", {"id": [1], "0": "x"}),
+        (_FILTER, "a[by][0][n]=1&a[by][1][n]=2", {"by": [{"n": 1}, {"n": 2}]}),
+        (_FILTER, "a[id][99999999999999999999]=1", {"id": [1]}),
+    ],
+)
+def test_a_list_may_be_written_with_brackets(
+    make_document: MakeDocument, serve: Serve, schema: Any, query: str, expected: Any
+) -> None:
+    """As Stripe's own document has it."""
+    parameter = {"name": "a", "in": "query", "style": "deepObject", "explode": True, "schema": schema}
+    assert serve(make_document(parameters=[parameter])).get(f"/things?{query}").get_json() == {"a": expected}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "query", "expected"),
+    [
+        ("pipes", "csv", "1,2|3", [[1, 2], [3]]),
+        ("multi", "csv", "1,2&a=3", [[1, 2], [3]]),
+        ("csv", "pipes", "1|2,3", [[1, 2], [3]]),
+        ("multi", None, "1,2", [[1, 2]]),
+        ("csv", "ssv", "1%202,3", [[1, 2], [3]]),
+    ],
+)
+def test_arrays_in_arrays_of_swagger_2_have_a_format_of_their_own(
+    serve: Serve, outer: str, inner: str | None, query: str, expected: Any
+) -> None:
+    """`collectionFormat` of the items."""
+    items: dict[str, Any] = {"type": "array", "items": {"type": "integer"}}
+    if inner is not None:
+        items["collectionFormat"] = inner
+    parameter = {"name": "a", "in": "query", "type": "array", "collectionFormat": outer, "items": items}
+    operation = {"operationId": "op", "parameters": [parameter], "responses": {"200": {"description": ""}}}
+    document = {"swagger": "2.0", "info": {"title": "t", "version": "1"}, "paths": {"/things": {"get": operation}}}
+    assert serve(document).get(f"/things?a={query}").get_json() == {"a": expected}
