@@ -8,8 +8,9 @@ from flask import Flask
 from sqlalchemy import Engine
 from tests.lab.rotation import ask
 
+from carboy.circuit_breaker import CircuitBreaker
 from carboy.db import Address, Connector, DbSettings, GroupCommit, engine, fail_fast
-from carboy.db.circuit_breaker import Circuit, is_hurried
+from carboy.db.deadlines import is_hurried
 from carboy.errors import Unreachable
 from carboy.testing import ManualClock, closed_port
 from carboy.testing.processes import DatabaseServer
@@ -144,7 +145,7 @@ def test_every_request_of_flask_is_in_a_hurry() -> None:
 def test_of_many_that_come_after_the_pause_one_looks() -> None:
     """The others fail at once meanwhile; a look that never ends is followed by another."""
     clock = ManualClock()
-    circuit = Circuit(probe_s=1, patience_s=3, clock=clock)
+    circuit = CircuitBreaker(probe_s=1, patience_s=3, clock=clock)
     assert circuit.ask() == "closed"
     circuit.open(OSError("away"))
     assert circuit.ask() == "open"

@@ -2,7 +2,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -244,3 +244,13 @@ def test_nginx_stands_in_front(free_port: int) -> None:
         answer = client.getresponse()
 
         assert (answer.status, answer.headers["Server"].partition("/")[0]) == (200, "nginx")
+
+
+def test_a_database_with_many_connections_is_killed_whole_and_starts_again() -> None:
+    """Its children too have ended before it starts: none of them keeps the shared memory."""
+    with require(postgres) as server, ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(closing(server.connect()))
+        server.process.kill()
+        server.process.start()
+        assert server.execute("SELECT 1") == [(1,)]

@@ -10,9 +10,10 @@ from carboy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
-    from carboy.db.circuit_breaker import fail_fast
     from carboy.db.connector import Connector
     from carboy.db.credentials import Address, Credentials, Login, Where
+    from carboy.db.deadlines import fail_fast
+    from carboy.db.disconnects import is_unavailable
     from carboy.db.engines import engine, engine_options, prepare
     from carboy.db.group_commit import Apply, GroupCommit
     from carboy.db.migrate import upgrade
@@ -48,6 +49,7 @@ __all__ = [
     "engine_options",
     "fail_fast",
     "insert_rows",
+    "is_unavailable",
     "lock_values",
     "metadata",
     "placeholders",
@@ -63,9 +65,10 @@ __getattr__: Callable[[str], Any] = lazy_names(
     {
         ".bulk": ("chunks", "insert_rows", "placeholders"),
         ".schema": ("big_id", "metadata"),
-        ".circuit_breaker": ("fail_fast",),
+        ".deadlines": ("fail_fast",),
         ".connector": ("Connector",),
         ".credentials": ("Address", "Credentials", "Login", "Where"),
+        ".disconnects": ("is_unavailable",),
         ".engines": ("engine", "engine_options", "prepare"),
         ".group_commit": ("Apply", "GroupCommit"),
         ".migrate": ("upgrade",),

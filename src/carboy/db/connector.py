@@ -1,15 +1,16 @@
-"""Open connections for SQLAlchemy's pool: with the login of the moment, verified, and again while the server is away.
+"""Open connections for SQLAlchemy's pool: with the current login, verified, and with retries while the server restarts.
 
-Joined to an engine by the event `do_connect`, so that pool, sessions and pandas know nothing of it.
+Attached to an engine by the event `do_connect`, so that pool, sessions and pandas work as they are.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from carboy.circuit_breaker import CircuitBreaker
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.db.circuit_breaker import Circuit, is_hurried
 from carboy.db.credentials import Address, Credentials, Login, Where
+from carboy.db.deadlines import is_hurried, seconds_left, watch
 from carboy.db.disconnects import kind_of
 from carboy.db.keepalive import libpq_silence, set_keepalive
 from carboy.db.login_recovery import LoginRecovery, LoginRefused
@@ -58,7 +59,7 @@ class Connector:
         self._healing = (
             LoginRecovery(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
         )
-        self._circuit = Circuit(settings.db_probe_s, settings.db_request_budget_s, clock)
+        self.circuit = CircuitBreaker(settings.db_probe_s, settings.db_request_budget_s, clock)
 
     def describe_tls(self, engine: "Engine") -> str:
         """Return how an engine's connections are encrypted, verified, and until when: for people.
@@ -81,18 +82,38 @@ class Connector:
         return f"{version}, verified" + (f", its authorities until {ends_at:%Y-%m-%d}" if ends_at else "")
 
     def install(self, engine: "Engine") -> None:
-        """Have an engine open its connections here."""
+        """Have an engine open and ping its connections here."""
         from sqlalchemy import event
 
         event.listen(engine, "do_connect", self._do_connect)
+        vars(engine.dialect)["do_ping"] = self._guarded(engine.dialect.do_ping)
+
+    def _guarded(self, ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        """Return the pool's ping with a deadline, as a server that is frozen accepts a ping and never answers it."""
+
+        def do_ping(connection: Any) -> bool:
+            if not is_hurried():
+                with watch(connection, self._settings.db_connect_budget_s):
+                    return ping(connection)
+            if self.circuit.error is not None:
+                return False  # the pool then opens a new connection, which is where the circuit is probed
+            with watch(connection, seconds_left(self._settings.db_request_budget_s)) as watched:
+                try:
+                    return ping(connection)
+                except Exception as error:
+                    if watched is not None and watched.has_fired:
+                        self.circuit.open(error)
+                    raise
+
+        return do_ping
 
     def _do_connect(self, dialect: "Dialect", _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
-        """Connect, and again while the server is away, within the budget of whoever asks."""
+        """Connect, with retries while the server is unreachable, within the budget of the caller."""
         is_brief, settings, now_s = is_hurried(), self._settings, self._clock.monotonic_s
-        budget_s = settings.db_request_budget_s if is_brief else settings.db_connect_budget_s
-        state = self._circuit.ask() if is_brief else "closed"
+        budget_s = seconds_left(settings.db_request_budget_s) if is_brief else settings.db_connect_budget_s
+        state = self.circuit.ask() if is_brief else "closed"
         if state == "open":
-            raise self._away(named, "it did not a moment ago, and is asked again soon", self._circuit.away)
+            raise self._fail_fast(named)
         retry = Retry(attempts=1 if state == "probe" else 1_000_000, base_s=0.05, cap_s=2.0, total_s=budget_s)
         began_s, tries = now_s(), 0
         while True:
@@ -104,10 +125,10 @@ class Connector:
                 self._raise_unless_away(dialect, named, error)
                 took_s = now_s() - tried_s if is_brief else 0.0  # the next try may take as long
                 step = next_step(retry, tries, Failure(is_transient=True), now_s() - began_s + took_s)
-                if is_brief and state == "closed" and self._circuit.away is not None:
+                if is_brief and state == "closed" and self.circuit.is_open:
                     step = GiveUp("another has waited for it long enough")
                 if isinstance(step, GiveUp):
-                    self._circuit.open(error)
+                    self.circuit.open(error)
                     why = f"{_words(error)}, {tries} {'try' if tries == 1 else 'tries'} in {now_s() - began_s:.1f} s"
                     raise self._away(named, why, error) from error
                 if tries == 1:
@@ -116,7 +137,7 @@ class Connector:
                     self._on_away()
                 self._clock.sleep(step.seconds)
             else:
-                self._circuit.close()
+                self.circuit.close()
                 return opened
 
     def _raise_unless_away(self, dialect: "Dialect", named: dict[str, Any], error: Exception) -> None:
@@ -189,6 +210,9 @@ class Connector:
             f"see whether the last rotation of {login.source} came to its end, and put the right password there",
             refusal.cause,
         )
+
+    def _fail_fast(self, named: dict[str, Any]) -> "DatabaseUnreachable":
+        return self._away(named, "it did not a moment ago, and is asked again soon", self.circuit.error)
 
     def _away(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
         from carboy.db.explain import DatabaseUnreachable

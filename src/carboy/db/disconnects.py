@@ -1,4 +1,4 @@
-"""Tell what a failed connect means: the login was refused, the server is away, its certificate is wrong, or else.
+"""Classify the errors of drivers: a refused login, an unreachable server, a demoted writer, a fault of the statement.
 
 Sources: "Server Error Message Reference" of MySQL 8.4; PostgreSQL 17, appendix A. psycopg carries no code on connect.
 """
@@ -8,13 +8,21 @@ import ssl
 from collections.abc import Iterator
 from typing import Literal
 
-__all__ = ["Kind", "kind_of"]
+__all__ = ["Kind", "is_demoted", "is_unavailable", "kind_of"]
 
 Kind = Literal["refused", "unsure", "away", "certificate", "other"]
 """`unsure`: the server said no, and whether to the login cannot be told."""
 
 _MYSQL_REFUSED = 1045
 _MYSQL_AWAY = {1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1203, 2002, 2003, 2006, 2013, 2055}
+_MYSQL_READ_ONLY = {1792, 1836}
+_MYSQL_OPTION = 1290  # `The MySQL server is running with the --read-only option`, and others
+_MYSQL_BUSY = {
+    1020, 1021, 1037, 1038, 1041, 1047, 1105, 1114, 1180, 1194, 1205, 1206, 1213, 1290, 1317, 1614, 1637, 1792,
+    1836, 1927, 1969, 3024, 3168, 4031,
+}  # fmt: skip
+_PG_BUSY = {"25006", "40001", "40P01", "55P03", "55006"}
+_SQLITE_BUSY = ("BUSY", "LOCKED", "IOERR", "FULL", "CANTOPEN", "READONLY", "NOMEM", "PROTOCOL", "INTERRUPT")
 _PG_REFUSED = {"28P01"}
 _PG_OTHER = {"28000", "3D000", "42501", "0A000"}
 _PG_AWAY_CLASSES = ("08", "53", "57", "58")
@@ -49,6 +57,47 @@ def kind_of(dialect: str, error: BaseException) -> Kind:
         code = error.args[0] if error.args else None
         return "refused" if code == _MYSQL_REFUSED else "away" if code in _MYSQL_AWAY else "other"
     return _kind_of_postgres(error) if dialect == "postgresql" else "other"
+
+
+def is_demoted(error: BaseException) -> bool:
+    """Return whether a driver's error says that this server takes no writes, as after a fail-over.
+
+    Sources: MySQL errors 1290, 1792 and 1836; PostgreSQL, `read_only_sql_transaction` (25006).
+    """
+    code = error.args[0] if error.args else None
+    if code == _MYSQL_OPTION:
+        return "read" in str(error.args[-1]).lower().replace("_", "-")
+    return code in _MYSQL_READ_ONLY or getattr(error, "sqlstate", None) == "25006"
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether an error of SQLAlchemy means that the database cannot do it now, and the same may work later.
+
+    A missing table, a syntax error or a NULL where none may be are faults of the code, whatever class a driver gives
+    them.
+    """
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import TimeoutError as NoConnection
+
+    from carboy.errors import UpstreamError
+
+    if isinstance(error, UpstreamError | NoConnection):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    cause = error.orig
+    if error.connection_invalidated or cause is None:
+        return True
+    name = getattr(cause, "sqlite_errorname", None)
+    if name is not None:
+        return str(name).startswith(tuple(f"SQLITE_{one}" for one in _SQLITE_BUSY))
+    state = getattr(cause, "sqlstate", None)
+    if isinstance(state, str):
+        return state.startswith(_PG_AWAY_CLASSES) or state in _PG_BUSY
+    code = cause.args[0] if cause.args else None
+    if isinstance(code, int):
+        return code in _MYSQL_AWAY | _MYSQL_BUSY or (code == 0 and not cause.args[1:])
+    return type(cause).__name__ == "OperationalError" and not hasattr(cause, "sqlite_errorcode")
 
 
 def _kind_of_postgres(error: BaseException) -> Kind:

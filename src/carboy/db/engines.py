@@ -1,12 +1,15 @@
-"""Build the engine, and teach SQLite to be durable and to take its write lock in time."""
+"""Build the engine, and set up its connections: durable writes, bounded lock waits, fail-over."""
 
 import math
+import os
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.db.connector import Connector
 from carboy.db.credentials import Credentials
+from carboy.db.deadlines import is_hurried, seconds_left
+from carboy.db.disconnects import is_demoted
 from carboy.db.keepalive import server_silence
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
@@ -50,12 +53,23 @@ def engine(
 
 def engine_options(settings: DbSettings, url: str) -> dict[str, Any]:
     """Return the arguments of `create_engine`: a bounded pool, checked before use; the project's own win."""
-    options: dict[str, Any] = {}
-    if not _is_memory(url):
-        options = {"pool_size": settings.db_pool_size, "max_overflow": settings.db_pool_overflow}
+    own = settings.sqlalchemy_engine_options
+    options: dict[str, Any] = {"hide_parameters": True}  # else the log of a failed statement holds what was written
+    if not _is_memory(url) and own.get("pool") is None and _is_queue(own.get("poolclass")):
+        options |= {"pool_size": settings.db_pool_size, "max_overflow": settings.db_pool_overflow}
+        options |= {"pool_timeout": settings.db_request_budget_s}
     if not url.startswith("sqlite"):
         options |= {"pool_pre_ping": True}
-    return options | settings.sqlalchemy_engine_options
+    return options | own
+
+
+def _is_queue(pool_class: Any) -> bool:
+    """Return whether a pool takes a size, as SQLAlchemy's usual one does and `NullPool` does not."""
+    if pool_class is None:
+        return True
+    from sqlalchemy.pool import QueuePool
+
+    return isinstance(pool_class, type) and issubclass(pool_class, QueuePool)
 
 
 def prepare(made: "Engine", settings: DbSettings, connector: Connector | None = None) -> "Engine":
@@ -77,34 +91,66 @@ def prepare(made: "Engine", settings: DbSettings, connector: Connector | None = 
 
 
 def _prepare_server(made: "Engine", settings: DbSettings) -> None:
-    """Have our own writes wait for nobody longer than they must.
+    """Bound how long transactions wait for locks and stand still, and leave a server that is no longer the writer.
 
-    At MariaDB's usual level, REPEATABLE READ, whoever looks for work locks the gaps that others put work into, and
-    they end in dead-locks. A process that was frozen in the middle of a write would hold its rows for ever, and so
-    would a host that lost its power between two statements of a pipeline, which PostgreSQL does not take for idle.
+    At MariaDB's usual level, REPEATABLE READ, a worker that looks for rows locks the gaps that others insert into, and
+    they end in deadlocks. A process that was frozen in the middle of a write would keep its rows locked for ever, and
+    so would a host that lost its power between two statements of a pipeline, which PostgreSQL does not take for idle.
 
-    Sources: MariaDB, "InnoDB Lock Modes" and `idle_write_transaction_timeout`; PostgreSQL,
-    `idle_in_transaction_session_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of the protocol.
+    Sources: MariaDB, "InnoDB Lock Modes", `idle_write_transaction_timeout` and `lock_wait_timeout`; PostgreSQL,
+    `idle_in_transaction_session_timeout`, `lock_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of
+    the protocol.
     """
     from sqlalchemy import event
 
-    is_mysql = made.dialect.name != "postgresql"
-    idle_ms = round(settings.db_idle_write_s * 1000)
+    def on_error(failure: Any) -> None:
+        if failure.original_exception is not None and is_demoted(failure.original_exception):
+            failure.is_disconnect = True  # of the whole pool: the next connection leads to the new writer
+
+    event.listen(made, "handle_error", on_error)
+    (_prepare_postgres if made.dialect.name == "postgresql" else _prepare_mysql)(made, settings)
+
+
+def _prepare_postgres(made: "Engine", settings: DbSettings) -> None:
+    from sqlalchemy import event
+
+    wanted = {"idle_in_transaction_session_timeout": round(settings.db_idle_write_s * 1000)}
+    wanted |= server_silence(settings.db_silence_s)
+    write = "; ".join(f"SET LOCAL {name} = {value}" for name, value in wanted.items())
+    wait_ms = max(1, round(settings.db_request_budget_s * 1000))
+    brief = f"SET LOCAL lock_timeout = {wait_ms}"  # the watchdog ends the client's wait; this ends the server's
+
+    def on_begin(connection: "Connection") -> None:
+        is_write = connection.get_execution_options().get("carboy_write")
+        first = [*([write] if is_write else []), *([brief] if is_hurried() else [])]
+        if first:
+            connection.exec_driver_sql("; ".join(first), execution_options={"no_parameters": True})
+
+    event.listen(made, "begin", on_begin)
+
+
+def _prepare_mysql(made: "Engine", settings: DbSettings) -> None:
+    from sqlalchemy import event
+
+    idle_s, wait_s = math.ceil(settings.db_idle_write_s), max(1, math.ceil(settings.db_request_budget_s))
     first = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
-    if not is_mysql:
-        wanted = {"idle_in_transaction_session_timeout": idle_ms} | server_silence(settings.db_silence_s)
-        first = "; ".join(f"SET LOCAL {name} = {value}" for name, value in wanted.items())
+    brief = f"SET SESSION lock_wait_timeout = {wait_s}, innodb_lock_wait_timeout = {wait_s}"
+    usual = "SET SESSION lock_wait_timeout = DEFAULT, innodb_lock_wait_timeout = DEFAULT"
 
     def on_begin(connection: "Connection") -> None:
         if connection.get_execution_options().get("carboy_write"):
-            connection.exec_driver_sql(first, execution_options={"no_parameters": True})  # so it may be several
+            connection.exec_driver_sql(first)
+        hurried, info = is_hurried(), connection.info
+        if hurried is not info.get("carboy_hurried", False):  # seldom: most transactions of a process are alike
+            connection.exec_driver_sql(brief if hurried else usual)
+            info["carboy_hurried"] = hurried
 
     def on_connect(connection: Any, _record: Any) -> None:
         with closing(connection.cursor()) as cursor, suppress(made.dialect.loaded_dbapi.Error):  # MySQL has it not
-            cursor.execute(f"SET SESSION idle_write_transaction_timeout = {math.ceil(settings.db_idle_write_s)}")
+            cursor.execute(f"SET SESSION idle_write_transaction_timeout = {idle_s}")
 
     event.listen(made, "begin", on_begin)
-    if is_mysql and idle_ms:
+    if idle_s:
         event.listen(made, "connect", on_connect)
 
 
@@ -114,34 +160,67 @@ _SYNC = {False: "PRAGMA synchronous=FULL", True: "PRAGMA synchronous=NORMAL"}
 def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
     from sqlalchemy import event
 
-    def on_connect(connection: Any, _record: Any) -> None:
+    if event.contains(made, "begin", _begin_sqlite):
+        return
+    busy_ms = int(settings.db_busy_s * 1000)
+
+    def on_connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours, below: the driver's own comes too late for a write lock
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={int(settings.db_busy_s * 1000)}")
+        cursor.execute(f"PRAGMA busy_timeout={busy_ms}")
         if not _is_memory(str(made.url)):
             cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute(_SYNC[False])  # a committed row survives a power cut
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
+        record.info["carboy_busy_ms"] = busy_ms, round(settings.db_request_budget_s * 1000)
 
-    def on_begin(connection: "Connection") -> None:
-        options = connection.get_execution_options()
-        soon = options.get("carboy_write_soon", False)
-        if soon is not connection.info.get("carboy_soon", False):
-            connection.exec_driver_sql(_SYNC[soon])
-            connection.info["carboy_soon"] = soon
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
-
-    event.listen(made, "do_connect", lambda *_: make_folder(made))
+    event.listen(made, "do_connect", lambda *_: _make_file(made))
     event.listen(made, "connect", on_connect)
-    event.listen(made, "begin", on_begin)
+    event.listen(made, "begin", _begin_sqlite)
+
+
+def _begin_sqlite(connection: "Connection") -> None:
+    options, info = connection.get_execution_options(), connection.info
+    soon = options.get("carboy_write_soon", False)
+    if soon is not info.get("carboy_soon", False):
+        connection.exec_driver_sql(_SYNC[soon])
+        info["carboy_soon"] = soon
+    usual_ms, budget_ms = info.get("carboy_busy_ms", (0, 0))
+    if is_hurried():
+        left_ms = max(1, round(seconds_left(budget_ms / 1000) * 1000))
+        known_ms = int(connection.exec_driver_sql("PRAGMA busy_timeout").scalar() or 0)
+        if left_ms < known_ms or info.get("carboy_hurried"):
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={min(left_ms, usual_ms)}")
+            info["carboy_hurried"] = True
+    elif info.pop("carboy_hurried", False):
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={usual_ms}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
 
 
 def make_folder(made: "Engine") -> None:
-    """Make the folder that SQLite's file is to be in; nothing for other databases."""
+    """Create the folder of SQLite's file, for this user alone; nothing for other databases."""
     path = made.url.database
     if made.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(Path(path).parent)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Create a folder and its missing parents with mode 0700 whatever the umask is; one that exists stays as it is."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        with suppress(FileExistsError):  # another process was first
+            one.mkdir(0o700)
+            one.chmod(0o700)
+
+
+def _make_file(made: "Engine") -> None:
+    """Create SQLite's file with mode 0600; SQLite gives `-wal` and `-shm` the mode of the file."""
+    make_folder(made)
+    path = made.url.database
+    if path and path != ":memory:" and not path.startswith("file:") and not Path(path).exists():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _is_memory(url: str) -> bool:

@@ -11,14 +11,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from carboy.db.circuit_breaker import fail_fast
+from carboy.circuit_breaker import CircuitBreaker
+from carboy.db.deadlines import fail_fast, watch
+from carboy.db.disconnects import is_demoted, is_unavailable
 from carboy.db.engines import WRITE, WRITE_SOON
-from carboy.errors import Unreachable
+from carboy.errors import InvalidInput, Unreachable
+from carboy.logs import BoundLogger, get_logger
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 __all__ = ["Apply", "GroupCommit"]
+
+log: BoundLogger = get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,6 +31,8 @@ R = TypeVar("R")
 _TRIES = 3
 _TRIES_LOCKED = 8
 _PAUSE_S = 0.005
+_CHECK_S = 1.5
+_GRACE_S = 0.25  # what a leader gets that comes to its turn at the last moment
 _LOCKED = {1020, 1205, 1213, "40001", "40P01", "55P03"}
 
 Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
@@ -33,51 +40,61 @@ Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
 
 
 class _Work(Generic[T, R]):
-    __slots__ = ("answer", "apply", "cause", "durable", "error", "is_done", "item", "leads", "woken")
+    __slots__ = ("answer", "apply", "cause", "durable", "error", "is_done", "item", "leads", "until_s", "woken")
 
-    def __init__(self, apply: Apply[T, R], item: T, durable: bool) -> None:
-        self.apply, self.item, self.durable = apply, item, durable
+    def __init__(self, apply: Apply[T, R], item: T, durable: bool, until_s: float) -> None:
+        self.apply, self.item, self.durable, self.until_s = apply, item, durable, until_s
         self.answer: R | None = None
         self.error: Exception | None = None
         self.cause: BaseException | None = None
         self.is_done = self.leads = False
-        self.woken = threading.Lock()  # the cheapest thing that can be waited for: held until there is news
+        self.woken = threading.Lock()  # the cheapest thing to wait for; locked until there is an answer
         self.woken.acquire()
 
 
 class GroupCommit:
-    """The one door for writes of a process.
+    """Every write of a process goes through one of these.
+
+    A circuit breaker opens when a write got no answer in time, as behind a lock or a server that is frozen: further
+    writes then fail at once, so that requests do not fill all threads, and one of them probes the database.
 
     Args:
-        engine: where to.
+        engine: of the database.
         max_batch: how many callers one transaction serves at most.
-        wait_s: how long a caller waits for its turn; then `Unreachable`.
+        wait_s: how long a caller waits for its commit, in all; then `Unreachable`.
         leaders: transactions at the same time; 1 on SQLite, which has one writer.
+        probe_s: the seconds between two probes while the circuit is open.
     """
 
-    def __init__(self, engine: "Engine", *, max_batch: int = 512, wait_s: float = 30.0, leaders: int = 1) -> None:
+    def __init__(
+        self, engine: "Engine", *, max_batch: int = 512, wait_s: float = 3.0, leaders: int = 1, probe_s: float = 1.0
+    ) -> None:
         self._engine = engine
         self._max_batch, self._wait_s, self._leaders = max_batch, wait_s, leaders
         self._lock = threading.Lock()
         self._waiting: deque[_Work[Any, Any]] = deque()
         self._leading = 0
+        self._circuit = CircuitBreaker(probe_s, wait_s)
 
     def run(self, apply: Apply[T, R], item: T, *, durable: bool = True) -> R:
-        """Have `apply` write the item, in one transaction with whatever else waits, and return its answer.
+        """Write the item with `apply`, in one transaction with all that waits, and return its answer.
 
         Args:
-            apply: writes the items of all who wait with the same one.
+            apply: writes the items of all callers that wait with the same function.
             item: this caller's.
             durable: whether a power cut must not undo it. What ends with the machine anyway, such as a lease, need not
                 be: SQLite then saves the wait for the disk, unless others in the transaction want it. The next durable
-                write makes this one durable too. A server is not told.
+                write makes this one durable too. A server commits both alike.
 
         Raises:
-            Unreachable: the database is away, full or locked, or gave no turn in time. Only where it did not say
-                how a commit ended can the work have been written all the same.
-            Exception: what `apply` or the database raised for this item; the others' faults do not matter.
+            Unreachable: the database is unreachable, full, locked or frozen, for the whole of `wait_s` or a moment ago.
+                Only where it did not say how a commit ended can the work have been written all the same.
+            InvalidInput: the database cannot hold a value of this item.
+            Exception: what `apply` or the database raised for this item; the faults of other items do not matter.
         """
-        work = _Work(apply, item, durable)
+        if self._circuit.ask() == "open":
+            raise _away("it did not answer a moment ago, and is asked again soon")
+        work = _Work(apply, item, durable, time.monotonic() + self._wait_s)
         with self._lock:
             work.leads = self._leading < self._leaders
             if work.leads:
@@ -90,26 +107,49 @@ class GroupCommit:
             raise work.error from work.cause
         return cast("R", work.answer)
 
+    def check(self) -> None:
+        """Find out whether this process can write, without writing a row; for a readiness check.
+
+        Raises:
+            Unreachable: it cannot, or could not a moment ago.
+        """
+        if self._circuit.is_open:
+            raise _away(f"writes get no answer ({self._circuit.error})")
+        try:
+            self._write([_Work(_touch, None, False, 0.0)], min(self._wait_s, _CHECK_S))
+        except Exception as error:
+            if is_unavailable(error):
+                raise _away(_reason(error)) from error
+            log.debug("write_not_checked", error=_reason(error))  # the table is not there yet, or not this user's
+
     def _wait(self, work: _Work[Any, Any]) -> bool:
         """Wait for an answer or for the lead; return whether it is the lead."""
-        if not work.woken.acquire(timeout=self._wait_s):
-            with self._lock:
-                if work in self._waiting:
-                    self._waiting.remove(work)
-                    raise _away(f"there was no turn within {self._wait_s:g} s")
-            work.woken.acquire()  # it is being written just now, or leads: the database's own time-outs bound this
-        return work.leads
+        if work.woken.acquire(timeout=max(0.0, work.until_s - time.monotonic())):
+            return work.leads
+        with self._lock:
+            if work.leads:  # it was handed over in this instant
+                return True
+            if work in self._waiting:
+                self._waiting.remove(work)
+                why = f"there was no turn within {self._wait_s:g} s"
+            else:
+                why = f"there was no answer within {self._wait_s:g} s, and it may be written all the same"
+        if work.woken.acquire(timeout=_GRACE_S):  # the leader's own deadline has come too
+            return work.leads
+        error = _away(why)
+        self._circuit.open(error)
+        raise error
 
     def _lead(self, mine: _Work[Any, Any]) -> None:
         with self._lock:
             others = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch - 1))]
         batch = [mine, *others]
         try:
-            self._commit(batch)
+            self._commit(batch, mine.until_s)
         finally:
             self._hand_on()  # the next transaction waits for the disk while these answer their callers
             for work in others:
-                if not work.is_done:  # only where this thread was interrupted: nobody may wait for ever
+                if not work.is_done:  # only where this thread was interrupted: no caller may wait for ever
                     _finish(work, error=_away("the thread that was writing was interrupted"))
                 work.woken.release()
 
@@ -122,61 +162,87 @@ class GroupCommit:
             heir.leads = True
         heir.woken.release()
 
-    def _commit(self, batch: Sequence[_Work[Any, Any]], tried: int = 1, began_s: float | None = None) -> None:
-        """Write a batch, again where another process got in between; where one item spoils it, each on its own."""
-        from sqlalchemy.exc import DBAPIError, OperationalError
-        from sqlalchemy.exc import TimeoutError as NoConnection
-
-        began_s = time.monotonic() if began_s is None else began_s
+    def _commit(self, batch: Sequence[_Work[Any, Any]], until_s: float, tried: int = 1) -> None:
+        """Write a batch, again where another process interfered; where one item is at fault, each on its own."""
+        left_s = until_s - time.monotonic()
         try:
-            answers = self._write(batch)
+            answers = self._write(batch, left_s)
         except Exception as error:  # noqa: BLE001 (each is handed to the caller whose work it was)
-            in_time = time.monotonic() - began_s < self._wait_s
-            if in_time and tried < self._tries_after(error):
+            if time.monotonic() < until_s and tried < self._tries_after(error):
                 time.sleep(random.uniform(0.0, _PAUSE_S * 2**tried) if tried > 1 else 0.0)  # noqa: S311 (apart)
-                self._commit(batch, tried + 1, began_s)
+                self._commit(batch, until_s, tried + 1)
                 return
-            gone = isinstance(error, OperationalError | NoConnection) or (
-                isinstance(error, DBAPIError) and error.connection_invalidated
-            )
-            if len(batch) > 1 and not gone:
+            is_away = is_unavailable(error)
+            if not is_away:
+                self._circuit.close()
+            elif until_s - time.monotonic() <= self._wait_s / 2:  # it did not refuse, it stood still
+                self._circuit.open(error)
+            if len(batch) > 1 and not is_away:
                 for work in batch:
-                    self._commit([work])
+                    self._commit([work], until_s)
                 return
             for work in batch:
-                _finish(work, error=_away(_reason(error)) if gone else error, cause=error if gone else None)
+                if is_away:
+                    _finish(work, error=_away(_reason(error)), cause=error)
+                else:
+                    _finish(work, error=_as_input_fault(error))
         else:
+            self._circuit.close()
             for work, answer in answers:
                 _finish(work, answer)
 
     def _tries_after(self, error: Exception) -> int:
-        """Return how often a batch is written where another process may have written the same at the same time.
+        """Return how often a batch is written where it was rolled back through no fault of its own.
 
-        All of it is rolled back then. On SQLite a transaction has the lock from its beginning: what it read is so.
+        Another process may have written the same at the same time, or the server is no longer the writer. On SQLite a
+        transaction has the lock from its beginning, so that what it read is still true.
 
         Sources: MariaDB errors 1020, 1205 and 1213; PostgreSQL, appendix A, class 40 and 55P03.
         """
         from sqlalchemy.exc import DBAPIError, IntegrityError
 
-        if self._engine.dialect.name == "sqlite" or not isinstance(error, DBAPIError):
+        if self._engine.dialect.name == "sqlite" or not isinstance(error, DBAPIError) or error.orig is None:
             return 1
         if isinstance(error, IntegrityError):
             return _TRIES
         code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "args", (None,))[0]
-        return _TRIES_LOCKED if code in _LOCKED else 1
+        return _TRIES_LOCKED if code in _LOCKED or is_demoted(error.orig) else 1
 
-    def _write(self, batch: Sequence[_Work[Any, Any]]) -> list[tuple[_Work[Any, Any], Any]]:
+    def _write(self, batch: Sequence[_Work[Any, Any]], within_s: float) -> list[tuple[_Work[Any, Any], Any]]:
         by_apply: dict[Any, list[_Work[Any, Any]]] = {}
         for work in batch:
             by_apply.setdefault(work.apply, []).append(work)
         answers: list[tuple[_Work[Any, Any], Any]] = []
-        with fail_fast():  # whoever leads, a request may wait behind it
-            opened = self._engine.connect()
+        until_s = time.monotonic() + max(within_s, _GRACE_S)
         options = WRITE if any(work.durable for work in batch) else WRITE_SOON
-        with opened.execution_options(**options) as connection, connection.begin():
+        with (
+            fail_fast(max(within_s, _GRACE_S)),
+            self._engine.connect().execution_options(**options) as connection,
+            watch(connection.connection.driver_connection, until_s - time.monotonic()),
+            connection.begin(),
+        ):
             for apply, works in by_apply.items():
                 answers += zip(works, apply(connection, [work.item for work in works]), strict=True)
         return answers
+
+
+def _touch(connection: "Connection", items: Sequence[None]) -> list[None]:
+    """Begin a transaction that writes, and change no row; a server that takes no writes refuses the statement."""
+    connection.exec_driver_sql("UPDATE carboy_version SET version_num = version_num WHERE 1 = 0")
+    return list(items)
+
+
+def _as_input_fault(error: Exception) -> Exception:
+    """Return an error of the caller's input where a value cannot be stored; any other error as it is."""
+    from sqlalchemy.exc import DataError
+
+    if not isinstance(error, DataError | UnicodeEncodeError | OverflowError):
+        return error
+    fault = InvalidInput(
+        "a value cannot be stored", _reason(error), "leave out NUL, lone surrogates, and what is too long or too large"
+    )
+    fault.__cause__ = error
+    return fault
 
 
 def _finish(

@@ -4,6 +4,7 @@ They have a version table of their own, `carboy_version`, so that a project's mi
 """
 
 import fcntl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["VERSION_TABLE", "current", "head", "is_current", "lock", "table_names", "upgrade"]
 
 VERSION_TABLE = "carboy_version"
+ALEMBIC = threading.RLock()
+"""Held while Alembic runs: it keeps what it works on in the module, one at a time."""
+
 _LOCK_NAME = "carboy_migrations"
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK_NUMBER = 0x6361_7262_6F79  # "carboy"
@@ -62,7 +66,7 @@ def table_names() -> frozenset[str]:
         from alembic import command
         from sqlalchemy import create_engine, inspect
     made = create_engine("sqlite://")
-    with made.connect() as connection:
+    with made.connect() as connection, ALEMBIC:
         command.upgrade(_config(connection), "head")
         names = frozenset(inspect(connection).get_table_names())
     made.dispose()
@@ -87,7 +91,7 @@ def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
     with lock(engine, lock_wait_s):
         if is_current(engine):
             return False
-        with noting_halts(engine), engine.connect() as connection:
+        with noting_halts(engine), engine.connect() as connection, ALEMBIC:
             command.upgrade(_config(connection), "head")
         return True
 

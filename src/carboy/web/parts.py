@@ -80,6 +80,7 @@ def _add_db(_app: "Flask", held: "Runtime") -> None:
         from carboy.web.health.database import check_database
 
         check_database(held.engine)
+        held.writer.check()
 
     if held.has_database and find_spec("sqlalchemy") is not None:
         held.checks["database"] = check

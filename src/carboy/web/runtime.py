@@ -198,7 +198,8 @@ class Runtime:
         from carboy.db import GroupCommit
 
         leaders = 1 if self.engine.dialect.name == "sqlite" else self.settings["DB_LEADERS"]
-        return GroupCommit(self.engine, leaders=leaders)
+        wait_s, probe_s = self.settings["DB_REQUEST_BUDGET_S"], self.settings["DB_PROBE_S"]
+        return GroupCommit(self.engine, wait_s=wait_s, leaders=leaders, probe_s=probe_s)
 
     def _make_keys(self) -> "KeyRing":
         from carboy.web.auth.key_cache import KeyRing, NoKeys

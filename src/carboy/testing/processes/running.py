@@ -118,10 +118,10 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End it and its children at once, as a power cut would (SIGKILL); one that has ended already is no error."""
-        self._signal(signal.SIGKILL)
+        family = self._signal(signal.SIGKILL)
         self._running().wait()
-        while _is_group_alive(self.pid):  # the children too have let go of their files and ports
-            time.sleep(_LOOK_AGAIN_S)
+        while _is_group_alive(self.pid) or any(_is_alive(pid) for pid in family):
+            time.sleep(_LOOK_AGAIN_S)  # the children too release their files, ports and shared memory
 
     def terminate(self, timeout_s: float = 30.0) -> int:
         """Ask it to end (SIGTERM), wait, and return its code.
@@ -149,9 +149,15 @@ class ServerProcess:
         """Let it go on (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> list[int]:
+        """Signal the process, its group and its children, which have groups of their own in PostgreSQL."""
+        family = _descendants(self.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return family
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
@@ -288,6 +294,29 @@ def _identity(user: str | None) -> tuple[int | None, int | None, list[int] | Non
         return None, None, None
     entry = pwd.getpwnam(user)
     return entry.pw_uid, entry.pw_gid, []
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the children of a process, their children, and so on."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            fields = path.read_text("utf-8", "replace").rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found, pending = [], [pid]
+    while pending:
+        pending += (more := children.get(pending.pop(), []))
+        found += more
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    """Return whether a process is more than an entry waiting to be reaped."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in {"Z", "X"}
 
 
 def _is_group_alive(group: int) -> bool:

@@ -40,6 +40,8 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
         return Problem(503, _UPSTREAM, headers={"Retry-After": render_retry_after(max(asked_s, retry_after_s))})
     if _is_database_away(getattr(error, "original_exception", error)):
         return Problem(503, _UPSTREAM, headers={"Retry-After": render_retry_after(retry_after_s)})
+    if _is_bad_value(getattr(error, "original_exception", error)):
+        return Problem(422, "a value cannot be stored: it is too long, too large, or holds characters such as NUL")
     if isinstance(error, HTTPException) and error.code is not None and error.code != 500:
         return _of_werkzeug(error, error.code)
     return Problem(500, INTERNAL)
@@ -90,8 +92,17 @@ def _answerer(retry_after_s: int, show_path: Callable[[str], str]) -> "Callable[
 
 def _is_database_away(error: BaseException) -> bool:
     """Say so without importing SQLAlchemy: who has not loaded it does not raise its errors."""
+    if "sqlalchemy.exc" not in sys.modules:
+        return False
+    from carboy.db import is_unavailable
+
+    return is_unavailable(error)
+
+
+def _is_bad_value(error: BaseException) -> bool:
+    """Return whether the database cannot hold or compare a value of the request, such as a NUL in PostgreSQL."""
     known = sys.modules.get("sqlalchemy.exc")
-    return known is not None and isinstance(error, (known.OperationalError, known.InterfaceError, known.TimeoutError))
+    return known is not None and isinstance(error, known.DataError)
 
 
 def _of_werkzeug(error: HTTPException, code: int) -> Problem:

@@ -1,0 +1,141 @@
+"""A database that accepts and does not answer: writers fail within their budget, then at once, and recover alone."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from carboy.db import DbSettings, GroupCommit, engine, fail_fast
+from carboy.errors import Unreachable
+from carboy.testing.processes import DatabaseServer
+
+BUDGET_S = 1.0
+SLACK_S = 1.5  # of a loaded machine
+
+
+def _add(connection: Connection, words: Sequence[str]) -> list[int]:
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    connection.exec_driver_sql(f"INSERT INTO words VALUES ({mark})", [(word,) for word in words])
+    return [len(words)] * len(words)
+
+
+def _engine(url: str) -> Engine:
+    made = engine(DbSettings(database_url=url, db_request_budget_s=BUDGET_S, db_probe_s=0.2))
+    with made.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS words")
+        connection.exec_driver_sql("CREATE TABLE words (word VARCHAR(40))")
+    return made
+
+
+@contextmanager
+def _sqlite_locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield
+        holder.execute("ROLLBACK")
+
+
+@contextmanager
+def _table_locked(server: DatabaseServer, database: str) -> Iterator[None]:
+    with closing(server.connect(database=database)) as holder, closing(holder.cursor()) as cursor:
+        if server.dialect == "mysql":
+            cursor.execute("LOCK TABLES words WRITE")
+            yield
+            cursor.execute("UNLOCK TABLES")
+        else:
+            cursor.execute("BEGIN")
+            cursor.execute("LOCK TABLE words IN ACCESS EXCLUSIVE MODE")
+            yield
+            cursor.execute("ROLLBACK")
+
+
+@contextmanager
+def _frozen(server: DatabaseServer) -> Iterator[None]:
+    server.process.freeze()
+    try:
+        yield
+    finally:
+        server.process.thaw()
+
+
+Stall = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture(params=["sqlite", "mariadb locked", "mariadb frozen", "postgres locked", "postgres frozen"])
+def stalled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Engine, Stall]]:
+    """A database, and what makes it stand still for as long as its block lasts."""
+    kind, _, how = request.param.partition(" ")
+    if kind == "sqlite":
+        made = _engine(f"sqlite:///{tmp_path}/words.db")
+        yield made, lambda: _sqlite_locked(tmp_path / "words.db")
+    else:
+        server: DatabaseServer = request.getfixturevalue(f"{kind}_server")
+        name = server.create_database()
+        made = _engine(server.url(database=name))
+        yield made, lambda: _frozen(server) if how == "frozen" else _table_locked(server, name)
+    made.dispose()
+
+
+def test_writers_wait_no_longer_than_their_budget_and_then_not_at_all(stalled: tuple[Engine, Stall]) -> None:
+    """So a thread is always left for other requests; when the database is back, writes work again by themselves."""
+    made, stall = stalled
+    writer = GroupCommit(made, wait_s=BUDGET_S, probe_s=0.2)
+    assert writer.run(_add, "before") == 1
+    took_s: list[float] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            began_s = time.monotonic()
+            with pytest.raises(Unreachable):
+                writer.run(_add, "during")
+            took_s.append(time.monotonic() - began_s)
+            stop.wait(0.02)
+
+    threads = [threading.Thread(target=write) for _ in range(16)]
+    with stall():
+        for thread in threads:
+            thread.start()
+        stop.wait(BUDGET_S * 3)
+        stop.set()
+        for thread in threads:
+            thread.join(BUDGET_S + SLACK_S)
+        assert not any(thread.is_alive() for thread in threads)
+        with pytest.raises(Unreachable):
+            writer.check()
+
+    assert max(took_s) < BUDGET_S + SLACK_S
+    assert sum(one > 0.5 for one in took_s) < 16 + 8  # of the first wave, and then one probe at a time
+    assert len(took_s) > 200  # all the others failed at once
+    deadline_s = time.monotonic() + 20
+    while True:
+        try:
+            assert writer.run(_add, "after") == 1
+            break
+        except Unreachable:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+    writer.check()
+
+
+def test_a_request_that_reads_waits_no_longer_than_its_budget(stalled: tuple[Engine, Stall]) -> None:
+    """For a lock, and for a server that answers nothing; SQLite's readers wait for nobody."""
+    made, stall = stalled
+    with stall(), fail_fast():
+        began_s = time.monotonic()
+        if made.dialect.name == "sqlite":
+            assert _read(made) == 0
+        else:
+            with pytest.raises(Exception, match="."):  # by whichever: a lock, or no answer
+                _read(made)
+        assert time.monotonic() - began_s < BUDGET_S + SLACK_S
+
+
+def _read(made: Engine) -> int:
+    with made.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM words").scalar_one())
