@@ -18,6 +18,7 @@ from carboy.testing.processes import (
     MissingBinary,
     ServerProcess,
     nginx,
+    postgres,
     require,
     run_process,
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from carboy.db.migrate import upgrade
     from carboy.db.models import Model, bind, db
     from carboy.db.project import upgrade_project
-    from carboy.db.schema import big_id, metadata
+    from carboy.db.schema import ExactString, ExactText, big_id, metadata
     from carboy.db.server_clock import ServerClock
     from carboy.db.settings import DbSettings
     from carboy.db.shared_state import Shared, Step, lock_values, store_values
@@ -32,6 +32,8 @@ __all__ = [
     "Connector",
     "Credentials",
     "DbSettings",
+    "ExactString",
+    "ExactText",
     "GroupCommit",
     "Login",
     "Model",
@@ -64,7 +66,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
         ".bulk": ("chunks", "insert_rows", "placeholders"),
-        ".schema": ("big_id", "metadata"),
+        ".schema": ("ExactString", "ExactText", "big_id", "metadata"),
         ".deadlines": ("fail_fast",),
         ".connector": ("Connector",),
         ".credentials": ("Address", "Credentials", "Login", "Where"),

@@ -17,6 +17,7 @@ from carboy.db.disconnects import is_demoted, is_unavailable
 from carboy.db.engines import WRITE, WRITE_SOON
 from carboy.errors import InvalidInput, Unreachable
 from carboy.logs import BoundLogger, get_logger
+from carboy.problems import Problem
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -32,6 +33,7 @@ _TRIES = 3
 _TRIES_LOCKED = 8
 _PAUSE_S = 0.005
 _CHECK_S = 1.5
+_TOO_LARGE = 1153  # MariaDB: a packet is bigger than `max_allowed_packet`
 _GRACE_S = 0.25  # what a leader gets that comes to its turn at the last moment
 _LOCKED = {1020, 1205, 1213, "40001", "40P01", "55P03"}
 
@@ -185,7 +187,8 @@ class GroupCommit:
                 if is_away:
                     _finish(work, error=_away(_reason(error)), cause=error)
                 else:
-                    _finish(work, error=_as_input_fault(error))
+                    fault = _as_input_fault(error)
+                    _finish(work, error=fault, cause=error if fault is not error else error.__cause__)
         else:
             self._circuit.close()
             for work, answer in answers:
@@ -236,13 +239,14 @@ def _as_input_fault(error: Exception) -> Exception:
     """Return an error of the caller's input where a value cannot be stored; any other error as it is."""
     from sqlalchemy.exc import DataError
 
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlite_errorname", "") == "SQLITE_TOOBIG" or getattr(cause, "args", ())[:1] == (_TOO_LARGE,):
+        return Problem(413, "the database does not take so much at once")
     if not isinstance(error, DataError | UnicodeEncodeError | OverflowError):
         return error
-    fault = InvalidInput(
+    return InvalidInput(
         "a value cannot be stored", _reason(error), "leave out NUL, lone surrogates, and what is too long or too large"
     )
-    fault.__cause__ = error
-    return fault
 
 
 def _finish(

@@ -17,10 +17,10 @@ from carboy.extras import extra
 from carboy.logs import BoundLogger, get_logger
 
 with extra("db"):
-    from sqlalchemy import BigInteger, Column, LargeBinary, String, Table, bindparam, delete, select, update
+    from sqlalchemy import BigInteger, Column, LargeBinary, Table, bindparam, delete, select, update
 
     from carboy.db.bulk import insert_rows
-    from carboy.db.schema import metadata
+    from carboy.db.schema import ExactString, metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -37,7 +37,7 @@ Step = Callable[[Any, int], tuple[Any, T]]
 SHARED = Table(
     "carboy_shared",
     metadata,
-    Column("name", String(150), primary_key=True),
+    Column("name", ExactString(150), primary_key=True),
     Column("value", LargeBinary(60_000), nullable=False),  # JSON
     Column("expires_at", BigInteger, nullable=False, index=True),  # milliseconds since the epoch
 )

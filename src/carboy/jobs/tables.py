@@ -8,13 +8,11 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     SmallInteger,
-    String,
     Table,
-    Text,
     literal_column,
 )
 
-from carboy.db.schema import big_id, metadata
+from carboy.db.schema import ExactString, ExactText, big_id, metadata
 
 __all__ = ["JOBS", "TURNS", "in_state"]
 
@@ -22,25 +20,25 @@ JOBS = Table(
     "carboy_jobs",
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),
-    Column("kind", String(100), nullable=False),
-    Column("key", String(255)),  # most have none
+    Column("kind", ExactString(100), nullable=False),
+    Column("key", ExactString(255)),  # most have none
     Column("args", LargeBinary(1 << 20), nullable=False),  # a JSON array
-    Column("state", String(8), nullable=False),  # queued, running, done, dead
+    Column("state", ExactString(8), nullable=False),  # queued, running, done, dead
     Column("priority", SmallInteger, nullable=False),  # the lower first
     Column("attempts", Integer, nullable=False),
     Column("run_at", BigInteger, nullable=False),  # times are milliseconds since the epoch
     Column("lease_until", BigInteger),
-    Column("owner", String(160)),
-    Column("request_id", String(128)),
+    Column("owner", ExactString(160)),
+    Column("request_id", ExactString(128)),
     Column("created_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
-    Column("error", Text),
+    Column("error", ExactText),
 )
 
 TURNS = Table(
     "carboy_turns",
     metadata,
-    Column("name", String(50), primary_key=True),
+    Column("name", ExactString(50), primary_key=True),
     Column("next_at", BigInteger, nullable=False),
     Column("mark", BigInteger, nullable=False),  # how far the last one looked
 )

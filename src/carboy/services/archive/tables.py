@@ -1,8 +1,8 @@
 """The index of the archive: one row for each thing that was ever accepted."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, UniqueConstraint
 
-from carboy.db import big_id, metadata
+from carboy.db import ExactString, big_id, metadata
 
 __all__ = ["ITEMS"]
 
@@ -10,25 +10,25 @@ ITEMS = Table(
     "archive_items",
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),  # grows with the time of acceptance
-    Column("source", String(64), nullable=False),
-    Column("item_id", String(255), nullable=False),
+    Column("source", ExactString(64), nullable=False),
+    Column("item_id", ExactString(255), nullable=False),
     Column("digest", LargeBinary(32), nullable=False),  # the same for the same content, however it is formatted
     Column("sha256", LargeBinary(32), nullable=False),  # of the bytes that are kept
     Column("at", BigInteger, nullable=False),  # its own time; times are milliseconds since the epoch
     Column("received_at", BigInteger, nullable=False),
     Column("version", Integer, nullable=False, server_default="0"),  # counts the contents of this id
     Column("newest", Boolean, nullable=False),  # of the versions of this id
-    Column("state", String(8), nullable=False),  # accepted, copied, archived
-    Column("detail", String(8), nullable=False),  # off, pending, missing, kept
-    Column("object_key", String(1024), nullable=False),
-    Column("detail_key", String(1024)),
+    Column("state", ExactString(8), nullable=False),  # accepted, copied, archived
+    Column("detail", ExactString(8), nullable=False),  # off, pending, missing, kept
+    Column("object_key", ExactString(1024), nullable=False),
+    Column("detail_key", ExactString(1024)),
     Column("detail_sha256", LargeBinary(32)),
-    Column("content_type", String(255), nullable=False),
+    Column("content_type", ExactString(255), nullable=False),
     Column("headers", LargeBinary(1 << 20)),  # a JSON object
     Column("body", LargeBinary(1 << 28)),  # until it is archived
-    Column("severity", String(255)),
-    Column("organization_id", String(255)),
-    Column("origin", String(255)),  # an alert's own `source`: Host, CloudTrail
+    Column("severity", ExactString(255)),
+    Column("organization_id", ExactString(255)),
+    Column("origin", ExactString(255)),  # an alert's own `source`: Host, CloudTrail
     # of two processes that add to one id at the same moment one is refused, looks again, and finds the other's
     UniqueConstraint("source", "item_id", "version"),
 )

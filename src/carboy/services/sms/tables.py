@@ -1,8 +1,8 @@
 """The tables of the gateway; times are milliseconds since the epoch."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table
 
-from carboy.db import big_id, metadata
+from carboy.db import ExactString, big_id, metadata
 
 __all__ = ["BUDGETS", "CODES", "MESSAGES", "RECEIPTS", "REQUESTS"]
 
@@ -10,11 +10,11 @@ REQUESTS = Table(
     "sms_requests",
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),  # grows with the time of acceptance
-    Column("key_id", String(16), nullable=False),  # who asked; empty where nobody has to say
-    Column("claim", String(64), unique=True),  # of key and `Idempotency-Key`, for a day
+    Column("key_id", ExactString(16), nullable=False),  # who asked; empty where nobody has to say
+    Column("claim", ExactString(64), unique=True),  # of key and `Idempotency-Key`, for a day
     Column("digest", LargeBinary(32), nullable=False),  # of the body
-    Column("template", String(100), nullable=False),
-    Column("provider", String(64)),  # the only one that may carry it
+    Column("template", ExactString(100), nullable=False),
+    Column("provider", ExactString(64)),  # the only one that may carry it
     Column("params", LargeBinary(1 << 20)),  # a JSON object, until every message was handed over
     Column("expires_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -25,18 +25,18 @@ MESSAGES = Table(
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),
     Column("request", BigInteger, nullable=False, index=True),
-    Column("receiver", String(20)),  # E.164; gone after `SMS_RETENTION`
-    Column("receiver_shown", String(24), nullable=False),
-    Column("receiver_hash", String(64), nullable=False),
-    Column("template", String(100), nullable=False),
-    Column("state", String(12), nullable=False),
-    Column("owner", String(16)),  # whose call it is that is under way
+    Column("receiver", ExactString(20)),  # E.164; gone after `SMS_RETENTION`
+    Column("receiver_shown", ExactString(24), nullable=False),
+    Column("receiver_hash", ExactString(64), nullable=False),
+    Column("template", ExactString(100), nullable=False),
+    Column("state", ExactString(12), nullable=False),
+    Column("owner", ExactString(16)),  # whose call it is that is under way
     Column("attempts", SmallInteger, nullable=False),
     Column("segments", SmallInteger),  # None where only the provider knows the text
-    Column("provider", String(64)),
-    Column("provider_id", String(128)),
-    Column("code", String(100)),
-    Column("words", String(500)),
+    Column("provider", ExactString(64)),
+    Column("provider_id", ExactString(128)),
+    Column("code", ExactString(100)),
+    Column("words", ExactString(500)),
     Column("created_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),
     Column("settled_at", BigInteger),
@@ -50,12 +50,12 @@ RECEIPTS = Table(
     "sms_receipts",
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),
-    Column("provider", String(64), nullable=False),
-    Column("provider_id", String(128), nullable=False),
-    Column("receiver_hash", String(64)),
-    Column("state", String(12), nullable=False),
-    Column("code", String(100)),
-    Column("words", String(500)),
+    Column("provider", ExactString(64), nullable=False),
+    Column("provider_id", ExactString(128), nullable=False),
+    Column("receiver_hash", ExactString(64)),
+    Column("state", ExactString(12), nullable=False),
+    Column("code", ExactString(100)),
+    Column("words", ExactString(500)),
     Column("at", BigInteger, nullable=False),
     Index(None, "provider_id"),
     Index(None, "at"),
@@ -65,7 +65,7 @@ RECEIPTS = Table(
 BUDGETS = Table(
     "sms_budgets",
     metadata,
-    Column("name", String(100), primary_key=True),
+    Column("name", ExactString(100), primary_key=True),
     Column("used", Integer, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
@@ -75,8 +75,8 @@ CODES = Table(
     "sms_codes",
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),  # of the request that sent it
-    Column("subject", String(64), nullable=False, unique=True),  # receiver and template; one code at a time
-    Column("hash", String(64), nullable=False),
+    Column("subject", ExactString(64), nullable=False, unique=True),  # receiver and template; one code at a time
+    Column("hash", ExactString(64), nullable=False),
     Column("tries_left", SmallInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
