@@ -1,12 +1,12 @@
 """Identity is equality of bytes on every database, whatever the server's character set and collation are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import count
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, create_engine, select, text
+from sqlalchemy import Connection, Engine, create_engine, select, text
 
 import carboy.services.archive.tables
 import carboy.services.sms.tables
@@ -56,10 +56,10 @@ def migrated(request: pytest.FixtureRequest, server: DatabaseServer) -> Iterator
 _numbers = count(1)
 
 
-def _put(connection: object, keys: list[str]) -> list[None]:
+def _put(connection: Connection, keys: Sequence[str]) -> list[None]:
     job: Job[...] = Job("test.kind", print)
     for key in keys:
-        put(connection, [row_of(job, (), now_ms=next(_numbers), key=key)])  # type: ignore[arg-type]
+        put(connection, [row_of(job, (), now_ms=next(_numbers), key=key)])
     return [None] * len(keys)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,6 +187,10 @@ def _begin_sqlite(connection: "Connection") -> None:
     if soon is not info.get("carboy_soon", False):
         connection.exec_driver_sql(_SYNC[soon])
         info["carboy_soon"] = soon
+    checks = not is_migrating()  # a batch migration copies and drops a table: its children must not go with it
+    if checks is not info.get("carboy_foreign_keys", True):
+        connection.exec_driver_sql(f"PRAGMA foreign_keys={'ON' if checks else 'OFF'}")
+        info["carboy_foreign_keys"] = checks
     usual_ms, budget_ms = info.get("carboy_busy_ms", (0, 0))
     if is_hurried():
         left_ms = max(1, round(seconds_left(budget_ms / 1000) * 1000))
@@ -196,6 +201,11 @@ def _begin_sqlite(connection: "Connection") -> None:
     elif info.pop("carboy_hurried", False):
         connection.exec_driver_sql(f"PRAGMA busy_timeout={usual_ms}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
+
+
+def is_migrating() -> bool:
+    """Return whether Alembic runs migrations in this process just now."""
+    return hasattr(sys.modules.get("alembic.context"), "config")  # there within an `EnvironmentContext` only
 
 
 def make_folder(made: "Engine") -> None:

@@ -4,14 +4,16 @@ They have a version table of their own, `carboy_version`, so that a project's mi
 """
 
 import fcntl
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from carboy.db.engines import make_folder
+from carboy.db.failed_migration import TABLE as NOTE_TABLE
 from carboy.db.failed_migration import noting_halts
 from carboy.errors import CarboyError, Unreachable
 from carboy.extras import extra
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
-__all__ = ["VERSION_TABLE", "current", "head", "is_current", "lock", "table_names", "upgrade"]
+__all__ = ["VERSION_TABLE", "current", "head", "is_current", "is_ours", "lock", "upgrade"]
 
 VERSION_TABLE = "carboy_version"
 ALEMBIC = threading.RLock()
@@ -28,6 +30,7 @@ ALEMBIC = threading.RLock()
 
 _LOCK_NAME = "carboy_migrations"
 _FOLDER = Path(__file__).parent / "migrations"
+_LOOK_AGAIN_S = 0.1
 _LOCK_NUMBER = 0x6361_7262_6F79  # "carboy"
 
 
@@ -59,18 +62,17 @@ def is_current(engine: "Engine") -> bool:
     return current(engine) == head()
 
 
-@cache
-def table_names() -> frozenset[str]:
-    """Return the names of the tables that are ours, so that a project's migrations leave them alone."""
-    with extra("db"):
-        from alembic import command
-        from sqlalchemy import create_engine, inspect
-    made = create_engine("sqlite://")
-    with made.connect() as connection, ALEMBIC:
-        command.upgrade(_config(connection), "head")
-        names = frozenset(inspect(connection).get_table_names())
-    made.dispose()
-    return names
+def is_ours(table: str) -> bool:
+    """Return whether a table is one of Carboy's own parts, so that a project's migrations leave it alone."""
+    return table in _TABLES
+
+
+_TABLES = frozenset(
+    {
+        VERSION_TABLE, NOTE_TABLE, "archive_items", "carboy_jobs", "carboy_keys", "carboy_shared", "carboy_turns",
+        "sms_budgets", "sms_codes", "sms_messages", "sms_receipts", "sms_requests",
+    }
+)  # fmt: skip
 
 
 def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
@@ -100,7 +102,7 @@ def _config(connection: "Connection | None") -> "Config":
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
@@ -114,34 +116,52 @@ def lock(engine: "Engine", wait_s: float = 300.0) -> Iterator[None]:
     """
     match engine.dialect.name:
         case "sqlite":
-            with _file_lock(engine.url.database):
+            with _file_lock(engine.url.database, wait_s):
                 yield
         case "postgresql":
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.exec_driver_sql(f"SET lock_timeout = {int(wait_s * 1000)}")
-                connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK_NUMBER})")
+                query = f"SELECT pg_try_advisory_lock({_LOCK_NUMBER})"
+                _wait_for(lambda: connection.exec_driver_sql(query).scalar() is True, wait_s)
                 try:
                     yield
                 finally:
                     connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_NUMBER})")
         case _:
             with engine.connect() as connection:
-                got: Any = connection.exec_driver_sql(f"SELECT GET_LOCK('{_LOCK_NAME}', {int(wait_s)})").scalar()
-                if got != 1:
-                    raise Unreachable(
-                        "the database was not migrated", "another process held the lock", "see what migrates it"
-                    )
+                query = f"SELECT GET_LOCK('{_LOCK_NAME}', 0)"
+                _wait_for(lambda: connection.exec_driver_sql(query).scalar() == 1, wait_s)
                 try:
                     yield
                 finally:
                     connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{_LOCK_NAME}')")
 
 
+def _wait_for(has_lock: Callable[[], bool], wait_s: float) -> None:
+    give_up_at_s = time.monotonic() + wait_s
+    while not has_lock():
+        if time.monotonic() >= give_up_at_s:
+            raise Unreachable(
+                "the database was not migrated",
+                f"another process held the lock of migrations for {wait_s:g} s",
+                "see what migrates it",
+            )
+        time.sleep(_LOOK_AGAIN_S)
+
+
 @contextmanager
-def _file_lock(database: str | None) -> Iterator[None]:
+def _file_lock(database: str | None, wait_s: float) -> Iterator[None]:
     if not database or database == ":memory:":
         yield
         return
-    with Path(f"{database}.migrating").open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # given up by the kernel when the process ends, however it ends
+
+    def has_lock() -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the kernel when the process ends
+        except BlockingIOError:
+            return False
+        return True
+
+    descriptor = os.open(f"{database}.migrating", os.O_CREAT | os.O_RDWR, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        _wait_for(has_lock, wait_s)
         yield

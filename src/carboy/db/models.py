@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, current_app
 
 from carboy.db.connector import Connector
-from carboy.db.credentials import Credentials
+from carboy.db.credentials import Address, Credentials
 from carboy.db.engines import engine_options, prepare
-from carboy.db.failed_migration import TABLE as HALTED
-from carboy.db.migrate import table_names
+from carboy.db.migrate import is_ours
 from carboy.db.schema import NAMING
 from carboy.db.settings import DbSettings
-from carboy.db.url import url_of
+from carboy.db.url import choose_driver, url_of
 from carboy.errors import ConfigurationError
 from carboy.extras import extra
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["Model", "bind", "db"]
+__all__ = ["Model", "bind", "db", "hide_our_tables"]
 
 LATE = "carboy.db.bind"
 """Of `app.extensions`: what binds `db` to an application that was made before this module was loaded."""
@@ -61,10 +60,11 @@ else:
 
 def bind(
     app: Flask, settings: DbSettings, credentials: Credentials | None = None, connector: Connector | None = None
-) -> "Engine":
-    """Bind `db` and Flask-Migrate to an application and return its engine.
+) -> "Engine | None":
+    """Give an application's SQLAlchemy the login, TLS and time-outs of these settings; return its default engine.
 
-    An application that has `SQLALCHEMY_DATABASE_URI` of its own keeps it.
+    An application without Flask-SQLAlchemy gets `db`; one that has a `SQLAlchemy()` of its own keeps it, and its
+    engines and binds are set up where they are. An application that has `SQLALCHEMY_DATABASE_URI` of its own keeps it.
 
     Args:
         app: the application.
@@ -72,25 +72,57 @@ def bind(
         credentials: logs in with what it gives; None where the URL holds user and password.
         connector: opens the connections; by default one that goes by the settings and credentials.
     """
-    if "SQLALCHEMY_DATABASE_URI" not in app.config:
-        app.config["SQLALCHEMY_DATABASE_URI"] = url_of(settings, credentials)
-    url = str(app.config["SQLALCHEMY_DATABASE_URI"])
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, url)
     if "sqlalchemy" not in app.extensions:
+        _configure(app, settings, credentials)
         db.init_app(app)
-    if "migrate" not in app.extensions:
-        migrate = Migrate(app, db, render_as_batch=True, compare_type=True, include_name=_is_of_the_project)
-        migrate.configure(_know_our_tables)
+        if "migrate" not in app.extensions:
+            Migrate(app, db, render_as_batch=True, compare_type=True)
+    hide_our_tables(app)
+    found = app.extensions["sqlalchemy"]
     with app.app_context():
-        return prepare(db.engine, settings, connector or Connector(settings, credentials))
+        engines: dict[str | None, Engine] = dict(found.engines)
+    for key, made in engines.items():
+        if made.dialect.name == "sqlite" and found is not db:
+            continue  # how it uses its file is the application's own choice
+        usual = connector or Connector(settings, credentials)
+        prepare(made, settings, usual if key is None else _connector_of_bind(made, settings, credentials))
+        made.pool._pre_ping = True
+    return engines.get(None)
 
 
-def _know_our_tables(config: Any) -> Any:
-    """Learn the names before Alembic begins: it cannot run a second time inside of itself."""
-    table_names()
-    return config
+def _configure(app: Flask, settings: DbSettings, credentials: Credentials | None) -> None:
+    """Set what Flask-SQLAlchemy reads: address, drivers and pools, also of the project's binds."""
+    url = app.config.get("SQLALCHEMY_DATABASE_URI") or url_of(settings, credentials)
+    app.config["SQLALCHEMY_DATABASE_URI"] = choose_driver(url) if isinstance(url, str) else url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings, str(url))
+    binds = {}
+    for key, value in (app.config.get("SQLALCHEMY_BINDS") or {}).items():
+        own = dict(value) if isinstance(value, Mapping) else {"url": value}
+        if isinstance(own.get("url"), str):
+            own["url"] = choose_driver(own["url"])
+        binds[key] = engine_options(settings, str(own.get("url", ""))) | own
+    app.config["SQLALCHEMY_BINDS"] = binds
 
 
-def _is_of_the_project(name: str | None, kind: str, _parents: object) -> bool:
-    """Tell Alembic which of a database's tables a project's migrations are about: all but ours."""
-    return kind != "table" or (name != HALTED and name not in table_names())
+def hide_our_tables(app: Flask) -> None:
+    """Have the application's own migrations leave Carboy's tables alone, whoever's `Migrate` it has."""
+    found = app.extensions.get("migrate")
+    arguments = getattr(found, "configure_args", None)
+    if arguments is None or getattr(arguments.get("include_name"), "hides_carboy", False):
+        return
+    theirs = arguments.get("include_name")
+
+    def include_name(name: str | None, kind: str, parents: Any) -> bool:
+        if kind == "table" and name is not None and is_ours(name):
+            return False
+        return theirs is None or bool(theirs(name, kind, parents))
+
+    include_name.hides_carboy = True  # type: ignore[attr-defined]
+    arguments["include_name"] = include_name
+
+
+def _connector_of_bind(made: "Engine", settings: DbSettings, credentials: Credentials | None) -> Connector:
+    """Return what opens a bind's connections: with its own login where its URL has one, at its own address."""
+    url = made.url
+    address = Address(url.host, url.port, url.database)
+    return Connector(settings, credentials if url.password is None else None, where=lambda: address)

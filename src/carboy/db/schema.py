@@ -1,5 +1,6 @@
 """The tables that Carboy's own parts keep, in one `MetaData` apart from the project's models."""
 
+import hashlib
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, MetaData, String, Text
@@ -8,7 +9,16 @@ from sqlalchemy.types import TypeEngine
 
 __all__ = ["NAMING", "ExactString", "ExactText", "big_id", "exact_collation", "metadata"]
 
-NAMING = {
+
+def _constraint_name(constraint: Any, _table: Any) -> str:
+    """Return a CHECK's own name; one without gets a name of its text, as models for Flask-SQLAlchemy have them."""
+    if constraint.name:
+        return str(constraint.name)
+    return hashlib.sha256(str(getattr(constraint, "sqltext", "")).encode()).hexdigest()[:8]
+
+
+NAMING: dict[str, Any] = {
+    "constraint_name": _constraint_name,
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",

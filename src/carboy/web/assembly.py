@@ -72,7 +72,7 @@ def create_app(
     app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
     app.session_interface = LazySessions()
     app.debug = settings.part(WebSettings).debug
-    _assemble(app, settings, PARTS, modules, Runtime(app, settings, centre, clock))
+    _assemble(app, settings, PARTS, modules, Runtime(app, settings, centre, clock)).bind_models()
     return app
 
 
@@ -118,7 +118,10 @@ def init_app(
         _set_up_logs(settings.part(WebSettings))
     if "settings" in parts:
         _fill_config(app, settings)
-    return _assemble(app, settings, parts, (), Runtime(app, settings, centre, clock))
+    held = _assemble(app, settings, parts, (), Runtime(app, settings, centre, clock))
+    if "sqlalchemy" in app.extensions:  # else the application may make its own later
+        held.bind_models()
+    return held
 
 
 def settings_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
@@ -150,7 +153,7 @@ def _assemble(
         module.register(app)
         held.checks.update(module.checks)
         held.dependencies.update(module.dependencies)
-    held.bind_models()
+    held.bind_later()
     for part, add in AFTER_MODULES.items():
         if part in parts:
             add(app, held)

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
@@ -60,6 +61,7 @@ class Runtime:
     """
 
     def __init__(self, app: "Flask", settings: Settings, centre: ConfigProvider, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._is_binding = False
         self.settings: Settings = settings
         self.centre: ConfigProvider = centre
         self.clock: Clock = _clock(settings, clock)
@@ -153,14 +155,38 @@ class Runtime:
                 made.dispose()
 
     def bind_models(self) -> None:
-        """Bind `carboy.db.db` to the application where somebody imported it: then there are models."""
-        if "carboy.db.models" in sys.modules and "sqlalchemy" not in self.app.extensions:
-            from carboy.db import bind
+        """Set up the application's SQLAlchemy: its own, or `carboy.db.db` where a module imported that."""
+        has_models = "sqlalchemy" in self.app.extensions or "carboy.db.models" in sys.modules
+        if has_models and find_spec("flask_migrate") is not None:
+            self._once("models", self._make_models)
 
-            credentials = self.centre.credentials(self.settings)
-            connector = self.centre.connector(self.settings, credentials)
-            database = self.settings.part(DbSettings)
-            self._once("models", lambda: self._followed(bind(self.app, database, credentials, connector)))
+    def bind_later(self) -> None:
+        """Do the same when a context is pushed: an application may make its SQLAlchemy and Migrate after `init_app`."""
+        from flask import appcontext_pushed
+
+        def on_push(app: "Flask", **_: Any) -> None:
+            is_whole = app._got_first_request or {"sqlalchemy", "migrate"} <= app.extensions.keys()
+            if is_whole:
+                appcontext_pushed.disconnect(on_push, app)
+            if not self._is_binding:
+                self._is_binding = True  # binding pushes a context itself
+                try:
+                    self.bind_models()
+                finally:
+                    self._is_binding = False
+
+        appcontext_pushed.connect(on_push, self.app, weak=False)
+
+    def _make_models(self) -> "Engine | None":
+        from carboy.db import bind, db
+
+        credentials = self.centre.credentials(self.settings)
+        connector = self.centre.connector(self.settings, credentials)
+        made = bind(self.app, self.settings.part(DbSettings), credentials, connector)
+        is_server = made is not None and made.dialect.name != "sqlite"
+        if self.app.extensions["sqlalchemy"] is db or (credentials is not None and is_server):
+            return None if made is None else self._followed(made)
+        return None  # the application's own database, which is not the one that the settings name
 
     def _make_engine(self) -> "Engine":
         from carboy.db import upgrade
