@@ -1,9 +1,9 @@
-"""Follow SQL by SQLAlchemy's own events: each statement within a span is a span."""
+"""Trace SQL by SQLAlchemy's own events: each statement within a span is a span."""
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from carboy.db.sql_masking import mask_sql
 from carboy.redact import mask_text
 from carboy.trace import begin_span
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["trace_statements"]
 
 _MAX_STATEMENT = 4000
-_LITERAL = re.compile(r"'(?:[^'\\]|''|\\.)*'|\b\d+\b")
 _KEY = "carboy_span"
 _TYPES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB", "sqlite": "SQLite"}
 
@@ -21,7 +20,7 @@ _TYPES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB", "s
 def trace_statements(engine: "Engine") -> "Engine":
     """Give every statement of an engine a span, and return the engine; a second call does nothing.
 
-    Values never reach the trace: parameters are left out, literals become `?`.
+    Values never reach the trace: parameters are left out, literals become `?`, comments go.
     """
     from sqlalchemy import event
 
@@ -44,7 +43,7 @@ def _begin(connection: "Connection", _cursor: Any, statement: str, _parameters: 
         backend = url.get_backend_name()
         block = {
             "database_type": _TYPES.get(backend, backend),
-            "sanitized_query": mask_text(_LITERAL.sub("?", statement[:_MAX_STATEMENT])),
+            "sanitized_query": mask_text(mask_sql(statement, backend))[:_MAX_STATEMENT],
             "url": f"{backend}://{url.host or ''}{f':{url.port}' if url.port else ''}/{database}",
         }
         if url.username:
