@@ -15,7 +15,7 @@ from carboy.db.disconnects import kind_of
 from carboy.db.keepalive import libpq_silence, set_keepalive
 from carboy.db.login_recovery import LoginRecovery, LoginRefused
 from carboy.db.settings import DbSettings
-from carboy.db.tls import BUNDLE_HINT, Tls
+from carboy.db.tls import Tls, bundle_hint
 from carboy.errors import CarboyError, ConfigurationError
 from carboy.logs import BoundLogger, get_logger
 from carboy.retry import Failure, GiveUp, Retry, next_step
@@ -196,7 +196,7 @@ class Connector:
             raise ConfigurationError(
                 "the database gets no token",
                 f"`{host}` would not be verified, and a token is sent as it is",
-                BUNDLE_HINT,
+                bundle_hint(host),
             )
         return named | self.tls.arguments(dialect, host, named)
 
@@ -227,9 +227,9 @@ class Connector:
     def _untrusted(self, named: dict[str, Any], error: Exception) -> "DatabaseRefused":
         from carboy.db.explain import DatabaseRefused
 
-        host = self._where().host or named.get("host") or "its host"
+        host = str(self._where().host or named.get("host") or "its host")
         return DatabaseRefused(
-            f"the certificate of the database at `{host}` is not trusted", _words(error), BUNDLE_HINT, error
+            f"the certificate of the database at `{host}` is not trusted", _words(error), bundle_hint(host), error
         )
 
 
