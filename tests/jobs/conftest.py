@@ -37,7 +37,7 @@ class Shop:
 
         self.writer.run(write, None)
         for one in self.engines:
-            one.wake()
+            one.notify()
 
     def work(self, *jobs: Job[...], **changes: Any) -> Embedded:
         """Start an engine that knows these jobs."""

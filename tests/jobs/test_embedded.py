@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 from tests.jobs.conftest import Shop
 
-from carboy.errors import Throttled
+from carboy.errors import Degraded, Throttled
 from carboy.jobs import Abandon, Commit, Job, Later, put, row_of
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -68,7 +69,7 @@ def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, e
 
     healed.set()
     assert shop.store.retry(int(row.id)).attempts == 0
-    shop.engines[0].wake()
+    shop.engines[0].notify()
     eventually(lambda: shop.states() == ["done"])
 
 
@@ -174,6 +175,40 @@ def test_a_job_past_its_time_loses_its_lease(shop: Shop, eventually: Eventually)
     eventually(lambda: shop.states() == ["done"])
     release.set()
     assert len(runs) == 2
+
+
+def test_a_worker_whose_threads_hang_leaves_the_other_rows_to_others(shop: Shop, eventually: Eventually) -> None:
+    """It keeps no row that no thread can begin, and readiness says that its threads are lost."""
+    release = threading.Event()
+    hangs: Job[[]] = Job("hangs", lambda: release.wait(30), timeout_s=0.1)
+    works: Job[[]] = Job("works", lambda: None)
+    shop.add(hangs, times=2)
+    stuck = shop.work(hangs, works, jobs_concurrency=2, jobs_lease_s=0.3)
+    eventually(lambda: len(stuck._lost) == 2)
+    shop.add(works, times=5)
+    with pytest.raises(Degraded, match="2 of 2 threads are lost"):
+        stuck.check()
+
+    shop.work(works, jobs_lease_s=0.3)
+    eventually(lambda: [job.state for job in shop.store.list(kind="works")] == ["done"] * 5)
+    release.set()
+    eventually(lambda: not stuck._lost)
+    stuck.check()
+
+
+def test_a_row_does_not_wait_long_behind_others_of_its_worker(shop: Shop, eventually: Eventually) -> None:
+    """While the only thread is busy for long, within its time, another worker takes what waits behind it."""
+    release = threading.Event()
+    slow: Job[[]] = Job("slow", lambda: release.wait(30), timeout_s=60, priority=1)
+    quick: Job[[]] = Job("quick", lambda: None)
+    shop.add(slow)
+    shop.add(quick)
+    shop.work(slow, quick, jobs_concurrency=1, jobs_lease_s=0.3)
+    eventually(lambda: shop.states() == ["running", "running"])
+    shop.work(quick, jobs_concurrency=1, jobs_lease_s=0.3)
+    eventually(lambda: shop.states() == ["running", "done"])
+    release.set()
+    eventually(lambda: shop.states() == ["done", "done"])
 
 
 def test_a_row_whose_workers_all_vanish_ends_dead(shop: Shop, eventually: Eventually) -> None:
@@ -284,7 +319,7 @@ def test_a_stop_gives_back_what_is_taken_in_that_moment(shop: Shop, eventually: 
     engine = shop.work(job)
     with shop.engine.connect().execution_options(carboy_write=True) as other, other.begin():
         put(other, [row_of(job, (), now_ms=0) for _ in range(5)])
-        engine.wake()
+        engine.notify()
         eventually(lambda: engine._writer._leading == 1)  # the keeper waits for the lock
         with ThreadPoolExecutor(1) as pool:
             stopped = pool.submit(engine.stop)

@@ -153,7 +153,7 @@ def test_the_engine_runs_what_the_modules_bring(make_app: Any) -> None:
     assert client.get("/readyz").status_code == 200
     with held.engine.begin() as connection:
         enqueue(send_welcome, "bad", session=connection)
-    held.jobs.wake()
+    held.jobs.notify()
 
     for _ in range(2000):
         if held.jobs.store.list(state="dead"):

@@ -1,7 +1,8 @@
 """The embedded engine: threads of this process take rows by lease and run them.
 
-One thread takes and keeps leases, the others run. A worker that dies in the middle loses nothing: its rows are taken
-again when their lease ends, or at once by a process on the same machine that sees that it is gone.
+One thread, the keeper, takes rows and renews leases; the others run. A worker that dies loses nothing: its rows are
+taken again when their lease ends, or at once by a process on the same machine that sees that the owner is dead. A
+thread whose job does not end counts as lost: the keeper takes no more rows than the remaining threads can begin.
 """
 
 import queue
@@ -13,6 +14,7 @@ from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
+from carboy.errors import Degraded
 from carboy.jobs.definitions import Registry
 from carboy.jobs.engines import Ready
 from carboy.jobs.execution import Runner
@@ -26,13 +28,20 @@ __all__ = ["Embedded"]
 log: BoundLogger = get_logger("carboy.jobs")
 
 _PRUNE_EVERY_S = 60.0
+_WAITS = 1.0  # leases that a row may wait here for a thread, while another process may have one free
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
-    """A row in the hands of this process, and the monotonic time when its run began (None: it waits)."""
+class _Kept:
+    """A row that this process has leased.
+
+    Attributes:
+        taken_s: the monotonic time of the lease.
+        began_s: the monotonic time when its run began; None while it waits for a thread.
+    """
 
     row: LeasedRow
+    taken_s: float
     began_s: float | None = None
 
 
@@ -69,11 +78,13 @@ class Embedded:
             is_stopping=lambda: self._stopping,
         )
         self._owner = ""
-        self._inbox: queue.SimpleQueue[_Held | None] = queue.SimpleQueue()
-        self._held: dict[int, _Held] = {}
-        self._changed = threading.Condition()  # guards what stands around it
-        self._woken = self._stopping = False
+        self._inbox: queue.SimpleQueue[_Kept | None] = queue.SimpleQueue()
+        self._kept: dict[int, _Kept] = {}
+        self._lost: list[_Kept] = []  # each keeps a thread that may never come back
+        self._changed = threading.Condition()  # guards the attributes around it
+        self._notified = self._stopping = False
         self._has_enough = not settings.jobs_concurrency  # rows: more would only wait here instead of there
+        self._prefetch_at_s = 0.0
         self._threads: list[threading.Thread] = []
 
     @property
@@ -95,20 +106,30 @@ class Embedded:
         for thread in self._threads:
             thread.start()
 
-    def wake(self) -> None:
-        """Say that rows were added, so that they are taken now and not at the next look."""
-        if self._woken or self._has_enough:
+    def notify(self, rows: Sequence[Ready] = ()) -> None:
+        """Take rows now and not at the next poll; which were added does not matter, all are in the table."""
+        if self._notified or self._has_enough:
             return
         with self._changed:
-            self._woken = True
+            self._notified = True
             self._changed.notify_all()
 
-    def notify(self, rows: Sequence[Ready]) -> None:
-        """Say that rows were added, whichever: they are all in the table."""
-        self.wake()
-
     def check(self) -> None:
-        """Ask nobody: the table is in the database, which has a check of its own."""
+        """Report threads that are lost; the table is in the database, which has a check of its own.
+
+        Raises:
+            Degraded: jobs run for longer than their `timeout_s` allows and keep their threads.
+        """
+        with self._changed:
+            kinds = sorted({kept.row.kind for kept in self._lost})
+            count = len(self._lost)
+        if count:
+            raise Degraded(
+                "the job engine",
+                f"{count} of {self._settings.jobs_concurrency} threads are lost in jobs that do not end "
+                f"({', '.join(kinds)})",
+                "give these jobs time-outs of their own, and restart the process",
+            )
 
     def stop(self, drain_s: float | None = None) -> bool:
         """Take no more, give back what has not begun, wait for what runs; return whether all of it ended in time.
@@ -120,41 +141,41 @@ class Embedded:
         deadline_s = self._clock.monotonic_s() + (self._settings.jobs_drain_s if drain_s is None else drain_s)
         with self._changed:
             self._stopping = True
-            waiting = [row_id for row_id, held in self._held.items() if held.began_s is None]
+            waiting = [row_id for row_id, kept in self._kept.items() if kept.began_s is None]
             for row_id in waiting:
-                del self._held[row_id]
+                del self._kept[row_id]
             self._changed.notify_all()
         for _ in range(self._settings.jobs_concurrency):
             self._inbox.put(None)
         self._return(waiting, counts=False)
         with self._changed:
-            while self._held and (left_s := deadline_s - self._clock.monotonic_s()) > 0:
+            while self._kept and (left_s := deadline_s - self._clock.monotonic_s()) > 0:
                 self._changed.wait(left_s)
-            unfinished = list(self._held)
-            self._held.clear()
+            unfinished = [*self._kept, *(kept.row.id for kept in self._lost)]
+            self._kept.clear()
             self._changed.notify_all()
         self._return(unfinished, counts=True)
         self._threads[0].join(max(0.0, deadline_s - self._clock.monotonic_s()))  # it gives back what it just took
         return not unfinished
 
-    # --- the keeper: takes rows, keeps their leases, looks after those of others ---
+    # --- the keeper: takes rows, renews their leases, looks after those of others ---
 
     def _keep(self) -> None:
         lease_at_s = sweep_at_s = self._clock.monotonic_s() + self._settings.jobs_lease_s / 3
         prune_at_s = self._clock.monotonic_s()
-        knows_the_gone = False
-        while not self._stopping or self._held:
+        has_requeued = False
+        while not self._stopping or self._kept:
             wait_s = self._settings.jobs_poll_s
             try:
-                if not knows_the_gone:
-                    self._release_the_gone()
-                    knows_the_gone = True
-                if not self._stopping:
-                    wait_s = min(wait_s, self._take())
+                if not has_requeued:
+                    self._requeue_orphaned()
+                    has_requeued = True
                 now_s = self._clock.monotonic_s()
                 if now_s >= lease_at_s:
                     self._renew(now_s)
                     lease_at_s = now_s + self._settings.jobs_lease_s / 3
+                if not self._stopping:
+                    wait_s = min(wait_s, self._take())
                 if now_s >= sweep_at_s:
                     self._release_expired()
                     sweep_at_s = now_s + min(self._settings.jobs_lease_s / 3, 5.0)
@@ -165,18 +186,25 @@ class Embedded:
             except Exception as error:  # noqa: BLE001 (the keeper outlives every fault of the database)
                 log.warning("jobs_database_failed", error=str(error))
             with self._changed:
-                if not self._woken and (not self._stopping or self._held):
+                if not self._notified and (not self._stopping or self._kept):
                     self._changed.wait(wait_s)
-                self._woken = False
+                self._notified = False
+
+    def _room(self) -> int:
+        """Return how many rows to take: one for each thread that is free, and some that begin soon."""
+        with self._changed:
+            live = self._settings.jobs_concurrency - len(self._lost)
+            ahead = live if self._clock.monotonic_s() >= self._prefetch_at_s else 0
+            room = live + ahead - len(self._kept)
+        return room if room > ahead // 2 else 0
 
     def _take(self) -> float:
         """Fill the inbox; return for how many seconds there is nothing to take."""
-        concurrency = self._settings.jobs_concurrency
-        room = 2 * concurrency - len(self._held)
-        if room <= concurrency // 2 or not self._registry.kinds:
+        room = self._room()
+        if room <= 0 or not self._registry.kinds:
             return self._settings.jobs_poll_s
         now_ms = self._clock.now_ms()
-        wish = LeaseRequest(
+        request = LeaseRequest(
             self._owner,
             self._registry.kinds,
             self._registry.priorities,
@@ -184,52 +212,65 @@ class Embedded:
             now_ms,
             now_ms + round(self._settings.jobs_lease_s * 1000),
         )
-        got = self._writer.run(take, wish, durable=False)  # a power cut ends the lease with its holder
-        if not self._hold(got.rows):
+        got = self._writer.run(take, request, durable=False)  # a power cut ends the lease with its owner
+        if not self._hand_out(got.rows):
             self._return([row.id for row in got.rows], counts=False)
         if got.next_at_ms is None or self._has_enough:
             return self._settings.jobs_poll_s
         return max(0.0, (got.next_at_ms - now_ms) / 1000)
 
-    def _hold(self, rows: Sequence[LeasedRow]) -> bool:
-        """Hand rows to the workers; return False, and do nothing, where a stop came first."""
+    def _hand_out(self, rows: Sequence[LeasedRow]) -> bool:
+        """Give rows to the threads; return False, and do nothing, where a stop came first."""
         with self._changed:
             if self._stopping:
                 return False
+            now_s = self._clock.monotonic_s()
             for row in rows:
-                held = self._held[row.id] = _Held(row)
-                self._inbox.put(held)
-            self._has_enough = len(self._held) > self._settings.jobs_concurrency
+                kept = self._kept[row.id] = _Kept(row, now_s)
+                self._inbox.put(kept)
+            self._has_enough = len(self._kept) > self._settings.jobs_concurrency - len(self._lost)
             return True
 
     def _renew(self, now_s: float) -> None:
-        overdue: list[LeasedRow] = []
-        keep: list[int] = []
+        """Renew the leases of rows that run in time, or that wait for a thread and not for longer than a lease."""
+        renewed: list[int] = []
+        overdue: list[_Kept] = []
+        late: list[int] = []
         with self._changed:
-            for held in self._held.values():
-                limit_s = self._registry.get(held.row.kind).timeout_s
-                if held.began_s is not None and now_s - held.began_s > limit_s:
-                    overdue.append(held.row)
+            for kept in list(self._kept.values()):
+                if kept.began_s is None and now_s - kept.taken_s > self._settings.jobs_lease_s * _WAITS:
+                    late.append(kept.row.id)
+                    self._prefetch_at_s = now_s + self._settings.jobs_lease_s
+                elif kept.began_s is None or now_s - kept.began_s <= self._registry.get(kept.row.kind).timeout_s:
+                    renewed.append(kept.row.id)
+                    continue
                 else:
-                    keep.append(held.row.id)
+                    overdue.append(kept)
+                    self._lost.append(kept)
+                del self._kept[kept.row.id]
+            if len(self._lost) >= self._settings.jobs_concurrency:  # no thread is left to begin what waits
+                late += self._kept
+                renewed.clear()
+                self._kept.clear()
+        for kept in overdue:
+            log.warning("job_overdue", job_id=str(kept.row.id), kind=kept.row.kind)
+        self._return(late, counts=False)
         until_ms = self._clock.now_ms() + round(self._settings.jobs_lease_s * 1000)
-        if keep:
-            self._writer.run(renew, (self._owner, keep, until_ms), durable=False)
-        for row in overdue:
-            log.warning("job_overdue", job_id=str(row.id), kind=row.kind)
+        if renewed:
+            self._writer.run(renew, (self._owner, renewed, until_ms), durable=False)
 
     def _release_expired(self) -> None:
         count = self._writer.run(release_expired, (self._clock.now_ms(), ()))
         if count:
             log.warning("job_leases_ended", count=count)
-            self._woken = True
+            self._notified = True
 
-    def _release_the_gone(self) -> None:
-        def look(connection: Any, wishes: Any) -> list[list[str]]:
-            return [owners(connection)] * len(wishes)
+    def _requeue_orphaned(self) -> None:
+        def look(connection: Any, requests: Any) -> list[list[str]]:
+            return [owners(connection)] * len(requests)
 
-        gone = tuple(owner for owner in self._writer.run(look, None) if is_dead(owner))
-        count = self._writer.run(release_expired, (self._clock.now_ms(), gone))
+        dead = tuple(owner for owner in self._writer.run(look, None) if is_dead(owner))
+        count = self._writer.run(release_expired, (self._clock.now_ms(), dead))
         if count:
             log.info("job_leases_released", count=count)
 
@@ -240,23 +281,25 @@ class Embedded:
     # --- the workers ---
 
     def _work(self) -> None:
-        while (held := self._inbox.get()) is not None:
+        while (kept := self._inbox.get()) is not None:
             with self._changed:
-                if self._held.get(held.row.id) is not held:  # given back, or lost and taken again, before it began
+                if self._kept.get(kept.row.id) is not kept:  # given back, or lost and taken again, before it began
                     continue
-                held.began_s = self._clock.monotonic_s()
+                kept.began_s = self._clock.monotonic_s()
             try:
-                self._runner.run(held.row, self._owner)
+                self._runner.run(kept.row, self._owner)
             finally:
-                self._let_go(held)
+                self._release(kept)
 
-    def _let_go(self, held: _Held) -> None:
+    def _release(self, kept: _Kept) -> None:
         with self._changed:
-            if self._held.get(held.row.id) is held:
-                del self._held[held.row.id]
-            if len(self._held) <= self._settings.jobs_concurrency:
+            if self._kept.get(kept.row.id) is kept:
+                del self._kept[kept.row.id]
+            if kept in self._lost:
+                self._lost.remove(kept)
+            if len(self._kept) <= self._settings.jobs_concurrency - len(self._lost):
                 self._has_enough = False
-                self._woken = True
+                self._notified = True
                 self._changed.notify_all()
 
     def _return(self, ids: list[int], *, counts: bool) -> None:

@@ -45,9 +45,9 @@ def enqueue(
         current = current()
     row = row_of(job, args, now_ms=clock.now_ms(), key=key, after_s=after_s, request_id=request_id())
     put(current.connection() if isinstance(current, Session) else current, [row])
-    wake = _wake_of_app()
-    if wake is not None and isinstance(current, Session):
-        event.listen(current, "after_commit", lambda _: wake(), once=True)
+    notify = _notify_of_app()
+    if notify is not None and isinstance(current, Session):
+        event.listen(current, "after_commit", lambda _: notify(), once=True)
 
 
 def _flask_session() -> Any:
@@ -56,9 +56,9 @@ def _flask_session() -> Any:
     return current_app.extensions["sqlalchemy"].session
 
 
-def _wake_of_app() -> Callable[[], None] | None:
+def _notify_of_app() -> Callable[[], None] | None:
     from flask import current_app, has_app_context
 
     if not has_app_context():
         return None
-    return cast("Callable[[], None] | None", current_app.extensions.get("carboy.jobs.wake"))
+    return cast("Callable[[], None] | None", current_app.extensions.get("carboy.jobs.notify"))

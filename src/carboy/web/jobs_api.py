@@ -49,12 +49,12 @@ class _Operations:
         if state in {"running", "done"}:
             raise Problem(409, f"job {job_id} is {state}: only what waits or is dead can be tried again")
         job = self._jobs.store.retry(int(job_id))
-        self._jobs.wake()
+        self._jobs.notify()
         return {"success": True, "job": _shown(job)}
 
     def retry_jobs(self, state: str = "dead", kind: str | None = None) -> dict[str, Any]:
         count = self._jobs.store.retry_all(state=state, kind=kind)
-        self._jobs.wake()
+        self._jobs.notify()
         return {"success": True, "retried": count}
 
     def _find(self, job_id: str) -> "JobView":

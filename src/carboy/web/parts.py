@@ -94,7 +94,7 @@ def _add_jobs(app: "Flask", held: "Runtime") -> None:
         check_engine(settings)
 
     stats = _Stats(held)
-    app.extensions["carboy.jobs.wake"] = held.jobs.wake
+    app.extensions["carboy.jobs.notify"] = held.jobs.notify
     held.checks["job engine"] = held.jobs.check
     if held.settings["JOBS_ENGINE"] == "sqs":
         from carboy.web.queue_events import take_queue_events

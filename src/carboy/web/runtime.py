@@ -285,15 +285,10 @@ class Jobs:
         """How many messages this process sent to a broker, by outcome; none where the engine has no broker."""
         return getattr(self._once.get("engine"), "counts", {})
 
-    def wake(self) -> None:
-        """Say that rows were added; nothing where no engine runs in this process."""
-        made: JobEngine | None = self._once.get("engine")
-        if made is not None:
-            made.notify(())
-
-    def notify(self, rows: "Sequence[Ready]") -> None:
-        """Tell the engine of rows that were committed."""
-        if (engine := self.engine) is not None:
+    def notify(self, rows: "Sequence[Ready]" = ()) -> None:
+        """Notify the engine of rows that were committed; without rows only an engine that runs in this process."""
+        engine: JobEngine | None = self.engine if rows else self._once.get("engine")
+        if engine is not None:
             engine.notify(rows)
 
     def send(self, job: "Job[...]", *calls: Sequence[Any]) -> None:

@@ -145,7 +145,7 @@ def _with_index(
         runtime.writer,
         index,
         keep,
-        runtime.jobs.wake,
+        runtime.jobs.notify,
         runtime.clock,
         waiters,
         max_wait_s=settings.archive_wait_max_s,
@@ -262,7 +262,7 @@ def _enqueue(runtime: Runtime, job: Job[[int]], row: int) -> None:
 
     now_ms = runtime.clock.now_ms()
     runtime.writer.run(_insert, row_of(job, (row,), now_ms=now_ms, request_id=request_id()))
-    runtime.jobs.wake()
+    runtime.jobs.notify()
 
 
 def _insert(connection: "Connection", rows: Any) -> list[None]:

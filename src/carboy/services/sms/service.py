@@ -132,7 +132,7 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
         otp_job=otp_job,
         bulk_job=bulk_job,
         upkeep_job=upkeep.job(),
-        wake=runtime.jobs.wake,
+        wake=runtime.jobs.notify,
         unknown_receipts=runtime.metrics.counter(
             "carboy_sms_unknown_receipts_total", "Receipts of unknown messages.", ("provider",)
         ),
