@@ -15,7 +15,7 @@ from carboy.circuit_breaker import CircuitBreaker
 from carboy.db.deadlines import fail_fast, watch
 from carboy.db.disconnects import is_demoted, is_unavailable
 from carboy.db.engines import WRITE, WRITE_SOON
-from carboy.errors import InvalidInput, Unreachable
+from carboy.errors import InvalidInput, Unreachable, UpstreamError
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 
@@ -119,6 +119,8 @@ class GroupCommit:
             raise _away(f"writes get no answer ({self._circuit.error})")
         try:
             self._write([_Work(_touch, None, False, 0.0)], min(self._wait_s, _CHECK_S))
+        except UpstreamError:
+            raise  # it says more
         except Exception as error:
             if is_unavailable(error):
                 raise _away(_reason(error)) from error
