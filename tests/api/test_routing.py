@@ -187,3 +187,24 @@ def test_two_documents_live_in_one_application(make_document: MakeDocument) -> N
 
     assert [client.get("/a/things/1").get_json(), client.get("/b/things/2").get_json()] == [["a", 1], ["b", 2]]
     assert {rule.endpoint for rule in app.url_map.iter_rules()} >= {"a.op", "b.op"}
+
+
+def test_a_concrete_path_takes_precedence_for_every_method(serve: Serve) -> None:
+    """`GET /pets/mine` is 405 where only POST is described, and not the pet called `mine`."""
+    ok = {"responses": {"200": {"description": "ok"}}}
+    pet = {"name": "pet", "in": "path", "required": True, "schema": {"type": "string"}}
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "t", "version": "1"},
+        "paths": {
+            "/pets/{pet}": {"parameters": [pet], "get": {"operationId": "get_pet", **ok}},
+            "/pets/mine": {"post": {"operationId": "add_pet", **ok}},
+        },
+    }
+    client = serve(document, {"get_pet": lambda pet: pet, "add_pet": lambda: "added"})
+
+    answer = client.get("/pets/mine")
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert client.post("/pets/mine").status_code == 200
+    assert client.get("/pets/yours").get_json() == "yours"

@@ -40,6 +40,7 @@ class Admission:
         sources: returns the sources, by name, as the settings are now.
         sns: receives what Amazon SNS sends.
         take: counts a request of a source; returns the seconds to wait where there were too many.
+        take_handshake: the same of a handshake.
         clock: tells the age of signatures.
     """
 
@@ -48,9 +49,11 @@ class Admission:
         sources: Callable[[], Mapping[str, WebhookSource]],
         sns: SnsEndpoint,
         take: Callable[[WebhookSource], float],
+        take_handshake: Callable[[WebhookSource], float],
         clock: Clock,
     ) -> None:
-        self._sources, self._sns, self._take, self._clock = sources, sns, take, clock
+        self._sources, self._sns, self._clock = sources, sns, clock
+        self._take, self._take_handshake = take, take_handshake
 
     def source(self, name: str) -> WebhookSource:
         """Return a source; `Problem` 404 where there is none of that name."""
@@ -84,7 +87,9 @@ class Admission:
         _check_address(source, request)
         if is_sns_message(request.headers) and (source.source.verify == "sns" or source.name == THREATSTACK):
             return self._admitted(source, self._received(request))
+        self._answer_handshake(source, request, is_signed=False)
         self._verify(source, request)
+        self._answer_handshake(source, request, is_signed=True)
         return self._admitted(source, self._unwrapped(request), is_bare=True)
 
     def verify_token(self, request: RawRequest) -> Caller:
@@ -99,7 +104,44 @@ class Admission:
             raise _refusal(Unverified("the path token is not one of the source's"))
         if is_sns_message(request.headers):
             return self._admitted(source, self._received(request))
+        self._answer_handshake(source, request, is_signed=False)
+        self._answer_handshake(source, request, is_signed=True)
         return self._admitted(source, self._unwrapped(request), is_bare=True)
+
+    def verify_handshake(self, request: RawRequest) -> None:
+        """Answer a handshake that comes by GET or HEAD; return where the request is none, so that a key is asked for.
+
+        Raises:
+            Answered: with the response to the handshake.
+            Problem: 403 or 429.
+        """
+        source = self._sources().get(request.path["source"])
+        token = request.path.get("token")
+        if source is None or not source.source.handshakes or not source.allows(request.client):
+            return
+        if token is not None and not source.has_token(token):
+            return
+        self._answer_handshake(source, request, is_signed=False)
+        signed = [one for one in source.source.handshakes if one.is_signed]
+        if signed and source.handshake(request, is_signed=True) is not None:
+            if token is None:
+                self._verify(source, request)
+            self._answer_handshake(source, request, is_signed=True)
+
+    def _answer_handshake(self, source: WebhookSource, request: RawRequest, *, is_signed: bool) -> None:
+        """Raise `Answered` where the request is a handshake of the source."""
+        if not source.source.handshakes:
+            return
+        try:
+            reply = source.handshake(request, is_signed=is_signed)
+        except Unverified as error:
+            raise _refusal(error) from error
+        if reply is not None:
+            wait_s = self._take_handshake(source)
+            if wait_s > 0:
+                raise Problem(429, "too many handshakes", headers={"Retry-After": render_retry_after(wait_s)})
+            log.info("webhook_handshake", source=source.name)
+            raise Answered(Response(reply.body, reply.status, reply.headers))
 
     def admit(self, name: str, address: str) -> None:
         """Check the address and the rate of a source whose request a key let in.
@@ -133,7 +175,7 @@ class Admission:
             try:
                 source.scheme.verify(request, source.secrets, self._clock.now_ms() / 1000)
             except Unverified as error:
-                raise _refusal(error, source.scheme) from error
+                raise _refusal(error, source.scheme, source.source.refused_status) from error
 
     def _received(self, request: RawRequest) -> RawRequest:
         """Return the message in SNS's envelope; `Answered` where SNS asked for something else, which is done."""
@@ -176,10 +218,11 @@ def _opened(request: RawRequest, message: Notification) -> RawRequest:
     return replace(request, headers=headers, body=message.message.encode())
 
 
-def _refusal(error: Unverified, scheme: Scheme | None = None) -> Problem:
-    """Return 403, or 401 where credentials are asked for; the reason is logged, and not sent."""
+def _refusal(error: Unverified, scheme: Scheme | None = None, status: int = 403) -> Problem:
+    """Return 403, or 401 where credentials or the sender ask for it; the reason is logged, and not sent."""
     log.warning("webhook_refused", reason=error.why)
     if isinstance(scheme, Basic | Bearer):
         challenge = 'Basic realm="webhooks"' if isinstance(scheme, Basic) else "Bearer"
         return Problem(401, "credentials are needed", headers={"WWW-Authenticate": challenge})
-    return Problem(403, "the request did not prove where it comes from")
+    headers = {"WWW-Authenticate": "Signature"} if status == 401 else {}
+    return Problem(status, "the request did not prove where it comes from", headers=headers)

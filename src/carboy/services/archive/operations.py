@@ -162,7 +162,20 @@ class ArchiveOperations:
         if not source.wants(request):
             return _answer(Acceptance((), 0), ignored=1)
         event_id, item = source.item(request, self._clock.now_ms())
-        return _answer(self._acceptor.accept([item], [event_id], wait_s))
+        acceptance = self._acceptor.accept([item], [event_id], wait_s)
+        answer = source.source.answer
+        if answer is None:
+            return _answer(acceptance)
+        echoed = {answer.echo: request.headers.get(answer.echo.lower(), "")} if answer.echo else {}
+        return Response(answer.body, answer.status, echoed, content_type=answer.content_type)
+
+    def options_webhook(self, source: str, web_hook_request_origin: str | None = None) -> Response:
+        """Consent to the webhooks of CloudEvents: this address wants them, at any rate."""
+        self._admission.source(source)
+        headers = {"Allow": "GET, HEAD, OPTIONS, POST"}
+        if web_hook_request_origin:
+            headers |= {"WebHook-Allowed-Origin": web_hook_request_origin, "WebHook-Allowed-Rate": "*"}
+        return Response(b"", 200, headers, content_type="text/plain")
 
     def _one(self, source: str, item_id: str) -> Any:
         try:

@@ -42,6 +42,7 @@ EXTENSION = "carboy.archive"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
 _ALERTS = "/api/v1/s3/alert"
+_HANDSHAKES = Rate(60, 60.0)
 _WEBHOOKS = "/api/v1/webhooks/"
 
 log: BoundLogger = get_logger("carboy.archive")
@@ -78,7 +79,7 @@ def register(app: Flask) -> None:
     runtime.dependencies["object store"] = store.check
     sources = SourceRegistry(runtime)
     runtime.body_limits.append(sources.body_limit)
-    admission = Admission(sources, _sns(settings, runtime), sources.take, runtime.clock)
+    admission = Admission(sources, _sns(settings, runtime), sources.take, sources.take_handshake, runtime.clock)
     operations = ArchiveOperations(
         admission=admission,
         acceptor=service.acceptor,
@@ -88,7 +89,12 @@ def register(app: Flask) -> None:
         clock=runtime.clock,
         fetches=api is not None,
     )
-    security = {"source": admission.verify_source, "token": admission.verify_token, "sns": admission.verify_sns}
+    security = {
+        "source": admission.verify_source,
+        "token": admission.verify_token,
+        "sns": admission.verify_sns,
+        "handshake": admission.verify_handshake,
+    }
     add_api(app, DOCUMENT, operations, name="archive", security=security)
     if api is None:
         log.info("threatstack_off", hint="set THREATSTACK_API_KEY to have the full alert fetched")
@@ -239,14 +245,17 @@ class SourceRegistry:
 
     def take(self, source: WebhookSource) -> float:
         """Count a request of a source; return the seconds to wait where there were too many."""
-        rate = source.rate
-        if rate is None:
-            return 0.0
-        limiter = self._limiters.get((source.name, str(rate)))
+        return self._count(f"source:{source.name}", source.rate) if source.rate else 0.0
+
+    def take_handshake(self, source: WebhookSource) -> float:
+        """Count a handshake of a source; return the seconds to wait where there were too many."""
+        return self._count(f"handshake:{source.name}", _HANDSHAKES)
+
+    def _count(self, name: str, rate: Rate) -> float:
+        limiter = self._limiters.get((name, str(rate)))
         if limiter is None:
-            limiter = self._runtime.make_limiter(f"source:{source.name}", rate)
-            self._limiters[source.name, str(rate)] = limiter
-        return limiter.take(source.name)
+            limiter = self._limiters[name, str(rate)] = self._runtime.make_limiter(name, rate)
+        return limiter.take(name)
 
     def body_limit(self, path: str) -> int:
         """Return how large a body a path takes, where its source has a limit of its own; else 0."""

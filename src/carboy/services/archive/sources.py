@@ -16,9 +16,21 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.redact import Secret
 from carboy.services.archive.items import NewItem
 from carboy.services.archive.object_keys import webhook_key
-from carboy.webhooks import OPTIONS, SCHEMES, Scheme, find, is_place, make_scheme, matches_any
+from carboy.webhooks import (
+    HANDSHAKES,
+    OPTIONS,
+    SCHEMES,
+    Handshake,
+    Reply,
+    Scheme,
+    find,
+    handshake_faults,
+    is_place,
+    make_scheme,
+    matches_any,
+)
 
-__all__ = ["THREATSTACK", "SourceConfig", "WebhookSource", "make_sources"]
+__all__ = ["THREATSTACK", "AnswerConfig", "SourceConfig", "WebhookSource", "make_sources"]
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -29,6 +41,23 @@ _OF_TRANSPORT = frozenset(  # differ from one delivery of the same event to the 
     ("host", "connection", "content-length", "forwarded", "via", "date", "traceparent", "tracestate", "x-request-id")
 )
 _SNS_FACTS = ("x-amz-sns-topic-arn", "x-amz-sns-subject", "x-amz-sns-message-attributes")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerConfig:
+    """The response to a webhook that was kept.
+
+    Attributes:
+        status: 200 to 299.
+        body: as it is sent.
+        content_type: of the body.
+        echo: a header of the request that is sent back.
+    """
+
+    status: int = 200
+    body: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+    echo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +94,10 @@ class SourceConfig:
             and not kept.
         only: the event types to keep.
         allow: networks that may send, in CIDR notation; empty for all.
+        handshake: requests of the sender that are answered and not kept; one table, or a list of them.
+        handshake_secret: the second value that a handshake needs, such as Meta's verify token.
+        answer: the response to a webhook that was kept, where the sender wants another than 202 with JSON.
+        refused_status: the response to a webhook that proves nothing: 403, or 401 where the sender wants that.
     """
 
     verify: str = "key"
@@ -94,6 +127,16 @@ class SourceConfig:
     events: str = ""
     only: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    handshake: Handshake | tuple[Handshake, ...] = ()
+    handshake_secret: tuple[Secret, ...] = ()
+    answer: AnswerConfig | None = None
+    refused_status: int = 403
+
+    @property
+    def handshakes(self) -> tuple[Handshake, ...]:
+        """The handshakes, also those that belong to the scheme."""
+        own = (self.handshake,) if isinstance(self.handshake, Handshake) else self.handshake
+        return (*own, *HANDSHAKES.get(self.verify, ()))
 
     @property
     def options(self) -> dict[str, str]:
@@ -149,6 +192,22 @@ class WebhookSource:
             return False
         given = getattr(given, "ipv4_mapped", None) or given
         return any(given in network for network in self.networks)
+
+    def handshake(self, request: RawRequest, *, is_signed: bool) -> Reply | None:
+        """Return the response to a handshake; None where the request is none.
+
+        Args:
+            request: what came.
+            is_signed: look for handshakes that prove themselves as webhooks do, or for those that do not.
+
+        Raises:
+            Unverified: the handshake's secret is wrong.
+        """
+        known = [one.reveal() for one in self.source.handshake_secret]
+        for one in self.source.handshakes:
+            if one.is_signed == is_signed and (reply := one.respond(request, self.secrets, known)) is not None:
+                return reply
+        return None
 
     def wants(self, request: RawRequest) -> bool:
         """Return whether an event is of a type that is kept; one that has no type is."""
@@ -266,6 +325,14 @@ def _faults(name: str, source: SourceConfig) -> Iterator[Fault]:
     yield from _scheme_faults(source)
     if source.only and not source.events:
         yield Fault("only", "needs `events`: where the event's type is")
+    for handshake in source.handshakes:
+        yield from (Fault("handshake", detail) for detail in handshake_faults(handshake))
+        if handshake.secret and not source.handshake_secret:
+            yield Fault("handshake_secret", "is needed by the handshake")
+    if source.answer is not None and not 200 <= source.answer.status <= 299:
+        yield Fault("answer", "must have a status from 200 to 299")
+    if source.refused_status not in {401, 403}:
+        yield Fault("refused_status", "must be 401 or 403")
     if source.max_body_bytes < 0:
         yield Fault("max_body_bytes", "cannot be below 0")
     for key, place in (*(("id", one) for one in source.id), ("time", source.time), ("events", source.events)):

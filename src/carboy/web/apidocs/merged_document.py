@@ -23,6 +23,7 @@ __all__ = ["add_api", "add_documents", "add_own_api", "merged_document"]
 
 _FOLDER = Path(__file__).parent / "openapi"
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
 _HEADERS = {"Cache-Control": "no-cache"}
 
 
@@ -77,8 +78,21 @@ def add_own_api(app: "Flask", file: str, operations: Any, rules: Sequence[tuple[
     empty = Blueprint(name, __name__)
     for method, rule, operation_id in rules:
         empty.add_url_rule(rule, operation_id, view_of(f"{name}.{operation_id}"), methods=[method])
+    for concrete in {rule for _, rule, _ in rules if "<" not in rule}:  # takes precedence over `/<id>`, by any method
+        allowed = [method for method, rule, _ in rules if rule == concrete]
+        others = _ALL_METHODS - {*allowed} - ({"HEAD"} if "GET" in allowed else set())
+        empty.add_url_rule(concrete, f"{concrete} otherwise", _refuse(allowed), methods=sorted(others))
     app.register_blueprint(empty)
     held.documents.append(lambda: made()[1])
+
+
+def _refuse(allowed: Sequence[str]) -> "Callable[..., ResponseReturnValue]":
+    from werkzeug.exceptions import MethodNotAllowed
+
+    def view() -> "ResponseReturnValue":
+        raise MethodNotAllowed(allowed)
+
+    return view
 
 
 def _blueprint_of(
