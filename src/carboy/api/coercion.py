@@ -117,8 +117,9 @@ def _own_types(schema: dict[str, Any]) -> set[str]:
 def _common(left: set[str], right: set[str]) -> set[str]:
     """Return the types of both sets; an integer is a number."""
     common = left & right
-    if "integer" in left ^ right and "number" in left ^ right:
-        common.add("integer")
+    for one, other in ((left - right, right - left), (right - left, left - right)):
+        if "integer" in one and "number" in other:
+            common.add("integer")
     return common
 
 
