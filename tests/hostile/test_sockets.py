@@ -261,6 +261,106 @@ def test_what_is_no_http_is_let_go(gateway: Gateway, data: bytes) -> None:
     assert gateway.is_well()
 
 
+HOST = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /api/v1/s3/alert HTTP/1.1\r\nHost: x\r\n"
+CODINGS = (b"gzip", b"gzip, chunked", b"deflate,chunked", b"br", b"cow, chunked", b"x-gzip", b"identity, chunked")
+REFUSALS = {
+    "no Host": (b"GET /livez HTTP/1.1\r\n\r\n", 400),
+    "two Hosts": (HOST + b"Host: y\r\n\r\n", 400),
+    "a Host that is none": (b"GET /livez HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+    "two Hosts in HTTP/1.0": (b"GET /livez HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "no request line": (b"\r\n\r\n", 400),
+    "a bare line feed": (b"GET /livez HTTP/1.1\nHost: x\n\n", 400),
+    "no header": (HOST + b"nothing\r\n\r\n", 400),
+    "a method that is none": (b"G\x01T /livez HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a version of the future": (b"GET /livez HTTP/3.0\r\nHost: x\r\n\r\n", 400),
+    "a length and chunks": (POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "slow headers": (HOST[:20], 408),
+    "a slow body": (POST + b"Content-Length: 100\r\n\r\n{", 408),
+    "slow chunks": (POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{", 408),
+    "an endless target": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    "an unknown expectation": (HOST + b"Expect: the-best\r\n\r\n", 417),
+    "an endless header": (HOST + b"X-A: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+    "too many headers": (HOST + b"X-A: a\r\n" * 500 + b"\r\n", 431),
+    **{
+        f"the coding {name.decode()}": (POST + b"Transfer-Encoding: " + name + b"\r\n\r\n0\r\n\r\n", 501)
+        for name in (
+            b"gzip",
+            b"gzip, chunked",
+            b"deflate,chunked",
+            b"br",
+            b"cow, chunked",
+            b"x-gzip",
+            b"identity, chunked",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_of_the_server_itself_is_a_problem_document(gateway: Gateway, name: str) -> None:
+    """One response with a request id, which no browser takes for a page, and the end of the connection."""
+    data, status = REFUSALS[name]
+
+    answer = gateway.send(data)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    headers = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    problem = json.loads(body)
+    assert statuses(answer) == [status]
+    assert headers[b"content-type"] == b"application/problem+json"
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert headers[b"connection"] == b"close"
+    assert problem["request_id"].encode() == headers[b"x-request-id"]
+    assert (problem["status"], problem["success"]) == (status, False)
+
+
+def test_a_refusal_carries_the_id_and_the_path_that_came(gateway: Gateway) -> None:
+    """Also where the headers are malformed; the response to HEAD has no body."""
+    answer = gateway.send(b"GET /livez?a=secret HTTP/1.1\r\nX-Request-Id: abc-1\r\nHost : x\r\n\r\n")
+    head = gateway.send(b"HEAD /livez HTTP/1.1\r\nX-Request-Id: abc-2\r\n\r\n")
+
+    problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (problem["instance"], problem["request_id"]) == ("/livez", "abc-1")
+    assert head.endswith(b"\r\n\r\n")
+    assert b"X-Request-Id: abc-2" in head
+    assert '"request_id":"abc-1"' in gateway.server.said.replace(" ", "")
+
+
+def test_a_connection_gets_one_response_for_each_request(gateway: Gateway) -> None:
+    """Also where a body that the application does not read is malformed: nothing unasked follows."""
+    for rest in (b"2\r\naaaa\r\n0\r\n\r\n", b"zz\r\n", b"2\r\naa\r\n0\r\nbad trailer\r\n\r\n"):
+        answer = gateway.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + rest)
+
+        assert len(statuses(answer)) == 1, answer
+
+
+def test_what_only_a_proxy_may_say_is_not_believed_of_a_client(gateway: Gateway) -> None:
+    """Neither the path before the path, nor the scheme, nor the address; not from loopback either."""
+    for lines in (
+        b"SCRIPT_NAME: /api",
+        b"Script-Name: /api",
+        b"PATH_INFO: /metrics",
+        b"REMOTE_USER: root",
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off",
+        b"X-Forwarded-Proto: https\r\nX-Forwarded-Protocol: http",
+        b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Prefix: /api\r\nX-Forwarded-Host: evil.example.com",
+        b"X_Forwarded_For: 203.0.113.9",
+    ):
+        assert statuses(gateway.send(gateway.head(lines, method=b"GET", target=b"/api/livez"))) == [404], lines
+        assert statuses(gateway.send(gateway.head(lines, method=b"GET", target=b"/livez"))) == [200], lines
+    assert "203.0.113.9" not in gateway.server.said
+
+
+def test_pipelined_requests_are_answered_in_order(gateway: Gateway) -> None:
+    """Each once, also behind a body."""
+    body = b'{"alerts": []}'
+    first = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    assert statuses(gateway.send(first + HOST + b"\r\n" + first + last)) == [404, 200, 404, 200]
+
+
 @pytest.mark.parametrize("part", ["headers", "body"])
 def test_forty_clients_of_a_byte_a_second_keep_nobody_out(tmp_path: Path, part: str) -> None:
     """More than there are threads; webhooks are accepted meanwhile, and each slow client is refused in time."""
