@@ -141,11 +141,19 @@ complete(cli)
 
 def main() -> None:
     """Run the command line, and end the process with the code of how it went."""
+    _open_standard_streams()
     try:
         code = _run()
     except KeyboardInterrupt:  # at any time, while an error is told too
         code = _INTERRUPTED
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Open what was closed at the start as the null device, or files and sockets would get its number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
 
 
 def _run() -> int:

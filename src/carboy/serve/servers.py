@@ -26,7 +26,6 @@ def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnRe
     Raises:
         CarboyError: the port is taken, the server cannot be started, or requests had to be cut at its end.
     """
-    _open_standard_streams()
 
     def announce(service: Service, url: str) -> None:
         try:
@@ -47,16 +46,6 @@ def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnRe
         raise CarboyError(
             "open requests were cut", f"they took longer than {settings.drain_s:g} s", "give them more by DRAIN_S"
         )
-
-
-def _open_standard_streams() -> None:
-    """Open what was closed at the start as the null device, or sockets would get its number."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            with suppress(OSError):
-                os.open(os.devnull, os.O_RDWR)
 
 
 def _discard_output() -> None:
