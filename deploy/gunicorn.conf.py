@@ -1,7 +1,7 @@
 """Gunicorn for a server with clients of every kind: `gunicorn -c deploy/gunicorn.conf.py 'carboy:create_app()'`.
 
-Time-outs, hooks, log and worker class are Carboy's own; what differs from machine to machine is said here. The command
-line and `GUNICORN_CMD_ARGS` win over both.
+Time-outs, hooks, log and worker class are Carboy's own; this file sets what differs from machine to machine. The
+command line and `GUNICORN_CMD_ARGS` win over both.
 """
 
 import os

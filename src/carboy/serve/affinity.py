@@ -1,4 +1,4 @@
-"""Processes that each stay on one CPU.
+"""Choose a CPU for each worker process.
 
 One interpreter runs one thread at a time. Where its threads are spread over CPUs, each lock that is passed on wakes a
 thread elsewhere, which finds the interpreter taken again; on one CPU they take turns.

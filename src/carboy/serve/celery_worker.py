@@ -1,4 +1,4 @@
-"""An application's jobs under Celery's worker: what the parent and its children do when they begin and end.
+"""Run an application's jobs under Celery's worker: the steps of the parent and its children at start and end.
 
 Everything hangs on Celery's signals, so that `celery -A carboy.celery_app worker` and `carboy worker` are alike.
 """
@@ -29,7 +29,7 @@ _LAST_RESORT_S = 5.0
 
 
 def attach(service: Service) -> "Celery":
-    """Return the Celery application of a service's jobs, whose workers in this process will run them.
+    """Return the Celery application of a service's jobs, prepared to run workers in this process.
 
     Raises:
         UsageError: the service has no jobs, or another engine runs them.
@@ -62,7 +62,7 @@ def run_worker(service: Service) -> int:
 
 
 class _Life:
-    """What happens when a worker begins and ends."""
+    """Handles the start and the end of a Celery worker."""
 
     def __init__(self, service: Service, engine: Any) -> None:
         self._service, self._engine = service, engine
@@ -73,7 +73,7 @@ class _Life:
         os.set_blocking(self._to_parent, False)
 
     def connect(self) -> None:
-        """Hang on Celery's signals."""
+        """Connect to Celery's signals."""
         from celery import signals
 
         if logging.getLogger().handlers:  # else the application has none, and Celery's own way is better than silence
@@ -88,7 +88,7 @@ class _Life:
             getattr(signals, name).connect(receiver, weak=False)
 
     def _keep_logs(self, **_: Any) -> None:
-        """Do nothing: where somebody listens, Celery leaves the logs alone."""
+        """Do nothing: with a receiver connected, Celery does not configure the logs."""
 
     def _before_fork(self, sender: Any, **_: Any) -> None:
         self._service.prepare()
@@ -123,7 +123,7 @@ class _Life:
                 self._on_end(*orjson.loads(line))
 
     def _bound_the_end(self, how: str, **_: Any) -> None:
-        """Have a stop that waits for jobs end in time: first those jobs, at last the process."""
+        """End a stop that waits for jobs too long: first the jobs, then the process."""
         if how == "Warm":
             _later(self._drain_s, lambda: os.kill(os.getpid(), signal.SIGQUIT))
         _later(self._drain_s + _LAST_RESORT_S, self._give_up)

@@ -1,4 +1,4 @@
-"""The listening socket: opened so that a taken port is noticed, and quieted so that a stop cuts nobody."""
+"""The listening socket: report a taken port when it opens, refuse no accepted connection when it closes."""
 
 import contextlib
 import ctypes
@@ -8,10 +8,9 @@ import socket
 import struct
 import sys
 
-from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, UsageError
 
-__all__ = ["BACKLOG", "address_of", "open_listener", "quiet", "wait_until_accepted"]
+__all__ = ["BACKLOG", "address_of", "open_listener", "quiet"]
 
 BACKLOG = 2048
 _SO_ATTACH_FILTER = 26
@@ -23,11 +22,11 @@ def open_listener(host: str, port: int, backlog: int = BACKLOG) -> socket.socket
     Args:
         host: a name or an address of this machine; `0.0.0.0` or `::` for all.
         port: 0 for any free one.
-        backlog: connections that the kernel keeps while nobody accepts them.
+        backlog: connections that the kernel keeps until they are accepted.
 
     Raises:
         CarboyError: the port is taken, or may not be used.
-        UsageError: the host is none of this machine's.
+        UsageError: the host is not an address of this machine.
     """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
@@ -58,7 +57,7 @@ def address_of(listener: socket.socket) -> str:
 
 
 def quiet(listener: socket.socket) -> None:
-    """Have the kernel make no further connections, and keep those that it made; without effect outside of Linux.
+    """Have the kernel complete no further connections, and keep those it has; without effect outside of Linux.
 
     A client that comes now tries again by itself a second later, and is refused or finds the next server.
     """
@@ -70,23 +69,6 @@ def quiet(listener: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
-def wait_until_accepted(listener: socket.socket, timeout_s: float, clock: Clock = SYSTEM_CLOCK) -> bool:
-    """Wait until no connection waits to be accepted; return whether it came to that in time."""
-    until_s = clock.monotonic_s() + timeout_s
-    while _waiting(listener) > 0:
-        if clock.monotonic_s() >= until_s:
-            return False
-        clock.sleep(0.01)
-    return True
-
-
-def _waiting(listener: socket.socket) -> int:
-    if sys.platform != "linux":
-        return 0
-    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
-    return int(struct.unpack_from("I", info, 24)[0])
-
-
 def _explain(error: OSError, host: str, port: int) -> CarboyError:
     what = f"{host}:{port} cannot be served"
     match error.errno:
@@ -95,7 +77,7 @@ def _explain(error: OSError, host: str, port: int) -> CarboyError:
                 what, "the port is taken by another program", f"stop it, or choose another: --port {port + 1}"
             )
         case errno.EACCES:
-            return CarboyError(what, "ports below 1024 are not for this user", "choose a higher one: --port 8000")
+            return CarboyError(what, "this user may not use ports below 1024", "choose a higher one: --port 8000")
         case errno.EADDRNOTAVAIL:
             return _no_such_host(host)
     return CarboyError(what, error.strerror or "the socket could not be opened", "see --host and --port")
@@ -103,5 +85,5 @@ def _explain(error: OSError, host: str, port: int) -> CarboyError:
 
 def _no_such_host(host: str) -> UsageError:
     return UsageError(
-        f"`{host}` cannot be served", "it is no address of this machine", "use --host 127.0.0.1 or --host 0.0.0.0"
+        f"`{host}` cannot be served", "it is not an address of this machine", "use --host 127.0.0.1 or --host 0.0.0.0"
     )

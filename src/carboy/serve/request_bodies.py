@@ -1,4 +1,4 @@
-"""Give an application its request's body within a time, or none at all.
+"""Read a request's body within a time limit.
 
 A body that was cut off, or that took too long, raises werkzeug's `ClientDisconnected` (400) or `RequestTimeout` (408)
 where the application reads it: Flask answers with them.
@@ -34,8 +34,8 @@ class Body(io.RawIOBase):
         source: the server's own stream.
         length_bytes: what `Content-Length` says; None for a chunked body.
         timeout_s: how long all reads together may wait.
-        deadlines: who ends a wait.
-        end: makes a waiting read come back, such as by closing the connection.
+        deadlines: ends a wait that takes too long.
+        end: makes a waiting read return, such as by closing the connection.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Body(io.RawIOBase):
         wait = self._deadlines.begin(self._left_s, self._end)
         try:
             data = self._source.read(wanted)
-        except Exception as error:  # each server has its own for chunks that are none
+        except Exception as error:  # gunicorn has several for malformed chunks
             raise _cut_off() from error
         finally:
             is_in_time = self._deadlines.finish(wait)
@@ -106,7 +106,7 @@ class Body(io.RawIOBase):
 
 
 def length_of(environ: Mapping[str, Any]) -> int | None:
-    """Return how long the body of a request is; None when only its end will tell."""
+    """Return the length of a request's body, in bytes; None where it is chunked."""
     text = environ.get("CONTENT_LENGTH")
     if text:
         return int(text) if text.isascii() and text.isdigit() else 0

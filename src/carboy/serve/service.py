@@ -1,4 +1,4 @@
-"""The application that a process serves, with what runs beside it: database at its newest, job engine, a clean end."""
+"""The application that a process serves, with what runs beside it: database migrations, job engine, metrics."""
 
 import sys
 from collections.abc import Callable
@@ -41,10 +41,10 @@ class Service:
         return self.flask.extensions.get("carboy") if self.flask is not None else None
 
     def prepare(self) -> None:
-        """Make the instance folder and bring an embedded database to its newest form, the project's tables too."""
+        """Make the instance folder and migrate an embedded database, the project's tables too."""
         if self._has_embedded_database:
             self.runtime.settings["INSTANCE_PATH"].mkdir(parents=True, exist_ok=True)
-            self.runtime.engine.connect().close()  # that brings Carboy's own tables to theirs
+            self.runtime.engine.connect().close()  # which migrates Carboy's own tables
             if self.flask is not None and "migrate" in self.flask.extensions:
                 from carboy.db import upgrade_project
 
@@ -60,7 +60,7 @@ class Service:
         if workers > 1 and self._has_embedded_database:
             raise ConfigurationError(
                 f"{workers} workers cannot serve",
-                "the database is SQLite, which one process writes best: two wait for each other's lock",
+                "the database is SQLite, where two processes wait for each other's write lock",
                 "use one worker with more threads, or a MySQL or PostgreSQL server (DATABASE_URL)",
             )
 
