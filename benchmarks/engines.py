@@ -14,9 +14,9 @@ from typing import Any
 
 from tests.lab.load import load_process
 
+from benchmarks.databases import durable_postgres
 from benchmarks.gateway import gateway, running
 from benchmarks.model import RATES, report
-from benchmarks.servers import durable_postgres
 from benchmarks.tables import capacity
 from carboy.testing.processes import DatabaseServer, moto_server, redis
 

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from statistics import fmean, median
 from typing import Any
 
+from benchmarks.databases import durable_postgres
 from benchmarks.model import Line, follow, plan_arrivals
-from benchmarks.servers import durable_postgres
 
 SECONDS = 12.0
 SERVICE_S = 0.1

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.lab.threat_stack_api import invent_alert_id
 
-from benchmarks.servers import durable_mariadb, durable_postgres
+from benchmarks.databases import durable_mariadb, durable_postgres
 from carboy.testing.processes.running import MissingBinary
 
 IS_LONG = True

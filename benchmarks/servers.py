@@ -1,0 +1,149 @@
+"""Which web server: others' p99 beside slow clients, as a ratio to that without them, then throughput and a stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+from tests.lab.load import load_process
+from tests.lab.slow_clients import KINDS, slow_clients
+
+from carboy.testing import free_port
+from carboy.testing.ports import takes_connections
+
+IS_LONG = True
+
+_APP = """
+import time
+from flask import Flask, request
+
+app = Flask("probe")
+
+@app.get("/")
+def root():
+    return "ok"
+
+@app.post("/echo")
+def echo():
+    return request.get_data()
+
+@app.get("/big")
+def big():
+    return b"x" * 8_000_000
+
+@app.get("/sleep")
+def sleep():
+    time.sleep(0.2)
+    return "slept"
+"""
+_PYTHON = (sys.executable, "-m")
+_SERVERS = {
+    "gunicorn, our worker": (*_PYTHON, "carboy", "serve", "--app", "probe", "--port", "{port}"),
+    "gunicorn gthread": (*_PYTHON, "gunicorn", "-b", "127.0.0.1:{port}", "--threads", "32", "probe:app"),
+    "granian": (
+        *(*_PYTHON, "granian", "--interface", "wsgi", "--port", "{port}", "--blocking-threads", "32"),
+        *("--backpressure", "1024", "--no-ws", "probe:app"),
+    ),
+    "waitress": (
+        *(*_PYTHON, "waitress", "--listen", "127.0.0.1:{port}", "--threads", "32", "--connection-limit", "1024"),
+        "probe:app",
+    ),
+    "cheroot": (*_PYTHON, "cheroot", "probe:app", "--bind", "127.0.0.1:{port}", "--threads", "32"),
+}
+_KINDS = [kind for kind in KINDS if kind != "slow handshakes"]
+
+
+def run(seconds: int = 2) -> None:
+    """Print a row per kind of client and a column per server.
+
+    Args:
+        seconds: of each load.
+    """
+    rows: dict[str, list[str]] = {}
+    for name, command in _SERVERS.items():
+        print(f"… {name}", file=sys.stderr, flush=True)
+        for kind in _KINDS:
+            rows.setdefault(kind, []).append(_ratio(command, kind, seconds))
+        with _serving(command) as (process, port):
+            rows.setdefault("requests/s, kept", []).append(f"{_load(port, seconds)[1]:.0f}")
+            rows.setdefault("requests/s, not kept", []).append(f"{_load(port, seconds, '-close')[1]:.0f}")
+            rows.setdefault("p99 in ms of others, 32 threads busy", []).append(_busy(port, seconds))
+            rows.setdefault("requests cut by SIGTERM", []).append(_cut(process, port))
+    print(f"| others' p99, times that without | {' | '.join(_SERVERS)} |\n|{' --- |' * (len(_SERVERS) + 1)}")
+    for row, cells in rows.items():
+        print(f"| {row} | {' | '.join(cells)} |")
+
+
+def _ratio(command: tuple[str, ...], kind: str, seconds: int) -> str:
+    with _serving(command) as (_, port):
+        base_ms, base_per_s = _load(port, seconds)
+        with slow_clients(port, kind):
+            during_ms, during_per_s = _load(port, seconds)
+        if during_per_s < base_per_s / 50:
+            return "stands still"
+        return f"{during_ms / base_ms:.1f}"
+
+
+def _load(port: int, seconds: int, how: str = "") -> tuple[float, float]:
+    """Return p99 in milliseconds, and requests per second."""
+    url = f"http://127.0.0.1:{port}"
+    header = ("--header", "Connection: close") if how else ()
+    options = ("--get", "/", "--connections", "4", "--seconds", str(seconds), "--timeout", "5", *header)
+    with load_process(url, *options) as running:
+        summary, _ = running.finish()
+    return summary["latencies_ms"]["p99"] or 5000.0, summary["rate_per_s"]
+
+
+def _busy(port: int, seconds: int) -> str:
+    url = f"http://127.0.0.1:{port}"
+    with load_process(url, "--get", "/sleep", "--connections", "31", "--seconds", str(seconds + 2)):
+        time.sleep(0.5)
+        return f"{_load(port, seconds)[0]:.0f}"
+
+
+def _cut(process: "subprocess.Popen[bytes]", port: int) -> str:
+    """Return how many of 20 requests under way a stop cut."""
+
+    def ask() -> bool:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/sleep", timeout=10) as answer:
+            return bool(answer.read() == b"slept")
+        return False
+
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(ask) for _ in range(20)]
+        time.sleep(0.1)
+        process.terminate()
+        return f"{sum(not one.result() for one in asked)} of 20"
+
+
+@contextmanager
+def _serving(command: tuple[str, ...]) -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
+    with tempfile.TemporaryDirectory(prefix="carboy-bench-") as folder:
+        (Path(folder) / "probe.py").write_text(_APP)
+        port = free_port()
+        words = [word.format(port=port) for word in command]
+        environ = {**os.environ, "PYTHONPATH": folder}
+        with subprocess.Popen(
+            words,
+            cwd=folder,
+            env=environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process:
+            try:
+                while not takes_connections(port):
+                    if process.poll() is not None:
+                        raise RuntimeError(f"`{' '.join(words)}` ended with {process.returncode}")
+                    time.sleep(0.05)
+                yield process, port
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
