@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
+from carboy.api.patterns import to_rust
 from carboy.api.walk import deref, map_children
 from carboy.http_values import parse_pointer, render_pointer
 
@@ -119,6 +120,8 @@ class SchemaTranslator:
                 return {"$ref": result["$ref"]}
         self._hide(result, hidden)
         _bound(result)
+        if isinstance(schema.get("pattern"), str):
+            result["pattern"] = to_rust(schema["pattern"])
         return _from_30(result) if self._is_30 else result
 
     def _variant(self, name: str, direction: Direction, hidden: frozenset[str], within: str) -> "_Variant":

@@ -93,7 +93,7 @@ def _renamed(origins: Mapping[Pointer, Origin], file: str) -> dict[Pointer, Orig
 def _check_schemas(content: dict[str, Any], faults: Faults) -> None:
     """Record each schema that is not valid, or that cannot be compiled, once and at its own place."""
     with extra("api"):
-        from jsonschema_rs import Draft202012Validator
+        from jsonschema_rs import Draft202012Validator, ValidationError
     schemas = Schemas(content)
     meta = Draft202012Validator(
         {"$ref": "https://json-schema.org/draft/2020-12/schema"}, mask="this", validate_formats=True
@@ -103,13 +103,24 @@ def _check_schemas(content: dict[str, Any], faults: Faults) -> None:
         if kind != "schema" or (inside is not None and pointer[: len(inside)] == inside):
             continue
         inside = pointer  # the walk is depth first: what this schema holds comes next, and is checked with it
+        found: list[Any] = []
         try:
             alone = schemas.translate_alone(node)
-            errors = list(meta.iter_errors(alone))
+            found = list(meta.iter_errors(alone))
+            errors = [error for error in found if not _is_of_pattern(error)]
             for error in errors:
                 for below, detail in explain(error):
                     faults.add((*pointer, *below), detail)
             if not errors:
                 schemas.check_compiles(node, alone)
+        except ValidationError as error:
+            rest = "" if found else ", and of a size that can be compiled"
+            faults.add((*pointer, *error.instance_path), f"must be of the format `regex`{rest}")
         except (ValueError, KeyError, TypeError) as error:
             faults.add(pointer, f"the schema cannot be used: {error}")
+
+
+def _is_of_pattern(error: Any) -> bool:
+    """Return whether an error is about a regular expression: whether it can be used is for its compiler to say."""
+    is_form = error.kind.name in {"format", "propertyNames"}
+    return is_form and any(part in {"pattern", "patternProperties"} for part in error.instance_path[-2:])
