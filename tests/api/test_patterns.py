@@ -54,4 +54,4 @@ def test_a_pattern_that_cannot_be_used_is_refused(make_document: MakeDocument, p
         api.load_document(make_document(components={"schemas": {"A": schema}}))
     (fault,) = caught.value.faults
     assert fault.pointer.startswith(f"/components/schemas/A/{where}")
-    assert fault.detail.startswith("must be of the format `regex`")
+    assert "regex" in fault.detail

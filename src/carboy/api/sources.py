@@ -4,6 +4,7 @@ A start that finds a cached copy imports neither this module nor what it needs.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from carboy.api import swagger2
@@ -12,8 +13,8 @@ from carboy.api.document_rules import check_circles, check_sense
 from carboy.api.metaschema import check_grammar
 from carboy.api.model import Document, Origin, Pointer
 from carboy.api.references import Bundler
-from carboy.api.validators import Schemas, explain
-from carboy.api.walk import walk
+from carboy.api.validators import Schemas, compile_schema, explain
+from carboy.api.walk import dig, walk
 from carboy.api.yaml_loader import MAX_DEPTH, Unreadable, plain_value, read_text
 from carboy.extras import extra
 
@@ -103,24 +104,27 @@ def _check_schemas(content: dict[str, Any], faults: Faults) -> None:
         if kind != "schema" or (inside is not None and pointer[: len(inside)] == inside):
             continue
         inside = pointer  # the walk is depth first: what this schema holds comes next, and is checked with it
-        found: list[Any] = []
         try:
             alone = schemas.translate_alone(node)
-            found = list(meta.iter_errors(alone))
-            errors = [error for error in found if not _is_of_pattern(error)]
+            errors = [error for error in meta.iter_errors(alone) if not _is_good_pattern(error, alone)]
             for error in errors:
                 for below, detail in explain(error):
                     faults.add((*pointer, *below), detail)
             if not errors:
                 schemas.check_compiles(node, alone)
         except ValidationError as error:
-            rest = "" if found else ", and of a size that can be compiled"
-            faults.add((*pointer, *error.instance_path), f"must be of the format `regex`{rest}")
+            detail = "must be of the format `regex`, and of a size that can be compiled"
+            faults.add((*pointer, *error.instance_path), detail)
         except (ValueError, KeyError, TypeError) as error:
             faults.add(pointer, f"the schema cannot be used: {error}")
 
 
-def _is_of_pattern(error: Any) -> bool:
-    """Return whether an error is about a regular expression: whether it can be used is for its compiler to say."""
-    is_form = error.kind.name in {"format", "propertyNames"}
-    return is_form and any(part in {"pattern", "patternProperties"} for part in error.instance_path[-2:])
+def _is_good_pattern(error: Any, schema: Any) -> bool:
+    """Return whether an error is about a pattern that is not of ECMA-262 to the letter, but can be used."""
+    path = [str(part) for part in error.instance_path]
+    if path[-1:] != ["pattern"] or error.kind.name != "format":
+        return False
+    with suppress(ValueError):
+        compile_schema({"pattern": dig(schema, path)})
+        return True
+    return False

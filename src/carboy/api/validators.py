@@ -17,7 +17,7 @@ from carboy.http_values import render_pointer
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
-__all__ = ["MAX_FAULTS", "Check", "Direction", "Schemas", "explain"]
+__all__ = ["MAX_FAULTS", "Check", "Direction", "Schemas", "compile_schema", "explain"]
 
 MAX_FAULTS = 1000  # a small body can break a rule a million times: an answer stays of a sane size
 
@@ -88,7 +88,7 @@ class Schemas:
         Raises:
             ValueError: the schema is not one, or names what is not there.
         """
-        return _validator(self._dialect.translate(schema, direction))
+        return compile_schema(self._dialect.translate(schema, direction))
 
     def translate_alone(self, schema: Any) -> Any:
         """Return a schema of JSON Schema 2020-12 without the components it needs."""
@@ -103,7 +103,7 @@ class Schemas:
         if _has_names(alone):
             self.validator(schema, "request")
         else:
-            _validator(_without_references(alone))
+            compile_schema(_without_references(alone))
 
     def is_plain(self, schema: Any) -> bool:
         """Say whether a schema has no rule but its type, so that a value that was read as that type keeps it."""
@@ -112,7 +112,12 @@ class Schemas:
         return isinstance(schema.get("type"), str) and schema["type"] not in {"array", "object"}
 
 
-def _validator(schema: Any) -> "Validator":
+def compile_schema(schema: Any) -> "Validator":
+    """Compile a schema of JSON Schema 2020-12.
+
+    Raises:
+        ValueError: it is not one, or refers to what is not there.
+    """
     with extra("api"):
         from jsonschema_rs import Draft202012Validator, ReferencingError
     try:
