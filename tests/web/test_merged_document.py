@@ -1,6 +1,8 @@
 """What the service tells about itself: as JSON, as YAML, and to read."""
 
+import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -190,3 +192,60 @@ def test_a_document_without_anything_is_a_page() -> None:
 
     assert b"<h1>&lt;x&gt;</h1>" in body
     assert "Content-Security-Policy" in headers
+
+
+def test_the_modules_of_the_application_come_first(make_app: Any) -> None:
+    """Before what Carboy serves; the schemes of the API keys stand there once."""
+    document = make_app(_register).test_client().get("/openapi.json").json
+
+    assert next(iter(document["paths"])) == "/api/orders/{order_id}"
+    assert {name for name in document["components"]["securitySchemes"] if name.startswith("key")} == {"key"}
+
+
+def test_each_operation_can_be_tried(page: Any) -> None:
+    """The form is made from its parameters, with an example of its body; the policy lets it call this server only."""
+    read = _Page()
+    read.feed(page.text)
+    forms = [json.loads(str(attrs["data-form"])) for tag, attrs in read.tags if tag == "div" and "data-form" in attrs]
+
+    order = next(form for form in forms if form["path"] == "/api/orders/{order_id}")
+    assert order["secured"]
+    assert [one["name"] for one in order["parameters"] if one["in"] == "path"] == ["order_id"]
+    assert json.loads(order["body"])
+    assert "connect-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("security", "words"),
+    [
+        ([{"key": ["a:b"]}], "<p><code>key</code> <code>a:b</code></p>"),
+        ([{"key": []}, {}], "<p><code>key</code>; optional: no authentication</p>"),
+        ([{}], "<p>no authentication</p>"),
+    ],
+)
+def test_the_page_says_what_authentication_is_needed(security: Any, words: str) -> None:
+    """An operation that may be called without any says so in plain words."""
+    operation = {"security": security, "responses": {"403": {"description": "not yours"}}}
+    document = {"openapi": "3.1.1", "info": {"title": "x", "version": "0"}, "paths": {"/a": {"get": operation}}}
+    body, _ = render_page(document)
+
+    assert words in body.decode()
+    assert "<strong>Forbidden</strong> not yours" in body.decode()
+
+
+def test_an_example_is_made_of_the_schema() -> None:
+    """Where the document has none: required and optional properties, not those that are read only."""
+    schema = {
+        "allOf": [{"properties": {"id": {"type": "integer", "readOnly": True}, "at": {"format": "date"}}}],
+        "properties": {"n": {"type": "integer", "default": 7}, "list": {"type": "array", "items": {"enum": ["a"]}}},
+    }
+    operation = {
+        "parameters": [{"name": "q", "in": "query", "required": True, "schema": {"type": "string"}, "example": "a b"}],
+        "requestBody": {"content": {"application/json": {"schema": schema}}},
+        "responses": {},
+    }
+    document = {"openapi": "3.1.1", "info": {"title": "x", "version": "0"}, "paths": {"/a": {"post": operation}}}
+    text = unescape(render_page(document)[0].decode())
+
+    assert """-d '{"n": 7, "list": ["a"], "at": "2026-01-31"}'""" in text
+    assert '"$CARBOY_URL/a?q=a%20b"' in text

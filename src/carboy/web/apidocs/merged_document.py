@@ -1,4 +1,4 @@
-"""The OpenAPI documents of an application: each is a router, all of them together are what it tells about itself."""
+"""Serve the OpenAPI documents of an application, and all of them merged at `/openapi.json` and `/docs`."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["add_api", "add_documents", "add_own_api", "merged_document"]
 
 _FOLDER = Path(__file__).parent / "openapi"
+_PACKAGE = Path(__file__).parents[2]
+_SCHEMES: dict[str, dict[str, str]] = {
+    "key": {"type": "http", "scheme": "bearer", "bearerFormat": "cby_…"},
+    "basic": {"type": "http", "scheme": "basic", "description": "Any name, and the key as the password."},
+}
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
 _HEADERS = {"Cache-Control": "no-cache"}
@@ -30,7 +35,7 @@ _HEADERS = {"Cache-Control": "no-cache"}
 def add_api(
     app: "Flask", document: "Document | str | os.PathLike[str] | Mapping[str, Any]", operations: Any, **options: Any
 ) -> None:
-    """Serve an OpenAPI document, with the API keys as its security, and tell it at `/openapi.json` and `/docs`.
+    """Serve an OpenAPI document, with the API keys as its security, and list it at `/openapi.json` and `/docs`.
 
     The document's security schemes `key` (HTTP bearer) and `basic` (HTTP basic, the key as password) are known here.
     Where `AUTH` is off nothing is asked for.
@@ -44,11 +49,26 @@ def add_api(
     held = runtime(app)
     served, content = _blueprint_of(held, document, operations, options)
     app.register_blueprint(served)
-    held.documents.append(lambda: content)
+    name = document.name if hasattr(document, "name") else document
+    if isinstance(name, str | os.PathLike) and Path(name).absolute().is_relative_to(_PACKAGE):
+        held.documents.append(lambda: content)
+    else:
+        own = sum(isinstance(one, _OwnDocument) for one in held.documents)
+        held.documents.insert(own, _OwnDocument(content))
+
+
+class _OwnDocument:
+    """The document of the application itself, which comes before those of Carboy's parts."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self._content = content
+
+    def __call__(self) -> dict[str, Any]:
+        return self._content
 
 
 def add_own_api(app: "Flask", file: str, operations: Any, rules: Sequence[tuple[str, str, str]], name: str) -> None:
-    """Serve a document of Carboy's own, which is not read before a request comes for it, or somebody reads the docs.
+    """Serve a document of Carboy's own, which is loaded at the first request for it or for the merged document.
 
     Args:
         app: an application of Carboy's.
@@ -163,12 +183,24 @@ def merged_document(app: "Flask") -> dict[str, Any]:
     machines = load_document(_FOLDER / "machines.yaml", cache_dir=held.settings["INSTANCE_PATH"] / "cache").content
     served = {rule.rule for rule in app.url_map.iter_rules()}
     machines = {**machines, "paths": {path: item for path, item in machines["paths"].items() if path in served}}
-    contents = [*(content() for content in held.documents), machines]
+    contents = [_with_known_schemes(content) for content in (*(content() for content in held.documents), machines)]
     if not held.web.auth:
         contents = [_without_security(content, {"key", "basic"}) for content in contents]
     named = held.settings.entry("APP")
     title = "Carboy" if named is None or named.layer == "default" else named.value
     return merge(contents, info={"title": title, "version": held.web.api_version})
+
+
+def _with_known_schemes(content: dict[str, Any]) -> dict[str, Any]:
+    """Describe the schemes of the API keys with the same words in every document, so that each stands there once."""
+    components = content.get("components", {})
+    schemes = components.get("securitySchemes", {})
+    known = {
+        name: scheme
+        for name, scheme in _SCHEMES.items()
+        if str(schemes.get(name, {}).get("scheme")).lower() == scheme["scheme"]
+    }
+    return {**content, "components": {**components, "securitySchemes": {**schemes, **known}}} if known else content
 
 
 def _without_security(content: Mapping[str, Any], names: Any) -> dict[str, Any]:

@@ -2,19 +2,20 @@
 
 import base64
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from carboy.web.apidocs.request_example import examples_of, render_json, render_request
 from carboy.web.apidocs.schema_view import SchemaText, follow
 
 __all__ = ["render_page"]
 
 _FOLDER = Path(__file__).parent
-_METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+_METHODS = ("get", "query", "post", "put", "patch", "delete", "head", "options", "trace")
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 
 
@@ -38,7 +39,7 @@ def render_page(document: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
         ]
     )
     policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {
@@ -62,33 +63,50 @@ def _group(document: Mapping[str, Any]) -> dict[str, list[_Operation]]:
     """Return the operations by their first tag, in the order of the tags."""
     groups: dict[str, list[_Operation]] = {tag["name"]: [] for tag in document.get("tags", ())}
     for path, item in document.get("paths", {}).items():
-        for method in _METHODS:
-            if method in item:
-                tags = item[method].get("tags") or ["other"]
-                groups.setdefault(tags[0], []).append(_Operation(path, method, item, item[method]))
+        nodes = {method: item[method] for method in _METHODS if method in item}
+        for method, node in {**nodes, **item.get("additionalOperations", {})}.items():
+            tags = node.get("tags") or ["other"]
+            groups.setdefault(tags[0], []).append(_Operation(path, method, item, node))
     return {tag: operations for tag, operations in groups.items() if operations}
 
 
 def _navigation(title: str, groups: Mapping[str, Sequence[_Operation]]) -> str:
     parts = [f'<nav aria-label="operations"><strong>{title}</strong>']
     parts.append('<input type="search" placeholder="Filter" aria-label="filter the operations" hidden>')
+    parts.append('<p class="nothing" role="status" hidden>No operation has these words.</p>')
+    parts.append('<details class="list" open><summary>Operations</summary>')
     for tag, operations in groups.items():
         links = "".join(
-            f'<li><a href="#{one.anchor}"><span class="verb {one.method}">{one.method.upper()}</span>'
+            f'<li data-words="{escape(_words(one))}"><a href="#{one.anchor}">{_verb(one)}'
             f'<span class="path">{_path(one)}</span></a></li>'
             for one in operations
         )
         parts.append(f"<h2>{escape(tag)}</h2><ul>{links}</ul>")
-    return "".join([*parts, "</nav>"])
+    return "".join([*parts, "</details></nav>"])
+
+
+def _verb(one: _Operation) -> str:
+    method = escape(one.method)
+    return f'<span class="verb {method.lower()}">{method.upper()}</span>'
+
+
+def _words(one: _Operation) -> str:
+    """Return what the filter looks for, beyond the path."""
+    words = [one.node.get("summary", ""), one.node.get("operationId", ""), *one.node.get("tags", ())]
+    return " ".join(map(str, words)).lower()
 
 
 def _header(document: Mapping[str, Any], title: str) -> str:
     info = document["info"]
     schemes = document.get("components", {}).get("securitySchemes", {})
-    told = "".join(f"<li><code>{escape(name)}</code> {_scheme(one)}</li>" for name, one in schemes.items())
-    told = f'<ul class="ways">{told}</ul>' if told else ""
+    ways = "".join(f"<li><code>{escape(name)}</code> {_scheme(one)}</li>" for name, one in schemes.items())
+    ways = f'<ul class="ways">{ways}</ul>' if ways else ""
     text = _prose(info.get("description", ""))
-    return f"<header><h1>{title}</h1><p>Version {escape(str(info['version']))}</p>{text}{told}</header>"
+    key = (
+        '<p class="try" hidden><label>API key, for the requests you try <input type="password" class="key" '
+        'autocomplete="off" placeholder="cby_…"></label> It stays in this page.</p>'
+    )
+    return f"<header><h1>{title}</h1><p>Version {escape(str(info['version']))}</p>{text}{ways}{key}</header>"
 
 
 def _scheme(scheme: Mapping[str, Any]) -> str:
@@ -105,8 +123,8 @@ def _scheme(scheme: Mapping[str, Any]) -> str:
 
 
 def _section(document: Mapping[str, Any], tag: str, operations: Sequence[_Operation]) -> str:
-    told = next((one.get("description", "") for one in document.get("tags", ()) if one["name"] == tag), "")
-    lead = f'<div class="lead">{_prose(told)}</div>' if told else ""
+    about = next((one.get("description", "") for one in document.get("tags", ()) if one["name"] == tag), "")
+    lead = f'<div class="lead">{_prose(about)}</div>' if about else ""
     schemas = SchemaText(document)
     return f"<h2>{escape(tag)}</h2>{lead}" + "".join(_operation(document, schemas, one) for one in operations)
 
@@ -117,7 +135,7 @@ def _operation(document: Mapping[str, Any], schemas: SchemaText, one: _Operation
     return "".join(
         [
             f'<details class="op" id="{one.anchor}"><summary>',
-            f'<span class="verb {one.method}">{one.method.upper()}</span>',
+            _verb(one),
             f'<span class="path{gone}">{_path(one)}</span>',
             f'<span class="what">{escape(node.get("summary", ""))}</span></summary><div class="in">',
             _prose(node.get("description", "")),
@@ -125,7 +143,8 @@ def _operation(document: Mapping[str, Any], schemas: SchemaText, one: _Operation
             _parameters(document, schemas, one.parameters),
             _body(document, schemas, node.get("requestBody")),
             _answers(document, schemas, node.get("responses", {})),
-            f"<h3>Try it</h3><pre><code>{escape(_curl(document, one))}</code></pre></div></details>",
+            render_request(document, one.method, one.path, node, one.parameters),
+            "</div></details>",
         ]
     )
 
@@ -139,8 +158,11 @@ def _security(security: Sequence[Mapping[str, Sequence[str]]]) -> str:
             f"<code>{escape(name)}</code>" + "".join(f" <code>{escape(s)}</code>" for s in scopes)
             for name, scopes in one.items()
         ]
-        ways.append(" and ".join(named) or "nothing")
-    return f"<h3>Who may call</h3><p>{' or '.join(ways)}</p>"
+        if named:
+            ways.append(" and ".join(named))
+    optional = "" if all(security) else ("optional: no authentication" if ways else "no authentication")
+    text = " or ".join(ways)
+    return f"<h3>Authentication</h3><p>{text}{'; ' if text and optional else ''}{optional}</p>"
 
 
 def _parameters(document: Mapping[str, Any], schemas: SchemaText, parameters: Sequence[Mapping[str, Any]]) -> str:
@@ -164,51 +186,31 @@ def _body(document: Mapping[str, Any], schemas: SchemaText, body: Mapping[str, A
 
 
 def _answers(document: Mapping[str, Any], schemas: SchemaText, answers: Mapping[str, Any]) -> str:
-    parts = ["<h3>Answers</h3>"] if answers else []
+    parts = ["<h3>Responses</h3>"] if answers else []
     for status, given in answers.items():
         one = follow(document, given)
+        words = _phrase(str(status)) + _inline(one.get("description", one.get("summary", "")))
         parts.append(
-            f'<details class="answer"><summary><span class="status">{escape(str(status))}</span>'
-            f"{escape(one.get('description', ''))}</summary>{_content(schemas, one.get('content', {}))}</details>"
+            f'<details class="answer"><summary><span class="status">{escape(str(status))}</span>{words}</summary>'
+            f"{_content(schemas, one.get('content', {}))}</details>"
         )
     return "".join(parts)
+
+
+def _phrase(status: str) -> str:
+    """Return what a status is called, before the words of the document."""
+    try:
+        return f"<strong>{HTTPStatus(int(status)).phrase}</strong> "
+    except ValueError:
+        return ""
 
 
 def _content(schemas: SchemaText, content: Mapping[str, Any]) -> str:
     parts = []
     for kind, media in content.items():
         parts.append(f'<p class="type">{escape(kind)}</p>{schemas.render(media.get("schema", {}))}')
-        parts += [f"<pre><code>{escape(_json(example))}</code></pre>" for example in _examples(media)]
+        parts += [f"<pre><code>{escape(render_json(example))}</code></pre>" for example in examples_of(media)]
     return "".join(parts)
-
-
-def _curl(document: Mapping[str, Any], one: _Operation) -> str:
-    """Return a line for the shell that calls an operation, with its first example."""
-    words = ["curl"] if one.method == "get" else [f"curl -X {one.method.upper()}"]
-    if any(way for way in one.node.get("security", ())):
-        words.append('-H "Authorization: Bearer $CARBOY_KEY"')
-    content = follow(document, one.node.get("requestBody") or {}).get("content", {})
-    kind = next(iter(content), None)
-    if kind is not None:
-        words.append(f"-H 'Content-Type: {kind}'")
-        example = next(_examples(content[kind]), None)
-        quoted = _json(example, indent=None).replace("'", "'\\''")
-        words.append(f"-d '{quoted}'" if example is not None else "-d @body")
-    server = str((document.get("servers") or [{"url": "/"}])[0]["url"]).rstrip("/")
-    words.append(f'"$CARBOY_URL{server}{one.path}"')
-    return " \\\n  ".join(words)
-
-
-def _examples(media: Mapping[str, Any]) -> Iterator[Any]:
-    if "example" in media:
-        yield media["example"]
-    for one in media.get("examples", {}).values():
-        if "value" in one:
-            yield one["value"]
-
-
-def _json(value: Any, indent: int | None = 2) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _prose(text: str) -> str:
