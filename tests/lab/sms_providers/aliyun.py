@@ -1,11 +1,15 @@
-"""Aliyun's API as it is seen from outside: RPC (v1) and ACS3 (v3) signatures, `SendSms`, `SendBatchSms`, the query."""
+"""Aliyun's dysmsapi 2017-05-25, from its documents: signatures v1 and v3, sending, batches and the query.
+
+Sources: help.aliyun.com, "SendSms", "SendBatchSms", "QuerySendDetails", "API error codes", "Limits of variables".
+"""
 
 import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -13,53 +17,69 @@ from tests.lab.sms_providers.control import Refusal, Sent, State
 
 from carboy.testing.answers import Answer, Request, json_answer
 
-__all__ = ["answer", "receipt", "refuse"]
+__all__ = ["FAULTS", "answer", "receipt", "refuse"]
 
-_REFUSALS = {
-    "throttle": (200, "isv.DAY_LIMIT_CONTROL"),
-    "temporary": (200, "isp.SYSTEM_ERROR"),
-    "account": (403, "InvalidAccessKeyId.NotFound"),
-    "blocked": (200, "isv.MOBILE_NUMBER_ILLEGAL"),
-    "signature": (400, "SignatureDoesNotMatch"),
-    "nonce": (400, "SignatureNonceUsed"),
-    "time": (400, "InvalidTimeStamp.Expired"),
-    "params": (200, "isv.INVALID_PARAMETERS"),
+FAULTS = {
+    "throttle": "isv.DAY_LIMIT_CONTROL",
+    "internal": "isp.SYSTEM_ERROR",
+    "account": "InvalidAccessKeyId.NotFound",
+    "blocked": "isv.MOBILE_NUMBER_ILLEGAL",
 }
+_STATUS = {"InvalidAccessKeyId.NotFound": 404, "InvalidAction.NotFound": 404, "InternalError": 500, "Forbidden": 403}
 _SKEW_S = 15 * 60
+_CHINA = timezone(timedelta(hours=8))
+_MAX_RECEIVERS, _MAX_BATCH, _MAX_VALUE, _MAX_OUT_ID = 1000, 100, 35, 255
+_MAINLAND = re.compile(r"(?:\+86|0086|86)?(1[3-9]\d{9})")
+_ABROAD = re.compile(r"(?:\+|00)?([1-9]\d{6,14})")
+_URL = re.compile(r"https?://|www\.", re.IGNORECASE)
 
 
 def answer(request: Request, state: State, now_s: float) -> Answer:
-    """Return the answer to a request that may be sent."""
+    """Return the response to a signed request; parameters may stand in the query or in a form."""
     pairs = parse_qsl(request.target.partition("?")[2], keep_blank_values=True)
     if "urlencoded" in request.headers.get("content-type", ""):
         pairs += parse_qsl(request.body.decode(), keep_blank_values=True)
     params = dict(pairs)
     if "authorization" in request.headers:
-        action, nonce = _check_v3(request, state, now_s)
+        action, nonce, version = _check_v3(request, state, now_s)
     else:
-        action, nonce = _check_v1(request.method, params, state, now_s)
-    if nonce in state.nonces:
-        raise Refusal("nonce")
-    state.nonces.add(nonce)
-    if action == "QuerySendDetails":
-        return _details(params, state)
-    numbers, texts = _wanted(action, params)
-    if set(state.control.bad_numbers) & {_e164(one) for one in numbers}:
-        raise Refusal("blocked")
-    biz_id = state.next_id("9006")
-    for number, text in zip(numbers, texts, strict=True):
-        state.sent.append(Sent(_e164(number), text, biz_id, params.get("OutId", "")))
-    return json_answer({"Code": "OK", "Message": "OK", "BizId": biz_id, "RequestId": nonce})
+        action, nonce, version = _check_v1(request.method, params, state, now_s)
+    state.use_nonce(nonce, "SignatureNonceUsed")
+    if version != "2017-05-25":
+        raise Refusal("InvalidVersion", "Specified parameter Version is not valid.", 400)
+    if state.control.code:
+        raise Refusal(state.control.code, f"{params.get('PhoneNumbers', '')} {params.get('TemplateParam', '')}")
+    match action:
+        case "QuerySendDetails":
+            return _details(params, state)
+        case "SendSms":
+            numbers = _needed(params, "PhoneNumbers").split(",")
+            texts, limit = [params.get("TemplateParam", "{}")] * len(numbers), _MAX_RECEIVERS
+            signs = [_needed(params, "SignName")] * len(numbers)
+        case "SendBatchSms":
+            numbers, signs = (_list(params, name) for name in ("PhoneNumberJson", "SignNameJson"))
+            texts, limit = [json.dumps(one) for one in _list(params, "TemplateParamJson")], _MAX_BATCH
+            if not len(numbers) == len(texts) == len(signs):
+                raise Refusal("isv.INVALID_PARAMETERS")
+        case _:
+            raise Refusal("InvalidAction.NotFound", "Specified api is not found.")
+    if len(numbers) > limit:
+        raise Refusal("isv.MOBILE_COUNT_OVER_LIMIT")
+    if not all(signs):
+        raise Refusal("isv.SMS_SIGNATURE_ILLEGAL")
+    day = f"{datetime.fromtimestamp(now_s, _CHINA):%Y%m%d}"
+    return _send(params, state, [_e164(one) for one in numbers], texts, day)
 
 
-def refuse(kind: str, why: str = "") -> Answer:
-    """Return a refusal in the provider's words."""
-    status, code = _REFUSALS[kind]
-    return json_answer({"Code": code, "Message": why or code, "RequestId": "R", "HostId": "h"}, status)
+def refuse(error: Refusal) -> Answer:
+    """Return a refusal; those of the gateway have a status of 400 and above."""
+    is_own = error.code.startswith(("isv.", "isp."))
+    status = error.status or _STATUS.get(error.code, 200 if is_own else 400)
+    return json_answer({"Code": error.code, "Message": error.words, "RequestId": "R", "HostId": "h"}, status)
 
 
 def receipt(sent: Sent, *, delivered: bool = True) -> tuple[str, bytes]:
-    """Return the content type and body of a report on a text."""
+    """Return the content type and body of `SmsReport` for a message."""
     report = {
         "phone_number": sent.receiver.removeprefix("+86").removeprefix("+"),
         "send_time": "2026-01-01 11:12:13",
@@ -74,29 +94,71 @@ def receipt(sent: Sent, *, delivered: bool = True) -> tuple[str, bytes]:
     return "application/json", json.dumps([report]).encode()
 
 
-def _check_v1(method: str, params: Mapping[str, str], state: State, now_s: float) -> tuple[str, str]:
+def _send(params: Mapping[str, str], state: State, numbers: list[str], texts: list[str], day: str) -> Answer:
+    control, template = state.control, _needed(params, "TemplateCode")
+    if control.templates and template not in control.templates:
+        raise Refusal("isv.SMS_TEMPLATE_ILLEGAL")
+    for text in texts:
+        _check_values(text, control.templates.get(template))
+    if len(params.get("OutId", "").encode()) > _MAX_OUT_ID:
+        raise Refusal("isv.INVALID_PARAMETERS")
+    if set(control.bad_numbers) & set(numbers):
+        raise Refusal("isv.MOBILE_NUMBER_ILLEGAL")
+    if set(control.opted_out) & set(numbers):
+        raise Refusal("isv.CUSTOMER_REFUSED")
+    if not all(map(control.allows, numbers)):
+        raise Refusal("isv.DOMESTIC_NUMBER_NOT_SUPPORTED")
+    biz_id = state.next_id("9006")
+    for number, text in zip(numbers, texts, strict=True):
+        state.sent.append(Sent(number, text, biz_id, params.get("OutId", ""), day=day))
+    return json_answer({"Code": "OK", "Message": "OK", "BizId": biz_id, "RequestId": "R"})
+
+
+def _check_values(text: str, count: int | None) -> None:
+    try:
+        values: list[Any] = list(json.loads(text).values())
+    except (ValueError, AttributeError):
+        raise Refusal("isv.INVALID_JSON_PARAM") from None
+    if not all(isinstance(one, str) for one in values):
+        raise Refusal("isv.INVALID_JSON_PARAM")
+    if count is not None and len(values) < count:
+        raise Refusal("isv.TEMPLATE_MISSING_PARAMETERS")
+    if any(len(one) > _MAX_VALUE for one in values):
+        raise Refusal("isv.PARAM_LENGTH_LIMIT")
+    if any(_URL.search(one) for one in values):
+        raise Refusal("isv.PARAM_NOT_SUPPORT_URL")
+
+
+def _check_v1(method: str, params: Mapping[str, str], state: State, now_s: float) -> tuple[str, str, str]:
     rest = {name: value for name, value in params.items() if name != "Signature"}
-    if rest.get("AccessKeyId") != state.control.key:
-        raise Refusal("account")
+    if "AccessKeyId" not in rest:
+        raise Refusal("MissingAccessKeyId")
+    if rest["AccessKeyId"] != state.control.key:
+        raise Refusal("InvalidAccessKeyId.NotFound")
+    if rest.get("SignatureMethod") != "HMAC-SHA1" or rest.get("SignatureVersion") != "1.0":
+        raise Refusal("IncompleteSignature")
     query = "&".join(f"{_quoted(name)}={_quoted(rest[name])}" for name in sorted(rest))
     text = f"{method}&%2F&{_quoted(query)}"
     expected = base64.b64encode(hmac.digest(f"{state.control.secret}&".encode(), text.encode(), "sha1")).decode()
     if not hmac.compare_digest(expected, params.get("Signature", "")):
-        raise Refusal("signature", text)
+        raise Refusal("SignatureDoesNotMatch", f"server string to sign is:{text}")
     _check_time(rest.get("Timestamp", ""), state, now_s)
-    return rest.get("Action", ""), rest.get("SignatureNonce", "")
+    return rest.get("Action", ""), rest.get("SignatureNonce", ""), rest.get("Version", "")
 
 
-def _check_v3(request: Request, state: State, now_s: float) -> tuple[str, str]:
+def _check_v3(request: Request, state: State, now_s: float) -> tuple[str, str, str]:
     scheme, _, rest = request.headers["authorization"].partition(" ")
-    parts = dict(one.strip().split("=", 1) for one in rest.split(","))
-    if scheme != "ACS3-HMAC-SHA256" or parts.get("Credential") != state.control.key:
-        raise Refusal("account")
+    parts = dict(one.strip().split("=", 1) for one in rest.split(",") if "=" in one)
+    if scheme != "ACS3-HMAC-SHA256" or not {"Credential", "SignedHeaders", "Signature"} <= set(parts):
+        raise Refusal("IncompleteSignature")
+    if parts["Credential"] != state.control.key:
+        raise Refusal("InvalidAccessKeyId.NotFound")
     names = parts["SignedHeaders"].split(";")
     digest = hashlib.sha256(request.body).hexdigest()
-    needed = {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"}
+    needed = {"host", *(name for name in request.headers if name.startswith("x-acs-"))}
+    needed |= {"x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"}
     if names != sorted(names) or not needed <= set(names) or request.headers.get("x-acs-content-sha256") != digest:
-        raise Refusal("signature", "headers that must be signed are not")
+        raise Refusal("SignatureDoesNotMatch", "headers that must be signed are not")
     query = "&".join(
         f"{_quoted(name)}={_quoted(value)}"
         for name, value in sorted(parse_qsl(request.target.partition("?")[2], keep_blank_values=True))
@@ -105,45 +167,28 @@ def _check_v3(request: Request, state: State, now_s: float) -> tuple[str, str]:
     canonical = f"{request.method}\n{request.path}\n{query}\n{lines}\n{';'.join(names)}\n{digest}"
     text = f"ACS3-HMAC-SHA256\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     expected = hmac.digest(state.control.secret.encode(), text.encode(), "sha256").hex()
-    if not hmac.compare_digest(expected, parts.get("Signature", "")):
-        raise Refusal("signature", canonical)
-    _check_time(request.headers["x-acs-date"], state, now_s)
-    return request.headers["x-acs-action"], request.headers["x-acs-signature-nonce"]
+    if not hmac.compare_digest(expected, parts["Signature"]):
+        raise Refusal("SignatureDoesNotMatch", canonical)
+    headers = request.headers
+    _check_time(headers["x-acs-date"], state, now_s)
+    return headers["x-acs-action"], headers["x-acs-signature-nonce"], headers["x-acs-version"]
 
 
 def _check_time(text: str, state: State, now_s: float) -> None:
     try:
         at = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise Refusal("time") from None
+        raise Refusal("InvalidTimeStamp.Format") from None
     if abs(at.timestamp() - now_s) > (state.control.skew_s or _SKEW_S):
-        raise Refusal("time")
-
-
-def _wanted(action: str, params: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    try:
-        if action == "SendSms":
-            numbers = params["PhoneNumbers"].split(",")
-            texts = [params.get("TemplateParam", "{}")] * len(numbers)
-            signs = [params["SignName"]]
-        elif action == "SendBatchSms":
-            numbers = json.loads(params["PhoneNumberJson"])
-            texts = [json.dumps(one) for one in json.loads(params["TemplateParamJson"])]
-            signs = json.loads(params["SignNameJson"])
-            if not 1 <= len(numbers) <= 100 or not len(numbers) == len(texts) == len(signs):
-                raise Refusal("params")
-        else:
-            raise Refusal("params")
-        values: list[Any] = [value for text in texts for value in json.loads(text).values()]
-    except (KeyError, ValueError, AttributeError):
-        raise Refusal("params") from None
-    if not all(isinstance(value, str) for value in values) or not all(signs) or not params.get("TemplateCode"):
-        raise Refusal("params")
-    return numbers, texts
+        raise Refusal("InvalidTimeStamp.Expired")
 
 
 def _details(params: Mapping[str, str], state: State) -> Answer:
-    found = [one for one in state.sent if one.receiver == _e164(params["PhoneNumber"])]
+    number = _e164(_needed(params, "PhoneNumber"))
+    day, size = _needed(params, "SendDate"), int(_needed(params, "PageSize"))
+    if not re.fullmatch(r"\d{8}", day) or not 1 <= size <= 50:
+        raise Refusal("isv.INVALID_PARAMETERS")
+    found = [one for one in state.sent if one.receiver == number and one.day == day]
     details = [
         {"PhoneNum": params["PhoneNumber"], "SendStatus": 3, "ErrCode": "DELIVERED", "OutId": one.echo} for one in found
     ]
@@ -151,10 +196,29 @@ def _details(params: Mapping[str, str], state: State) -> Answer:
     return json_answer({**document, "SmsSendDetailDTOs": {"SmsSendDetailDTO": details}})
 
 
+def _needed(params: Mapping[str, str], name: str) -> str:
+    if name not in params:
+        raise Refusal(f"Missing{name}", f"{name} is mandatory for this action.")
+    return params[name]
+
+
+def _list(params: Mapping[str, str], name: str) -> list[Any]:
+    try:
+        found = json.loads(_needed(params, name))
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise Refusal("isv.INVALID_PARAMETERS")
+    return found
+
+
 def _quoted(text: str) -> str:
     return quote(text, safe="~")
 
 
 def _e164(number: str) -> str:
-    bare = number.removeprefix("+").removeprefix("00")
-    return f"+86{bare}" if len(bare) == 11 and bare.startswith("1") else f"+{bare}"
+    if found := _MAINLAND.fullmatch(number):
+        return f"+86{found[1]}"
+    if found := _ABROAD.fullmatch(number):
+        return f"+{found[1]}"
+    raise Refusal("isv.MOBILE_NUMBER_ILLEGAL")

@@ -1,12 +1,14 @@
-"""What a stand-in knows and how it is told to behave."""
+"""State of a stand-in, and how a test controls it."""
 
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-__all__ = ["Control", "Refusal", "Sent", "State"]
+__all__ = ["MAINLAND", "Control", "Refusal", "Sent", "State"]
 
-Fault = Literal["throttle", "temporary", "account", "blocked", "error", "stall", "cut", "reset", "late"]
+Fault = Literal["throttle", "internal", "account", "blocked", "error", "stall", "cut", "reset", "late"]
+
+MAINLAND = "+86"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +18,19 @@ class Control:
     Attributes:
         key: the account's id.
         secret: the account's secret.
-        latency_s: how long each answer takes.
-        fault: what goes wrong: a refusal in the provider's own words (`throttle`, `temporary`, `account`, `blocked`),
-            an `error` of a proxy (502 without words); or the text is sent and the answer is a `stall`, a `cut`, a
+        latency_s: how long each response takes.
+        fault: what goes wrong: a refusal with a code of the provider (`throttle`, `internal`, `account`, `blocked`),
+            an `error` of a proxy (502 without words); or the message is sent and the response is a `stall`, a `cut`, a
             `reset`, or `late`.
         fault_calls: for how many calls; 0 for all.
-        late_s: how long a `late` answer takes.
+        code: every request that is understood is refused with this code of the provider; empty for none.
+        status: the HTTP status of that refusal; 0 for the provider's own.
+        retry_after: the value of `Retry-After` in refusals; empty for none.
+        late_s: how long a `late` response takes.
         bad_numbers: receivers that are refused for good.
+        opted_out: receivers that have opted out.
+        countries: country codes that the account may send to, such as `+86`; empty for all.
+        templates: the number of parameters of each approved template; empty to take any template.
         skew_s: how far a request's time may be from ours; 0 for the provider's own limit.
     """
 
@@ -31,29 +39,47 @@ class Control:
     latency_s: float = 0.0
     fault: Fault | None = None
     fault_calls: int = 0
+    code: str = ""
+    status: int = 0
+    retry_after: str = ""
     late_s: float = 1.0
     bad_numbers: tuple[str, ...] = ()
+    opted_out: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    templates: dict[str, int] = field(default_factory=dict)
     skew_s: float = 0.0
+
+    def allows(self, number: str) -> bool:
+        """Return whether the account may send to a number's country."""
+        return not self.countries or number.startswith(self.countries)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A text that was sent to one receiver."""
+    """A message that was sent to one receiver."""
 
     receiver: str
     text: str
     provider_id: str
     echo: str = ""
     callback: str = ""
+    day: str = ""
 
 
 class Refusal(Exception):
-    """A request that is refused: status and body as the provider writes them."""
+    """A refused request, with the provider's own code.
 
-    def __init__(self, kind: str, why: str = "") -> None:
-        super().__init__(kind, why)
-        self.kind: str = kind
-        self.why: str = why
+    Attributes:
+        code: as the provider writes it; for AWS with the reason after a slash.
+        words: the provider's message.
+        status: of HTTP; 0 for the usual one of the provider.
+    """
+
+    def __init__(self, code: str, words: str = "", status: int = 0) -> None:
+        super().__init__(code, words, status)
+        self.code: str = code
+        self.words: str = words or code
+        self.status: int = status
 
 
 @dataclass(slots=True)
@@ -61,14 +87,16 @@ class State:
     """What happened so far.
 
     Attributes:
-        sent: every text that was sent, in order.
-        calls: how often each outcome was given.
+        sent: every message that was sent, in order.
+        calls: how often each kind of response was given: `answered`, a fault, or `refused: <code>`.
+        targets: of the requests, as a proxy's access log has them.
         nonces: that were used; some providers take each once.
     """
 
     control: Control = field(default_factory=Control)
     sent: list[Sent] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
+    targets: list[str] = field(default_factory=list)
     nonces: set[str] = field(default_factory=set)
     _left: int = 0
 
@@ -81,8 +109,8 @@ class State:
         unknown = set(changes) - {one.name for one in fields(Control)}
         if unknown:
             raise ValueError(f"no such control: {', '.join(sorted(unknown))}")
-        if "bad_numbers" in changes:
-            changes["bad_numbers"] = tuple(changes["bad_numbers"])
+        for name in {"bad_numbers", "opted_out", "countries"} & set(changes):
+            changes[name] = tuple(changes[name])
         if "fault" in changes:
             changes = {"fault_calls": 0, **changes}
         self.control = replace(self.control, **changes)
@@ -99,5 +127,11 @@ class State:
         return fault
 
     def next_id(self, prefix: str) -> str:
-        """Return an id that no text has."""
+        """Return an id that no message has."""
         return f"{prefix}{len(self.sent) + 1:08d}"
+
+    def use_nonce(self, nonce: str, code: str) -> None:
+        """Refuse a nonce that was used before."""
+        if not nonce or nonce in self.nonces:
+            raise Refusal(code)
+        self.nonces.add(nonce)

@@ -1,10 +1,10 @@
-"""Run a stand-in: in this process, or in one of its own, so that load does not share the interpreter under test."""
+"""Run a stand-in in this process, or in one of its own, so that load does not share the interpreter under test."""
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,33 +18,32 @@ from carboy.testing.ports import HOST
 
 __all__ = ["KINDS", "SmsProvider", "SmsProviderProcess", "sms_provider_process"]
 
-_REFUSING = {"throttle", "temporary", "account", "blocked"}
-
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
     answer: Callable[[Request, State, float], Answer]
-    refuse: Callable[..., Answer]
+    refuse: Callable[[Refusal], Answer]
     receipt: Callable[..., tuple[str, bytes]] | None
+    faults: Mapping[str, str]
 
 
 KINDS = {
-    "aliyun": _Kind(aliyun.answer, aliyun.refuse, aliyun.receipt),
-    "aws": _Kind(aws.answer, aws.refuse, aws.receipt),
-    "huawei": _Kind(huawei.answer, huawei.refuse, huawei.receipt),
-    "sns": _Kind(aws.answer_sns, aws.refuse_sns, None),
-    "tencent": _Kind(tencent.answer, tencent.refuse, tencent.receipt),
-    "twilio": _Kind(twilio.answer, twilio.refuse, twilio.receipt),
+    "aliyun": _Kind(aliyun.answer, aliyun.refuse, aliyun.receipt, aliyun.FAULTS),
+    "aws": _Kind(aws.answer, aws.refuse, aws.receipt, aws.FAULTS),
+    "huawei": _Kind(huawei.answer, huawei.refuse, huawei.receipt, huawei.FAULTS),
+    "sns": _Kind(aws.answer_sns, aws.refuse_sns, None, aws.SNS_FAULTS),
+    "tencent": _Kind(tencent.answer, tencent.refuse, tencent.receipt, tencent.FAULTS),
+    "twilio": _Kind(twilio.answer, twilio.refuse, twilio.receipt, twilio.FAULTS),
 }
-"""What a stand-in can stand in for."""
+"""The providers that have a stand-in."""
 
 
 class SmsProvider(StandIn):
     """A stand-in on a free port of loopback; use it as a context manager.
 
     Attributes:
-        kind: whom it stands in for: a name of `KINDS`.
-        state: what it knows, to be asked and told directly.
+        kind: its provider: a name of `KINDS`.
+        state: its state, to read and to change.
     """
 
     def __init__(self, kind: str, *, wall_s: Callable[[], float] = time.time, **control: Any) -> None:
@@ -61,7 +60,7 @@ class SmsProvider(StandIn):
 
     @property
     def sent(self) -> list[Sent]:
-        """Return every text that was sent."""
+        """Return every message that was sent."""
         return self.state.sent
 
     def tell(self, **changes: Any) -> None:
@@ -69,25 +68,29 @@ class SmsProvider(StandIn):
         self.state.tell(**changes)
 
     def receipt(self, sent: Sent, *, delivered: bool = True) -> tuple[str, bytes]:
-        """Return the content type and body of what it reports of a text."""
+        """Return the content type and body of its report on a message."""
         assert self._kind.receipt is not None
         return self._kind.receipt(sent, delivered=delivered)
 
     def _answer(self, request: Request) -> Step:
         if request.path == CONTROL_PATH:
             return self._control(request)
+        self.state.targets.append(request.target)
         fault = self.state.fault()
         latency_s = self.state.control.latency_s
         self.state.calls[fault or "answered"] += 1
         if fault == "error":
             return Answer(502, b"<html>Bad gateway</html>", {"Content-Type": "text/html"}, latency_s)
         try:
-            if fault in _REFUSING:
-                raise Refusal(fault)
+            if fault is not None and fault in self._kind.faults:
+                raise Refusal(self._kind.faults[fault], status=self.state.control.status)
             answer = self._kind.answer(request, self.state, self._wall_s())
         except Refusal as error:
-            self.state.calls[f"refused: {error.kind}"] += 1
-            return replace(self._kind.refuse(error.kind, error.why), delay_s=latency_s)
+            self.state.calls[f"refused: {error.code}"] += 1
+            error.status = error.status or self.state.control.status
+            refused, after = self._kind.refuse(error), self.state.control.retry_after
+            headers = {**refused.headers, "Retry-After": after} if after else refused.headers
+            return replace(refused, delay_s=latency_s, headers=headers)
         match fault:
             case "stall":
                 return Stall("start", answer)
@@ -122,7 +125,7 @@ class SmsProviderProcess(StandInProcess):
 
     @property
     def sent(self) -> list[Sent]:
-        """Return every text that was sent."""
+        """Return every message that was sent."""
         return [Sent(**one) for one in self._ask("GET")["sent"]]
 
 

@@ -1,73 +1,68 @@
-"""Tencent's `SendSms` as it is seen from outside, with TC3-HMAC-SHA256."""
+"""Tencent's `SendSms` 2021-01-11, from its documents, with TC3-HMAC-SHA256.
+
+Sources: cloud.tencent.com, "SendSms", "Signature v3", "Error codes", "SMS status callback".
+"""
 
 import hashlib
 import hmac
 import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 
-from tests.lab.sms_providers.control import Refusal, Sent, State
+from tests.lab.sms_providers.control import MAINLAND, Refusal, Sent, State
 
 from carboy.testing.answers import Answer, Request, json_answer
 
-__all__ = ["answer", "receipt", "refuse"]
+__all__ = ["FAULTS", "answer", "receipt", "refuse"]
 
-_REFUSALS = {
+FAULTS = {
     "throttle": "RequestLimitExceeded",
-    "temporary": "InternalError.OtherError",
+    "internal": "InternalError.SendAndRecvFail",
     "account": "AuthFailure.SecretIdNotFound",
-    "blocked": "FailedOperation.PhoneNumberInBlacklist",
-    "signature": "AuthFailure.SignatureFailure",
-    "time": "AuthFailure.SignatureExpire",
-    "params": "InvalidParameterValue.IncorrectPhoneNumber",
+    "blocked": "InvalidParameterValue.IncorrectPhoneNumber",
 }
 _SKEW_S = 300
+_MAX_RECEIVERS, _MAX_CONTEXT = 200, 512
 _AUTHORIZATION = re.compile(
     r"TC3-HMAC-SHA256 Credential=([^/]+)/([^,]+),\s*SignedHeaders=([^,]+),\s*Signature=([0-9a-f]{64})"
 )
+_E164 = re.compile(r"\+[1-9]\d{6,14}|(?:0086|86)?1\d{10}")
+_URL = re.compile(r"https?://|www\.", re.IGNORECASE)
 
 
 def answer(request: Request, state: State, now_s: float) -> Answer:
-    """Return the answer to a request that may be sent."""
+    """Return the response to a signed request, with an outcome for each number."""
     _check(request, state, now_s)
-    if request.headers.get("x-tc-version") != "2021-01-11" or request.headers.get("x-tc-action") != "SendSms":
-        raise Refusal("params")
-    try:
-        wanted = request.json()
-        numbers, values = wanted["PhoneNumberSet"], wanted.get("TemplateParamSet") or []
-        needed = wanted["SmsSdkAppId"] and wanted["TemplateId"]
-    except (KeyError, ValueError, TypeError):
-        raise Refusal("params") from None
-    if not needed or not 1 <= len(numbers) <= 200 or not all(isinstance(one, str) for one in values):
-        raise Refusal("params")
-    statuses = []
-    for number in numbers:
-        is_bad = number in state.control.bad_numbers
-        serial = state.next_id("2019:")
-        if not is_bad:
-            text = json.dumps(values, ensure_ascii=False)
-            state.sent.append(Sent(number, text, serial, wanted.get("SessionContext", "")))
-        statuses.append(
-            {
-                "SerialNo": "" if is_bad else serial,
-                "PhoneNumber": number,
-                "Fee": 0 if is_bad else 1,
-                "SessionContext": wanted.get("SessionContext", ""),
-                "Code": _REFUSALS["blocked"] if is_bad else "Ok",
-                "Message": "blocked" if is_bad else "send success",
-                "IsoCode": "CN",
-            }
-        )
-    return json_answer({"Response": {"SendStatusSet": statuses, "RequestId": "R"}})
+    if request.headers.get("x-tc-action") != "SendSms":
+        raise Refusal("InvalidAction")
+    if request.headers.get("x-tc-version") != "2021-01-11":
+        raise Refusal("NoSuchVersion")
+    if not request.headers.get("x-tc-region"):
+        raise Refusal("MissingParameter", "The request is missing a required parameter `Region`.")
+    wanted = _read(request)
+    numbers, values = wanted["PhoneNumberSet"], wanted.get("TemplateParamSet") or []
+    kinds = {not one.startswith("+") or one.startswith(MAINLAND) for one in numbers}
+    if len(numbers) > _MAX_RECEIVERS:
+        raise Refusal("LimitExceeded.PhoneNumberCountLimit")
+    if len(kinds) > 1:
+        raise Refusal("UnsupportedOperation.ContainDomesticAndInternationalPhoneNumber")
+    if not all(isinstance(one, str) for one in values):
+        raise Refusal("InvalidParameterValue.TemplateParameterFormatError")
+    if len(str(wanted.get("SessionContext", "")).encode()) >= _MAX_CONTEXT:
+        raise Refusal("InvalidParameterValue")
+    outcomes = [_send(one, wanted, values, state, is_mainland=True in kinds) for one in numbers]
+    return json_answer({"Response": {"SendStatusSet": outcomes, "RequestId": "R"}})
 
 
-def refuse(kind: str, why: str = "") -> Answer:
-    """Return a refusal in the provider's words."""
-    return json_answer({"Response": {"Error": {"Code": _REFUSALS[kind], "Message": why or kind}, "RequestId": "R"}})
+def refuse(error: Refusal) -> Answer:
+    """Return a refusal of the whole request; its status is 200."""
+    error_ = {"Code": error.code, "Message": error.words}
+    return json_answer({"Response": {"Error": error_, "RequestId": "R"}}, error.status or 200)
 
 
 def receipt(sent: Sent, *, delivered: bool = True) -> tuple[str, bytes]:
-    """Return the content type and body of a report on a text."""
+    """Return the content type and body of a status callback for a message."""
     report = {
         "user_receive_time": "2026-01-01 11:12:15",
         "nationcode": "86",
@@ -80,17 +75,69 @@ def receipt(sent: Sent, *, delivered: bool = True) -> tuple[str, bytes]:
     return "application/json", json.dumps([report]).encode()
 
 
+def _send(number: str, wanted: dict[str, Any], values: list[str], state: State, *, is_mainland: bool) -> dict[str, Any]:
+    control, template = state.control, wanted["TemplateId"]
+    count = control.templates.get(template)
+    if control.code:
+        code = control.code
+    elif not _E164.fullmatch(number) or number in control.bad_numbers:
+        code = "InvalidParameterValue.IncorrectPhoneNumber"
+    elif number in control.opted_out:
+        code = "FailedOperation.PhoneNumberInBlacklist"
+    elif not control.allows(number):
+        code = "UnsupportedOperation.ChineseMainlandTemplateToGlobalPhone"
+    elif is_mainland and not wanted.get("SignName"):
+        code = "FailedOperation.SignatureIncorrectOrUnapproved"
+    elif control.templates and count is None:
+        code = "FailedOperation.TemplateIncorrectOrUnapproved"
+    elif count is not None and count != len(values):
+        code = "FailedOperation.TemplateParamSetNotMatchApprovedTemplate"
+    elif any(_URL.search(one) for one in values):
+        code = "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter"
+    else:
+        code = "Ok"
+    serial, context = state.next_id("2019:"), str(wanted.get("SessionContext", ""))
+    if code == "Ok":
+        state.sent.append(Sent(number, json.dumps(values, ensure_ascii=False), serial, context))
+    else:
+        state.calls[f"refused: {code}"] += 1
+    return {
+        "SerialNo": serial if code == "Ok" else "",
+        "PhoneNumber": number,
+        "Fee": int(code == "Ok"),
+        "SessionContext": context,
+        "Code": code,
+        "Message": "send success" if code == "Ok" else f"{number}: {' '.join(values)}",
+        "IsoCode": "CN" if is_mainland else "",
+    }
+
+
+def _read(request: Request) -> dict[str, Any]:
+    try:
+        wanted = request.json()
+    except ValueError:
+        raise Refusal("InvalidParameter", "the body is not JSON") from None
+    for name in ("PhoneNumberSet", "SmsSdkAppId", "TemplateId"):
+        if not wanted.get(name):
+            missing = "MissingParameter.EmptyPhoneNumberSet" if name == "PhoneNumberSet" else "MissingParameter"
+            raise Refusal(missing, f"The request is missing a required parameter `{name}`.")
+    known = {"ExtendCode", "PhoneNumberSet", "SenderId", "SessionContext", "SignName", "SmsSdkAppId", "TemplateId"}
+    if unknown := set(wanted) - known - {"TemplateParamSet"}:
+        raise Refusal("UnknownParameter", f"The parameter `{min(unknown)}` is not recognized.")
+    found: dict[str, Any] = wanted
+    return found
+
+
 def _check(request: Request, state: State, now_s: float) -> None:
     found = _AUTHORIZATION.fullmatch(request.headers.get("authorization", ""))
     if found is None:
-        raise Refusal("signature")
+        raise Refusal("AuthFailure.InvalidAuthorization")
     key, scope, signed, signature = found.groups()
     if key != state.control.key:
-        raise Refusal("account")
-    names = signed.split(";")
-    if names != sorted(names) or not {"content-type", "host"} <= set(names):
-        raise Refusal("signature")
-    at = request.headers.get("x-tc-timestamp", "0")
+        raise Refusal("AuthFailure.SecretIdNotFound")
+    names, at = signed.split(";"), request.headers.get("x-tc-timestamp", "0")
+    if abs(int(at) - now_s) > (state.control.skew_s or _SKEW_S):
+        raise Refusal("AuthFailure.SignatureExpire")
     lines = "".join(f"{name}:{request.headers.get(name, '').strip().lower()}\n" for name in names)
     body = hashlib.sha256(request.body).hexdigest()
     canonical = f"{request.method}\n/\n\n{lines}\n{signed}\n{body}"
@@ -99,9 +146,8 @@ def _check(request: Request, state: State, now_s: float) -> None:
     derived = f"TC3{state.control.secret}".encode()
     for part in (date, "sms", "tc3_request"):
         derived = hmac.digest(derived, part.encode(), "sha256")
-    if scope != f"{date}/sms/tc3_request" or not hmac.compare_digest(
-        hmac.digest(derived, text.encode(), "sha256").hex(), signature
-    ):
-        raise Refusal("signature")
-    if abs(int(at) - now_s) > (state.control.skew_s or _SKEW_S):
-        raise Refusal("time")
+    is_equal = hmac.compare_digest(hmac.digest(derived, text.encode(), "sha256").hex(), signature)
+    if names != sorted(names) or not {"content-type", "host"} <= set(names) or scope != f"{date}/sms/tc3_request":
+        raise Refusal("AuthFailure.SignatureFailure")
+    if not is_equal:
+        raise Refusal("AuthFailure.SignatureFailure")

@@ -366,3 +366,60 @@ def test_the_document_says_what_is_served(make_service: MakeService) -> None:
     document = service.client.get("/openapi.json").json
     assert document is not None
     assert {"/api/sms", "/api/otp", "/api/v1/s3/alert", "/api/health"} <= set(document["paths"])
+
+
+def test_a_repeated_request_for_a_code_sends_one(service: Service) -> None:
+    """`Idempotency-Key` works for codes as for other messages; the first code stays good."""
+    key, body = {"Idempotency-Key": "k"}, {"receiver": "+8613800000000"}
+    first, second = (service.client.post("/api/otp", json=body, headers=key) for _ in range(2))
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json == second.json
+    assert second.headers["Idempotency-Replayed"] == "true"
+    code = read_code(service)
+    assert len(outbox(service)) == 1
+    assert service.post("/api/otp/verify", {**body, "code": code}).status_code == 200
+    other = service.client.post("/api/otp", json={"receiver": "+8613900000000"}, headers=key)
+    assert other.status_code == 422
+
+
+@pytest.mark.parametrize("form", ["{0} {1}", " {0}{1} ", "{0}-{1}", "{0}\u00a0{1}\n"])
+def test_a_code_is_read_as_people_type_it(service: Service, form: str) -> None:
+    service.post("/api/otp", {"receiver": "+8613800000000"})
+    code = read_code(service)
+    typed = form.format(code[:3], code[3:])
+    assert service.post("/api/otp/verify", {"receiver": "+8613800000000", "code": typed}).status_code == 200
+
+
+@pytest.mark.parametrize("zero", ["\uff10", "\u0660", "\u0966"])
+def test_a_code_is_read_in_other_digits(service: Service, zero: str) -> None:
+    """Full-width, Arabic and Devanagari digits."""
+    service.post("/api/otp", {"receiver": "+8613800000000"})
+    typed = "".join(chr(ord(zero) + int(one)) for one in read_code(service))
+    assert service.post("/api/otp/verify", {"receiver": "+8613800000000", "code": typed}).status_code == 200
+
+
+def test_a_text_that_no_provider_takes_is_refused_at_once(make_service: MakeService) -> None:
+    """Twilio, End User Messaging and SNS take 1,600 characters."""
+    service = make_service(sms_templates={"long": {"params": ["a", "b"], "text": "{a}{b}"}})
+    fits = service.send(template="long", params={"a": "x" * 1000, "b": "x" * 600})
+    refused = service.send(template="long", params={"a": "x" * 1000, "b": "x" * 601})
+    assert (fits.status_code, refused.status_code) == (202, 422)
+    assert refused.json is not None
+    assert [one["pointer"] for one in refused.json["errors"]] == ["/params"]
+
+
+def test_a_number_with_letters_is_sent_to_no_stranger(service: Service) -> None:
+    """A masked number is a fault of the request."""
+    assert service.send(receivers="+861380013ABCD").status_code == 422
+    assert service.post("/api/otp", {"receiver": "+917878787xyz"}).status_code == 422
+    assert not outbox(service)
+
+
+def test_the_budget_and_the_list_count_parts_with_the_sign(
+    stand_in: Callable[..., SmsProvider], make_service: MakeService
+) -> None:
+    """Aliyun's sign 【阿里云】 stands before the text."""
+    templates = {"t": {"params": ["a"], "text": "{a}", "aliyun": "SMS_1"}}
+    service = make_service(stand_in("aliyun"), sms_templates=templates)
+    message = service.sent_now(template="t", params={"a": "验" * 68})
+    assert message["segments"] == 2

@@ -1,5 +1,8 @@
 """Codes that look pumped are refused: to ranges of numbers, by one client, and where nobody enters them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
 from tests.services.sms.conftest import MakeService, Service, outbox
 
@@ -100,3 +103,43 @@ def test_limits_that_cannot_be_read_stop_the_start(make_service: MakeService) ->
         "SMS_CLIENT_LIMITS",
         "SMS_CONVERSION_MIN",
     }
+
+
+def test_a_replayed_key_is_answered_before_every_limit(make_service: MakeService) -> None:
+    """Six times the same answer; the range and the client have used one."""
+    service = make_service(sms_prefix_limits="3/60s", sms_receiver_limits="1/60s", sms_daily_budget=2)
+    key = {"Idempotency-Key": "k"}
+    captcha: dict[str, Any] = {"receivers": _number(1), "template": "captcha", "params": {"code": "1"}}
+    answers = [service.send(headers=key, **captcha) for _ in range(6)]
+    assert [one.status_code for one in answers] == [202] * 6
+    assert len({one.text for one in answers}) == 1
+    assert service.send(receivers=_number(2), template="captcha", params={"code": "1"}).status_code == 202
+
+
+def test_a_refused_request_counts_nowhere(make_service: MakeService) -> None:
+    """One number that asks in a loop does not lock its range of ten thousand."""
+    service = make_service(sms_prefix_limits="3/60s", sms_client_limits="3/60s")
+    asked = [_ask(service, _number(1), client_ip="203.0.113.7") for _ in range(25)]
+    assert asked == [202] + [429] * 24
+    assert _ask(service, _number(2), client_ip="203.0.113.7") == 202
+    service = make_service(sms_prefix_limits="3/60s", sms_daily_budget=1)
+    assert [_ask(service, _number(last, 1371234)) for last in range(3)] == [202, 429, 429]
+
+
+def test_a_request_that_one_guard_refuses_is_not_counted_by_another(make_service: MakeService) -> None:
+    """The client's limit refuses; the range has room for others all the same."""
+    service = make_service(sms_prefix_limits="3/60s", sms_client_limits="1/60s")
+    asked = [_ask(service, _number(last), client_ip="203.0.113.7") for last in range(5)]
+    assert asked == [202, 429, 429, 429, 429]
+    assert [_ask(service, _number(last), client_ip=f"198.51.100.{last}") for last in (6, 7)] == [202, 202]
+
+
+def test_many_at_once_keep_a_range_s_limit(make_service: MakeService) -> None:
+    """Checked and counted in one transaction."""
+    service = make_service(sms_prefix_limits="5/60s")
+
+    def ask(last: int) -> int:
+        return service.app.test_client().post("/api/otp", json={"receiver": _number(last)}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(ask, range(24))) == [202] * 5 + [429] * 19

@@ -11,6 +11,7 @@ from carboy.errors import InvalidInput
 from carboy.services.sms.circuit_breaker import Circuits
 from carboy.services.sms.numbers import NumberRules, mask_digits, parse_number, read_receivers
 from carboy.services.sms.routing import draw_order, read_order
+from carboy.services.sms.segments import billed_in_china
 from carboy.services.sms.states import STATES, State, settle
 from carboy.services.sms.templates import read_params, read_template, template_faults
 from carboy.testing import ManualClock
@@ -130,6 +131,65 @@ def test_what_is_no_number_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_number(text)
     assert not text or text not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+861380013ABCD",
+        "+917878787xyz",
+        "+447911abc456",
+        "+1800FLOWERS",
+        "+86138001\uff21\uff22\uff23\uff24",
+        "+8613800000000x5",
+        "tel:+8613800000000",
+        "+8613800000000;ext=5",
+        "+8613800000000/+8613900000000",
+        "+8613800000000 / 1",
+        "+8613800000000\n1",
+        "+8613800000000,+8613900000000",
+        "+8613800000000#5",
+        "+861380000000\u00b2",
+        "++8613800000000",
+        "\u0410+8613800000000",
+    ],
+)
+def test_what_is_more_than_digits_is_refused(text: str) -> None:
+    """A letter must not become a digit: the message would reach a stranger."""
+    with pytest.raises(InvalidInput):
+        parse_number(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+86 138-0000-0000",
+        "\uff0b\uff18\uff1613800000000",
+        "+86\u00a013800000000",
+        "+86.138.0000.0000",
+        "\u200e+8613800000000\u202c",
+        "+\u0668\u066613800000000",
+    ],
+)
+def test_a_number_is_read_however_people_write_it(text: str) -> None:
+    """With blanks, full-width or other digits, and the invisible marks that copied text has."""
+    assert parse_number(text).e164 == "+8613800000000"
+
+
+@pytest.mark.parametrize("text", ["+19005550123", "+449061234567", "+18005550199", "+442079460000", "+861065529988"])
+def test_a_number_of_another_type_is_refused_with_its_type(text: str) -> None:
+    """Premium-rate, toll-free and landline numbers get no message unless SMS_NUMBER_TYPES names them."""
+    with pytest.raises(InvalidInput, match="SMS_NUMBER_TYPES") as caught:
+        parse_number(text, NumberRules(types=("mobile", "fixed_line_or_mobile")))
+    allowed = caught.value.why.rpartition(", ")[2]
+    assert parse_number(text, NumberRules(types=(allowed,))).e164 == text
+
+
+def test_parts_in_china_count_the_sign() -> None:
+    """68 characters and 【阿里云】 are 73, so two parts; the sign may be given with or without its brackets."""
+    text = "验" * 68
+    assert [billed_in_china(text, sign) for sign in ("", "阿里云", "【阿里云】")] == [1, 2, 2]
+    assert billed_in_china("a" * 160, "") == 3
 
 
 def test_a_country_that_is_not_named_is_refused() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from tests.lab.sms_providers import SmsProvider
 from tests.lab.sms_providers.twilio import sign_callback
@@ -331,3 +332,57 @@ def test_what_is_no_receipt_is_refused(stand_in: StandIn, make_service: MakeServ
     for body in (b"", b"{}", b"[1]", b'[{"phone_number": "1"}]'):
         assert service.client.post("/api/sms/receipts/aliyun/tok", data=body).status_code == 422
     assert service.client.post("/api/sms/receipts/nobody/tok", data=b"[]").status_code == 404
+
+
+def test_an_event_that_is_not_final_settles_nothing_for_good(stand_in: StandIn, make_service: MakeService) -> None:
+    """Amazon goes on trying: only the final event counts as undelivered."""
+    provider = stand_in("aws")
+    service = make_service(provider, sms_receipt_tokens="tok")
+    message = service.sent_now()
+    _, body = provider.receipt(provider.sent[0], delivered=False)
+    for is_final, state in ((False, "sent"), (True, "undelivered")):
+        event = {**orjson.loads(body), "isFinal": is_final, "messageStatus": "CARRIER_UNREACHABLE"}
+        service.client.post("/api/sms/receipts/aws/tok", data=orjson.dumps(event))
+        assert service.message(message["request"])["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("receiver", "reported"),
+    [("+85251234567", "0085251234567"), ("+14158675309", "14158675309"), ("+8613800000000", "008613800000000")],
+)
+def test_a_report_is_matched_however_it_writes_the_number(
+    stand_in: StandIn, make_service: MakeService, receiver: str, reported: str
+) -> None:
+    """By the provider's id; in a batch by the digits."""
+    provider = stand_in("aliyun")
+    service = make_service(provider, sms_receipt_tokens="tok")
+    other = "+12025550123" if receiver[:3] != "+86" else "+8613900000000"
+    for receivers in ([receiver], [receiver, other]):
+        answer = service.send(receivers=receivers).json
+        assert answer is not None
+        service.run_jobs()
+        report = [{"phone_number": reported, "biz_id": provider.sent[-1].provider_id, "success": True}]
+        service.post("/api/sms/receipts/aliyun/tok", report)
+        found = service.client.get(f"/api/sms/{answer['id']}").json
+        assert found is not None
+        assert [one["state"] for one in found["messages"]] == ["delivered", "sent"][: len(receivers)]
+
+
+@pytest.mark.parametrize("after_s", [0, 8 * 3600 - 1])
+def test_a_look_up_asks_for_china_s_day_of_sending(stand_in: StandIn, make_service: MakeService, after_s: int) -> None:
+    """Not for the day on which the request was accepted."""
+    start_s = 1_767_225_600.0 + 8 * 3600  # 16:00 UTC: midnight in China
+    provider = stand_in("aliyun", fault="account", wall_s=lambda: start_s + after_s)
+    service = make_service(provider, sms_expires="1d")
+    service.clock.advance(8 * 3600 - 120)
+    answer = service.send().json
+    assert answer is not None
+    service.gateway.circuits.fail("aliyun", "down")
+    service.run_jobs()
+    service.clock.advance(120 + after_s)
+    provider.tell(fault="cut", fault_calls=1)
+    service.run_jobs()
+    assert service.message(answer["id"])["state"] == "unknown"
+    service.clock.advance(61)
+    service.run_jobs()
+    assert service.message(answer["id"])["state"] == "delivered"
