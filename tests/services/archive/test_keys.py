@@ -1,7 +1,5 @@
 """Where things are archived: the contract's keys, and back from them."""
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,6 @@ from carboy.services.archive.object_keys import (
     AlertKey,
     WebhookKey,
     alert_key,
-    minute_prefixes,
     parse_key,
     version_key,
     webhook_key,
@@ -149,44 +146,3 @@ def test_what_is_out_of_range_has_no_key(event_id: str, at_ms: int, source: str 
     """A source is never taken for a year."""
     with pytest.raises(InvalidInput):
         webhook_key(event_id, at_ms, source)
-
-
-def ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
-
-
-def test_a_range_lists_the_minutes_asked_for() -> None:
-    """Whole hours and days at once, and nothing beyond its ends."""
-    assert minute_prefixes(ms("2017-01-16T13:31"), ms("2017-01-16T13:33")) == [
-        "webhooks/2017/01/16/13/31",
-        "webhooks/2017/01/16/13/32",
-    ]
-    assert minute_prefixes(ms("2017-01-16T22:59:30"), ms("2017-01-18T01:00:00.001"), "github") == [
-        "webhooks/github/2017/01/16/22/59",
-        "webhooks/github/2017/01/16/23",
-        "webhooks/github/2017/01/17",
-        "webhooks/github/2017/01/18/00",
-        "webhooks/github/2017/01/18/01/00",
-    ]
-    assert minute_prefixes(5, 5) == minute_prefixes(7, 5) == []
-
-
-@given(TIMES, st.integers(0, 90 * 86_400_000), st.integers(0, 90 * 86_400_000))
-def test_a_range_finds_every_alert_in_it_once(start_ms: int, length_ms: int, offset_ms: int) -> None:
-    """And none that is a minute outside."""
-    prefixes = minute_prefixes(start_ms, start_ms + length_ms)
-    at_ms = min(start_ms + offset_ms, MAX_CREATED_AT_MS)
-    found = sum(webhook_key("a", at_ms).startswith(f"{prefix}/") for prefix in prefixes)
-
-    assert prefixes == sorted(prefixes)
-    if at_ms < start_ms + length_ms:
-        assert found == 1
-    elif at_ms >= start_ms + length_ms + 60_000:
-        assert found == 0
-
-
-def test_a_range_that_is_too_long_is_refused_whole() -> None:
-    """Not cut in silence; to the end of time is too long."""
-    with pytest.raises(InvalidInput, match="1000"):
-        minute_prefixes(0, MAX_CREATED_AT_MS + 1)
-    assert len(minute_prefixes(MAX_CREATED_AT_MS, MAX_CREATED_AT_MS * 2)) == 1

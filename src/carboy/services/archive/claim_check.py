@@ -14,9 +14,10 @@ from carboy.clock import Clock
 from carboy.jobs import Job
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.intake import Acceptance
-from carboy.services.archive.items import NewItem
+from carboy.services.archive.items import NewItem, metadata_of
 from carboy.services.archive.object_keys import alert_key
 from carboy.services.archive.objects import Store
+from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.worker import JSON, Fetcher, put_version
 
 __all__ = ["QueueAcceptor", "QueueKeeper", "StorePark"]
@@ -49,8 +50,8 @@ class QueueAcceptor:
             UpstreamError: the queue did not take them; nothing is promised.
         """
         distinct = {(item.item_id, item.digest): item for item in items}
-        wire = [_render(item) for item in distinct.values()]
-        self._send(self._keep, (wire, self._clock.now_ms()))
+        now_ms = self._clock.now_ms()
+        self._send(self._keep, ([_render(item, now_ms) for item in distinct.values()], now_ms))
         return Acceptance(ids, len(distinct))
 
 
@@ -92,11 +93,11 @@ class QueueKeeper:
         """Fetch a full alert and put it; where the API never knew it, the webhook's copy is all there is."""
         detail = self.fetcher.fetch(alert_id, received_at_ms) if self.fetcher is not None else None
         if detail is not None:
-            put_version(self.store, alert_key(alert_id), detail, JSON)
+            put_version(self.store, alert_key(alert_id), detail, JSON, {"id": alert_id, "source": THREATSTACK})
 
     def _put(self, item: Mapping[str, Any]) -> None:
         body = item["text"].encode() if "text" in item else base64.b64decode(item["base64"])
-        put_version(self.store, item["key"], body, item["type"])
+        put_version(self.store, item["key"], body, item["type"], item.get("metadata"))
 
 
 class StorePark:
@@ -120,8 +121,9 @@ class StorePark:
         self._store.delete(name)
 
 
-def _render(item: NewItem) -> dict[str, Any]:
-    wire: dict[str, Any] = {"key": item.object_key, "type": item.content_type}
+def _render(item: NewItem, now_ms: int) -> dict[str, Any]:
+    metadata = metadata_of(item, now_ms)
+    wire: dict[str, Any] = {"key": item.object_key, "type": item.content_type, "metadata": metadata}
     try:
         wire["text"] = item.body.decode()
     except UnicodeDecodeError:

@@ -3,12 +3,26 @@
 They are apart from the index, as an archive without a database does without SQLAlchemy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+import orjson
 
 from carboy.jobs import Job
+from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, parse_key
 
-__all__ = ["Accepted", "Archived", "Item", "NewItem", "Page", "Submission"]
+__all__ = [
+    "Accepted",
+    "Archived",
+    "Item",
+    "NewItem",
+    "Page",
+    "Submission",
+    "headers_of",
+    "metadata_of",
+    "time_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,44 @@ class Item:
     content_type: str
     headers: bytes | None
     body: bytes | None
+
+
+def metadata_of(item: NewItem | Item, received_at_ms: int) -> dict[str, str]:
+    """Return the metadata of an item's object, by which other tools know it and `carboy archive import` finds it again.
+
+    `id` and `source`; `time` and `received`, milliseconds since the epoch; `headers`, a JSON object, where there is
+    room (S3 takes 2 KB of metadata in all). Values are percent-encoded.
+    """
+    key = parse_key(item.object_key)
+    found = {
+        "id": key.id if key else item.item_id,
+        "source": item.source,
+        "time": str(item.at_ms),
+        "received": str(received_at_ms),
+    }
+    quoted = {name: quote(value, safe=_SAFE, errors="surrogatepass") for name, value in found.items()}
+    headers = quote(item.headers, safe=_SAFE) if item.headers else ""
+    room = _MAX_METADATA - sum(len(name) + len(value) for name, value in quoted.items())
+    return {**quoted, **({"headers": headers} if 0 < len(headers) < room else {})}
+
+
+def headers_of(metadata: Mapping[str, str]) -> bytes | None:
+    """Return the kept headers in an object's metadata, a JSON object; None where there are none."""
+    text = unquote(metadata.get("headers", ""))
+    try:
+        return text.encode() if isinstance(orjson.loads(text), dict) else None
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None
+
+
+def time_of(metadata: Mapping[str, str], name: str) -> int | None:
+    """Return a time in an object's metadata, milliseconds since the epoch; None where there is none."""
+    text = metadata.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and int(text) <= MAX_CREATED_AT_MS else None
+
+
+_SAFE = " !#$&'()*+,-./:;<=>?@[]^_`{|}~\""
+_MAX_METADATA = 1800
 
 
 @dataclass(frozen=True, slots=True)

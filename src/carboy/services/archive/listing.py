@@ -1,7 +1,7 @@
 """Read archived things back without an index: by listing the minutes, hours or days that are asked for.
 
-What an object cannot tell is not known here: of a webhook that is no alert the time is its minute's, its headers are
-gone, and it is found by its time alone.
+Headers and exact times of other sources' webhooks are in the metadata of their objects; a folder has none, so that
+there the time is the minute's. Such a webhook is found by its time alone.
 """
 
 import base64
@@ -15,13 +15,13 @@ from itertools import groupby, takewhile
 from carboy.clock import Clock, from_unix_ms
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing
 from carboy.services.archive.alerts import Alert, parse_alerts
-from carboy.services.archive.items import Item
+from carboy.services.archive.items import Item, headers_of, time_of
 from carboy.services.archive.object_keys import WebhookKey, alert_key, parse_key
 from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
 from carboy.services.archive.queries import Page, Reading, TimeRange, checked, is_json
 from carboy.services.archive.sources import THREATSTACK
 
-__all__ = ["Listing", "plan_folders"]
+__all__ = ["Listing", "newest_detail", "plan_folders"]
 
 _MINUTE_MS = 60_000
 _AHEAD_MS = 366 * 24 * 60 * _MINUTE_MS  # nothing is looked for further in the future
@@ -62,17 +62,11 @@ class Listing:
         """
         if source != THREATSTACK:
             raise Missing(f"`{item_id}`", "without a database a webhook is found by its time alone", "give a range")
-        first = alert_key(item_id)
-        try:
-            newest, body = first, self._store.get(first)
-        except Missing as error:
+        found = newest_detail(self._store, item_id)
+        if found is None:
             why = "without a database an alert is found by its id once it was fetched in full; until then by its time"
-            raise Missing(f"`{item_id}`", why, "give a range") from error
-        others = takewhile(lambda one: one.key.startswith(first), self._store.list(first.rpartition("/")[0], first))
-        versions = [one for one in others if one.key.startswith(f"{first}~")]
-        if versions:
-            newest = max(versions, key=lambda one: one.modified_at).key
-            body = self._store.get(newest)
+            raise Missing(f"`{item_id}`", why, "give a range")
+        newest, body = found
         item = _item(source, item_id, 0, 0, newest, "kept")
         return item, checked(item, body)
 
@@ -112,12 +106,20 @@ class Listing:
         received_ms = int(entry.modified_at.timestamp() * 1000)
         item = _item(span.source, key.id, key.minute_ms, received_ms, entry.key, "off")
         try:
-            body = self._store.get(entry.key)
+            found = self._store.read(entry.key)
         except (ObjectMissing, ObjectUnavailable) as error:
             return None if _is_filtered(span) else _Found(key.minute_ms, Reading(item, None, error.why))
+        body = found.data
         if span.source != THREATSTACK:
-            content_type = "application/json" if is_json(body) else "application/octet-stream"
-            return _Found(key.minute_ms, Reading(replace(item, content_type=content_type), body))
+            at_ms = _exact_ms(time_of(found.metadata, "time"), key)
+            item = replace(
+                item,
+                at_ms=at_ms,
+                received_at_ms=time_of(found.metadata, "received") or received_ms,
+                headers=headers_of(found.metadata),
+                content_type=found.content_type or _content_type(body),
+            )
+            return _Found(at_ms, Reading(item, body))
         alert = _alert(body)
         if alert is None:
             reason = "the object is not the JSON of an alert"
@@ -138,6 +140,30 @@ class Listing:
             return Reading(*self.one(found.reading.item.source, found.reading.item.item_id))
         except (Missing, ObjectUnavailable):
             return found.reading
+
+
+def newest_detail(store: Store, alert_id: str) -> tuple[str, bytes] | None:
+    """Return the key and the bytes of the newest full alert of an id; None where there is none."""
+    first = alert_key(alert_id)
+    try:
+        newest, body = first, store.get(first)
+    except ObjectMissing:
+        return None
+    others = takewhile(lambda one: one.key.startswith(first), store.list(first.rpartition("/")[0], first))
+    versions = [one for one in others if one.key.startswith(f"{first}~")]
+    if versions:
+        newest = max(versions, key=lambda one: one.modified_at).key
+        body = store.get(newest)
+    return newest, body
+
+
+def _content_type(body: bytes) -> str:
+    return "application/json" if is_json(body) else "application/octet-stream"
+
+
+def _exact_ms(at_ms: int | None, key: WebhookKey) -> int:
+    """Return the time in an object's metadata, where it is in the minute of its key; else the minute."""
+    return at_ms if at_ms is not None and 0 <= at_ms - key.minute_ms < _MINUTE_MS else key.minute_ms
 
 
 def plan_folders(start_ms: int, end_ms: int) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""Look after an archive: verify it against its index, take over another's objects, fetch what was never received."""
+"""Maintain an archive: verify it against its index, import another's objects, fetch what was never received."""
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import orjson
 
@@ -13,14 +14,19 @@ from carboy.problems import Problem
 from carboy.services.archive.alerts import Alert, parse_alerts, read_alert
 from carboy.services.archive.index import Archived, Index, Submission, accept, mark
 from carboy.services.archive.intake import Acceptor, alert_item
+from carboy.services.archive.items import NewItem, headers_of, metadata_of, time_of
+from carboy.services.archive.listing import newest_detail
 from carboy.services.archive.object_keys import AlertKey, WebhookKey, alert_key, parse_key
-from carboy.services.archive.objects import Store
+from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
+from carboy.services.archive.queries import is_json
+from carboy.services.archive.sources import THREATSTACK, event_digest
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.services.archive.worker import put_version
 
 __all__ = ["Finding", "Taken", "backfill", "import_archive", "verify"]
 
 JSON = "application/json"
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +66,37 @@ def verify(index: Index, store: Store) -> Iterator[Finding]:
 def import_archive(source: Store, store: Store, writer: GroupCommit, clock: Clock) -> Iterator[Taken]:
     """Copy what the tutorial's service, or another archive of ours, wrote, and put it into the index.
 
-    Webhooks may hold a single alert or a whole `{"alerts": […]}`. An alert's detail is taken with its webhook; one
-    without a webhook is taken by its own `created_at`. Running it again takes nothing twice.
+    Webhooks of Threat Stack may hold a single alert or a whole `{"alerts": […]}`. An alert's detail is taken with its
+    webhook; one without a webhook is taken by its own `created_at`. Of any other source the key has the id and the
+    minute, the object's metadata the exact time and the headers. Running it again takes nothing twice.
     """
     done: set[str] = set()
-    for entry in source.list("webhooks/"):
-        parsed = parse_key(entry.key)
-        if not isinstance(parsed, WebhookKey) or parsed.source is not None:
-            yield Taken(entry.key, "skipped", "it is no webhook of Threat Stack")
-            continue
-        try:
-            alerts = _alerts(source.get(entry.key), parsed.minute_ms)
-        except (InvalidInput, Problem) as error:
-            yield Taken(entry.key, "skipped", str(error))
-            continue
-        for alert in alerts:
-            done.add(alert.id)
-            yield Taken(entry.key, _take(alert, _detail(source, alert.id), store, writer, clock))
+    for _, minute in groupby(source.list("webhooks/"), key=lambda one: one.key.rpartition("/")[0]):
+        for entry in sorted(minute, key=lambda one: (one.modified_at, one.key)):  # the newest version comes last
+            parsed = parse_key(entry.key)
+            try:
+                if not isinstance(parsed, WebhookKey):
+                    yield Taken(entry.key, "skipped", "its key is not that of a webhook")
+                elif parsed.source is not None:
+                    yield Taken(entry.key, _take_webhook(entry, parsed, source, store, writer))
+                else:
+                    received_ms = _modified_ms(entry)
+                    for alert in _alerts(source.get(entry.key), parsed.minute_ms):
+                        done.add(alert.id)
+                        yield Taken(entry.key, _take(alert, _detail(source, alert.id), store, writer, received_ms))
+            except (InvalidInput, Problem, ObjectMissing, ObjectUnavailable) as error:
+                yield Taken(entry.key, "skipped", str(error))
     for entry in source.list("alerts/"):
         parsed = parse_key(entry.key)
         if not isinstance(parsed, AlertKey):
-            yield Taken(entry.key, "skipped", "it is no alert")
-        elif parsed.id not in done:
-            detail = source.get(entry.key)
+            yield Taken(entry.key, "skipped", "its key is not that of an alert")
+        elif parsed.id not in done and not parsed.version:
             try:
-                [alert] = _alerts(detail, entry_ms=int(entry.modified_at.timestamp() * 1000), alert_id=parsed.id)
-            except (InvalidInput, Problem) as error:
+                detail = _detail(source, parsed.id) or b""
+                [alert] = _alerts(detail, entry_ms=_modified_ms(entry), alert_id=parsed.id)
+                yield Taken(entry.key, _take(alert, detail, store, writer, _modified_ms(entry)))
+            except (InvalidInput, Problem, ObjectMissing, ObjectUnavailable) as error:
                 yield Taken(entry.key, "skipped", str(error))
-            else:
-                yield Taken(entry.key, _take(alert, detail, store, writer, clock))
 
 
 def backfill(api: ThreatStack, acceptor: Acceptor, start_ms: int, end_ms: int) -> Iterator[tuple[str, bool]]:
@@ -108,24 +116,56 @@ def _compare(store: Store, key: str, sha256: bytes) -> Finding:
 
 
 def _detail(source: Store, alert_id: str) -> bytes | None:
-    try:
-        return source.get(alert_key(alert_id))
-    except Missing:
-        return None
+    found = newest_detail(source, alert_id)
+    return None if found is None else found[1]
 
 
-def _take(alert: Alert, detail: bytes | None, store: Store, writer: GroupCommit, clock: Clock) -> str:
+def _take(alert: Alert, detail: bytes | None, store: Store, writer: GroupCommit, received_ms: int) -> str:
     item = alert_item(alert, fetches=False)
-    object_key = put_version(store, item.object_key, item.body, item.content_type)
+    object_key = put_version(store, item.object_key, item.body, item.content_type, metadata_of(item, received_ms))
     state, detail_key, sha256 = "off", None, None
     if detail is not None:
         state, sha256 = "kept", hashlib.sha256(detail).digest()
-        detail_key = put_version(store, alert_key(alert.id), detail, JSON)
-    answer = writer.run(accept, Submission([item], None, clock.now_ms(), ""))
+        detail_key = put_version(store, alert_key(alert.id), detail, JSON, {"id": alert.id, "source": THREATSTACK})
+    return _index(item, Archived(0, "archived", object_key, state, detail_key, sha256), writer, received_ms)
+
+
+def _take_webhook(entry: Entry, key: WebhookKey, source: Store, store: Store, writer: GroupCommit) -> str:
+    """Take a webhook of another source; its name in the key, a hash where the id is long, is its id in the index."""
+    found = source.read(entry.key)
+    headers = headers_of(found.metadata)
+    at_ms = time_of(found.metadata, "time")
+    if at_ms is None or not 0 <= at_ms - key.minute_ms < _MINUTE_MS:
+        at_ms = key.minute_ms
+    first = entry.key.partition("~")[0]
+    item = NewItem(
+        source=key.source or "",
+        item_id=first.rpartition("/")[2],
+        digest=event_digest(found.data, orjson.loads(headers) if headers else {}),
+        sha256=hashlib.sha256(found.data).digest(),
+        at_ms=at_ms,
+        object_key=first,
+        content_type=(found.content_type or (JSON if is_json(found.data) else "application/octet-stream"))[:255],
+        body=found.data,
+        headers=headers,
+    )
+    received_ms = time_of(found.metadata, "received") or _modified_ms(entry)
+    metadata = dict(found.metadata) or metadata_of(item, received_ms)
+    object_key = put_version(store, first, found.data, item.content_type, metadata)
+    return _index(item, Archived(0, "archived", object_key, "off"), writer, received_ms)
+
+
+def _index(item: NewItem, archived: Archived, writer: GroupCommit, received_ms: int) -> str:
+    """Put an item that is in the store into the index; return `taken`, or `known` where it was there."""
+    answer = writer.run(accept, Submission([item], None, received_ms, ""))
     if not answer.is_new[0]:
         return "known"
-    writer.run(mark, Archived(answer.rows[0], "archived", object_key, state, detail_key, sha256))
+    writer.run(mark, replace(archived, row=answer.rows[0]))
     return "taken"
+
+
+def _modified_ms(entry: Entry) -> int:
+    return int(entry.modified_at.timestamp() * 1000)
 
 
 def _alerts(data: bytes, entry_ms: int | None, alert_id: str = "") -> list[Alert]:

@@ -25,7 +25,6 @@ __all__ = [
     "WebhookKey",
     "alert_key",
     "is_alert_id",
-    "minute_prefixes",
     "parse_key",
     "version_key",
     "webhook_key",
@@ -33,8 +32,6 @@ __all__ = [
 
 MAX_CREATED_AT_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 
-_MINUTE_MS = 60_000
-_STEPS = ((24 * 60 * _MINUTE_MS, 10), (60 * _MINUTE_MS, 13), (_MINUTE_MS, 16))  # and how much of a key's time tells it
 _MAX_NAME = 200
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SOURCE = re.compile(r"[a-z][a-z0-9_-]{0,63}")  # a letter first, so that it is never taken for a year
@@ -129,38 +126,6 @@ def parse_key(key: str) -> WebhookKey | AlertKey | None:
     except (ValueError, InvalidInput):  # no such day, no UTF-8, or an id that Threat Stack cannot have
         return None
     return WebhookKey(event_id, minute_ms, source, version, is_hashed) if whole == key else None
-
-
-def minute_prefixes(start_ms: int, end_ms: int, source: str | None = None, limit: int = 1000) -> list[str]:
-    """Return what to list for `start_ms <= created_at < end_ms`, in order: whole days and hours, then minutes.
-
-    A key tells the minute only, so the first and the last minute hold what is outside of the range, too.
-
-    Args:
-        start_ms: from 0; earlier is taken as 0.
-        end_ms: to the end of the year 9999; later is taken as that.
-        source: as for `webhook_key`.
-        limit: how many prefixes at most.
-
-    Raises:
-        InvalidInput: the range takes more than `limit`; nothing is listed in part.
-    """
-    root = "webhooks" if source is None else f"webhooks/{_checked_source(source)}"
-    if start_ms >= end_ms:
-        return []
-    at_ms, end_ms = max(0, start_ms) // _MINUTE_MS * _MINUTE_MS, min(end_ms, MAX_CREATED_AT_MS + 1)
-    prefixes: list[str] = []
-    while at_ms < end_ms:
-        if len(prefixes) == limit:
-            raise _wrong("end", f"leaves a range that takes more than {limit} listings; ask for less at once")
-        step_ms, length = next(
-            (step_ms, length)
-            for step_ms, length in _STEPS
-            if step_ms == _MINUTE_MS or (at_ms % step_ms == 0 and at_ms + step_ms <= end_ms)
-        )
-        prefixes.append(f"{root}/{_minute(at_ms)[:length]}")
-        at_ms += step_ms
-    return prefixes
 
 
 def _minute(at_ms: int) -> str:

@@ -30,7 +30,7 @@ from carboy.webhooks import (
     matches_any,
 )
 
-__all__ = ["THREATSTACK", "AnswerConfig", "SourceConfig", "WebhookSource", "make_sources"]
+__all__ = ["THREATSTACK", "AnswerConfig", "SourceConfig", "WebhookSource", "event_digest", "make_sources"]
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -227,7 +227,7 @@ class WebhookSource:
         """
         sha256 = hashlib.sha256(request.body).digest()
         headers = self._kept_headers(request)
-        digest = sha256 if request.body else hashlib.sha256(orjson.dumps(_of_event(headers))).digest()
+        digest = event_digest(request.body, headers)
         event_id = self._id(request) or digest.hex()
         at_ms = self._time_ms(request)
         key = webhook_key(event_id, now_ms if at_ms is None else at_ms, self.name)
@@ -281,6 +281,11 @@ class WebhookSource:
         if key not in self._warned:
             self._warned.add(key)
             log.warning("webhook_place_missing", source=self.name, setting=key, place=place)
+
+
+def event_digest(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return what tells one content from another: the SHA-256 of the body; of an empty one that of its kept headers."""
+    return hashlib.sha256(body or orjson.dumps(_of_event(headers))).digest()
 
 
 def _title(name: str) -> str:

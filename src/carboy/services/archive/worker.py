@@ -10,7 +10,7 @@ from carboy.clock import Clock
 from carboy.errors import Missing, Refused, Throttled, Unreachable
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.items import Archived, Item
+from carboy.services.archive.items import Archived, Item, metadata_of
 from carboy.services.archive.object_keys import alert_key, version_key
 from carboy.services.archive.objects import ObjectUnavailable, Put, Store
 from carboy.services.archive.sources import THREATSTACK
@@ -113,7 +113,8 @@ class ArchiveWorker:
     def _keep(self, item: Item, *, is_replay: bool = False) -> Commit:
         object_key = item.object_key
         if item.state == "accepted":
-            object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type)
+            metadata = metadata_of(item, item.received_at_ms)
+            object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type, metadata)
         if self.fetcher is None or (item.detail == "off" and not is_replay):
             return self._end(_without_news(item, object_key, "off"))
         try:
@@ -126,7 +127,8 @@ class ArchiveWorker:
             raise
         if detail is None:
             return self._end(_without_news(item, object_key, "missing"))
-        detail_key = put_version(self.store, alert_key(item.item_id), detail, JSON)
+        metadata = {"id": item.item_id, "source": item.source}
+        detail_key = put_version(self.store, alert_key(item.item_id), detail, JSON, metadata)
         sha256 = hashlib.sha256(detail).digest()
         return self._end(Archived(item.id, "archived", object_key, "kept", detail_key, sha256))
 
