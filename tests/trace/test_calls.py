@@ -16,7 +16,7 @@ from tests.trace.test_documents import check
 
 from carboy import net, trace
 from carboy.db import trace_statements
-from carboy.testing import Answer, Cut, LoopbackServer, closed_port, json_answer, redirect
+from carboy.testing import Answer, Cut, LoopbackServer, UdpListener, closed_port, json_answer, redirect
 
 
 @pytest.fixture(autouse=True)
@@ -187,3 +187,20 @@ def test_a_statement_that_fails_is_a_fault(daemon: Daemon, engine: Engine) -> No
     check(called)
     assert called["fault"] is True
     assert "no such table" in called["cause"]["exceptions"][0]["message"]
+
+
+def test_boto3_takes_lineage_along(loopback: LoopbackServer) -> None:
+    """Without it AWS's recursive-loop detection is off."""
+    header = "Root=1-5901e3bc-8da3814a5f3ccbc864b66ecc;Parent=328f72132deac0ce;Sampled=1;Lineage=1:a:0"
+    with UdpListener() as listener:
+        trace.setup("xray", daemon_address=listener.address, environ={"_X_AMZN_TRACE_ID": header})
+        try:
+            loopback.script(json_answer({"TableNames": []}))
+            client("dynamodb", loopback.url).list_tables()
+        finally:
+            trace.reset()
+
+    sent = loopback.requests[0].headers["x-amzn-trace-id"]
+    assert sent.startswith("Root=1-5901e3bc-8da3814a5f3ccbc864b66ecc;Parent=")
+    assert sent.endswith(";Sampled=1;Lineage=1:a:0")
+    assert "328f72132deac0ce" not in sent

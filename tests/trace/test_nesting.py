@@ -1,15 +1,19 @@
 """Each span is within the one that it was begun in, wherever its code runs."""
 
 import asyncio
+import contextvars
+import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from tests.forks import exit_code, start_child
 from tests.trace.conftest import Daemon, read
 
 from carboy import trace
+from carboy.errors import UsageError
 from carboy.testing import UdpListener
 
 
@@ -310,3 +314,74 @@ def test_a_forked_child_sends_spans_of_its_own() -> None:
         trace.reset()
         ids = [read(datagram)["id"] for datagram in listener.wait_for(2)]
     assert len(set(ids)) == 2
+
+
+def test_a_span_may_end_in_another_context(daemon: Daemon) -> None:
+    """As a streamed response's does, which one context advances and another closes; it is sent all the same."""
+
+    def stream() -> Generator[int, None, None]:
+        with trace.span("stream"):
+            yield 1
+
+    chunks = stream()
+    contextvars.copy_context().run(next, chunks)
+    contextvars.copy_context().run(chunks.close)
+
+    assert [document["name"] for document in daemon.documents(1)] == ["stream"]
+    assert trace.current_span() is None
+
+
+def test_a_span_that_was_copied_into_a_context_is_left_there(daemon: Daemon) -> None:
+    """What comes after it in that context is not within it."""
+    span = trace.span("outer")
+    entered = contextvars.copy_context()
+    entered.run(span.__enter__)
+
+    def leave() -> object:
+        span.__exit__(None, None, None)
+        return trace.current_span()
+
+    assert entered.copy().run(leave) is None
+    daemon.documents(1)
+
+
+class Shelf:
+    @trace.trace()
+    @staticmethod
+    def static_above(amount: int) -> int:
+        return amount
+
+    @trace.trace()
+    @classmethod
+    def of_class(cls, amount: int) -> tuple[type, int]:
+        return cls, amount
+
+    @trace.trace
+    def bare(self, amount: int) -> int:
+        return amount
+
+
+class Adder:
+    def __call__(self, one: int) -> int:
+        return one + 1
+
+
+def test_it_decorates_whatever_can_be_called(daemon: Daemon) -> None:
+    """Above `staticmethod` and `classmethod`, without parentheses, on partials, callable objects and builtins."""
+    assert Shelf().static_above(1) == Shelf.static_above(2) - 1
+    assert Shelf.of_class(3) == (Shelf, 3) == Shelf().of_class(3)
+    assert Shelf().bare(4) == 4
+    assert trace.trace()(functools.partial(pow, 2))(3) == 8
+    assert trace.trace(Adder())(1) == 2
+    assert trace.trace()(len)("abc") == 3
+
+    names = [document["name"] for document in daemon.documents(8)]
+    assert names == ["static_above", "static_above", "of_class", "of_class", "bare", "pow", "Adder", "len"]
+
+
+@pytest.mark.parametrize("value", [property(lambda _self: 1), 5, None])
+def test_what_cannot_be_called_is_refused_with_words(value: Any) -> None:
+    """They name `@trace` and what to do."""
+    with pytest.raises(UsageError, match="@trace") as raised:
+        trace.trace()(value)
+    assert "above `def`" in raised.value.hint

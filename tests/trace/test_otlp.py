@@ -136,3 +136,50 @@ def test_what_is_known_has_opentelemetrys_names(run: _Run) -> None:
     assert broken["events"][0]["exception.message"] == "no such order"
     assert broken["status"] == 2
     assert all(span["end_ns"] >= span["start_ns"] for span in run.spans)
+
+
+HOSTILE = """
+from carboy import trace
+
+trace.setup("otlp", service="orders")
+
+
+class Loud:
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+for number in range(3):
+    with trace.span(f"good {number}"):
+        pass
+bad = "caf\\udce9"
+for value in (bad, 2**64, -(2**63) - 1, float("inf"), float("nan"), Loud(), [bad], {bad: bad}, b"\\xff"):
+    with trace.span(f"bad {bad}") as span:
+        trace.annotate(value=value, **{bad: 1})
+        span.add_metadata(value=value)
+        span.add_request("GET", f"https://shop.example/{bad}", user_agent=bad)
+        span.add(aws={"operation": bad, "region": bad, "table_name": bad, "queue_url": bad})
+try:
+    with trace.span("failing"):
+        raise ValueError(f"no such name: {bad}")
+except ValueError:
+    pass
+trace.reset()
+"""
+
+
+def test_one_span_never_loses_the_others(tmp_path: Path) -> None:
+    """Lone surrogates, numbers beyond 64 bits and values that cannot be shown become text."""
+    with otlp_receiver() as receiver:
+        ran = subprocess.run(
+            [sys.executable, "-c", HOSTILE],
+            env={"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+        receiver.wait_for(3 + 9 + 1)
+
+    assert ran.stderr == ""
+    assert len(receiver.spans) == 3 + 9 + 1

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from tests.trace.conftest import Daemon
 
 from carboy import trace
+from carboy.testing import UdpListener
 from carboy.testing.clock import ManualClock
 from carboy.trace import Parent, Sampler, choose_parent
 from carboy.trace.headers import TRACEPARENT, TRACESTATE, XRAY, parse_traceparent, parse_xray
@@ -143,3 +144,44 @@ def test_on_lambda_spans_are_within_the_functions_own_segment(monkeypatch: pytes
     assert (first.trace_id, first.parent_id, first.is_segment) == (ROOT, SPAN, False)
     assert len(sent) == 1
     assert alone.is_segment
+
+
+LAMBDA = f"Root={ROOT};Parent={SPAN};Sampled=1;Lineage=1:5a:0"
+
+
+def test_lineage_goes_along() -> None:
+    """AWS finds functions that call themselves by it, also below spans of our own."""
+    trace.setup("xray", environ={"_X_AMZN_TRACE_ID": LAMBDA}, sampler=lambda: False)
+    try:
+        with trace.span("work"), trace.span("inner") as inner:
+            sent = trace.outgoing_headers()["X-Amzn-Trace-Id"]
+    finally:
+        trace.reset()
+
+    assert sent == f"Root={ROOT};Parent={inner.id};Sampled=1;Lineage=1:5a:0"
+
+
+@pytest.mark.parametrize("rest", ["", ";Lineage=1:5a:0"])
+def test_a_trace_that_passes_through_stays_as_it_is(rest: str) -> None:
+    """Lambda's mode PassThrough: only the trace's id is known; nothing is sent, and nothing is decided."""
+    with UdpListener() as listener:
+        header = f"Root={ROOT}{rest}"
+        trace.setup("xray", daemon_address=listener.address, environ={"_X_AMZN_TRACE_ID": header})
+        try:
+            with trace.span("work"), trace.span("inner"):
+                sent = dict(trace.outgoing_headers())
+            assert trace.begin_span("DynamoDB", "aws") is None
+        finally:
+            trace.reset()
+        assert sent == {"X-Amzn-Trace-Id": header}
+        assert listener.drain(quiet_s=0.02) == []
+
+
+def test_a_decision_without_a_segment_is_kept() -> None:
+    """`Sampled=1` alone is one."""
+    trace.setup("xray", environ={"_X_AMZN_TRACE_ID": f"Root={ROOT};Sampled=1"}, sampler=lambda: False)
+    try:
+        with trace.span("work") as span:
+            assert (span.is_sampled, span.trace_id) == (True, ROOT)
+    finally:
+        trace.reset()

@@ -108,14 +108,18 @@ def outgoing_headers(present: Mapping[str, str] = _NOTHING) -> Mapping[str, str]
     if working_in is None:
         return _NOTHING
     trace_id, sampled = working_in.trace_id, int(working_in.is_sampled)
+    root = working_in.root
+    lineage = f";Lineage={root.lineage}" if root.lineage else ""
     found = present.get(XRAY) or present.get(TRACEPARENT)
     if found and trace_id not in found and trace_id[2:].replace("-", "") not in found:
         return _NOTHING
+    if root.is_pass_through:
+        return {XRAY: f"Root={trace_id}{lineage}"}
     headers = {
-        XRAY: f"Root={trace_id};Parent={working_in.id};Sampled={sampled}",
+        XRAY: f"Root={trace_id};Parent={working_in.id};Sampled={sampled}{lineage}",
         TRACEPARENT: f"00-{trace_id[2:10]}{trace_id[11:]}-{working_in.id}-0{sampled}",
     }
-    state = working_in.root.state
+    state = root.state
     return {**headers, TRACESTATE: state} if state else headers
 
 

@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from functools import wraps
-from typing import Any, TypeVar, cast
+from functools import partial, wraps
+from typing import Any, TypeVar, overload
 
+from carboy.errors import UsageError
 from carboy.redact import MASK, is_secret_name
 from carboy.trace.current import active_tracer
 from carboy.trace.sanitize import clean_name
@@ -15,8 +16,12 @@ __all__ = ["trace"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def trace(name: str | None = None, *, skip_args: bool = False) -> Callable[[Function], Function]:
-    """Return a decorator that gives each call of a function a span of its own.
+@overload
+def trace(name: Function, /) -> Function: ...
+@overload
+def trace(name: str | None = None, *, skip_args: bool = False) -> Callable[[Function], Function]: ...
+def trace(name: Any = None, *, skip_args: bool = False) -> Any:
+    """Return a decorator that gives each call of a function a span: `@trace()`, `@trace("name")` or `@trace`.
 
     It is within the span that the caller works in. The outermost one is a segment of its own; on AWS Lambda it is
     within the function's. A generator's span lasts from its first step to its end, and only its own steps are in it.
@@ -25,20 +30,42 @@ def trace(name: str | None = None, *, skip_args: bool = False) -> Callable[[Func
         name: the span's; the function's own by default.
         skip_args: leave the arguments out of the trace; else they are its metadata, and those whose names sound
             secret are masked.
+
+    Raises:
+        UsageError: what is decorated cannot be called.
     """
+    label = name if isinstance(name, str) else None
 
-    def decorate(function: Function) -> Function:
-        label = clean_name(name or function.__name__)
-        note = None if skip_args else _Arguments(function)
-        if inspect.isasyncgenfunction(function):
-            return cast("Function", _trace_async_generator(function, label, note))
-        if inspect.iscoroutinefunction(function):
-            return cast("Function", _trace_coroutine(function, label, note))
-        if inspect.isgeneratorfunction(function):
-            return cast("Function", _trace_generator(function, label, note))
-        return cast("Function", _trace_function(function, label, note))
+    def decorate(function: Any) -> Any:
+        if isinstance(function, staticmethod | classmethod):
+            return type(function)(decorate(function.__func__))
+        if not callable(function):
+            raise UsageError(
+                "`@trace` cannot be applied",
+                f"a {type(function).__name__} is not a function",
+                "put it right above `def`, or below the other decorators",
+            )
+        return _decorate(function, clean_name(label or _name_of(function)), skip_args)
 
-    return decorate
+    return decorate if name is None or label is not None else decorate(name)
+
+
+def _decorate(function: Callable[..., Any], label: str, skip_args: bool) -> Callable[..., Any]:
+    note = None if skip_args else _Arguments(function)
+    called = function if inspect.isroutine(function) or isinstance(function, partial) else type(function).__call__
+    if inspect.isasyncgenfunction(called):
+        return _trace_async_generator(function, label, note)
+    if inspect.iscoroutinefunction(called):
+        return _trace_coroutine(function, label, note)
+    if inspect.isgeneratorfunction(called):
+        return _trace_generator(function, label, note)
+    return _trace_function(function, label, note)
+
+
+def _name_of(function: Any) -> str:
+    if isinstance(function, partial):
+        return _name_of(function.func)
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 class _Arguments:
@@ -47,8 +74,11 @@ class _Arguments:
     __slots__ = ("_is_method", "_secret")
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        names = list(inspect.signature(function).parameters)
-        owner = function.__qualname__.rpartition(".")[0]
+        try:
+            names = list(inspect.signature(function).parameters)
+        except (TypeError, ValueError):  # one that is written in C
+            names = []
+        owner = str(getattr(function, "__qualname__", "")).rpartition(".")[0]
         self._is_method = bool(owner) and not owner.endswith("<locals>") and names[:1] in (["self"], ["cls"])
         self._secret = [place for place, each in enumerate(names) if is_secret_name(each)]
 

@@ -17,9 +17,12 @@ def describe_failure(error: BaseException, new_id: Callable[[], str]) -> dict[st
     """Return the `cause` block of an error and of those that led to it."""
     chain: list[BaseException] = []
     link: BaseException | None = error
-    while link is not None and link not in chain and len(chain) < _MAX_CHAIN:
+    while link is not None and not any(link is one for one in chain) and len(chain) < _MAX_CHAIN:
         chain.append(link)
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        try:
+            link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        except Exception:  # noqa: BLE001 (an exception's own code can raise anything)
+            link = None
     described = [_describe(one, new_id()) for one in chain]
     for outer, inner in pairwise(described):
         outer["cause"] = inner["id"]

@@ -5,7 +5,7 @@ Source: AWS X-Ray developer guide, "Tracing header"; W3C Trace Context, section 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["TRACEPARENT", "TRACESTATE", "XRAY", "Parent", "choose_parent", "parse_traceparent", "parse_xray"]
 
@@ -14,6 +14,7 @@ XRAY, TRACEPARENT, TRACESTATE = "X-Amzn-Trace-Id", "traceparent", "tracestate"
 _TRACE_ID = re.compile(r"1-[0-9a-f]{8}-[0-9a-f]{24}")
 _SPAN_ID = re.compile(r"[0-9a-f]{16}")
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_LINEAGE = re.compile(r"[\w:|.-]{1,256}", re.ASCII)
 _MAX_STATE = 512
 
 
@@ -26,12 +27,14 @@ class Parent:
         span_id: of the caller, 16 hexadecimal digits; empty where only the trace is known.
         is_sampled: whether the caller sends his spans; None where he leaves it to us.
         state: `tracestate`, which goes along unread.
+        lineage: `Lineage` of AWS Lambda, which goes along unread.
     """
 
     trace_id: str
     span_id: str = ""
     is_sampled: bool | None = None
     state: str = ""
+    lineage: str = field(default="", compare=False)
 
 
 def parse_xray(text: str | None) -> Parent | None:
@@ -43,7 +46,13 @@ def parse_xray(text: str | None) -> Parent | None:
     if not _TRACE_ID.fullmatch(trace_id):
         return None
     sampled = {"1": True, "0": False}.get(fields.get("Sampled", ""))
-    return Parent(trace_id, span_id if _SPAN_ID.fullmatch(span_id) else "", sampled)
+    lineage = fields.get("Lineage", "")
+    return Parent(
+        trace_id,
+        span_id if _SPAN_ID.fullmatch(span_id) else "",
+        sampled,
+        lineage=lineage if _LINEAGE.fullmatch(lineage) else "",
+    )
 
 
 def parse_traceparent(text: str | None, state: str | None = None) -> Parent | None:

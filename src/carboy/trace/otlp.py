@@ -5,7 +5,7 @@ from typing import Any
 
 from carboy.extras import extra
 from carboy.trace.headers import Parent, parse_xray
-from carboy.trace.sanitize import clean_name
+from carboy.trace.sanitize import clean_name, clean_text
 from carboy.trace.spans import Namespace, Span, new_trace_id
 from carboy.trace.tracers import Tracer
 from carboy.trace.xray_documents import show_json
@@ -69,7 +69,7 @@ class OtlpTracer(Tracer):
         if parent is None or not parent.span_id:
             return None
         made = self.begin_segment(name, Parent(parent.trace_id, parent.span_id, parent.is_sampled is True))
-        made.namespace = namespace
+        made.namespace, made.lineage = namespace, parent.lineage
         return made
 
     def begin_child(self, parent: Span, name: str, namespace: Namespace = "") -> Span:
@@ -84,22 +84,28 @@ class OtlpTracer(Tracer):
     def close(self, span: Span) -> None:
         """End OpenTelemetry's span with all that is known of ours."""
         assert isinstance(span, OtelSpan)
+        try:
+            self._describe(span)
+        finally:
+            span.otel.end(round(span.end_s * 1e9))
+
+    def _describe(self, span: OtelSpan) -> None:
         facts = span.facts or {}
         for key, value in _attributes(span, facts):
-            span.otel.set_attribute(key, value)
+            span.otel.set_attribute(key, _storable(value))
         if facts.get("fault") or (facts.get("error") and span.namespace):
             described = _described(facts)
-            span.otel.set_status(Status(StatusCode.ERROR, described.get("message")))
+            message = described.get("message")
+            span.otel.set_status(Status(StatusCode.ERROR, None if message is None else clean_text(str(message))))
             if described:
                 span.otel.add_event(
                     "exception",
                     {
-                        "exception.type": described["type"],
-                        "exception.message": described["message"],
-                        "exception.stacktrace": _stack(described),
+                        "exception.type": clean_text(described["type"]),
+                        "exception.message": clean_text(described["message"]),
+                        "exception.stacktrace": clean_text(_stack(described)),
                     },
                 )
-        span.otel.end(round(span.end_s * 1e9))
 
     def flush(self) -> None:
         """Send what waits in the SDK's queue."""
@@ -190,6 +196,15 @@ def _attributes(span: Span, facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if span.metadata:
         pairs["carboy.metadata"] = show_json(span.metadata)
     return [(key, value) for key, value in pairs.items() if value not in (None, "")]
+
+
+def _storable(value: Any) -> Any:
+    """Return a value as protobuf takes it: text in UTF-8, integers of 64 bits."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return [_storable(item) for item in value] if isinstance(value, list) else value
 
 
 def _described(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from carboy.redact import MASK, is_secret_name, mask_text
 
-__all__ = ["clean_key", "clean_name", "clean_value", "show"]
+__all__ = ["clean_key", "clean_name", "clean_text", "clean_value", "show"]
 
 _MAX_NAME, _MAX_VALUE = 200, 1000
 _NOT_IN_A_NAME = re.compile(r"[^\w .:/%&#=+\\\-@]+")
@@ -36,14 +36,21 @@ def clean_value(key: str, value: object) -> str | int | float | bool:
         return value
     if is_secret_name(key):
         return MASK
-    if isinstance(value, int | float) and abs(value) < 1e300:
-        return value
+    if isinstance(value, float) and abs(value) < 1e300:
+        return float(value)
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return int(value)
     return show(value, _MAX_VALUE)
+
+
+def clean_text(text: str) -> str:
+    """Return a text without lone surrogates, which UTF-8 cannot carry: bytes in a file's name."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def show(value: object, max_chars: int) -> str:
     """Return a value as text, what is secret in it masked; one that cannot be shown, as the name of its type."""
     try:
-        return mask_text(str(value)[: 4 * max_chars])[:max_chars]
+        return clean_text(mask_text(str(value)[: 4 * max_chars])[:max_chars])
     except Exception:  # noqa: BLE001 - whatever its class does
         return f"<{type(value).__qualname__}>"

@@ -3,18 +3,16 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
 from carboy.trace.exceptions import describe_failure
 from carboy.trace.sanitize import clean_key, clean_name, clean_value
 
-if TYPE_CHECKING:
-    from carboy.trace.tracers import Tracer
-
-__all__ = ["Namespace", "Span", "current_span", "new_span_id", "new_trace_id", "set_current"]
+__all__ = ["Namespace", "Sink", "Span", "current_span", "new_span_id", "new_trace_id", "set_current"]
 
 Namespace = Literal["", "aws", "remote"]
 
@@ -36,6 +34,18 @@ def new_trace_id() -> str:
     return f"1-{int(time.time()):08x}-{os.urandom(12).hex()}"
 
 
+class Sink(Protocol):
+    """What spans come from and are handed to when they end: a tracer."""
+
+    def close(self, span: "Span") -> None:
+        """Send a span that has ended."""
+        ...
+
+    def begin_child(self, parent: "Span", name: str, namespace: Namespace = "") -> "Span":
+        """Begin a span within another; the name is clean already."""
+        ...
+
+
 class Span:
     """One piece of work; as a `with` block it is what the code inside works in.
 
@@ -50,6 +60,8 @@ class Span:
         trace_id: in X-Ray's form.
         is_sampled: whether it is sent.
         state: `tracestate` of the caller; only the root's counts.
+        lineage: AWS Lambda's `Lineage`, by which AWS finds functions that call themselves; only the root's counts.
+        is_pass_through: whether nobody has decided about this trace, so that only its id goes along; the root's counts.
         is_over: whether it has ended.
         facts: the further blocks of its document: `http`, `aws`, `sql`, `cause`, `error`, `fault`, `throttle`.
         annotations: what traces are searched by.
@@ -64,8 +76,10 @@ class Span:
         "failure",
         "id",
         "is_over",
+        "is_pass_through",
         "is_sampled",
         "is_segment",
+        "lineage",
         "metadata",
         "name",
         "namespace",
@@ -79,7 +93,7 @@ class Span:
 
     def __init__(
         self,
-        tracer: "Tracer",
+        tracer: Sink,
         name: str,
         trace_id: str,
         parent_id: str = "",
@@ -89,8 +103,10 @@ class Span:
         is_segment: bool = False,
         is_sampled: bool = True,
         state: str = "",
+        lineage: str = "",
+        is_pass_through: bool = False,
     ) -> None:
-        self.tracer: Tracer = tracer
+        self.tracer: Sink = tracer
         self.name: str = name
         self.trace_id: str = trace_id
         self.parent_id: str = parent_id
@@ -99,6 +115,8 @@ class Span:
         self.is_segment: bool = is_segment
         self.is_sampled: bool = is_sampled
         self.state: str = state
+        self.lineage: str = lineage
+        self.is_pass_through: bool = is_pass_through
         self.id: str = os.urandom(8).hex()
         self.is_over: bool = False
         self.facts: dict[str, Any] | None = None
@@ -114,8 +132,12 @@ class Span:
         return _current.set(self)
 
     def leave(self, token: Any) -> None:
-        """Go back to the span before."""
-        _current.reset(token)
+        """Go back to the span before; a generator may do so in another context than the one it entered."""
+        try:
+            _current.reset(token)
+        except (ValueError, RuntimeError):
+            if _current.get() is self:
+                _current.set(None if token.old_value is Token.MISSING else token.old_value)
 
     def end(self) -> None:
         """End and send it, once; what happens to it later is not seen."""
@@ -124,7 +146,8 @@ class Span:
         self.is_over = True
         if self.is_sampled:
             self.end_s = time.time()
-            self.tracer.close(self)
+            with suppress(Exception):  # what cannot be shown of the work must not fail it
+                self.tracer.close(self)
         self.failure = None
 
     def __enter__(self) -> Self:

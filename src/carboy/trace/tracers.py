@@ -1,6 +1,7 @@
 """Begin spans and send them: X-Ray's way. `otlp` has OpenTelemetry's."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from carboy.trace.headers import Parent, parse_xray
 from carboy.trace.sampling import Sampler
@@ -46,6 +47,7 @@ class Tracer:
             is_segment=True,
             is_sampled=is_sampled,
             state=parent.state,
+            lineage=parent.lineage,
         )
 
     def begin_on_lambda(self, name: str, header: str | None, namespace: Namespace = "") -> Span | None:
@@ -54,16 +56,40 @@ class Tracer:
         if parent is None or not parent.span_id:
             return None
         is_sampled = parent.is_sampled is True
-        return Span(self, clean_name(name), parent.trace_id, parent.span_id, namespace=namespace, is_sampled=is_sampled)
+        return Span(
+            self,
+            clean_name(name),
+            parent.trace_id,
+            parent.span_id,
+            namespace=namespace,
+            is_sampled=is_sampled,
+            lineage=parent.lineage,
+        )
+
+    def begin_event(self, name: str, header: str | None) -> Span | None:
+        """Begin the span of an event of Lambda's; None outside of Lambda.
+
+        Where the header has a trace but neither a segment nor a decision (Lambda's tracing mode PassThrough), nothing
+        is sent, and the trace's id goes along as it came.
+        """
+        made = self.begin_on_lambda(name, header)
+        parent = parse_xray(header) if made is None else None
+        if parent is None:
+            return made
+        made = self.begin_segment(name, replace(parent, is_sampled=bool(parent.is_sampled)))
+        made.is_pass_through = parent.is_sampled is None
+        return made
 
     def begin_in_function(self, name: str, namespace: Namespace = "") -> Span | None:
         """Begin a span within Lambda's segment of this event, which the environment names; None elsewhere."""
-        header = self._environ.get("_X_AMZN_TRACE_ID") if self._environ is not None else None
-        return self.begin_on_lambda(name, header, namespace) if header else None
+        return self.begin_on_lambda(name, self._lambda_header(), namespace)
 
     def begin_alone(self, name: str) -> Span:
         """Begin a span that is within none of this process: of Lambda's segment, or else a segment of its own."""
-        return self.begin_in_function(name) or self.begin_segment(name)
+        return self.begin_event(name, self._lambda_header()) or self.begin_segment(name)
+
+    def _lambda_header(self) -> str | None:
+        return self._environ.get("_X_AMZN_TRACE_ID") if self._environ is not None else None
 
     def begin_child(self, parent: Span, name: str, namespace: Namespace = "") -> Span:
         """Begin a span within another, sampled as that is; the name is clean already."""

@@ -55,7 +55,7 @@ class Requests:
     def begin(self, environ: "WSGIEnvironment") -> Span:
         """Begin the segment of a request; on Lambda a span within the function's own."""
         tracer = self._tracer
-        span = tracer.begin_on_lambda(tracer.service, environ.get("lambda.trace_id"))
+        span = tracer.begin_event(tracer.service, environ.get("lambda.trace_id"))
         return span or tracer.begin_segment("", _parent(environ))
 
     def end(self, span: Span, environ: "WSGIEnvironment", status: int, path: str, size_bytes: int) -> None:
