@@ -183,3 +183,20 @@ def test_a_forked_worker_has_clients_of_its_own(aws: Aws) -> None:
 
     assert exit_code(start_child(in_child)) == 0
     assert secrets.get(other).text == "b"
+
+
+def test_a_cleared_secret_is_fetched_anew_always(aws: Aws) -> None:
+    """Within the least interval too; one by its name, or all."""
+    secrets, parameters = SecretCache(aws.client("secretsmanager")), ParameterCache(aws.client("ssm"))
+    name = aws.secret("a")
+    assert secrets.get(name).text == "a"
+    aws.put(name, "b")
+
+    secrets.clear_cache(name)
+    assert secrets.get(name).text == "b"
+    aws.put(name, "c")
+    assert secrets.refresh(name).text == "c"
+    aws.put(name, "d")
+    secrets.clear_cache()
+    assert secrets.get(name).text == "d"
+    parameters.clear_cache()

@@ -166,3 +166,58 @@ def test_a_child_forked_in_the_middle_of_a_fetch_fetches_for_itself() -> None:
     source.gate.set()
     thread.join()
     assert code == 0
+
+
+def test_a_refresh_without_a_doubt_always_fetches() -> None:
+    """Also just after a fetch: an operator, or a program that was refused, knows better."""
+    source = Source()
+    values = _make(source, ManualClock())
+
+    assert values.value("a") == "value 1"
+    assert values.refresh("a") == "value 2"
+    assert values.refresh("a", lambda _: True) == "value 2"
+    assert values.refresh("a") == "value 3" == values.value("a")
+
+
+def test_a_refresh_is_not_served_by_a_fetch_that_began_before() -> None:
+    """Its answer may be of before the rotation; all who wait share the one that begins then."""
+    source = Source()
+    source.gate.clear()
+    values = _make(source, ManualClock())
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(values.value, "a")
+        _until(lambda: len(source.batches) == 1)
+        later = [pool.submit(values.refresh, "a") for _ in range(19)]
+        _until(lambda: len(values._changed._waiters) >= 19)  # type: ignore[attr-defined]
+        source.gate.set()
+        assert first.result() == "value 1"
+        assert {one.result() for one in later} == {"value 2"}
+    assert len(source.batches) == 2
+
+
+def test_what_is_cleared_is_fetched_by_the_next_read() -> None:
+    """One key, or all."""
+    source = Source()
+    values = _make(source, ManualClock())
+    values.values(["a", "b"])
+
+    values.clear(["a"])
+    assert (values.value("a"), values.value("b")) == ("value 2", "value 1")
+    values.clear()
+    assert (values.value("a"), values.value("b")) == ("value 3", "value 4")
+
+
+def test_a_fetch_that_was_under_way_when_all_was_cleared_is_repeated() -> None:
+    """It may have asked before the change."""
+    source = Source()
+    source.gate.clear()
+    values = _make(source, ManualClock())
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(values.value, "a")
+        _until(lambda: len(source.batches) == 1)
+        values.clear()
+        source.gate.set()
+        assert first.result() == "value 1"
+
+    values.value("a")
+    _until(lambda: values.value("a") == "value 2")

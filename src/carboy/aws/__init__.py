@@ -3,7 +3,7 @@
 boto3 is imported when AWS is first asked.
 """
 
-from carboy.aws.clients import client, credentials, resource, set_default_timeout
+from carboy.aws.clients import client, credentials, resource, set_default_session, set_default_timeout
 from carboy.aws.db_credentials import DatabaseLogin, IamLogins, SecretLogins
 from carboy.aws.kms import Kms, connect_kms
 from carboy.aws.parameter_store import ParameterCache
@@ -26,5 +26,6 @@ __all__ = [
     "credentials",
     "dns_suffix",
     "resource",
+    "set_default_session",
     "set_default_timeout",
 ]

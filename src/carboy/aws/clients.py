@@ -13,7 +13,16 @@ from carboy.aws.truncated_responses import require_whole_answers
 from carboy.config.environ import read_environ
 from carboy.extras import extra
 
-__all__ = ["client", "credentials", "forget", "resource", "set_default_timeout"]
+__all__ = [
+    "client",
+    "credentials",
+    "default_retries",
+    "forget",
+    "resource",
+    "set_default_session",
+    "set_default_timeout",
+    "shared_session",
+]
 
 _CONNECT_S, _READ_S = 5.0, 30.0
 _QUICK = {"secretsmanager": (2.0, 5.0), "ssm": (2.0, 5.0)}  # they are asked while a request waits
@@ -31,6 +40,7 @@ class _Shared:
 
 _shared = _Shared()
 _default_timeout: list[float] = []
+_default_session: list[Any] = []
 
 
 def forget() -> None:
@@ -39,6 +49,12 @@ def forget() -> None:
 
 
 os.register_at_fork(after_in_child=forget)
+
+
+def set_default_session(session: Any) -> None:
+    """Set the boto3 session that clients and resources are made of from now on; None for one by AWS's own chain."""
+    _default_session[:] = [] if session is None else [session]
+    forget()
 
 
 def client(
@@ -62,7 +78,7 @@ def client(
         timeout: seconds, for connecting and reading alike.
         connect_timeout: seconds; by default 5, for secrets and parameters 2.
         read_timeout: seconds; by default 30, for secrets and parameters 5.
-        attempts: tries in all, the first included; by default 3.
+        attempts: tries in all, the first included; by default `AWS_MAX_ATTEMPTS`, else 3.
         config: a `botocore.config.Config`; what it says is stronger than the defaults and weaker than the arguments.
         options: as boto3 takes them, such as `endpoint_url`.
 
@@ -110,10 +126,8 @@ def credentials() -> Any:
     Raises:
         MissingExtra: boto3 is not installed.
     """
-    with extra("aws"):
-        import boto3
     with _shared.lock:
-        return _session(boto3).get_credentials()
+        return shared_session().get_credentials()
 
 
 def set_default_timeout(timeout: float | None) -> None:
@@ -134,11 +148,7 @@ def _config(
     connect_s, read_s = _QUICK.get(service, (_CONNECT_S, _READ_S))
     if _default_timeout:
         connect_s = read_s = _default_timeout[0]
-    merged = Config(
-        connect_timeout=connect_s,
-        read_timeout=read_s,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-    )
+    merged = Config(connect_timeout=connect_s, read_timeout=read_s, retries=default_retries(_ATTEMPTS))
     if config is not None:
         merged = merged.merge(config)
     said = {"connect_timeout": _first(connect_timeout, timeout), "read_timeout": _first(read_timeout, timeout)}
@@ -146,6 +156,33 @@ def _config(
     if attempts is not None:
         own["retries"] = {"mode": "standard", "total_max_attempts": attempts}
     return merged.merge(Config(**own)) if own else merged
+
+
+def default_retries(attempts: int) -> Any:
+    """Return botocore's `retries`: what an operator sets in the environment is stronger than our defaults.
+
+    Args:
+        attempts: tries in all where `AWS_MAX_ATTEMPTS` says nothing.
+    """
+    environ = read_environ()
+    found: dict[str, Any] = {} if environ.get("AWS_RETRY_MODE") else {"mode": "standard"}
+    if not environ.get("AWS_MAX_ATTEMPTS"):
+        found["total_max_attempts"] = attempts
+    return found or None
+
+
+def shared_session() -> Any:
+    """Return the one boto3 session of this process: the given one, or one by AWS's own chain."""
+    with extra("aws"):
+        import boto3
+    with _shared.lock:
+        if _shared.session is None and _default_session:
+            _shared.session = _default_session[0]
+        if _shared.session is None:
+            environ = read_environ()
+            region_name = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")  # boto3 knows the second only
+            _shared.session = boto3.session.Session(region_name=region_name or None)
+        return _shared.session
 
 
 def _first(*values: float | None) -> float | None:
@@ -165,21 +202,11 @@ def _key(service: str, region: str | None, config: Any, options: dict[str, Any])
 
 def _make(kind: str, service: str, region: str | None, config: Any, options: dict[str, Any]) -> Any:
     with extra("aws"):
-        import boto3
         from botocore.exceptions import BotoCoreError
     try:
-        return getattr(_session(boto3), kind)(service, region_name=region, config=config, **options)
+        return getattr(shared_session(), kind)(service, region_name=region, config=config, **options)
     except BotoCoreError as error:
         raise explain(error, f"{service}:*") from error
-
-
-def _session(boto3: Any) -> Any:
-    """Return the process's session; the lock is the caller's."""
-    if _shared.session is None:
-        environ = read_environ()
-        region_name = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")  # boto3 knows the second only
-        _shared.session = boto3.session.Session(region_name=region_name or None)
-    return _shared.session
 
 
 def _teach(client: Any) -> None:

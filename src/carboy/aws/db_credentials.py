@@ -71,7 +71,7 @@ class SecretLogins:
     def pending(self, timeout_s: float) -> DatabaseLogin | None:
         """Return the login that a rotation is about to make the current one; None where there is none to be had."""
         try:
-            return _login(self._secrets.refresh(self._name(), stage=PENDING, timeout_s=timeout_s))
+            return _login(self._secrets.refresh(self._name(), stage=PENDING, timeout_s=timeout_s, even_if_recent=False))
         except CarboyError:
             return None  # not there, not allowed, not now: the current one has to do
 

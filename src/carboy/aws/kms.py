@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from carboy.aws.clients import default_retries, shared_session
 from carboy.aws.explain import explain
 from carboy.extras import extra
 
@@ -68,17 +69,16 @@ def connect_kms(session: Any = None, region: str | None = None) -> Kms:
         region: such as `eu-west-1`; the session's own when None.
     """
     with extra("aws"):
-        import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     settings = Config(
         connect_timeout=2,
         read_timeout=5,
         max_pool_connections=32,
-        retries={"mode": "standard", "total_max_attempts": 4},
+        retries=default_retries(4),
     )
     try:
-        return Kms((session or boto3.Session()).client("kms", region_name=region, config=settings))
+        return Kms((session or shared_session()).client("kms", region_name=region, config=settings))
     except BotoCoreError as error:
         raise explain(error, "kms:Decrypt", "KMS") from error
 

@@ -66,17 +66,23 @@ class ParameterCache:
         return self._values.values(names, renew=renew)
 
     def refresh(self, name: str, *, unless: str | None = None, timeout_s: float | None = None) -> str:
-        """Fetch a parameter anew and return it: at most once for all who saw the same value.
+        """Fetch a parameter again and return it: always, or at most once for all who saw the same value.
 
         Args:
             name: of the parameter.
-            unless: the value that the caller saw; a kept one that differs is returned as it is.
+            unless: the value that the caller saw: a kept one that differs, or was fetched within `min_interval_s`, is
+                returned as it is. None to fetch in any case.
             timeout_s: how long to wait for AWS; None for the client's own time-outs.
 
         Raises:
             UpstreamError: as `get`, where nothing is kept.
         """
-        return self._values.refresh(name, lambda kept: unless is None or kept == unless, timeout_s=timeout_s)
+        is_old = None if unless is None else lambda kept: kept == unless
+        return self._values.refresh(name, is_old, timeout_s=timeout_s)
+
+    def clear_cache(self, name: str | None = None) -> None:
+        """Forget a parameter, or all of them: the next `get` fetches it."""
+        self._values.clear(None if name is None else [name])
 
     def below(self, prefix: str) -> dict[str, str]:
         """Return everything below a path, by its full name; asked of AWS each time.

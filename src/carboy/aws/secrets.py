@@ -115,6 +115,7 @@ class SecretCache:
         )
         self._kept, self._now = self._values.kept, self._values.now
         self._doubted: set[Key] = set()
+        self._cleared: set[Key] = set()
 
     def get(self, name: str, stage: str = CURRENT) -> SecretValue:
         """Return a secret: `get("/dev/flask-rds")["password"]`.
@@ -153,17 +154,19 @@ class SecretCache:
         unless: SecretValue | str | Collection[str] | None = None,
         stage: str = CURRENT,
         timeout_s: float | None = None,
+        even_if_recent: bool = True,
     ) -> SecretValue:
-        """Fetch a secret anew and return it: at most once for all who saw the same bad version.
+        """Fetch a secret again and return it: always, or at most once for all who saw the same bad version.
 
-        The kept one is returned where it is newer than what was seen, where it was fetched within `min_interval_s`,
-        and where AWS cannot be asked.
+        With `unless`, the kept one is returned where it is newer than what was seen and where it was fetched within
+        `min_interval_s`. The kept one is returned as well where AWS cannot be asked.
 
         Args:
             name: of the secret.
-            unless: what the caller saw: the value, its version, or several versions.
+            unless: what the caller saw: the value, its version, or several versions; None to fetch in any case.
             stage: of the version.
-            timeout_s: how long to wait for AWS; None for the client's own time-outs.
+            timeout_s: how long to wait for AWS; None for the client's own timeouts.
+            even_if_recent: without `unless`: fetch also what was fetched within `min_interval_s`.
 
         Raises:
             UpstreamError: as `get`, where nothing is kept.
@@ -175,9 +178,19 @@ class SecretCache:
         key = _key(name, stage)
         self._doubted.add(key)
         try:
-            return self._values.refresh(key, lambda kept: seen is None or kept.version in seen, timeout_s=timeout_s)
+            is_old = None if seen is None and even_if_recent else lambda kept: seen is None or kept.version in seen
+            return self._values.refresh(key, is_old, timeout_s=timeout_s)
         finally:
             self._doubted.discard(key)
+
+    def clear_cache(self, name: str | None = None, *, stage: str = CURRENT) -> None:
+        """Forget a secret, or all of them: the next `get` fetches it.
+
+        Args:
+            name: of the secret; None for all.
+            stage: of the version.
+        """
+        self._cleared.update(self._values.clear(None if name is None else [_key(name, stage)]))
 
     def _fetch(self, keys: Sequence[Key]) -> dict[Key, SecretValue | CarboyError]:
         found = self._from_agent(keys) if self._agent else {}
@@ -195,7 +208,8 @@ class SecretCache:
         for key in keys:
             name, stage = _parts(key)
             old = self._kept.get(key)
-            answer = self._agent.secret(name, stage, refresh=old is not None)
+            answer = self._agent.secret(name, stage, refresh=old is not None or key in self._cleared)
+            self._cleared.discard(key)
             is_same = answer is not None and old is not None and answer["VersionId"] == old[0].version
             if answer is not None and not (is_same and key in self._doubted):  # the same may be the agent's own cache
                 found[key] = _value(name, answer)

@@ -57,6 +57,8 @@ class Refreshing(Generic[K, V]):
         self._good_at: dict[K, float] = {}
         self._errors: dict[K, CarboyError] = {}
         self._flying: set[K] = set()
+        self._started: dict[K, int] = {}  # how many fetches of a key were begun, and the number of the last that ended
+        self._ended: dict[K, int] = {}
         self._begin()
         itself = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _begin_again(itself()))
@@ -82,7 +84,7 @@ class Refreshing(Generic[K, V]):
         keys = list(dict.fromkeys(keys))
         with self._changed:
             absent = [key for key in keys if (renew and self._is_due(key)) or self._is_absent(key)]
-            self._flying.update(absent)
+            self._take_off(absent)
             self._renew([key for key in keys if key in self.kept and self.now() >= self.kept[key][1]])
         if absent:
             self._fly(absent)
@@ -91,12 +93,24 @@ class Refreshing(Generic[K, V]):
             self._changed.wait_for(lambda: all(key in here or key not in self._flying for key in keys))
             return {key: self.kept[key][0] if key in self.kept else self._errors[key] for key in keys}
 
-    def refresh(self, key: K, is_old: Callable[[V], bool], timeout_s: float | None = None) -> V:
-        """Fetch a value unless the kept one is not old, or was fetched just now; return what is kept then.
+    def clear(self, keys: Iterable[K] | None = None) -> list[K]:
+        """Forget the values of some keys, of all by default, and return whose: the next read fetches them."""
+        with self._changed:
+            gone = list({*self.kept, *self._errors, *self._asked_at} if keys is None else keys)
+            for key in gone:
+                for table in (self.kept, self._errors, self._asked_at):
+                    table.pop(key, None)
+            self._outdated.update(self._flying if keys is None else self._flying.intersection(gone))
+            return gone
+
+    def refresh(self, key: K, is_old: Callable[[V], bool] | None = None, timeout_s: float | None = None) -> V:
+        """Fetch a value, and return what is kept then.
 
         Args:
             key: whose value.
-            is_old: tells the value that the caller has seen already from a newer one.
+            is_old: tells the value that the caller has seen already from a newer one: then nothing is fetched where the
+                kept one is not old, or was fetched within `min_interval_s`. None to fetch in any case, once for all
+                callers that wait.
             timeout_s: how long to wait; the fetch goes on without the caller. None to wait for its end.
 
         Raises:
@@ -104,11 +118,12 @@ class Refreshing(Generic[K, V]):
         """
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
-            while key not in self.kept or is_old(self.kept[key][0]):
+            begun_before = self._started.get(key, 0)
+            while self._ended.get(key, 0) <= begun_before if is_old is None else self._is_wanted(key, is_old):
                 if key not in self._flying:
-                    if self._is_too_soon(key):
+                    if is_old is not None and self._is_too_soon(key):
                         break
-                    self._flying.add(key)
+                    self._take_off([key])
                     self._start(self._fly, [key])
                 left_s = None if until_s is None else until_s - time.monotonic()
                 if left_s is not None and left_s <= 0:
@@ -125,8 +140,17 @@ class Refreshing(Generic[K, V]):
         for key in self._flying:
             self._asked_at.pop(key, None)
         self._flying = set()
+        self._outdated: set[K] = set()
         self._old: set[K] = set()
         self._is_renewing = False
+
+    def _take_off(self, keys: Iterable[K]) -> None:
+        for key in keys:
+            self._flying.add(key)
+            self._started[key] = self._started.get(key, 0) + 1
+
+    def _is_wanted(self, key: K, is_old: Callable[[V], bool]) -> bool:
+        return key not in self.kept or is_old(self.kept[key][0])
 
     def _is_absent(self, key: K) -> bool:
         return key not in self.kept and key not in self._flying and not (key in self._errors and self._is_too_soon(key))
@@ -152,7 +176,7 @@ class Refreshing(Generic[K, V]):
             with self._changed:
                 keys = [key for key in self._old if key not in self._flying]
                 self._old.clear()
-                self._flying.update(keys)
+                self._take_off(keys)
                 if not keys:
                     self._is_renewing = False
                     return
@@ -177,6 +201,12 @@ class Refreshing(Generic[K, V]):
             with self._changed:
                 for key in keys:
                     self._keep(key, answers.get(key, failure), asked_at)
+                    self._ended[key] = self._started[key]
+                    if key in self._outdated:  # it was cleared meanwhile: what came may be of before
+                        self._outdated.discard(key)
+                        self._asked_at.pop(key, None)
+                        if key in self.kept:
+                            self.kept[key] = (self.kept[key][0], self.now())
                 self._flying.difference_update(keys)
                 self._changed.notify_all()
 

@@ -149,7 +149,8 @@ class CredentialBroker:
 
         Raises:
             UsageError: a user has no key.
-            ConfigurationError: a variable or a profile that the environment names is not there.
+            ConfigurationError: a variable or a profile that the environment names is not there, or the credentials
+                are of another account than it names.
             UpstreamError: AWS or Rackspace refused or was away.
         """
         user = self._rackspace_user(environment)
@@ -160,6 +161,8 @@ class CredentialBroker:
         lent = self._from_rackspace(environment, user) if user else self._from_aws(environment)
         for at, role in enumerate(environment.roles):
             lent = self._assume(environment, role, lent, is_first=at == 0, is_chained=at > 0 or user is not None)
+        if user is None or environment.roles:
+            self._verify_account(environment, lent)
         self._keep(path, lent)
         return lent
 
@@ -247,6 +250,24 @@ class CredentialBroker:
         return Credentials(
             found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], found["Expiration"], by.region
         )
+
+    def _verify_account(self, environment: Environment, lent: Credentials) -> None:
+        """Ask AWS whose credentials these are: a role's ARN, or AWS's own chain, may lead to another account."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if environment.account is None or (environment.roles and not environment.roles[-1].startswith("arn:")):
+            return
+        try:
+            account = boto_session(lent).client("sts").get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError) as error:
+            raise explain(error, "sts:GetCallerIdentity", environment.account) from error
+        if account != environment.account:
+            named = f"the environment `{environment.name}` is" if environment.name else "the command names"
+            raise ConfigurationError(
+                f"the credentials are not of the account {environment.account}",
+                f"{named} account {environment.account}, and AWS says that they are of {account}",
+                "name a role or a profile of that account, or correct the account",
+            )
 
     # Kept
 

@@ -1,13 +1,19 @@
 """The process's environment: the only place in the product that reads or writes it."""
 
 import os
+from collections.abc import Mapping
 
-__all__ = ["read_environ", "write_environ"]
+__all__ = ["live_environ", "read_environ", "write_environ"]
 
 
 def read_environ() -> dict[str, str]:
     """Return a copy of the environment as it is now."""
     return dict(os.environ)
+
+
+def live_environ() -> Mapping[str, str]:
+    """Return the environment itself: on AWS Lambda the trace's id in it changes with each event."""
+    return os.environ
 
 
 def write_environ(name: str, value: str) -> None:

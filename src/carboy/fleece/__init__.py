@@ -20,10 +20,14 @@ if TYPE_CHECKING:
         raxauth,
         requests,
         testing,
+        utils,
         xray,
     )
 
-__all__ = ["authpolicy", "boto3", "events", "handlers", "httperror", "log", "profiling", "raxauth", "requests", "testing", "xray"]  # noqa: E501  # fmt: skip
+__all__ = ["authpolicy", "boto3", "events", "handlers", "httperror", "log", "profiling", "raxauth", "requests", "testing", "utils", "xray"]  # noqa: E501  # fmt: skip
+
+
+__version__ = "1.2.1"  # whose names these are
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,19 @@ from typing import Any
 from carboy import aws
 from carboy.extras import extra
 
-__all__ = ["client", "resource", "set_default_timeout"]
+__all__ = ["client", "resource", "set_default_timeout", "setup_default_session"]
 
+_PLACES = (
+    "region_name",
+    "api_version",
+    "use_ssl",
+    "verify",
+    "endpoint_url",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "config",
+)
 _defaults: dict[str, float | None] = {}
 
 
@@ -18,14 +29,34 @@ def set_default_timeout(
     _defaults.update(connect_timeout=connect_timeout, read_timeout=read_timeout)
 
 
-def client(service_name: str, region_name: str | None = None, **options: Any) -> Any:
-    """Return boto3's client; `timeout`, `connect_timeout`, `read_timeout` and `config` are taken too."""
-    return aws.client(service_name, region_name=region_name, **_with_defaults(options))
+def setup_default_session(**options: Any) -> None:
+    """Set boto3's default session, of which these clients and resources are made too."""
+    with extra("aws"):
+        import boto3
+    boto3.setup_default_session(**options)
+    aws.set_default_session(boto3.DEFAULT_SESSION)
 
 
-def resource(service_name: str, region_name: str | None = None, **options: Any) -> Any:
+def client(service_name: str, *places: Any, **options: Any) -> Any:
+    """Return boto3's client; `timeout`, `connect_timeout`, `read_timeout` and `config` are taken too.
+
+    Args:
+        service_name: such as `sns`.
+        places: further arguments of boto3's, in its order: `region_name`, `api_version`, `use_ssl`, …
+        options: the same by name.
+    """
+    return aws.client(service_name, **_with_defaults(_named(places, options)))
+
+
+def resource(service_name: str, *places: Any, **options: Any) -> Any:
     """Return boto3's resource, with the arguments of `client`."""
-    return aws.resource(service_name, region_name=region_name, **_with_defaults(options))
+    return aws.resource(service_name, **_with_defaults(_named(places, options)))
+
+
+def _named(places: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    if len(places) > len(_PLACES):
+        raise TypeError(f"at most {len(_PLACES) + 1} arguments have a place, {len(places) + 1} were given")
+    return {**dict(zip(_PLACES, places, strict=False)), **options}
 
 
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
@@ -35,4 +66,5 @@ def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
 def __getattr__(name: str) -> Any:
     with extra("aws"):
         import boto3
-    return getattr(boto3, name)
+        from botocore.config import Config
+    return Config if name == "Config" else getattr(boto3, name)

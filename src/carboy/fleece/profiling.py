@@ -9,13 +9,18 @@ from typing import Any
 
 from carboy.logs import get_logger
 
-__all__ = ["profile_handler"]
+__all__ = ["DEFAULT_SAMPLE", "DEFAULT_STATS_FILTER", "DEFAULT_STATS_LIMIT", "profile_handler"]
 
-_FILTER = ("/var/task/",)
+DEFAULT_SAMPLE = 0.5
+DEFAULT_STATS_FILTER = ["/var/task/"]
+DEFAULT_STATS_LIMIT = 20
 
 
 def profile_handler(
-    sample: float = 0.5, stats_filter: Sequence[str] | None = None, stats_limit: int = 20, logger: Any = None
+    sample: float = DEFAULT_SAMPLE,
+    stats_filter: Sequence[str] | None = None,
+    stats_limit: int = DEFAULT_STATS_LIMIT,
+    logger: Any = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that logs `Profiling completed` for a part of a handler's calls.
 
@@ -26,7 +31,7 @@ def profile_handler(
         logger: who logs.
     """
     log = logger or get_logger("profiler")
-    paths = tuple(stats_filter or _FILTER)
+    paths = tuple(stats_filter or DEFAULT_STATS_FILTER)
 
     def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)

@@ -30,4 +30,7 @@ def __getattr__(name: str) -> Any:
         return net.Session
     with extra("net"):
         import requests
-    return getattr(requests, name)
+        from requests.adapters import HTTPAdapter
+        from urllib3 import Retry
+    known = {"Retry": Retry, "HTTPAdapter": HTTPAdapter}
+    return known[name] if name in known else getattr(requests, name)

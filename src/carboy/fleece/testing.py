@@ -29,6 +29,7 @@ _REQUESTOR = {
     "user-agent": "python-requests/2.32",
     "user-arn": "",
 }
+_PARTS = ("body", "gateway", "header", "path", "querystring", "requestor")
 _GATEWAY = {"http-method": "GET", "resource-path": "/some/path/", "stage": "test_stage", "stage-data": {}}
 
 
@@ -76,20 +77,19 @@ class LambdaEvent:
         requestor: Mapping[str, Any] | None = None,
     ) -> None:
         self.operation: str = operation or "test:operation"
-        self._parts: dict[str, Any] = {
-            "body": body or {},
-            "gateway": gateway or {**_GATEWAY, "request-id": str(uuid.uuid4())},
-            "header": header or _HEADER,
-            "path": path or {},
-            "querystring": querystring or {},
-            "requestor": requestor or _REQUESTOR,
-        }
+        self.body: Any = body or {}
+        self.gateway: Mapping[str, Any] = gateway or {**_GATEWAY, "request-id": str(uuid.uuid4())}
+        self.header: Mapping[str, str] = header or _HEADER
+        self.path: Mapping[str, Any] = path or {}
+        self.querystring: Mapping[str, Any] = querystring or {}
+        self.requestor: Mapping[str, Any] = requestor or _REQUESTOR
 
     def generate(self, merge_with_default: bool = True, **given: Any) -> dict[str, Any]:
         """Return an event; each part that is given is merged into the default one, or takes its place."""
         parts = {
             name: {**part, **given.get(name, {})} if merge_with_default else given.get(name, {})
-            for name, part in self._parts.items()
+            for name in _PARTS
+            for part in [getattr(self, name)]
         }
         event = {
             "operation": given.get("operation") or self.operation,

@@ -14,6 +14,7 @@ from carboy.lazy import lazy_names
 from carboy.logs.context import (
     bind_ids,
     bind_request_id,
+    bound_facts,
     new_request_id,
     request_context,
     request_id,
@@ -38,6 +39,7 @@ __all__ = [
     "UnknownLevel",
     "bind_ids",
     "bind_request_id",
+    "bound_facts",
     "configure_structlog",
     "deliver_waiting",
     "getLogger",

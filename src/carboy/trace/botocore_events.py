@@ -1,5 +1,6 @@
 """Follow calls to AWS by botocore's own events; nothing of botocore is replaced."""
 
+import sys
 from typing import Any
 
 from carboy.extras import extra
@@ -14,7 +15,7 @@ _known: list[Any] = []
 
 
 def instrument_boto3(*sessions: Any) -> None:
-    """Give every call to AWS a span; those of sessions that are made from now on.
+    """Give every call to AWS a span: of sessions that are made from now on, and of boto3's default session.
 
     Args:
         sessions: of boto3 or botocore, that are there already; their future clients are followed. A client is taken
@@ -25,7 +26,8 @@ def instrument_boto3(*sessions: Any) -> None:
     if _register not in _known:
         _known.append(_register)
         botocore.register_initializer(_register)
-    for session in sessions:
+    default = getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
+    for session in (*sessions, *([default] if default is not None else [])):
         _register(session)
 
 

@@ -12,7 +12,7 @@ from carboy.redact import mask
 from carboy.trace.sanitize import show
 from carboy.trace.spans import Span
 
-__all__ = ["MAX_BYTES", "render_datagram", "show_json"]
+__all__ = ["MAX_BYTES", "render_datagram", "render_document", "show_json"]
 
 HEADER = b'{"format": "json", "version": 1}\n'
 MAX_BYTES = 64_000
@@ -28,7 +28,11 @@ def render_datagram(span: Span) -> bytes:
 
     What is too large is trimmed: metadata first, then stacks, then texts, then all but what the trace's shape needs.
     """
-    document = _document(span)
+    return render_document(_document(span))
+
+
+def render_document(document: dict[str, Any]) -> bytes:
+    """Return the header line and a document, trimmed as `render_datagram` says."""
     rendered = _dump(document)
     for trim in _TRIMS:
         if len(rendered) <= MAX_BYTES:

@@ -16,7 +16,9 @@ from carboy.fleece.httperror import HTTPError
 from carboy.logs import BoundLogger, get_logger
 from carboy.serve import lambda_handler
 
-__all__ = ["FleeceApp", "call_api", "call_proxy_api", "get_connexion_app"]
+__all__ = ["RESPONSE_CONTRACT_VIOLATION", "FleeceApp", "call_api", "call_proxy_api", "get_connexion_app"]
+
+RESPONSE_CONTRACT_VIOLATION = "Response body does not conform to specification"
 
 _PARAMETER = re.compile(r"\{(\w+)\+?\}")
 
@@ -37,6 +39,22 @@ class FleeceApp(Flask):
             )
         )
         self._handle = lambda_handler(self)
+
+    def run(  # type: ignore[override]
+        self, port: Any = None, server: Any = None, debug: bool | None = None, host: str | None = None, **options: Any
+    ) -> None:
+        """Run it for a person who develops it, on 127.0.0.1; the arguments are in Connexion's order.
+
+        Args:
+            port: a number; Flask's order, with the host first, is understood too.
+            server: not used.
+            debug: as Flask has it.
+            host: 127.0.0.1 by default, where Connexion listened to every address.
+            options: as Flask takes them.
+        """
+        if isinstance(port, str) and not port.isdigit():
+            host, port = port, server
+        super().run(host, None if port is None else int(port), debug=debug, **options)
 
     def call_api(self, event: Mapping[str, Any]) -> Any:
         """Return what the API answers an event of the old integration, decoded from JSON; None for no body.
@@ -116,7 +134,10 @@ def _to_proxy_event(event: Mapping[str, Any]) -> dict[str, Any]:
     body = json.dumps(request.get("body")) if method in {"POST", "PUT", "PATCH"} else None
     if body is not None and not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = "application/json"
-    query = {name: [str(value)] for name, value in (request.get("querystring") or {}).items()}
+    given = request.get("querystring") or {}
+    query: dict[str, list[str]] = {}
+    for name, value in given.items() if isinstance(given, Mapping) else given:
+        query.setdefault(name, []).append(str(value))
     return {
         "httpMethod": method,
         "path": _PARAMETER.sub(lambda match: quote(str(arguments[match[1]]), safe="/"), gateway["resource-path"]),
