@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from carboy.aws import ParameterCache, SecretCache, client, resource, set_default_timeout
 from carboy.aws.clients import forget
+from carboy.aws.explain import explain_code
 from carboy.errors import CarboyError, Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.testing import Answer, Cut, LoopbackServer, Stall, closed_port
 from carboy.testing.processes import moto_server
@@ -224,3 +225,33 @@ def test_a_service_that_stalls_costs_no_more_than_its_time_out(loopback: Loopbac
     with pytest.raises(Unreachable):
         _client(loopback).get_secret_value(SecretId="x")
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "said", "hint"),
+    [
+        ("InvalidRequestException", "the secret … because it was marked for deletion.", "for deletion", "restore"),
+        ("DecryptionFailure", "", "KMS key", "enable"),
+        ("DisabledException", "", "KMS key", "enable"),
+        ("KMSInvalidStateException", "pending deletion", "KMS key", "enable"),
+        ("InvalidKeyId", "", "no such KMS key", "correct"),
+        (
+            "AccessDeniedException",
+            "arn:aws:sts::1:assumed-role/orders-task/ not authorized to perform: kms:Decrypt on resource: arn:aws:k",
+            "`orders-task` may not",
+            "allow kms:Decrypt on `arn:aws:k` to `orders-task`",
+        ),
+        (
+            "AccessDeniedException",
+            "User: arn:aws:iam::1:user/me is not authorized to perform: ssm:GetParametersByPath",
+            "may not",
+            "allow ssm:GetParametersByPath on `/prod/` to `me`",
+        ),
+    ],
+)
+def test_the_hint_names_what_aws_named(code: str, message: str, said: str, hint: str) -> None:
+    """Not the action that was called: reading a SecureString may lack kms:Decrypt."""
+    error = explain_code(code, message, "ssm:GetParametersByPath", "/prod/")
+
+    assert said in error.why
+    assert hint in error.hint

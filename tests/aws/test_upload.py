@@ -84,3 +84,11 @@ def test_what_is_not_there_is_told_at_once(loopback: LoopbackServer) -> None:
     with pytest.raises(Missing):
         make_store(loopback, clock).read()
     assert not clock.waits
+
+
+@pytest.mark.parametrize("value", ["{{name}}", "a {{ssm:x}} b", "{{\n}}", ["{{x}}"]])
+def test_what_parameter_store_takes_for_a_reference_is_refused_before_anything_is_written(value: object) -> None:
+    """AWS refuses it in the middle of an upload."""
+    with pytest.raises(ConfigurationError, match="another parameter"):
+        parameters_of("/prod", {"a": value, "b": "fine"})
+    assert parameters_of("/prod", {"a": "{x}} {{", "b": "{ {x} }"})

@@ -254,3 +254,25 @@ def test_a_profile_may_run_a_program_of_its_own(shop: Shop) -> None:
 
     assert (child["AWS_ACCESS_KEY_ID"], child["AWS_REGION"]) == ("AKIAPROC", "eu-central-1")
     assert "there are no AWS credentials" in shop.run("run", "-e", "dev", "true", code=4).stderr
+
+
+def test_the_account_is_verified_before_anything_runs(shop: Shop, moto: AwsServer) -> None:
+    """Without a role AWS's own chain decides whose credentials these are."""
+    environ = {"AWS_ENDPOINT_URL": moto.url, "CARBOY_CACHE": "off"}
+    (shop.folder / "environments.yml").write_text(
+        "environments:\n  - {name: wrong, account: '999999999999'}\n  - {name: right, account: '123456789012'}\n"
+    )
+
+    for words in (("-a", "999999999999"), ("-e", "wrong")):
+        done = shop.run("run", *words, "--", *SHOW, environ=environ, code=3)
+        assert "999999999999" in done.stderr
+        assert "123456789012" in done.stderr
+        assert done.stdout == ""
+    assert show(shop, "-e", "right", environ=environ)["AWS_ACCESS_KEY_ID"] == "AKIAOWN"
+
+
+def test_an_account_that_cannot_be_verified_is_said(shop: Shop) -> None:
+    """Where STS gives no answer the command runs, with a warning."""
+    environ = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9", "CARBOY_CACHE": "off"}
+
+    assert "not verified" in shop.run("run", "-e", "dev", "--", *SHOW, environ=environ).stderr

@@ -1,5 +1,7 @@
 """Settings come in layers, each value knows where it came from, and all faults are told at once."""
 
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from carboy.config import REQUIRED, Derived, Duration, Profile, Rate, Settings, load, read_sources, setting, settings_of
+from carboy.config.load import Sources
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
@@ -149,9 +152,8 @@ def test_tables_stay_tables_and_are_merged_key_by_key(tmp_path: Path) -> None:
 
 
 def test_references_are_resolved_at_any_depth(tmp_path: Path) -> None:
-    """A value may point to a file, also in a table, also from a file."""
-    _write(tmp_path, "one", "first\n")
-    _write(tmp_path, "two", f"file:{tmp_path}/one\n")
+    """A value may point to a file, also in a table."""
+    _write(tmp_path, "two", "first\n")
     menu = {"tea": {"recipe": f"file:{tmp_path}/two", "url": "file:///not/a/reference"}}
 
     found = _load(tmp_path, {"SHOP_PASSWORD": f"file:{tmp_path}/two"}, shop_menu=menu)
@@ -168,13 +170,14 @@ def test_an_optional_reference_may_lead_nowhere(tmp_path: Path) -> None:
     assert _load(tmp_path, {"SHOP_NAME": "optional:file:/nowhere/at/all"})["SHOP_NAME"] == "corner"
 
 
-def test_references_in_a_circle_end(tmp_path: Path) -> None:
-    """Two files that point at each other are a fault, not a loop."""
+def test_what_a_reference_leads_to_is_a_value(tmp_path: Path) -> None:
+    """Whoever may write one secret cannot have another file read into a setting."""
     _write(tmp_path, "one", f"file:{tmp_path}/two")
-    _write(tmp_path, "two", f"file:{tmp_path}/one")
+    _write(tmp_path, "two", "hush")
 
-    with pytest.raises(ConfigurationError, match="lead on"):
-        _load(tmp_path, {"SHOP_NAME": f"file:{tmp_path}/one"})
+    found = _load(tmp_path, {"SHOP_NAME": f"file:{tmp_path}/one", "SHOP_PASSWORD": "p"})
+
+    assert found["SHOP_NAME"] == f"file:{tmp_path}/two"
 
 
 def test_a_misspelt_name_is_warned_about(tmp_path: Path) -> None:
@@ -308,3 +311,48 @@ def test_an_archives_folder_is_in_the_projects(given: str, found: str, tmp_path:
     """Likewise."""
     settings = load([ArchiveSettings], read_sources(folder=tmp_path, environ={"ARCHIVE_URL": given}))
     assert settings["ARCHIVE_URL"] == found.format(folder=tmp_path)
+
+
+def test_a_value_has_one_type_in_every_layer(tmp_path: Path) -> None:
+    """An undeclared `false` is False from a parameter too; a declared secret stays text."""
+    sources = Sources(
+        profile=Profile("local"),
+        folder=tmp_path,
+        environ={"FLASK_A": "false"},
+        toml={"default": {"b": False}},
+        parameters=("/local_flask/", {"/local_flask/c": "false", "/local_flask/shop/password": "1e5"}),
+    )
+
+    found = load([ShopSettings], sources)
+
+    assert (found["A"], found["B"], found["C"]) == (False, False, False)
+    assert found["SHOP_PASSWORD"] == "1e5"
+
+
+def test_flasks_nested_names_are_tables(tmp_path: Path) -> None:
+    """As `from_prefixed_env` makes them."""
+    environ = {"FLASK_MAIL__host": "a", "FLASK_MAIL__ports__smtp": "25", "FLASK_PLAIN": "x", "SHOP_PASSWORD": "p"}
+
+    found = _load(tmp_path, environ)
+
+    assert found["MAIL"] == {"host": "a", "ports": {"smtp": 25}}
+    assert found["PLAIN"] == "x"
+
+
+def test_a_dotenv_may_be_a_pipe(tmp_path: Path) -> None:
+    """As some tools hand secrets over."""
+    os.mkfifo(tmp_path / ".env")
+    writer = threading.Thread(target=(tmp_path / ".env").write_text, args=("SHOP_PASSWORD=from-a-pipe\n",))
+    writer.start()
+    try:
+        assert read_sources(folder=tmp_path, environ={}).dotenv == {"SHOP_PASSWORD": "from-a-pipe"}
+    finally:
+        writer.join()
+
+
+def test_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """As editors on Windows write them."""
+    _write(tmp_path, "carboy.toml", "\ufeff[default]\nshop_name = 'toml'\n")
+    _write(tmp_path, ".env", "\ufeffSHOP_PASSWORD=p\n")
+
+    assert _load(tmp_path, {})["SHOP_NAME"] == "toml"

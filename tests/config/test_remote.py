@@ -112,7 +112,7 @@ def test_a_parameter_that_is_also_a_branch_counts_and_so_does_what_is_below(tmp_
     """`/a` beside `/a/b`."""
     store = Store({"/dev_flask/a": "1", "/dev_flask/a/b": "2", "/dev_flask/a-c": "3"})
     found = _load(tmp_path, {"PARAMETER_STORE": "on"}, store)
-    assert (found["A"], found["A_B"], found["A_C"]) == ("1", "2", "3")
+    assert (found["A"], found["A_B"], found["A_C"]) == (1, 2, 3)
 
 
 def test_a_table_is_one_parameter_or_many(tmp_path: Path) -> None:

@@ -136,3 +136,63 @@ def test_what_is_read_the_short_way_is_read_as_by_msgspec(text: str, kind: Any) 
     else:
         found = convert(text, kind)
         assert (type(found), repr(found)) == (type(wanted), repr(wanted))
+
+
+DOTENV = [
+    ("A=1", {"A": "1"}),
+    ("\ufeffA=1\r\nexport B = 2 # c\r\n", {"A": "1", "B": "2"}),
+    ("A=#s3cret", {"A": "#s3cret"}),
+    ("A= #nothing", {"A": ""}),
+    ("A=a#b #c", {"A": "a#b"}),
+    (r"A='it\'s \\ \n'", {"A": "it's \\ \\n"}),
+    ('A="x"#c', {"A": "x"}),
+    ("A=\"a\nb\"\nB='c\nd'", {"A": "a\nb", "B": "c\nd"}),
+    ("A==b", {"A": "=b"}),
+    ("A=$B", {"A": "$B"}),
+    ("A='${B}'", {"A": "${B}"}),
+    (r'A="\${B}"', {"A": "${B}"}),
+    ("A\nexport B\nC=1", {"C": "1"}),
+    ("'A B'=1", {"A B": "1"}),
+    ("A=1\rB=2", {"A": "1", "B": "2"}),
+]
+
+
+@pytest.mark.parametrize(("text", "values"), DOTENV)
+def test_a_dotenv_is_read_as_python_dotenv_reads_it(text: str, values: dict[str, str]) -> None:
+    """What `flask run` loads and what we load are the same."""
+    assert parse_dotenv(text) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('A=1\nB="s3cret', "line 2: the quote is not closed"),
+        ("A='s3cret\nC=1", "line 1: the quote is not closed"),
+        ('A="s3cret" trailing', "line 1: text after the closing quote"),
+        ("\n\nA=${s3cret}", "line 3: `${…}` is not expanded"),
+        ('A="x${s3cret}"', "line 1: `${…}` is not expanded"),
+        ("A B=s3cret\n=s3cret", "line 1, 2: not NAME=value"),
+        ("A: s3cret", "line 1: not NAME=value"),
+    ],
+)
+def test_a_dotenv_that_would_be_read_otherwise_is_refused(text: str, said: str) -> None:
+    """With the line, and never with what stands there."""
+    with pytest.raises(ConfigurationError) as raised:
+        parse_dotenv(text)
+    assert said in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", float("nan"), float("inf")])
+def test_a_number_is_finite(value: object) -> None:
+    """`x < 0` is false for what is not a number."""
+    with pytest.raises(ValueError, match=r"finite|out of range"):
+        convert(value, float)
+    with pytest.raises(ValueError, match="length of time"):
+        convert(value, Duration)
+
+
+@pytest.mark.parametrize("seconds", [2592000, 1234567.5, 0.000001, 10**12])
+def test_a_duration_may_be_any_number(seconds: float) -> None:
+    """In TOML, also one of seven digits."""
+    assert float(convert(seconds, Duration)) == pytest.approx(seconds)

@@ -3,6 +3,7 @@
 They satisfy `carboy.db.Credentials`, without knowing it.
 """
 
+import re
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -136,25 +137,38 @@ def make_token(host: str, port: int, user: str) -> str:
     return token
 
 
+_HOST = re.compile(r"[^\s/@:]+|\[?[0-9A-Fa-f:.]+\]?(?:%\w+)?")
+
+
 def _login(secret: SecretValue) -> DatabaseLogin:
     def part(name: str) -> Any:
         return secret.get(name) or None
 
     user, password = part("username"), secret.get("password")
+    if type(password) is int:  # a password of digits that somebody wrote without quotes
+        password = str(password)
+    port, host = str(part("port") or ""), part("host")
     if not user or not isinstance(password, str):
+        why = "it is not a JSON object with `username` and `password`, both text"
+    elif port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        why = "its `port` is not a number from 1 to 65535"
+    elif host is not None and not (isinstance(host, str) and _HOST.fullmatch(host)):
+        why = "its `host` is not a host name: a port, a scheme or a blank do not belong there"
+    else:
+        why = ""
+    if why or not isinstance(password, str):
         raise ConfigurationError(
             f"the secret `{secret.name}` cannot be used for a database",
-            "it is no JSON with `username` and `password`",
+            why,
             "see the format of RDS secrets, or correct DB_SECRET_NAME",
         )
-    port = part("port")
     return DatabaseLogin(
         version=secret.version,
         user=str(user),
         password=password,
         source=f"the secret `{secret.name}`",
         engine=str(part("engine") or ""),
-        host=part("host"),
+        host=host,
         port=int(port) if port else None,
         database=part("dbname"),
     )

@@ -44,6 +44,19 @@ _ACTIONS = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "secretsmanager:BatchGetSecretValue": "secretsmanager:BatchGetSecretValue and secretsmanager:GetSecretValue",
 }
+_DELETED = ("it is scheduled for deletion", "restore `{resource}`, or name another one")
+_KEY_OFF = ("the KMS key is disabled, being deleted or not usable", "enable the KMS key of `{resource}`")
+_KEY_ID = ("there is no such KMS key", "correct the id, ARN or alias of the KMS key for `{resource}`")
+_STATES: dict[str, tuple[str, str]] = {
+    "DecryptionFailure": _KEY_OFF,
+    "DisabledException": _KEY_OFF,
+    "KMSInvalidStateException": _KEY_OFF,
+    "KeyUnavailableException": _KEY_OFF,
+    "InvalidKeyId": _KEY_ID,
+    "InvalidKeyUsageException": ("the KMS key is not for this use", "name a symmetric key for `{resource}`"),
+    "EncryptionFailure": _KEY_OFF,
+}
+_ASKED = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z]+)(?: on resource:? (\S+))?")
 _SERVICES = {"monitoring": "cloudwatch", "email": "ses"}
 _ROLE = re.compile(r"arn:aws[\w-]*:(?:sts|iam)::\d*:(?:assumed-role/([^/\s]+)/|(?:role|user)/(?:[^/\s]+/)*([^/\s]+))")
 
@@ -105,6 +118,12 @@ def explain_code(code: str, message: str, action: str, resource: str, identity: 
         return Refused(
             what, f"the credentials are not valid, or have ended ({code})", "sign in again, or see how they are renewed"
         )
+    if code in _STATES or (code == "InvalidRequestException" and "deletion" in message):
+        why, hint = _STATES.get(code, _DELETED)
+        return Refused(what, f"{why} ({code})", hint.format(resource=resource or "it"))
+    asked = _ASKED.search(message)  # AWS names the very action that is missing: a parameter may need kms:Decrypt
+    if asked:
+        action, resource = asked[1], (asked[2] or resource).rstrip(".,") if asked[1] != action else resource
     named = _ROLE.search(message)
     role = next((part for part in named.groups() if part), "") if named else ""
     who = f"`{role}`" if role else identity or "the caller's role"

@@ -45,6 +45,8 @@ def _text(reference: Reference, answer: SecretValue | CarboyError) -> str | Carb
         return error
     except KeyError:
         return Refused(str(reference), f"the secret has no field `{reference.field}`", "see what is in it")
+    if value is None:
+        return Refused(str(reference), f"the field `{reference.field}` of the secret is null", "give it a value")
     return value if isinstance(value, str) else _render(value)
 
 

@@ -5,6 +5,7 @@ They are kept until shortly before they end, in a file that only its owner reads
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from carboy.aws.rackspace import Rackspace, RackspaceUser
 from carboy.clock import SYSTEM_CLOCK, Clock, from_unix_ms
 from carboy.config.encrypted.file import write_private
 from carboy.config.encrypted.yaml_document import parse_document
-from carboy.errors import ConfigurationError, Fault, Refused, UsageError
+from carboy.errors import ConfigurationError, Fault, Refused, Unreachable, UsageError
 from carboy.extras import extra
 
 __all__ = ["CredentialBroker", "Credentials", "Environment", "boto_session", "parse_environments", "region_of"]
@@ -125,6 +126,7 @@ class CredentialBroker:
         rackspace: makes the client of Rackspace, where it is needed.
         cache: the folder where credentials are kept; None for nowhere.
         ask_code: asks a person for the code of an MFA device.
+        warn: gets a text where AWS does not say which account the credentials are of.
         duration_s: how long credentials are asked for.
         clock: the time.
     """
@@ -137,12 +139,14 @@ class CredentialBroker:
         rackspace: Callable[[], Rackspace] = Rackspace,
         cache: Path | None = None,
         ask_code: Callable[[str], str] | None = None,
+        warn: Callable[[str], object] = warnings.warn,
         duration_s: int = 3600,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._environ, self._user, self._rackspace = environ, user, rackspace
         self._cache, self._ask_code, self._duration_s, self._clock = cache, ask_code, duration_s, clock
         self._client: Rackspace | None = None
+        self._warn = warn
 
     def lend(self, environment: Environment) -> Credentials:
         """Return credentials for an environment: kept ones while they last.
@@ -161,7 +165,7 @@ class CredentialBroker:
         lent = self._from_rackspace(environment, user) if user else self._from_aws(environment)
         for at, role in enumerate(environment.roles):
             lent = self._assume(environment, role, lent, is_first=at == 0, is_chained=at > 0 or user is not None)
-        if user is None or environment.roles:
+        if user is None and environment.account and not environment.roles:
             self._verify_account(environment, lent)
         self._keep(path, lent)
         return lent
@@ -252,15 +256,19 @@ class CredentialBroker:
         )
 
     def _verify_account(self, environment: Environment, lent: Credentials) -> None:
-        """Ask AWS whose credentials these are: a role's ARN, or AWS's own chain, may lead to another account."""
+        """Ask AWS whose credentials these are: without a role, AWS's own chain decides which account they are of."""
+        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if environment.account is None or (environment.roles and not environment.roles[-1].startswith("arn:")):
-            return
+        quick = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
         try:
-            account = boto_session(lent).client("sts").get_caller_identity()["Account"]
+            account = boto_session(lent).client("sts", config=quick).get_caller_identity()["Account"]
         except (BotoCoreError, ClientError) as error:
-            raise explain(error, "sts:GetCallerIdentity", environment.account) from error
+            failure = explain(error, "sts:GetCallerIdentity", str(environment.account))
+            if not isinstance(failure, Unreachable):
+                raise failure from error
+            self._warn(f"the account of the credentials was not verified: {failure.why}")
+            return
         if account != environment.account:
             named = f"the environment `{environment.name}` is" if environment.name else "the command names"
             raise ConfigurationError(

@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_./-]*")
 _MAX_NAME = 1_011
 _MAX_LEVELS = 15
 _STANDARD_BYTES, _ADVANCED_BYTES = 4_096, 8_192
+_NESTED = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _VERSION = "_version"
 _PATIENCE = Retry(attempts=12, base_s=0.5, cap_s=20.0, total_s=300.0)
 
@@ -100,6 +101,8 @@ def parameters_of(prefix: str, values: Mapping[Any, object], tier: str = "Standa
             why = "another value has this name"
         if why is None and not text:
             why = "is empty, which Parameter Store does not keep"
+        if why is None and _NESTED.search(text):
+            why = "holds `{{…}}`, which Parameter Store takes for the name of another parameter and refuses"
         if why is None and size > limit:
             more = " (--tier Advanced allows 8,192)" if limit < size <= _ADVANCED_BYTES else ""
             why = f"has {size:,} bytes; the tier {tier} allows {limit:,}{more}"

@@ -13,6 +13,7 @@ from carboy.config.encrypted.editing import private_folder, run_editor, split_ed
 from carboy.config.encrypted.encrypt import close_text, template
 from carboy.config.encrypted.keyring import Keyring
 from carboy.config.encrypted.yaml_edit import dump_json
+from carboy.config.environ import read_environ
 from carboy.errors import ConfigurationError, UsageError
 
 __all__ = ["edit"]
@@ -48,7 +49,8 @@ def edit(file: ClosedFile, as_json: bool, editor: str | None, go_on: bool | None
     Example:
       carboy config edit --editor 'code --wait'
     """
-    words = split_editor(editor or next((found for name in _EDITORS if (found := os.environ.get(name))), "vi"))
+    environ = read_environ()
+    words = split_editor(editor or next((found for name in _EDITORS if (found := environ.get(name))), "vi"))
     editing = _begin(file, as_json)
     text = _draft(file, editing, go_on)
     is_json = as_json or editing.start.lstrip().startswith("{")

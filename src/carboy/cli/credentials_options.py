@@ -19,6 +19,7 @@ from carboy.aws.temporary_credentials import (
     region_of,
 )
 from carboy.config.encrypted.file import read_file
+from carboy.config.environ import live_environ
 from carboy.errors import ConfigurationError, UsageError
 from carboy.extras import extra
 
@@ -52,7 +53,7 @@ class Borrowing:
     username: str | None
     apikey: str | None
     duration_s: int = 3600
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    environ: Mapping[str, str] = field(default_factory=live_environ, repr=False)
     _lender: CredentialBroker | None = None
 
     def known(self) -> dict[str, Environment] | None:
@@ -90,6 +91,7 @@ class Borrowing:
                 rackspace=self._rackspace,
                 cache=cache_folder(self.environ),
                 ask_code=_ask_code,
+                warn=lambda text: click.echo(f"warning: {text}", err=True),
                 duration_s=self.duration_s,
             )
         return self._lender.lend(environment)

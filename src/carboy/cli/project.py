@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from carboy.config.environ import read_environ
 from carboy.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Project:
         with contextlib.redirect_stdout(lines):  # an error in it is told by whoever catches it
             app = self.make_app(log_level="WARNING", log_format="console", **overrides)
         click.echo(lines.getvalue(), nl=False, err=True)
-        logs.setup("WARNING", "console", stream=sys.stderr)
+        logs.setup("WARNING", "console", stream=sys.stderr, has_colour=not read_environ().get("NO_COLOR"))
         return app
 
     def runtime(self) -> "Runtime":

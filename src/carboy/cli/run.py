@@ -17,6 +17,7 @@ from carboy.cli.credentials_options import Borrowing
 from carboy.config.encrypted.file import read_file
 from carboy.config.encrypted.selectors import Ambiguous, choose
 from carboy.config.encrypted.yaml_document import parse_document
+from carboy.config.environ import read_environ
 from carboy.errors import CarboyError, ConfigurationError, UsageError
 
 __all__ = ["child_environment", "command"]
@@ -122,7 +123,7 @@ def command(
         click.echo(_for_shell(lent, drop), nl=False)
         return
     arguments = ["/bin/sh", "-c", words[0]] if ctx.meta["carboy.run.is_one_string"] else list(words)
-    _become(arguments, child_environment(os.environ, lent, drop), words[0])
+    _become(arguments, child_environment(read_environ(), lent, drop), words[0])
 
 
 def _wanted(borrowing: Borrowing, given: Mapping[str, Any]) -> Environment:

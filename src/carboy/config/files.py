@@ -1,7 +1,6 @@
 """Read `carboy.toml`, `.env` and files that hold a secret."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,28 @@ from carboy.errors import ConfigurationError
 __all__ = ["find_toml", "parse_dotenv", "read_dotenv", "read_secret_file", "read_toml"]
 
 _MAX_SECRET_BYTES = 1_000_000
-_LINE = re.compile(
-    r"""
-    [ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)[ \t]*=[ \t]*
-    (?:'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<bare>[^\r\n]*?))
-    [ \t]*(?:(?<=\s)\#[^\r\n]*)?(?=\r?\n|\Z)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
+_NAME = re.compile(r"(?:export[ \t]+)?(?:'(?P<quoted>[^'\n]+)'|(?P<name>[A-Za-z_][A-Za-z0-9_.]*))[ \t]*")
+_SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?\n|\r|\Z)")
+_VARIABLE = re.compile(r"\$\{[^}]*\}")
+_ESCAPES = {
+    "n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "'": "'", "\\": "\\",
+    "$": "$",
+}  # fmt: skip
 
 
 def find_toml(folder: Path, named: str | None) -> Path | None:
     """Return the `carboy.toml` to read: the one named (which must exist), else the folder's, else None."""
     if named:
         path = folder / named
-        if not path.is_file():
+        if not path.exists():
             raise ConfigurationError(
                 f"`{named}` cannot be read", "CARBOY_TOML names it and it is not there", "correct CARBOY_TOML"
             )
         return path
     path = folder / "carboy.toml"
-    return path if path.is_file() else None
+    return path if path.exists() else None
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     import tomllib  # many a service has its settings in its environment alone
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"`{path.name}` cannot be read", _why(error), "check the path and its mode") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -57,36 +56,81 @@ def read_dotenv(path: Path) -> dict[str, str]:
         ConfigurationError: it cannot be read, or a line is not `NAME=value`; every bad line is named.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"`{path.name}` cannot be read", _why(error), "check --env-file") from error
     return parse_dotenv(text, path.name)
 
 
 def parse_dotenv(text: str, source: str = ".env") -> dict[str, str]:
-    r"""Return the names and raw values of `NAME=value` lines.
+    r"""Return the names and raw values of `NAME=value` lines, read as python-dotenv reads them.
 
-    `export` before a name, `#` comments (after white space), single quotes (nothing is special inside) and double
-    quotes (several lines, `\n`, `\t`, `\"`, `\\`, `\$`) are understood; nothing is expanded.
+    `export` before a name, `#` comments (after white space), single quotes (`\'` and
+    `\\` inside), double quotes (`\n`, `\t`, `\"`, `\\`, `\$` …), both over several lines. A name alone has no value and
+    is left out. Nothing is expanded: `${NAME}` outside of single quotes is refused, as python-dotenv would expand it;
+    write `\${NAME}` in double quotes.
 
     Raises:
         ConfigurationError: lines are not of that form; all are named by number, never shown.
     """
     found: dict[str, str] = {}
-    bad = []
-    for line, match in _statements(text):
-        if match is None:
-            bad.append(line)
-        elif match["single"] is not None:
-            found[match["name"]] = match["single"]
-        elif match["double"] is not None:
-            found[match["name"]] = re.sub(r"\\(.)", _unescape, match["double"], flags=re.DOTALL)
-        else:
-            found[match["name"]] = re.sub(r"\s+#.*", "", match["bare"]) if not match["bare"].startswith("#") else ""
+    bad: dict[str, list[str]] = {}
+    text = text.removeprefix("\ufeff")
+    at = 0
+    while at < len(text):
+        end = min((place for place in (text.find("\n", at), text.find("\r", at)) if place >= 0), default=len(text))
+        row = text[at:end].strip()
+        if row and not row.startswith("#"):
+            try:
+                name, value, end = _read_assignment(text, at)
+                if value is not None:
+                    found[name] = value
+            except ValueError as error:
+                line = len((text[:at] + ".").splitlines())
+                bad.setdefault(str(error), []).append(str(line))
+        at = end + 1
     if bad:
-        lines = ", ".join(str(line) for line in bad)
-        raise ConfigurationError(f"`{source}` cannot be read", f"line {lines}: not NAME=value", "correct or quote them")
+        why = "; ".join(f"line {', '.join(lines)}: {reason}" for reason, lines in bad.items())
+        raise ConfigurationError(f"`{source}` cannot be read", why, "correct or quote them")
     return found
+
+
+def _read_assignment(text: str, at: int) -> tuple[str, str | None, int]:
+    """Return the name, the value (None for a name alone) and where the line ends; a ValueError says what is wrong."""
+    while text[at] in " \t":
+        at += 1
+    head = _NAME.match(text, at)
+    if head is None:
+        raise ValueError("not NAME=value")
+    name, at = head["quoted"] or head["name"], head.end()
+    if text[at : at + 1] != "=":
+        if _REST.match(text, at) is None:
+            raise ValueError("not NAME=value")
+        return name, None, _line_end(text, at)
+    start = at = at + 1
+    while text[at : at + 1] in {" ", "\t"}:
+        at += 1
+    quote = text[at : at + 1]
+    if quote not in {"'", '"'}:
+        end = _line_end(text, at)
+        bare = re.sub(r"\s+#.*", "", text[start:end]).strip()
+        if _VARIABLE.search(bare):
+            raise ValueError("`${…}` is not expanded: write the value itself, or quote it with '…'")
+        return name, bare, end
+    found = (_SINGLE if quote == "'" else _DOUBLE).match(text, at)
+    if found is None:
+        raise ValueError("the quote is not closed")
+    if _REST.match(text, found.end()) is None:
+        raise ValueError("text after the closing quote")
+    if quote == "'":
+        return name, re.sub(r"\\(['\\])", r"\1", found[1]), _line_end(text, found.end())
+    if _VARIABLE.search(re.sub(r"\\.", "", found[1], flags=re.DOTALL)):
+        raise ValueError("`${…}` is not expanded: write the value itself, or quote it with '…'")
+    return name, re.sub(r"\\(.)", _unescape, found[1], flags=re.DOTALL), _line_end(text, found.end())
+
+
+def _line_end(text: str, at: int) -> int:
+    return min((place for place in (text.find("\n", at), text.find("\r", at)) if place >= 0), default=len(text))
 
 
 def read_secret_file(path: Path) -> str:
@@ -103,24 +147,6 @@ def read_secret_file(path: Path) -> str:
         return data.decode().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise ConfigurationError(f"`{path}` cannot be read", _why(error), "check the path and its mode") from error
-
-
-def _statements(text: str) -> Iterator[tuple[int, re.Match[str] | None]]:
-    at, line = 0, 1
-    while at < len(text):
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        row = text[at:end].strip()
-        if not row or row.startswith("#"):
-            at, line = end + 1, line + 1
-            continue
-        match = _LINE.match(text, at)
-        yield line, match
-        stop = end if match is None else max(match.end(), at)
-        stop = text.find("\n", stop)
-        stop = len(text) if stop < 0 else stop
-        line += text.count("\n", at, stop) + 1
-        at = stop + 1
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -88,7 +88,8 @@ def parameter_values(found: Mapping[str, str], prefix: str, declared: Mapping[st
         names = ["_".join(parts[: at + 1]).upper().replace("-", "_").replace(".", "_") for at in range(len(parts))]
         depth = next((at for at, name in enumerate(names) if name in declared and declared[name].is_table), None)
         if depth is None:
-            values[names[-1]] = found[path]
+            text = found[path]
+            values[names[-1]] = text if names[-1] in declared else _as_flask_reads(text)
         else:
             below = _nest(parts[depth + 1 :], _as_flask_reads(found[path]))
             old = values.get(names[depth], {})
@@ -101,14 +102,23 @@ def pick_raw(raw: Mapping[str, str], declared: Collection[str]) -> dict[str, Any
     """Return what concerns us of an environment or `.env`: declared names, and everything with Flask's prefix.
 
     `FLASK_DATABASE_URL` wins over `DATABASE_URL`. An undeclared `FLASK_` name is read as Flask's
-    `from_prefixed_env` does, as JSON where it is JSON. `FLASK_APP` is Flask's own and never the setting `APP`.
+    `from_prefixed_env` does: as JSON where it is JSON, and `FLASK_A__b` as `b` in the table `A`. `FLASK_APP` is Flask's
+    own and never the setting `APP`.
     """
     found: dict[str, Any] = {name: raw[name] for name in declared if name in raw}
     for key, text in raw.items():
         name = key.removeprefix(FLASK_PREFIX)
         if name == key or name in _FLASKS_OWN or not name:
             continue
-        found[name] = text if name in declared else _as_flask_reads(text)
+        if name in declared:
+            found[name] = text
+            continue
+        value, (root, *below) = _as_flask_reads(text), name.split("__")
+        old = found.get(root)
+        if below and isinstance(old, Mapping):
+            found[root] = _overlay(old, _nest(below, value))
+        else:
+            found[root] = _nest(below, value)
     return found
 
 

@@ -83,7 +83,7 @@ def read_sources(
     overrides = {name.upper(): value for name, value in (overrides or {}).items()}
     env_file = env_file or environ.get("CARBOY_ENV_FILE")
     dotenv_path = folder / (env_file or ".env")
-    dotenv = read_dotenv(dotenv_path) if env_file or dotenv_path.is_file() else {}
+    dotenv = read_dotenv(dotenv_path) if env_file or dotenv_path.exists() else {}
     toml = find_toml(folder, environ.get("CARBOY_TOML") or dotenv.get("CARBOY_TOML"))
     return Sources(
         profile=choose_profile(profile or overrides.pop("PROFILE", None), environ, dotenv),
@@ -195,6 +195,8 @@ def _read(
         origin, item = origins[name], declared.get(name)
         try:
             typed = convert(value, item.kind) if item else value
+            if item and item.unit and isinstance(typed, int | float) and typed < 0:
+                raise ValueError("it is negative")
         except ValueError as error:
             faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
             skipped.add(name)

@@ -1,7 +1,7 @@
 """Values that point elsewhere: `file:/run/secrets/stripe`, `aws-secretsmanager:/prod/db#password`.
 
-References are found at any depth of the merged values and resolved in batches, one call per scheme and round; what
-a reference leads to may be a reference again.
+References are found at any depth of the merged values and resolved in batches, one call per scheme. What a reference
+leads to is a value: it is not read as a reference again, or whoever may write one secret could have files read here.
 """
 
 import re
@@ -15,7 +15,6 @@ from carboy.errors import CarboyError, Fault
 __all__ = ["FileResolver", "Reference", "Resolver", "find_references", "parse_reference", "resolve"]
 
 _REFERENCE = re.compile(r"(optional:)?(aws-secretsmanager|aws-parameterstore|file):(?!//)(.+)", re.DOTALL)
-_MAX_ROUNDS = 8
 
 
 class Reference(NamedTuple):
@@ -97,24 +96,17 @@ def resolve(
     default counts.
     """
     resolved = dict(values)
-    used: dict[str, tuple[Reference, ...]] = {}
     faults: list[Fault] = []
-    pending: dict[str, tuple[Reference, ...]] = {}
-    for _ in range(_MAX_ROUNDS):
-        pending = {name: found for name, value in resolved.items() if (found := tuple(find_references(value)))}
-        if not pending:
-            return {name: value for name, value in resolved.items() if value is not _ABSENT}, used, faults
-        answers = _ask({one for found in pending.values() for one in found}, resolvers)
-        for name, found in pending.items():
-            used[name] = used.get(name, ()) + found
-            broken = [Fault(name, _why(one, answers[one])) for one in found if not _is_usable(one, answers[one])]
-            faults += broken
-            if broken:
-                del resolved[name]
-            else:
-                resolved[name] = _replace(resolved[name], answers, top=True)
-    faults += [Fault(name, f"references lead on for more than {_MAX_ROUNDS} steps") for name in pending]
-    return {name: value for name, value in resolved.items() if name not in pending}, used, faults
+    used = {name: found for name, value in values.items() if (found := tuple(find_references(value)))}
+    answers = _ask({one for found in used.values() for one in found}, resolvers)
+    for name, found in used.items():
+        broken = [Fault(name, _why(one, answers[one])) for one in found if not _is_usable(one, answers[one])]
+        faults += broken
+        if broken:
+            del resolved[name]
+        else:
+            resolved[name] = _replace(resolved[name], answers, top=True)
+    return {name: value for name, value in resolved.items() if value is not _ABSENT}, used, faults
 
 
 _ABSENT: Any = object()

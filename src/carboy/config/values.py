@@ -2,9 +2,11 @@
 
 import dataclasses
 import difflib
+import math
 import re
 import typing
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,18 +118,24 @@ def convert(value: Any, kind: Any) -> Any:
     if kind is Path or kind is Secret:
         return _decode(kind, value)
     if (usual := _read_usual(value, kind)) is not None:
-        return usual
+        return _finite(usual)
     row = (typing.get_args(kind) or (None,))[-1]
     if typing.get_origin(kind) is dict and dataclasses.is_dataclass(row) and isinstance(value, Mapping):
         return _read_tables(value, row)
     import msgspec  # here, as it takes a while, and what is usual does without it
 
     try:
-        return msgspec.convert(value, kind | None if optional else kind, strict=False, dec_hook=_decode)
+        return _finite(msgspec.convert(value, kind | None if optional else kind, strict=False, dec_hook=_decode))
     except msgspec.ValidationError as error:
         raise ValueError(_explain(error)) from None
     except (TypeError, RecursionError) as error:
         raise ValueError("it has the wrong type") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("it is not a finite number")
+    return value
 
 
 def render(value: Any) -> Any:
@@ -246,7 +254,7 @@ def _decode(kind: type, value: Any) -> Any:
         return Secret(value)
     if kind is Duration:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            value = f"{value:g}"
+            value = format(Decimal(repr(value)), "f") if math.isfinite(value) else "nan"
         return value if isinstance(value, Duration) else Duration(_text(value))
     if kind is Rate:
         rate = value if isinstance(value, Rate) else parse_rate(_text(value))

@@ -1,6 +1,5 @@
 """Follow what a request does: its segment, and what is called while it is answered; only loaded where `TRACE` is on."""
 
-import os
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import got_request_exception
 
 from carboy import trace
+from carboy.config.environ import live_environ
 from carboy.trace import Parent, Sampler, Span, Tracer, choose_parent, current_span
 from carboy.trace.headers import TRACEPARENT, TRACESTATE, XRAY
 
@@ -30,7 +30,7 @@ def add_tracing(app: "Flask", held: "Runtime") -> "Requests | None":
         service=str(held.settings["APP"]),
         daemon_address=web.aws_xray_daemon_address,
         sampler=Sampler(web.trace_sample),
-        environ=os.environ,  # itself, no copy: on Lambda the trace's id changes with each event
+        environ=live_environ(),
     )
     if tracer is None:
         return None
