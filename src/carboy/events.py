@@ -1,17 +1,15 @@
 """Functions that events other than HTTP requests call: queues, topics, schedules, authorizers.
 
-The functions of an application are kept in `app.extensions["carboy.events"]`. This module keeps and finds them;
-`carboy.serve` calls them, on Lambda.
+This module keeps and finds the functions of an application; `carboy.serve` calls them, on Lambda.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from carboy.errors import UsageError
+from carboy.extension import extension_of
 
-__all__ = ["EXTENSION", "EventKind", "Events", "offer_events", "on_event"]
-
-EXTENSION = "carboy.events"
+__all__ = ["EventKind", "Events", "offer_events", "on_event"]
 
 EventKind = Literal["sqs", "sns", "schedule", "eventbridge", "s3", "dynamodb", "kinesis", "authorizer", "other"]
 """What a function is called with: an SQS record; the `Sns` object of an SNS record; the whole event of all the others.
@@ -75,7 +73,7 @@ class Events:
 
 def offer_events(app: Any) -> None:
     """Give an application the decorator `@app.on_event(kind, name, **matches)`: `Events.on`."""
-    app.on_event = app.extensions.setdefault(EXTENSION, Events()).on
+    app.on_event = _events_of(app).on
 
 
 def on_event(app: Any, kind: EventKind, name: str | None = None, **matches: Any) -> Callable[[Function], Function]:
@@ -87,5 +85,12 @@ def on_event(app: Any, kind: EventKind, name: str | None = None, **matches: Any)
         name: the last part of the ARN of what the event comes from; any when None.
         matches: what the event's own members must be besides.
     """
-    events: Events = app.extensions.setdefault(EXTENSION, Events())
-    return events.on(kind, name, **matches)
+    return _events_of(app).on(kind, name, **matches)
+
+
+def _events_of(app: Any) -> Events:
+    extension = extension_of(app)
+    events = extension.find(Events)
+    if events is None:
+        extension.keep(events := Events())
+    return events

@@ -17,7 +17,7 @@ from carboy.config.base import BaseSettings
 from carboy.config.load import read_sources
 from carboy.serve import ServeSettings
 from carboy.web import settings_parts
-from carboy.web.apidocs.merged_document import merged_document
+from carboy.web.openapi import merged_document
 
 ROOT = Path(__file__).parents[2]
 

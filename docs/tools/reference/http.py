@@ -13,7 +13,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 def render_http() -> str:
     """Return the page of HTTP: the operations by tag, each with who may call, its parameters and its answers."""
-    from carboy.web.apidocs.merged_document import merged_document
+    from carboy.web.openapi import merged_document
 
     with example() as held:
         document = merged_document(held.app)

@@ -211,11 +211,11 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
 @contextmanager
 def _archive(project: Project) -> "Iterator[tuple[Runtime, Archive]]":
     """Give the archive of the application, within its context."""
-    from carboy.services.archive.service import EXTENSION
+    from carboy.services.archive.service import Archive
 
     held = project.runtime()
     app = held.app
-    archive = app.extensions.get(EXTENSION)
+    archive = held.find(Archive)
     if archive is None:
         raise UsageError("there is no archive", "MODULES does not name carboy.services.archive", "add it to MODULES")
     try:

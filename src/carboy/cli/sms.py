@@ -142,10 +142,10 @@ def templates(project: Project, as_json: bool) -> None:
 @contextmanager
 def _gateway(project: Project) -> "Iterator[Gateway]":
     """Give the gateway of the application, within its context."""
-    from carboy.services.sms.service import EXTENSION
+    from carboy.services.sms.gateway import Gateway
 
     held = project.runtime()
-    gateway = held.app.extensions.get(EXTENSION)
+    gateway = held.find(Gateway)
     if gateway is None:
         raise UsageError("there is no SMS gateway", "MODULES does not name carboy.services.sms", "add it to MODULES")
     try:

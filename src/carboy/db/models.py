@@ -13,6 +13,7 @@ from carboy.db.schema import NAMING
 from carboy.db.settings import DbSettings
 from carboy.db.url import choose_driver, url_of
 from carboy.errors import ConfigurationError
+from carboy.extension import find_extension
 from carboy.extras import extra
 
 with extra("db"):
@@ -26,24 +27,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "bind", "db", "hide_our_tables"]
 
-LATE = "carboy.db.bind"
-"""Of `app.extensions`: what binds `db` to an application that was made before this module was loaded."""
-
 
 class _LateSQLAlchemy(SQLAlchemy):
     """Flask-SQLAlchemy's object, which a notebook or a module may import after the application was made."""
 
     @property
     def engines(self) -> Mapping[str | None, "Engine"]:
-        extensions = current_app.extensions
-        if "sqlalchemy" not in extensions and LATE in extensions:
+        extension = find_extension(current_app)
+        if "sqlalchemy" not in current_app.extensions and extension is not None and extension.binds_models:
             if current_app._got_first_request:
                 raise ConfigurationError(
                     "`db` is not bound to the application",
                     "`carboy.db` was first imported within a request",
                     "import it where the application is made, or where its views are",
                 )
-            extensions[LATE]()
+            extension.bind_models()
         return super().engines
 
 

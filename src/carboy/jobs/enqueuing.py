@@ -1,9 +1,10 @@
 """Put a job into the caller's own transaction."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.extension import find_extension
 from carboy.extras import extra
 from carboy.jobs.definitions import Job
 from carboy.logs import request_id
@@ -61,4 +62,5 @@ def _notify_of_app() -> Callable[[], None] | None:
 
     if not has_app_context():
         return None
-    return cast("Callable[[], None] | None", current_app.extensions.get("carboy.jobs.notify"))
+    extension = find_extension(current_app)
+    return None if extension is None else extension.notify_jobs

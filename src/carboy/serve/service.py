@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError
+from carboy.extension import find_extension
 from carboy.logs import get_logger
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Service:
     @property
     def runtime(self) -> Any:
         """What `create_app` built around the application; None for an application without it."""
-        return self.flask.extensions.get("carboy") if self.flask is not None else None
+        found = find_extension(self.flask)
+        return found if getattr(found, "jobs", None) is not None else None
 
     def prepare(self) -> None:
         """Make the instance folder and migrate an embedded database, the project's tables too."""
@@ -103,7 +105,7 @@ class Service:
             return
         runtime.metrics.backend  # noqa: B018 (loads it)
         if bind := runtime.settings["METRICS_BIND"]:
-            from carboy.web.metrics.listener import MetricsServer
+            from carboy.web.metrics_listener import MetricsServer
 
             self._metrics = MetricsServer(runtime.metrics, bind)
             self._metrics.start()

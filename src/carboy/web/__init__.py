@@ -10,14 +10,14 @@ from carboy.lazy import lazy_names
 from carboy.web.runtime import Runtime, runtime
 
 if TYPE_CHECKING:
-    from carboy.web.apidocs.merged_document import add_api
     from carboy.web.assembly import create_app, init_app, settings_parts
     from carboy.web.auth.api_keys import SCOPES, Key
-    from carboy.web.auth.authenticate import authenticate, basic_info, bearer_info, current_key, require
+    from carboy.web.authentication import authenticate, basic_info, bearer_info, current_key, require
     from carboy.web.configuration import ConfigProvider, load_settings
     from carboy.web.http.rate_limits import RateLimiter
-    from carboy.web.metrics.listener import MetricsListener
     from carboy.web.metrics.registry import Counter, Gauge, Histogram, Metrics
+    from carboy.web.metrics_listener import MetricsListener
+    from carboy.web.openapi import add_api
     from carboy.web.parts import PARTS
     from carboy.web.settings import ModulesSettings, WebSettings
 
@@ -52,12 +52,12 @@ __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
         ".assembly": ("create_app", "init_app", "settings_parts"),
-        ".auth.authenticate": ("authenticate", "basic_info", "bearer_info", "current_key", "require"),
+        ".authentication": ("authenticate", "basic_info", "bearer_info", "current_key", "require"),
         ".configuration": ("ConfigProvider", "load_settings"),
-        ".apidocs.merged_document": ("add_api",),
+        ".openapi": ("add_api",),
         ".auth.api_keys": ("Key", "SCOPES"),
         ".metrics.registry": ("Counter", "Gauge", "Histogram", "Metrics"),
-        ".metrics.listener": ("MetricsListener",),
+        ".metrics_listener": ("MetricsListener",),
         ".parts": ("PARTS",),
         ".http.rate_limits": ("RateLimiter",),
         ".settings": ("ModulesSettings", "WebSettings"),

@@ -18,13 +18,14 @@ from carboy.config.environ import read_environ
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, UsageError
 from carboy.events import offer_events
+from carboy.extension import EXTENSION, extension_of, find_extension
 from carboy.jobs import JobsSettings
 from carboy.web.auth.sessions import LazySessions
 from carboy.web.configuration import load_settings
 from carboy.web.http.problem_responses import answer_own_problems
 from carboy.web.modules import Module, load_modules
 from carboy.web.parts import AFTER_MODULES, BEFORE_MODULES, PARTS
-from carboy.web.runtime import EXTENSION, Runtime
+from carboy.web.runtime import Runtime
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
 __all__ = ["create_app", "init_app", "settings_parts"]
@@ -101,7 +102,7 @@ def init_app(
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         raise UsageError(f"`{unknown[0]}` is no part", f"the parts are {', '.join(PARTS)}", "correct `parts`")
-    if EXTENSION in app.extensions:
+    if isinstance(find_extension(app), Runtime):
         raise UsageError("the application has its parts already", "`init_app` was called before", "call it once")
     declared = {item.name for part in _OWN for item in settings_of(part)}
     given = {name: value for name, value in app.config.items() if name in declared and value is not None}
@@ -138,8 +139,8 @@ def settings_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = 
 def _assemble(
     app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], held: Runtime
 ) -> Runtime:
+    held.adopt(extension_of(app))  # functions for events may be registered before
     app.extensions[EXTENSION] = held
-    app.extensions["carboy.db.bind"] = held.bind_models  # for `db`, should it be imported later
     offer_events(app)
     for module in modules:
         for job in module.jobs:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from carboy.errors import Missing
 from carboy.http_values import render_time
 from carboy.problems import Problem
-from carboy.web.apidocs.merged_document import add_own_api
+from carboy.web.openapi import add_own_api
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -61,13 +61,13 @@ def _add_limits(app: "Flask", held: "Runtime") -> None:
 
 
 def _add_health(app: "Flask", held: "Runtime") -> None:
-    from carboy.web.health.probes import add_health
+    from carboy.web.probes import add_health
 
     add_health(app, held)
 
 
 def _add_metrics(app: "Flask", held: "Runtime") -> None:
-    from carboy.web.metrics.listener import add_metrics
+    from carboy.web.metrics_listener import add_metrics
 
     door, metrics = _door(app, held), held.metrics
     door.requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
@@ -94,7 +94,6 @@ def _add_jobs(app: "Flask", held: "Runtime") -> None:
         check_engine(settings)
 
     stats = _Stats(held)
-    app.extensions["carboy.jobs.notify"] = held.jobs.notify
     held.checks["job engine"] = held.jobs.check
     if held.settings["JOBS_ENGINE"] == "sqs":
         from carboy.web.queue_events import take_queue_events
@@ -128,7 +127,7 @@ class _Stats:
 
 
 def _add_docs(app: "Flask", held: "Runtime") -> None:
-    from carboy.web.apidocs.merged_document import add_documents
+    from carboy.web.openapi import add_documents
 
     if held.web.api_docs:
         add_documents(app, held)

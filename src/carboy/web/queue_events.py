@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from carboy.events import on_event
+from carboy.extension import extension_of
 from carboy.logs import BoundLogger, get_logger
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class QueueRunner:
 
 def take_queue_events(app: "Flask", jobs: "Jobs") -> None:
     """Run the queue's batches, and sweep when the event `{"source": "carboy", "detail-type": "sweep"}` asks for it."""
-    app.extensions["carboy.sqs"] = QueueRunner(jobs)
+    extension_of(app).on_sqs = QueueRunner(jobs)
 
     @on_event(app, "eventbridge", source="carboy", detail_type="sweep")
     def sweep(_event: Any) -> dict[str, int]:

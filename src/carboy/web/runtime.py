@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Rate, Settings
 from carboy.db import DbSettings, ServerClock
 from carboy.errors import CarboyError, ConfigurationError, UsageError
+from carboy.extension import Extension, find_extension
 from carboy.extras import extra
 from carboy.jobs import JobsSettings
 from carboy.logs import BoundLogger, get_logger
@@ -31,15 +32,13 @@ if TYPE_CHECKING:
     from carboy.web.auth.key_cache import KeyRing
     from carboy.web.health.readiness import Check
 
-__all__ = ["EXTENSION", "Jobs", "Runtime", "runtime"]
+__all__ = ["Jobs", "Runtime", "runtime"]
 
 log: BoundLogger = get_logger(__name__)
 T = TypeVar("T")
 
-EXTENSION = "carboy"
 
-
-class Runtime:
+class Runtime(Extension):
     """The objects that the parts of an application share.
 
     What stands on the database is made when it is first asked for, and SQLAlchemy imported only then.
@@ -60,8 +59,11 @@ class Runtime:
         jobs: the jobs that are known, their rows, and who runs them here.
     """
 
+    binds_models: ClassVar[bool] = True
+
     def __init__(self, app: "Flask", settings: Settings, centre: ConfigProvider, clock: Clock = SYSTEM_CLOCK) -> None:
         self._is_binding = False
+        super().__init__()
         self.settings: Settings = settings
         self.centre: ConfigProvider = centre
         self.clock: Clock = _clock(settings, clock)
@@ -129,19 +131,16 @@ class Runtime:
         """The API keys."""
         return self._once("keys", self._make_keys)
 
-    @property
-    def document(self) -> dict[str, Any]:
-        """One OpenAPI document of all that is served by one; not to be changed."""
-        from carboy.web.apidocs.merged_document import merged_document
-
-        return self._once("document", lambda: merged_document(self.app))
-
     def show_path(self, path: str) -> str:
         """Return a request's path as it may be logged and told: with `<token>` for an argument of that name."""
         made = self._secret_paths
         if made is None:  # the routes are all there by the first request
             made = self._secret_paths = SecretPaths(rule.rule for rule in self.app.url_map.iter_rules())
         return made.show(path)
+
+    def notify_jobs(self) -> None:
+        """Notify the job engine of new rows; nothing where no engine runs in this process."""
+        self.jobs.notify()
 
     def close(self) -> None:
         """Stop the jobs that run here and close the database's connections."""
@@ -350,12 +349,12 @@ def runtime(app: "Flask | None" = None) -> Runtime:
         from flask import current_app
 
         app = current_app
-    found = app.extensions.get(EXTENSION)
-    if found is None:
+    found = find_extension(app)
+    if not isinstance(found, Runtime):
         raise UsageError(
             "there is no runtime", "the application was made without Carboy", "call `carboy.init_app(app)`"
         )
-    return cast("Runtime", found)
+    return found
 
 
 class _Once:

@@ -15,6 +15,7 @@ from flask import Flask
 from tests.serve.lambda_.apps import Recorder
 
 from carboy.errors import CarboyError, UsageError
+from carboy.extension import extension_of
 from carboy.logs.context import bound_facts
 from carboy.serve import lambda_handler
 from carboy.testing import events
@@ -241,7 +242,7 @@ def test_every_line_carries_the_ids_of_its_event() -> None:
 def test_a_restored_snapshot_begins_with_new_seeds_and_connections() -> None:
     """Copies of one snapshot would else draw the same numbers, on the same sockets."""
     app, renewed = hello(), []
-    app.extensions["carboy.restore"] = [lambda: renewed.append("part")]
+    extension_of(app).on_restore.append(lambda: renewed.append("part"))
     handler = lambda_handler(app, on_restore=[lambda: renewed.append("mine")])
 
     random.seed(7)

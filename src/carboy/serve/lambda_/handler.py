@@ -7,7 +7,8 @@ from functools import partial
 from time import time
 from typing import Any
 
-from carboy.events import EXTENSION, Events
+from carboy.events import Events
+from carboy.extension import find_extension
 from carboy.logs import BoundLogger, bind_ids, deliver_waiting, get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
@@ -44,7 +45,7 @@ def lambda_handler(
         application: a factory without arguments, which is called at once, a WSGI application or an ASGI application.
         events: functions for events other than HTTP requests; by default those of `app.on_event(...)`.
         on_sqs: works on the SQS batches that no function is registered for: gets the records, returns the `messageId`
-            of those that are to come back. By default `app.extensions["carboy.sqs"]`, if there is one.
+            of those that are to come back. By default what the job engine `sqs` does.
         base_path: where a custom domain mounts the application, such as `/orders`, or `/` for its root. An HTTP API in
             payload format 2.0 never names it; without it, what the other events name counts.
         deadline_margin_ms: how long before Lambda's deadline a request is given up and answered 504.
@@ -79,10 +80,10 @@ class LambdaHandler:
     ) -> None:
         self.application: Any
         self.application, interface = make_application(application)
-        extensions = getattr(self.application, "extensions", None) or {}
+        extension = find_extension(self.application)
         self._run = _bridge(self.application) if interface == "asgi" else self.application
-        self._events = events or extensions.get(EXTENSION) or Events()
-        self._on_sqs = on_sqs or extensions.get("carboy.sqs")
+        self._events = events or (extension.find(Events) if extension else None) or Events()
+        self._on_sqs = on_sqs or (extension.on_sqs if extension else None)
         self._base_path = "/" + base_path.strip("/") if base_path else ""
         self._margin_ms = deadline_margin_ms
         self._process_environ = process_environ

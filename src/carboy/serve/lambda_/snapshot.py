@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from carboy.extension import find_extension
+
 __all__ = ["RestoreHooks", "renew_application"]
 
 
@@ -40,14 +42,14 @@ class RestoreHooks:
 def renew_application(application: Any) -> None:
     """Close what an application of Flask keeps open: its database connections, and what its parts ask for.
 
-    A part asks with a callback in the list `app.extensions["carboy.restore"]`.
+    A part asks with a callback in `on_restore` of `carboy.extension.extension_of(app)`, such as the runtime.
     """
     extensions = getattr(application, "extensions", None) or {}
-    for callback in extensions.get("carboy.restore", ()):
+    extension: Any = find_extension(application)
+    for callback in extension.on_restore if extension else ():
         callback()
-    runtime = extensions.get("carboy")
-    if runtime is not None and "database" in runtime.checks:
-        runtime.engine.dispose(close=False)  # the sockets are another machine's: do not say goodbye on them
+    if "database" in getattr(extension, "checks", ()):
+        extension.engine.dispose(close=False)  # the sockets are another machine's: do not say goodbye on them
     elif "sqlalchemy" in extensions:
         with application.app_context():
             for engine in extensions["sqlalchemy"].engines.values():

@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 
     from carboy.services.archive.index import Index
 
-__all__ = ["EXTENSION", "Archive", "archive_of", "register"]
+__all__ = ["Archive", "archive_of", "register"]
 
-EXTENSION = "carboy.archive"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
 _ALERTS = "/api/v1/s3/alert"
@@ -107,9 +106,10 @@ def archive_of(app: Flask) -> Archive:
         ConfigurationError: there is no database, so that the archive can only be asked by its API.
         KeyError: it has none.
     """
-    if EXTENSION not in app.extensions:
+    found = runtime_of(app).find(Archive)
+    if found is None:
         runtime_of(app).engine  # noqa: B018 (says what is missing)
-    found: Archive = app.extensions[EXTENSION]
+        raise KeyError("archive")
     return found
 
 
@@ -156,7 +156,7 @@ def _with_index(
         waiters,
         max_wait_s=settings.archive_wait_max_s,
     )
-    app.extensions[EXTENSION] = Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api)
+    runtime.keep(Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api))
 
     def replay_alert(alert_id: str) -> bool:
         item = index.newest(THREATSTACK, alert_id)

@@ -33,9 +33,8 @@ from carboy.web import Runtime, add_api
 from carboy.web import runtime as runtime_of
 from carboy.webhooks import SnsEndpoint
 
-__all__ = ["EXTENSION", "register", "sms_of"]
+__all__ = ["register", "sms_of"]
 
-EXTENSION = "carboy.sms"
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
 log: BoundLogger = get_logger("carboy.sms")
@@ -51,7 +50,7 @@ def register(app: Flask) -> None:
     providers = {name: make_provider(name, kind) for name, kind in kinds.items()}
     accounts = Accounts(providers, lambda: runtime.newest(SmsSettings), lambda: _refresh(runtime), runtime.clock)
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
-    app.extensions[EXTENSION] = gateway
+    runtime.keep(gateway)
     for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job()):
         runtime.jobs.registry.add(job)
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
@@ -66,7 +65,9 @@ def register(app: Flask) -> None:
 
 def sms_of(app: Flask) -> Gateway:
     """Return the gateway of an application; `KeyError` where it has none."""
-    found: Gateway = app.extensions[EXTENSION]
+    found = runtime_of(app).find(Gateway)
+    if found is None:
+        raise KeyError("sms")
     return found
 
 

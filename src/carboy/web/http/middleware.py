@@ -8,13 +8,12 @@ import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from carboy.http_values import render_retry_after
 from carboy.logs import BoundLogger, bind_request_id, get_logger, reset_request_id
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.web.http.client_address import bucket_of, client_address
-from carboy.web.http.problem_responses import INTERNAL
+from carboy.web.http.problem_responses import INTERNAL, too_many
 from carboy.web.http.rate_limits import RateLimiter
 from carboy.web.http.request_ids import choose_request_id
 from carboy.web.metrics.registry import Counter, Histogram
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from carboy.trace import Span
-    from carboy.web.tracing import Requests
 
 __all__ = ["Limits", "RequestMiddleware"]
 
@@ -49,6 +47,18 @@ class Limits(NamedTuple):
     rate: RateLimiter | None
 
 
+class RequestTracing(Protocol):
+    """Begins and ends the span of each request."""
+
+    def begin(self, environ: "WSGIEnvironment") -> "Span":
+        """Return the span of a request, begun."""
+        ...
+
+    def end(self, span: "Span", environ: "WSGIEnvironment", status: int, path: str, size_bytes: int) -> None:
+        """End the span of a request that was answered."""
+        ...
+
+
 @dataclass(slots=True)
 class RequestMiddleware:
     """WSGI middleware around an application; each part of it can be left out.
@@ -71,7 +81,7 @@ class RequestMiddleware:
     durations: Histogram | None = None
     is_logged: bool = False
     show_path: Callable[[str], str] = str
-    tracing: "Requests | None" = None
+    tracing: "RequestTracing | None" = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request."""
@@ -128,11 +138,6 @@ class RequestMiddleware:
         if length and length.isdecimal() and int(length[:20]) > limit:
             return Problem(413, f"the body is larger than {limit} bytes")
         return None
-
-
-def too_many(wait_s: float) -> Problem:
-    """Return the refusal of a caller who asked too often."""
-    return Problem(429, "too many requests", headers={"Retry-After": render_retry_after(wait_s)})
 
 
 class _AtMost(io.RawIOBase):

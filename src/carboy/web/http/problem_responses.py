@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.typing import ResponseReturnValue
 
-__all__ = ["INTERNAL", "answer_own_problems", "handle_problems", "problem_of"]
+__all__ = ["INTERNAL", "answer_own_problems", "handle_problems", "problem_of", "too_many"]
 
 log: BoundLogger = get_logger(__name__)
 
@@ -45,6 +45,11 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
     if isinstance(error, HTTPException) and error.code is not None and error.code != 500:
         return _of_werkzeug(error, error.code)
     return Problem(500, INTERNAL)
+
+
+def too_many(wait_s: float) -> Problem:
+    """Return the 429 of a caller who sent too many requests."""
+    return Problem(429, "too many requests", headers={"Retry-After": render_retry_after(wait_s)})
 
 
 def handle_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str], str]) -> None:

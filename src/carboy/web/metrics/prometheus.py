@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from carboy.db import fail_fast
 from carboy.errors import UsageError
 from carboy.logs import BoundLogger, get_logger
-from carboy.web.metrics.registry import Collected
 from carboy.web.metrics.shared_files import SharedFiles
 
 if TYPE_CHECKING:
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from carboy.web.metrics.registry import Labels
-
 __all__ = ["Prometheus"]
+
+Labels = tuple[str, ...]
 
 log: BoundLogger = get_logger("carboy.web")
 
@@ -32,7 +31,7 @@ class Prometheus:
         self._library = library
         self._registry = library.CollectorRegistry()
         self._made: dict[str, Any] = {}
-        self._collected: list[Collected] = []
+        self._collected: list[Any] = []
         self._shared = SharedFiles.open()
         # of the process and the platform the library's collectors know this worker only
         builtin = (library.PROCESS_COLLECTOR, library.PLATFORM_COLLECTOR, library.GC_COLLECTOR)
@@ -49,7 +48,7 @@ class Prometheus:
 
     def declare(self, metric: Any) -> None:
         """Add a metric of the façade."""
-        if isinstance(metric, Collected):
+        if metric.is_collected:
             self._collected.append(metric)
             return
         kinds: dict[str, Callable[..., Any]] = {

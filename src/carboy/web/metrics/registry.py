@@ -35,6 +35,7 @@ class _Metric:
     """A metric by its declaration; its numbers are prometheus-client's, one child for each combination of labels."""
 
     kind: ClassVar[str]
+    is_collected: ClassVar[bool] = False
 
     def __init__(self, metrics: "Metrics", name: str, help: str, labels: Sequence[str], **options: Any) -> None:  # noqa: A002
         self.name: str = name
@@ -91,6 +92,7 @@ class Collected(_Metric):
     """A metric whose numbers are read when it is scraped, once for all workers."""
 
     kind = "gauge"
+    is_collected = True
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ def add_metrics(app: "Flask", runtime: "Runtime") -> None:
     metrics.collect("process_threads", "Threads of all workers.", lambda: _processes(metrics, _THREADS))
 
     def show() -> "ResponseReturnValue":
-        from carboy.web.auth.authenticate import authenticate
+        from carboy.web.authentication import authenticate
 
         authenticate("metrics:read")
         if metrics.is_off:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_api", "add_documents", "add_own_api", "merged_document"]
 
-_FOLDER = Path(__file__).parent / "openapi"
-_PACKAGE = Path(__file__).parents[2]
+_FOLDER = Path(__file__).parent / "apidocs" / "openapi"
+_PACKAGE = Path(__file__).parents[1]
 _SCHEMES: dict[str, dict[str, str]] = {
     "key": {"type": "http", "scheme": "bearer", "bearerFormat": "cby_…"},
     "basic": {"type": "http", "scheme": "basic", "description": "Any name, and the key as the password."},
@@ -120,7 +120,7 @@ def _blueprint_of(
 ) -> "tuple[Blueprint, dict[str, Any]]":
     with extra("api"):
         from carboy.api import Document, blueprint, load_document
-    from carboy.web.auth.authenticate import basic_info, bearer_info
+    from carboy.web.authentication import basic_info, bearer_info
 
     if not isinstance(document, Document):
         document = load_document(document, cache_dir=held.settings["INSTANCE_PATH"] / "cache")
@@ -138,15 +138,19 @@ def add_documents(app: "Flask", held: "Runtime") -> None:
     """Serve the merged document at `/openapi.json`, `/openapi.yaml` and, to be read, at `/docs`."""
 
     @cache
+    def document() -> dict[str, Any]:
+        return merged_document(app)
+
+    @cache
     def as_json() -> bytes:
-        return orjson.dumps(held.document)
+        return orjson.dumps(document())
 
     @cache
     def as_yaml() -> bytes:
         with extra("api"):
             import yaml
         text: bytes = yaml.dump(
-            held.document,
+            document(),
             Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
             sort_keys=False,
             encoding="utf-8",
@@ -158,7 +162,7 @@ def add_documents(app: "Flask", held: "Runtime") -> None:
     def page() -> tuple[bytes, dict[str, str]]:
         from carboy.web.apidocs.page import render_page
 
-        return render_page(held.document)
+        return render_page(document())
 
     def openapi_json() -> "ResponseReturnValue":
         return as_json(), 200, {**_HEADERS, "Content-Type": "application/json"}

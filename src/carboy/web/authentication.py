@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from carboy.problems import Problem
 from carboy.web.auth.api_keys import Key
-from carboy.web.http.middleware import too_many
+from carboy.web.http.problem_responses import too_many
 from carboy.web.runtime import Runtime, runtime
 
 if TYPE_CHECKING:
