@@ -1,4 +1,4 @@
-"""The SMS gateway: one API, any cloud, nothing sent twice, nothing lost."""
+"""SMS gateway: one API for several providers; no message is sent twice, none is lost."""
 
 from carboy.extras import extra
 

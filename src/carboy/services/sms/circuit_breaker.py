@@ -6,69 +6,18 @@ closes the circuit.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from typing import Any
 
+from carboy.circuit_breaker import CLOSED, Circuit, Phase, admit, fail, phase
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import Shared
 from carboy.errors import Unreachable
 
-__all__ = ["CLOSED", "Circuit", "Circuits", "Phase", "SharedCircuits", "admit", "fail", "phase"]
+__all__ = ["Circuits", "SharedCircuits"]
 
-Phase = Literal["closed", "open", "half-open"]
 _NAME = "sms:circuits"
 _LOOK_EVERY_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Circuit:
-    """The state of one provider's circuit; times are seconds of one clock.
-
-    Attributes:
-        failures: in a row.
-        open_until_s: None while closed.
-        probe_until_s: until when one message probes a half-open circuit; None while no message does.
-        why: the reason for the last failure.
-    """
-
-    failures: int = 0
-    open_until_s: float | None = None
-    probe_until_s: float | None = None
-    why: str = ""
-
-
-CLOSED = Circuit()
-
-
-def phase(circuit: Circuit, now_s: float) -> Phase:
-    """Return the phase of a circuit."""
-    if circuit.open_until_s is None:
-        return "closed"
-    return "open" if now_s < circuit.open_until_s else "half-open"
-
-
-def admit(circuit: Circuit, now_s: float, probe_s: float) -> Circuit | None:
-    """Return the circuit after it admits a message; None if it admits none now.
-
-    Args:
-        circuit: its state.
-        now_s: the time.
-        probe_s: how long a probe may take before another message may probe.
-    """
-    match phase(circuit, now_s):
-        case "closed":
-            return circuit
-        case "half-open" if circuit.probe_until_s is None or now_s >= circuit.probe_until_s:
-            return replace(circuit, probe_until_s=now_s + probe_s)
-    return None
-
-
-def fail(circuit: Circuit, now_s: float, *, threshold: int, open_s: float, why: str) -> Circuit:
-    """Return the circuit after a failure: open after enough in a row, or after a failed probe."""
-    failures = circuit.failures + 1
-    if failures < threshold and circuit.open_until_s is None:
-        return Circuit(failures, None, None, why)
-    return Circuit(failures, now_s + open_s, None, why)
 
 
 class Circuits:

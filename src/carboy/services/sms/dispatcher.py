@@ -57,7 +57,7 @@ class Route:
 
     @property
     def needs(self) -> str:
-        """What it takes: a `text`, or a `template_id`."""
+        """The content that it takes: a `text`, or a `template_id`."""
         return self.traits.needs
 
     @property

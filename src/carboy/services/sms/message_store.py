@@ -1,7 +1,7 @@
-"""The rows of requests and messages: taken for a call, settled, found again.
+"""Message store: the rows of requests and messages, claimed for a call, settled, and queried.
 
-A message is `sending` in a commit of its own before its provider is called. Whoever finds it so later knows that a
-call may have been made.
+A message is `sending` in a commit of its own before its provider is called. A later run that finds this state knows
+that a call may have been made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ __all__ = ["Begin", "Mark", "Queued", "Records", "Work", "begin", "mark", "relea
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A message that is to be sent."""
+    """A message to send."""
 
     id: int
     receiver: str
@@ -36,7 +36,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a job has before it: those of its messages that nobody took yet."""
+    """The work of a job: its messages that are not done, with their request."""
 
     row: int
     template: str
@@ -49,12 +49,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A wish to call a provider for messages.
+    """A claim on messages, before a provider is called.
 
     Attributes:
-        ids: rows of messages that are queued, or that this owner has already.
-        owner: names the call.
-        provider: who is called.
+        ids: rows of messages that are queued, or that this owner has claimed before.
+        owner: identifies the call.
+        provider: its name.
     """
 
     ids: tuple[int, ...]
@@ -64,15 +64,15 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What became of a message.
+    """The new state of a message.
 
     Attributes:
         id: its row.
         request: the row of its request.
-        owner: whose call it was; for `queued`, only that call's own message is given back.
-        state: `queued` gives it back.
+        owner: of the call; for `queued`, only that call's own message is released.
+        state: `queued` releases it.
         at_ms: when.
-        look_up: the row of a job that asks the provider later; None where there is none.
+        look_up: the row of a job that polls the provider later; None for no polling.
     """
 
     id: int
@@ -87,9 +87,9 @@ class Mark:
     look_up: Mapping[str, Any] | None = None
 
 
-def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[frozenset[int]]:
-    """Mark messages as `sending` and return which each wish got: no message is got twice."""
-    ids = sorted({one for wish in wishes for one in wish.ids})
+def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[int]]:
+    """Mark messages as `sending`, and return those that each claim got; no message is claimed twice."""
+    ids = sorted({one for claim in claims for one in claim.ids})
     lock = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     found = {
         row: (state, owner)
@@ -99,13 +99,15 @@ def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[frozenset[i
         )
     }
     answers, changes = [], []
-    for wish in wishes:
+    for claim in claims:
         got = [
-            one for one in wish.ids if found.get(one, ("",))[0] == "queued" or found.get(one) == ("sending", wish.owner)
+            one
+            for one in claim.ids
+            if found.get(one, ("",))[0] == "queued" or found.get(one) == ("sending", claim.owner)
         ]
         for one in got:
-            found[one] = ("sending", wish.owner)
-            changes.append({"b_id": one, "b_owner": wish.owner, "b_provider": wish.provider})
+            found[one] = ("sending", claim.owner)
+            changes.append({"b_id": one, "b_owner": claim.owner, "b_provider": claim.provider})
         answers.append(frozenset(got))
     if changes:
         connection.execute(_BEGIN, changes)
@@ -113,7 +115,7 @@ def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[frozenset[i
 
 
 def release(connection: "Connection", batches: Sequence[Sequence[int]]) -> list[None]:
-    """Give back messages that were in the hands of a worker that was lost."""
+    """Release messages whose worker was lost."""
     ids = [one for batch in batches for one in batch]
     lost = (MESSAGES.c.id.in_(ids)) & (MESSAGES.c.state == "sending")
     connection.execute(update(MESSAGES).where(lost).values(state="queued", owner=None))
@@ -121,7 +123,7 @@ def release(connection: "Connection", batches: Sequence[Sequence[int]]) -> list[
 
 
 def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[None]:
-    """Write what became of messages; where more is known of one already, that stays."""
+    """Write the new states of messages; a state of higher rank stays."""
     marks = sorted((one for batch in batches for one in batch), key=lambda one: one.id)
     if not marks:
         return [None] * len(batches)
@@ -130,11 +132,11 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
         by_state.setdefault(one.state, []).append(one)
     for state, some in by_state.items():
         _write(connection, state, some)
-    told = [one for one in marks if one.state != "queued"]
-    if told:
-        settle_early_receipts(connection, list({one.provider_id: None for one in told if one.provider_id}))
-        _forget_params(connection, {one.request for one in told})
-    if jobs := [one.look_up for one in told if one.look_up is not None]:
+    done = [one for one in marks if one.state != "queued"]
+    if done:
+        settle_early_receipts(connection, list({one.provider_id: None for one in done if one.provider_id}))
+        _forget_params(connection, {one.request for one in done})
+    if jobs := [one.look_up for one in done if one.look_up is not None]:
         put(connection, jobs)
     return [None] * len(batches)
 
@@ -146,7 +148,7 @@ class Records:
         self._engine = engine
 
     def work(self, row: int, ids: Sequence[int]) -> Work | None:
-        """Return what is left of a job; None where there is nothing."""
+        """Return the messages of a job that are not done; None if all are."""
         with self._engine.connect() as connection:
             found = connection.execute(_WORK, {"b_ids": list(ids)}).all()
         if not found:
@@ -157,7 +159,7 @@ class Records:
         return Work(row, one.template, params, one.pinned, one.created_at, one.expires_at, messages)
 
     def request(self, row: int) -> tuple[Any, list[Any]] | None:
-        """Return the rows of a request and of its messages, in the order of its receivers."""
+        """Return the rows of a request and of its messages in the order of its receivers; None if it does not exist."""
         with self._engine.connect() as connection:
             one = connection.execute(select(REQUESTS).where(REQUESTS.c.id == row)).first()
             if one is None:
@@ -166,7 +168,7 @@ class Records:
         return one, list(rows)
 
     def message(self, row: int) -> Any:
-        """Return the row of a message; None where there is none."""
+        """Return the row of a message; None if there is no such message."""
         with self._engine.connect() as connection:
             return connection.execute(select(MESSAGES).where(MESSAGES.c.id == row)).first()
 
@@ -179,7 +181,7 @@ class Records:
         before: int | None = None,
         limit: int = 100,
     ) -> list[Any]:
-        """Return rows of messages, the newest first.
+        """Return rows of messages, newest first.
 
         Args:
             receiver_hash: only of this receiver.
@@ -201,7 +203,7 @@ class Records:
             return list(connection.execute(query).all())
 
     def unfinished(self, row: int) -> int:
-        """Return how many messages of a request nobody has taken yet."""
+        """Return how many messages of a request are not done."""
         with self._engine.connect() as connection:
             return len(connection.execute(_OPEN_OF, {"b_request": row}).all())
 
@@ -253,13 +255,13 @@ _GIVE_BACK = (
 
 
 def _weaker_than(state: State) -> Any:
-    """Return the condition, written out: a list of parameters cannot be repeated for many rows."""
+    """Return the condition as literals, as a list of parameters cannot be repeated for many rows."""
     weaker = [other for other, rank in RANKS.items() if rank < RANKS[state]]
     return or_(*(MESSAGES.c.state == literal_column(f"'{other}'") for other in weaker))
 
 
 def _stronger(state: State, column: Any, value: Any) -> Any:
-    """Return the value where the state is the stronger one, else what is there."""
+    """Return the value if the new state has the higher rank, else the column."""
     return case((_weaker_than(state), value), else_=column)
 
 
@@ -311,6 +313,6 @@ def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> Non
 
 
 def _forget_params(connection: "Connection", requests: set[int]) -> None:
-    """Drop the parameters of requests whose last message was taken: they are nobody's business any more."""
+    """Delete the parameters of requests whose last message is done."""
     for some in chunks(sorted(requests), _MAX_PARAMETERS):
         connection.execute(_FORGET, {"b_requests": list(some)})

@@ -1,7 +1,7 @@
-"""One-time passwords: made, kept as a hash, guessed a few times at most.
+"""One-time passwords: generated, stored as a hash, verified with few tries.
 
-What is answered to a guess tells nothing of whether a code was ever sent: a receiver without one gets a decoy, whose
-tries are counted down like any other's.
+The response to a guess does not reveal whether a code was sent: a receiver without one gets a decoy, whose tries are
+counted like any other's.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ __all__ = ["Guess", "Verdict", "guess", "hash_code", "make_code", "subject_of"]
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A code that somebody has typed.
+    """A code to verify.
 
     Attributes:
-        subject: of receiver and template; empty where the request is known instead.
-        request: the row of the request that sent the code; None where it is not known.
-        code: what was typed.
-        pepper: what hashes are made with.
-        tries: how many a decoy has.
-        decoy_until_ms: for how long.
-        now_ms: when it was typed.
+        subject: of receiver and template; empty if the request is known instead.
+        request: the row of the request that sent the code; None if it is not known.
+        code: as typed.
+        pepper: the key of the hashes.
+        tries: of a decoy.
+        decoy_until_ms: when a decoy expires.
+        now_ms: the time.
     """
 
     subject: str
@@ -48,29 +48,29 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether it was the code, and how many tries are left."""
+    """Whether the code is verified, and how many tries are left."""
 
     is_verified: bool
     tries_left: int
 
 
 def make_code(digits: int) -> str:
-    """Return a random code; leading zeros count."""
+    """Return a random code, with leading zeros."""
     return f"{secrets.randbelow(10**digits):0{digits}d}"
 
 
 def subject_of(receiver_hash: str, template: str) -> str:
-    """Return what a code is for: a receiver and a template."""
+    """Return the hash of a receiver and a template, for which one code is valid at a time."""
     return hashlib.sha256(f"{receiver_hash}:{template}".encode()).hexdigest()
 
 
 def hash_code(code: str, subject: str, pepper: bytes) -> str:
-    """Return what is kept of a code: an HMAC, as a million codes are soon tried without its key."""
+    """Return the HMAC of a code; a plain hash could be reversed by trying all codes."""
     return hmac.new(pepper, f"{subject}:{code}".encode(), hashlib.sha256).hexdigest()
 
 
 def guess(connection: "Connection", guesses: Sequence[Guess]) -> list[Verdict]:
-    """Judge guesses one after the other: no two of them can use the same try."""
+    """Verify guesses one after the other, so that no two use the same try."""
     return [_judge(connection, one) for one in guesses]
 
 

@@ -33,7 +33,7 @@ class SmsOperations:
     receipts: ReceiptWebhooks
 
     def get_health(self) -> dict[str, str]:
-        """Tell that the service answers."""
+        """Return that the service responds."""
         return {"message": "ok"}
 
     def send_sms(self, caller: Caller, body: Any, wait: float = 0.0, idempotency_key: str | None = None) -> Response:
@@ -73,7 +73,7 @@ class SmsOperations:
         return {"messages": [describe_message(row) for row in rows[:limit]], "next": more}
 
     def list_templates(self) -> dict[str, Any]:
-        """Return what may be sent."""
+        """Return the templates."""
         rules = self.gateway.rules
         return {
             "templates": [
@@ -89,7 +89,7 @@ class SmsOperations:
         }
 
     def list_providers(self) -> dict[str, Any]:
-        """Return who carries texts, and how well."""
+        """Return the providers, with their circuits and calls."""
         return {"providers": describe_providers(self.gateway)}
 
     def post_receipt(self, caller: Caller) -> Response:
@@ -174,7 +174,7 @@ class SmsOperations:
 
 
 def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
-    """Return each provider's circuit and what became of its calls in this process; no secret."""
+    """Return each provider's circuit and the outcomes of its calls in this process; no secret."""
     phases = gateway.circuits.shown()
     kinds = ("accepted", "refused", "braked", "account", "unsupported", "throttled", "not_sent", "unknown")
     outcomes = gateway.dispatcher.outcomes
@@ -194,7 +194,7 @@ def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
 
 
 def _accepted(row: int, messages: Iterable[tuple[int, Number]]) -> dict[str, Any]:
-    """Return the answer to a request that was just accepted, without a look at the database."""
+    """Return the response to a request that was just accepted, without a query."""
     shown = [{"id": str(one), "receiver": number.shown, "state": "queued"} for one, number in messages]
     return {"message": "accepted", "id": str(row), "messages": shown}
 

@@ -1,4 +1,4 @@
-"""The tables of the gateway; times are milliseconds since the epoch."""
+"""Tables of the SMS gateway; times are milliseconds since the epoch."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table
 
@@ -10,7 +10,7 @@ REQUESTS = Table(
     "sms_requests",
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),  # grows with the time of acceptance
-    Column("key_id", ExactString(16), nullable=False),  # who asked; empty where nobody has to say
+    Column("key_id", ExactString(16), nullable=False),  # the API key; empty without authentication
     Column("claim", ExactString(64), unique=True),  # of key and `Idempotency-Key`, for a day
     Column("digest", LargeBinary(32), nullable=False),  # of the body
     Column("template", ExactString(100), nullable=False),
@@ -25,14 +25,14 @@ MESSAGES = Table(
     metadata,
     Column("id", big_id(), primary_key=True, autoincrement=False),
     Column("request", BigInteger, nullable=False, index=True),
-    Column("receiver", ExactString(20)),  # E.164; gone after `SMS_RETENTION`
+    Column("receiver", ExactString(20)),  # E.164; deleted after `SMS_RETENTION`
     Column("receiver_shown", ExactString(24), nullable=False),
     Column("receiver_hash", ExactString(64), nullable=False),
     Column("template", ExactString(100), nullable=False),
     Column("state", ExactString(12), nullable=False),
-    Column("owner", ExactString(16)),  # whose call it is that is under way
+    Column("owner", ExactString(16)),  # of the call that is under way
     Column("attempts", SmallInteger, nullable=False),
-    Column("segments", SmallInteger),  # None where only the provider knows the text
+    Column("segments", SmallInteger),  # None if only the provider knows the text
     Column("provider", ExactString(64)),
     Column("provider_id", ExactString(128)),
     Column("code", ExactString(100)),
@@ -60,7 +60,7 @@ RECEIPTS = Table(
     Index(None, "provider_id"),
     Index(None, "at"),
 )
-"""Receipts of messages that are not known, or not yet."""
+"""Receipts of messages that are unknown, or not yet known."""
 
 BUDGETS = Table(
     "sms_budgets",

@@ -1,6 +1,4 @@
-"""What may be sent: texts by name, each with its parameters and its ids at the providers.
-
-Nothing here touches the world.
+"""Templates: messages by name, each with its parameters and its ids at the providers. Nothing here does I/O.
 
 [default.sms.templates.captcha]
 params = ["code"]
@@ -32,7 +30,7 @@ class Carried:
     Attributes:
         id: the provider's own.
         params: names in the order of the provider's positions.
-        signature: who the text is from, where the account's is not it.
+        signature: the sender's sign; empty for the account's.
     """
 
     id: str
@@ -42,13 +40,13 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text that may be sent.
+    """A message that may be sent.
 
     Attributes:
-        name: what callers call it.
-        params: the names that a caller must give, no more and no fewer.
-        otp: whether it carries a one-time password, so that `SMS_RECEIVER_LIMITS` holds.
-        text: for providers that take a text; empty where there is none.
+        name: its name in requests.
+        params: the names that a request must have, no more and no fewer.
+        otp: whether it carries a one-time password, so that `SMS_RECEIVER_LIMITS` applies.
+        text: for providers that take a text; empty if there is none.
         carried: for providers that take an id, by the provider's name.
     """
 
@@ -59,16 +57,16 @@ class Template:
     carried: Mapping[str, Carried] | None = None
 
     def at(self, *providers: str) -> Carried | None:
-        """Return it as the first of these providers knows it; None where none does."""
+        """Return its form at the first of these providers that has one; None if none has."""
         return next((self.carried[name] for name in providers if self.carried and name in self.carried), None)
 
     def render(self, params: Mapping[str, str]) -> str:
-        """Return the text with the parameters put in; what stands in a parameter is not looked at again."""
+        """Return the text with its parameters; placeholders inside a parameter are not replaced."""
         return _PLACEHOLDER.sub(lambda found: params.get(found[1], found[0]), self.text)
 
 
 def read_template(name: str, table: Mapping[str, Any]) -> Template:
-    """Return the template of a table that `template_faults` found good."""
+    """Return the template of a table without `template_faults`."""
     params = tuple(table.get("params", ()))
     carried = {
         provider: Carried(value, params)
@@ -81,11 +79,11 @@ def read_template(name: str, table: Mapping[str, Any]) -> Template:
 
 
 def template_faults(name: str, table: Any, providers: Mapping[str, Any] | set[str]) -> Iterator[Fault]:
-    """Yield what is wrong with a template's table.
+    """Yield the faults of a template's table.
 
     Args:
         name: its name.
-        table: as it stands in the settings.
+        table: from the settings.
         providers: the names that a key may have, beside the template's own.
     """
     at = f"SMS_TEMPLATES.{name}"
@@ -118,7 +116,7 @@ def template_faults(name: str, table: Any, providers: Mapping[str, Any] | set[st
 
 
 def read_params(template: Template, given: Any, pointer: str = "/params") -> tuple[dict[str, str], list[Fault]]:
-    """Return the parameters in the template's order as texts, and all that is wrong with them."""
+    """Return the parameters in the template's order as texts, and every fault."""
     if given is None:
         given = {}
     if not isinstance(given, dict):
