@@ -30,7 +30,7 @@ _ATTEMPTS = 3
 
 
 class _Shared:
-    """What the process has made so far; a forked child begins anew, as sockets and locks are the parent's."""
+    """The process's session and clients; a forked child starts empty, as sockets and locks are the parent's."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -44,7 +44,7 @@ _default_session: list[Any] = []
 
 
 def forget() -> None:
-    """Forget the session and its clients, as a forked child does: both are made anew when they are next needed."""
+    """Drop the session and its clients, as a forked child does; the next call makes new ones."""
     _shared.__init__()  # type: ignore[misc]
 
 
@@ -121,7 +121,7 @@ def resource(
 
 
 def credentials() -> Any:
-    """Return botocore's credentials of the process's session, which renew themselves; None if there are none.
+    """Return botocore's self-renewing credentials of the process's session; None without credentials.
 
     Raises:
         MissingExtra: boto3 is not installed.
@@ -190,7 +190,7 @@ def _first(*values: float | None) -> float | None:
 
 
 def _key(service: str, region: str | None, config: Any, options: dict[str, Any]) -> Hashable | None:
-    """Return what tells one client from another; None where an option cannot be compared."""
+    """Return the cache key of a client; None where an option cannot be compared."""
     try:
         said = repr(sorted(config._user_provided_options.items()))
         key = (service, region, said, tuple(sorted(options.items())), bool(_default_timeout))

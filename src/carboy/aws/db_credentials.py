@@ -62,7 +62,7 @@ class SecretLogins:
         return _login(self._secrets.get(self._name()))
 
     def refreshed(self, refused: Collection[str], timeout_s: float) -> DatabaseLogin:
-        """Return the current login, asked for anew where the kept one is among the refused versions.
+        """Return the current login, fetched again where the cached one is among the refused versions.
 
         Raises:
             UpstreamError: there is none, and why.
@@ -70,7 +70,7 @@ class SecretLogins:
         return _login(self._secrets.refresh(self._name(), unless=refused, timeout_s=timeout_s))
 
     def pending(self, timeout_s: float) -> DatabaseLogin | None:
-        """Return the login that a rotation is about to make the current one; None where there is none to be had."""
+        """Return the login that a rotation is about to make current; None where it cannot be read."""
         try:
             return _login(self._secrets.refresh(self._name(), stage=PENDING, timeout_s=timeout_s, even_if_recent=False))
         except CarboyError:

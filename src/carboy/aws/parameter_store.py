@@ -18,7 +18,7 @@ _BATCH = 10  # GetParameters takes no more, and GetParametersByPath gives no mor
 
 
 class ParameterCache:
-    """Parameters, decrypted and kept for a time: a read of a kept one takes no lock and asks nobody.
+    """Cache of decrypted parameters with a TTL: a cached read takes no lock and makes no call.
 
     Args:
         client: boto3's of `ssm`; None for one with the process's own session and short time-outs.
@@ -57,7 +57,7 @@ class ParameterCache:
         return self._values.value(name)
 
     def get_many(self, names: Iterable[str], *, renew: bool = False) -> dict[str, str | CarboyError]:
-        """Return for each name the parameter, or why there is none; what is not kept is fetched in tens, in parallel.
+        """Return for each name the parameter or the error; what is not cached is fetched in tens, in parallel.
 
         Args:
             names: or ARNs.

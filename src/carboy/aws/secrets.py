@@ -1,4 +1,4 @@
-"""Secrets of AWS Secrets Manager: cached, fetched in batches, and renewed when somebody finds them old.
+"""Cache of AWS Secrets Manager: fetched in batches, refreshed in the background or on request.
 
 How they are kept is left to `refreshing`.
 """
@@ -89,7 +89,7 @@ class SecretValue(dict[str, Any]):
 
 
 class SecretCache:
-    """Secrets, kept for a time: a read of a kept one takes no lock and asks nobody.
+    """Cache of secrets with a TTL: a cached read takes no lock and makes no call.
 
     Args:
         client: boto3's of Secrets Manager; None for one with the process's own session and short time-outs.
@@ -139,7 +139,7 @@ class SecretCache:
         return self._values.value(_key(name, stage))
 
     def get_many(self, names: Iterable[str], *, renew: bool = False) -> dict[str, SecretValue | CarboyError]:
-        """Return for each name the secret, or why there is none; what is not kept is fetched in twenties.
+        """Return for each name the secret or the error; what is not cached is fetched in twenties.
 
         Args:
             names: or ARNs.
@@ -223,7 +223,7 @@ class SecretCache:
             return error
 
     def _batch(self, names: Sequence[str]) -> dict[str, SecretValue | CarboyError]:
-        """Return what one call gives; what it does not tell is left out and asked for alone."""
+        """Return what one batch call gives; what it leaves out is fetched alone."""
         if len(names) == 1:
             return {}
         answers: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Values that are fetched from afar: kept for a time, renewed behind the readers' backs, and never lost to a failure.
+"""Stale-while-revalidate cache with single flight: values fetched from afar, never lost to a failed refresh.
 
 What is fetched, and how, is left to `secrets` and `parameters`.
 """
@@ -23,7 +23,7 @@ V = TypeVar("V")
 
 
 class Refreshing(Generic[K, V]):
-    """Keeps values by key. Readers of `kept` need no lock; whoever finds nothing fresh there calls `value`.
+    """Stale-while-revalidate cache by key: readers of `kept` need no lock, and call `value` for what is not fresh.
 
     - One fetch at a time per key, whatever the number of threads, and never two within `min_interval_s`.
     - A value that is too old is still given, while one thread fetches all that are too old, in one batch.
@@ -75,7 +75,7 @@ class Refreshing(Generic[K, V]):
         return answer
 
     def values(self, keys: Iterable[K], *, renew: bool = False) -> dict[K, V | CarboyError]:
-        """Return for each key its value, or why there is none; those that are not kept are fetched in one batch.
+        """Return for each key its value or the error; what is not cached is fetched in one batch.
 
         Args:
             keys: whose values.
@@ -162,7 +162,7 @@ class Refreshing(Generic[K, V]):
         return key in self._asked_at and self.now() - self._asked_at[key] < self._min_interval_s
 
     def _renew(self, keys: Iterable[K]) -> None:
-        """Have values fetched in the background; whoever reads them meanwhile needs no lock again."""
+        """Revalidate values in the background; meanwhile readers get the stale ones without a lock."""
         due = [key for key in keys if self._is_due(key)]
         self._old.update(due)
         for key in due:

@@ -51,7 +51,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """AWS credentials; `expires_at` is None where they do not end, or nobody knows."""
+    """AWS credentials; `expires_at` is None where they do not end or the end is unknown."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)

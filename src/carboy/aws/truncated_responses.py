@@ -1,4 +1,4 @@
-"""Tell an answer of AWS that was cut from a whole one: botocore takes a short body, or an empty one, for success.
+"""Detect truncated responses of AWS: botocore takes a short or an empty body for success.
 
 botocore asks urllib3 not to compare what came with `Content-Length`, and an answer that ends inside its headers looks
 like an empty 200: from a JSON service an answer without any field.
@@ -12,7 +12,7 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 
 def require_whole_answers(client: Any) -> None:
-    """Have a boto3 client take a cut answer for a closed connection: it is tried again, then told."""
+    """Make a boto3 client treat a truncated response as a closed connection: retry, then raise."""
     endpoint = client._endpoint
     if not isinstance(endpoint.http_session, _WholeAnswers):
         endpoint.http_session = _WholeAnswers(endpoint.http_session)

@@ -83,7 +83,7 @@ class Settings:
         return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
 
     def live(self, name: str) -> Any:
-        """Return the newest value of a setting, the same throughout a request; `KeyError` where there is none."""
+        """Return the newest value of a setting, the same throughout a request; `KeyError` for an unknown name."""
         return self._newest(name)
 
     def follow(self, newest: Callable[[str], Any]) -> None:

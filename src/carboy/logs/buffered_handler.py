@@ -102,7 +102,7 @@ class RetryHandler(logging.Handler):
         self.handler.setFormatter(fmt)
 
     def createLock(self) -> None:  # noqa: N802 (the name is logging's)
-        """Need no lock of logging's: whoever logs must not wait for another."""
+        """Create no lock: a thread that logs does not wait for another."""
         self.lock: Any = NoLock()
 
     def emit(self, record: logging.LogRecord) -> None:

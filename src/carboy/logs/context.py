@@ -1,4 +1,4 @@
-"""Who a line belongs to: the request id and further facts, held by contextvars, so that no two requests swap them."""
+"""Log context: the request id and further facts in contextvars, so that concurrent requests never swap them."""
 
 import os
 from collections.abc import Callable, Mapping

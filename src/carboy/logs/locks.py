@@ -1,4 +1,4 @@
-"""What stands for a handler's lock where none is wanted: a thread that logs waits for nobody."""
+"""A lock that never blocks, for handlers whose sinks do their own locking."""
 
 __all__ = ["NoLock"]
 

@@ -25,7 +25,7 @@ class _Target:
         self.standard = logging.getLogger(name)
 
     def is_enabled(self, number: int) -> bool:
-        """Say whether the levels of `logging` let an event pass; before `setup`, only one that somebody has set."""
+        """Return whether the levels of `logging` let an event pass; before `setup`, only explicit ones count."""
         standard = self.standard
         if OUTPUT.is_set_up or standard.disabled:
             return standard.isEnabledFor(number)

@@ -93,7 +93,7 @@ class Output:
                 handler.handle(record)
 
     def after_fork(self) -> None:
-        """Free what another thread of the parent may have held."""
+        """Take fresh locks in a forked child."""
         self.stream.after_fork()
         if self.file is not None:
             self.file.after_fork()

@@ -38,7 +38,7 @@ class StreamSink:
         self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
 
     def after_fork(self) -> None:
-        """Take a fresh lock in the child, and flush no more: nobody is left there who would free the old locks."""
+        """Take a fresh lock in a forked child, and stop flushing the parent's buffer."""
         self._lock = threading.RLock()
         self._is_forked = True
 

@@ -114,7 +114,7 @@ def _prints(handler: logging.Handler) -> bool:
 
 
 def install_hooks() -> None:
-    """Have warnings, and exceptions that nobody caught, written as lines."""
+    """Write warnings and uncaught exceptions as log lines."""
     if warnings.showwarning is not _show_warning:
         warnings.showwarning = _show_warning
     if sys.excepthook is sys.__excepthook__:  # one that another tool has put there stays

@@ -186,7 +186,7 @@ class _Adapter(HTTPAdapter):
             guard.check_addresses(host, find_addresses(host, 2.0))
 
     def _leave_connections(self) -> None:
-        """Leave the connections to the parent, without closing them: a lock of theirs may be held for ever."""
+        """Drop the parent's connections after a fork, without closing them: their locks may be taken."""
         self._left_behind = self.poolmanager, self.proxy_manager
         self.proxy_manager = {}
         self.init_poolmanager(self._pool_size, self._pool_size)

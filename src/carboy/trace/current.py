@@ -71,7 +71,7 @@ def active_tracer() -> Tracer | None:
 
 
 def begin_span(name: str, namespace: Namespace = "") -> Span | None:
-    """Begin a span within the one that this code works in, or within Lambda's; None where that is none, or not sent."""
+    """Begin a span within the current one, or within Lambda's segment; None outside of a sampled one."""
     parent = current_span()
     if parent is None:
         tracer = active_tracer()

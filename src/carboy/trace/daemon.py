@@ -46,7 +46,7 @@ class Daemon:
             self._look_up()
 
     def send(self, datagram: bytes) -> None:
-        """Send one datagram, or drop it: nobody waits for a daemon."""
+        """Send one datagram, or drop it where it cannot be sent at once."""
         connected = self._socket
         if connected is None or self._away_until_s:
             if connected is None or self._clock.monotonic_s() < self._away_until_s:

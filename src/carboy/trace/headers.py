@@ -56,7 +56,7 @@ def parse_xray(text: str | None) -> Parent | None:
 
 
 def parse_traceparent(text: str | None, state: str | None = None) -> Parent | None:
-    """Return what `traceparent` says, with its `tracestate`; None where it is none."""
+    """Parse `traceparent` with its `tracestate`; return None for an invalid one."""
     match = _TRACEPARENT.fullmatch(text.strip()) if text else None
     if match is None:
         return None

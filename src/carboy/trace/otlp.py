@@ -1,4 +1,4 @@
-"""Hand spans to the OpenTelemetry SDK, so that its own instrumentations and ours are parts of one trace."""
+"""Export spans by the OpenTelemetry SDK, in one trace with its own instrumentations."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,7 +39,7 @@ class OtelSpan(Span):
 
 
 class OtlpTracer(Tracer):
-    """Makes spans of the process's `TracerProvider`; where there is none, one that exports by OTLP over HTTP."""
+    """Makes spans of the process's `TracerProvider`, by default one that exports by OTLP over HTTP."""
 
     def __init__(self, service: str, sampler: Callable[[], bool], environ: Mapping[str, str] | None = None) -> None:
         super().__init__(service, lambda _: None, sampler, environ)

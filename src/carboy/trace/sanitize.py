@@ -1,4 +1,4 @@
-"""Cut names, keys and values down to what X-Ray takes; it drops in silence what has other characters.
+"""Sanitize names, keys and values: X-Ray drops documents that have other characters.
 
 Source: AWS X-Ray developer guide, "X-Ray segment documents".
 """

@@ -200,7 +200,7 @@ class Span:
             self.add(fault=True)
 
     def fail(self, error: BaseException, flags: Mapping[str, bool] | None = None) -> None:
-        """Say what it ended in; an error that an inner span has told of is only referred to.
+        """Record the error that ended the span; one that an inner span has recorded is only referred to.
 
         Args:
             error: an Exception; others, such as the end of a generator, are no failures.

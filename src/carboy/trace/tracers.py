@@ -13,7 +13,7 @@ __all__ = ["Tracer"]
 
 
 class Tracer:
-    """Makes spans and hands their documents to a sender."""
+    """Makes spans and sends their X-Ray documents."""
 
     def __init__(
         self,

@@ -199,7 +199,7 @@ def _read_closed(path: Path, stage: str, allowed_keys: tuple[str, ...]) -> Mappi
 
 
 def _pin(newest: Settings) -> Settings:
-    """Return the settings that this request has seen already; the newest where it has seen none, or there is none."""
+    """Return the settings that this request has seen already, or the newest."""
     from flask import g, has_request_context
 
     if not has_request_context():

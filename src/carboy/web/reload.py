@@ -1,4 +1,4 @@
-"""Have a running service read its settings again when somebody asks: by SIGHUP, or by `carboy settings refresh`.
+"""Reload the settings of a running service: on SIGHUP, or by `carboy settings refresh`.
 
 Every process that serves keeps a locked file in the instance folder. The lock is the kernel's and ends with it,
 so that a number that another program has got meanwhile is never signalled.

@@ -93,7 +93,7 @@ class Drawer:
     # Drafts
 
     def draft_parts(self) -> dict[str, str] | None:
-        """Return what leads to the key of the draft that is kept; None when there is none."""
+        """Return what leads to the key of the kept draft; None without a draft."""
         found = _read(self._draft)
         parts = found.get("parts")
         return parts if isinstance(parts, dict) and isinstance(found.get("blob"), str) else None

@@ -1,4 +1,4 @@
-"""Let a person edit plain text that no one else sees and that is gone on every way out.
+"""Edit plain text in a private file that is removed on every way out.
 
 The text lies in a private folder on a memory file system where there is one. No shell is involved.
 """

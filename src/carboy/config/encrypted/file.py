@@ -41,7 +41,7 @@ def load_stage(
 
 
 def read_file(path: Path) -> bytes | None:
-    """Return a file's bytes; None when there is none.
+    """Return a file's bytes; None for a missing file.
 
     Raises:
         ConfigurationError: it is there and cannot be read.

@@ -1,4 +1,4 @@
-"""Merge two people's changes of one closed file, place by place, and set the MACs anew.
+"""Merge two versions of an encrypted file, place by place, and recompute the MACs.
 
 Each side's own MACs are checked first, so that a merge never blesses what someone tampered with.
 """

@@ -67,7 +67,7 @@ class Document:
 
 
 def parse_document(data: bytes | str, source: str) -> Document:
-    """Return the document in a text; JSON and YAML are told apart by parsing.
+    """Parse a YAML or JSON document; the two are distinguished by parsing.
 
     Args:
         data: the text, in UTF-8 when it is bytes.
