@@ -1,43 +1,32 @@
 """What a scalar of YAML 1.2 means, and how a text becomes one that reads back the same."""
 
 import json
-import math
 import re
+
+from carboy import yaml12
 
 __all__ = ["render_scalar", "scalar_of"]
 
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_FLOATS = {".inf": math.inf, ".Inf": math.inf, ".INF": math.inf, ".nan": math.nan, ".NaN": math.nan, ".NAN": math.nan}
-_NUMERIC_START = frozenset("-+.0123456789")
-_INT = re.compile(r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*([eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)|\.[0-9][0-9_]*([eE][-+][0-9]+)?)")
+
+_LOOSE = re.compile(
+    r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?)"
+)
+_BASES = {"0b": 2, "0o": 8, "0x": 16}
 
 
 def scalar_of(text: str) -> object:
-    """Return what a plain (unquoted) scalar means in YAML 1.2; dates are text, as in JSON."""
-    if text in _NULLS:
-        return None
-    if text[0] in _NUMERIC_START:
-        return _number_of(text)
-    return _BOOLS.get(text, text)
-
-
-def _number_of(text: str) -> object:
-    unsigned = text.lstrip("+-")
-    sign = -1 if text[0] == "-" else 1
-    if unsigned in _FLOATS and len(text) - len(unsigned) <= 1:
-        return sign * _FLOATS[unsigned]
-    try:
-        if _INT.fullmatch(text):
-            digits = unsigned.replace("_", "").lower()
-            base = {"0b": 2, "0o": 8, "0x": 16}.get(digits[:2], 10)
-            return sign * int(digits[2:] if base != 10 else digits, base)
-        if _FLOAT.fullmatch(text):
-            return float(text.replace("_", ""))
-    except ValueError:  # `0x_`, or a number with more digits than Python reads
-        return text
-    return text
+    """Return what a plain scalar means in YAML 1.2 and to the library of Fleece: `1_000`, `0b1` are numbers too."""
+    value = yaml12.scalar_of(text)
+    if not isinstance(value, str) or _LOOSE.fullmatch(text) is None:
+        return value
+    digits = text.replace("_", "")
+    unsigned = digits.lstrip("+-")
+    base = _BASES.get(unsigned[:2])
+    if base is None:
+        plain = yaml12.scalar_of(digits)
+        return text if isinstance(plain, str) else plain
+    number = int(unsigned[2:], base) if len(unsigned) > len("0x") else None  # `0x_`
+    return text if number is None else -number if digits[0] == "-" else number
 
 
 def render_scalar(value: str, *, indent: int | None) -> str:
