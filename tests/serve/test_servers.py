@@ -339,3 +339,28 @@ def wait_until(is_so: object, timeout_s: float = 20.0) -> None:
     while not is_so():
         assert time.monotonic() < until_s, "it did not come to that"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", ["v1", "v2"])
+def test_the_proxy_protocol_of_gunicorn_still_works(project: Path, kind: str) -> None:
+    """With its own option, by itself: the line of the proxy comes first, then requests on one connection."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:carboy.serve.gunicorn_conf", "--proxy-protocol", kind]
+    preface = {
+        "v1": b"PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n",
+        "v2": b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([203, 0, 113, 9, 127, 0, 0, 1, 18, 103, 0, 80]),
+    }[kind]
+    requests = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" * 2
+    last = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with subprocess.Popen(
+        [*command, "-b", f"127.0.0.1:{port}", "probe:app"], cwd=project, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_until(lambda: takes_connections(port))
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+                client.sendall(preface + requests + last)
+                answer = b"".join(iter(lambda: client.recv(65536), b""))
+            assert answer.count(b"HTTP/1.1 200 OK") == 3
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0

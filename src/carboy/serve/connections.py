@@ -74,6 +74,10 @@ class Connections:
         poller: gunicorn's selector; its events call the steps.
         deadlines: ends the waits of threads.
         dispatch: hands a request to a thread.
+
+    Attributes:
+        is_buffered: whether requests are received here. Under TLS, HTTP/2 and the PROXY and uWSGI protocols a thread
+            receives them.
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class Connections:
         self._polled: dict[Connection, None] = {}
         self._answering: set[Connection] = set()
         self._is_stopping = False
+        is_plain = not config.is_ssl and config.proxy_protocol == "off" and config.http_protocols == ["h1"]
+        self.is_buffered: bool = is_plain and config.protocol == "http"
 
     def __len__(self) -> int:
         return len(self._polled) + len(self._answering)
@@ -160,13 +166,13 @@ class Connections:
         connection.until_s = time.monotonic() + timeout_s
         if arrived:
             self._take_bytes(connection, arrived)
-        elif connection.parser or self._config.is_ssl:
+        elif connection.parser or not self.is_buffered:
             self._watch(connection, selectors.EVENT_READ, self._receive)
         else:
             self._receive(connection)  # of a new connection they are often there already
 
     def _receive(self, connection: Connection, _file: Any = None) -> None:
-        if self._config.is_ssl:
+        if not self.is_buffered:
             self._hand_over(connection)
             return
         try:
@@ -216,10 +222,15 @@ class Connections:
         except OSError:
             self._drop(connection)
             return
-        if connection.is_kept:
-            self._await_request(connection, self._timeouts.keepalive_s, connection.parser.unreader.take_buffered())
-        else:
+        if not connection.is_kept:
             self._close(connection)
+            return
+        arrived = connection.parser.unreader.take_buffered()
+        if arrived and not self.is_buffered:
+            connection.parser.unreader.unread(arrived)
+            self._hand_over(connection)
+        else:
+            self._await_request(connection, self._timeouts.keepalive_s, arrived)
 
     def _close(self, connection: Connection) -> None:
         """Close at once where nothing more arrives; else read on for a moment, or a reset may overtake the response."""

@@ -165,7 +165,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Read a request and answer it, in a thread; return whether the connection is kept."""
         conn.wait = self._deadlines.begin(self.timeouts.header_timeout_s, lambda: shut(conn.sock, socket.SHUT_RDWR))
         try:
-            if not self.cfg.is_ssl:
+            if self._connections.is_buffered:
                 conn.sock.setblocking(True)
                 conn.init()
                 conn.parser.unreader.unread(conn.request.take())
@@ -177,7 +177,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Answer a request whose headers were read."""
         self._deadlines.finish(conn.wait)
         check_headers(req)
-        if not self.cfg.is_ssl:
+        if self._connections.is_buffered:
             if not conn.request.is_whole:
                 req.force_close()  # the rest of its body is not waited for
             elif conn.request.expects_continue:
@@ -216,9 +216,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if not keepalive:
             return False
         try:
-            if self.cfg.is_ssl:
-                return bool(super()._keepalive_after(conn, keepalive))
-            return bool(conn.parser.finish_body())  # it is all there
+            if self._connections.is_buffered:
+                return bool(conn.parser.finish_body())  # it is all there
+            return bool(super()._keepalive_after(conn, keepalive))
         except Exception:  # noqa: BLE001 - the response is sent: whatever is wrong with the rest only ends the connection
             return False
 
