@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +16,6 @@ from tests.lab.load import load_process
 from tests.lab.slow_clients import KINDS, slow_clients
 
 from carboy.testing import free_port
-from carboy.testing.ports import takes_connections
 
 IS_LONG = True
 
@@ -66,19 +65,18 @@ def run(seconds: int = 2) -> None:
     Args:
         seconds: of each load.
     """
-    rows: dict[str, list[str]] = {}
-    for name, command in _SERVERS.items():
-        print(f"… {name}", file=sys.stderr, flush=True)
-        for kind in _KINDS:
-            rows.setdefault(kind, []).append(_ratio(command, kind, seconds))
-        with _serving(command) as (process, port):
-            rows.setdefault("requests/s, kept", []).append(f"{_load(port, seconds)[1]:.0f}")
-            rows.setdefault("requests/s, not kept", []).append(f"{_load(port, seconds, '-close')[1]:.0f}")
-            rows.setdefault("p99 in ms of others, 32 threads busy", []).append(_busy(port, seconds))
-            rows.setdefault("requests cut by SIGTERM", []).append(_cut(process, port))
     print(f"| others' p99, times that without | {' | '.join(_SERVERS)} |\n|{' --- |' * (len(_SERVERS) + 1)}")
-    for row, cells in rows.items():
-        print(f"| {row} | {' | '.join(cells)} |")
+    for kind in _KINDS:
+        _print_row(kind, lambda command, kind=kind: _ratio(command, kind, seconds))
+    _print_row("requests/s, connections kept", lambda command: _rate(command, seconds))
+    _print_row("requests/s, not kept", lambda command: _rate(command, seconds, "Connection: close"))
+    _print_row("p99 in ms of others, 31 of 32 threads busy", lambda command: _busy(command, seconds))
+    _print_row("requests cut by SIGTERM", _cut)
+
+
+def _print_row(name: str, measure: Callable[[tuple[str, ...]], str]) -> None:
+    """Measure every server, one after the other, so that what else the machine does meets them alike."""
+    print(f"| {name} | {' | '.join(measure(command) for command in _SERVERS.values())} |", flush=True)
 
 
 def _ratio(command: tuple[str, ...], kind: str, seconds: int) -> str:
@@ -91,26 +89,36 @@ def _ratio(command: tuple[str, ...], kind: str, seconds: int) -> str:
         return f"{during_ms / base_ms:.1f}"
 
 
-def _load(port: int, seconds: int, how: str = "") -> tuple[float, float]:
+def _load(port: int, seconds: int, *headers: str) -> tuple[float, float]:
     """Return p99 in milliseconds, and requests per second."""
     url = f"http://127.0.0.1:{port}"
-    header = ("--header", "Connection: close") if how else ()
-    options = ("--get", "/", "--connections", "4", "--seconds", str(seconds), "--timeout", "5", *header)
+    more = [word for header in headers for word in ("--header", header)]
+    options = ("--get", "/", "--connections", "4", "--seconds", str(seconds), "--timeout", "5", *more)
     with load_process(url, *options) as running:
         summary, _ = running.finish()
     return summary["latencies_ms"]["p99"] or 5000.0, summary["rate_per_s"]
 
 
-def _busy(port: int, seconds: int) -> str:
-    url = f"http://127.0.0.1:{port}"
-    with load_process(url, "--get", "/sleep", "--connections", "31", "--seconds", str(seconds + 2)):
-        time.sleep(0.5)
-        return f"{_load(port, seconds)[0]:.0f}"
+def _rate(command: tuple[str, ...], seconds: int, *headers: str) -> str:
+    with _serving(command) as (_, port):
+        return f"{_load(port, seconds, *headers)[1]:.0f}"
 
 
-def _cut(process: "subprocess.Popen[bytes]", port: int) -> str:
+def _busy(command: tuple[str, ...], seconds: int) -> str:
+    with _serving(command) as (_, port):
+        url = f"http://127.0.0.1:{port}"
+        with load_process(url, "--get", "/sleep", "--connections", "31", "--seconds", str(seconds + 2)):
+            time.sleep(0.5)
+            return f"{_load(port, seconds)[0]:.0f}"
+
+
+def _cut(command: tuple[str, ...]) -> str:
     """Return how many of 20 requests under way a stop cut."""
+    with _serving(command) as (process, port):
+        return _cut_requests(process, port)
 
+
+def _cut_requests(process: "subprocess.Popen[bytes]", port: int) -> str:
     def ask() -> bool:
         with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/sleep", timeout=10) as answer:
             return bool(answer.read() == b"slept")
@@ -121,6 +129,12 @@ def _cut(process: "subprocess.Popen[bytes]", port: int) -> str:
         time.sleep(0.1)
         process.terminate()
         return f"{sum(not one.result() for one in asked)} of 20"
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        return bool(answer.read() == b"ok")
+    return False
 
 
 @contextmanager
@@ -139,7 +153,7 @@ def _serving(command: tuple[str, ...]) -> "Iterator[tuple[subprocess.Popen[bytes
             start_new_session=True,
         ) as process:
             try:
-                while not takes_connections(port):
+                while not _answers(port):
                     if process.poll() is not None:
                         raise RuntimeError(f"`{' '.join(words)}` ended with {process.returncode}")
                     time.sleep(0.05)

@@ -69,6 +69,7 @@ async def _drip(streams: Streams, first: bytes, drop: bytes) -> None:
     while not end.done():
         writer.write(drop)
         await asyncio.wait([end], timeout=_BYTE_S)
+    end.exception()  # a reset is an end as well
     await asyncio.sleep(5)
 
 

@@ -5,7 +5,7 @@ from carboy.testing import ManualClock
 
 
 def test_a_wait_that_takes_too_long_is_ended() -> None:
-    """The thread that waits for a silent client comes back when its time is over, not before."""
+    """The thread that waits for a silent client returns when its time is over, not before."""
     clock, ended = ManualClock(), []
     deadlines = Deadlines(max_waiting=10, clock=clock)
     number = deadlines.begin(5.0, lambda: ended.append("slow"))
@@ -17,7 +17,7 @@ def test_a_wait_that_takes_too_long_is_ended() -> None:
     clock.advance(0.1)
     deadlines.sweep()
     assert ended == ["slow"]
-    assert not deadlines.finish(number), "it is told that it was not in time"
+    assert not deadlines.finish(number)
 
 
 def test_a_wait_that_was_over_in_time_is_left_alone() -> None:
@@ -33,8 +33,8 @@ def test_a_wait_that_was_over_in_time_is_left_alone() -> None:
     assert ended == []
 
 
-def test_of_a_crowd_those_who_wait_longest_go_first() -> None:
-    """Slow clients never hold every thread, whatever their number; who waits for under a second stays."""
+def test_of_a_crowd_the_longest_waits_end_first() -> None:
+    """Slow clients never hold every thread, whatever their number; a wait of under a second goes on."""
     clock, ended = ManualClock(), []
     deadlines = Deadlines(max_waiting=2, clock=clock)
     for name in ("first", "second", "third"):
@@ -47,3 +47,15 @@ def test_of_a_crowd_those_who_wait_longest_go_first() -> None:
     clock.advance(1.0)
     deadlines.sweep()
     assert ended == ["first"]
+
+
+def test_a_request_that_waited_before_counts_as_waiting_since_then() -> None:
+    """A client that reads a little now and then does not begin again each time."""
+    clock, ended = ManualClock(), []
+    deadlines = Deadlines(max_waiting=1, clock=clock)
+    deadlines.begin(30.0, lambda: ended.append("new"))
+    deadlines.begin(30.0, lambda: ended.append("dripping"), waited_s=5.0)
+
+    deadlines.sweep()
+
+    assert ended == ["dripping"]
