@@ -53,6 +53,7 @@ class ClientSocket(socket.socket):
 
     Attributes:
         unsent: the end of a response that the client has not read yet.
+        slot: what the thread that sends gives to another while it waits for this client.
         request_head: request line and `X-Request-Id` of the request under way, as they came.
     """
 
@@ -63,6 +64,7 @@ class ClientSocket(socket.socket):
         self._budget, self._deadlines, self._timeout_s = budget, deadlines, timeout_s
         self._counted_bytes = 0
         self._waited_s = 0.0
+        self.slot: threading.Semaphore | None = None
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
         """Send, or buffer, all of the data.
@@ -78,6 +80,15 @@ class ClientSocket(socket.socket):
             self.unsent += view
             while not self.flush() and (len(self.unsent) > _MAX_UNSENT_BYTES or self._budget.is_spent):
                 self._wait_for_client()
+
+    def queue(self, data: bytes) -> None:
+        """Send a short response, or buffer it; never wait, whatever the budget.
+
+        Raises:
+            OSError: the client closed the connection.
+        """
+        self.unsent += data
+        self.flush()
 
     def flush(self) -> bool:
         """Send what the client takes without waiting; return whether all is sent.
@@ -103,7 +114,11 @@ class ClientSocket(socket.socket):
         wait = self._deadlines.begin(self._timeout_s, lambda: shut(self, socket.SHUT_RDWR), self._waited_s)
         poll = select.poll()
         poll.register(self, select.POLLOUT)
+        if self.slot is not None:
+            self.slot.release()
         poll.poll()
+        if self.slot is not None:
+            self.slot.acquire()
         self._waited_s += SYSTEM_CLOCK.monotonic_s() - began_s
         if not self._deadlines.finish(wait):
             raise BrokenPipeError(errno.EPIPE, "the client did not read the response in time")

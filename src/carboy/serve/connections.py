@@ -42,6 +42,7 @@ class Connection(TConn):  # type: ignore[misc]
         wait: the number of the thread's wait for the client.
         counted_bytes: of the request, in the budget for all clients.
         lingered_bytes: discarded since the response was sent.
+        slot: taken by the thread while it is busy; None where it has a pool of its own.
         is_kept: whether another request may follow.
         step: what the polling thread does at the next event; None while a thread has the connection.
     """
@@ -53,6 +54,7 @@ class Connection(TConn):  # type: ignore[misc]
     counted_bytes = 0
     lingered_bytes = 0
     is_kept = False
+    slot: Any = None
     step: "Step | None" = None
 
     def __init__(self, cfg: Any, client: ClientSocket, address: Any, server: Any) -> None:
@@ -201,7 +203,7 @@ class Connections:
             connection.sock.request_head = (request.request_line, request.request_id)
             if request.expects_continue and not request.is_ready:
                 with suppress(OSError):
-                    connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    connection.sock.queue(b"HTTP/1.1 100 Continue\r\n\r\n")
         elif is_first and connection.parser:  # a new one has had its time since it was accepted
             connection.until_s = time.monotonic() + self._timeouts.header_timeout_s
         if request.is_ready:
@@ -267,7 +269,7 @@ class Connections:
         log.warning("request_refused", request_id=request_id, status=status, reason=detail, client=client)
         response = render_refusal(status, detail, request.request_line, request_id)
         try:
-            connection.sock.sendall(response)
+            connection.sock.queue(response)
         except OSError:
             self._drop(connection)
             return

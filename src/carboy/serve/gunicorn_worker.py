@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,6 +43,7 @@ PRIVATE_NAMES = {
     "gunicorn.workers.gthread:TConn": ("init",),
     "gunicorn.workers.gthread:ThreadWorker": (
         *("init_process", "init_signals", "load_wsgi", "run", "accept", "set_accept_enabled", "enqueue_req", "handle"),
+        "get_thread_pool",
         *("handle_request", "handle_error", "finish_request", "_keepalive_after", "wait_for_and_dispatch_events"),
         *("handle_exit", "is_parent_alive", "notify"),
     ),
@@ -80,6 +82,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Prepare the table of connections, then serve."""
         self._deadlines = Deadlines(max_waiting=max(1, self.cfg.threads * 3 // 4))
+        self._slots = threading.Semaphore(self.cfg.threads)
+        self._uploads = ThreadPoolExecutor(max(1, self.cfg.threads * 3 // 4))
         self._lanes = {path: ThreadPoolExecutor(1) for path in PROBES}
         self._next_sweep_s = 0.0
         self._lacks_files = False
@@ -98,6 +102,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         super().init_signals()
         signal.signal(signal.SIGINT, self.handle_exit)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service handles it
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return more threads than may be busy at once: some may wait for clients that read large responses."""
+        return ThreadPoolExecutor(max(2, self.cfg.threads * 7 // 4))
 
     def load_wsgi(self) -> None:
         """Load the application, and wrap it so that reading a body ends in time."""
@@ -122,7 +130,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if not self.is_whole:
             exit_report[CUT] = 1
         self._connections.close()
-        for pool in (self.tpool, *self._lanes.values()):
+        for pool in (self.tpool, self._uploads, *self._lanes.values()):
             pool.shutdown(wait=False)
         self.poller.close()
         self.method_queue.close()
@@ -150,10 +158,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._connections.add(client, address, listener.getsockname())
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Hand a request to a thread; probes have one of their own."""
+        """Hand a request to a thread; probes and bodies that are not whole have threads of their own."""
         line = conn.request.request_line
         is_probe = len(line) == 3 and line[0] in {b"GET", b"HEAD"}
-        pool: Any = self._lanes.get(line[1].partition(b"?")[0], self.tpool) if is_probe else self.tpool
+        is_upload = self._connections.is_buffered and not conn.request.is_whole
+        common: Any = self._uploads if is_upload else self.tpool
+        pool = self._lanes.get(line[1].partition(b"?")[0], common) if is_probe else common
+        conn.slot = self._slots if pool is self.tpool else None
         future = pool.submit(self.handle, conn)
         future.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
@@ -163,7 +174,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Connection) -> Any:
         """Read a request and answer it, in a thread; return whether the connection is kept."""
+        if conn.slot is None:
+            return self._read_and_answer(conn)
+        with conn.slot:
+            return self._read_and_answer(conn)
+
+    def _read_and_answer(self, conn: Connection) -> Any:
         conn.wait = self._deadlines.begin(self.timeouts.header_timeout_s, lambda: shut(conn.sock, socket.SHUT_RDWR))
+        conn.sock.slot = conn.slot
         try:
             if self._connections.is_buffered:
                 conn.sock.setblocking(True)
