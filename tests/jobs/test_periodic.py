@@ -13,7 +13,7 @@ from carboy.config import load, read_sources
 from carboy.db import DbSettings, GroupCommit, engine, upgrade
 from carboy.jobs import Job, put, row_of
 from carboy.jobs.owner import make_owner
-from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, release_gone, sweep, take_turn
+from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, requeue_orphaned, sweep, take_turn
 from carboy.jobs.rows import ClaimRequest, claim
 from carboy.testing.processes import DatabaseServer
 
@@ -113,5 +113,5 @@ def test_rows_of_processes_that_ended_are_freed(database: Engine) -> None:
     place, pid, started, end = make_owner().rsplit(":", 3)
     writer.run(claim, ClaimRequest(row, f"{place}:{pid}:{int(started) - 1}:{end}", NOW_MS, NOW_MS + 60_000))
 
-    assert [one.id for one in writer.run(release_gone, NOW_MS)] == [row]
-    assert writer.run(release_gone, NOW_MS) == []
+    assert [one.id for one in writer.run(requeue_orphaned, NOW_MS)] == [row]
+    assert writer.run(requeue_orphaned, NOW_MS) == []

@@ -1,7 +1,7 @@
-"""Find the rows that somebody must be told of: freed, falling due, or told of in vain.
+"""Find the rows to publish again: requeued ones, those that fall due, and those whose message was lost.
 
-Many processes sweep, and in each period one of them: who moves the row of a turn has it. Every function runs in the
-caller's transaction.
+Many processes sweep, and in each period one of them: the one that moves the row of a periodic lock has it. Every
+function runs in the caller's transaction.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from carboy.jobs.owner import is_dead
 from carboy.jobs.rows import owners
 from carboy.jobs.tables import JOBS, TURNS, in_state
 
-__all__ = ["Lost", "PeriodicLock", "Sweep", "find_lost", "release_gone", "sweep", "take_turn"]
+__all__ = ["Lost", "PeriodicLock", "Sweep", "find_lost", "requeue_orphaned", "sweep", "take_turn"]
 
 _AT_MOST = 1000
 _READY = (JOBS.c.id, JOBS.c.kind, JOBS.c.priority, JOBS.c.run_at)
@@ -23,7 +23,7 @@ _READY = (JOBS.c.id, JOBS.c.kind, JOBS.c.priority, JOBS.c.run_at)
 
 @dataclass(frozen=True, slots=True)
 class PeriodicLock:
-    """A wish to do what is done once in `every_ms`, whoever does it."""
+    """A request for work that one process does in each period of `every_ms`."""
 
     name: str
     now_ms: int
@@ -32,7 +32,7 @@ class PeriodicLock:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A wish to look after the rows of these kinds, up to those that are due `ahead_ms` from now."""
+    """A request to look after the rows of these kinds, up to those that are due `ahead_ms` from now."""
 
     turn: PeriodicLock
     kinds: tuple[str, ...]
@@ -41,35 +41,35 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A wish for rows of these kinds that have been due since `before_ms`."""
+    """A request for rows of these kinds that have been due since `before_ms`."""
 
     kinds: tuple[str, ...]
     before_ms: int
 
 
 def take_turn(connection: Connection, turns: Sequence[PeriodicLock]) -> list[bool]:
-    """Say for each turn whether it is the caller's."""
+    """Return for each periodic lock whether the caller has it."""
     return [_take_turn(connection, turn) is not None for turn in turns]
 
 
-def sweep(connection: Connection, wishes: Sequence[Sweep]) -> list[tuple[Ready, ...]]:
-    """Free the rows whose holder is gone, and return them with those that fall due; nothing where it is not our turn.
+def sweep(connection: Connection, requests: Sequence[Sweep]) -> list[tuple[Ready, ...]]:
+    """Requeue the rows whose owner is dead, and return them with those that fall due; nothing without the lock.
 
-    Rows that were due when they were written are left out: who wrote them has told of them.
+    Rows that were due when they were written are left out: the process that wrote them published them.
     """
-    return [_sweep(connection, wish) for wish in wishes]
+    return [_sweep(connection, request) for request in requests]
 
 
-def _sweep(connection: Connection, wish: Sweep) -> tuple[Ready, ...]:
-    mark = _take_turn(connection, wish.turn)
+def _sweep(connection: Connection, request: Sweep) -> tuple[Ready, ...]:
+    mark = _take_turn(connection, request.turn)
     if mark is None:
         return ()
-    until_ms = wish.turn.now_ms + wish.ahead_ms
+    until_ms = request.turn.now_ms + request.ahead_ms
     upcoming = (
         select(*_READY)
         .where(
             in_state("queued"),
-            JOBS.c.kind.in_(wish.kinds),
+            JOBS.c.kind.in_(request.kinds),
             JOBS.c.run_at > mark,
             JOBS.c.run_at <= until_ms,
             JOBS.c.run_at > JOBS.c.created_at,
@@ -80,12 +80,12 @@ def _sweep(connection: Connection, wish: Sweep) -> tuple[Ready, ...]:
     due = [Ready(*row) for row in connection.execute(upcoming)]
     if len(due) == _AT_MOST:  # the rest in the next turn; of one millisecond some may wait until they count as lost
         until_ms = due[-1].run_at_ms
-    connection.execute(update(TURNS).where(TURNS.c.name == wish.turn.name).values(mark=until_ms))
-    return (*_release(connection, wish.turn.now_ms), *due)
+    connection.execute(update(TURNS).where(TURNS.c.name == request.turn.name).values(mark=until_ms))
+    return (*_release(connection, request.turn.now_ms), *due)
 
 
-def release_gone(connection: Connection, nows_ms: Sequence[int]) -> list[list[Ready]]:
-    """Free the rows whose holder's lease has ended, or who is known from here to be gone; return them."""
+def requeue_orphaned(connection: Connection, nows_ms: Sequence[int]) -> list[list[Ready]]:
+    """Requeue the rows whose lease has ended or whose owner is known to be dead; return them."""
     return [_release(connection, now_ms) for now_ms in nows_ms]
 
 
@@ -107,17 +107,19 @@ def _release(connection: Connection, now_ms: int) -> list[Ready]:
     return freed
 
 
-def find_lost(connection: Connection, wishes: Sequence[tuple[Lost, int]]) -> list[tuple[Ready, ...]]:
+def find_lost(connection: Connection, requests: Sequence[tuple[Lost, int]]) -> list[tuple[Ready, ...]]:
     """Return rows that wait in vain, the urgent ones first.
 
-    A broker that holds messages may well hold those of these rows: with each wish comes how many it holds, and only
+    A broker that holds messages may well hold those of these rows: with each request comes how many it holds, and only
     what is due beyond that is lost for certain. So a long queue is never published again and again.
     """
-    return [_find_lost(connection, *wish) for wish in wishes]
+    return [_find_lost(connection, *request) for request in requests]
 
 
-def _find_lost(connection: Connection, wish: Lost, told: int) -> tuple[Ready, ...]:
-    overdue = select(*_READY).where(in_state("queued"), JOBS.c.kind.in_(wish.kinds), JOBS.c.run_at <= wish.before_ms)
+def _find_lost(connection: Connection, request: Lost, told: int) -> tuple[Ready, ...]:
+    overdue = select(*_READY).where(
+        in_state("queued"), JOBS.c.kind.in_(request.kinds), JOBS.c.run_at <= request.before_ms
+    )
     counted = overdue.with_only_columns(JOBS.c.id).limit(told + _AT_MOST).subquery()
     lost = (connection.execute(select(func.count()).select_from(counted)).scalar() or 0) - told
     if lost <= 0:

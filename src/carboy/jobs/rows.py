@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class LeasedRow:
-    """A row that this process holds."""
+    """A row that this process has leased."""
 
     id: int
     kind: str
@@ -52,7 +52,7 @@ class LeasedRow:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """A wish for work: at most `count` rows of these kinds, by priority, held by `owner` until `lease_until_ms`."""
+    """A request for at most `count` rows of these kinds, by priority, leased to `owner` until `lease_until_ms`."""
 
     owner: str
     kinds: tuple[str, ...]
@@ -64,7 +64,7 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a `LeaseRequest` got, and when the next row falls due (None: there is none)."""
+    """The rows of a `LeaseRequest`, and when the next row falls due (None: there is no other)."""
 
     rows: tuple[LeasedRow, ...]
     next_at_ms: int | None
@@ -72,7 +72,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """A wish for one row, of which somebody was told; held by `owner` until `lease_until_ms`."""
+    """A request for the one row of a message, leased to `owner` until `lease_until_ms`."""
 
     id: int
     owner: str
@@ -82,7 +82,7 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How a try of a held row ended."""
+    """How a try of a leased row ended."""
 
     id: int
     owner: str
@@ -150,17 +150,17 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     note(connection, lambda: [Ready(row["id"], row["kind"], row["priority"], row["run_at"]) for row in rows])
 
 
-def take(connection: Connection, wishes: Sequence[LeaseRequest]) -> list[Wanted]:
-    """Give rows that are due to each wish, marked as running; no row is given twice."""
-    return [_take(connection, wish) for wish in wishes]
+def take(connection: Connection, requests: Sequence[LeaseRequest]) -> list[Wanted]:
+    """Lease rows that are due to each request; no row is leased twice."""
+    return [_take(connection, request) for request in requests]
 
 
-def _take(connection: Connection, wish: LeaseRequest) -> Wanted:
+def _take(connection: Connection, request: LeaseRequest) -> Wanted:
     found: list[LeasedRow] = []
-    for priority in wish.priorities:
-        if len(found) >= wish.count:
+    for priority in request.priorities:
+        if len(found) >= request.count:
             break
-        due = _queued(wish, priority).where(JOBS.c.run_at <= wish.now_ms).limit(wish.count - len(found))
+        due = _queued(request, priority).where(JOBS.c.run_at <= request.now_ms).limit(request.count - len(found))
         found += [
             LeasedRow(
                 row.id, row.kind, tuple(orjson.loads(row.args)), row.attempts + 1, row.request_id or "", row.created_at
@@ -171,47 +171,51 @@ def _take(connection: Connection, wish: LeaseRequest) -> Wanted:
         connection.execute(
             update(JOBS)
             .where(JOBS.c.id.in_([row.id for row in found]))
-            .values(state="running", owner=wish.owner, lease_until=wish.lease_until_ms, attempts=JOBS.c.attempts + 1)
+            .values(
+                state="running", owner=request.owner, lease_until=request.lease_until_ms, attempts=JOBS.c.attempts + 1
+            )
         )
-    if len(found) >= wish.count:
-        return Wanted(tuple(found), wish.now_ms)
+    if len(found) >= request.count:
+        return Wanted(tuple(found), request.now_ms)
     upcoming = [
-        connection.execute(_queued(wish, priority).with_only_columns(JOBS.c.run_at).limit(1)).scalar()
-        for priority in wish.priorities
+        connection.execute(_queued(request, priority).with_only_columns(JOBS.c.run_at).limit(1)).scalar()
+        for priority in request.priorities
     ]
     return Wanted(tuple(found), min((at for at in upcoming if at is not None), default=None))
 
 
-def claim(connection: Connection, wishes: Sequence[ClaimRequest]) -> list[LeasedRow | int | None]:
-    """Give the row of each wish, marked as running.
+def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[LeasedRow | int | None]:
+    """Lease the row of each request.
 
-    One that is not yet due answers with the time when it is. One that is not there, has ended, or is in the hands of
-    another answers None; a holder whose lease has ended, or who is known to be gone, holds nothing.
+    The answer is the time where the row is not due yet, and None where there is no such row, it has ended, or another
+    owner has a lease of it; an owner that is known to be dead has none.
     """
-    return [_claim(connection, wish) for wish in wishes]
+    return [_claim(connection, request) for request in requests]
 
 
-def _claim(connection: Connection, wish: ClaimRequest) -> LeasedRow | int | None:
-    row = connection.execute(select(JOBS).where(JOBS.c.id == wish.id).with_for_update(skip_locked=True)).one_or_none()
+def _claim(connection: Connection, request: ClaimRequest) -> LeasedRow | int | None:
+    row = connection.execute(
+        select(JOBS).where(JOBS.c.id == request.id).with_for_update(skip_locked=True)
+    ).one_or_none()
     if row is None or row.state not in {"queued", "running"}:
         return None
-    if row.state == "queued" and row.run_at > wish.now_ms:
+    if row.state == "queued" and row.run_at > request.now_ms:
         return int(row.run_at)
-    if row.state == "running" and row.lease_until >= wish.now_ms and not is_dead(row.owner):
+    if row.state == "running" and row.lease_until >= request.now_ms and not is_dead(row.owner):
         return None
     connection.execute(
         update(JOBS)
-        .where(JOBS.c.id == wish.id)
-        .values(state="running", owner=wish.owner, lease_until=wish.lease_until_ms, attempts=row.attempts + 1)
+        .where(JOBS.c.id == request.id)
+        .values(state="running", owner=request.owner, lease_until=request.lease_until_ms, attempts=row.attempts + 1)
     )
     args = tuple(orjson.loads(row.args))
     return LeasedRow(row.id, row.kind, args, row.attempts + 1, row.request_id or "", row.created_at)
 
 
-def _queued(wish: LeaseRequest, priority: int) -> Any:
+def _queued(request: LeaseRequest, priority: int) -> Any:
     return (
         select(JOBS.c.id, JOBS.c.kind, JOBS.c.args, JOBS.c.attempts, JOBS.c.request_id, JOBS.c.created_at)
-        .where(in_state("queued"), JOBS.c.priority == priority, JOBS.c.kind.in_(wish.kinds))
+        .where(in_state("queued"), JOBS.c.priority == priority, JOBS.c.kind.in_(request.kinds))
         .order_by(JOBS.c.run_at)
     )
 
@@ -269,42 +273,42 @@ def _settled_row(one: Settled) -> dict[str, Any]:
     return row
 
 
-def renew(connection: Connection, wishes: Sequence[tuple[str, Sequence[int], int]]) -> list[int]:
-    """Move the lease of held rows to a later time; each wish is an owner, row ids and the time in milliseconds."""
+def renew(connection: Connection, requests: Sequence[tuple[str, Sequence[int], int]]) -> list[int]:
+    """Renew the leases of rows; each request is an owner, row ids and the time in milliseconds."""
     return [
         connection.execute(
             update(JOBS)
             .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, in_state("running"))
             .values(lease_until=until_ms)
         ).rowcount
-        for owner, ids, until_ms in wishes
+        for owner, ids, until_ms in requests
     ]
 
 
-def give_back(connection: Connection, wishes: Sequence[tuple[str, Sequence[int], bool]]) -> list[int]:
-    """Queue held rows again, now; each wish is an owner, row ids and whether the try that was begun counts."""
+def give_back(connection: Connection, requests: Sequence[tuple[str, Sequence[int], bool]]) -> list[int]:
+    """Queue leased rows again, now; each request is an owner, row ids and whether the try that was begun counts."""
     return [
         connection.execute(
             update(JOBS)
             .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, in_state("running"))
             .values(state="queued", attempts=JOBS.c.attempts - (0 if counts else 1), **_FREE)
         ).rowcount
-        for owner, ids, counts in wishes
+        for owner, ids, counts in requests
     ]
 
 
-def release_expired(connection: Connection, wishes: Sequence[tuple[int, tuple[str, ...]]]) -> list[int]:
-    """Queue the rows whose lease has ended before a time, or whose owner is among those known to be gone."""
+def release_expired(connection: Connection, requests: Sequence[tuple[int, tuple[str, ...]]]) -> list[int]:
+    """Queue the rows whose lease has ended before a time, or whose owner is among the dead ones."""
     released = []
-    for now_ms, gone in wishes:
+    for now_ms, dead in requests:
         ended = JOBS.c.lease_until < now_ms
         count = 0
         while ids := list(
             connection.execute(
                 select(JOBS.c.id)
-                .where(in_state("running"), (ended | JOBS.c.owner.in_(gone)) if gone else ended)
+                .where(in_state("running"), (ended | JOBS.c.owner.in_(dead)) if dead else ended)
                 .limit(AT_ONCE)
-                .with_for_update(skip_locked=True)  # what another has its hands on just now is not forgotten
+                .with_for_update(skip_locked=True)  # a row that another transaction works on stays as it is
             ).scalars()
         ):
             connection.execute(update(JOBS).where(JOBS.c.id.in_(ids)).values(state="queued", **_FREE))
@@ -314,7 +318,7 @@ def release_expired(connection: Connection, wishes: Sequence[tuple[int, tuple[st
 
 
 def owners(connection: Connection) -> list[str]:
-    """Return who holds rows."""
+    """Return the owners of running rows."""
     return list(connection.execute(select(JOBS.c.owner).where(in_state("running")).distinct()).scalars())
 
 

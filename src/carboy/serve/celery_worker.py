@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from carboy.errors import UsageError
+from carboy.errors import ConfigurationError, UsageError
 from carboy.jobs import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 from carboy.serve.service import Service
@@ -48,8 +48,18 @@ def attach(service: Service) -> "Celery":
 
 
 def run_worker(service: Service) -> int:
-    """Run a Celery worker of processes until a signal ends it; return its exit code."""
+    """Run a Celery worker of processes until a signal ends it; return its exit code.
+
+    Raises:
+        ConfigurationError: a queue at the broker cannot be used as it is.
+    """
     app = attach(service)
+    try:
+        service.runtime.jobs.engine.check_queues()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the broker is unreachable: the worker goes on trying)
+        log.warning("jobs_broker_away", error=f"{type(error).__name__}: {error}")
     worker: Any = app.Worker(
         hostname=f"carboy{os.getpid()}@{socket.gethostname()}",
         pool_cls="prefork",
@@ -65,7 +75,11 @@ class _Life:
     """Handles the start and the end of a Celery worker."""
 
     def __init__(self, service: Service, engine: Any) -> None:
+        from carboy.jobs.celery.row_worker import RowWorker
+
         self._service, self._engine = service, engine
+        self._worker = RowWorker(engine)
+        engine.perform = self._worker.perform
         self._drain_s = service.runtime.settings.part(JobsSettings).jobs_drain_s
         self._forks = True
         self._on_end = engine.on_end
@@ -102,14 +116,14 @@ class _Life:
 
         self._service.after_fork()
         self._engine.on_end = self._tell_parent
-        self._engine.hands.begin(sweeps=getattr(current_process(), "index", 0) == 0)
+        self._worker.begin(sweeps=getattr(current_process(), "index", 0) == 0)
 
     def _ready(self, **_: Any) -> None:
         self._service.start()
         if self._forks:
             threading.Thread(target=self._hear_children, name="carboy-jobs-counts", daemon=True).start()
         else:
-            self._engine.hands.begin(sweeps=True)
+            self._worker.begin(sweeps=True)
         log.info("jobs_worker_ready", kinds=len(self._engine.celery.tasks))
 
     def _tell_parent(self, kind: str, outcome: str, took_s: float) -> None:
@@ -130,13 +144,13 @@ class _Life:
 
     def _give_up(self) -> None:
         log.error("jobs_worker_cut")
-        self._engine.hands.give_back()
+        self._worker.give_back()
         os._exit(1)
 
     def _end(self, **_: Any) -> None:
         try:
-            self._engine.hands.give_back()
-            self._engine.hands.requeue_orphaned()
+            self._worker.give_back()
+            self._worker.requeue_orphaned()
         except Exception as error:  # noqa: BLE001 (the sweeper of another worker does it)
             log.warning("jobs_not_given_back", error=str(error))
         self._service.stop()

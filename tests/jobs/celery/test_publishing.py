@@ -3,18 +3,23 @@
 import json
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from tests.jobs.celery import shop_app
 from tests.jobs.celery.conftest import Yard
 from tests.jobs.celery.shop_app import bulk, otp
 from tests.journeys.zygote import eventually
 
+from carboy.db import GroupCommit
 from carboy.errors import ConfigurationError, Degraded
-from carboy.jobs import Ready, enqueue
+from carboy.jobs import JobsSettings, Ready, enqueue
 from carboy.jobs.celery.brokers import plan_broker
+from carboy.jobs.celery.engine import CeleryEngine
+from carboy.redact import Secret
 from carboy.testing.ports import free_port
 from carboy.testing.processes import BrokerServer
 from carboy.web import runtime
@@ -166,3 +171,21 @@ def test_another_celery_application_is_not_disturbed(yard: Yard, monkeypatch: py
     yard.add(bulk, "one")
     eventually(lambda: yard.celery.counts.get("published") == 1, "it went to our broker")
     assert ours.connection().as_uri() != "redis://127.0.0.1:1/0"
+
+
+def test_a_queue_of_rabbitmq_with_other_arguments_is_a_fault_of_the_configuration(
+    rabbitmq_server: BrokerServer,
+) -> None:
+    """It is told as such, by readiness and at a worker's start, and not as a broker that is away."""
+    kombu: Any = import_module("kombu")
+    settings = JobsSettings(jobs_engine="celery", jobs_broker_url=Secret(rabbitmq_server.url), jobs_queue="foreign")
+    engine = CeleryEngine(GroupCommit(create_engine("sqlite://")), shop_app.registry(), settings)
+    with kombu.Connection(rabbitmq_server.url) as connection:
+        for name in engine.broker.queues:
+            kombu.Queue(name, kombu.Exchange(name), name, channel=connection.default_channel).declare()
+    for check in (engine.check, engine.check_queues):
+        with pytest.raises(ConfigurationError, match=r"`foreign.*` cannot be used") as caught:
+            check()
+        assert "JOBS_QUEUE" in caught.value.hint
+    with pytest.raises(ConfigurationError, match="runs no jobs"):
+        engine._perform("bulk", 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
-from carboy.errors import Degraded
+from carboy.errors import CarboyError, ConfigurationError, Degraded
 from carboy.extras import extra
 from carboy.jobs.celery.brokers import Broker, plan_broker
 from carboy.jobs.celery.publisher import Publisher, close_quietly
@@ -22,20 +22,20 @@ from carboy.jobs.settings import JobsSettings
 if TYPE_CHECKING:
     from celery import Celery
 
-    from carboy.jobs.celery.row_worker import RowWorker
-
 __all__ = ["CeleryEngine"]
 
 _CONNECT_S = 2.0
+_PRECONDITION_FAILED = 406  # AMQP 0-9-1, reply codes
 _CHECK_S = 1.5  # less than `/readyz` has: it must hear that rows are kept, and not nothing
 
 
 class CeleryEngine:
-    """Publishes rows; in a worker it has `hands` that run them. See `Embedded` for the arguments.
+    """Publishes rows to a broker; a worker sets `perform`, which runs them. See `Embedded` for the arguments.
 
     Attributes:
-        broker: how it speaks with the broker.
-        on_end: told kind, outcome and seconds of each try that ends in this process.
+        broker: its address and options.
+        perform: runs the row of a kind and id in a worker; None in a process that publishes only.
+        on_end: called with kind, outcome and seconds of each try that ends in this process.
 
     Raises:
         ConfigurationError: `JOBS_BROKER_URL` names no broker.
@@ -51,9 +51,10 @@ class CeleryEngine:
         clock: Clock = SYSTEM_CLOCK,
         on_end: Callable[[str, str, float], None] | None = None,
     ) -> None:
-        self._writer, self._registry, self._settings, self._clock = writer, registry, settings, clock
+        self.writer, self.registry, self.settings, self.clock = writer, registry, settings, clock
+        self.context: Callable[[], AbstractContextManager[Any]] = context
         self.on_end: Callable[[str, str, float], None] | None = on_end
-        self._context = context
+        self.perform: Callable[[str, int], str] | None = None
         self.broker: Broker = self.check_settings(settings)
         self._publisher = Publisher(self._send, self._disconnect, clock)
         self._producer: Any = None
@@ -92,21 +93,14 @@ class CeleryEngine:
         """The Celery application, with a task for each kind of job that is known by now."""
         from carboy.jobs.celery.application import make_celery
 
-        return make_celery(self.broker, self._registry, self._settings, self._perform)
-
-    @cached_property
-    def hands(self) -> "RowWorker":
-        """What runs rows in a worker."""
-        from carboy.jobs.celery.row_worker import RowWorker
-
-        return RowWorker(self, self._writer, self._registry, self._settings, self._context, self._clock)
+        return make_celery(self.broker, self.registry, self.settings, self._perform)
 
     def start(self) -> None:
         """Do nothing: the first row starts the thread that publishes."""
 
     def stop(self, drain_s: float | None = None) -> bool:
         """Publish what is due, for two seconds at most."""
-        return self._publisher.stop(self._settings.jobs_drain_s if drain_s is None else drain_s)
+        return self._publisher.stop(self.settings.jobs_drain_s if drain_s is None else drain_s)
 
     def notify(self, rows: Sequence[Ready]) -> None:
         """Have rows published, and come back at once."""
@@ -117,6 +111,7 @@ class CeleryEngine:
         """Ask the broker how much it holds, and wait a moment for the answer.
 
         Raises:
+            ConfigurationError: RabbitMQ has a queue of this name with other arguments.
             Degraded: it gives none; rows are kept, and published once it does.
         """
         found: list[Exception | None] = []
@@ -124,6 +119,8 @@ class CeleryEngine:
         asking.start()
         asking.join(_CHECK_S)
         error = found[0] if found else TimeoutError()
+        if isinstance(error, CarboyError):
+            raise error
         if error is not None:
             raise Degraded(
                 "the broker of the jobs",
@@ -133,10 +130,33 @@ class CeleryEngine:
 
     def _ask(self) -> Exception | None:
         try:
+            self.check_queues()
             self.depth()
         except Exception as error:  # noqa: BLE001
             return error
         return None
+
+    def check_queues(self) -> None:
+        """Declare the queues at RabbitMQ, as a worker does; the other brokers' queues have no arguments.
+
+        Raises:
+            ConfigurationError: there is a queue of this name with other arguments.
+            Exception: whatever the broker's library raises while it is unreachable.
+        """
+        if self.broker.name != "amqp":
+            return
+        with self._connect() as connection:
+            for queue in self.celery.conf.task_queues:
+                try:
+                    queue.bind(connection.default_channel).declare()
+                except connection.channel_errors as error:
+                    if getattr(error, "code", None) != _PRECONDITION_FAILED:
+                        raise
+                    raise ConfigurationError(
+                        f"the queue `{queue.name}` cannot be used",
+                        "RabbitMQ has one of this name with other arguments, such as no `x-max-priority`",
+                        "delete that queue at the broker, or choose another name by JOBS_QUEUE",
+                    ) from error
 
     def depth(self) -> int:
         """Return how many messages wait at the broker.
@@ -148,7 +168,11 @@ class CeleryEngine:
             return sum(_depth(connection, name) for name in self.broker.queues)
 
     def _perform(self, kind: str, row_id: int) -> str:
-        return self.hands.perform(kind, int(row_id))
+        if self.perform is None:
+            raise ConfigurationError(
+                "this process runs no jobs", "it only publishes them", "start `carboy worker`, or attach a worker"
+            )
+        return self.perform(kind, int(row_id))
 
     def _connect(self) -> Any:
         """Return a connection that gives up soon."""

@@ -1,14 +1,14 @@
-"""What a Celery worker does with a message: take the row, keep its lease, run it; and beside that, sweep.
+"""Run the row of a Celery message: claim it, renew its lease, run it; and beside that, sweep.
 
-In a worker of processes each has hands of its own, and the first of them sweeps; the parent touches no database, so
+In a worker of processes each child has a `RowWorker`, and the first of them sweeps; the parent touches no database, so
 that it can be forked from at any time.
 """
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from carboy.clock import Clock
 from carboy.db.group_commit import GroupCommit
@@ -17,13 +17,10 @@ from carboy.jobs.definitions import Dead, Queued, Registry
 from carboy.jobs.engines import Ready
 from carboy.jobs.execution import Runner
 from carboy.jobs.owner import make_owner
-from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, release_gone, sweep, take_turn
+from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, requeue_orphaned, sweep, take_turn
 from carboy.jobs.rows import AT_ONCE, ClaimRequest, LeasedRow, claim, give_back, prune, renew
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
-
-if TYPE_CHECKING:
-    from carboy.jobs.celery.engine import CeleryEngine
 
 __all__ = ["JobDead", "RowWorker"]
 
@@ -36,34 +33,48 @@ class JobDead(Exception):
     """A job failed for the last time; as Celery and Flower show it."""
 
 
+class Publishes(Protocol):
+    """The engine that a worker belongs to: it publishes, and has what both work with."""
+
+    writer: GroupCommit
+    registry: Registry
+    settings: JobsSettings
+    context: Callable[[], AbstractContextManager[Any]]
+    clock: Clock
+    on_end: Callable[[str, str, float], None] | None
+
+    def notify(self, rows: Sequence[Ready]) -> None:
+        """Publish rows when they are due."""
+        ...
+
+    def depth(self) -> int:
+        """Return how many messages wait at the broker."""
+        ...
+
+
 class RowWorker:
     """Runs rows in this process.
 
     Args:
-        engine: publishes, tells how many messages wait, and is told how each try ended.
-        writer: the process's door for writes.
-        registry: the jobs that are known here.
-        settings: lease, poll, sweep, retention.
-        context: entered around each job.
-        clock: what time it is.
+        engine: publishes rows again, and is notified of the end of each try.
     """
 
-    def __init__(
-        self,
-        engine: "CeleryEngine",
-        writer: GroupCommit,
-        registry: Registry,
-        settings: JobsSettings,
-        context: Callable[[], AbstractContextManager[Any]],
-        clock: Clock,
-    ) -> None:
-        self._engine, self._writer, self._registry, self._settings = engine, writer, registry, settings
-        self._clock = clock
-        self._runner = Runner(writer, registry, settings, context=context, clock=clock, on_end=self._ended)
+    def __init__(self, engine: Publishes) -> None:
+        self._engine = engine
+        self._writer, self._registry, self._settings = engine.writer, engine.registry, engine.settings
+        self._clock = engine.clock
+        self._runner = Runner(
+            engine.writer,
+            engine.registry,
+            engine.settings,
+            context=engine.context,
+            clock=engine.clock,
+            on_end=self._ended,
+        )
         self._owner = ""
         self._begun_pid = 0
         self._lock = threading.Lock()
-        self._held: dict[int, tuple[LeasedRow, float]] = {}
+        self._running: dict[int, tuple[LeasedRow, float]] = {}
         self._stopping = threading.Event()
         self._is_pruning = False
 
@@ -98,12 +109,12 @@ class RowWorker:
             log.debug("job_message_in_vain", job_id=str(row_id))
             return "another has it, or it has ended"
         with self._lock:
-            self._held[row.id] = row, self._clock.monotonic_s()
+            self._running[row.id] = row, self._clock.monotonic_s()
         try:
             outcome = self._runner.run(row, self._owner)
         finally:
             with self._lock:
-                self._held.pop(row.id, None)
+                self._running.pop(row.id, None)
         match outcome:
             case Queued(run_at_ms, error):
                 self._notify(kind, row_id, run_at_ms)
@@ -116,13 +127,13 @@ class RowWorker:
         """Queue again what runs here: the process is about to end."""
         self._stopping.set()
         with self._lock:
-            ids = list(self._held)
+            ids = list(self._running)
         if ids:
             self._writer.run(give_back, (self._owner, ids, True))
 
     def requeue_orphaned(self) -> None:
-        """Queue again what was held by processes that ended, such as this one's children."""
-        self._engine.notify(self._writer.run(release_gone, self._clock.now_ms()))
+        """Queue again the rows of processes that ended, such as this one's children."""
+        self._engine.notify(self._writer.run(requeue_orphaned, self._clock.now_ms()))
 
     def _ended(self, kind: str, outcome: str, took_s: float) -> None:
         if self._engine.on_end is not None:
@@ -138,8 +149,8 @@ class RowWorker:
         tasks: list[tuple[float, Callable[[], object]]] = [(settings.jobs_lease_s / 3, self._renew)]
         if sweeps and self._registry.kinds:
             tasks += [
-                (settings.jobs_poll_s, self._tell_of_due),
-                (settings.jobs_sweep_s / 3, self._tell_of_lost),
+                (settings.jobs_poll_s, self._publish_due),
+                (settings.jobs_sweep_s / 3, self._publish_lost),
                 (_PRUNE_EVERY_S, self._prune),
             ]
         next_s = [0.0] * len(tasks)
@@ -158,7 +169,7 @@ class RowWorker:
     def _renew(self) -> None:
         now_s = self._clock.monotonic_s()
         with self._lock:
-            held = list(self._held.values())
+            held = list(self._running.values())
         overdue = [row for row, began_s in held if now_s - began_s > self._registry.get(row.kind).timeout_s]
         keep = [row.id for row, _ in held if row not in overdue]
         if keep:
@@ -167,11 +178,11 @@ class RowWorker:
         for row in overdue:
             log.warning("job_overdue", job_id=str(row.id), kind=row.kind)
 
-    def _tell_of_due(self) -> None:
+    def _publish_due(self) -> None:
         turn = PeriodicLock("sweep", self._clock.now_ms(), round(self._settings.jobs_poll_s * 1000))
         self._engine.notify(self._writer.run(sweep, Sweep(turn, self._registry.kinds, AHEAD_MS)))
 
-    def _tell_of_lost(self) -> None:
+    def _publish_lost(self) -> None:
         now_ms, sweep_ms = self._clock.now_ms(), round(self._settings.jobs_sweep_s * 1000)
         if not self._writer.run(take_turn, PeriodicLock("lost", now_ms, sweep_ms // 3)):
             return

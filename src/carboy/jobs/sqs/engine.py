@@ -148,11 +148,11 @@ class SqsEngine:
         """
         if self._writer is None:
             return 0
-        from carboy.jobs.periodic import Lost, find_lost, release_gone
+        from carboy.jobs.periodic import Lost, find_lost, requeue_orphaned
         from carboy.jobs.rows import prune
 
         now_ms = self._clock.now_ms()
-        freed: list[Ready] = self._writer.run(release_gone, now_ms)
+        freed: list[Ready] = self._writer.run(requeue_orphaned, now_ms)
         wish = Lost(self._registry.kinds, now_ms - round(self._settings.jobs_sweep_s * 1000))
         lost: tuple[Ready, ...] = self._writer.run(find_lost, (wish, self._queue.waiting() + len(freed)))
         if freed or lost:
