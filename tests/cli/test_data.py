@@ -14,7 +14,7 @@ import requests
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from carboy.db.failed_migration import noting_halts
+from carboy.db.failed_migration import record_failures
 from carboy.testing import ServeProcess, serve_process
 
 from .conftest import Carboy
@@ -181,7 +181,7 @@ def test_a_migration_that_stopped_half_way_is_named_by_the_doctor(carboy: Carboy
     versions.mkdir()
     migration = versions / "0001_orders.py"
     migration.write_text("def upgrade(connection):\n    connection.exec_driver_sql('ALTER TABLE orders ADD x INT')\n")
-    with pytest.raises(OperationalError), noting_halts(made), made.connect() as connection:
+    with pytest.raises(OperationalError), record_failures(made), made.connect() as connection:
         runpy.run_path(str(migration))["upgrade"](connection)
     made.dispose()
 

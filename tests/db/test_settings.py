@@ -1,5 +1,7 @@
 """What is wrong with the settings of the database is told with all other faults, before anything connects."""
 
+from pathlib import Path
+
 import pytest
 
 from carboy.config import load, read_sources
@@ -10,9 +12,9 @@ from carboy.errors import ConfigurationError
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("", "it is no URL"),
-        ("hunter2", "it is no URL"),
-        ("mysql:/app:hunter2@host/orders", "it is no URL"),
+        ("", "not a valid URL"),
+        ("hunter2", "not a valid URL"),
+        ("mysql:/app:hunter2@host/orders", "not a valid URL"),
         ("oracle://app:hunter2@host/orders", "`oracle` is none of sqlite, postgresql"),
         ("postgresql://app:hunter2@host:port/orders", "its port is no number"),
     ],
@@ -42,3 +44,33 @@ def test_a_url_that_is_none_is_a_fault_and_is_not_repeated(url: str, why: str) -
 def test_urls_of_the_databases_that_are_known_are_taken(url: str) -> None:
     """With drivers, sockets, addresses and options of all kinds."""
     assert load([DbSettings], read_sources(environ={"DATABASE_URL": url})).part(DbSettings).database_url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "mysql://u:first@REST@host/db"),
+        ("DB_HOST", "db.example.org:3306"),
+        ("DB_HOST", "mysql://db.example.org"),
+        ("DB_HOST", "db example"),
+        ("DB_PORT", "99999"),
+        ("DB_PORT", "0"),
+        ("DB_POOL_SIZE", "-1"),
+        ("DB_HEAL_S", "nan"),
+        ("DB_REQUEST_BUDGET_S", "inf"),
+        ("DB_BUSY_S", "-1"),
+    ],
+)
+def test_a_value_that_cannot_be_is_a_fault_of_its_setting(tmp_path: Path, name: str, value: str) -> None:
+    """At the start, and without a word of a password."""
+    with pytest.raises(ConfigurationError) as caught:
+        load([DbSettings], read_sources(folder=tmp_path, environ={name: value}))
+    assert [fault.pointer for fault in caught.value.faults] == [name]
+    assert "REST" not in str(caught.value.faults)
+
+
+@pytest.mark.parametrize("host", ["db", "db.example.org", "10.0.0.1", "::1", "fe80::1%eth0", "/run/postgresql"])
+def test_a_host_is_a_name_or_an_address(tmp_path: Path, host: str) -> None:
+    """Of either version."""
+    found = load([DbSettings], read_sources(folder=tmp_path, environ={"DB_HOST": host})).part(DbSettings)
+    assert found.db_host == host

@@ -172,7 +172,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         yield Finding("database", ok=False, detail=asked.detail, hint=hint)
         return
     from carboy.db import ServerClock, migrate
-    from carboy.db.failed_migration import find_halt
+    from carboy.db.failed_migration import find_failed_migration
 
     yield Finding("database", ok=True, detail=f"{runtime.engine.dialect.name} answers")
     connector = vars(runtime.engine).get("carboy_connector")
@@ -182,7 +182,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         yield Finding("database TLS", ok=True, detail=detail, hint=hint)
     if isinstance(runtime.clock, ServerClock):
         yield compare_clocks("the database", runtime.clock.now_ms())
-    halt = find_halt(runtime.engine)
+    halt = find_failed_migration(runtime.engine)
     if halt is not None:
         at = f" at `{halt.statement}`" if halt.statement else ""
         hint = f"undo by hand what `{halt.migration}` did before that, mend its cause, then run `carboy db upgrade`"

@@ -121,6 +121,10 @@ class Connector:
             left_s = budget_s - (tried_s - began_s)
             try:
                 opened = self._connect(dialect, arguments, named, left_s if is_brief else None)
+            except TypeError as error:
+                raise ConfigurationError(
+                    "the database's URL has an option that its driver does not know", str(error), "see DATABASE_URL"
+                ) from error
             except dialect.loaded_dbapi.Error as error:
                 self._raise_unless_away(dialect, named, error)
                 took_s = now_s() - tried_s if is_brief else 0.0  # the next try may take as long
@@ -145,7 +149,13 @@ class Connector:
         if kind == "certificate":
             raise self._untrusted(named, error) from error
         if kind != "away":
-            raise error
+            from carboy.db.explain import DatabaseRefused
+
+            host = self._where().host or named.get("host") or "its host"
+            hint = "see DATABASE_URL, DB_HOST and DB_NAME: host, database, options, and what the user may do"
+            raise DatabaseRefused(
+                f"the database at `{host}` refused the connection", _words(error), hint, error
+            ) from error
 
     def _connect(self, dialect: "Dialect", arguments: list[Any], named: dict[str, Any], left_s: float | None) -> Any:
         def connect(login: Login | None) -> Any:

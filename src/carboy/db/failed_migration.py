@@ -1,4 +1,4 @@
-"""Remember that a migration stopped half-way, and at which statement: `carboy doctor` tells it.
+"""Record that a migration stopped half-way, and at which statement, for `carboy doctor`.
 
 MySQL and SQLite commit each change of a table as they go: what came before the statement that failed is there, and the
 version says nothing of it. The note is a table, there only from such a stop to the next migration that ends well.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["TABLE", "FailedMigration", "find_halt", "noting_halts"]
+__all__ = ["TABLE", "FailedMigration", "find_failed_migration", "record_failures"]
 
 TABLE = "carboy_halted"
 _MAX_STATEMENT = 1000
@@ -37,21 +37,22 @@ class FailedMigration:
 
 
 @contextmanager
-def noting_halts(engine: "Engine") -> Iterator[None]:
-    """Note it where the migrations in this context fail, and forget an older note where they end well."""
+def record_failures(engine: "Engine") -> Iterator[None]:
+    """Record a failure of the migrations in this context; where they succeed, an older record is deleted."""
     try:
         yield
     except Exception as error:
         if engine.dialect.name != "postgresql":  # it takes the whole migration back
-            with suppress(Exception):  # the error itself is told first, and by whoever called
-                _write(engine, _halt_of(error))
+            with suppress(Exception):  # the caller must see the error of the migration itself
+                if find_failed_migration(engine) is None:  # a second try stops at what the first left
+                    _write(engine, _failure_of(error))
         raise
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
 
 
-def find_halt(engine: "Engine") -> FailedMigration | None:
-    """Return where a migration stopped half-way; None where none did."""
+def find_failed_migration(engine: "Engine") -> FailedMigration | None:
+    """Return where a migration stopped half-way; None where the last one succeeded."""
     from sqlalchemy import inspect
 
     with engine.connect() as connection:
@@ -61,17 +62,17 @@ def find_halt(engine: "Engine") -> FailedMigration | None:
     return FailedMigration(**json.loads(str(text))) if text else None
 
 
-def _write(engine: "Engine", halt: FailedMigration) -> None:
+def _write(engine: "Engine", failure: FailedMigration) -> None:
     from sqlalchemy import Column, MetaData, Table, Text
 
     table = Table(TABLE, MetaData(), Column("note", Text, nullable=False))
     with engine.begin() as connection:
         table.drop(connection, checkfirst=True)
         table.create(connection)
-        connection.execute(table.insert().values(note=json.dumps(asdict(halt))))
+        connection.execute(table.insert().values(note=json.dumps(asdict(failure))))
 
 
-def _halt_of(error: Exception) -> FailedMigration:
+def _failure_of(error: Exception) -> FailedMigration:
     statement = " ".join(str(getattr(error, "statement", None) or "").split())
     why = str(getattr(error, "orig", None) or error) or type(error).__name__
     return FailedMigration(_migration_of(error.__traceback__), statement[:_MAX_STATEMENT], why)

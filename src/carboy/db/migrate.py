@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from carboy.db.engines import make_folder
 from carboy.db.failed_migration import TABLE as NOTE_TABLE
-from carboy.db.failed_migration import noting_halts
+from carboy.db.failed_migration import record_failures
 from carboy.errors import CarboyError, Unreachable
 from carboy.extras import extra
 
@@ -93,7 +93,7 @@ def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
     with lock(engine, lock_wait_s):
         if is_current(engine):
             return False
-        with noting_halts(engine), engine.connect() as connection, ALEMBIC:
+        with record_failures(engine), engine.connect() as connection, ALEMBIC:
             command.upgrade(_config(connection), "head")
         return True
 

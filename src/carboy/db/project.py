@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.db import migrate
-from carboy.db.failed_migration import noting_halts
+from carboy.db.failed_migration import record_failures
 from carboy.errors import CarboyError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def upgrade_project(app: "Flask", revision: str = "head") -> bool:
         return False
     with app.app_context():
         engine = app.extensions["sqlalchemy"].engine
-        with migrate.lock(engine), noting_halts(engine):
+        with migrate.lock(engine), record_failures(engine):
             before, orphans = project_version(app), _orphans(engine)
             run_flask_migrate(upgrade, directory=str(_folder(app)), revision=revision)
             if more := _orphans(engine) - orphans:

@@ -1,5 +1,6 @@
 """The settings of the database."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,15 +26,18 @@ def _fault_of_url(url: str) -> str | None:
     """Return what is wrong with a database's URL, without a word of it: it may hold a password."""
     found = re.match(r"(\w+)(?:\+\w+)?://", url)
     if found is None:
-        return "it is no URL, such as postgresql://user:password@host/name or sqlite:///file.db"
+        return "it is not a valid URL, such as postgresql://user:password@host/name or sqlite:///file.db"
     if found[1] not in _KINDS:
         return f"`{found[1]}` is none of {', '.join(_KINDS)}"
-    host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")[2]
+    login, _, host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")
+    if "@" in login:
+        return "an `@` in its user or password must be written as %40"
     if not re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host):
         return "its port is no number"
     return None
 
 
+_HOST = re.compile(r"/.+|[^\s/@:]+|\[?[0-9A-Fa-f.]*(?::[0-9A-Fa-f.]*){2,}(?:%\w+)?\]?")  # or a socket's folder
 _KINDS = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 
 
@@ -101,11 +105,20 @@ class DbSettings:
             "db_connect_budget_s",
             "db_request_budget_s",
             "db_probe_s",
+            "db_connect_timeout_s",
+            "db_busy_s",
             "db_silence_s",
             "db_idle_write_s",
         )
         for name in named:
+            if not 0 <= getattr(self, name) < math.inf:
+                yield Fault(name.upper(), "it must be a number of seconds, 0 or more")
+        for name in ("db_pool_size", "db_pool_overflow"):
             if getattr(self, name) < 0:
                 yield Fault(name.upper(), "it cannot be below 0")
+        if self.db_port is not None and not 0 < self.db_port < 65_536:
+            yield Fault("DB_PORT", "it must be between 1 and 65535")
+        if self.db_host is not None and not _HOST.fullmatch(self.db_host):
+            yield Fault("DB_HOST", "it must be a host's name or address alone, without scheme, port or blanks")
         if self.db_leaders < 1:
             yield Fault("DB_LEADERS", "it must be at least 1")
