@@ -34,7 +34,7 @@ MISSING: Any = object()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 253_402_300_799_999  # the end of the year 9999
 _NUMBER = re.compile(r"[0-9]{1,19}(?:\.[0-9]{0,9})?")
-_LOST_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)")  # an offset whose `+` a query turned into a blank
+_LOST_PLUS = re.compile(r"(.*T.*) (\d\d:?\d\d)")  # an offset whose `+` a query turned into a blank
 _NAMED_UTC = re.compile(r"(.*\d)\s*(?:UTC|GMT|Z)", re.IGNORECASE)
 _FRACTION = re.compile(r"(?<=\d[.,]\d{6})\d+")  # nanoseconds: Python reads microseconds
 _CURSOR = re.compile(r"\d{1,19}(?:\.\d{1,19})*")

@@ -2,10 +2,11 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from flask import g
+from flask import Flask, Response, g
 from werkzeug.exceptions import Unauthorized
 
 from carboy import api
@@ -217,3 +218,51 @@ def test_no_operation_is_open_that_the_document_secures(make_document: MakeDocum
     document = make_document(components={"securitySchemes": {"t": _BEARER}}, root={"security": [{"t": ["a"]}]})
     merged = api.merge([document], info={"title": "all", "version": "1"})
     assert merged["paths"]["/things"]["get"]["security"] == [{"t": ["a"]}]
+
+
+def test_a_function_that_takes_the_request_verifies_all_of_it() -> None:
+    """It sees the address and the body as they were sent; what it refuses no other alternative lets in."""
+    seen: list[api.RawRequest] = []
+
+    def verify(request: api.RawRequest) -> api.Caller | None:
+        if "x-sig" not in request.headers:
+            return None
+        seen.append(request)
+        if request.headers["x-sig"] == "hello":
+            raise api.Answered(Response("world"))
+        if request.headers["x-sig"] != "right":
+            raise Problem(403, "no")
+        return api.Caller("sender", request.client, request=replace(request, body=request.body.upper()))
+
+    def op(caller: api.Caller, body: bytes) -> dict[str, str]:
+        return {"caller": caller.id, "body": body.decode()}
+
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "t", "version": "1"},
+        "components": {"securitySchemes": {"signed": {"type": "http", "scheme": "signature"}}},
+        "paths": {
+            "/hook": {
+                "post": {
+                    "operationId": "op",
+                    "x-carboy-body": "raw",
+                    "security": [{"signed": []}, {}],
+                    "requestBody": {"content": {"text/plain": {}}},
+                    "responses": {"200": {"description": "ok"}},
+                }
+            }
+        },
+    }
+    app = Flask(__name__)
+    app.register_blueprint(api.blueprint(document, {"op": op}, strict_validation=False, security={"signed": verify}))
+    client = app.test_client()
+
+    def post(signature: str | None) -> Any:
+        headers = {} if signature is None else {"X-Sig": signature}
+        return client.post("/hook?a=%2F", data=b"abc", headers=headers, content_type="text/plain")
+
+    assert post("right").get_json() == {"caller": "sender", "body": "ABC"}
+    assert post("wrong").status_code == 403
+    assert post("hello").text == "world"
+    assert post(None).get_json() == {"caller": "", "body": "abc"}
+    assert seen[0].url == "http://localhost/hook?a=%2F"

@@ -481,3 +481,42 @@ def test_what_moto_signs_is_opened(moto: AwsServer) -> None:
     assert all(is_certificate_url(url, topic) for url in seen)
     with pytest.raises(Unverified):
         Verifier([topic], Certificates(fetch)).open(published.body.replace(b"alerts\\", b"alerty\\"))
+
+
+def test_a_fetch_that_failed_is_remembered_and_fetches_are_limited() -> None:
+    """Forged messages name certificates; each name costs one fetch, and all of them few a minute."""
+    fetched: list[str] = []
+    clock = ManualClock(NOW_MS)
+
+    def fetch(url: str) -> bytes:
+        fetched.append(url)
+        raise Refused("a certificate was not accepted", "404", "")
+
+    certificates = Certificates(fetch, clock, max_per_minute=3)
+    for url in ("a", "a", "b", "c", "a"):
+        with pytest.raises(Refused):
+            certificates.key(url)
+    with pytest.raises(Unreachable):
+        certificates.key("d")
+    clock.advance(61)
+    with pytest.raises(Refused):
+        certificates.key("d")
+
+    assert fetched == ["a", "b", "c", "d"]
+
+
+def test_a_certificate_that_cannot_be_fetched_again_stays_in_use() -> None:
+    """Its own dates say how long it is good."""
+    clock = ManualClock(NOW_MS)
+    answers = [pem()]
+
+    def fetch(url: str) -> bytes:
+        if not answers:
+            raise Unreachable("a certificate could not be fetched", "no answer", "")
+        return answers.pop()
+
+    certificates = Certificates(fetch, clock, ttl_s=60)
+    first = certificates.key("a")
+    clock.advance(120)
+
+    assert certificates.key("a") == first
