@@ -1,6 +1,5 @@
 """`carboy serve` as a process of its own, on a free port."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,6 +7,8 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from carboy.config.environ import read_environ
 
 __all__ = ["ServeProcess", "serve_process"]
 
@@ -92,7 +93,7 @@ def serve_process(
         inherited: which of this process's; all by default.
         command: what to run in place of `serve`.
     """
-    kept = {name: value for name, value in os.environ.items() if inherited is None or name in inherited}
+    kept = {name: value for name, value in read_environ().items() if inherited is None or name in inherited}
     options = ("--port", "0") if tuple(command) == ("serve",) else ()
     with subprocess.Popen(
         [sys.executable, "-m", "carboy", *command, *options, *arguments],

@@ -1,12 +1,12 @@
 """The handler that AWS Lambda calls: the edge between its events and the application."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from functools import partial
 from time import time
 from typing import Any
 
+from carboy.config.environ import live_environ
 from carboy.events import Events
 from carboy.extension import find_extension
 from carboy.logs import BoundLogger, bind_ids, deliver_waiting, get_logger
@@ -76,7 +76,7 @@ class LambdaHandler:
         base_path: str,
         deadline_margin_ms: int,
         on_restore: Iterable[Callable[[], None]],
-        process_environ: Mapping[str, str] = os.environ,  # itself, no copy: the trace's id changes with each event
+        process_environ: Mapping[str, str] = live_environ(),
     ) -> None:
         self.application: Any
         self.application, interface = make_application(application)

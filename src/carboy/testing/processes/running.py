@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 from carboy.testing.ports import takes_connections
 
@@ -70,7 +71,7 @@ class ServerProcess:
         self.log_path: Path = folder / "log.txt"
         self._arguments = list(arguments)
         self._is_ready = is_ready
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**read_environ(), **(environment or {})}
         self._start_timeout_s = start_timeout_s
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
@@ -247,7 +248,7 @@ def find_binary(name: str, package: str, *folders: str) -> str:
     Raises:
         MissingBinary: it is nowhere.
     """
-    found = shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", ""), "/usr/sbin"]))
+    found = shutil.which(name, path=os.pathsep.join([*folders, read_environ().get("PATH", ""), "/usr/sbin"]))
     if found is None:
         missing(name, f"apt-get install --no-install-recommends {package}")
     return found
@@ -273,7 +274,7 @@ def require(starter: Callable[..., AbstractContextManager[_T]], *arguments: Any,
         try:
             server = stack.enter_context(starter(*arguments, **named))
         except MissingBinary as error:
-            stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            stop = pytest.fail if read_environ().get("CI") == "true" else pytest.skip
             stop(f"{error}; {error.hint}")
         yield server
 
