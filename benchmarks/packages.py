@@ -1,8 +1,8 @@
 """Packages in a Lambda zip: what imports from a plain installation of the most downloaded ones imports from the zip.
 
-Each is installed by uv for this Python, and built by `carboy build` for the same; modules down to the second level are
-imported in one process of each. Its metadata and its entry points must be there too. `… -m benchmarks packages 10`
-takes the first ten.
+Each is built by `carboy build` for this Python, and installed by uv in the same versions; modules down to the second
+level are imported in one process of each. Its metadata and its entry points must be there too. `… -m benchmarks packages
+10` takes the first ten.
 """
 
 import json
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 from carboy.bundle import BuildOptions, build
@@ -80,23 +81,6 @@ def run(count: int = len(PACKAGES)) -> None:
 
 def _compare(name: str, folder: Path) -> list[str]:
     plain, task = folder / "plain", folder / "task"
-    uv = find_uv() or sys.exit("uv is needed")
-    subprocess.run(
-        [
-            uv,
-            "pip",
-            "install",
-            "-q",
-            "--only-binary",
-            ":all:",
-            "--target",
-            str(plain),
-            "--python",
-            sys.executable,
-            name,
-        ],
-        check=True,
-    )
     (folder / "src").mkdir()
     (folder / "src" / "handler.py").write_text("")
     (folder / "requirements.txt").write_text(f"{name}\n")
@@ -107,6 +91,10 @@ def _compare(name: str, folder: Path) -> list[str]:
         zipped.extractall(task)
     (task / "handler.py").unlink()
     shutil.rmtree(task / "__pycache__", ignore_errors=True)
+    pins = [f"{one.name}=={one.version}" for one in metadata.distributions(path=[str(task)])]
+    uv = find_uv() or sys.exit("uv is needed")
+    install = [uv, "pip", "install", "-q", "--only-binary", ":all:", "--python", sys.executable]
+    subprocess.run([*install, "--target", str(plain), *pins], check=True)
     has, gets = _imported(plain, name), _imported(task, name)
     missing = [one for part in has for one in sorted(set(has[part]) - set(gets[part]))]
     size = sum(path.stat().st_size for path in plain.rglob("*") if path.is_file() and path.suffix != ".pyc")

@@ -169,5 +169,5 @@ def test_invoke_says_that_there_is_no_such_application(project: Path) -> None:
         ran = carboy(project, "lambda", "invoke", "--sample", "http-v2", "--app", named)
 
         assert ran.returncode == 2
-        assert ran.stderr.startswith(f"error: `{named}` is no application")
+        assert ran.stderr.startswith(f"error: `{named}` is not an application")
         assert "Traceback" not in ran.stderr

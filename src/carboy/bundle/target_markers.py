@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carboy.bundle.lines import Line, canonical
-from carboy.bundle.options import Arch
+from carboy.bundle.options import PYTHONS, Arch
 from carboy.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def _parse(text: str) -> "Requirement":
 def _environment(python: str, arch: Arch) -> dict[str, str]:
     return {
         "implementation_name": "cpython",
-        "implementation_version": f"{python}.0",
+        "implementation_version": PYTHONS[python],
         "os_name": "posix",
         "platform_machine": "aarch64" if arch == "arm64" else "x86_64",
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",
         "platform_version": "",
-        "python_full_version": f"{python}.0",
+        "python_full_version": PYTHONS[python],
         "python_version": python,
         "sys_platform": "linux",
     }

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from carboy.bundle.lines import Line, Requirements, refused
-from carboy.bundle.options import Arch
+from carboy.bundle.options import PYTHONS, Arch
 from carboy.bundle.pip_config import load_pip_config
 from carboy.bundle.target_markers import applicable, unmet
 from carboy.config.environ import read_environ
@@ -90,7 +90,7 @@ def _install_by_uv(
     has_own_index = any(line.text.startswith(_INDEX_OPTIONS) for line in requirements.lines)
     command = [
         *(uv, "pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"),
-        *("--python-version", python, "--python-platform", platform, "--target", str(target), "-r", str(text)),
+        *("--python-version", PYTHONS[python], "--python-platform", platform, "--target", str(target), "-r", str(text)),
         *config.uv_arguments(environ, has_own_index=has_own_index),
     ]
     if pins := {line.name: line.index for line in requirements.lines if line.index}:
@@ -171,7 +171,7 @@ def _pip_command(python: str, arch: Arch) -> list[str]:
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 16, -1)] + [f"manylinux2014_{machine}"]
     return [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"),
-        *("--only-binary=:all:", "--implementation", "cp", "--python-version", python),
+        *("--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHONS[python]),
         *(part for platform in platforms for part in ("--platform", platform)),
     ]
 

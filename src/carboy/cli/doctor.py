@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carboy.cli.output import json_option, print_json
+from carboy.cli.output import json_option, paint, print_json
 from carboy.cli.project import Project, pass_project, runtime_of
 from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import CarboyError, ConfigurationError, UpstreamError
@@ -62,9 +62,10 @@ def command(ctx: click.Context, project: Project, as_json: bool) -> None:
     for finding in examine(project):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name}: {finding.detail}")
+            word = paint("ok  ", "green") if finding.ok else paint("FAIL", "red")
+            click.echo(f"{word}  {finding.name}: {finding.detail}")
             if finding.hint:
-                click.echo(f"      hint: {finding.hint}")
+                click.echo(f"      {paint('hint:', 'cyan')} {finding.hint}")
     is_well = all(finding.ok for finding in findings)
     if as_json:
         print_json({"ok": is_well, "checks": [asdict(finding) for finding in findings]})

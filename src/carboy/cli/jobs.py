@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carboy.cli.output import json_option, print_json, print_table, time_text
+from carboy.cli.output import json_option, paint, print_json, print_table, time_text
 from carboy.cli.project import Project, pass_project
 from carboy.errors import UsageError
 
@@ -56,6 +56,24 @@ def list_(project: Project, state: str | None, kind: str | None, limit: int, as_
             for job in jobs
         ],
     )
+
+
+@command.command("show")
+@click.argument("job_id", metavar="ID", type=int)
+@json_option
+@pass_project
+def show(project: Project, job_id: int, as_json: bool) -> None:
+    """Print all that is known of one job.
+
+    Example:
+      carboy jobs show 17
+    """
+    found = _describe(project.runtime().jobs.store.get(job_id))
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        click.echo(f"{paint(name, 'bold')}: {'-' if value is None else value}")
 
 
 @command.command("retry")

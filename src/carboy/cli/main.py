@@ -6,6 +6,7 @@ A command's module is imported when that command is used: `carboy --help` import
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import cleandoc
@@ -13,6 +14,7 @@ from typing import Any
 
 import click
 
+from carboy.cli.output import did_you_mean, paint
 from carboy.cli.project import Project
 from carboy.errors import CarboyError, ConfigurationError, InvalidInput
 
@@ -57,6 +59,18 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(module).command
         complete(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name; a misspelt one is refused with the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            if near and "No such command" in error.message:
+                raise click.UsageError(f"No such command '{args[0]}'. Did you mean '{near}'?", ctx) from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with the table's words, importing none of them."""
@@ -144,8 +158,8 @@ def main() -> None:
     _open_standard_streams()
     try:
         code = _run()
-    except KeyboardInterrupt:  # at any time, while an error is told too
-        code = _INTERRUPTED
+    except KeyboardInterrupt:  # at any time, while an error is shown too
+        code = _interrupted()
     sys.exit(code)
 
 
@@ -161,26 +175,34 @@ def _run() -> int:
         code = cli.main(prog_name="carboy", standalone_mode=False) or 0
         sys.stdout.flush()
     except click.exceptions.Abort:
-        code = _INTERRUPTED
+        code = _interrupted()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except CarboyError as error:
-        _tell(error)
+        _show(error)
         code = error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has gone: say no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader is gone: print no more
         code = 1
     return code if isinstance(code, int) else 0
 
 
-def _tell(error: CarboyError) -> None:
+def _interrupted() -> int:
+    with suppress(BrokenPipeError):
+        click.echo("interrupted", err=True)
+    return _INTERRUPTED
+
+
+def _show(error: CarboyError) -> None:
+    """Print an error on stderr: what happened, every fault, and the hint."""
+    title, hint = paint("error:", "red", err=True), paint("hint:", "cyan", err=True)
     faults = error.faults if isinstance(error, ConfigurationError | InvalidInput) else ()
     if faults:
-        click.echo(f"error: {error.what}:", err=True)
+        click.echo(f"{title} {error.what}:", err=True)
         for fault in faults:
             click.echo(f"  {fault.pointer}: {fault.detail}", err=True)
     else:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"{title} {error}", err=True)
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        click.echo(f"{hint} {error.hint}", err=True)

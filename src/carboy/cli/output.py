@@ -1,14 +1,22 @@
-"""Print what a command found: one JSON document, or a table for a person."""
+"""Print the results of commands: one JSON document, or a table; the only place that knows of colours and widths."""
 
+import difflib
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 import orjson
 
 from carboy.clock import from_unix_ms
+from carboy.config.environ import read_environ
 
-__all__ = ["json_option", "print_json", "print_table", "time_text"]
+__all__ = ["did_you_mean", "fit_widths", "json_option", "paint", "print_json", "print_table", "time_text"]
+
+Style = Literal["bold", "red", "green", "yellow", "cyan"]
+
+_LEAST_WIDTH = 8
 
 Callback = TypeVar("Callback", bound=Callable[..., Any])
 
@@ -25,16 +33,50 @@ def print_json(document: Any) -> None:
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print aligned columns on stdout; nothing but the titles where there are no rows."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(row[column]) for row in [list(titles), *cells]) for column in range(len(titles))]
-    for row in [list(titles), *cells]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    """Print aligned columns on stdout; only the titles where there are no rows.
+
+    On a terminal the columns fit its width: the widest ones are cut, with `…`. In a pipe nothing is cut.
+    """
+    cells = [list(titles), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
+    if sys.stdout.isatty():
+        widths = fit_widths(widths, shutil.get_terminal_size().columns)
+    for number, row in enumerate(cells):
+        line = "  ".join(_cut(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        click.echo(paint(line, "bold") if number == 0 else line)
+
+
+def fit_widths(widths: Sequence[int], room: int) -> list[int]:
+    """Return widths of columns, two spaces apart, that fit a line: the widest are made narrower, down to 8."""
+    fitted = list(widths)
+    for _ in range(sum(widths)):
+        widest = max(range(len(fitted)), key=lambda column: fitted[column])
+        if sum(fitted) + 2 * (len(fitted) - 1) <= room or fitted[widest] <= _LEAST_WIDTH:
+            break
+        fitted[widest] -= 1
+    return fitted
+
+
+def paint(text: str, style: Style, *, err: bool = False) -> str:
+    """Return text in a colour or in bold where a person sees it: on a terminal, and without `NO_COLOR`."""
+    stream, environ = (sys.stderr if err else sys.stdout), read_environ()
+    if not stream.isatty() or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        return text
+    return click.style(text, bold=True) if style == "bold" else click.style(text, fg=style)
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is nearest to a misspelt one; None where none is near."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1, cutoff)), None)
 
 
 def time_text(at_ms: int | None) -> str | None:
     """Return a time as RFC 3339 has it, in UTC and to the second; None for none."""
     return None if at_ms is None else f"{from_unix_ms(at_ms):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell.ljust(width) if len(cell) <= width else cell[: width - 1] + "…"
 
 
 def _cell(value: Any) -> str:

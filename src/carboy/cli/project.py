@@ -2,18 +2,20 @@
 
 import contextlib
 import io
+import os
 import sys
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from carboy.config.environ import read_environ
-from carboy.errors import MissingExtra, UsageError
+from carboy.errors import CarboyError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from flask import Flask
 
@@ -43,7 +45,7 @@ class Project:
     profile: str | None = None
     env_file: str | None = None
     app: str | None = None
-    openapi: "Path | None" = None
+    openapi: Path | None = None
 
     def sources(self) -> "Sources":
         """Return the environment, `.env` and `carboy.toml`, as the options choose them."""
@@ -101,7 +103,11 @@ class Project:
                 return ScriptInfo(app_import_path=path).load_app()
             except NoAppException as error:
                 why = error.format_message().strip()
-                raise UsageError(f"`{path}` is no application", why, _hint(path, why)) from error
+                raise UsageError(f"`{path}` is not an application", why, _hint(path, why)) from error
+            except CarboyError:
+                raise
+            except Exception as error:
+                raise _broken(path, error) from error
         from carboy.web import create_app
 
         try:
@@ -110,7 +116,7 @@ class Project:
             hint = f"{error.hint}, or for the whole gateway {_GATEWAY}; another application is named by --app"
             raise MissingExtra(error.what, error.why, hint) from error
 
-    def _make_api(self, document: "Path", overrides: dict[str, Any]) -> "Flask":
+    def _make_api(self, document: Path, overrides: dict[str, Any]) -> "Flask":
         from carboy.web import add_api, create_app
 
         self.export()
@@ -141,6 +147,30 @@ class Project:
         runtime = runtime_of(service)
         service.prepare()
         return runtime
+
+
+def _broken(path: str, error: Exception) -> CarboyError:
+    """Return the error for an application that cannot be made, with the lines of the user's own that led to it."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and not _is_installed(Path(frame.filename))
+    ]
+    places = [f"{_shown(frame.filename)}, line {frame.lineno}\n    {frame.line}" for frame in frames]
+    why = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError) and error.filename and error.text:
+        caret = " " * max((error.offset or 1) - 1 - (len(error.text) - len(error.text.lstrip())), 0) + "^"
+        places.append(f"{_shown(error.filename)}, line {error.lineno}\n    {error.text.strip()}\n    {caret}")
+        why = f"{type(error).__name__}: {error.msg}"
+    return CarboyError(f"`{path}` cannot be made", "\n  ".join([why, *places]), "the error is the application's own")
+
+
+def _is_installed(file: Path) -> bool:
+    return "site-packages" in file.parts or file.is_relative_to(Path(__file__).parents[1])
+
+
+def _shown(file: str) -> str:
+    return os.path.relpath(file) if Path(file).is_relative_to(Path.cwd()) else file
 
 
 def _hint(path: str, why: str) -> str:

@@ -1,5 +1,6 @@
 """`carboy serve`."""
 
+import os
 from pathlib import Path
 from typing import cast
 
@@ -69,9 +70,25 @@ def command(
     if server == "granian":
         click.echo("note: --server granian is served by gunicorn, which now does better with slow clients", err=True)
         server = "gunicorn"
+    if openapi is None and project.app_path() is None:
+        click.echo(f"note: {_no_application()}", err=True)
     plan = Plan("dev" if reload else cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)
     settings = ServeSettings()
     if not is_running_from_reloader():  # there a fault that a change brought waits for the next one
         settings = project.settings(ServeSettings).part(ServeSettings)
-    serve(plan, project.make_app, settings, lambda service, url: show_first_steps(service, url, plan))
+    process_id = os.getpid()
+    try:
+        serve(plan, project.make_app, settings, lambda service, url: show_first_steps(service, url, plan))
+    except SystemExit as end:
+        if end.code or os.getpid() != process_id:  # it failed, or is a worker that ends
+            raise
+    if not is_running_from_reloader():
+        click.echo("stopped: every accepted request was answered", err=True)
+
+
+def _no_application() -> str:
+    """Return a note that the gateway is served, with the file here that looks like an application."""
+    found = next((name for name in ("app", "wsgi") if Path(f"{name}.py").is_file()), None)
+    hint = f"; `--app {found}` serves {found}.py" if found else ""
+    return f"no application was named (--app, FLASK_APP, `app` in carboy.toml): this is the built-in gateway{hint}"

@@ -1,11 +1,10 @@
 """`carboy settings`."""
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from carboy.cli.output import json_option, print_json, print_table
+from carboy.cli.output import did_you_mean, json_option, paint, print_json, print_table
 from carboy.cli.project import Project, pass_project
 from carboy.errors import CarboyError, ConfigurationError, UsageError
 
@@ -13,6 +12,9 @@ if TYPE_CHECKING:
     from carboy.config import Entry, Settings
 
 __all__ = ["command", "load_all"]
+
+_LEAST_LENGTH = 5
+_NEAR = 0.88
 
 
 @click.group("settings")
@@ -26,23 +28,26 @@ def command() -> None:
 
 
 @command.command("show")
+@click.option("--changed", is_flag=True, help="Only those that are not at their default.")
 @json_option
 @pass_project
-def show(project: Project, as_json: bool) -> None:
+def show(project: Project, changed: bool, as_json: bool) -> None:
     """Print every setting: its value, the layer it came from, the layers that one hides. Secrets are masked.
 
     Example:
+      carboy settings show --changed
       carboy settings show --profile prod --json
     """
     settings = load_all(project)
+    shown = [entry for entry in settings if not changed or entry.layer != "default"]
     if as_json:
-        print_json({entry.name: _describe(entry) for entry in settings})
+        print_json({entry.name: _describe(entry) for entry in shown})
     else:
         print_table(
             ("NAME", "VALUE", "FROM", "HIDES"),
-            [(entry.name, entry.shown, entry.layer, ", ".join(entry.hides)) for entry in settings],
+            [(entry.name, entry.shown, entry.layer, ", ".join(entry.hides)) for entry in shown],
         )
-    _warn(settings)
+    _warn(project, settings)
 
 
 @command.command("check")
@@ -64,10 +69,10 @@ def check(ctx: click.Context, project: Project, as_json: bool) -> None:
         print_json({"ok": False, "faults": faults or [{"setting": None, "detail": str(error)}], "warnings": []})
         ctx.exit(error.exit_code)
     if as_json:
-        print_json({"ok": True, "faults": [], "warnings": settings.warnings})
+        print_json({"ok": True, "faults": [], "warnings": _warnings(project, settings)})
         return
     click.echo(f"{len(list(settings))} settings of profile {settings.profile}: nothing is wrong", err=True)
-    _warn(settings)
+    _warn(project, settings)
 
 
 @command.command("get")
@@ -84,9 +89,9 @@ def get(project: Project, name: str, as_json: bool) -> None:
     name = name.upper()
     entry = settings.entry(name) or settings.entry(name.removeprefix("FLASK_"))
     if entry is None:
-        near = difflib.get_close_matches(name, [one.name for one in settings], 1)
-        hint = f"did you mean `{near[0]}`?" if near else "`carboy settings show` lists what there is"
-        raise UsageError(f"`{name}` is no setting", "no part declares it and no layer gives it", hint)
+        near = did_you_mean(name, [one.name for one in settings])
+        hint = f"did you mean `{near}`?" if near else "`carboy settings show` lists what there is"
+        raise UsageError(f"`{name}` is not a setting", "no part declares it and no layer gives it", hint)
     if as_json:
         print_json({"name": entry.name, **_describe(entry)})
     else:
@@ -135,6 +140,21 @@ def _describe(entry: "Entry") -> dict[str, Any]:
     return {"value": entry.shown, "layer": entry.layer, "hides": list(entry.hides), "secret": entry.is_secret}
 
 
-def _warn(settings: "Settings") -> None:
-    for warning in settings.warnings:
-        click.echo(f"warning: {warning}", err=True)
+def _warn(project: Project, settings: "Settings") -> None:
+    for warning in _warnings(project, settings):
+        click.echo(f"{paint('warning:', 'yellow', err=True)} {warning}", err=True)
+
+
+def _warnings(project: Project, settings: "Settings") -> list[str]:
+    """Return the warnings of the settings, and the variables whose names are nearly those of settings."""
+    sources = project.sources()
+    known = {entry.name for entry in settings}
+    warnings = list(settings.warnings)
+    for name in sorted({*sources.environ, *sources.dotenv}):
+        bare = name.removeprefix("FLASK_")
+        if bare in known or name in known or len(bare) < _LEAST_LENGTH or not bare.isupper():
+            continue
+        near = did_you_mean(bare, known, _NEAR)
+        if near and not any(f"`{near}`" in warning and bare in warning for warning in warnings):
+            warnings.append(f"the variable `{name}` is not a setting: did you mean `{near}`?")
+    return warnings

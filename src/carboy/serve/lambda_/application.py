@@ -69,7 +69,7 @@ def _takes(signature: inspect.Signature, count: int) -> bool:
 
 def _unclear(given: Any, why: str) -> UsageError:
     return UsageError(
-        f"`{_named(given)}` is no application",
+        f"`{_named(given)}` is not an application",
         why,
         "give a factory `() -> app`, a WSGI application `(environ, start_response)` or an ASGI application "
         "`(scope, receive, send)`",

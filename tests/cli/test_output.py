@@ -1,0 +1,142 @@
+"""What a person sees: columns that fit, colours on a terminal alone, and names that were nearly right."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Carboy
+
+from carboy.cli.output import did_you_mean, fit_widths
+
+
+@pytest.mark.parametrize(
+    ("widths", "room", "fitted"),
+    [
+        ([4, 10], 80, [4, 10]),
+        ([4, 100], 40, [4, 34]),
+        ([4, 100, 90], 60, [4, 26, 26]),
+        ([20, 20], 10, [8, 8]),
+        ([3, 3, 3], 1, [3, 3, 3]),
+    ],
+)
+def test_columns_are_made_narrower_from_the_widest(widths: list[int], room: int, fitted: list[int]) -> None:
+    """As far as they can still be read."""
+    assert fit_widths(widths, room) == fitted
+
+
+def on_a_terminal(folder: Path, *arguments: str, **environ: str) -> str:
+    """Run the command on a terminal of 60 columns and return what it shows."""
+    ours, theirs = pty.openpty()
+    program = "import sys; from carboy.cli import main; sys.argv[0] = 'carboy'; sys.exit(main())"
+    ran = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "60", "TERM": "xterm", **environ},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:  # the terminal's other end is closed
+            break
+        if not data:
+            break
+        shown += data
+    os.close(ours)
+    ran.wait()
+    return shown.decode()
+
+
+def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
+    shown = on_a_terminal(tmp_path, "settings", "show")
+
+    lines = [re.sub(r"\x1b\[\d+m", "", line) for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 60
+    assert any("…" in line for line in lines)
+    assert "\x1b[1m" in shown
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_can_be_switched_off(tmp_path: Path, environ: dict[str, str]) -> None:
+    shown = on_a_terminal(tmp_path, "settings", "get", "PROT", **environ)
+
+    assert "error:" in shown
+    assert "\x1b" not in shown
+    assert "\x1b[31merror:" in on_a_terminal(tmp_path, "settings", "get", "PROT")
+
+
+def test_a_pipe_gets_whole_lines_without_colours(carboy: Carboy) -> None:
+    ran = carboy("settings", "show")
+
+    assert "\x1b" not in ran.out + ran.err
+    assert "…" not in ran.out
+    assert max(map(len, ran.out.splitlines())) > 60
+
+
+def test_only_settings_that_were_changed_are_shown(carboy: Carboy, project: Path) -> None:
+    (project / ".env").write_text("MODULES=orders\nJOBS_CONCURRENCY=3\n")
+
+    shown = carboy("settings", "show", "--changed", "--json").json
+
+    assert {"MODULES", "JOBS_CONCURRENCY"} <= set(shown)
+    assert all(entry["layer"] != "default" for entry in shown.values())
+
+
+@pytest.mark.parametrize(("given", "near"), [("serv", "serve"), ("doctr", "doctor"), ("setings", "settings")])
+def test_a_misspelt_command_names_the_nearest(carboy: Carboy, given: str, near: str) -> None:
+    ran = carboy(given)
+
+    assert ran.code == 2
+    assert f"Did you mean '{near}'?" in ran.err
+    assert "Did you mean" not in carboy("zzz").err
+
+
+def test_a_misspelt_variable_is_named(carboy: Carboy, project: Path) -> None:
+    """In the environment and in `.env`, with Flask's prefix or without; others are not ours to judge."""
+    (project / ".env").write_text("MODULES=orders\nDATABASE_ULR=x\nFLASK_JOBS_CONCURENCY=2\nMY_OWN_THING=1\n")
+
+    warnings = carboy("settings", "check", "--json").json["warnings"]
+
+    assert [did_you_mean(name, " ".join(warnings).split("`")) for name in ("DATABASE_URL", "JOBS_CONCURRENCY")] == [
+        "DATABASE_URL",
+        "JOBS_CONCURRENCY",
+    ]
+    assert not any("MY_OWN_THING" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "line"),
+    [
+        ("x = = 3\n", "SyntaxError", "x = = 3"),
+        ("def make():\n    return missing_name\n", "NameError", "return missing_name"),
+        ("import json\n\njson.loads('{')\n", "JSONDecodeError", "json.loads('{')"),
+        ("app = 1 / 0\n", "ZeroDivisionError", "app = 1 / 0"),
+    ],
+)
+def test_an_error_in_the_application_shows_its_own_line(
+    carboy: Carboy, project: Path, source: str, error: str, line: str
+) -> None:
+    """One error with the application's lines, and no frame of Flask's or ours."""
+    (project / "shop.py").write_text(source)
+
+    ran = carboy("--app", "shop:make" if "def make" in source else "shop", "keys", "list")
+
+    assert ran.code == 1
+    assert error in ran.err
+    assert "shop.py, line" in ran.err
+    assert line in ran.err
+    assert "site-packages" not in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_job_can_be_looked_at(carboy: Carboy) -> None:
+    assert carboy("jobs", "show", "17").code == 4
+    assert "no such job" in carboy("jobs", "show", "17", "--json").err
