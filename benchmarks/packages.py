@@ -1,8 +1,8 @@
 """Packages in a Lambda zip: what imports from a plain installation of the most downloaded ones imports from the zip.
 
 Each is built by `carboy build` for this Python, and installed by uv in the same versions; modules down to the second
-level are imported in one process of each. Its metadata and its entry points must be there too. `… -m benchmarks packages
-10` takes the first ten.
+level are imported in one process of each. Its metadata and its entry points must be there too. With a number, as in
+`… -m benchmarks packages 10`, it takes the first so many.
 """
 
 import json
