@@ -71,6 +71,20 @@ def test_packages_come_from_the_index_that_pip_would_use(
     assert "acme.py" in zipfile.ZipFile(report.target).namelist()
 
 
+def test_the_variables_of_uv_are_stronger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_index(tmp_path / "uv", "acme", {"acme.py": "says = 'uv'\n"})
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", make_index(tmp_path / "pip", "acme", {"acme.py": "says = 'pip'\n"}))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "pip" / "acme"))
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "uv" / "acme"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    project = write_files(tmp_path / "service", {"src/handler.py": "", "requirements.txt": "acme\n"})
+
+    report = build(options_for(project))
+
+    names = zipfile.ZipFile(report.target).namelist()
+    assert b"uv" in zipfile.ZipFile(report.target).read("acme.py"), names
+
+
 def test_another_index_is_another_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache knows what decided: the index, and the state of a local one."""
     project = write_files(tmp_path / "service", {"src/handler.py": "", "requirements.txt": "acme\n"})

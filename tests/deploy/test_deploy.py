@@ -217,6 +217,42 @@ def test_the_secrets_of_compose_are_made_once(tmp_path: Path) -> None:
     assert set(contents[0]) == set(_load("container/compose.yaml")[0]["secrets"])
     assert contents[0]["database_password"] in contents[0]["database_url"]
     assert len(contents[0]["secret_key"]) == 64
+    assert contents[0]["broker_password"] in contents[0]["broker_url"]
+
+
+def test_the_secrets_of_compose_are_no_other_users(tmp_path: Path) -> None:
+    """Not even by their known names, and whatever mode the folder had."""
+    shutil.copy(DEPLOY / "container" / "secrets.sh", tmp_path)
+    (tmp_path / "secrets").mkdir(mode=0o755)
+
+    subprocess.run([tmp_path / "secrets.sh"], check=True, timeout=10)
+
+    assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
+
+
+def test_every_service_of_compose_gives_its_powers_up() -> None:
+    """None can gain any, none has a capability, and only nginx stands where it is reached from outside."""
+    services = _load("container/compose.yaml")[0]["services"]
+
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert ("outside" in service["networks"]) is (name == "nginx"), name
+
+
+def test_pods_are_reached_from_named_namespaces_alone() -> None:
+    """Another pod could choose its address, and read the metrics without a key."""
+    [policy] = [each for each in _load("kubernetes/common.yaml") if each["kind"] == "NetworkPolicy"]
+
+    rules = {rule["ports"][0]["port"]: rule["from"] for rule in policy["spec"]["ingress"]}
+    selectors = [
+        one
+        for rule in [*policy["spec"]["ingress"], *policy["spec"]["egress"]]
+        for one in rule.get("from", rule.get("to", []))
+    ]
+    assert set(rules) == {8000, 9090}
+    assert all(one["namespaceSelector"].get("matchLabels") for one in selectors)
 
 
 def test_what_the_image_copies_is_let_through() -> None:

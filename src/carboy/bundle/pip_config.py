@@ -43,17 +43,19 @@ class PipConfig:
     def uv_arguments(self, environ: Mapping[str, str], *, has_own_index: bool) -> list[str]:
         """Return it as arguments of `uv pip install`; uv's own variables and the requirements' index are stronger."""
         arguments: list[str] = []
-        is_replaced = has_own_index or bool({"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & environ.keys())
+        has_no_index = bool(environ.get("UV_NO_INDEX"))
+        is_replaced = has_own_index or has_no_index or bool({"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & environ.keys())
         if self.index_url and not is_replaced:
             arguments += ["--index-url", self.index_url]
-        for option, values in (
-            ("--extra-index-url", self.extra_index_urls),
-            ("--find-links", self.find_links),
-            ("--allow-insecure-host", self.trusted_hosts),
-            ("--constraint", self.constraints),
+        for option, values, variables in (
+            ("--extra-index-url", self.extra_index_urls, {"UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX"}),
+            ("--find-links", self.find_links, {"UV_FIND_LINKS"}),
+            ("--allow-insecure-host", self.trusted_hosts, {"UV_INSECURE_HOST"}),
+            ("--constraint", self.constraints, {"UV_CONSTRAINT"}),
         ):
-            arguments += [part for value in values for part in (option, value)]
-        arguments += ["--no-index"] * self.is_without_index
+            if not variables & environ.keys():
+                arguments += [part for value in values for part in (option, value)]
+        arguments += ["--no-index"] * (self.is_without_index or has_no_index)
         return arguments + (["--prerelease", "allow"] if self.has_prereleases else [])
 
     def uv_environ(self, environ: Mapping[str, str]) -> dict[str, str]:

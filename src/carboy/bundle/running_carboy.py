@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -24,17 +25,20 @@ def with_running_carboy(requirements: Requirements, folder: Path) -> Requirement
 
     Source: PEP 610, `direct_url.json`.
     """
-    wanted = [
-        line for line in requirements.lines if line.name == _NAME and not (line.path or line.index or line.hashes)
+    root = Path(__file__).parents[3]
+    lines = [
+        replace(line, text=line.text.partition(" @ ")[0], is_source=False, path=None)
+        if line.name == _NAME and line.path == root  # the very clone that runs: it needs no build backend
+        else line
+        for line in requirements.lines
     ]
+    wanted = [line for line in lines if line.name == _NAME and not (line.path or line.index or line.hashes)]
     if requirements.are_locked or not any(" @ " not in line.text for line in wanted):
         return requirements
     wheel = write_running_wheel(folder)
     if wheel is None:
         return requirements
-    return Requirements(
-        [*requirements.lines, Line(f"{_NAME} @ {wheel.as_uri()}", _NAME, path=wheel)], requirements.origin
-    )
+    return Requirements([*lines, Line(f"{_NAME} @ {wheel.as_uri()}", _NAME, path=wheel)], requirements.origin)
 
 
 def write_running_wheel(folder: Path) -> Path | None:

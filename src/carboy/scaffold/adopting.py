@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carboy import __version__
 from carboy.config import Sources, read_sources
 from carboy.config.files import read_dotenv
 from carboy.errors import UsageError
@@ -14,6 +13,7 @@ from carboy.scaffold.dotenv import render_dotenv
 from carboy.scaffold.finding import Found, find_applications, has_parts, read_code
 from carboy.scaffold.names import plain_name
 from carboy.scaffold.rendering import render_folder
+from carboy.scaffold.requirement import find_origin
 from carboy.scaffold.writing import write_files
 
 __all__ = ["Adoption", "adopt"]
@@ -144,8 +144,8 @@ def _listed(choices: Choices) -> str:
 
 def _dependency(folder: Path, choices: Choices) -> dict[str, tuple[str, ...]]:
     """Return the line that names Carboy, for the first file of dependencies, unless one names it already."""
-    extras = "db,serve" if "db" in choices else "serve"
-    line = f"carboy[{extras}]>={__version__}"
+    extras = ("db", "serve") if "db" in choices else ("serve",)
+    line = find_origin().requirement(extras)
     for name in ("requirements.txt", "pyproject.toml", "Pipfile"):
         path = folder / name
         if path.is_file():

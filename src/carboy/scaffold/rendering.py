@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from carboy import __version__
 from carboy.scaffold.choices import CHOICES, Choices
 from carboy.scaffold.dotenv import render_dotenv
+from carboy.scaffold.requirement import find_origin
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,10 +40,12 @@ def render_folder(
         only: the paths of the files that are wanted; all by default.
         facts: what else the templates may name.
     """
+    origin = find_origin()
     known = {
         **{each: each in choices for each in CHOICES},
         "name": name,
-        "version": __version__,
+        "requirement": origin.requirement,
+        "carboy": origin,
         "modules": choices.modules,
         "extras": choices.extras,
         "needs_database": choices.needs_database,
