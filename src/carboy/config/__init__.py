@@ -1,6 +1,7 @@
 """What the settings are, where each came from."""
 
 from carboy.config.base import BaseSettings
+from carboy.config.environ import read_environ
 from carboy.config.live import Changes, Live, settings_changed
 from carboy.config.load import Sources, glance, load, read_sources
 from carboy.config.profile import Profile
@@ -31,6 +32,7 @@ __all__ = [
     "load",
     "parse_duration",
     "parse_rate",
+    "read_environ",
     "read_remote",
     "read_sources",
     "render",

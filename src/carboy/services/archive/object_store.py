@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from carboy.aws import dns_suffix
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config.environ import read_environ
+from carboy.config import read_environ
 from carboy.errors import ConfigurationError, Fault
 from carboy.extras import extra
 from carboy.services.archive.bucket import BucketStore
