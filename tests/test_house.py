@@ -1,0 +1,40 @@
+"""Rules of the code that the import contracts cannot say."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "carboy"
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """`carboy.config.environ` alone touches `os.environ`; the test kit, which starts processes, copies it."""
+    found = [
+        f"{file.relative_to(SOURCE)}:{node.lineno}"
+        for file in SOURCE.rglob("*.py")
+        if "testing" not in file.parts and file != SOURCE / "config" / "environ.py"
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "putenv"}
+        if isinstance(node.value, ast.Name) and node.value.id == "os"
+    ]
+
+    assert found == []
+
+
+def test_modules_and_functions_are_short_enough_to_read_at_once() -> None:
+    """A module is read in one go, a function on one screen."""
+    found = []
+    for file in SOURCE.rglob("*.py"):
+        text = file.read_text("utf-8")
+        if text.count("\n") > MAX_MODULE_LINES:
+            found.append(f"{file.relative_to(SOURCE)}: {text.count(chr(10))} lines")
+        found += [
+            f"{file.relative_to(SOURCE)}:{node.lineno} {node.name}: {(node.end_lineno or 0) - node.lineno} lines"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if (node.end_lineno or 0) - node.lineno > MAX_FUNCTION_LINES
+        ]
+
+    assert found == []
