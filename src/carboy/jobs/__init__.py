@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.engines import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueuing import enqueue
+    from carboy.jobs.owner import is_dead, make_owner
     from carboy.jobs.rows import new_id, put, row_of
     from carboy.jobs.store import JobStore, JobView
 
@@ -32,7 +33,9 @@ __all__ = [
     "check_engine",
     "engine_class",
     "enqueue",
+    "is_dead",
     "job",
+    "make_owner",
     "new_id",
     "notify_after_commit",
     "put",
@@ -47,6 +50,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".embedded": ("Embedded",),
         ".engines": ("JobEngine", "Ready", "check_engine", "engine_class"),
         ".enqueuing": ("enqueue",),
+        ".owner": ("is_dead", "make_owner"),
         ".rows": ("new_id", "put", "row_of"),
         ".store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),

@@ -101,6 +101,7 @@ def fetch(
     what: str,
     method: str = "GET",
     body: bytes | None = None,
+    truncate: bool = False,
 ) -> Reply:
     """Send a request and return the response, whatever its status; a redirect is returned, not followed.
 
@@ -112,6 +113,7 @@ def fetch(
         what: what could not be done, for messages.
         method: such as `POST`.
         body: the request's.
+        truncate: return what came of a body that is larger than allowed, late or cut: the status is what counts.
 
     Raises:
         TimedOut: no whole response in time.
@@ -128,7 +130,8 @@ def fetch(
         try:
             prepared = session.prepare_request(Request(method, url, headers=dict(headers), data=body))
             with session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response:
-                content = _read(response, limits.size_bytes, what)
+                read = _read_some if truncate else _read
+                content = read(response, limits.size_bytes, what)
                 return Reply(response.status_code, response.headers, content)
         except (RequestException, HTTPError, OSError, ValueError) as error:  # ValueError: a URL that cannot be sent
             is_late = isinstance(error, Timeout | ReadTimeoutError | TimeoutError) or call.left_s() <= 0
@@ -145,3 +148,18 @@ def _read(response: Any, size_bytes: int, what: str) -> bytes:
             response.raw.close()  # or the rest would be read to keep the connection
             raise ResponseTooLarge(what, f"the response has more than {size_bytes} bytes", "check the address")
     return bytes(content)
+
+
+def _read_some(response: Any, size_bytes: int, _what: str) -> bytes:
+    from urllib3.exceptions import HTTPError
+
+    content = bytearray()
+    try:
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
+            content += chunk
+            if len(content) > size_bytes:
+                response.raw.close()
+                break
+    except (HTTPError, OSError, ValueError):
+        response.raw.close()
+    return bytes(content[:size_bytes])

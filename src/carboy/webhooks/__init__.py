@@ -1,6 +1,16 @@
-"""Verify webhooks of any sender: signatures, tokens, messages of Amazon SNS."""
+"""Verify webhooks of any sender, and deliver our own: signatures, tokens, Amazon SNS, retries."""
 
 from carboy.webhooks.certificates import Certificates, fetch_url
+from carboy.webhooks.delivery import (
+    RETRY_SCHEDULE_S,
+    Attempt,
+    Progress,
+    WebhookClient,
+    advance,
+    hide_secrets,
+    next_wait_s,
+    sign,
+)
 from carboy.webhooks.handshakes import HANDSHAKES, Handshake, Reply, handshake_faults
 from carboy.webhooks.named_schemes import OPTIONS, SCHEMES, make_scheme
 from carboy.webhooks.places import find, find_text, is_place
@@ -21,13 +31,16 @@ from carboy.webhooks.verification import Scheme, Unverified, matches_any
 __all__ = [
     "HANDSHAKES",
     "OPTIONS",
+    "RETRY_SCHEDULE_S",
     "SCHEMES",
+    "Attempt",
     "Basic",
     "Bearer",
     "Certificates",
     "Handshake",
     "Notification",
     "Open",
+    "Progress",
     "Reply",
     "Scheme",
     "Signature",
@@ -38,14 +51,19 @@ __all__ = [
     "UnsubscribeConfirmation",
     "Unverified",
     "Verifier",
+    "WebhookClient",
+    "advance",
     "fetch_url",
     "find",
     "find_text",
     "handshake_faults",
+    "hide_secrets",
     "is_place",
     "is_raw_delivery",
     "is_sns_message",
     "make_scheme",
     "matches_any",
+    "next_wait_s",
     "read_raw",
+    "sign",
 ]

@@ -1,0 +1,133 @@
+"""Outgoing webhooks: signatures, attempts, and what follows from them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook
+
+from carboy.net import AddressGuard
+from carboy.testing import Answer, LoopbackServer
+from carboy.testing.answers import Step
+from carboy.webhooks import RETRY_SCHEDULE_S, Attempt, Progress, WebhookClient, advance, next_wait_s, sign
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+Serve = Callable[[Step], LoopbackServer]
+_HEADERS = {"Content-Type": "application/json"}
+
+
+def test_the_specification_s_library_verifies_each_secret() -> None:
+    """While a secret is being replaced, a receiver that knows either of the two can verify."""
+    now_s = int(time.time())
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now_s)}
+    headers["webhook-signature"] = sign([SECRET, OTHER], "msg_1", now_s, b'{"a":1}')
+
+    assert Webhook(SECRET).verify(b'{"a":1}', headers) == {"a": 1}
+    assert Webhook(OTHER).verify(b'{"a":1}', headers) == {"a": 1}
+
+
+def test_the_schedule_is_that_of_standard_webhooks() -> None:
+    waits = [next_wait_s(made, jitter=lambda: 0.0) for made in range(11)]
+
+    assert waits == [0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400, None]
+    assert next_wait_s(1, retry_after_s=7.0) == 7.0
+    assert next_wait_s(1, retry_after_s=1e9) == 3600.0
+
+
+@given(st.integers(0, 9), st.floats(0, 1))
+def test_jitter_only_shortens_a_wait_by_a_tenth(made: int, jitter: float) -> None:
+    wait_s = next_wait_s(made, jitter=lambda: jitter)
+
+    assert wait_s is not None
+    assert RETRY_SCHEDULE_S[made] * 0.9 <= wait_s <= RETRY_SCHEDULE_S[made]
+
+
+@pytest.fixture
+def served() -> Iterator[Serve]:
+    """Starts a receiver with a standing answer."""
+    with ExitStack() as stack:
+        yield lambda step: stack.enter_context(LoopbackServer(step))
+
+
+def failed(at_ms: int = 0, **more: object) -> Attempt:
+    return replace(Attempt(at_ms, 10, 500, "the receiver answered 500"), **more)  # type: ignore[arg-type]
+
+
+def test_the_circuit_opens_after_five_failures_for_30_s_and_then_for_longer() -> None:
+    progress = Progress()
+    for _ in range(4):
+        progress = advance(progress, failed())
+    assert progress.open_until is None
+
+    progress = advance(progress, failed())
+    assert progress.open_until == 10 + 30_000
+    assert advance(progress, failed(31_000)).open_until == 31_010 + 60_000
+    assert advance(progress, Attempt(31_000, 5, 200)) == Progress()
+
+
+def test_failures_in_flight_do_not_open_it_for_longer() -> None:
+    progress = Progress()
+    for _ in range(8):
+        progress = advance(progress, failed())
+
+    assert progress.open_until == 30_010
+
+
+def test_410_and_five_days_of_failure_pause() -> None:
+    assert "410" in advance(Progress(), failed(status=410)).paused
+    first = advance(Progress(), failed())
+    assert not advance(first, failed(5 * 86_400_000 - 1)).paused
+    assert "five days" in advance(first, failed(5 * 86_400_000)).paused
+
+
+def test_retry_after_holds_for_an_hour_at_most() -> None:
+    assert advance(Progress(), failed(status=503, retry_after_s=60.0)).blocked_until() == 60_010
+    assert advance(Progress(), failed(status=429, retry_after_s=1e9)).blocked_until() == 3_600_010
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+def test_2xx_is_taken(served: Serve, status: int) -> None:
+    http_server = served(Answer(status))
+
+    attempt = WebhookClient(http_server.url, guard=None).post(b"{}", _HEADERS, webhook_id="1", secrets=[SECRET])
+
+    assert attempt.is_delivered
+    assert attempt.status == status
+    [request] = http_server.requests
+    names = {name.lower() for name in request.headers}
+    assert {"webhook-id", "webhook-timestamp", "webhook-signature", "traceparent"} <= names
+
+
+def test_a_redirect_is_a_failure_and_is_not_followed(served: Serve) -> None:
+    http_server = served(Answer(307, headers={"Location": "/elsewhere"}))
+
+    attempt = WebhookClient(http_server.url, guard=None).post(b"{}", _HEADERS, webhook_id="1")
+
+    assert attempt.error == "the receiver answered 307"
+    assert len(http_server.requests) == 1
+
+
+def test_an_echo_of_the_secrets_is_masked_and_cut(served: Serve) -> None:
+    http_server = served(Answer(500, f"x {SECRET} {SECRET[6:]} user:pa55word ".encode() + b"y" * 9000))
+    url = http_server.url.replace("://", "://user:pa55word@")
+
+    attempt = WebhookClient(url, guard=None).post(b"{}", _HEADERS, webhook_id="1", secrets=[SECRET])
+
+    assert len(attempt.response) == 4096
+    assert SECRET[6:].encode() not in attempt.response
+    assert b"pa55word" not in attempt.response
+
+
+def test_a_forbidden_address_is_an_attempt_that_failed(served: Serve) -> None:
+    http_server = served(Answer())
+
+    attempt = WebhookClient(http_server.url, guard=AddressGuard()).post(b"{}", _HEADERS, webhook_id="1")
+
+    assert attempt.status is None
+    assert "not an address on the public internet" in attempt.error
+    assert http_server.requests == []
