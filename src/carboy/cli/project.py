@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from carboy.config.environ import read_environ
 from carboy.errors import CarboyError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class Project:
         with contextlib.redirect_stdout(lines):  # an error in it is told by whoever catches it
             app = self.make_app(log_level="WARNING", log_format="console", **overrides)
         click.echo(lines.getvalue(), nl=False, err=True)
-        logs.setup("WARNING", "console", stream=sys.stderr, has_colour=not read_environ().get("NO_COLOR"))
+        logs.setup("WARNING", "console", stream=sys.stderr)
         return app
 
     def runtime(self) -> "Runtime":

@@ -24,7 +24,6 @@ def setup(
     file_max_count: int = 5,
     *,
     max_chars: int = MAX_CHARS,
-    has_colour: bool = True,
 ) -> None:
     """Write one line per event from now on: ours, those of libraries, warnings and uncaught exceptions.
 
@@ -39,7 +38,6 @@ def setup(
         file: a file that gets every line too, always as JSON.
         file_max_bytes: how large the file grows before it is renamed to `<file>.1`; 0 for no bound.
         file_max_count: how many files there are in all.
-        has_colour: whether text for a person is coloured on a terminal.
         max_chars: how much text the values of one line may hold; the rest is cut.
 
     Raises:
@@ -61,7 +59,7 @@ def setup(
     OUTPUT.max_chars = max_chars
     OUTPUT.stream = StreamSink(stream)
     OUTPUT.is_console = format == "console" or (not format and OUTPUT.stream.is_terminal())
-    OUTPUT.has_colour = has_colour and OUTPUT.stream.is_terminal()
+    OUTPUT.has_colour = OUTPUT.stream.is_terminal() and not os.environ.get("NO_COLOR")  # a core knows no `config`
     OUTPUT.is_set_up = True
     structlog = sys.modules.get("structlog")
     if structlog is not None and not structlog.is_configured():

@@ -14,7 +14,6 @@ from flask import Flask
 from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Resolver, Settings, Sources, glance, read_sources, settings_of
-from carboy.config.environ import read_environ
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, UsageError
 from carboy.events import offer_events
@@ -177,7 +176,6 @@ def _set_up_logs(web: WebSettings) -> None:
         file=web.log_file,
         file_max_bytes=web.log_file_max_bytes,
         file_max_count=web.log_file_max_count,
-        has_colour=not read_environ().get("NO_COLOR"),
     )
     for name in ("alembic", "botocore"):  # they tell of each plugin, and of where they found each setting
         logging.getLogger(name).setLevel(logging.WARNING)
