@@ -111,7 +111,7 @@ def builds(folder: Path) -> None:
 
 
 def pip_and_zip(project: Path, tree: Path, target: Path) -> None:
-    """Build as most tutorials do; without bytecode, which would be checked anew, so that packagers leave it out."""
+    """Build as most tutorials do, without bytecode, which packagers leave out."""
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--disable-pip-version-check"]
     subprocess.run([*command, "-t", str(tree), "-r", str(project / "requirements.txt")], check=True)
     add_and_zip(project, tree, target)

@@ -1,4 +1,4 @@
-"""The gateway as a function on Lambda with its SQS trigger: it gets batches of ten, as AWS hands them over.
+"""The gateway as a function on Lambda with an SQS trigger that delivers batches of ten.
 
 `python -m benchmarks.function <the queue's URL>`
 """

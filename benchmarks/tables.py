@@ -162,7 +162,7 @@ def _rate(one: Callable[[int], None]) -> float:
 
 
 def _work_off(writer: Any) -> float:
-    """Take the jobs and have them done, as an engine does, until there are none."""
+    """Lease and run jobs, as an engine does, until no job is left."""
     from carboy.jobs.definitions import Done
     from carboy.jobs.rows import LeaseRequest, Settled, settle, take
 

@@ -1,4 +1,4 @@
-"""The door for Celery's own tools: `celery -A carboy.celery_app worker|inspect|…`, and Flower.
+"""The entry point for Celery's own tools: `celery -A carboy.celery_app worker|inspect|…`, and Flower.
 
 It finds the project's application as `carboy` does (`FLASK_APP`, `carboy.toml`), and so stands above the parts beside
 it. Nothing is made before the application is asked for.

@@ -1,4 +1,4 @@
-"""Error answers as `application/problem+json`: made here as values, sent by whoever has the connection.
+"""Problem documents (RFC 9457) as values; the web layer sends them.
 
 Source: RFC 9457.
 """

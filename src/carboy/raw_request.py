@@ -92,7 +92,7 @@ def raw_url(environ: Mapping[str, Any]) -> str:
 
 
 def _text(target: str) -> str:
-    """Return what WSGI hands over as Latin-1; text that a server has decoded already stays."""
+    """Return the bytes of a Latin-1 WSGI string as text; text that a server has decoded already stays."""
     if target.isascii():
         return target
     try:

@@ -1,4 +1,4 @@
-"""The built-in gateway, made in a folder that is gone afterwards: what it serves and does is told from it."""
+"""The built-in gateway in a temporary folder, from which the reference is made."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The pages of what a running service tells: metrics, log lines, events."""
+"""The reference pages of metrics, log lines and events."""
 
 import ast
 import typing

@@ -81,7 +81,7 @@ def error_classes() -> set[str]:
 
 
 def signals() -> list[Signal]:
-    """Return the blinker signals that are told about by a text below them."""
+    """Return the blinker signals that a string below them documents."""
     found = []
     for _, module, tree in parsed():
         for node, after in pairwise(tree.body):

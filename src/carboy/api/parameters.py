@@ -132,7 +132,7 @@ def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: 
 
 
 def parse_query(text: str) -> dict[str, list[str]]:
-    """Return the names and values of a query as WSGI hands it on, decoded.
+    """Return the decoded names and values of a query string in its WSGI form.
 
     Raises:
         Problem: 400, it is not UTF-8.

@@ -135,7 +135,7 @@ class Bundler:
         return {**node, "mapping": result}
 
     def _target(self, reference: str, kind: Kind, file: str, pointer: Pointer) -> tuple[str, Pointer] | None:
-        """Return the file and place that a reference names, or record why there is none."""
+        """Return the file and place that a reference names, or record why it cannot be found."""
         address, _, fragment = reference.partition("#")
         address = _relative_to(self._base, address) if file == self._file else address
         origin = Origin(file, (*pointer, "$ref"))

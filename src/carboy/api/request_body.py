@@ -83,7 +83,7 @@ def compile_body(body: Body) -> BodyStep:
 
 
 def compile_raw_body(node: Mapping[str, Any]) -> BodyStep:
-    """Return the function that hands a body over as `body`: bytes, of a content type that the document lists."""
+    """Return the function that passes a body as `body: bytes`, of a content type that the document lists."""
     choose_reader = _chooser(dict.fromkeys(map(str.lower, node["content"]), _bytes))
 
     def step(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> None:
@@ -94,7 +94,7 @@ def compile_raw_body(node: Mapping[str, Any]) -> BodyStep:
 
 
 def compile_parsed_body(max_depth: int) -> BodyStep:
-    """Return the function that hands the value of a JSON body over as `body`, whose shape the operation checks."""
+    """Return the function that passes the value of a JSON body as `body`, whose shape the operation checks."""
 
     def step(request: Request, kwargs: dict[str, Any], _faults: list[Fault]) -> None:
         check_json_type(request.environ.get("CONTENT_TYPE") or "")

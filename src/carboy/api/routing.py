@@ -118,7 +118,7 @@ def endpoint_of(place: Place, controller: str | None) -> str:
 
 
 def base_path_of(content: Mapping[str, Any]) -> str:
-    """Return the path of the first server of a document, `/` when there is none."""
+    """Return the path of a document's first server, by default `/`."""
     servers: Any = content.get("servers") or [{"url": "/"}]
     server: Mapping[str, Any] = servers[0]
     variables = {name: variable["default"] for name, variable in server.get("variables", {}).items()}

@@ -58,7 +58,7 @@ def pairs(items: Iterable[str]) -> dict[str, str]:
 
 
 def deep_object(name: str, given: Mapping[str, Sequence[str]], is_array: Callable[[tuple[str, ...]], bool]) -> Any:
-    """Return the mapping (or list) that `name[a][b]=…` parameters spell, or None when there is none.
+    """Return the mapping (or list) that `name[a][b]=…` parameters spell, or None without such parameters.
 
     Args:
         name: the parameter's name.

@@ -165,7 +165,7 @@ def explain(error: "ValidationError") -> Iterator[tuple[tuple[str | int, ...], s
 def _explain_choice(
     pointer: tuple[str | int, ...], branches: Sequence[Sequence["ValidationError"]]
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Explain the one branch that was meant, when it can be told; else say that none fits."""
+    """Explain the faults of the branch that was meant, if that is clear; else say that no branch fits."""
     meant = [branch for branch in branches if branch and not any(_is_other(error, pointer) for error in branch)]
     if len(meant) == 1:
         for error in meant[0]:

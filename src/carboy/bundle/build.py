@@ -90,7 +90,7 @@ def _build(options: BuildOptions, on_step: Callable[[str], None]) -> BuildReport
 
 
 def _with_build_info(own: Chosen, work: Path, options: BuildOptions, notes: list[str]) -> Chosen:
-    """Return the files with a `config.json` that tells the commit; a `config.json` of the project's keeps the rest."""
+    """Return the files with the commit added to `config.json`; the project's own entries stay."""
     commit, made_at, is_changed = commit_of(options.service_dir)
     if is_changed:
         notes.append("files have changed since the commit that the build information names")

@@ -104,7 +104,7 @@ def _index_facts(requirements: Requirements) -> list[object]:
 
 
 def _fingerprint(path: Path | None) -> object:
-    """Return what tells whether a file or folder has changed: its content, of an index or wheelhouse its listing."""
+    """Return a fingerprint of a file or folder: of its content, or of the listing of an index or wheelhouse."""
     if path is None or not path.exists():
         return None
     if path.is_file():

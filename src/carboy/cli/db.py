@@ -114,7 +114,7 @@ def current(project: Project, as_json: bool) -> None:
 @command.command("check")
 @pass_project
 def check(project: Project) -> None:
-    """Tell whether the database is at its newest, and whether every table can be made on every database.
+    """Check that the database is at the newest migration and that every table can be created on every database.
 
     Example:
       carboy db check

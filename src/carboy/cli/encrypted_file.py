@@ -24,7 +24,7 @@ _DEFAULTS = {"config": Path("config.yml"), "environments": Path("./environments.
 
 
 def say(text: str) -> None:
-    """Tell the person something that is not data."""
+    """Print a message that is not data to stderr."""
     click.echo(text, err=True)
 
 
@@ -57,7 +57,7 @@ class ClosedFile:
         return Drawer(cache_folder(self.borrowing.environ), self.path)
 
     def load(self) -> bytes | None:
-        """Return what the file holds; None when there is none."""
+        """Return the content of the file; None if the file does not exist."""
         return read_file(self.path)
 
     def read(self) -> tuple[Config, bytes]:

@@ -144,7 +144,7 @@ def _context(timeout_s: float) -> Any:
 
 
 def _peak_mb() -> float:
-    """Return the most memory that this process has held, in MB."""
+    """Return the peak memory of this process in MB."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -62,7 +62,7 @@ def local_key(runtime: Any) -> str:
 
 
 def _tries(service: "Service") -> dict[str, str]:
-    """Return what can be posted, by path; a text only where it goes to a file and not to somebody's telephone."""
+    """Return example requests by path; an SMS only where it goes to a file and not to a telephone."""
     if service.flask is None:
         return {}
     served = {rule.rule for rule in service.flask.url_map.iter_rules()}

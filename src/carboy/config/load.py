@@ -34,7 +34,7 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What was read from outside, before anybody knows which settings there are.
+    """The raw layers as they were read, before the declared settings are known.
 
     Attributes:
         folder: the project's folder; relative paths of settings start here.

@@ -1,4 +1,4 @@
-"""What the database part asks of whoever keeps credentials: a vault of any kind, or none."""
+"""Protocols of a credentials provider for the database."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -45,11 +45,11 @@ class Credentials(Protocol):
         ...
 
     def refreshed(self, refused: Collection[str], timeout_s: float) -> Login:
-        """Return the current login, asked of the vault anew where the kept one is among the refused versions."""
+        """Return the current login; fetch it again where the cached one is among the refused versions."""
         ...
 
     def pending(self, timeout_s: float) -> Login | None:
-        """Return the login that a rotation is about to make the current one; None where there is none to be had."""
+        """Return the pending login of a rotation; None if there is no such version."""
         ...
 
 

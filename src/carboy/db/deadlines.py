@@ -46,7 +46,7 @@ def is_hurried() -> bool:
 
 
 def seconds_left(budget_s: float) -> float:
-    """Return how long hurried work may still wait: the budget, or what is left of the block of `fail_fast`."""
+    """Return how many seconds a `fail_fast` block may still wait: the budget, or what is left of it."""
     until_s = _until_s.get()
     return budget_s if until_s is None else max(0.0, min(budget_s, until_s - time.monotonic()))
 

@@ -86,7 +86,7 @@ class LoginRecovery:
                     return found[0]
 
     def _begin(self) -> None:
-        """Have a fresh lock and nobody looking: also in a forked child."""
+        """Start with a fresh lock and no refresh under way, also in a forked child."""
         self._changed = threading.Condition()
         self._is_looking = False
 

@@ -103,7 +103,7 @@ def _configure(app: Flask, settings: DbSettings, credentials: Credentials | None
 
 
 def hide_our_tables(app: Flask) -> None:
-    """Have the application's own migrations leave Carboy's tables alone, whoever's `Migrate` it has."""
+    """Exclude Carboy's tables from the application's own migrations, with any instance of `Migrate`."""
     found = app.extensions.get("migrate")
     arguments = getattr(found, "configure_args", None)
     if arguments is None or getattr(arguments.get("include_name"), "hides_carboy", False):

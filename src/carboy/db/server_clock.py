@@ -21,7 +21,7 @@ _QUESTIONS["mariadb"] = _QUESTIONS["mysql"]
 
 
 class ServerClock:
-    """Tells the time of the server that an engine leads to; until it has answered, and with SQLite, the machine's own.
+    """The clock of the database server; the local clock until the server has answered, and with SQLite.
 
     The server is asked whenever a connection is opened, and now and then when one is used again; between two answers
     the machine's monotonic clock counts on. So neither a wrong wall clock nor one that jumps moves a lease.

@@ -77,7 +77,7 @@ def _read(kind: str, found: re.Match[str], dialect: str) -> tuple[str, int | Non
 
 
 def _end_of_comment(sql: str, start: int, dialect: str) -> int | None:
-    """Return where a comment ends; its own start where it is none in this dialect, None where it has no end."""
+    """Return where a comment ends: its start if this dialect has no such comment, None if it is not closed."""
     is_mysql = dialect in {"mysql", "mariadb"}
     if sql.startswith("/*", start):
         if is_mysql and sql.startswith(("/*!", "/*M!", "/*+"), start):

@@ -1,4 +1,4 @@
-"""Tell of rows once they are committed, whoever committed them: a group commit, a session, a bare connection.
+"""Notify of job rows after their commit, by a group commit, a session or a bare connection.
 
 `note` puts rows beside the connection that writes them. A rollback forgets them, a commit hands them on when the
 connection goes back to its pool, which is right after it. Rows of a savepoint that was rolled back, or of a commit that
@@ -19,13 +19,13 @@ _OPTION, _NOTED, _COMMITTED = "carboy_jobs_told", "carboy_jobs_noted", "carboy_j
 
 
 def note(connection: "Connection", rows: Callable[[], Sequence[Ready]]) -> None:
-    """Have rows told after the transaction that writes them; nothing where nobody wants to know."""
+    """Remember rows to notify of after their transaction; does nothing without a listener."""
     if _OPTION in connection.get_execution_options():
         connection.info.setdefault(_NOTED, []).extend(rows())
 
 
 def notify_after_commit(engine: "Engine", notify: Callable[[Sequence[Ready]], None]) -> None:
-    """Have `notify` told of every row that is committed over an engine's connections."""
+    """Call `notify` with every row that is committed over an engine's connections."""
     from sqlalchemy import event
 
     def on_commit(connection: "Connection") -> None:

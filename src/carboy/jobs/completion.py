@@ -1,4 +1,4 @@
-"""Callers that wait until rows are done: told at once where this process does them, and looking now and then anyway."""
+"""Wait until rows are done: notified by this process, and polling for rows that others run."""
 
 import threading
 import time

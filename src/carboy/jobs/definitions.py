@@ -73,7 +73,7 @@ class Registry:
             raise ConfigurationError(f"job `{one.kind}` is there twice", "two functions claim it", "rename one of them")
 
     def get(self, kind: str) -> Job[...]:
-        """Return the job of a kind; `KeyError` where there is none."""
+        """Return the job of a kind; raise `KeyError` for an unknown kind."""
         return self._jobs[kind]
 
     @property
@@ -130,7 +130,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The job is tried again at `run_at_ms`; `counts` tells whether the try was one of its attempts."""
+    """The job runs again at `run_at_ms`; `counts` is whether this run used up an attempt."""
 
     run_at_ms: int
     error: str
@@ -139,7 +139,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """The job is kept with its error until somebody retries it."""
+    """The job is kept with its error until an operator retries it."""
 
     error: str
 

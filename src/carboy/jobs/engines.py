@@ -1,4 +1,4 @@
-"""Who is told that a row is ready: the engine that `JOBS_ENGINE` names.
+"""Load the job engine that `JOBS_ENGINE` names.
 
 The rows are the truth. An engine decides only which process looks at one next: a thread of this process, or whoever a
 broker tells.
@@ -37,7 +37,7 @@ class Ready:
 
 
 class JobEngine(Protocol):
-    """Tells whoever does the work that rows are ready."""
+    """An engine that gets notified of rows that are ready, and runs them or passes them on."""
 
     @property
     def is_running(self) -> bool:

@@ -1,4 +1,4 @@
-"""Run one row that is held, and write how it ended: what every engine does the same."""
+"""Run one leased row and record its outcome: the part that all engines share."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext

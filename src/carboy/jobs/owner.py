@@ -1,4 +1,4 @@
-"""Who holds a row: a name by which another process on the same machine can tell whether the holder still lives."""
+"""Name the owner of a lease so that another process on the same machine can check whether it lives."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ def _place() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return a process's start time in clock ticks since boot; empty where there is none or it is dead."""
+    """Return a process's start time in clock ticks since boot; empty if it does not exist or is dead."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -130,7 +130,7 @@ class JobStore:
 
 
 def _is_in(state: str) -> Any:
-    """Return the condition of a state; what is none has no rows."""
+    """Return the condition of a state; an unknown state matches no rows."""
     return in_state(state) if state in _STATES else false()
 
 

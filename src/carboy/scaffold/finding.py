@@ -1,4 +1,4 @@
-"""Find the Flask application in somebody's project by reading its code; nothing of it is imported or run."""
+"""Find the Flask application of a project by reading its code, without importing or running it."""
 
 import ast
 from collections.abc import Iterator

@@ -54,7 +54,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
         self.handle_term()
 
     def handle_hup(self) -> None:
-        """Have the workers read their settings again, and restart nobody; end when it was the terminal that closed."""
+        """Have the workers reload their settings without a restart; stop when the terminal was closed."""
         if self._had_terminal and not has_terminal():
             self.handle_term()
         self.kill_workers(signal.SIGHUP)

@@ -314,7 +314,7 @@ def silent_port() -> Iterator[int]:
 
 @contextmanager
 def deaf_port() -> Iterator[int]:
-    """Reserve a port on which connecting itself stalls: its queue is full and nobody takes from it."""
+    """Reserve a port on which connecting stalls: its accept queue is full."""
     with closing(socket.create_server((HOST, 0), backlog=0)) as listener:
         port = listener.getsockname()[1]
         fillers = [socket.socket() for _ in range(4)]

@@ -26,7 +26,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def takes_connections(port: int) -> bool:
-    """Tell whether something listens on a port."""
+    """Return whether something listens on a port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0

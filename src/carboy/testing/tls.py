@@ -39,7 +39,7 @@ class IssuedCertificate:
 
 
 class Authority:
-    """A certificate authority that nobody knows but the test.
+    """A certificate authority that only the test trusts.
 
     Attributes:
         folder: where its files and those it issues lie.

@@ -1,4 +1,4 @@
-"""Put an application together: settings, logs, door, modules, and the routes for machines.
+"""Assemble an application: settings, logs, middleware, modules, and the routes for machines.
 
 `create_app` makes one from nothing; `init_app` gives single parts to one that is there already.
 """

@@ -30,7 +30,7 @@ class _Globals(_AppCtxGlobals):
 
 
 def _door(app: "Flask", held: "Runtime") -> RequestMiddleware:
-    """Return the application's door; it is put in when the first part needs it."""
+    """Return the application's middleware, installed when the first part needs it."""
     if not isinstance(app.wsgi_app, RequestMiddleware):
         app.app_ctx_globals_class = _Globals
         vars(app)["wsgi_app"] = RequestMiddleware(app.wsgi_app, show_path=held.show_path)

@@ -112,7 +112,7 @@ class Runtime(Extension):
 
     @property
     def writer(self) -> "GroupCommit":
-        """The one door for writes of this process."""
+        """The group commit through which this process writes."""
         return self._once("writer", self._make_writer)
 
     @property
@@ -132,7 +132,7 @@ class Runtime(Extension):
         return self._once("keys", self._make_keys)
 
     def show_path(self, path: str) -> str:
-        """Return a request's path as it may be logged and told: with `<token>` for an argument of that name."""
+        """Return a request's path for logs and problem documents, with `<token>` in place of path tokens."""
         made = self._secret_paths
         if made is None:  # the routes are all there by the first request
             made = self._secret_paths = SecretPaths(rule.rule for rule in self.app.url_map.iter_rules())
@@ -262,7 +262,7 @@ class Jobs:
 
     @property
     def engine(self) -> "JobEngine | None":
-        """The engine of `JOBS_ENGINE`, for whoever serves to start and stop; None where no job is known."""
+        """The engine of `JOBS_ENGINE`, for the server to start and stop; None without any job."""
         return self._once("engine", self._make_engine) if self.registry.kinds else None
 
     def check(self) -> None:

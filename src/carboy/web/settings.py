@@ -1,4 +1,4 @@
-"""The settings of the assembly: what runs, who may call, how much, and what is told about it."""
+"""The settings of the assembly: modules, authentication, limits, observability."""
 
 import secrets
 import sys
@@ -30,7 +30,7 @@ class ModulesSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """The door and what is told about those who come through it."""
+    """Settings of requests: authentication, limits, logs, metrics, traces."""
 
     secret_key: Secret | None = setting(
         Derived(lambda _get: None, "random on `local` and `test`; else required"), "Flask's key for signing sessions"

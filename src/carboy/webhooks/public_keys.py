@@ -48,7 +48,7 @@ def load_public_key(text: str, kind: KeyKind) -> Any:
 
 
 def public_keys_of(secrets: Iterable[str], kind: KeyKind) -> list[Any]:
-    """Return the public keys in secrets; what is none is left out, as it proves nothing."""
+    """Return the public keys in secrets, without what is not a public key."""
     keys = []
     for secret in secrets:
         with suppress(ValueError):

@@ -130,7 +130,7 @@ def text_bytes(text: str) -> bytes:
 
 
 def decode_base64(text: str) -> bytes:
-    """Return what base64 in either alphabet says, with or without its padding; nothing where it is none."""
+    """Return the bytes of base64 in either alphabet, with or without padding; empty if invalid."""
     plain = text.translate(_URL_SAFE)
     try:
         return base64.b64decode(text_bytes(plain + "=" * (-len(plain) % 4)), validate=True)

@@ -1,4 +1,4 @@
-"""The Celery application of the jobs: one task for each kind, named as it is; what it is told is the row's id.
+"""The Celery application of the jobs: one task for each kind, whose argument is the row's id.
 
 It is an object of its own, and never Celery's current or default application: a project's other one is not disturbed,
 nor do the variables that configure that one (`CELERY_BROKER_URL`, …) reach this one.

@@ -1,4 +1,4 @@
-"""What each broker needs to be told, so that urgent work goes first and nobody waits long for one that is away.
+"""Transport options of each broker: priorities, and short time-outs for a broker that is unavailable.
 
 Redis keeps a list for each priority (the lower first), RabbitMQ a queue that sorts (the higher first); SQS has no
 priorities, so that what is urgent has a queue of its own there.
@@ -47,7 +47,7 @@ class Broker:
 
     @property
     def has_events(self) -> bool:
-        """Whether workers can be asked and watched over it: SQS cannot tell all of them something."""
+        """Whether the broker carries events and remote control: SQS has no broadcast."""
         return self.name != "sqs"
 
 

@@ -1,4 +1,4 @@
-"""Publish row ids from a thread of its own: whoever commits a row never waits for the broker.
+"""Publish row ids from a separate thread, so that a commit never waits for the broker.
 
 While the broker is away rows are kept, up to a number, and tried again ever more seldom; what there is no room for, and
 what a process takes with it when it ends, is found by the sweeper.

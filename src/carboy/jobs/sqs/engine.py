@@ -35,7 +35,7 @@ class ClaimCheck(Protocol):
         ...
 
     def get(self, name: str) -> bytes:
-        """Return the bytes of a name; `Missing` where there are none."""
+        """Return the bytes of a name; raise `Missing` for an unknown name."""
         ...
 
     def drop(self, name: str) -> None:
@@ -141,7 +141,7 @@ class SqsEngine:
         return [record["messageId"] for record, is_done in zip(records, done, strict=True) if not is_done]
 
     def sweep(self) -> int:
-        """Send again what waits in vain, and what was held by somebody who is gone; return how many were sent.
+        """Send overdue and orphaned rows again; return how many were sent.
 
         Raises:
             UpstreamError: the queue does not say how many messages it holds.

@@ -21,7 +21,7 @@ _AWS_HOST = re.compile(r"sqs\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send, and for how long nobody is to see it (at most `MAX_DELAY_S`)."""
+    """A message to send, and its delay in seconds (at most `MAX_DELAY_S`)."""
 
     text: str
     delay_s: int = 0

@@ -40,7 +40,7 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
 
 
 def client_address(forwarded_for: str) -> str:
-    """Return the address that the balancer saw: the last one, as it appends; what stands before, anybody may send."""
+    """Return the address that the load balancer saw: the last one, since any client may send those before."""
     last = forwarded_for.rpartition(",")[2].strip()
     if last.startswith("["):  # [2001:db8::1]:44321
         return last[1:].partition("]")[0]

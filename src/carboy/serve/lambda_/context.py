@@ -1,4 +1,4 @@
-"""The context that Lambda hands to a handler, for runs without Lambda."""
+"""A Lambda context object for runs without Lambda."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Tell events apart by their shape: AWS marks none of them with its kind."""
+"""Recognise the kind of a Lambda event by its shape."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal

@@ -56,7 +56,7 @@ class Admission:
         self._take, self._take_handshake = take, take_handshake
 
     def source(self, name: str) -> WebhookSource:
-        """Return a source; `Problem` 404 where there is none of that name."""
+        """Return a source by name; raise a 404 `Problem` for an unknown name."""
         found = self._sources().get(name)
         if found is None:
             raise Problem(404, "there is no such source")
@@ -109,7 +109,7 @@ class Admission:
         return self._admitted(source, self._unwrapped(request), is_bare=True)
 
     def verify_handshake(self, request: RawRequest) -> None:
-        """Answer a handshake that comes by GET or HEAD; return where the request is none, so that a key is asked for.
+        """Answer a handshake that comes by GET or HEAD; return without one, so that a key is required.
 
         Raises:
             Answered: with the response to the handshake.

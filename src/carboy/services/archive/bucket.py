@@ -92,11 +92,11 @@ class BucketStore:
             obstore.put(self._backend, key, data, attributes=attributes, use_multipart=False)
 
     def get(self, key: str) -> bytes:
-        """Return an object's content; `ObjectMissing` when there is none."""
+        """Return an object's content; raise `ObjectMissing` if it does not exist."""
         return self.read(key).data
 
     def read(self, key: str) -> StoredObject:
-        """Return an object with its metadata; `ObjectMissing` when there is none."""
+        """Return an object with its metadata; raise `ObjectMissing` if it does not exist."""
         import obstore
 
         check_key(key)
@@ -112,7 +112,7 @@ class BucketStore:
                 raise
 
     def head(self, key: str) -> Head | None:
-        """Return what is known of an object without reading it; None when there is none."""
+        """Return an object's facts without its content; None if it does not exist."""
         import obstore
 
         check_key(key)

@@ -81,7 +81,7 @@ def status_of(error: Exception) -> int:
 
 
 def code_of(error: Exception) -> str:
-    """Return the code in a response's XML, such as `NoSuchKey`; empty where there is none."""
+    """Return the error code in a response's XML, such as `NoSuchKey`; empty without one."""
     found = _CODE.search(str(error))
     return found[1] if found else ""
 

@@ -44,7 +44,7 @@ class QueueAcceptor:
         self._send, self._keep, self._clock = send, keep, clock
 
     def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Acceptance:
-        """Have the queue take items; nobody is held until they are archived, as nobody here would see it.
+        """Send items to the queue; `wait` has no effect, since this process does not see their end.
 
         Raises:
             UpstreamError: the queue did not take them; nothing is promised.
@@ -113,7 +113,7 @@ class StorePark:
         return name
 
     def get(self, name: str) -> bytes:
-        """Return the bytes of a name; `Missing` where there are none."""
+        """Return the bytes of a name; raise `Missing` for an unknown name."""
         return self._store.get(name)
 
     def drop(self, name: str) -> None:

@@ -61,18 +61,18 @@ class FolderStore:
             self._publish(os.replace, incoming, path)
 
     def read(self, key: str) -> StoredObject:
-        """Return an object; `ObjectMissing` when there is none."""
+        """Return an object; raise `ObjectMissing` if it does not exist."""
         return StoredObject(self.get(key))
 
     def get(self, key: str) -> bytes:
-        """Return an object's content; `ObjectMissing` when there is none."""
+        """Return an object's content; raise `ObjectMissing` if it does not exist."""
         path = self._path(key)
         with self._explained(f"the object `{key}` could not be read"), suppress(*_ABSENT):
             return Path(path).read_bytes()
         raise missing(key, f"the folder `{self._root}`")
 
     def head(self, key: str) -> Head | None:
-        """Return what is known of an object without reading it; None when there is none."""
+        """Return an object's facts without its content; None if it does not exist."""
         path = self._path(key)
         with self._explained(f"the object `{key}` could not be read"), suppress(*_ABSENT):
             found = os.stat(path)

@@ -103,7 +103,7 @@ class Index:
         self._engine = engine
 
     def row(self, row: int) -> Item | None:
-        """Return the item of a row; None where there is none."""
+        """Return the item of a row; None if the row does not exist."""
         return self._one(_SELECT.where(ITEMS.c.id == row))
 
     def newest(self, source: str, item_id: str) -> Item | None:

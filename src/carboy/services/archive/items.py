@@ -121,7 +121,7 @@ def metadata_of(item: NewItem | Item, received_at_ms: int) -> dict[str, str]:
 
 
 def headers_of(metadata: Mapping[str, str]) -> bytes | None:
-    """Return the kept headers in an object's metadata, a JSON object; None where there are none."""
+    """Return the kept headers in an object's metadata, a JSON object; None without any."""
     text = unquote(metadata.get("headers", ""))
     try:
         return text.encode() if isinstance(orjson.loads(text), dict) else None
@@ -130,7 +130,7 @@ def headers_of(metadata: Mapping[str, str]) -> bytes | None:
 
 
 def time_of(metadata: Mapping[str, str], name: str) -> int | None:
-    """Return a time in an object's metadata, milliseconds since the epoch; None where there is none."""
+    """Return a time in an object's metadata, milliseconds since the epoch; None without one."""
     text = metadata.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and int(text) <= MAX_CREATED_AT_MS else None
 

@@ -143,7 +143,7 @@ class Listing:
 
 
 def newest_detail(store: Store, alert_id: str) -> tuple[str, bytes] | None:
-    """Return the key and the bytes of the newest full alert of an id; None where there is none."""
+    """Return the key and the bytes of the newest full alert of an id; None if it was never stored."""
     first = alert_key(alert_id)
     try:
         newest, body = first, store.get(first)
@@ -266,7 +266,7 @@ def _render_cursor(at_ms: int, key: str) -> str:
 
 
 def _parse_cursor(text: str) -> tuple[int, str]:
-    """Return the place that a cursor stands for; `InvalidInput` where it is none of ours."""
+    """Return the position of a cursor; raise `InvalidInput` for a cursor that was not issued here."""
     try:
         plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
         at, _, key = plain.partition(" ")

@@ -73,7 +73,7 @@ class AlertKey:
 
 
 def is_alert_id(text: str) -> bool:
-    """Tell whether a text can be a Threat Stack id: 1 to 128 characters of `[A-Za-z0-9_-]`."""
+    """Return whether a text can be a Threat Stack id: 1 to 128 characters of `[A-Za-z0-9_-]`."""
     return bool(_ID.fullmatch(text))
 
 

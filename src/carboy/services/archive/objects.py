@@ -119,7 +119,7 @@ class Store(Protocol):
         ...
 
     def head(self, key: str) -> Head | None:
-        """Return what is known of an object without reading it; None when there is none."""
+        """Return an object's facts without its content; None if it does not exist."""
         ...
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:

@@ -47,7 +47,7 @@ class Reads(Protocol):
         ...
 
     def check_cursor(self, cursor: str) -> None:
-        """Raise `InvalidInput` where a cursor is none of ours."""
+        """Raise `InvalidInput` for a cursor that was not issued here."""
         ...
 
 
@@ -144,7 +144,7 @@ class ArchiveOperations:
         return _json({"success": True, "id": alert_id}, 202)
 
     def get_status(self) -> Response:
-        """Tell whether the object store and the Threat Stack API answer."""
+        """Report whether the object store and the Threat Stack API answer."""
         is_well, document = self._status()
         return _json({"success": is_well, **document}, 200 if is_well else 503)
 

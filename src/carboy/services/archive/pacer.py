@@ -14,7 +14,7 @@ __all__ = ["Pacer", "SharedBucket"]
 
 
 class Pacer:
-    """Hands out turns, evenly spaced and never saved up, to any number of threads.
+    """A rate limit that makes threads wait for evenly spaced turns, which are never saved up.
 
     So no stretch of a rate's period holds more than its count. It says how long to wait and never waits itself.
     """
@@ -45,7 +45,7 @@ class Pacer:
 
 
 class SharedBucket(Pacer):
-    """Hands out turns to all processes; while the database does not answer, to those of this process only.
+    """A rate limit shared by all processes; per process while the database does not answer.
 
     Args:
         shared: the values of the database.

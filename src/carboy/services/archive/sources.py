@@ -194,7 +194,7 @@ class WebhookSource:
         return any(given in network for network in self.networks)
 
     def handshake(self, request: RawRequest, *, is_signed: bool) -> Reply | None:
-        """Return the response to a handshake; None where the request is none.
+        """Return the response to a handshake; None for any other request.
 
         Args:
             request: what came.
@@ -284,7 +284,7 @@ class WebhookSource:
 
 
 def event_digest(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return what tells one content from another: the SHA-256 of the body; of an empty one that of its kept headers."""
+    """Return the digest of a content: the SHA-256 of the body, or of the kept headers if the body is empty."""
     return hashlib.sha256(body or orjson.dumps(_of_event(headers))).digest()
 
 

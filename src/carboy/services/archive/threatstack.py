@@ -272,7 +272,7 @@ _DISMISSED: Mapping[str, str] = {"status": "dismissed"}
 
 
 def _explain(reply: Reply, what: str, now_s: float) -> UpstreamError:
-    """Say what a status means for whoever asked."""
+    """Explain a status code to the operator."""
     status = reply.status
     why = f"the Threat Stack API answered {status}"
     retry_after_s = parse_retry_after(reply.headers.get("Retry-After"), now_s)

@@ -27,7 +27,7 @@ _SHORTEST_SECRET = 3  # parameters that are shorter occur in any text
 
 
 class Transport(Protocol):
-    """Hands messages over to a provider."""
+    """Send messages to a provider."""
 
     def send(self, message: Message, template: str) -> Sequence[Outcome]:
         """Send a message and return the outcome for each receiver, in their order; never raises for the provider."""
@@ -150,7 +150,7 @@ class OutboxTransport:
 
 
 def send_request(session: Session, request: Request, limits: Limits, ca_setting: str = "") -> Response | Outcome:
-    """Return the response, or what it means that there is none: `not_sent` or `unknown`.
+    """Return the response, or the outcome without one: `not_sent` or `unknown`.
 
     Args:
         session: keeps the connections.

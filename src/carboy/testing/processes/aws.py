@@ -26,7 +26,7 @@ __all__ = ["AwsServer", "moto_server", "seaweedfs"]
 
 @dataclass(frozen=True, slots=True)
 class AwsServer:
-    """A server that speaks AWS's protocols, and what to tell a client of it.
+    """A server that speaks AWS's protocols, and the client options that lead to it.
 
     Attributes:
         process: to restart, kill or freeze it.
@@ -146,7 +146,7 @@ def _find_weed() -> str:
 
 
 def _knows_volumes(master_port: int) -> bool:
-    """Tell whether the master has heard of the volume server, without which nothing is read or written."""
+    """Return whether the master knows the volume server, without which nothing is read or written."""
     connection = HTTPConnection(HOST, master_port, timeout=5)
     try:
         connection.request("GET", "/dir/status")

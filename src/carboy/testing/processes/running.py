@@ -83,7 +83,7 @@ class ServerProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether it still runs (frozen counts as running)."""
+        """Return whether the process still runs (frozen counts as running)."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -290,7 +290,7 @@ def _readiness(ready: int | str | Callable[[ServerProcess], bool]) -> Callable[[
 
 
 def _identity(user: str | None) -> tuple[int | None, int | None, list[int] | None]:
-    """Return whom to become: user, group, further groups; None for whoever we are."""
+    """Return the user, group and further groups to run as; None for the current user."""
     if user is None:
         return None, None, None
     entry = pwd.getpwnam(user)
@@ -321,7 +321,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _is_group_alive(group: int) -> bool:
-    """Tell whether a process group has members that are more than entries waiting to be reaped."""
+    """Return whether a process group has members that are not zombies."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Tell a JSON schema in HTML: its type, its bounds, and what it holds."""
+"""Render a JSON schema as HTML: its type, its bounds and its members."""
 
 from collections.abc import Mapping, Sequence
 from html import escape

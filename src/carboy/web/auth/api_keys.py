@@ -1,4 +1,4 @@
-"""What an API key looks like, and how it is told from junk without a look at the database.
+"""The form of an API key, with a checksum that detects invalid keys without the database.
 
 `cby_<id>_<secret><check>`: an id that may be shown, 190 random bits, and a checksum over both. Only a SHA-256 hash of
 the whole is kept: the secret is random, so a slow hash would protect nothing that a fast one does not.
@@ -47,7 +47,7 @@ class Key:
 
 
 def make_key() -> tuple[str, str]:
-    """Return a new key's id and the key itself, which is shown once and kept by nobody here."""
+    """Return a new key's id and the key itself, which is shown once and never stored."""
     key_id = "".join(secrets.choice(_LOWER) for _ in range(_ID_CHARS))
     start = f"cby_{key_id}_" + "".join(secrets.choice(_LETTERS) for _ in range(_SECRET_CHARS))
     return key_id, start + _checksum(start)
@@ -67,7 +67,7 @@ def hash_key(text: str) -> str:
 
 
 def matches(text: str, kept_hash: str) -> bool:
-    """Return whether this is the key of a hash, in a time that tells nothing about it."""
+    """Return whether this is the key of a hash, in constant time."""
     return hmac.compare_digest(hash_key(text), kept_hash)
 
 

@@ -1,4 +1,4 @@
-"""Tell whose key it is: what the rows say, believed for a moment."""
+"""Find API keys through a short-lived cache of their rows."""
 
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -123,15 +123,15 @@ class NoKeys:
         """Find nothing."""
 
     def create(self, *_: Any) -> NoReturn:
-        """Say why there is none."""
+        """Raise `ConfigurationError`: there is no database to keep keys in."""
         raise _no_keys()
 
     def list(self, *_: Any) -> NoReturn:
-        """Say why there is none."""
+        """Raise `ConfigurationError`: there is no database to keep keys in."""
         raise _no_keys()
 
     def revoke(self, *_: Any) -> NoReturn:
-        """Say why there is none."""
+        """Raise `ConfigurationError`: there is no database to keep keys in."""
         raise _no_keys()
 
 

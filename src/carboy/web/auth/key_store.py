@@ -65,7 +65,7 @@ class KeyStore:
         return found[0]
 
     def find(self, key_id: str) -> tuple[Key, str] | None:
-        """Return a key and its hash; None where there is none of that id.
+        """Return a key and its hash; None for an unknown id.
 
         Raises:
             Unreachable: the database is away.

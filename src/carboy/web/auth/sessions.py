@@ -1,4 +1,4 @@
-"""Flask's signed sessions, without their cost where there is none."""
+"""Flask's signed sessions, without their cost for requests that carry none."""
 
 from flask import Flask, Request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface

@@ -1,4 +1,4 @@
-"""The door: what every request passes on its way in and every answer on its way out, whatever the application does.
+"""WSGI middleware around every request: request id, limits, log line, metrics, trace.
 
 It stands around Flask as WSGI middleware, and not in hooks, so that answers that Flask gives before or after its hooks
 carry the same headers, are logged and counted; and because it costs a fifth of what hooks do.
@@ -290,7 +290,7 @@ class _Stream:
 
 
 def _text(path: str) -> str:
-    """Return a path as text: WSGI hands its bytes over as Latin-1."""
+    """Return a WSGI path, whose bytes are Latin-1 characters, as text."""
     return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""Every error becomes a problem document: ours, werkzeug's, and what nobody foresaw."""
+"""Turn every error into a problem document: Carboy's, werkzeug's, and unexpected ones."""
 
 import sys
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _PLAINLY = {404: "there is nothing at this address", 405: "this address does not
 
 
 def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
-    """Return what a caller is told of an error: of a foreseen one its words, of an unforeseen one nothing.
+    """Return the problem document of an error: an expected one is explained, an unexpected one is not.
 
     Args:
         error: what was raised.

@@ -71,7 +71,7 @@ class Prometheus:
         return made.labels(*labels) if metric.labels else made
 
     def value(self, metric: Any, labels: "Labels") -> float:
-        """Return the number of these label values in this process; 0 where there is none."""
+        """Return the number of these label values in this process, 0 if never set."""
         name = metric.name
         if metric.kind == "counter" and not name.endswith("_total"):
             name += "_total"

@@ -34,7 +34,7 @@ def downgrade() -> None:
 
 
 def _swap(old: str, new: str, column: str) -> None:
-    """Put one constraint in another's place; SQLite copies the table for it, and then needs its indexes anew."""
+    """Replace a constraint; SQLite copies the table for that and needs its indexes created again."""
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for columns in _INDEXES if is_sqlite else ():
         op.drop_index("ix_archive_items_" + "_".join(columns), "archive_items")

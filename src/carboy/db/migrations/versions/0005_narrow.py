@@ -54,7 +54,7 @@ def _index_items(column: str, more: str) -> None:
 
 
 def _constrain_keys(*, is_wanted: bool) -> None:
-    """Add or drop the constraint; SQLite copies the table for it, and then needs its indexes anew."""
+    """Add or drop the constraint; SQLite copies the table for that and needs its indexes created again."""
     is_sqlite = op.get_bind().dialect.name == "sqlite"
     for name, *_ in _BY_STATE if is_sqlite else ():
         op.drop_index(f"ix_carboy_jobs_{name}", "carboy_jobs")
