@@ -38,3 +38,15 @@ def test_modules_and_functions_are_short_enough_to_read_at_once() -> None:
         ]
 
     assert found == []
+
+
+def test_nothing_is_imported_from_a_conftest() -> None:
+    """Pytest loads a `conftest.py` itself; what tests share is in a `kit.py` beside it."""
+    found = [
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == "conftest"
+    ]
+
+    assert found == []

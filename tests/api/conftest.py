@@ -6,12 +6,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from tests.api.kit import Document, MakeDocument, Serve
 
 from carboy import api
-
-Document = dict[str, Any]
-MakeDocument = Callable[..., Document]
-Serve = Callable[..., FlaskClient]
 
 
 @pytest.fixture

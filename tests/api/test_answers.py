@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from flask import Response
-
-from .conftest import MakeDocument, Serve
+from tests.api.kit import MakeDocument, Serve
 
 
 @dataclass

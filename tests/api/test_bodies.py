@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from flask import request
-
-from .conftest import MakeDocument, Serve
+from tests.api.kit import MakeDocument, Serve
 
 _PERSON = {
     "type": "object",

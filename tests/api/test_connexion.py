@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from tests.api.kit import MakeDocument
 
 from carboy import api
 from carboy.errors import ConfigurationError
-
-from .conftest import MakeDocument
 
 _CODE = """
 from dataclasses import dataclass

@@ -5,11 +5,10 @@ import json
 from typing import Any
 
 import pytest
+from tests.api.kit import MakeDocument, Serve
 
 from carboy import api
 from carboy.errors import ConfigurationError
-
-from .conftest import MakeDocument, Serve
 
 _NULLABLE_REF = {"nullable": True, "allOf": [{"$ref": "#/components/schemas/Size"}]}
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from tests.api.kit import MakeDocument, Serve
 
 from carboy import api
 from carboy.errors import ConfigurationError
-
-from .conftest import MakeDocument, Serve
 
 _PETS = """\
 openapi: 3.0.3

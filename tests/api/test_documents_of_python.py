@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.api.kit import MakeDocument, Serve
 
 from carboy import api
 from carboy.errors import ConfigurationError
-
-from .conftest import MakeDocument, Serve
 
 
 def _load(tmp_path: Path, text: str) -> Any:

@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
+from tests.api.kit import MakeDocument, Serve
 
 from carboy.api.media_types import matcher
-
-from .conftest import MakeDocument, Serve
 
 _SCHEMA = {"type": "object", "required": ["a"]}
 

@@ -3,11 +3,10 @@
 from typing import Any
 
 import pytest
+from tests.api.kit import MakeDocument, Serve
 
 from carboy import api
 from carboy.errors import ConfigurationError
-
-from .conftest import MakeDocument, Serve
 
 _INFO = {"title": "all", "version": "1"}
 

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api.kit import MakeDocument, Serve
 
 from carboy import api
 from carboy.errors import ConfigurationError
-
-from .conftest import MakeDocument, Serve
 
 _OPERATION = {"operationId": "op", "responses": {"200": {"description": ""}}}
 

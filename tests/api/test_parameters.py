@@ -6,8 +6,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from .conftest import MakeDocument, Serve
+from tests.api.kit import MakeDocument, Serve
 
 _TEXT = st.text(
     st.characters(codec="utf-8", exclude_characters=",;|.=& [](){}/\\+%#?\"'\r\n\0", categories=["L", "N"]), min_size=1

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from tests.api.kit import MakeDocument, Serve
 
 from carboy import api
 from carboy.errors import CarboyError
 from carboy.problems import Problem
-
-from .conftest import MakeDocument, Serve
 
 
 def _path_parameter(name: str, schema: Any, **more: Any) -> dict[str, Any]:

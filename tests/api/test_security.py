@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response, g
+from tests.api.kit import MakeDocument, Serve
 from werkzeug.exceptions import Unauthorized
 
 from carboy import api
 from carboy.errors import ConfigurationError
 from carboy.problems import Problem
-
-from .conftest import MakeDocument, Serve
 
 _BEARER = {"type": "http", "scheme": "bearer"}
 _BASIC = {"type": "http", "scheme": "Basic"}

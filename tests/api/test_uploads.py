@@ -4,8 +4,7 @@ import io
 from typing import Any
 
 import pytest
-
-from .conftest import MakeDocument, Serve
+from tests.api.kit import MakeDocument, Serve
 
 _KIND = "multipart/form-data"
 

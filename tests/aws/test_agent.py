@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.aws.conftest import Aws
+from tests.aws.kit import Aws
 
 from carboy.aws import SecretCache
 from carboy.errors import ConfigurationError

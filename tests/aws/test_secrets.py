@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from tests.aws.conftest import Aws
+from tests.aws.kit import Aws
 from tests.forks import exit_code, start_child
 
 from carboy import logs

@@ -1,52 +1,12 @@
 """A small project, and the command as a process."""
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-MODULE = """
-from carboy.db import db
-from carboy.jobs import enqueue, job
-
-
-@job("orders.ship", attempts=1)
-def ship(order):
-    raise RuntimeError(f"order {order} is lost")
-
-
-def register(app):
-    @app.post("/api/v1/s3/alert")
-    def alert():
-        enqueue(ship, "17")
-        db.session.commit()
-        return {"accepted": 1}, 202
-
-
-jobs = [ship]
-"""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Carboy = Callable[..., Ended]
+from tests.cli.kit import MODULE, Carboy, Ended
 
 
 @pytest.fixture

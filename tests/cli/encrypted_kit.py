@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.config.encrypted.conftest import OPEN
+from tests.config.encrypted.kit import OPEN
 from tests.lab.signing_keys import KeyServer
 
 from carboy.cli.main import cli

@@ -215,7 +215,7 @@ def test_diff_shows_hashes_unless_told_otherwise(shop: Shop) -> None:
 
 def test_rekey_moves_fleeces_file(shop: Shop, keys: KeyServer) -> None:
     """Its values are decrypted in parallel and sealed."""
-    from tests.config.encrypted.conftest import Desk
+    from tests.config.encrypted.kit import Desk
 
     shop.config.write_text(Desk(keys.keys).fleece())
     shop.run("config", "rekey", code=2)

@@ -13,11 +13,10 @@ import pytest
 import requests
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
+from tests.cli.kit import Carboy
 
 from carboy.db.failed_migration import record_failures
 from carboy.testing import ServeProcess, serve_process
-
-from .conftest import Carboy
 
 
 def test_a_key_is_printed_once_and_alone(carboy: Carboy) -> None:

@@ -9,7 +9,7 @@ from carboy.clock import SYSTEM_CLOCK
 from carboy.testing.processes import AwsServer
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Carboy
+    from tests.cli.kit import Carboy
 
 
 def test_where_settings_come_from_aws_the_doctor_says_as_whom(carboy: "Carboy", moto: AwsServer) -> None:

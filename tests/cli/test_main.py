@@ -12,10 +12,9 @@ from pathlib import Path
 import click
 import pytest
 from docs.tools.reference import commands
+from tests.cli.kit import Carboy
 
 from carboy.cli.main import COMMANDS
-
-from .conftest import Carboy
 
 THERE = [name for name, (module, _) in COMMANDS.items() if find_spec(module) is not None]
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Carboy
+from tests.cli.kit import Carboy
 
 from carboy.cli.output import did_you_mean, fit_widths
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .conftest import Carboy
+from tests.cli.kit import Carboy
 
 
 def test_show_names_the_layer_of_each_setting_and_those_it_hides(carboy: Carboy, project: Path) -> None:

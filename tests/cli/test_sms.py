@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Carboy
+from tests.cli.kit import Carboy
 
 SEND = ("sms", "send", "+8613800000000", "--template", "captcha", "--param", "code=1234")
 

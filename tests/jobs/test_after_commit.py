@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from sqlalchemy.orm import Session
-from tests.jobs.conftest import Shop
+from tests.jobs.kit import Shop
 
 from carboy.jobs import Job, Ready, enqueue, notify_after_commit
 

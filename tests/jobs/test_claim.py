@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sqlalchemy import text
-from tests.jobs.conftest import Shop
+from tests.jobs.kit import Shop
 
 from carboy.jobs import Job
 from carboy.jobs.owner import make_owner

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tests.jobs.conftest import Shop
+from tests.jobs.kit import Shop
 
 from carboy.jobs import Commit, Job, Waiters
 

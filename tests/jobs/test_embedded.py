@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from tests.jobs.conftest import Shop
+from tests.jobs.kit import Shop
 
 from carboy.errors import Degraded, Throttled
 from carboy.jobs import Abandon, Commit, Job, Later, put, row_of

@@ -2,7 +2,7 @@
 
 import pytest
 from sqlalchemy import text
-from tests.jobs.conftest import Shop
+from tests.jobs.kit import Shop
 
 from carboy.errors import ConfigurationError, Missing
 from carboy.jobs import Job, Registry, job, new_id

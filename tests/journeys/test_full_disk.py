@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.journeys.conftest import Gateway
+from tests.journeys.kit import Gateway
 from tests.journeys.zygote import eventually
 
 pytestmark = pytest.mark.journey

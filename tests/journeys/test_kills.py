@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from tests.journeys.conftest import Gateway, until
+from tests.journeys.kit import Gateway, until
 from tests.journeys.zygote import Process
 from tests.lab.load import Call
 

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from tests.journeys.conftest import Gateway
+from tests.journeys.kit import Gateway
 from tests.journeys.zygote import eventually
 from tests.lab.threat_stack import ThreatStack, ThreatStackProcess
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.journeys.conftest import Gateway
+from tests.journeys.kit import Gateway
 from tests.journeys.zygote import Process, eventually
 from tests.lab.load import Call, run_load
 

@@ -4,7 +4,7 @@ import random
 import threading
 
 import pytest
-from tests.journeys.conftest import Gateway, until
+from tests.journeys.kit import Gateway, until
 from tests.journeys.zygote import eventually
 from tests.lab.load import LoadReport
 from tests.lab.threat_stack import ThreatStackProcess

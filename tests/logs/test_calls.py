@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.logs.conftest import Lines
+from tests.logs.kit import Lines
 
 from carboy import logs
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.logs.conftest import Lines
+from tests.logs.kit import Lines
 
 from carboy import logs
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.logs.conftest import Lines
+from tests.logs.kit import Lines
 
 from carboy import logs
 

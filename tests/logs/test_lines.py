@@ -22,7 +22,7 @@ import pytest
 import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.logs.conftest import Lines
+from tests.logs.kit import Lines
 
 from carboy import logs
 from carboy.errors import CarboyError, ConfigurationError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.forks import exit_code, start_child
-from tests.logs.conftest import Lines
+from tests.logs.kit import Lines
 
 from carboy import logs
 from carboy.logs import RetryHandler

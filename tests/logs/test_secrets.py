@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.logs.conftest import Lines
+from tests.logs.kit import Lines
 
 from carboy import logs
 from carboy.redact import Secret, register_secret

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.logs.conftest import Lines
+from tests.logs.kit import Lines
 
 from carboy import logs
 

@@ -1,23 +1,14 @@
 """A service for each combination of `--with`, made once; and processes that start quickly."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.journeys.zygote import Process, Zygote
+from tests.scaffold.kit import COMBINATIONS, Projects, Run
 
 from carboy.scaffold import CHOICES, Choices, make_service
-
-COMBINATIONS = {
-    ",".join(chosen) or "nothing": frozenset(chosen)
-    for size in range(len(CHOICES) + 1)
-    for chosen in itertools.combinations(CHOICES, size)
-}
-"""Every choice of `--with`, by how it is written."""
-
-Projects = dict[str, Path]
-Run = Callable[..., Process]
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +40,3 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             return zygote.run(*words, folder=folder, environ={**environ, **more}, log_path=log_path, program=program)
 
         yield start
-
-
-def complaint(process: Process) -> str:
-    """Return what a process said if it ended with another code than 0."""
-    code = process.end(240)
-    return f"code {code}: {process.said[-3000:]}" if code else ""

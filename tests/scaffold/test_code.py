@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.deploy.checks import hadolint
-from tests.scaffold.conftest import Projects
+from tests.scaffold.kit import Projects
 
 from carboy.scaffold import Choices, adopt
 

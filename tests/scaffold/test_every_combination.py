@@ -13,7 +13,7 @@ import requests
 from tests.bundle.wheelhouse import make_wheel, needed_by, repack
 from tests.journeys.zygote import Process
 from tests.lab.runtime_interface import LocalFunction
-from tests.scaffold.conftest import COMBINATIONS, Projects, Run, complaint
+from tests.scaffold.kit import COMBINATIONS, Projects, Run, complaint
 
 import carboy
 from carboy.testing import events

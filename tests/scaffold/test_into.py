@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.scaffold.conftest import Run, complaint
+from tests.scaffold.kit import Run, complaint
 
 from carboy.cli.new import command
 from carboy.errors import CarboyError, UsageError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.scaffold.conftest import Projects
+from tests.scaffold.kit import Projects
 
 from carboy.cli.new import command
 from carboy.errors import CarboyError, UsageError

@@ -1,60 +1,17 @@
 """A database server that many processes share: MariaDB and PostgreSQL, each in turn."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import Engine, event
-from tests.journeys.conftest import Gateway, gateway, pytest_runtest_makereport, source, zygote
+from tests.journeys.fixtures import gateway, pytest_runtest_makereport, source, zygote
+from tests.journeys.kit import Gateway
+from tests.scale.kit import Base
 
-from carboy.db import DbSettings, GroupCommit, engine, upgrade
+from carboy.db import upgrade
 from carboy.testing.processes import DatabaseServer
 
-__all__ = ["Gateway", "gateway", "pytest_runtest_makereport", "source", "zygote"]
-
-
-@dataclass
-class Base:
-    """A database of a test's own on a server, with Carboy's tables, and connections to it as processes have them."""
-
-    server: DatabaseServer
-    name: str
-    _engines: list[Engine] = field(default_factory=list)
-    _opened: list[Any] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return self.server.url(database=self.name).partition("?")[0]
-
-    def engine(self, **settings: float) -> Engine:
-        """Return an engine of its own, with a pool of its own."""
-        made = engine(DbSettings(database_url=self.url, **settings))  # type: ignore[arg-type]
-        event.listen(made, "connect", lambda connection, _: self._opened.append(connection))
-        self._engines.append(made)
-        return made
-
-    def writer(self, **settings: float) -> GroupCommit:
-        """Return the door for writes that one process would have."""
-        return GroupCommit(self.engine(**settings))
-
-    def deadlocks(self) -> int:
-        """Return how many dead-locks the server has seen."""
-        if self.server.dialect == "mysql":
-            return int(self.server.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
-        return int(dict(self.server.execute("SELECT datname, deadlocks FROM pg_stat_database"))[self.name])
-
-    def close(self) -> None:
-        for thread in threading.enumerate():
-            if thread.name.startswith(("carboy-shared", "carboy-jobs")):  # else it uses what is closed
-                thread.join(30)
-        for one in self._engines:
-            one.dispose()
-        for connection in self._opened:  # also those that a thread had in its hands, and gave to a pool of before
-            with suppress(Exception):
-                connection.close()
+__all__ = ["gateway", "pytest_runtest_makereport", "source", "zygote"]
 
 
 @pytest.fixture(params=["mariadb_server", "postgres_server"], ids=["mariadb", "postgres"])

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pytest
-from tests.journeys.conftest import Gateway
+from tests.journeys.kit import Gateway
 from tests.journeys.zygote import eventually
 from tests.lab.threat_stack import ThreatStackProcess
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
-from tests.scale.conftest import Base
+from tests.scale.kit import Base
 
 from carboy.db import DbSettings, GroupCommit, engine, insert_rows, upgrade
 from carboy.jobs import Job, JobStore, row_of

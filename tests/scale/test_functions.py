@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 from tests.journeys.zygote import eventually
-from tests.scale.conftest import Base
+from tests.scale.kit import Base
 
 from carboy.aws.clients import forget
 from carboy.clock import SYSTEM_CLOCK

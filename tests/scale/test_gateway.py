@@ -4,9 +4,9 @@ import json
 from collections import Counter
 
 import pytest
+from tests.journeys.kit import Gateway
 from tests.journeys.zygote import eventually
 from tests.lab.load import Call, run_load
-from tests.scale.conftest import Gateway
 
 pytestmark = pytest.mark.journey
 

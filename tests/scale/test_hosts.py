@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 import pytest
-from tests.journeys.conftest import Gateway
+from tests.journeys.kit import Gateway
 from tests.journeys.zygote import eventually
 from tests.lab.load import Call
 from tests.lab.network_namespaces import Host, Network, network

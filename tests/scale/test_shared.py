@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 from tests.journeys.zygote import eventually
-from tests.scale.conftest import Base
+from tests.scale.kit import Base
 
 from carboy.clock import Clock
 from carboy.config import Rate

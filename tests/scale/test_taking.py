@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, event, insert, select, text, update
 from tests.forks import exit_code, start_child
 from tests.journeys.zygote import eventually
-from tests.scale.conftest import Base
+from tests.scale.kit import Base
 
 from carboy.db import GroupCommit, ServerClock
 from carboy.db.engines import WRITE

@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import func, select
-from tests.scale.conftest import Base
+from tests.scale.kit import Base
 
 from carboy.services.archive.index import Accepted, Index, NewItem, Submission, accept
 from carboy.services.archive.tables import ITEMS

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
-from tests.trace.conftest import Daemon
+from tests.trace.kit import Daemon
 from tests.trace.test_documents import check
 
 from carboy import net, trace

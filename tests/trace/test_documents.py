@@ -7,7 +7,7 @@ import jsonschema_rs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.trace.conftest import Daemon, read
+from tests.trace.kit import Daemon, read
 
 from carboy import trace
 from carboy.redact import Secret

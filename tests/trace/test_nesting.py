@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.forks import exit_code, start_child
-from tests.trace.conftest import Daemon, read
+from tests.trace.kit import Daemon, read
 
 from carboy import trace
 from carboy.errors import UsageError

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.trace.conftest import Daemon
+from tests.trace.kit import Daemon
 
 from carboy import trace
 from carboy.testing import UdpListener

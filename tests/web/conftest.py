@@ -1,37 +1,19 @@
 """Applications of the tests' own modules, and the lines that they log."""
 
-import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from flask import Flask
+from tests.web.kit import Lines, MakeApp, Register, numbers
 
 from carboy import logs
 from carboy.testing.clock import ManualClock
 from carboy.web import create_app, runtime
-
-_numbers = itertools.count()
-
-Register = Callable[[Flask], object]
-
-
-class MakeApp(Protocol):
-    """Makes an application whose only module has this `register` and whatever else it brings."""
-
-    def __call__(
-        self,
-        register: Register | None = None,
-        *,
-        profile: str = "test",
-        clock: ManualClock | None = None,
-        brings: dict[str, Any] | None = None,
-        **overrides: Any,
-    ) -> Flask: ...
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +25,7 @@ def instance_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_module(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     def make(register: Register | None = None, **brings: Any) -> str:
-        module = ModuleType(f"carboy_test_module_{next(_numbers)}")
+        module = ModuleType(f"carboy_test_module_{next(numbers)}")
         vars(module).update({"register": register or (lambda app: None), **brings})
         monkeypatch.setitem(sys.modules, module.__name__, module)
         return module.__name__
@@ -84,9 +66,6 @@ def make_app(tmp_path: Path, instance_path: Path, make_module: Callable[..., str
 def _fresh_logs() -> Iterator[None]:
     yield
     logs.reset()
-
-
-Lines = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask, Response, abort, redirect, request
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from tests.web.conftest import MakeApp
+from tests.web.kit import MakeApp
 from werkzeug.exceptions import ServiceUnavailable
 
 from carboy.errors import (

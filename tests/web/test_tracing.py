@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, Response
-from tests.web.conftest import MakeApp
+from tests.web.kit import MakeApp
 
 from carboy import net, trace
 from carboy.errors import ConfigurationError

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.config.encrypted.conftest import OPEN, Desk
+from tests.config.encrypted.kit import OPEN, Desk
 
 from carboy.config.encrypted.decrypt import load_text, open_tree
 from carboy.config.encrypted.encrypt import close_text

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.config.encrypted.conftest import OPEN, Desk
+from tests.config.encrypted.kit import OPEN, Desk
 
 from carboy.config.encrypted.drafts import Drawer, make_draft_key
 from carboy.config.encrypted.encrypt import rekey_text

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.config.encrypted.conftest import OPEN, Desk
+from tests.config.encrypted.kit import OPEN, Desk
 
 from carboy.config.encrypted import load_stage
 from carboy.config.encrypted.file import locked, write_private, write_whole

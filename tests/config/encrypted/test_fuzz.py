@@ -4,7 +4,7 @@ import contextlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.config.encrypted.conftest import OPEN, Desk
+from tests.config.encrypted.kit import OPEN, Desk
 
 from carboy.config.encrypted.decrypt import open_secrets, open_text, render_stage
 from carboy.config.encrypted.encrypt import close_text, rekey_text, set_text

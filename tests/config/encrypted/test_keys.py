@@ -1,7 +1,7 @@
 """New keys for a file, and secrets from people who may not read any."""
 
 import pytest
-from tests.config.encrypted.conftest import OPEN, Desk
+from tests.config.encrypted.kit import OPEN, Desk
 
 from carboy.config.encrypted.decrypt import open_secrets
 from carboy.config.encrypted.encrypt import rekey_text, remac_text, set_text

@@ -1,7 +1,7 @@
 """Two people change one file."""
 
 import pytest
-from tests.config.encrypted.conftest import OPEN, Desk
+from tests.config.encrypted.kit import OPEN, Desk
 
 from carboy.config.encrypted.encrypt import rekey_text, set_text
 from carboy.config.encrypted.merging import Conflicts, merge_configs

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from tests.config.encrypted.conftest import OPEN, Desk
+from tests.config.encrypted.kit import OPEN, Desk
 from tests.lab.signing_keys import MemoryKeys
 
 from carboy.config.encrypted.encrypt import rekey_text, set_text

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from tests.jobs.celery import shop_app
-from tests.jobs.celery.conftest import Yard
+from tests.jobs.celery.kit import Yard
 from tests.jobs.celery.shop_app import bulk, otp
 from tests.journeys.zygote import eventually
 

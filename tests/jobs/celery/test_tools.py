@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kombu.pools import reset as reset_pools
-from tests.jobs.celery.conftest import Yard
+from tests.jobs.celery.kit import Yard
 from tests.jobs.celery.shop_app import bulk, fails
 from tests.journeys.zygote import eventually
 

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import pytest
 from celery.worker.consumer import Consumer
 from kombu.connection import Connection
-from tests.jobs.celery.conftest import Yard
+from tests.jobs.celery.kit import Yard
 from tests.jobs.celery.shop_app import bulk, deaf, dies, fails, otp, slow, throttled
 from tests.journeys.zygote import eventually
 

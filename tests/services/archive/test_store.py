@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.services.archive.conftest import bucket_of
+from tests.services.archive.kit import bucket_of
 
 from carboy.errors import ConfigurationError, InvalidInput, Missing
 from carboy.services.archive.object_store import Put, Store, open_store, tutorial_url

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.archive.conftest import bucket_of
+from tests.services.archive.kit import bucket_of
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.services.archive.object_store import Put, Store, StoreFull, open_store

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import MakeService
+from tests.services.sms.kit import MakeService
 
 from carboy.services.sms.providers.code_table import CodeRow, kind_of, load_codes, outcome_of
 

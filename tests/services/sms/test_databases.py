@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.services.sms.conftest import MakeService, Service, outbox
+from tests.services.sms.kit import MakeService, Service, outbox
 
 from carboy.db import DbSettings, engine, upgrade
 from carboy.testing.processes import DatabaseServer

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import MakeService, Service, outbox
+from tests.services.sms.kit import MakeService, Service, outbox
 
 from carboy.errors import ConfigurationError
 from carboy.services.sms.tables import CODES, MESSAGES, REQUESTS

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.services.sms.conftest import MakeService, Service, outbox
+from tests.services.sms.kit import MakeService, Service, outbox
 
 from carboy.errors import ConfigurationError
 

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import ClassVar
 
 import pytest
-from tests.services.sms.conftest import MakeService
+from tests.services.sms.kit import MakeService
 
 from carboy.errors import ConfigurationError
 from carboy.redact import Secret

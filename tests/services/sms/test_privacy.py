@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import MakeService, Service
+from tests.services.sms.kit import MakeService, Service
 
 from carboy.services.sms.numbers import mask_digits
 from carboy.services.sms.providers import Message, Outcome, Request, Response

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from tests.lab.sms_providers import SmsProvider
 from tests.lab.sms_providers.twilio import sign_callback
-from tests.services.sms.conftest import MakeService, Service, outbox
+from tests.services.sms.kit import MakeService, Service, outbox
 
 from carboy.testing import closed_port
 

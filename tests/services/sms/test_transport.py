@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import MakeService
+from tests.services.sms.kit import MakeService
 
 from carboy.net import Limits
 from carboy.services.sms.providers import Outcome, Request, Response

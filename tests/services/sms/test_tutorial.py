@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import MakeService, outbox
+from tests.services.sms.kit import MakeService, outbox
 
 from carboy.config import load, read_sources
 from carboy.errors import ConfigurationError

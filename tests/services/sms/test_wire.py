@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import MakeService
+from tests.services.sms.kit import MakeService
 
 from carboy.redact import Secret
 from carboy.services.sms.providers import BUILT_IN, Message, Outcome, Response, aliyun, aws, huawei, tencent, twilio
