@@ -2,14 +2,15 @@
 
 import platform
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from carboy.cli.doctor_security import Finding, audit
 from carboy.cli.output import json_option, paint, print_json
 from carboy.cli.project import Project, pass_project, runtime_of
 from carboy.clock import SYSTEM_CLOCK
@@ -17,9 +18,10 @@ from carboy.errors import CarboyError, ConfigurationError, UpstreamError
 
 if TYPE_CHECKING:
     from carboy.config import Settings
+    from carboy.serve import Service
     from carboy.web import Runtime
 
-__all__ = ["Finding", "command", "compare_clocks"]
+__all__ = ["command", "compare_clocks"]
 
 _PATIENCE_S = 2.0  # who asks how it is wants to hear it soon
 
@@ -27,39 +29,27 @@ _LEAST_FREE_BYTES = 100_000_000
 _MOST_OFF_S = 60.0  # of the five minutes after which AWS refuses what was signed
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """How one check came out.
-
-    Attributes:
-        name: the part.
-        ok: whether it can work.
-        detail: what was found.
-        hint: what to do; empty where nothing is.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-    hint: str = ""
-
-
 @click.command("doctor")
+@click.option("--security", is_flag=True, help="Audit the configuration for weaknesses instead.")
 @json_option
 @pass_project
 @click.pass_context
-def command(ctx: click.Context, project: Project, as_json: bool) -> None:
+def command(ctx: click.Context, project: Project, security: bool, as_json: bool) -> None:
     """Check every part against the outside.
 
     Each finding says what to do, and the command ends with 4 when one fails. What is checked is the profile, the
     settings, AWS with its secrets and keys where they are used, the clock, the instance folder, the database and its
     migrations, the jobs, and what each module checks of itself.
 
+    With `--security` it audits the debug mode, authentication, the secret key, limits, the session cookie, response
+    headers, the metrics port, file modes, webhook sources, API keys, and TLS to the database.
+
     Example:
       carboy doctor --profile prod
+      carboy doctor --profile prod --security
     """
     findings = []
-    for finding in examine(project):
+    for finding in examine(project, audit if security else _examine_parts):
         findings.append(finding)
         if not as_json:
             word = paint("ok  ", "green") if finding.ok else paint("FAIL", "red")
@@ -73,8 +63,8 @@ def command(ctx: click.Context, project: Project, as_json: bool) -> None:
         ctx.exit(UpstreamError.exit_code)
 
 
-def examine(project: Project) -> Iterator[Finding]:
-    """Yield what each check finds; without good settings or an application there is nothing further to ask."""
+def examine(project: Project, checks: "Callable[[Service], Iterator[Finding]]") -> Iterator[Finding]:
+    """Yield what each check finds; without good settings or an application there is nothing further to check."""
     from carboy.cli.settings import load_all
     from carboy.serve import Service
 
@@ -84,7 +74,7 @@ def examine(project: Project) -> Iterator[Finding]:
         yield Finding("profile", ok=True, detail=str(settings.profile))
         yield Finding("settings", True, f"{len(list(settings))} are right", "; ".join(settings.warnings))
         service = Service(project.make_quiet_app(db_connect_budget_s=_PATIENCE_S, db_heal_s=_PATIENCE_S))
-        runtime = runtime_of(service)
+        runtime_of(service)
     except ConfigurationError as error:
         for fault in error.faults:
             yield Finding("settings", ok=False, detail=f"{fault.pointer}: {fault.detail}", hint=error.hint)
@@ -94,7 +84,12 @@ def examine(project: Project) -> Iterator[Finding]:
     except CarboyError as error:
         yield _failed("application", error)
         return
-    yield from _aws(settings)
+    yield from checks(service)
+
+
+def _examine_parts(service: "Service") -> Iterator[Finding]:
+    runtime = runtime_of(service)
+    yield from _aws(runtime.settings)
     yield _instance_folder(runtime)
     if "database" in runtime.checks:
         yield from _database(runtime)

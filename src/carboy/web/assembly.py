@@ -69,6 +69,8 @@ def create_app(
         raise
     instance = str(settings["INSTANCE_PATH"])
     app = Flask("carboy", root_path=str(root), static_folder=None, instance_path=instance)
+    if settings.profile.is_guarded:
+        app.config.update(SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")  # the settings may say otherwise
     _fill_config(app, settings)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
     app.session_interface = LazySessions()
