@@ -10,7 +10,7 @@ from carboy.testing import ManualClock
 from carboy.web.auth.api_keys import SCOPES, Key
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Carboy
+    from tests.cli.kit import Carboy
 
 _DAY_MS = 86_400_000
 _GOOD_KEY = "0123456789abcdefghijklmnopqrstuvwxyzABCD"

@@ -190,7 +190,7 @@ def _audit_sources(sources: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _audit_database(runtime: "Runtime") -> Iterator[Finding]:
-    if runtime.engine is None:
+    if not runtime.has_database:
         return
     connector = vars(runtime.engine).get("carboy_connector")
     try:
