@@ -6,6 +6,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config import Resolver, Settings, Sources, glance, read_sources, settings_of
 from carboy.db import DbSettings
-from carboy.errors import ConfigurationError, UsageError
+from carboy.errors import ConfigurationError, MissingExtra, UsageError
 from carboy.events import offer_events
 from carboy.extension import EXTENSION, extension_of, find_extension
 from carboy.jobs import JobsSettings
@@ -23,7 +24,7 @@ from carboy.web.auth.sessions import LazySessions
 from carboy.web.configuration import load_settings
 from carboy.web.http.problem_responses import answer_own_problems
 from carboy.web.modules import Module, load_modules
-from carboy.web.parts import AFTER_MODULES, BEFORE_MODULES, PARTS
+from carboy.web.parts import AFTER_MODULES, BEFORE_MODULES, LIBRARIES, PARTS
 from carboy.web.runtime import Runtime
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
@@ -72,9 +73,10 @@ def create_app(
     if settings.profile.is_guarded:
         app.config.update(SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")  # the settings may say otherwise
     _fill_config(app, settings)
-    app.config["PROPAGATE_EXCEPTIONS"] = False  # an error is answered and logged alike, whatever the profile
     app.session_interface = LazySessions()
     app.debug = settings.part(WebSettings).debug
+    if not app.testing:  # an error is answered and logged alike, whatever the profile
+        app.config["PROPAGATE_EXCEPTIONS"] = False
     _assemble(app, settings, PARTS, modules, Runtime(app, settings, centre, clock)).bind_models()
     return app
 
@@ -90,26 +92,31 @@ def init_app(
 
     Args:
         app: the application. What its `config` already says of a setting is stronger than every layer.
-        parts: of `PARTS`; all but `logs` by default. Without `settings` the environment, `.env` and `carboy.toml`
-            are not read: the defaults and `app.config` are what counts.
+        parts: of `PARTS`; by default all but `logs` whose libraries are installed. Without `settings` the
+            environment, `.env` and `carboy.toml` are not read: the defaults and `app.config` are what counts.
         folder: the project's folder; the working folder by default.
         clock: what time it is.
 
     Raises:
         UsageError: there is no such part, or the application has its parts already.
+        MissingExtra: the library of a part that was asked for is not installed.
         ConfigurationError: with everything that is wrong with the settings.
     """
-    parts = [part for part in PARTS if part != "logs"] if parts is None else list(parts)
+    if parts is None:
+        parts = [part for part in PARTS if part != "logs" and _has_library(part)]
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         raise UsageError(f"`{unknown[0]}` is no part", f"the parts are {', '.join(PARTS)}", "correct `parts`")
     if isinstance(find_extension(app), Runtime):
         raise UsageError("the application has its parts already", "`init_app` was called before", "call it once")
+    for part in parts:
+        _require_library(part)
     declared = {item.name for part in _OWN for item in settings_of(part)}
     given = {name: value for name, value in app.config.items() if name in declared and value is not None}
     if not given.get("DEBUG"):
         given.pop("DEBUG", None)  # Flask's own default, which nobody said
-
+    if app.config["MAX_CONTENT_LENGTH"] is not None:
+        given.setdefault("MAX_BODY_BYTES", app.config["MAX_CONTENT_LENGTH"])
     root = Path(folder or ".").absolute()
 
     def read() -> Sources:
@@ -121,7 +128,12 @@ def init_app(
         _set_up_logs(settings.part(WebSettings))
     if "settings" in parts:
         _fill_config(app, settings)
-    held = _assemble(app, settings, parts, (), Runtime(app, settings, centre, clock))
+    for name in ("alembic.runtime.plugins", "botocore.credentials"):  # a line at each start
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.WARNING)
+    held = Runtime(app, settings, centre, clock)
+    held.is_adopted = True
+    _assemble(app, settings, parts, (), held)
     if "sqlalchemy" in app.extensions:  # else the application may make its own later
         held.bind_models()
     return held
@@ -169,6 +181,17 @@ def _fill_config(app: Flask, settings: Settings) -> None:
     app.config.update(settings.flat())
     if app.config["SECRET_KEY"] is None:
         app.config["SECRET_KEY"] = make_secret_key()
+
+
+def _has_library(part: str) -> bool:
+    return part not in LIBRARIES or find_spec(LIBRARIES[part][0]) is not None
+
+
+def _require_library(part: str) -> None:
+    if not _has_library(part):
+        library, named = LIBRARIES[part]
+        why = f"`{library}` could not be imported"
+        raise MissingExtra(f"the part `{part}` is not installed", why, f"pip install 'carboy[{named}]'")
 
 
 def _set_up_logs(web: WebSettings) -> None:

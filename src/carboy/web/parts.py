@@ -1,23 +1,28 @@
 """The parts of an application, each added alone."""
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from flask import request
 from flask.ctx import _AppCtxGlobals
 
 from carboy.jobs import JobsSettings
 from carboy.logs import request_id
 from carboy.web.http.middleware import Limits, RequestMiddleware
-from carboy.web.http.problem_responses import handle_problems
+from carboy.web.http.problem_responses import handle_problems, is_debugged, problem_answerer
 from carboy.web.metrics.registry import Sample
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from flask import Flask
+    from flask.typing import ResponseReturnValue
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["AFTER_MODULES", "BEFORE_MODULES", "PARTS"]
+__all__ = ["AFTER_MODULES", "BEFORE_MODULES", "LIBRARIES", "PARTS"]
 
 _STATS_S = 0.5  # how long a scrape's reading of the jobs is good for
 
@@ -33,9 +38,16 @@ def _door(app: "Flask", held: "Runtime") -> RequestMiddleware:
     """Return the application's middleware, installed when the first part needs it."""
     if not isinstance(app.wsgi_app, RequestMiddleware):
         app.app_ctx_globals_class = _Globals
-        vars(app)["wsgi_app"] = RequestMiddleware(app.wsgi_app, show_path=held.show_path)
+        made = RequestMiddleware(app.wsgi_app, show_path=held.show_path, propagates=partial(_propagates, app))
+        vars(app)["wsgi_app"] = made
     door: RequestMiddleware = vars(app)["wsgi_app"]
     return door
+
+
+def _propagates(app: "Flask", environ: "WSGIEnvironment") -> bool:
+    """Return whether Flask raises an unhandled exception again: in debug mode, in tests, below a debugger."""
+    chosen = app.config["PROPAGATE_EXCEPTIONS"]
+    return bool(app.testing or app.debug if chosen is None else chosen) or (app.debug and is_debugged(environ))
 
 
 def _add_trace(app: "Flask", held: "Runtime") -> None:
@@ -48,16 +60,31 @@ def _add_trace(app: "Flask", held: "Runtime") -> None:
 def _add_request_ids(app: "Flask", held: "Runtime") -> None:
     door = _door(app, held)
     door.is_logged, door.trusted_proxies = True, held.web.trusted_proxies
+    logging.getLogger("werkzeug").addFilter(_is_not_logged_twice)
+
+
+def _is_not_logged_twice(record: logging.LogRecord) -> bool:
+    """Drop the development server's line for a request where the part `request_ids` logs one."""
+    is_request_line = isinstance(record.args, tuple) and len(record.args) == 3 and '"%s" %s %s' in str(record.msg)
+    return not (is_request_line and logging.getLogger("carboy.request").isEnabledFor(logging.INFO))
 
 
 def _add_problems(app: "Flask", held: "Runtime") -> None:
-    handle_problems(app, held.web.retry_after_s, held.show_path)
+    handle_problems(app, held.web.retry_after_s, held.show_path, has_pages=held.is_adopted)
 
 
 def _add_limits(app: "Flask", held: "Runtime") -> None:
     door = _door(app, held)
     door.limits, door.trusted_proxies = Limits(held.body_limit, held.limiter), held.web.trusted_proxies
     app.config["MAX_CONTENT_LENGTH"] = held.web.max_body_bytes
+    answer = problem_answerer(app, held.web.retry_after_s, held.show_path, has_pages=held.is_adopted)
+
+    def refuse() -> "ResponseReturnValue | None":
+        refusal = request.environ.get("carboy.refusal")
+        return None if refusal is None else answer(refusal)
+
+    door.passes_refusals = lambda: bool(app.after_request_funcs)
+    app.before_request_funcs.setdefault(None, []).insert(0, refuse)
 
 
 def _add_health(app: "Flask", held: "Runtime") -> None:
@@ -156,6 +183,13 @@ AFTER_MODULES: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "docs": _add_docs,
 }
 """What comes after them: routes of the same address are the modules' own."""
+
+LIBRARIES: dict[str, tuple[str, str]] = {
+    "db": ("sqlalchemy", "db"),
+    "metrics": ("prometheus_client", "metrics"),
+    "docs": ("jsonschema_rs", "api"),
+}
+"""The library that a part is nothing without, and the extra that installs it."""
 
 PARTS = (*BEFORE_MODULES, *AFTER_MODULES)
 """What `init_app` can give to an application, in the order in which it is given."""

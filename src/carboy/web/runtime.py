@@ -57,6 +57,7 @@ class Runtime(Extension):
         body_limits: functions that return how many bytes a body may have at a path, 0 where `MAX_BODY_BYTES` holds.
         documents: functions that return the OpenAPI documents that are served, one each.
         jobs: the jobs that are known, their rows, and who runs them here.
+        is_adopted: whether the application has a factory of its own, and `init_app` added parts to it.
     """
 
     binds_models: ClassVar[bool] = True
@@ -75,6 +76,7 @@ class Runtime(Extension):
         self.body_limits: list[Callable[[str], int]] = []
         self.documents: list[Callable[[], dict[str, Any]]] = []
         self.app = app
+        self.is_adopted = False
         self._once = _Once()
         self.limiter: RateLimiter | None = None
         if web.rate_limit:
@@ -92,7 +94,9 @@ class Runtime(Extension):
 
     def body_limit(self, path: str) -> int:
         """Return how many bytes a body may have at a path."""
-        return next((limit for own in self.body_limits if (limit := own(path))), self.web.max_body_bytes)
+        chosen: int | None = self.app.config["MAX_CONTENT_LENGTH"]  # an application may change it after its start
+        usual = sys.maxsize if chosen is None else chosen
+        return next((limit for own in self.body_limits if (limit := own(path))), usual)
 
     @property
     def has_database(self) -> bool:

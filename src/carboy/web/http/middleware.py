@@ -72,6 +72,9 @@ class RequestMiddleware:
         is_logged: whether each request gets a line.
         show_path: hides what is secret in a path.
         tracing: begins and ends the span of each request.
+        propagates: whether an exception of the application is raised again, for a debugger or a test client.
+        passes_refusals: whether a refused request goes through the application's `after_request` functions, which
+            finds the refusal in `carboy.refusal` of the environ.
     """
 
     inner: "WSGIApplication"
@@ -82,6 +85,8 @@ class RequestMiddleware:
     is_logged: bool = False
     show_path: Callable[[str], str] = str
     tracing: "RequestTracing | None" = None
+    propagates: "Callable[[WSGIEnvironment], bool]" = bool
+    passes_refusals: Callable[[], bool] = bool
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request."""
@@ -103,15 +108,20 @@ class RequestMiddleware:
     def _answer(self, environ: "WSGIEnvironment", visit: "_Exchange") -> Iterable[bytes]:
         refusal = self.refusal(environ)
         if refusal is not None:
-            return visit.answer_problem(refusal)
-        if self.limits is not None and not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in environ:
+            if not self.passes_refusals():
+                return visit.answer_problem(refusal)
+            environ["carboy.refusal"] = refusal
+        elif self.limits is not None and not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _AtMost(environ["wsgi.input"], environ["carboy.max_body_bytes"])
         try:
             return self.inner(environ, visit.start)
         except Exception as error:
-            log.error("request_failed", exc_info=error)
             if visit.span is not None:
                 visit.span.fail(error)
+            if self.propagates(environ):
+                visit.end()
+                raise
+            log.error("request_failed", exc_info=error)
             if visit.status:  # the head is out: the server must cut the connection
                 visit.end()
                 raise

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug.exceptions import HTTPException
 
@@ -12,10 +12,19 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from flask import Flask
     from flask.typing import ResponseReturnValue
 
-__all__ = ["INTERNAL", "answer_own_problems", "handle_problems", "problem_of", "too_many"]
+__all__ = [
+    "INTERNAL",
+    "answer_own_problems",
+    "handle_problems",
+    "is_debugged",
+    "problem_answerer",
+    "problem_of",
+    "too_many",
+]
 
 log: BoundLogger = get_logger(__name__)
 
@@ -52,20 +61,26 @@ def too_many(wait_s: float) -> Problem:
     return Problem(429, "too many requests", headers={"Retry-After": render_retry_after(wait_s)})
 
 
-def handle_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str], str]) -> None:
+def handle_problems(
+    app: "Flask", retry_after_s: int, show_path: Callable[[str], str], *, has_pages: bool = False
+) -> None:
     """Have an application answer its errors as problem documents, and log those that are its own fault once.
 
     Args:
         app: the application.
         retry_after_s: see `problem_of`.
         show_path: hides what is secret in a path.
+        has_pages: whether the application has pages for browsers: who prefers HTML gets Flask's own error page, and a
+            handler of the application for `Exception` keeps the HTTP errors that it had.
     """
     from flask import request
 
     def log_exception(exc_info: Any) -> None:
+        if app.debug and is_debugged(request.environ):
+            raise exc_info[1]  # the debugger shows it
         log.error("request_failed", endpoint=request.endpoint, method=request.method, exc_info=exc_info)
 
-    answer = _answerer(retry_after_s, show_path)
+    answer = problem_answerer(app, retry_after_s, show_path, has_pages=has_pages)
     app.register_error_handler(HTTPException, answer)
     app.register_error_handler(CarboyError, answer)
     vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
@@ -77,22 +92,45 @@ def answer_own_problems(app: "Flask", retry_after_s: int, show_path: Callable[[s
     Other parts answer so, also in an application that has not the part `problems`: 401 without a key, 503 while not
     ready.
     """
-    app.register_error_handler(Problem, _answerer(retry_after_s, show_path))
+    app.register_error_handler(Problem, problem_answerer(app, retry_after_s, show_path, has_pages=True))
 
 
-def _answerer(retry_after_s: int, show_path: Callable[[str], str]) -> "Callable[[Exception], ResponseReturnValue]":
+def problem_answerer(
+    app: "Flask", retry_after_s: int, show_path: Callable[[str], str], *, has_pages: bool
+) -> "Callable[[Exception], ResponseReturnValue]":
+    """Return the error handler that answers with a problem document, or with a page; see `handle_problems`."""
     from flask import Response, g, request
 
     def answer(error: Exception) -> "ResponseReturnValue":
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 0) < 400):
             return error  # a finished answer, or a redirect: not an error
+        theirs = app.error_handler_spec[None][None].get(Exception) if has_pages else None
+        if theirs is not None and isinstance(error, HTTPException):
+            return cast("ResponseReturnValue", app.ensure_sync(theirs)(getattr(error, "original_exception", error)))
         problem = problem_of(error, retry_after_s)
         if isinstance(error, CarboyError) and problem.status >= 500:
             _tell(error, problem)
+        accepted = request.accept_mimetypes
+        if has_pages and accepted["text/html"] > accepted["application/json"]:
+            return error if isinstance(error, HTTPException) and error.code == problem.status else _page(problem)
         body = render_problem(problem, show_path(request.path), g.get("request_id") or "")
         return Response(body, problem.status, problem.headers, content_type=CONTENT_TYPE)
 
     return answer
+
+
+def is_debugged(environ: "WSGIEnvironment") -> bool:
+    """Return whether werkzeug's debugger stands around the application."""
+    return "werkzeug.debug.preserve_context" in environ
+
+
+def _page(problem: Problem) -> "ResponseReturnValue":
+    """Return werkzeug's error page for a problem."""
+    error = HTTPException(problem.detail)
+    error.code = problem.status
+    response = error.get_response()
+    response.headers.extend(problem.headers)
+    return cast("ResponseReturnValue", response)
 
 
 def _is_database_away(error: BaseException) -> bool:

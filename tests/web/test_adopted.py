@@ -1,0 +1,302 @@
+"""`init_app` changes nothing of an application that it was not asked to change."""
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from flask import Flask, Response, abort, request
+from werkzeug.debug import DebuggedApplication
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import Client, run_wsgi_app
+from werkzeug.test import EnvironBuilder as Builder
+
+from carboy.errors import MissingExtra, Unreachable
+from carboy.problems import Problem
+from carboy.web import PARTS, create_app, init_app, runtime
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+Adopt = Callable[..., Flask]
+
+
+@pytest.fixture
+def adopt(tmp_path: Path) -> Iterator[Adopt]:
+    """Return an ordinary application after `init_app`; `before` is called with it first."""
+    made: list[Flask] = []
+
+    def make(
+        parts: list[str] | None = None, before: Callable[[Flask], object] = lambda app: None, **config: Any
+    ) -> Flask:
+        app = Flask("theirs", root_path=str(tmp_path))
+        app.config.from_mapping(
+            SECRET_KEY="their-own", DATABASE_URL=f"sqlite:///{tmp_path}/x.db", INSTANCE_PATH=str(tmp_path), **config
+        )
+
+        @app.get("/boom")
+        def boom() -> NoReturn:
+            raise ZeroDivisionError("theirs")
+
+        @app.get("/gone")
+        def gone() -> NoReturn:
+            abort(410, "it was sold")
+
+        @app.get("/away")
+        def away() -> NoReturn:
+            raise Unreachable("the shop", "it is away", "wait")
+
+        @app.get("/taken")
+        def taken() -> NoReturn:
+            raise Problem(409, "it is taken", headers={"Retry-After": "3"})
+
+        @app.post("/upload")
+        def upload() -> str:
+            return str(len(request.get_data()))
+
+        before(app)
+        init_app(app, parts, folder=tmp_path)
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        runtime(app).close()
+
+
+@pytest.mark.parametrize(
+    "parts", [None, ["request_ids"], ["request_ids", "health"], ["problems"], ["metrics", "problems"]]
+)
+@pytest.mark.parametrize("config", [{"TESTING": True}, {"PROPAGATE_EXCEPTIONS": True}, {"DEBUG": True}])
+def test_an_exception_reaches_the_test_client_as_in_flask(
+    adopt: Adopt, parts: list[str] | None, config: dict[str, bool]
+) -> None:
+    """Whichever part is there: `pytest.raises` around a call goes on working."""
+    with pytest.raises(ZeroDivisionError, match="theirs"):
+        adopt(parts, **config).test_client().get("/boom")
+
+
+@pytest.mark.parametrize("config", [{}, {"TESTING": True}, {"DEBUG": True}])
+def test_an_exception_is_answered_500_where_flask_answers_it(adopt: Adopt, config: dict[str, bool]) -> None:
+    """`PROPAGATE_EXCEPTIONS` counts before `TESTING` and debug mode."""
+    assert adopt(PROPAGATE_EXCEPTIONS=False, **config).test_client().get("/boom").status_code == 500
+
+
+def test_testing_may_be_set_after_the_start(adopt: Adopt) -> None:
+    """As tests do: `app.config.update(TESTING=True)` on the application of the factory."""
+    app = adopt()
+    app.config.update(TESTING=True)
+
+    with pytest.raises(ZeroDivisionError):
+        app.test_client().get("/boom")
+
+
+def test_the_debugger_shows_the_exception(adopt: Adopt) -> None:
+    """Werkzeug's, which `flask run --debug` and `carboy serve --server dev` put around the application."""
+    app = adopt(DEBUG=True)
+
+    answer = Client(DebuggedApplication(app, evalex=True), Response).get("/boom")
+
+    assert answer.status_code == 500
+    assert "ZeroDivisionError" in answer.text
+    assert "EVALEX" in answer.text
+
+
+def test_a_request_that_raises_is_counted(adopt: Adopt) -> None:
+    """With status 500, though Flask raises the exception again."""
+    app = adopt(TESTING=True)
+    with pytest.raises(ZeroDivisionError):
+        app.test_client().get("/boom")
+
+    assert 'http_requests_total{method="GET",route="",status="500"} 1.0' in runtime(app).metrics.render().decode()
+
+
+@pytest.mark.parametrize(("given", "is_raised"), [({"testing": True}, True), ({"debug": True}, False), ({}, False)])
+def test_an_application_of_carboys_own_raises_only_in_tests_and_below_a_debugger(
+    tmp_path: Path, given: dict[str, bool], is_raised: bool, make_module: Any
+) -> None:
+    """Otherwise it answers 500, in debug mode too, on every profile."""
+
+    def register(app: Flask) -> None:
+        @app.get("/boom")
+        def boom() -> NoReturn:
+            raise ZeroDivisionError
+
+    app = create_app("test", folder=tmp_path, modules=make_module(register), instance_path=str(tmp_path), **given)
+    try:
+        if is_raised:
+            with pytest.raises(ZeroDivisionError):
+                app.test_client().get("/boom")
+        else:
+            assert app.test_client().get("/boom").mimetype == "application/problem+json"
+            shown = Client(DebuggedApplication(app, evalex=True), Response).get("/boom").text
+            assert ("EVALEX" in shown) is app.debug
+    finally:
+        runtime(app).close()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/nowhere", 404, "Not Found"),
+        ("/upload", 405, "Method Not Allowed"),
+        ("/gone", 410, "it was sold"),
+        ("/boom", 500, "Internal Server Error"),
+        ("/away", 503, "Service Unavailable"),
+        ("/taken", 409, "it is taken"),
+    ],
+)
+def test_a_browser_gets_a_page_and_a_program_a_problem(adopt: Adopt, path: str, status: int, words: str) -> None:
+    """By `Accept`; without one, or with `*/*`, it is a program."""
+    client = adopt().test_client()
+    page = client.get(path, headers={"Accept": BROWSER})
+
+    assert (page.status_code, page.mimetype) == (status, "text/html")
+    assert words in page.text
+    for accept in (None, "*/*", "application/json", "application/problem+json", "text/html;q=0.5, application/json"):
+        answer = client.get(path, headers={} if accept is None else {"Accept": accept})
+        assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+        assert answer.headers.get("Allow") == page.headers.get("Allow")
+        assert answer.headers.get("Retry-After") == page.headers.get("Retry-After")
+
+
+def test_handlers_of_the_application_stay(adopt: Adopt) -> None:
+    """One for a status, one for a class of errors, and one for `Exception`, which gets HTTP errors too."""
+
+    def before(app: Flask) -> None:
+        @app.errorhandler(404)
+        def missing(error: Exception) -> tuple[str, int]:
+            return "my 404", 404
+
+        @app.errorhandler(Exception)
+        def everything(error: Exception) -> tuple[str, int]:
+            return f"my {type(error).__name__}", error.code or 500 if isinstance(error, HTTPException) else 500
+
+    client = adopt(before=before).test_client()
+
+    assert client.get("/nowhere").text == "my 404"
+    assert client.get("/gone").text == "my Gone"
+    assert client.get("/gone").status_code == 410
+    assert client.get("/boom").text == "my ZeroDivisionError"
+    assert client.post("/boom").text == "my MethodNotAllowed"
+
+
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        ({"MAX_CONTENT_LENGTH": 3_000_000}, 3_000_000),
+        ({"MAX_CONTENT_LENGTH": 1_000}, 1_000),
+        ({"MAX_BODY_BYTES": 2_000, "MAX_CONTENT_LENGTH": 3_000_000}, 2_000),
+        ({}, 1_048_576),
+    ],
+)
+def test_the_applications_own_limit_of_a_body_counts(adopt: Adopt, config: dict[str, int], limit: int) -> None:
+    """`MAX_CONTENT_LENGTH`, with and without a length that is announced; 1 MiB where nothing is said."""
+    app = adopt(**config)
+    client = app.test_client()
+
+    assert app.config["MAX_CONTENT_LENGTH"] == limit
+    assert client.post("/upload", data=b"x" * limit).text == str(limit)
+    assert client.post("/upload", data=b"x" * (limit + 1)).status_code == 413
+    environ = Builder("/upload", method="POST", input_stream=io.BytesIO(b"x" * (limit + 1))).get_environ()
+    environ.pop("CONTENT_LENGTH", None)
+    environ |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    assert run_wsgi_app(app, environ)[1].startswith("413")
+
+
+@pytest.mark.parametrize(("after", "status"), [(5_000_000, 200), (None, 200), (10, 413)])
+def test_the_limit_may_be_set_after_the_start(adopt: Adopt, after: int | None, status: int) -> None:
+    """`app.config` is asked at each request."""
+    app = adopt()
+    app.config["MAX_CONTENT_LENGTH"] = after
+
+    assert app.test_client().post("/upload", data=b"x" * 2_000_000).status_code == status
+
+
+def test_without_limits_there_is_none(adopt: Adopt) -> None:
+    """The part was not asked for."""
+    app = adopt(["request_ids", "problems", "health"])
+
+    assert app.config["MAX_CONTENT_LENGTH"] is None
+    assert app.test_client().post("/upload", data=b"x" * 2_000_000).status_code == 200
+
+
+def _cors(app: Flask) -> None:
+    """Do what Flask-CORS does."""
+
+    @app.after_request
+    def allow(response: Response) -> Response:
+        response.headers["Access-Control-Allow-Origin"] = "https://shop.example"
+        return response
+
+
+@pytest.mark.parametrize("parts", [None, ["limits"], ["limits", "problems"]])
+def test_refused_requests_have_the_headers_of_after_request(adopt: Adopt, parts: list[str] | None) -> None:
+    """413, 415 and 429 too, so that a browser's code may read them, and `Retry-After`."""
+    app = adopt(parts, before=_cors, RATE_LIMIT="4/m")
+    client = app.test_client()
+    headers = {"Content-Encoding": "gzip"}
+
+    answers = [
+        client.post("/upload", data=b"x" * 1_100_000),
+        client.post("/upload", data=b"x", headers=headers),
+        client.get("/nowhere"),
+        client.post("/upload", data=b"x"),
+        client.get("/upload"),
+        client.options("/upload"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [413, 415, 404, 200, 429, 429]
+    for answer in answers:
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    assert int(answers[4].headers["Retry-After"]) >= 1
+    assert answers[4].get_json()["status"] == 429
+
+
+def test_a_refused_request_reaches_no_code_of_the_application(adopt: Adopt) -> None:
+    """Neither `before_request` nor a view."""
+    seen: list[str] = []
+
+    def before(app: Flask) -> None:
+        _cors(app)
+        app.before_request(lambda: seen.append(request.path))
+
+    adopt(before=before).test_client().post("/upload", data=b"x" * 1_100_000)
+
+    assert seen == []
+
+
+def test_a_part_without_its_library_is_left_out_or_refused(adopt: Adopt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start: by default it is not added, and who asks for it learns how to get it."""
+    monkeypatch.setattr("carboy.web.assembly.find_spec", lambda name: None)
+    client = adopt().test_client()
+
+    assert client.get("/docs").status_code == client.get("/metrics").status_code == 404
+    assert client.get("/livez").status_code == 200
+    for part, extra in (("docs", "api"), ("metrics", "metrics"), ("db", "db")):
+        with pytest.raises(MissingExtra) as caught:
+            adopt([part])
+        assert caught.value.hint == f"pip install 'carboy[{extra}]'"
+
+
+def test_every_part_is_known_to_the_table_of_libraries() -> None:
+    """A part that is renamed is renamed there."""
+    from carboy.web.parts import LIBRARIES
+
+    assert set(LIBRARIES) <= set(PARTS)
+
+
+def test_the_development_server_logs_no_request_twice(adopt: Adopt, caplog: pytest.LogCaptureFixture) -> None:
+    """Its own line goes where the part `request_ids` logs one, and stays where that line is not wanted."""
+    adopt(["request_ids"])
+    werkzeug = logging.getLogger("werkzeug")
+    caplog.set_level(logging.INFO, "werkzeug")
+    form = '127.0.0.1 - - [29/Nov/2026 22:00:00] "%s" %s %s'
+    for level in (logging.INFO, logging.WARNING):
+        logging.getLogger("carboy.request").setLevel(level)
+        werkzeug.info(form, "GET / HTTP/1.1", level, "-")
+    werkzeug.info("Running on %s", "http://127.0.0.1:5000")
+    logging.getLogger("carboy.request").setLevel(logging.NOTSET)
+
+    shown = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
+    assert [line[-4:] for line in shown] == ["30 -", "5000"]
