@@ -113,7 +113,7 @@ def test_a_request_that_raises_is_counted(adopt: Adopt) -> None:
 
 @pytest.mark.parametrize(("given", "is_raised"), [({"testing": True}, True), ({"debug": True}, False), ({}, False)])
 def test_an_application_of_carboys_own_raises_only_in_tests_and_below_a_debugger(
-    tmp_path: Path, given: dict[str, bool], is_raised: bool, make_module: Any
+    tmp_path: Path, given: dict[str, Any], is_raised: bool, make_module: Any
 ) -> None:
     """Otherwise it answers 500, in debug mode too, on every profile."""
 
