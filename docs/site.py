@@ -6,6 +6,8 @@ from typing import Any
 
 _LINE = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$|\]\((?P<page>(?:[a-z-]+/)+[a-z0-9-]+\.md)\)", re.MULTILINE)
 
+_RUNBOOKS = "how-to/runbooks/index.md"
+
 
 def on_config(config: Any) -> Any:
     """Make the navigation: a tab for each `##` of the index, a section for each `###`, the pages in their order."""
@@ -13,7 +15,18 @@ def on_config(config: Any) -> Any:
     config.nav = [{"Start": "index.md"}, *read_nav((docs / "index.md").read_text("utf-8"))]
     decisions = sorted(page.relative_to(docs).as_posix() for page in docs.glob("contributing/adr/0*.md"))
     config.nav[-1]["Contributing"].append({"Decisions": ["contributing/adr/index.md", *decisions]})
+    _add_runbooks(config.nav, sorted(page.relative_to(docs).as_posix() for page in docs.glob("how-to/runbooks/*.md")))
     return config
+
+
+def _add_runbooks(nav: list[Any], pages: list[str]) -> None:
+    """Put the runbooks behind the page that lists them."""
+    how_to = next(part["How to"] for part in nav if "How to" in part)
+    for section in (part for parts in how_to if isinstance(parts, dict) for part in parts.values()):
+        if _RUNBOOKS in section:
+            section[section.index(_RUNBOOKS)] = {
+                "Runbooks": [_RUNBOOKS, *(page for page in pages if page != _RUNBOOKS)]
+            }
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -3,11 +3,12 @@
 import ast
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from docs.tools.reference.source import calls, literals, signals, template
 from docs.tools.reference.tables import page, table
 
-__all__ = ["render_events", "render_logs", "render_metrics"]
+__all__ = ["Metric", "metrics", "render_events", "render_logs", "render_metrics"]
 
 _METRICS = {"counter": "counter", "gauge": "gauge", "histogram": "histogram", "collect": "gauge"}
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
@@ -25,21 +26,41 @@ LINE_FIELDS = (
 """What a line holds besides its event's own facts: the field, where, and what."""
 
 
-def render_metrics() -> str:
-    """Return the page of the metrics."""
-    rows = []
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as the source declares it; `part` is the folder that does."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+    part: str
+
+
+def metrics() -> list[Metric]:
+    """Return the metrics that the source declares, by name."""
+    found = []
     for call in calls(lambda name, node: name in _METRICS and len(node.args) >= 2 and bool(literals(node.args[0]))):
         name, help_text = (template(node) or "" for node in call.node.args[:2])
-        labels = [text for node in call.node.args[2:] for text in literals(node)]
+        labels = tuple(text for node in call.node.args[2:] for text in literals(node))
         kind = next((one.value for one in call.node.keywords if one.arg == "kind"), None)
         said = literals(kind)[0] if kind is not None else _METRICS[call.name]
-        rows.append((f"`{name}`", said, ", ".join(f"`{one}`" for one in labels), help_text, call.part))
+        found.append(Metric(name, said, labels, help_text, call.part))
+    return sorted(found, key=lambda one: f"`{one.name}`")
+
+
+def render_metrics() -> str:
+    """Return the page of the metrics."""
+    rows = [
+        (f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help, one.part)
+        for one in metrics()
+    ]
     return page(
         "Metrics",
         "`GET /metrics` is Prometheus' text format. It is served to a key of scope `metrics:read`, and without a key\n"
         "on `METRICS_BIND`. It is the sum over all workers of the instance, with what the application declares with\n"
         "prometheus-client itself.",
-        table(("name", "kind", "labels", "what", "part"), sorted(rows)),
+        table(("name", "kind", "labels", "what", "part"), rows),
     )
 
 
