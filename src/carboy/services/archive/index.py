@@ -10,8 +10,9 @@ from sqlalchemy import bindparam, select, tuple_, update
 
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import new_id, put, row_of
-from carboy.services.archive.items import Accepted, Archived, Item, NewItem, Page, Submission
-from carboy.services.archive.object_keys import version_key
+from carboy.services.archive.items import Accepted, Archived, Gathered, Item, NewItem, Page, Submission
+from carboy.services.archive.object_keys import version_key, webhook_key
+from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.tables import ITEMS
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
     known = _known(connection, wanted)
     items: list[dict[str, Any]] = []
     jobs: list[dict[str, Any]] = []
+    deliveries = _Deliveries()
     older: set[tuple[str, str]] = set()
     answers = []
     for one in submissions:
@@ -47,6 +49,7 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
                         if (earlier["source"], earlier["item_id"]) == (item.source, item.item_id):
                             earlier["newest"] = False
                 items.append(_row(item, row, one.now_ms, version=len(versions) - 1))
+                deliveries.add(one, item, row)
                 if one.job is not None:
                     jobs.append(row_of(one.job, (row,), now_ms=one.now_ms, request_id=one.request_id))
             rows.append(row)
@@ -58,7 +61,23 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
         insert_rows(connection, ITEMS, items)
     if jobs:
         put(connection, jobs)
+    deliveries.write(connection)
     return answers
+
+
+class _Deliveries:
+    """The deliveries of a transaction; none where nothing has a router."""
+
+    gathered: Gathered | None = None
+
+    def add(self, submission: Submission, item: NewItem, row: int) -> None:
+        if submission.router is not None:
+            self.gathered = self.gathered or submission.router.gather()
+            self.gathered.add(submission, item, row)
+
+    def write(self, connection: "Connection") -> None:
+        if self.gathered is not None:
+            self.gathered.write(connection)
 
 
 def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
@@ -105,6 +124,21 @@ class Index:
     def row(self, row: int) -> Item | None:
         """Return the item of a row; None if the row does not exist."""
         return self._one(_SELECT.where(ITEMS.c.id == row))
+
+    def rows(self, rows: Sequence[int]) -> list[Item]:
+        """Return the items of rows, in no order; those that there are."""
+        with self._engine.connect() as connection:
+            return [_item(row) for row in connection.execute(_SELECT.where(ITEMS.c.id.in_(rows)))]
+
+    def rows_of(self, item_id: str, sources: Sequence[str]) -> list[int]:
+        """Return the rows of all versions of an id, as its sender wrote it, in any of these sources."""
+        found: list[int] = []
+        with self._engine.connect() as connection:
+            for source in sources:
+                stored = item_id if source == THREATSTACK else webhook_key(item_id, 0, source).rpartition("/")[2]
+                query = select(ITEMS.c.id).where(ITEMS.c.source == source, ITEMS.c.item_id == stored)
+                found += connection.execute(query).scalars()
+        return found
 
     def newest(self, source: str, item_id: str) -> Item | None:
         """Return the newest version of an id; None where it was never accepted."""
@@ -189,6 +223,7 @@ _SELECT = select(
     ITEMS.c.content_type,
     ITEMS.c.headers,
     ITEMS.c.body,
+    ITEMS.c.event_type,
 )
 
 
@@ -236,4 +271,5 @@ def _row(item: NewItem, row: int, now_ms: int, *, version: int) -> dict[str, Any
         "severity": item.severity,
         "organization_id": item.organization_id,
         "origin": item.origin,
+        "event_type": item.type,
     }

@@ -8,7 +8,7 @@ from carboy.clock import Clock
 from carboy.jobs import Job, Waiters
 from carboy.logs import request_id
 from carboy.services.archive.alerts import Alert
-from carboy.services.archive.items import NewItem, Submission
+from carboy.services.archive.items import NewItem, Router, Submission
 from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.sources import THREATSTACK
 
@@ -59,6 +59,7 @@ class Acceptor:
         clock: what time it is.
         waiters: senders that are held; who finds no seat is answered at once.
         max_wait_s: how long one is held at most.
+        router: chooses the destinations of what is new; None where there are none.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Acceptor:
         clock: Clock,
         waiters: Waiters,
         max_wait_s: float = 30.0,
+        router: Router | None = None,
     ) -> None:
         self._waiters, self._max_wait_s = waiters, max_wait_s
+        self._router = router
         self._writer, self._index, self._keep, self._wake, self._clock = writer, index, keep, wake, clock
 
     def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Acceptance:
@@ -82,7 +85,8 @@ class Acceptor:
         """
         from carboy.services.archive.index import accept  # here: the archive without a database needs no SQLAlchemy
 
-        submission = Submission(items, self._keep, self._clock.now_ms(), request_id())
+        now_ms = self._clock.now_ms()
+        submission = Submission(items, self._keep, now_ms, request_id(), self._router)
         answer = self._writer.run(accept, submission)
         new = sum(answer.is_new)
         if new:
@@ -111,6 +115,7 @@ def alert_item(alert: Alert, *, fetches: bool) -> NewItem:
         content_type=JSON,
         body=alert.raw,
         detail="pending" if fetches else "off",
+        type="alert",
         severity=alert.severity,
         organization_id=alert.organization_id,
         origin=alert.source,

@@ -5,6 +5,7 @@ They are apart from the index, as an archive without a database does without SQL
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, unquote
 
 import orjson
@@ -12,12 +13,17 @@ import orjson
 from carboy.jobs import Job
 from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, parse_key
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 __all__ = [
     "Accepted",
     "Archived",
+    "Gathered",
     "Item",
     "NewItem",
     "Page",
+    "Router",
     "Submission",
     "headers_of",
     "metadata_of",
@@ -42,6 +48,27 @@ class NewItem:
     severity: str | None = None
     organization_id: str | None = None
     origin: str | None = None
+    type: str | None = None
+
+
+class Gathered(Protocol):
+    """The deliveries of a transaction."""
+
+    def add(self, submission: "Submission", item: NewItem, row: int) -> None:
+        """Add the deliveries of an item that is new."""
+        ...
+
+    def write(self, connection: "Connection") -> None:
+        """Write them, in the transaction that keeps the items."""
+        ...
+
+
+class Router(Protocol):
+    """Chooses who receives what is kept."""
+
+    def gather(self) -> Gathered:
+        """Begin a transaction."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +80,14 @@ class Submission:
         job: what is to be done with each, given the row's id; None where nothing is.
         now_ms: when it arrived.
         request_id: of the request that brought it.
+        router: chooses who receives what is new of it; None where there are no destinations.
     """
 
     items: Sequence[NewItem]
     job: Job[...] | None
     now_ms: int
     request_id: str
+    router: "Router | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +128,7 @@ class Item:
     content_type: str
     headers: bytes | None
     body: bytes | None
+    type: str | None = None
 
 
 def metadata_of(item: NewItem | Item, received_at_ms: int) -> dict[str, str]:

@@ -34,7 +34,9 @@ from carboy.webhooks import SnsEndpoint
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from carboy.services.archive.destinations.service import Destinations
     from carboy.services.archive.index import Index
+    from carboy.services.archive.retention import Upkeep
 
 __all__ = ["Archive", "archive_of", "register"]
 
@@ -60,6 +62,8 @@ class Archive:
     reader: Reader
     acceptor: Acceptor
     api: ThreatStack | None
+    destinations: "Destinations"
+    upkeep: "Upkeep"
 
 
 def register(app: Flask) -> None:
@@ -141,22 +145,32 @@ def _with_index(
     app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
 ) -> _Service:
     from carboy.services.archive.index import Index
+    from carboy.services.archive.passing_on import add_destination_api, build_destinations, build_upkeep
 
     index = Index(runtime.engine)
     waiters = Waiters(settings.archive_waiters)
     keeper = ArchiveWorker(store, index, runtime.writer, _fetcher(runtime, settings, api), waiters)
     keep, replay = keeper.jobs()
+    destinations = build_destinations(app, runtime, index, store, replay)
+    upkeep = build_upkeep(runtime, store, destinations)
     reader = Reader(index, store, settings.archive_readers)
+
+    def notify() -> None:
+        upkeep.ask()
+        runtime.jobs.notify()
+
     acceptor = Acceptor(
         runtime.writer,
         index,
         keep,
-        runtime.jobs.notify,
+        notify,
         runtime.clock,
         waiters,
         max_wait_s=settings.archive_wait_max_s,
+        router=destinations,
     )
-    runtime.keep(Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api))
+    runtime.keep(Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep))
+    add_destination_api(app, runtime, destinations)
 
     def replay_alert(alert_id: str) -> bool:
         item = index.newest(THREATSTACK, alert_id)
@@ -164,7 +178,8 @@ def _with_index(
             _enqueue(runtime, replay, item.id)
         return item is not None
 
-    return _Service(acceptor, reader, replay_alert, (keep, replay))
+    jobs = (keep, replay, destinations.deliverer.job, destinations.replayer.job, upkeep.job)
+    return _Service(acceptor, reader, replay_alert, jobs)
 
 
 def _queued(runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None) -> _Service:

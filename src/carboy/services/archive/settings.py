@@ -10,8 +10,9 @@ from urllib.parse import quote
 from carboy.config import Derived, Duration, Profile, Rate, setting
 from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
+from carboy.services.archive.destinations.config import DestinationConfig, make_destinations
 from carboy.services.archive.object_store import check_url, tutorial_url
-from carboy.services.archive.sources import SourceConfig, make_sources
+from carboy.services.archive.sources import SourceConfig, make_sources, source_names
 
 __all__ = ["ArchiveSettings"]
 
@@ -50,6 +51,8 @@ class ArchiveSettings:
     archive_waiters: int = setting(8, "requests that may wait at the same time; others are answered 202 at once")
     archive_readers: int = setting(16, "objects read at the same time for one answer")
     archive_sources: dict[str, SourceConfig] = setting({}, "senders of webhooks, by name")
+    archive_destinations: dict[str, DestinationConfig] = setting({}, "receivers of what is kept, by name")
+    deliveries_retention: Duration = setting(Duration("30d"), "how long deliveries that ended, and attempts, are kept")
     ts_aws_s3_bucket: str = setting("", "the tutorial's name for the bucket of ARCHIVE_URL")
     ts_aws_s3_prefix: str = setting("", "the tutorial's name for the prefix of ARCHIVE_URL")
     threatstack_api_key: Secret | None = setting(None, "fetches the full alert; without it the webhook's copy is kept")
@@ -92,6 +95,10 @@ class ArchiveSettings:
         except ConfigurationError as error:
             for fault in error.faults:
                 yield Fault("ARCHIVE_SOURCES", f"`{fault.pointer}` {fault.detail}")
+        try:
+            make_destinations(self.archive_destinations, source_names(self.archive_sources), profile)
+        except ConfigurationError as error:
+            yield from (Fault("ARCHIVE_DESTINATIONS", f"`{one.pointer}` {one.detail}") for one in error.faults)
         for name, source in self.archive_sources.items():
             if source.verify == "none" and profile.is_guarded:
                 yield Fault("ARCHIVE_SOURCES", f"`{name}.verify` can be none on the profiles local and test only")

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from carboy.api import RawRequest
-from carboy.config import Rate
+from carboy.config import Duration, Rate
 from carboy.errors import ConfigurationError, Fault, InvalidInput
 from carboy.http_values import MISSING, parse_time
 from carboy.logs import BoundLogger, get_logger
@@ -30,7 +30,15 @@ from carboy.webhooks import (
     matches_any,
 )
 
-__all__ = ["THREATSTACK", "AnswerConfig", "SourceConfig", "WebhookSource", "event_digest", "make_sources"]
+__all__ = [
+    "THREATSTACK",
+    "AnswerConfig",
+    "SourceConfig",
+    "WebhookSource",
+    "event_digest",
+    "make_sources",
+    "source_names",
+]
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -98,6 +106,8 @@ class SourceConfig:
         handshake_secret: the second value that a handshake needs, such as Meta's verify token.
         answer: the response to a webhook that was kept, where the sender wants another than 202 with JSON.
         refused_status: the response to a webhook that proves nothing: 403, or 401 where the sender wants that.
+        keep: how long events are kept, from their receipt; None for ever.
+        hold: nothing of it is deleted, whatever `keep` and `carboy archive erase` say.
     """
 
     verify: str = "key"
@@ -131,6 +141,8 @@ class SourceConfig:
     handshake_secret: tuple[Secret, ...] = ()
     answer: AnswerConfig | None = None
     refused_status: int = 403
+    keep: Duration | None = None
+    hold: bool = False
 
     @property
     def handshakes(self) -> tuple[Handshake, ...]:
@@ -241,7 +253,12 @@ class WebhookSource:
             content_type=request.headers.get("content-type", "application/octet-stream")[:255],
             body=request.body,
             headers=orjson.dumps(headers) if headers else None,
+            type=self._type(request),
         )
+
+    def _type(self, request: RawRequest) -> str | None:
+        found = find(self.source.events, request) if self.source.events else None
+        return found[:255] if isinstance(found, str) else None
 
     def _id(self, request: RawRequest) -> str:
         """Return the id in the places of the settings; empty where one of them has none."""
@@ -298,6 +315,11 @@ def _of_event(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name.lower() not in _OF_TRANSPORT and not name.lower().startswith(("x-forwarded-", "x-amzn-", "accept"))
     }
+
+
+def source_names(sources: Mapping[str, SourceConfig]) -> list[str]:
+    """Return the names of the sources of the settings; `threatstack` is always one."""
+    return list(dict.fromkeys((THREATSTACK, *sources)))
 
 
 def make_sources(sources: Mapping[str, SourceConfig]) -> dict[str, WebhookSource]:

@@ -16,7 +16,16 @@ from carboy.errors import Fault, InvalidInput
 
 __all__ = ["SCOPES", "Key", "check_scopes", "hash_key", "make_key", "matches", "parse_key_id"]
 
-SCOPES = ("archive:write", "archive:read", "sms:send", "sms:read", "jobs:admin", "metrics:read")
+SCOPES = (
+    "archive:write",
+    "archive:read",
+    "destinations:read",
+    "destinations:write",
+    "sms:send",
+    "sms:read",
+    "jobs:admin",
+    "metrics:read",
+)
 """The scopes of Carboy's own parts; a module may have others, such as `orders:write`."""
 
 _LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -1,0 +1,1 @@
+"""Destinations: pass what the archive keeps on, until each receiver has taken it."""

@@ -1,0 +1,311 @@
+"""The destinations of an application: who they are now, what each gets, and what can be done with them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import orjson
+
+from carboy.clock import Clock
+from carboy.errors import Missing
+from carboy.http_values import render_time
+from carboy.jobs import Job
+from carboy.services.archive.destinations.aws_kinds import Aws
+from carboy.services.archive.destinations.config import AWS_KINDS, Destination, import_function
+from carboy.services.archive.destinations.events import Event, event_of
+from carboy.services.archive.destinations.hooks import hooks
+from carboy.services.archive.destinations.kinds import Function, Http, Outgoing, Sender, SendSms, Slack, Sms
+from carboy.services.archive.destinations.replay import Replayer
+from carboy.services.archive.destinations.rows import delivery_row, schedule
+from carboy.services.archive.destinations.store import (
+    DeliveryFilter,
+    DeliveryStore,
+    Retry,
+    SetPaused,
+    each_batch,
+    retry,
+    set_paused,
+)
+from carboy.services.archive.destinations.tables import DELIVERIES
+from carboy.services.archive.destinations.worker import Deliverer, OnAttempt
+from carboy.services.archive.items import NewItem, Submission
+from carboy.services.archive.objects import Store
+from carboy.webhooks import Attempt
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from carboy.db import GroupCommit
+    from carboy.services.archive.index import Index
+
+__all__ = ["Destinations", "Surroundings"]
+
+BY_HAND = "paused by hand"
+
+
+class Surroundings:
+    """What destinations reach of the application.
+
+    Args:
+        context: entered around functions of one's own.
+        gateway: returns how the SMS gateway takes a message; None where there is no gateway.
+        notify: notifies the job engine of new work.
+    """
+
+    def __init__(
+        self,
+        context: Callable[[], AbstractContextManager[Any]],
+        gateway: Callable[[], SendSms | None],
+        notify: Callable[[], None],
+    ) -> None:
+        self.context, self.gateway, self.notify = context, gateway, notify
+
+
+class Destinations:
+    """All destinations: those of the settings and the functions of `@on_archived`.
+
+    Args:
+        configured: returns those of the settings as they are now; the same mapping as long as they are the same.
+        index: of the archive.
+        store: of its objects.
+        writer: writes.
+        clock: the time.
+        around: the application.
+        most: destinations that get deliveries at the same time in this process.
+        archive_again: the job that archives the item of a row again.
+        on_attempt: counts attempts.
+    """
+
+    def __init__(
+        self,
+        configured: Callable[[], Mapping[str, Destination]],
+        index: "Index",
+        store: Store,
+        writer: "GroupCommit",
+        clock: Clock,
+        around: Surroundings,
+        *,
+        engine: Any,
+        most: int,
+        archive_again: Job[[int]],
+        on_attempt: OnAttempt,
+    ) -> None:
+        self._configured, self._index, self._writer, self._clock = configured, index, writer, clock
+        self._around = around
+        self._senders: dict[str, tuple[Destination, Sender]] = {}
+        self.store: DeliveryStore = DeliveryStore(engine)
+        self.deliverer: Deliverer = Deliverer(
+            self.all,
+            self.sender,
+            index=index,
+            store=store,
+            writer=writer,
+            clock=clock,
+            most=most,
+            on_attempt=on_attempt,
+        )
+        self.replayer: Replayer = Replayer(
+            self.all_by_name, index, store, writer, clock, archive_again=archive_again, deliver=self.deliverer.job
+        )
+
+    def all(self) -> Mapping[str, Destination]:
+        """Return the destinations by name."""
+        own = {name: destination for name, (destination, _) in hooks().items()}
+        configured = self._configured()
+        return {**own, **configured} if own else configured
+
+    def all_by_name(self, name: str) -> Destination | None:
+        """Return a destination; None where there is none of that name."""
+        return self.all().get(name)
+
+    def get(self, name: str) -> Destination:
+        """Return a destination.
+
+        Raises:
+            Missing: there is none of that name.
+        """
+        found = self.all_by_name(name)
+        if found is None:
+            known = ", ".join(sorted(self.all())) or "none"
+            raise Missing(f"destination `{name}`", "there is no such destination", f"there are: {known}")
+        return found
+
+    def sender(self, destination: Destination) -> Sender:
+        """Return what makes the attempts of a destination; kept until its settings change."""
+        known = self._senders.get(destination.name)
+        if known is not None and known[0].config == destination.config:
+            return known[1]
+        made = self._make_sender(destination)
+        self._senders[destination.name] = destination, made
+        return made
+
+    def _make_sender(self, destination: Destination) -> Sender:
+        kind, around = destination.config.kind, self._around
+        if kind in {"https", "http"}:
+            return Http(destination, self._clock)
+        if kind == "slack":
+            return Slack(destination, self._clock)
+        if kind in AWS_KINDS:
+            return Aws(destination, self._clock)
+        if kind == "sms":
+            return Sms(destination, self._clock, around.context, around.gateway)
+        own = hooks().get(destination.name)
+        function = own[1] if own is not None else import_function(destination.config.url)
+        return Function(destination, self._clock, around.context, function)
+
+    # --- accepting ---
+
+    def gather(self) -> "Gathering":
+        """Begin to gather the deliveries of a transaction."""
+        enabled = [one for one in self.all().values() if one.config.enabled]
+        return Gathering(enabled, self.deliverer.job)
+
+    # --- by hand ---
+
+    def pause(self, name: str) -> None:
+        """Hold a destination's deliveries back; none is lost."""
+        self._set_paused(name, BY_HAND)
+
+    def resume(self, name: str) -> None:
+        """Let a destination's deliveries go."""
+        self._set_paused(name, "")
+
+    def _set_paused(self, name: str, reason: str) -> None:
+        change = SetPaused(self.get(name).name, reason, self.deliverer.job, self._clock.now_ms())
+        self._writer.run(set_paused, change)
+        self._around.notify()
+
+    def retry(self, name: str, state: str = "failed") -> int:
+        """Try all deliveries of a destination that are in a state again, now; return how many.
+
+        Args:
+            name: of the destination.
+            state: `failed` or `waiting`.
+        """
+        wish = Retry(self.get(name).name, self.deliverer.job, self._clock.now_ms(), state=state)
+        count = sum(each_batch(self._writer.run, wish))
+        self._around.notify()
+        return count
+
+    def retry_delivery(self, delivery: int) -> int:
+        """Try one delivery again, now; return 0 where it is on its way or was taken.
+
+        Raises:
+            Missing: there is no such delivery.
+        """
+        name = self.delivery(delivery)["destination"]
+        wish = Retry(name, self.deliverer.job, self._clock.now_ms(), delivery=delivery)
+        count: int = self._writer.run(retry, wish)[0]
+        self._around.notify()
+        return count
+
+    def test(self, name: str) -> Attempt:
+        """Send a sample event to a destination now, outside of its schedule, and return the attempt."""
+        destination = self.get(name)
+        now_ms = self._clock.now_ms()
+        source = next(iter(destination.config.sources), "threatstack")
+        sample = {"id": f"test-{uuid4().hex[:12]}", "created_at": now_ms, "title": "A test of this destination"}
+        body = orjson.dumps({**sample, "severity": 1, "test": True})
+        event = Event(source, str(sample["id"]), "test", now_ms, now_ms, "application/json", body)
+        return self.sender(destination).send([Outgoing(f"test-{uuid4().hex}", event)])[0]
+
+    # --- looking ---
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return what is known of a destination; no secret."""
+        destination, now_ms = self.get(name), self._clock.now_ms()
+        progress = self.store.progress(name)
+        waiting, failed, oldest = self.store.counts(name)
+        success_rate, p95_ms = self.store.last_hour(name, now_ms)
+        is_paused = bool(progress.paused) or not destination.config.enabled
+        reason = progress.paused or ("enabled is false" if is_paused else "")
+        return {
+            "name": name,
+            "kind": destination.config.kind or "function",
+            "state": "paused" if is_paused else "failing" if progress.failures else "active",
+            "reason": reason or None,
+            "waiting": waiting,
+            "failed": failed,
+            "oldest_waiting_s": 0.0 if oldest is None else max(0.0, (now_ms - oldest) / 1000),
+            "success_rate": success_rate,
+            "p95_ms": p95_ms,
+        }
+
+    def deliveries(self, name: str, chosen: DeliveryFilter, limit: int) -> list[dict[str, Any]]:
+        """Return deliveries of a destination, the newest first."""
+        return [_describe_delivery(row) for row in self.store.list(self.get(name).name, chosen, limit)]
+
+    def items_of(self, event_id: str, sources: Sequence[str]) -> list[int]:
+        """Return the rows of the events of an id, in the index."""
+        return self._index.rows_of(event_id, sources)
+
+    def delivery(self, delivery: int) -> dict[str, Any]:
+        """Return a delivery with its attempts.
+
+        Raises:
+            Missing: there is no such delivery.
+        """
+        found = self.store.get(delivery)
+        if found is None:
+            raise Missing(f"delivery {delivery}", "there is no such delivery", "see the list of its destination")
+        row, attempts = found
+        return {**_describe_delivery(row), "attempts": [describe_attempt(one) for one in attempts]}
+
+
+class Gathering:
+    """Gathers the deliveries of what is new in a transaction."""
+
+    def __init__(self, destinations: Sequence[Destination], deliver: Job[[str]]) -> None:
+        self._destinations, self._deliver = destinations, deliver
+        self._rows: list[dict[str, Any]] = []
+        self._names: set[str] = set()
+        self._last: Submission | None = None
+
+    def add(self, submission: Submission, item: NewItem, row: int) -> None:
+        """Add a delivery for each destination that wants an item."""
+        event: Event | None = None
+        for one in self._destinations:
+            if not one.takes(item.source, item.type or ""):
+                continue
+            if one.reads_content:
+                event = event or event_of(item, submission.now_ms, item.body)
+                if not one.wants(event):
+                    continue
+            self._rows.append(delivery_row(one.name, item, row, submission.now_ms, one.config.schedule_s[0]))
+            self._names.add(one.name)
+            self._last = submission
+
+    def write(self, connection: "Connection") -> None:
+        """Write the deliveries, and queue the jobs that make them."""
+        from carboy.db import insert_rows
+
+        last = self._last
+        if last is not None:
+            insert_rows(connection, DELIVERIES, self._rows)
+            schedule(connection, self._deliver, sorted(self._names), last.now_ms, last.request_id)
+
+
+def _describe_delivery(row: Any) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "destination": row.destination,
+        "event": {"source": row.source, "id": row.event_id, "type": row.event_type},
+        "state": row.state,
+        "attempts_made": row.attempts,
+        "next_try": render_time(row.next_at) if row.state == "waiting" else None,
+        "created_at": render_time(row.created_at),
+        "finished_at": render_time(row.finished_at),
+    }
+
+
+def describe_attempt(row: Any) -> dict[str, Any]:
+    """Return an attempt as JSON has it: a row, or an `Attempt`."""
+    at_ms = row.at_ms if isinstance(row, Attempt) else row.at
+    return {
+        "at": render_time(at_ms),
+        "duration_ms": row.duration_ms,
+        "status": row.status,
+        "error": row.error or None,
+        "response": (row.response or b"").decode("utf-8", "replace"),
+    }

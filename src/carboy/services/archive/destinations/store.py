@@ -1,0 +1,188 @@
+"""Look at deliveries, and change their fate by hand: list, retry, pause, resume."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select, update
+
+from carboy.db import insert_rows
+from carboy.jobs import Job
+from carboy.services.archive.destinations.rows import Wake, progress_of, wake
+from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
+from carboy.webhooks import Progress
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["STATES", "DeliveryFilter", "DeliveryStore", "Retry", "SetPaused", "retry", "set_paused"]
+
+STATES = ("waiting", "delivering", "delivered", "failed", "expired")
+_ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
+_HOUR_MS = 3_600_000
+_MOST_ATTEMPTS = 5_000
+_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries of a destination are listed; times are milliseconds since the epoch.
+
+    Attributes:
+        items: only of these rows of the index; None for all.
+        before: only those with a smaller id, for the next page.
+    """
+
+    state: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    items: Sequence[int] | None = None
+    before: int | None = None
+
+
+class DeliveryStore:
+    """Reads the rows of deliveries."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    def progress(self, name: str) -> Progress:
+        """Return how a destination does."""
+        query = select(DESTINATIONS).where(DESTINATIONS.c.name == name)
+        with self._engine.connect() as connection:
+            return progress_of(connection.execute(query).one_or_none())
+
+    def counts(self, name: str) -> tuple[int, int, int | None]:
+        """Return how many deliveries wait, how many failed, and when the oldest that waits was made."""
+        with self._engine.connect() as connection:
+            waiting, failed = (
+                sum(connection.execute(_count(name, state)).scalar() or 0 for state in states)
+                for states in (("waiting", "delivering"), ("failed",))
+            )
+            oldest = [connection.execute(_oldest(name, state)).scalar() for state in ("waiting", "delivering")]
+        return waiting, failed, min((one for one in oldest if one is not None), default=None)
+
+    def last_hour(self, name: str, now_ms: int) -> tuple[float | None, float | None]:
+        """Return the part of the attempts of the last hour that succeeded, and the 95th percentile of their time in ms.
+
+        Of many attempts the newest are counted; None where there was none.
+        """
+        query = (
+            select(ATTEMPTS.c.error, ATTEMPTS.c.duration_ms)
+            .where(ATTEMPTS.c.destination == name, ATTEMPTS.c.at > now_ms - _HOUR_MS)
+            .order_by(ATTEMPTS.c.at.desc())
+            .limit(_MOST_ATTEMPTS)
+        )
+        with self._engine.connect() as connection:
+            found = connection.execute(query).all()
+        if not found:
+            return None, None
+        times = sorted(row.duration_ms for row in found)
+        succeeded = sum(row.error is None for row in found)
+        return round(succeeded / len(found), 4), float(times[min(len(times) - 1, int(len(times) * 0.95))])
+
+    def list(self, name: str, chosen: DeliveryFilter, limit: int) -> list[Any]:
+        """Return the rows of a destination's deliveries, the newest first, at most `limit`."""
+        states = STATES if chosen.state is None else (chosen.state,)
+        with self._engine.connect() as connection:
+            pages = [connection.execute(_page(name, state, chosen, limit)).all() for state in states]
+        return list(islice(heapq.merge(*pages, key=lambda row: -row.id), limit))
+
+    def get(self, delivery: int) -> tuple[Any, Sequence[Any]] | None:
+        """Return the row of a delivery and those of its attempts, in their order; None where there is none."""
+        attempts = select(ATTEMPTS).where(ATTEMPTS.c.delivery == delivery).order_by(ATTEMPTS.c.number)
+        with self._engine.connect() as connection:
+            row = connection.execute(select(DELIVERIES).where(DELIVERIES.c.id == delivery)).one_or_none()
+            return None if row is None else (row, connection.execute(attempts).all())
+
+
+def _count(name: str, state: str) -> Any:
+    chosen = (DELIVERIES.c.destination == name) & (DELIVERIES.c.state == state)
+    return select(func.count()).select_from(DELIVERIES).where(chosen)
+
+
+def _oldest(name: str, state: str) -> Any:
+    chosen = (DELIVERIES.c.destination == name) & (DELIVERIES.c.state == state)
+    return select(DELIVERIES.c.created_at).where(chosen).order_by(DELIVERIES.c.id).limit(1)
+
+
+def _page(name: str, state: str, chosen: DeliveryFilter, limit: int) -> Any:
+    query = select(DELIVERIES).where(DELIVERIES.c.destination == name, DELIVERIES.c.state == state)
+    if chosen.since_ms is not None:
+        query = query.where(DELIVERIES.c.id >= max(0, chosen.since_ms) << _ID_BITS)
+    bounds = [chosen.before, None if chosen.until_ms is None else max(0, chosen.until_ms) << _ID_BITS]
+    for bound in bounds:
+        if bound is not None:
+            query = query.where(DELIVERIES.c.id < min(bound, (1 << 63) - 1))
+    if chosen.items is not None:
+        query = query.where(DELIVERIES.c.item.in_(chosen.items))
+    return query.order_by(DELIVERIES.c.id.desc()).limit(limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A request to try deliveries again, now and with all attempts of the schedule before them.
+
+    Attributes:
+        delivery: one; 0 for those of the destination that are in a state.
+        after: where the last batch ended.
+    """
+
+    destination: str
+    job: Job[[str]]
+    now_ms: int
+    delivery: int = 0
+    state: str = "failed"
+    after: int = 0
+
+
+def retry(connection: "Connection", wishes: Sequence[Retry]) -> list[tuple[int, int | None]]:
+    """Have a batch of deliveries tried again; return how many, and where the next batch begins, None at the end."""
+    return [_retry(connection, one) for one in wishes]
+
+
+def _retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
+    query = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == one.destination)
+    if one.delivery:
+        query = query.where(DELIVERIES.c.id == one.delivery, DELIVERIES.c.state.in_(("failed", "waiting")))
+    else:
+        query = query.where(DELIVERIES.c.state == one.state, DELIVERIES.c.id > one.after)
+    ids = list(connection.execute(query.order_by(DELIVERIES.c.id).limit(_AT_ONCE).with_for_update()).scalars())
+    if ids:
+        values = {"state": "waiting", "tries": 0, "next_at": one.now_ms, "finished_at": None}
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.id.in_(ids)).values(values))
+        wake(connection, [Wake(one.destination, one.job, one.now_ms)])
+    return len(ids), ids[-1] if len(ids) == _AT_ONCE else None
+
+
+@dataclass(frozen=True, slots=True)
+class SetPaused:
+    """A request to hold a destination's deliveries back, or with an empty reason to let them go."""
+
+    destination: str
+    reason: str
+    job: Job[[str]]
+    now_ms: int
+
+
+def set_paused(connection: "Connection", wishes: Sequence[SetPaused]) -> list[None]:
+    """Pause or resume destinations; one that is resumed begins with a closed circuit breaker."""
+    for one in wishes:
+        insert_rows(connection, DESTINATIONS, [{"name": one.destination}], skip_known="name")
+        values: dict[str, Any] = {"paused": one.reason or None}
+        if not one.reason:
+            values |= dict.fromkeys(("failing_since", "open_until", "hold_until")) | {"failures": 0}
+        connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
+        if not one.reason:
+            wake(connection, [Wake(one.destination, one.job, one.now_ms, is_forced=True)])
+    return [None] * len(wishes)
+
+
+def each_batch(run: Any, first: Retry) -> Iterator[int]:
+    """Yield how many deliveries each batch had, each in a transaction of its own."""
+    after: int | None = first.after
+    while after is not None:
+        count, after = run(retry, Retry(first.destination, first.job, first.now_ms, state=first.state, after=after))
+        yield count

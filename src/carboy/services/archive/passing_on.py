@@ -1,0 +1,125 @@
+"""Build the destinations of an application, with their metrics and their upkeep."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from carboy.jobs import Job, JobsSettings
+from carboy.services.archive.destinations.config import Destination, make_destinations
+from carboy.services.archive.destinations.hooks import hooks
+from carboy.services.archive.destinations.operations import DestinationOperations
+from carboy.services.archive.destinations.service import Destinations, Surroundings
+from carboy.services.archive.objects import Store
+from carboy.services.archive.retention import Limits, Upkeep
+from carboy.services.archive.settings import ArchiveSettings
+from carboy.services.archive.sources import source_names
+from carboy.web import Runtime, add_api
+
+if TYPE_CHECKING:
+    from carboy.services.archive.index import Index
+
+__all__ = ["add_destination_api", "build_destinations", "build_upkeep"]
+
+DOCUMENT = Path(__file__).parent / "destinations" / "openapi.yaml"
+SEND_SMS = "carboy.send_sms"
+
+
+def build_destinations(
+    app: Flask, runtime: Runtime, index: "Index", store: Store, archive_again: Job[[int]]
+) -> Destinations:
+    """Return the destinations of the settings, and those of `@on_archived`."""
+    attempts = runtime.metrics.counter(
+        "carboy_archive_delivery_attempts_total", "Attempts to deliver, by outcome.", ("destination", "outcome")
+    )
+    seconds = runtime.metrics.histogram(
+        "carboy_archive_delivery_attempt_seconds", "Time of each attempt to deliver.", ("destination",)
+    )
+
+    def count(name: str, outcome: str, took_s: float) -> None:
+        attempts.inc((name, outcome))
+        seconds.observe(took_s, (name,))
+
+    made = Destinations(
+        _Configured(runtime),
+        index,
+        store,
+        runtime.writer,
+        runtime.clock,
+        Surroundings(app.app_context, lambda: app.extensions.get(SEND_SMS), runtime.jobs.notify),
+        engine=runtime.engine,
+        most=max(1, runtime.settings.part(JobsSettings).jobs_concurrency * 3 // 4),
+        archive_again=archive_again,
+        on_attempt=count,
+    )
+    _add_gauges(runtime, made)
+    return made
+
+
+def _add_gauges(runtime: Runtime, destinations: Destinations) -> None:
+    def read(choose: Callable[[tuple[int, int, int | None]], float]) -> Iterable[tuple[tuple[str, ...], float]]:
+        return [((name,), choose(destinations.store.counts(name))) for name in destinations.all()]
+
+    def age_s(found: tuple[int, int, int | None]) -> float:
+        return 0.0 if found[2] is None else max(0.0, (runtime.clock.now_ms() - found[2]) / 1000)
+
+    labels = ("destination",)
+    collect = runtime.metrics.collect
+    collect("carboy_archive_deliveries_waiting", "Deliveries that wait.", lambda: read(lambda one: one[0]), labels)
+    collect("carboy_archive_deliveries_failed", "Deliveries that failed.", lambda: read(lambda one: one[1]), labels)
+    collect("carboy_archive_oldest_delivery_seconds", "Age of the oldest that waits.", lambda: read(age_s), labels)
+
+
+class _Configured:
+    """The destinations of the settings as they are now."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._made: tuple[ArchiveSettings, dict[str, Destination]] | None = None
+
+    def __call__(self) -> dict[str, Destination]:
+        settings, made = self._runtime.newest(ArchiveSettings), self._made
+        if made is None or made[0] is not settings:
+            sources = source_names(settings.archive_sources)
+            tables = make_destinations(settings.archive_destinations, sources, self._runtime.settings.profile)
+            made = self._made = settings, tables
+        return made[1]
+
+
+def add_destination_api(app: Flask, runtime: Runtime, destinations: Destinations) -> None:
+    """Serve the routes of destinations."""
+    operations = DestinationOperations(
+        destinations,
+        lambda: source_names(runtime.newest(ArchiveSettings).archive_sources),
+        runtime.jobs.notify,
+    )
+    add_api(app, DOCUMENT, operations, name="destinations")
+
+
+def build_upkeep(runtime: Runtime, store: Store, destinations: Destinations) -> Upkeep:
+    """Return what deletes events and deliveries past their age."""
+    deleted = runtime.metrics.counter(
+        "carboy_archive_deleted_total", "Events that were deleted, by reason.", ("source", "reason")
+    )
+
+    def limits() -> Limits:
+        settings = runtime.newest(ArchiveSettings)
+        keeps = any(one.keep is not None for one in settings.archive_sources.values())
+        retention_ms = round(float(settings.deliveries_retention) * 1000)
+        is_needed = keeps or bool(settings.archive_destinations) or bool(hooks())
+        return Limits(settings.archive_sources, retention_ms, is_needed)
+
+    def purge(before_ms: int) -> int:
+        return runtime.jobs.store.purge(state="done", kind="archive.deliver", before_ms=before_ms)
+
+    return Upkeep(
+        runtime.engine,
+        runtime.writer,
+        store,
+        runtime.clock,
+        limits,
+        destinations.deliverer.job,
+        purge,
+        lambda source, reason, count: deleted.inc((source, reason), count),
+    )

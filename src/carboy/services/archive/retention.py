@@ -1,0 +1,218 @@
+"""Retention: delete what is past its age, in batches, once a minute, in one process; end deliveries of what is gone.
+
+Objects go first, rows after them: killed in between, the next run deletes again what is left. Also here: what keeps
+deliveries going where a job was lost.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, select, update
+
+from carboy.clock import Clock
+from carboy.jobs import Commit, Job, put, row_of
+from carboy.logs import BoundLogger, get_logger
+from carboy.services.archive.destinations.rows import Wake, wake
+from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
+from carboy.services.archive.items import Item
+from carboy.services.archive.objects import Store
+from carboy.services.archive.sources import SourceConfig
+from carboy.services.archive.tables import ITEMS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from carboy.db import GroupCommit
+
+__all__ = ["Limits", "Upkeep", "delete_items"]
+
+log: BoundLogger = get_logger("carboy.archive")
+
+_MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
+_ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
+_AT_ONCE = 200
+_DELETERS = 8
+_ENDED = ("delivered", "failed", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is kept, as the settings are now.
+
+    Attributes:
+        sources: by name.
+        deliveries_ms: how long deliveries that ended are kept.
+        is_needed: whether there is anything to look after.
+    """
+
+    sources: Mapping[str, SourceConfig]
+    deliveries_ms: int
+    is_needed: bool
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """The job `archive.upkeep`: the first webhook of a minute enqueues it, and it enqueues itself.
+
+    Attributes:
+        limits: returns what is kept.
+        deliver: the job that delivers to one destination.
+        purge: deletes rows of jobs that ended before a time.
+        on_deleted: counts deleted events, by source and reason.
+    """
+
+    engine: "Engine"
+    writer: "GroupCommit"
+    store: Store
+    clock: Clock
+    limits: Callable[[], Limits]
+    deliver: Job[[str]]
+    purge: Callable[[int], object]
+    on_deleted: Callable[[str, str, int], None]
+    job: Job[[int]] = field(init=False)
+    _asked: int = 0
+    _below: dict[str, int] = field(default_factory=dict)  # ids under which nothing of a source is left
+    _day: int = 0
+
+    def __post_init__(self) -> None:
+        self.job = Job("archive.upkeep", self.run, attempts=5, timeout_s=900.0, priority=9)
+
+    def ask(self) -> None:
+        """Enqueue the job of this minute, unless this process has done so or nothing needs it."""
+        minute = self.clock.now_ms() // _MINUTE_MS
+        if minute != self._asked and self.limits().is_needed:
+            self._asked = minute
+            self.writer.run(_put, self._row(minute), durable=False)
+
+    def _row(self, minute: int) -> dict[str, Any]:
+        now_ms = self.clock.now_ms()
+        after_s = max(0.0, (minute * _MINUTE_MS - now_ms) / 1000)
+        return row_of(self.job, (minute,), now_ms=now_ms, key=f"archive.upkeep:{minute}", after_s=after_s)
+
+    def run(self, _minute: int = 0) -> Commit | None:
+        """Delete what is due, and have forgotten deliveries made; the next minute's job is its last write."""
+        limits, now_ms = self.limits(), self.clock.now_ms()
+        if now_ms // _DAY_MS != self._day:  # what was imported since may be older than what was looked at
+            self._day, self._below = now_ms // _DAY_MS, {}
+        for name, source in limits.sources.items():
+            if source.keep is not None and not source.hold:
+                self._delete_old(name, now_ms - round(float(source.keep) * 1000))
+        while self.writer.run(_forget, now_ms - limits.deliveries_ms, durable=False) == _AT_ONCE:
+            pass
+        self.purge(now_ms - 10 * _MINUTE_MS)
+        self.writer.run(_wake_forgotten, (self.deliver, now_ms), durable=False)
+        if not limits.is_needed:
+            return None
+        return Commit(_put, self._row(now_ms // _MINUTE_MS + 1))
+
+    def _delete_old(self, source: str, before_ms: int) -> None:
+        end = max(0, before_ms) << _ID_BITS
+        after, total = self._below.get(source, 0), 0
+        while items := self._old(source, after, end):
+            self.delete(items, "keep")
+            after, total = items[-1].id, total + len(items)
+        self._below[source] = max(end - 1, 0)
+        if total:
+            log.info("archive_deleted", source=source, count=total, reason="keep")
+
+    def _old(self, source: str, after: int, end: int) -> list[Item]:
+        columns = [ITEMS.c[name] for name in _COLUMNS]
+        query = select(*columns).where(ITEMS.c.source == source, ITEMS.c.id > after, ITEMS.c.id < end)
+        with self.engine.connect() as connection:
+            return [Item(*row, None, None) for row in connection.execute(query.order_by(ITEMS.c.id).limit(_AT_ONCE))]
+
+    def delete(self, items: Sequence[Item], reason: str, *, with_deliveries: bool = False) -> None:
+        """Delete items of one source: their objects, then their rows and deliveries, in one transaction.
+
+        Args:
+            items: at most some hundreds.
+            reason: for the metrics: `keep` or `erase`.
+            with_deliveries: also the rows of deliveries that wait; else these end as `expired`.
+        """
+        with self.engine.connect() as connection:
+            kept = _keys_of_others(connection, items)
+        keys = {key for item in items for key in (item.object_key, item.detail_key) if key} - kept
+        with ThreadPoolExecutor(_DELETERS, thread_name_prefix="archive-delete") as pool:
+            list(pool.map(self.store.delete, sorted(keys)))
+        self.writer.run(delete_items, ([item.id for item in items], self.clock.now_ms(), with_deliveries))
+        self.on_deleted(items[0].source, reason, len(items))
+
+
+_COLUMNS = (
+    "id", "source", "item_id", "sha256", "at", "received_at", "state", "detail",
+    "object_key", "detail_key", "detail_sha256", "content_type",
+)  # fmt: skip
+
+
+def _keys_of_others(connection: "Connection", items: Sequence[Item]) -> set[str]:
+    """Return the keys of objects that versions which stay have too."""
+    query = select(ITEMS.c.object_key, ITEMS.c.detail_key).where(
+        ITEMS.c.source == items[0].source,
+        ITEMS.c.item_id.in_([item.item_id for item in items]),
+        ITEMS.c.id.not_in([item.id for item in items]),
+    )
+    return {key for row in connection.execute(query) for key in row if key}
+
+
+def delete_items(connection: "Connection", wishes: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:
+    """Delete rows of the index, with deliveries that ended; those that wait end as `expired`, or are deleted too."""
+    for ids, now_ms, with_deliveries in wishes:
+        of_items = DELIVERIES.c.item.in_(ids)
+        if not with_deliveries:
+            waiting = of_items & DELIVERIES.c.state.in_(("waiting", "delivering"))
+            values = {"state": "expired", "next_at": None, "finished_at": now_ms}
+            gone = list(
+                connection.execute(select(DELIVERIES.c.id).where(of_items, DELIVERIES.c.state.in_(_ENDED))).scalars()
+            )
+            connection.execute(update(DELIVERIES).where(waiting).values(values))
+        else:
+            gone = list(connection.execute(select(DELIVERIES.c.id).where(of_items)).scalars())
+        _delete_deliveries(connection, gone)
+        connection.execute(delete(ITEMS).where(ITEMS.c.id.in_(ids)))
+    return [None] * len(wishes)
+
+
+def _delete_deliveries(connection: "Connection", ids: Sequence[int]) -> None:
+    for at in range(0, len(ids), 500):
+        some = ids[at : at + 500]
+        connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(some)))
+        connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id.in_(some)))
+
+
+def _forget(connection: "Connection", befores_ms: Sequence[int]) -> list[int]:
+    """Delete a batch of deliveries that ended before a time, with their attempts; return how many."""
+    counts = []
+    for before_ms in befores_ms:
+        query = (
+            select(DELIVERIES.c.id)
+            .where(DELIVERIES.c.id < max(0, before_ms) << _ID_BITS)
+            .where(DELIVERIES.c.state.in_(_ENDED), DELIVERIES.c.finished_at < before_ms)
+            .order_by(DELIVERIES.c.id)
+            .limit(_AT_ONCE)
+        )
+        ids = list(connection.execute(query).scalars())
+        _delete_deliveries(connection, ids)
+        counts.append(len(ids))
+    return counts
+
+
+def _wake_forgotten(connection: "Connection", wishes: Sequence[tuple[Job[[str]], int]]) -> list[None]:
+    """Queue the job of each destination that nobody delivers to though something has been due for a minute."""
+    for deliver, now_ms in wishes:
+        before_ms = now_ms - _MINUTE_MS
+        is_left = DESTINATIONS.c.lease_until.is_(None) | (DESTINATIONS.c.lease_until < now_ms)
+        is_late = DESTINATIONS.c.scheduled_at.is_(None) | (DESTINATIONS.c.scheduled_at < before_ms)
+        names = select(DESTINATIONS.c.name).where(is_left, is_late, DESTINATIONS.c.paused.is_(None))
+        for name in list(connection.execute(names).scalars()):
+            due = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == name, DELIVERIES.c.next_at < before_ms)
+            if connection.execute(due.limit(1)).scalar() is not None:
+                wake(connection, [Wake(name, deliver, now_ms, is_forced=True)])
+    return [None] * len(wishes)
+
+
+def _put(connection: "Connection", rows: Sequence[dict[str, Any]]) -> list[None]:
+    put(connection, rows)
+    return [None] * len(rows)
