@@ -1,5 +1,6 @@
 """`carboy archive`: the archive from a terminal."""
 
+import getpass
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from carboy.cli.destinations import command as destinations
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing, UsageError
 
 if TYPE_CHECKING:
     from carboy.services.archive import Archive
+    from carboy.services.archive.destinations.replay import Range
     from carboy.web import Runtime
 
 __all__ = ["command"]
@@ -90,14 +93,30 @@ def get(project: Project, item_id: str, source: str) -> None:
 
 
 @command.command()
-@click.argument("alert_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("alert_ids", metavar="[ID...]", nargs=-1)
+@click.option("--from", "start", metavar="TIME", help="Instead of ids: events from then on; ISO 8601 with an offset.")
+@click.option("--until", "end", metavar="TIME", help="Before then.")
+@click.option("--source", help="Only of this source.")
+@click.option("--filter", "filter_", metavar="JMESPATH", default="", help="Only events that match.")
+@click.option("--dry-run", is_flag=True, help="Say how many and do nothing.")
 @pass_project
-def replay(project: Project, alert_ids: tuple[str, ...]) -> None:
-    """Fetch and archive alerts again; what has changed is kept as a new version.
+def replay(project: Project, /, alert_ids: tuple[str, ...], dry_run: bool, **asked: Any) -> None:
+    """Fetch and archive alerts again, or the events of a range; what has changed is kept as a new version.
 
     Example:
       carboy archive replay 587c0159a907346eccb84004
+      carboy archive replay --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z --source github --dry-run
     """
+    if bool(alert_ids) == bool(asked["start"] or asked["end"]) or bool(asked["start"]) != bool(asked["end"]):
+        raise UsageError("nothing can be replayed", "give ids, or both --from and --until", "see --help")
+    if not alert_ids:
+        with _archive(project) as (_, archive):
+            chosen = _range(archive, asked["start"], asked["end"], asked["source"], asked["filter_"])
+            count = archive.destinations.replayer.count(chosen, None)
+            if count and not dry_run:
+                archive.destinations.replayer.start(chosen, None)
+        click.echo(f"{count} events would be archived again" if dry_run else f"{count} events are archived again")
+        return
     with _archive(project) as (held, archive):
         for alert_id in alert_ids:
             item = archive.index.newest("threatstack", alert_id)
@@ -206,6 +225,59 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
             if is_new:
                 click.echo(alert_id)
         click.echo(f"{new} accepted", err=True)
+
+
+@command.command()
+@click.option(
+    "--match", required=True, metavar="JMESPATH", help="Which events, such as \"user.email == 'a@b.example'\"."
+)
+@click.option("--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset.")
+@click.option("--until", "end", metavar="TIME", required=True, help="Before then.")
+@click.option("--source", help="Only of this source.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would be erased and do nothing.")
+@json_option
+@pass_project
+def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bool, **asked: Any) -> None:
+    """Erase the events of a person, with their objects and deliveries; the audit log gets their ids.
+
+    Events of a source with `hold = true` stay; exit 1 when there are such.
+
+    Example:
+      carboy archive erase --match "user.email == 'a@b.example'" --from 2026-01-01T00:00Z --until 2027-01-01T00:00Z
+    """
+    from carboy.services.archive.erasure import erase as erase_items
+    from carboy.services.archive.erasure import find
+
+    with _archive(project) as (_, archive):
+        chosen = _range(archive, asked["start"], asked["end"], asked["source"], match)
+        sources = archive.settings.archive_sources
+        found = find(archive.index, archive.store, chosen, lambda name: name in sources and sources[name].hold)
+        count = len(found.items)
+        for name, held in found.held.items():
+            click.echo(f"{held} events of `{name}` are held (hold = true) and stay", err=True)
+        if not dry_run and count and not yes:
+            click.confirm(f"erase {count} events for good?", abort=True, err=True)
+        if not dry_run:
+            count = sum(erase_items(archive.upkeep, found.items, getpass.getuser()))
+    if as_json:
+        print_json({"erased": 0 if dry_run else count, "found": len(found.items), "held": found.held})
+    else:
+        click.echo(f"{count} events would be erased" if dry_run else f"{count} events were erased")
+    if found.held:
+        raise click.exceptions.Exit(1)
+
+
+command.add_command(destinations)
+
+
+def _range(archive: "Archive", start: str, end: str, source: str | None, filter_: str) -> "Range":
+    """Return the range that options name."""
+    from carboy.services.archive.destinations.operations import read_range
+    from carboy.services.archive.sources import source_names
+
+    body = {"from": start, "until": end, "filter": filter_, **({"source": source} if source else {})}
+    return read_range(body, source_names(archive.settings.archive_sources))
 
 
 @contextmanager

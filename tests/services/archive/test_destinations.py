@@ -11,11 +11,11 @@ from tests.services.archive.conftest import Gateway, Serve
 
 from carboy.errors import ConfigurationError
 from carboy.testing import Answer, LoopbackServer
-from carboy.testing.answers import Step
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ALERT = {"id": "587c0159a907346eccb84004", "created_at": 1484653401000, "severity": 1, "title": "sudo"}
 
+OK = Answer()
 Sink = Callable[..., LoopbackServer]
 
 
@@ -23,7 +23,7 @@ Sink = Callable[..., LoopbackServer]
 def sink() -> Iterator[Sink]:
     """Starts a receiver with a standing answer."""
     with ExitStack() as stack:
-        yield lambda step=Answer(): stack.enter_context(LoopbackServer(step))
+        yield lambda step=OK: stack.enter_context(LoopbackServer(step))
 
 
 def table(url: str, more: str = "", name: str = "siem") -> str:
@@ -145,7 +145,7 @@ def test_test_sends_a_sample_now_and_answers_with_the_attempt(serve: Serve, sink
 def test_replay_makes_a_new_delivery_for_each_event_of_the_range(serve: Serve, sink: Sink) -> None:
     receiver = sink()
     gateway = operator(serve(toml=table(receiver.url)))
-    gateway.send(ALERT, {**ALERT, "id": "later", "created_at": ALERT["created_at"] + 60_000})
+    gateway.send(ALERT, {**ALERT, "id": "later", "created_at": 1484653461000})
     until(lambda: len(ended(gateway)()) == 2)
     wanted = {"from": "2017-01-17T11:43:00Z", "until": "2017-01-17T11:44:00Z"}
 

@@ -3,7 +3,8 @@
 from carboy.extras import extra
 
 with extra("archive"):
+    from carboy.services.archive.destinations.hooks import on_archived
     from carboy.services.archive.service import Archive, archive_of, register
     from carboy.services.archive.settings import ArchiveSettings as settings
 
-__all__ = ["Archive", "archive_of", "register", "settings"]
+__all__ = ["Archive", "archive_of", "on_archived", "register", "settings"]

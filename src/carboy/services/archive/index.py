@@ -140,6 +140,12 @@ class Index:
                 found += connection.execute(query).scalars()
         return found
 
+    def versions(self, source: str, item_id: str) -> list[Item]:
+        """Return all versions of an id, in the order they were accepted."""
+        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.item_id == item_id).order_by(ITEMS.c.id)
+        with self._engine.connect() as connection:
+            return [_item(row) for row in connection.execute(query)]
+
     def newest(self, source: str, item_id: str) -> Item | None:
         """Return the newest version of an id; None where it was never accepted."""
         return self._one(

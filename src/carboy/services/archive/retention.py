@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, null, select, update
 
 from carboy.clock import Clock
 from carboy.jobs import Commit, Job, put, row_of
@@ -120,9 +120,10 @@ class Upkeep:
 
     def _old(self, source: str, after: int, end: int) -> list[Item]:
         columns = [ITEMS.c[name] for name in _COLUMNS]
-        query = select(*columns).where(ITEMS.c.source == source, ITEMS.c.id > after, ITEMS.c.id < end)
+        query = select(*columns, null(), null()).where(ITEMS.c.source == source, ITEMS.c.id > after, ITEMS.c.id < end)
         with self.engine.connect() as connection:
-            return [Item(*row, None, None) for row in connection.execute(query.order_by(ITEMS.c.id).limit(_AT_ONCE))]
+            found: Any = connection.execute(query.order_by(ITEMS.c.id).limit(_AT_ONCE))
+            return [Item(*row) for row in found]
 
     def delete(self, items: Sequence[Item], reason: str, *, with_deliveries: bool = False) -> None:
         """Delete items of one source: their objects, then their rows and deliveries, in one transaction.

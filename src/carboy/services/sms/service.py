@@ -22,7 +22,7 @@ from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
 from carboy.services.sms.providers import AnswersQueries, Outbox, ReadsReceipts, ReportsThroughSns, SignsReceipts
 from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
-from carboy.services.sms.requests import Catalog
+from carboy.services.sms.requests import Catalog, read_send
 from carboy.services.sms.retention import Upkeep
 from carboy.services.sms.routing import read_order
 from carboy.services.sms.settings import ACCOUNTS, SmsSettings
@@ -54,6 +54,7 @@ def register(app: Flask) -> None:
     for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job()):
         runtime.jobs.registry.add(job)
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
+    app.extensions["carboy.send_sms"] = lambda body, key: gateway.submit(read_send(body, gateway.rules), "", key)
     receipts = ReceiptWebhooks(
         providers, accounts, _sns(settings, runtime), lambda: runtime.newest(SmsSettings), runtime.clock
     )

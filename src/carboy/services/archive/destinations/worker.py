@@ -248,8 +248,8 @@ class Deliverer:
             ended.append(self._plan(turn.destination, one, attempt))
             outcome = "delivered" if attempt.is_delivered else "failed"
             self._on_attempt(name, outcome, attempt.duration_ms / 1000)
-        for change, one in zip(self._writer.run(record, ended, durable=False), ended, strict=True):
-            self._report(turn, change, one)
+        for change, end in zip(self._writer.run(record, ended, durable=False), ended, strict=True):
+            self._report(turn, change, end)
 
     def _event(self, item: Item | None) -> Event:
         if item is None:

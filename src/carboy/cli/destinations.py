@@ -1,0 +1,218 @@
+"""`carboy archive destinations`: who receives what the archive keeps, from a terminal."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from carboy.cli.output import json_option, print_json, print_table
+from carboy.cli.project import Project, pass_project
+from carboy.errors import InvalidInput, UpstreamError
+
+if TYPE_CHECKING:
+    from carboy.services.archive import Archive
+
+__all__ = ["command", "open_archive"]
+
+NAME = click.argument("name", metavar="NAME")
+
+
+@click.group("destinations")
+def command() -> None:
+    """Look at destinations and their deliveries, and change their fate.
+
+    Example:
+      carboy archive destinations list
+      carboy archive destinations retry siem
+    """
+
+
+@contextmanager
+def open_archive(project: Project) -> "Iterator[Archive]":
+    """Give the archive of the application, within its context."""
+    from carboy.services.archive import archive_of
+
+    runtime = project.runtime()
+    try:
+        with runtime.app.app_context():
+            yield archive_of(runtime.app)
+    finally:
+        runtime.close()
+
+
+@command.command("list")
+@json_option
+@pass_project
+def list_(project: Project, as_json: bool) -> None:
+    """List the destinations, and how they do.
+
+    Example:
+      carboy archive destinations list
+    """
+    with open_archive(project) as archive:
+        found = [archive.destinations.describe(name) for name in sorted(archive.destinations.all())]
+    if as_json:
+        print_json(found)
+        return
+    titles = ("NAME", "KIND", "STATE", "WAITING", "FAILED", "OLDEST_S", "SUCCESS", "P95_MS")
+    keys = ("name", "kind", "state", "waiting", "failed", "oldest_waiting_s", "success_rate", "p95_ms")
+    print_table(titles, [[one[key] for key in keys] for one in found])
+
+
+@command.command()
+@NAME
+@click.option("--state", help="Only deliveries of this state: waiting, delivering, delivered, failed, expired.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Deliveries at most.")
+@json_option
+@pass_project
+def show(project: Project, name: str, state: str | None, limit: int, as_json: bool) -> None:
+    """Show a destination with its newest deliveries; with the id of a delivery, that one with every attempt.
+
+    Example:
+      carboy archive destinations show siem --state failed
+      carboy archive destinations show 7529845821700098482
+    """
+    from carboy.services.archive.destinations.store import STATES, DeliveryFilter
+
+    if state is not None and state not in STATES:
+        raise InvalidInput("`--state` cannot be used", f"`{state}` is not a state", f"choose of {', '.join(STATES)}")
+    with open_archive(project) as archive:
+        if name.isdigit():
+            delivery = archive.destinations.delivery(min(int(name), (1 << 63) - 1))
+            _print_delivery(delivery, as_json=as_json)
+            return
+        described = archive.destinations.describe(name)
+        deliveries = archive.destinations.deliveries(name, DeliveryFilter(state), limit)
+    if as_json:
+        print_json({**described, "deliveries": deliveries})
+        return
+    print_table(("KEY", "VALUE"), list(described.items()))
+    click.echo()
+    rows = [
+        (one["id"], one["event"]["source"], one["event"]["id"], one["state"], one["attempts_made"], one["next_try"])
+        for one in deliveries
+    ]
+    print_table(("DELIVERY", "SOURCE", "EVENT", "STATE", "ATTEMPTS", "NEXT_TRY"), rows)
+
+
+def _print_delivery(delivery: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(delivery)
+        return
+    print_table(("KEY", "VALUE"), [(key, value) for key, value in delivery.items() if key != "attempts"])
+    click.echo()
+    keys = ("at", "duration_ms", "status", "error", "response")
+    print_table([key.upper() for key in keys], [[one[key] for key in keys] for one in delivery["attempts"]])
+
+
+@command.command()
+@NAME
+@json_option
+@pass_project
+def test(project: Project, name: str, as_json: bool) -> None:
+    """Send a sample event to a destination now; exit 4 when it is not taken.
+
+    Example:
+      carboy archive destinations test siem
+    """
+    from carboy.services.archive.destinations.service import describe_attempt
+
+    with open_archive(project) as archive:
+        attempt = archive.destinations.test(name)
+    described = describe_attempt(attempt)
+    if as_json:
+        print_json(described)
+    else:
+        print_table(("KEY", "VALUE"), list(described.items()))
+    if not attempt.is_delivered:
+        raise click.exceptions.Exit(UpstreamError.exit_code)
+
+
+def _change(project: Project, name: str, change: Callable[["Archive"], str]) -> None:
+    with open_archive(project) as archive:
+        click.echo(change(archive))
+
+
+@command.command()
+@NAME
+@pass_project
+def pause(project: Project, name: str) -> None:
+    """Hold a destination's deliveries back; none is lost.
+
+    Example:
+      carboy archive destinations pause siem
+    """
+
+    def change(archive: "Archive") -> str:
+        archive.destinations.pause(name)
+        return f"{name} is paused"
+
+    _change(project, name, change)
+
+
+@command.command()
+@NAME
+@pass_project
+def resume(project: Project, name: str) -> None:
+    """Let a destination's deliveries go.
+
+    Example:
+      carboy archive destinations resume siem
+    """
+
+    def change(archive: "Archive") -> str:
+        archive.destinations.resume(name)
+        return f"{name} is active"
+
+    _change(project, name, change)
+
+
+@command.command()
+@NAME
+@click.option("--state", type=click.Choice(["failed", "waiting"]), default="failed", show_default=True)
+@pass_project
+def retry(project: Project, name: str, state: str) -> None:
+    """Try deliveries of a destination again, now; with the id of a delivery, that one.
+
+    Example:
+      carboy archive destinations retry siem
+    """
+
+    def change(archive: "Archive") -> str:
+        if name.isdigit():
+            count = archive.destinations.retry_delivery(min(int(name), (1 << 63) - 1))
+        else:
+            count = archive.destinations.retry(name, state)
+        return f"{count} will be tried again"
+
+    _change(project, name, change)
+
+
+@command.command()
+@NAME
+@click.option("--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset.")
+@click.option("--until", "end", metavar="TIME", required=True, help="Before then.")
+@click.option("--source", help="Only of this source.")
+@click.option("--filter", "filter_", metavar="JMESPATH", default="", help="Only events that match.")
+@click.option("--dry-run", is_flag=True, help="Say how many and do nothing.")
+@pass_project
+def replay(
+    project: Project, name: str, /, start: str, end: str, source: str | None, filter_: str, dry_run: bool
+) -> None:
+    """Make a new delivery for each archived event of a range that the destination wants.
+
+    Example:
+      carboy archive destinations replay siem --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z --dry-run
+    """
+    from carboy.services.archive.destinations.operations import read_range
+    from carboy.services.archive.sources import source_names
+
+    body = {"from": start, "until": end, "filter": filter_, **({"source": source} if source else {})}
+    with open_archive(project) as archive:
+        destination = archive.destinations.get(name)
+        chosen = read_range(body, source_names(archive.settings.archive_sources))
+        count = archive.destinations.replayer.count(chosen, destination)
+        if not dry_run and count:
+            archive.destinations.replayer.start(chosen, destination)
+    click.echo(f"{count} events would be replayed" if dry_run else f"{count} events are replayed")

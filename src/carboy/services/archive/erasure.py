@@ -1,0 +1,69 @@
+"""Erase the events of a person: find them by an expression, delete them, and write down what was deleted."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from carboy.logs import BoundLogger, get_logger
+from carboy.services.archive.destinations.events import event_id
+from carboy.services.archive.destinations.replay import Range, select_items
+from carboy.services.archive.index import Index
+from carboy.services.archive.items import Item
+from carboy.services.archive.objects import Store
+from carboy.services.archive.retention import Upkeep
+
+__all__ = ["Found", "erase", "find"]
+
+audit: BoundLogger = get_logger("carboy.audit")
+
+_AT_ONCE = 100
+
+
+class Holds(Protocol):
+    """Says of a source whether nothing of it may be deleted."""
+
+    def __call__(self, source: str) -> bool:
+        """Return whether it is held."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The events that match.
+
+    Attributes:
+        items: those that can be erased, every version of each.
+        held: how many are held, by source.
+    """
+
+    items: Sequence[Item]
+    held: dict[str, int]
+
+
+def find(index: Index, store: Store, chosen: Range, is_held: Holds) -> Found:
+    """Return the events of a range that match its expression, with all versions of them."""
+    items: list[Item] = []
+    held: dict[str, int] = {}
+    for item in select_items(index, store, chosen):
+        if is_held(item.source):
+            held[item.source] = held.get(item.source, 0) + 1
+        else:
+            items += index.versions(item.source, item.item_id)
+    return Found(items, held)
+
+
+def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:
+    """Delete events with their objects and deliveries; yield how many each batch had.
+
+    The ids of each batch, and no contents, are written to the log `carboy.audit`.
+    """
+    by_source: dict[str, list[Item]] = {}
+    for item in items:
+        by_source.setdefault(item.source, []).append(item)
+    for source, own in by_source.items():
+        for at in range(0, len(own), _AT_ONCE):
+            batch = own[at : at + _AT_ONCE]
+            upkeep.delete(batch, "erase", with_deliveries=True)
+            ids = sorted({event_id(item) for item in batch})
+            audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
+            yield len(batch)
