@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
-from tests.services.archive.conftest import Gateway, Serve
+from tests.services.archive.kit import Gateway, Serve
 
 from carboy.errors import ConfigurationError
 from carboy.testing import Answer, LoopbackServer
