@@ -12,6 +12,7 @@ from docs.tools.reference.commands import commands, render_cli
 from docs.tools.reference.errors import render_errors
 from docs.tools.reference.http import render_http
 from docs.tools.reference.observability import render_events, render_logs, render_metrics
+from docs.tools.reference.senders import render_senders
 from docs.tools.reference.settings import render_settings
 
 __all__ = ["PAGES", "commands", "main", "render_cli", "render_errors", "render_settings", "stale_pages", "write_pages"]
@@ -24,6 +25,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": render_metrics,
     "logs.md": render_logs,
     "events.md": render_events,
+    "senders.md": render_senders,
 }
 """What writes each page."""
 

@@ -216,6 +216,7 @@ def _read_tables(tables: Mapping[str, Any], row: Any) -> dict[str, Any]:
         elif not isinstance(table, Mapping):
             faults.append(f"`{name}` must be a table")
         else:
+            table = row.expand(table) if hasattr(row, "expand") else table  # noqa: PLW2901 (a preset's keys below its own)
             fields, wrong = _read_fields(table, kinds)
             needed = {one.name for one in dataclasses.fields(row) if _is_required(one)} - table.keys()
             faults += [f"`{name}.{key}` {what}" for key, what in [*wrong, *((key, "is needed") for key in needed)]]

@@ -1,6 +1,7 @@
 """Verify webhooks of any sender, and deliver our own: signatures, tokens, Amazon SNS, retries."""
 
 from carboy.webhooks.certificates import Certificates, fetch_url
+from carboy.webhooks.compression import open_body
 from carboy.webhooks.delivery import (
     RETRY_SCHEDULE_S,
     Attempt,
@@ -14,6 +15,7 @@ from carboy.webhooks.delivery import (
 from carboy.webhooks.handshakes import HANDSHAKES, Handshake, Reply, handshake_faults
 from carboy.webhooks.named_schemes import OPTIONS, SCHEMES, make_scheme
 from carboy.webhooks.places import find, find_text, is_place
+from carboy.webhooks.presets import Preset, find_preset, list_presets, nearest_preset
 from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
 from carboy.webhooks.signatures import Signature
 from carboy.webhooks.sns import (
@@ -40,6 +42,7 @@ __all__ = [
     "Handshake",
     "Notification",
     "Open",
+    "Preset",
     "Progress",
     "Reply",
     "Scheme",
@@ -55,15 +58,19 @@ __all__ = [
     "advance",
     "fetch_url",
     "find",
+    "find_preset",
     "find_text",
     "handshake_faults",
     "hide_secrets",
     "is_place",
     "is_raw_delivery",
     "is_sns_message",
+    "list_presets",
     "make_scheme",
     "matches_any",
+    "nearest_preset",
     "next_wait_s",
+    "open_body",
     "read_raw",
     "sign",
 ]

@@ -66,7 +66,7 @@ class Handshake:
         if self.echo and not value:
             return None
         if self.secret and not matches_any(find_text(self.secret, request), handshake_secrets):
-            raise Unverified("the secret of the handshake is wrong")
+            raise Unverified("the secret of the handshake is wrong", "handshake")
         return self._reply(value[:_MAX_CHARS], secrets)
 
     def _reply(self, value: str, secrets: Sequence[str]) -> Reply:
@@ -98,6 +98,8 @@ def handshake_faults(handshake: Handshake) -> list[str]:
     ]
     if not handshake.when and not handshake.echo:
         faults.append("needs `when` or `echo`, or every request would be one")
+    if handshake.hmac_name and not handshake.is_signed:
+        faults.append("needs `is_signed = true` beside `hmac_name`, or it would sign for anyone")
     if handshake.reply == "header" and not handshake.name:
         faults.append("needs `name`: the header of the reply")
     return faults

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from carboy.errors import ConfigurationError, Fault
+from carboy.webhooks.jwt import BODY_ENCODINGS, JsonWebToken, KeySet
 from carboy.webhooks.places import is_place
 from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
 from carboy.webhooks.signatures import ALGORITHMS, ENCODINGS, PLACEHOLDERS, Signature
@@ -16,8 +17,10 @@ __all__ = ["OPTIONS", "SCHEMES", "make_scheme"]
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # RFC 9110, section 5.6.2
 _URL = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
+_JWKS = re.compile(r"https://[^/?#@\s]+/\S*")
 _GENERAL = frozenset(field.name for field in fields(Signature)) - {"kind"}
 _TIMED = frozenset({"tolerance_s"})
+_JWT = frozenset(field.name for field in fields(JsonWebToken)) - {"keys"}
 
 # What each name means, and which of its options a source may set.
 SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
@@ -53,11 +56,12 @@ SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
     "ed25519": (Signature(kind="ed25519"), _GENERAL - {"algorithm", "secret_encoding"}),
     "ecdsa": (Signature(kind="ecdsa", encoding="base64"), _GENERAL - {"secret_encoding"}),
     "rsa": (Signature(kind="rsa", encoding="base64"), _GENERAL - {"secret_encoding"}),
+    "jwt": (JsonWebToken(), _JWT | _TIMED),
     "bearer": (Bearer(), frozenset({"header"})),
     "basic": (Basic(), frozenset({"username"})),
     "none": (Open(), frozenset()),
 }
-OPTIONS = (*(field.name for field in fields(Signature) if field.name not in {"kind", "id"}), "username")
+OPTIONS = tuple(dict.fromkeys([*sorted(_GENERAL - {"id"}), *sorted(_JWT), "username"]))
 """Every option of a scheme that a source can have; `id` is the source's own."""
 
 
@@ -80,6 +84,8 @@ _RULES: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "timestamp": (is_place, _PLACE),
     "algorithm": (ALGORITHMS.__contains__, f"must be one of {', '.join(ALGORITHMS)}"),
     "encoding": (ENCODINGS.__contains__, f"must be one of {', '.join(ENCODINGS)}"),
+    "body_encoding": (BODY_ENCODINGS.__contains__, f"must be one of {', '.join(BODY_ENCODINGS)}"),
+    "jwks_url": (lambda text: bool(_JWKS.fullmatch(text)), "must be https://host/path"),
     "secret_encoding": (SECRET_ENCODINGS.__contains__, f"must be one of {', '.join(SECRET_ENCODINGS)}"),
     "tolerance_s": (_is_seconds, "must be a number of seconds above 0"),
     "public_url": (lambda text: bool(_URL.fullmatch(text)), "must be https://host, with a path where a proxy hides it"),
@@ -111,6 +117,9 @@ def make_scheme(name: str, options: Mapping[str, str]) -> Scheme:
     made: Scheme = replace(preset, **given)
     if isinstance(made, Signature):
         faults += _signature_faults(made)
+    if isinstance(made, JsonWebToken):
+        faults += _token_faults(made)
+        made = replace(made, keys=KeySet(made.jwks_url)) if made.jwks_url else made
     if faults:
         raise _wrong(faults)
     return made
@@ -137,6 +146,14 @@ def _signature_faults(scheme: Signature) -> Iterator[Fault]:
         yield Fault("template", "has {id}, and `id` does not say where the id stands")
     if any(name.startswith("field:") for name in names) and not (scheme.signature_field or scheme.timestamp_field):
         yield Fault("template", "has {field:…}, and no signature_field says that the header has named parts")
+
+
+def _token_faults(scheme: JsonWebToken) -> Iterator[Fault]:
+    """Yield what is wrong with how a token is described: a token for another receiver proves nothing."""
+    if scheme.jwks_url and not scheme.audience:
+        yield Fault("audience", "is needed beside jwks_url: the issuer signs tokens for others too")
+    if not (scheme.body_claim or scheme.audience):
+        yield Fault("body_claim", "is needed, or `audience`: what else the token is for")
 
 
 def _wrong(faults: Sequence[Fault]) -> ConfigurationError:

@@ -163,7 +163,7 @@ def _header(request: RawRequest, name: str) -> str:
     """Return a header, whatever the case of its name; `Unverified` where it is absent or empty."""
     value = request.headers.get(name.lower(), "")
     if not value:
-        raise Unverified(f"the header {name} is absent")
+        raise Unverified(f"the header {name} is absent", "missing")
     return value
 
 

@@ -120,7 +120,7 @@ class Signature:
             return []
         parts = given.split(self.separator) if self.separator else re.split(r"[,;]", given)
         pairs = (part.strip().partition(self.assigns) for part in parts)
-        return [(name.strip(), value.strip()) for name, _, value in pairs]
+        return [(name.strip(), value.strip().strip('"')) for name, _, value in pairs]
 
     def _signatures(self, given: str, fields: list[tuple[str, str]]) -> list[str]:
         """Return the signatures without their prefix; several stand there while a secret is being replaced."""
@@ -132,14 +132,14 @@ class Signature:
             found = [given, *(part.strip() for by in (",", ";", None) for part in given.split(by))]
         kept = [one.removeprefix(self.prefix) for one in dict.fromkeys(found) if one.startswith(self.prefix)]
         if not kept:
-            raise Unverified(f"the request has no signature that begins with `{self.prefix}`")
+            raise Unverified(f"the request has no signature that begins with `{self.prefix}`", "missing")
         return kept[:_MAX_SIGNATURES]
 
     def _timestamp(self, request: RawRequest, fields: list[tuple[str, str]], now_s: float) -> str:
         if self.timestamp_field:
             times = [value for name, value in fields if name == self.timestamp_field]
             if len(times) != 1:
-                raise Unverified("the signature's header has not one time")
+                raise Unverified("the signature's header has not one time", "time")
             timestamp = times[0]
         elif self.timestamp or self.timestamp_header:
             timestamp = _required(self.timestamp or f"header:{self.timestamp_header}", request)
@@ -184,7 +184,7 @@ class Signature:
 def _required(place: str, request: RawRequest) -> str:
     text = find_text(place, request)
     if not text:
-        raise Unverified(f"the request has nothing at {place}")
+        raise Unverified(f"the request has nothing at {place}", "missing")
     return text
 
 

@@ -132,10 +132,10 @@ class Verifier:
             raise Unverified("the body is no SNS message")
         topic_arn = _field(fields, "TopicArn")
         if topic_arn not in self._topic_arns:
-            raise Unverified("the topic is not one of `SNS_TOPIC_ARNS`")
+            raise Unverified("the topic is not one of `SNS_TOPIC_ARNS`", "topic")
         published_at_ms = _published_at_ms(_field(fields, "Timestamp"))
         if abs(self._clock.now_ms() - published_at_ms) > self._max_age_s * 1000:
-            raise Unverified(f"the message is not from within {self._max_age_s:g} s")
+            raise Unverified(f"the message is not from within {self._max_age_s:g} s", "time")
         self._verify(fields)
         message_id = _field(fields, "MessageId")
         if fields["Type"] == "Notification":
@@ -242,7 +242,7 @@ def read_raw(headers: Mapping[str, str], body: bytes, topic_arns: Collection[str
     """
     topic_arn = headers.get("x-amz-sns-topic-arn", "")
     if topic_arn not in topic_arns:
-        raise Unverified("the topic is not one of `SNS_TOPIC_ARNS`")
+        raise Unverified("the topic is not one of `SNS_TOPIC_ARNS`", "topic")
     try:
         return Notification(body.decode(), headers.get("x-amz-sns-message-id", ""), topic_arn)
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from carboy.errors import Refused
 from carboy.http_values import parse_time
@@ -15,6 +15,7 @@ from carboy.raw_request import RawRequest, authority_of
 
 __all__ = [
     "SECRET_ENCODINGS",
+    "Reason",
     "Scheme",
     "Unverified",
     "any_equal",
@@ -31,12 +32,20 @@ __all__ = [
 SECRET_ENCODINGS = ("text", "hex", "base64", "whsec")
 
 
-class Unverified(Refused):
-    """A webhook did not prove where it comes from; the reason is for the log, the sender learns nothing."""
+Reason = Literal["signature", "missing", "time", "token", "address", "handshake", "topic"]
 
-    def __init__(self, why: str) -> None:
+
+class Unverified(Refused):
+    """A webhook did not prove where it comes from; the reason is for the log, the sender learns nothing.
+
+    Attributes:
+        reason: the kind of what is wrong, for metrics.
+    """
+
+    def __init__(self, why: str, reason: Reason = "signature") -> None:
         super().__init__("the webhook was refused", why, "compare the source's secrets with the sender's")
-        self.args: tuple[Any, ...] = (why,)
+        self.args: tuple[Any, ...] = (why, reason)
+        self.reason: Reason = reason
 
 
 class Scheme(Protocol):
@@ -69,10 +78,10 @@ def check_time(timestamp: str, now_s: float, tolerance_s: float) -> None:
     is_readable = timestamp.isascii() and (timestamp.isdigit() or "T" in timestamp)
     at_ms = parse_time(timestamp) if is_readable else None
     if at_ms is None:
-        raise Unverified("the timestamp cannot be read")
+        raise Unverified("the timestamp cannot be read", "time")
     age_s = now_s - at_ms / 1000
     if abs(age_s) > tolerance_s:
-        raise Unverified(f"the timestamp is {age_s:.0f} s old; {tolerance_s:g} s are allowed")
+        raise Unverified(f"the timestamp is {age_s:.0f} s old; {tolerance_s:g} s are allowed", "time")
 
 
 def keys_of(secrets: Sequence[str], encoding: str = "text") -> list[bytes]:

@@ -18,7 +18,7 @@ from carboy.services.archive.destinations.rows import Wake, wake
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
 from carboy.services.archive.items import Item
 from carboy.services.archive.objects import Store
-from carboy.services.archive.sources import SourceConfig
+from carboy.services.archive.source_settings import SourceConfig
 from carboy.services.archive.tables import ITEMS
 
 if TYPE_CHECKING:

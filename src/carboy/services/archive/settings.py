@@ -12,7 +12,8 @@ from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
 from carboy.services.archive.destinations.config import DestinationConfig, make_destinations
 from carboy.services.archive.object_store import check_url, tutorial_url
-from carboy.services.archive.sources import SourceConfig, make_sources, source_names
+from carboy.services.archive.source_settings import SourceConfig
+from carboy.services.archive.sources import make_sources, source_names
 
 __all__ = ["ArchiveSettings"]
 
