@@ -48,7 +48,8 @@ def migration_files(app: "Flask") -> list[Path]:
 def upgrade_project(app: "Flask", revision: str = "head") -> bool:
     """Bring the project's tables to a version and return whether there was anything to do; at it no lock is taken.
 
-    On SQLite foreign keys are off meanwhile, as a batch migration copies and drops tables, and are checked at the end.
+    Carboy's own tables come first where the models are those of `carboy.db.db`: a session may enqueue a job. On SQLite
+    foreign keys are off meanwhile, as a batch migration copies and drops tables, and are checked at the end.
 
     Args:
         app: the application; nothing is done where it has no migrations.
@@ -62,6 +63,11 @@ def upgrade_project(app: "Flask", revision: str = "head") -> bool:
         return False
     from flask_migrate import upgrade
 
+    from carboy.db.models import db
+
+    if app.extensions["sqlalchemy"] is db:
+        with app.app_context():
+            migrate.upgrade(db.engine)
     if revision == "head" and project_version(app) == project_head(app):
         return False
     with app.app_context():
