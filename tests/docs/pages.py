@@ -115,7 +115,7 @@ def _stays(text: str, number: int) -> Iterator[str]:
     like = shlex.quote(" ".join(text.split()[:2]))
     log = f"stays-{number}.log"
     yield f'if [ -n "${{stays[{like}]:-}}" ]; then kill "${{stays[{like}]}}"; wait "${{stays[{like}]}}" || true; fi'
-    yield f"( exec {_here(text.strip())} ) > {log} 2>&1 & stays[{like}]=$!"
+    yield f"( exec env {_here(text.strip())} ) > {log} 2>&1 & stays[{like}]=$!"
     yield f"until grep -qE '{_SERVES}' {log}; do"
     yield f"kill -0 $! || {{ cat {log}; exit 1; }}; sleep 0.1; done"
     yield f"cat {log}"
