@@ -124,8 +124,8 @@ def net() -> None:
 def trace() -> None:
     """Spans to a receiver of OpenTelemetry's protocol."""
     from carboy import trace as traces
-    from carboy.testing import otlp_receiver
 
+    otlp_receiver = runpy.run_path(str(Path(__file__).parents[1] / "lab" / "otlp.py"))["otlp_receiver"]
     with otlp_receiver() as receiver:
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = receiver.url
         traces.setup("otlp", service="orders")

@@ -59,7 +59,7 @@ class OtlpReceiver:
 @contextmanager
 def otlp_receiver() -> Iterator[OtlpReceiver]:
     """Start a receiver and stop it in the end."""
-    command = [sys.executable, "-m", "carboy.testing.otlp"]
+    command = [sys.executable, __file__]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     receiver = OtlpReceiver(process)
     try:

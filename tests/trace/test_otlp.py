@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from carboy.testing import otlp_receiver
+from tests.lab.otlp import otlp_receiver
 
 PROGRAM = """
 import threading

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
     from carboy.testing.clock import ManualClock
     from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
-    from carboy.testing.otlp import OtlpReceiver, otlp_receiver
     from carboy.testing.ports import free_port
     from carboy.testing.serving import ServeProcess, serve_process
     from carboy.testing.tls import make_ca
@@ -34,7 +33,6 @@ __all__ = [
     "Hold",
     "LoopbackServer",
     "ManualClock",
-    "OtlpReceiver",
     "Raw",
     "Request",
     "ServeProcess",
@@ -46,7 +44,6 @@ __all__ = [
     "free_port",
     "json_answer",
     "make_ca",
-    "otlp_receiver",
     "redirect",
     "serve_process",
     "silent_port",
@@ -67,7 +64,6 @@ _MODULES = {
     },
     "clock": {"ManualClock"},
     "http_server": {"LoopbackServer", "closed_port", "deaf_port", "silent_port"},
-    "otlp": {"OtlpReceiver", "otlp_receiver"},
     "ports": {"free_port"},
     "serving": {"ServeProcess", "serve_process"},
     "tls": {"make_ca"},
