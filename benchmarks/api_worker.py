@@ -172,7 +172,7 @@ def connexion_3() -> Callable[[], bytes]:
 
 
 async def _lifespan(app: Any, messages: "asyncio.Queue[Any]") -> None:
-    """Tell an ASGI application that it starts, and wait until it has."""
+    """Start an ASGI application's lifespan, and wait until it has started."""
     started = asyncio.Event()
     messages.put_nowait({"type": "lifespan.startup"})
 

@@ -1,4 +1,4 @@
-"""What a Lambda adapter adds to a call, for each kind of event: ours against the lightest and the best known.
+"""What a Lambda adapter adds to a call, for each kind of event: Carboy's against two peers.
 
 The application does nothing; its own call is subtracted. Aims: 8 µs for REST v1, 5 for HTTP v2, 6 for ALB, on a machine
 where apig-wsgi adds 10, 8 and 11; so the ratios to aim at are 0.80, 0.63 and 0.55.

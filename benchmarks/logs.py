@@ -1,4 +1,4 @@
-"""What one log line costs: ours, with ids and redaction, against what teams use.
+"""What one log line costs: Carboy's, with ids and redaction, against common libraries.
 
 The peers are installed into an environment of their own, and every contender, ours too, is measured there: each in a
 process of its own, in turns, the best of its turns counting. All write the same event with three facts and a request
@@ -146,7 +146,7 @@ def measure(name: str) -> float:
 
 
 def run() -> None:
-    """Print the microseconds of a line, and each peer's as a multiple of ours."""
+    """Print the microseconds of a line, and each peer's as a multiple of Carboy's."""
     from benchmarks import peers  # not for those who run this file in an environment of their own
 
     python = peers.environment_or_none("logs", *PACKAGES)

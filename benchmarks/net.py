@@ -1,4 +1,4 @@
-"""What an HTTP call out costs: ours, with limits, request id and repeats, against requests.
+"""What an HTTP call out costs: Carboy's, with limits, request id and retries, against requests.
 
 The server is a process of its own on loopback; each contender asks in turns, in one process, the median of its calls
 of the best turn counting.

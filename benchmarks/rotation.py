@@ -1,4 +1,4 @@
-"""What a rotation costs requests, and TLS connections: ours against the article's shape and PyMySQL's default.
+"""What a rotation costs requests, and TLS connections: Carboy's against the article's and PyMySQL's default.
 
 A real MariaDB with TLS, moto as Secrets Manager, twenty threads. In a rotation with a window of two seconds the old
 password stops working at once and the new one becomes `AWSCURRENT` two seconds later.

@@ -1,4 +1,4 @@
-"""What reading a cached secret costs: ours against AWS's own cache and Powertools, over a dict and a clock.
+"""What reading a cached secret costs: Carboy's against AWS's own cache and Powertools.
 
 The peers are installed into an environment of their own, and every contender, ours too, is measured there, each in a
 process of its own, in turns, the best counting. All read the same secret from the same client in memory.
@@ -76,7 +76,7 @@ CONTENDERS = {
 
 
 def run() -> None:
-    """Print the microseconds of a read, and each peer's as a multiple of ours."""
+    """Print the microseconds of a read, and each peer's as a multiple of Carboy's."""
     from benchmarks import peers  # not for those who run this file in an environment of their own
 
     python = str(peers.environment_or_none("secrets", *PACKAGES, *OURS) or sys.executable)

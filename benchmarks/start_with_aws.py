@@ -1,4 +1,4 @@
-"""What a start with 100 parameters and 20 secrets waits for, at 20 ms a call: ours against one call for each.
+"""What a start with 100 parameters and 20 secrets waits for, at 20 ms a call, against one call for each.
 
 A server on loopback answers every call after 20 ms. Both sides use the real boto3, its clients made beforehand.
 """

@@ -1,4 +1,4 @@
-"""What a traced call costs, sent and not sampled: ours against what teams use.
+"""What a traced call costs, sent and not sampled: Carboy's against common libraries.
 
 The peers are installed into an environment of their own, and every contender, ours too, is measured there: each in a
 process of its own, in turns, the best of its turns counting. All send to a listener on loopback, a process of its own
@@ -115,7 +115,7 @@ def measure(name: str, address: str, sampled: bool) -> float:
 
 
 def run() -> None:
-    """Print the microseconds of a traced call, and each peer's as a multiple of ours."""
+    """Print the microseconds of a traced call, and each peer's as a multiple of Carboy's."""
     from benchmarks import peers  # not for those who run this file in an environment of their own
 
     python = peers.environment_or_none("trace", *PACKAGES)

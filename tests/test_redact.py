@@ -57,7 +57,7 @@ def _fresh() -> Iterator[None]:
     [repr, str, "{}".format, "{!r}".format, "{:>20.5}".format, "%s".__mod__, ascii, lambda s: f"{s}{[s]}{ {'k': s} }"],
 )
 def test_a_secret_never_shows_its_text(show) -> None:  # type: ignore[no-untyped-def]
-    """Whatever turns it to text gets the mask."""
+    """Every conversion to text gives the mask."""
     assert "hunter2" not in show(Secret("hunter2"))
     assert MASK in show(Secret("hunter2"))
 

@@ -30,7 +30,7 @@ def test_what_is_written_is_read(value: Any) -> None:
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), min_size=1), st.data())
 def test_a_key_that_stands_twice_is_found(members: dict[str, str], data: st.DataObject) -> None:
-    """Whatever the keys and values hold: colons, quotes, escapes."""
+    """With any keys and values: colons, quotes, escapes."""
     twice = data.draw(st.sampled_from(sorted(members)))
     pairs = [*members.items(), (twice, data.draw(st.text(max_size=5)))]
     is_ascii = data.draw(st.booleans())
@@ -67,7 +67,7 @@ def test_a_key_that_stands_twice_is_found(members: dict[str, str], data: st.Data
     ],
 )
 def test_what_is_not_json_is_refused(text: bytes) -> None:
-    """Each is a 400, none an error of ours."""
+    """Each is a 400, not an error of the server."""
     with pytest.raises(Problem) as caught:
         api.parse_json(text)
     assert caught.value.status == 400
@@ -101,6 +101,6 @@ def test_a_wide_body_is_not_a_deep_one() -> None:
 
 
 def test_a_bottomless_body_is_refused() -> None:
-    """A megabyte of brackets costs nobody a stack."""
+    """A megabyte of brackets exhausts no stack."""
     with pytest.raises(Problem):
         api.parse_json(b"[" * 500_000 + b"]" * 500_000)

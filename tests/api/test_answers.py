@@ -136,7 +136,7 @@ _COUNT = {"X-Count": "1"}
 def test_an_answer_that_breaks_the_document_is_logged_and_a_500(
     make_document: MakeDocument, serve: Serve, caplog: pytest.LogCaptureFixture, result: Any, fault: str | None
 ) -> None:
-    """And tells nobody what was in it."""
+    """The client gets no detail of what was in it."""
     client = serve(make_document(responses=_CHECKED), lambda: result, validate_responses=True)
 
     with caplog.at_level(logging.ERROR, "carboy.api"):
@@ -161,7 +161,7 @@ def test_answers_are_not_checked_unless_asked(make_document: MakeDocument, serve
 
 
 def test_a_stream_is_not_checked(make_document: MakeDocument, serve: Serve) -> None:
-    """It would have to be held back whole."""
+    """A check would have to buffer the whole stream."""
     responses = {"200": {"description": "", "content": {"application/json": {"schema": {"type": "object"}}}}}
     client = serve(make_document(responses=responses), lambda: iter([b"[", b"]"]), validate_responses=True)
     assert client.get("/things").data == b"[]"

@@ -85,7 +85,7 @@ def test_every_fault_of_a_body_has_its_pointer(make_document: MakeDocument, serv
 
 
 def test_a_choice_is_explained_by_the_form_that_was_meant(make_document: MakeDocument, serve: Serve) -> None:
-    """Told by the type or by a constant; else it is said that none fits."""
+    """The branch is recognised by its type or a constant; otherwise the error says that no branch fits."""
     forms = [
         {"type": "object", "required": ["size"], "properties": {"kind": {"const": "dog"}}},
         {"type": "object", "required": ["lives"], "properties": {"kind": {"const": "cat"}}},
@@ -154,7 +154,7 @@ def test_a_raw_body_is_left_to_the_function(make_document: MakeDocument, serve: 
 
 
 def test_flask_s_request_still_has_the_body(make_document: MakeDocument, serve: Serve) -> None:
-    """Whoever reads it first."""
+    """The body can be read by the view or by Flask, in either order."""
     document = make_document(method="post", requestBody=_body({}))
 
     def op(body: Any) -> Any:

@@ -36,7 +36,7 @@ def _parameters(*names: str, **schema: Any) -> list[dict[str, Any]]:
 def test_a_path_is_served(
     make_document: MakeDocument, serve: Serve, path: str, names: list[str], url: str, expected: dict[str, str]
 ) -> None:
-    """Whatever its parameters are called."""
+    """The names of the path parameters do not matter."""
     client = serve(make_document(path, parameters=_parameters(*names)))
     assert client.get(url).get_json() == expected
 

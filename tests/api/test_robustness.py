@@ -1,4 +1,4 @@
-"""Whatever the document and whatever the request: it is served or refused, and nothing of ours breaks."""
+"""Any document and any request is served or refused; nothing raises."""
 
 import copy
 from collections.abc import Iterator

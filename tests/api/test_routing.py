@@ -47,7 +47,7 @@ def test_a_path_is_told_by_the_type_of_its_parameter(
 
 
 def test_a_path_that_is_more_particular_wins(make_document: MakeDocument) -> None:
-    """Whatever the order in the document."""
+    """The order in the document does not matter."""
     document = make_document("/things/{id}", parameters=[_path_parameter("id", {"type": "string"})])
     document["paths"]["/things/mine"] = {"get": {"operationId": "mine", "responses": {"200": {"description": ""}}}}
     app = Flask("things")

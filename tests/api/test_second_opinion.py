@@ -1,4 +1,4 @@
-"""openapi-spec-validator is asked the same: where its verdict differs from ours, the reason is listed."""
+"""The verdict of openapi-spec-validator is the same, or the reason for the difference is listed."""
 
 from typing import Any
 

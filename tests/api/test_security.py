@@ -106,7 +106,7 @@ def test_a_scope_that_is_missing_is_a_403(make_document: MakeDocument, serve: Se
 
 
 def test_a_function_that_is_told_the_scopes_may_judge_them(make_document: MakeDocument, serve: Serve) -> None:
-    """But of a token the scopes must be told, and a function that is not told them does not let through."""
+    """A token function must receive the scopes; one that does not take them lets no request through."""
     header = {"Authorization": "Bearer x"}
     needed = [{"s": ["a"]}]
     client = serve(_secured(make_document, needed, s=_BEARER), op, security={"s": token_without_scopes})
@@ -119,7 +119,7 @@ def test_a_function_that_is_told_the_scopes_may_judge_them(make_document: MakeDo
 
 
 def test_one_of_several_ways_is_enough(make_document: MakeDocument, serve: Serve) -> None:
-    """Those of one alternative are needed together; an empty one lets anybody in, but is tried last."""
+    """Schemes of one alternative are needed together; an empty alternative admits everyone, and is tried last."""
     schemes = {"t": _BEARER, "k": _key("header"), "u": _key("header", "X-Other")}
     functions = {"t": token, "k": token, "u": token}
     client = serve(_secured(make_document, [{"t": []}, {"k": [], "u": []}], **schemes), op, security=functions)

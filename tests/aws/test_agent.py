@@ -39,7 +39,7 @@ def test_a_secret_comes_from_the_agent_without_boto3(loopback: LoopbackServer, t
 
 @pytest.mark.parametrize("answer", [Answer(400, b"{}"), Answer(200, b"no json"), Answer(200, b"{}"), Answer(500)])
 def test_what_the_agent_does_not_give_is_asked_of_aws(loopback: LoopbackServer, aws: Aws, answer: Answer) -> None:
-    """Whatever the reason."""
+    """The reason does not matter."""
     loopback.script(answer)
     name = aws.secret("from-aws")
     assert SecretCache(aws.client("secretsmanager"), agent=loopback.url).get(name).text == "from-aws"

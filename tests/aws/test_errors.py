@@ -114,7 +114,7 @@ def test_botocores_own_names_go_on_catching(loopback: LoopbackServer) -> None:
 
 
 def test_a_batch_that_is_not_allowed_is_asked_one_by_one(loopback: LoopbackServer) -> None:
-    """`BatchGetSecretValue` needs a permission of its own; each secret then tells its own fault."""
+    """`BatchGetSecretValue` needs a permission of its own; each secret then reports its own error."""
     denied = _fault("AccessDeniedException", f"User: {_ROLE} is not authorized")
     good = Answer(200, json.dumps({"Name": "x", "VersionId": "1", "SecretString": "v"}).encode())
 

@@ -1,4 +1,4 @@
-"""The key service in memory and AWS KMS keep the same promises; what AWS says is told in words."""
+"""The key service in memory and AWS KMS keep the same promises; errors of AWS are explained."""
 
 from collections.abc import Iterator
 

@@ -74,7 +74,7 @@ def test_the_stage_is_always_sent(aws: Aws) -> None:
 
 
 def test_a_kept_secret_is_read_without_a_lock(aws: Aws) -> None:
-    """Whoever holds the cache's lock holds up no reader."""
+    """A thread that has the cache's lock blocks no reader."""
     name = aws.secret("a")
     secrets = SecretCache(aws.client("secretsmanager"))
     secrets.get(name)
@@ -118,7 +118,7 @@ def test_many_secrets_come_in_twenties(aws: Aws) -> None:
 
 
 def test_references_to_secrets_pick_fields_and_tell_what_is_not_there(aws: Aws) -> None:
-    """A field that is no text comes as JSON; an absent secret is None, an absent field a fault."""
+    """A field that is not text comes as JSON; an absent secret is None, an absent field an error."""
     name = aws.secret({"password": "p", "port": 5432, "tags": ["a"]})
     resolver = SecretResolver(SecretCache(aws.client("secretsmanager")))
     fields = ["password", "port", "tags", "", "none"]

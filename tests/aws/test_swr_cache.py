@@ -54,7 +54,7 @@ def test_fifty_threads_that_want_what_nobody_has_make_one_fetch() -> None:
 
 
 def test_readers_go_on_with_the_old_value_while_one_thread_renews_all() -> None:
-    """Nobody waits; what is too old is fetched in one batch."""
+    """Readers do not wait; expired secrets are fetched in one batch."""
     source, clock = Source(), ManualClock()
     values = _make(source, clock)
     values.values(["a", "b"])
@@ -70,7 +70,7 @@ def test_readers_go_on_with_the_old_value_while_one_thread_renews_all() -> None:
 
 
 def test_the_last_good_value_serves_while_the_source_is_away(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is asked again after the least interval, and the log tells the age."""
+    """The vault is asked again after the minimum interval, and the log has the age."""
     source, clock = Source(), ManualClock()
     values = _make(source, clock)
     values.value("a")
@@ -101,7 +101,7 @@ def test_who_saw_a_bad_value_gets_a_newer_one_by_one_fetch_for_all() -> None:
 
 
 def test_no_value_is_fetched_twice_within_the_least_interval() -> None:
-    """Also where everybody says that it is bad, or that there is none."""
+    """Even where every caller reports that it is bad, or that it does not exist."""
     source, clock = Source(), ManualClock()
     values = _make(source, clock)
     values.value("a")

@@ -79,7 +79,7 @@ def test_rackspace_is_asked_as_documented() -> None:
 
 
 def test_an_environment_names_the_variables_of_its_user() -> None:
-    """One that is not set is told by name."""
+    """The error names a variable that is not set."""
     environment = Environment("legacy", ACCOUNT, rs_username_var="MY_USER", rs_apikey_var="MY_KEY")
     with FakeRackspace() as server:
         lent = lender(server, user=None, environ={"MY_USER": "rs-user", "MY_KEY": "rs-key"}).lend(environment)
@@ -153,7 +153,7 @@ def test_an_api_key_travels_over_https_only() -> None:
 
 
 def test_a_role_with_mfa_needs_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody can be asked, that is told."""
+    """Without a terminal to ask for the code, the error says so."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "b",

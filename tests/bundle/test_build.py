@@ -247,7 +247,7 @@ def test_boto3_stays_out_unless_it_is_asked_for(make: Make) -> None:
     ],
 )
 def test_boto3_keeps_the_services_that_the_code_names(make: Make, options: dict[str, Any], kept: list[str]) -> None:
-    """By a call in a dependency, by any string in the project's own code, or when told."""
+    """By a call in a dependency, by a string in the project's own code, or by an option."""
     files = {"src/handler.py": "SERVICE = 's3'\n"}
 
     report = build(make("botocore", "uses", files=files, **options))
@@ -282,7 +282,7 @@ SDK = ("s3", "ec2", "sqs", "sts", "xray", "dynamodb")
     ],
 )
 def test_what_a_dependency_calls_keeps_its_data(make: Make, wheels: Path, code: str, kept: str) -> None:
-    """By whatever way it names the service; a package that does not use the SDK names none."""
+    """However the package names the service; a package that does not use the SDK names none."""
     data = {f"botocore/data/{name}/2020/service-2.json": "{}" for name in SDK}
     make_wheel(wheels, "botocore", {"botocore/__init__.py": "", "botocore/data/endpoints.json": "{}", **data})
     make_wheel(wheels, "caller", {"caller/__init__.py": code})

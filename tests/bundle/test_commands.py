@@ -164,7 +164,7 @@ def test_invoke_prints_the_answer_alone(project: Path) -> None:
 
 
 def test_invoke_says_that_there_is_no_such_application(project: Path) -> None:
-    """The module, or the name in it: misuse, told in two lines."""
+    """The module or the name in it is missing: misuse, reported in two lines."""
     for named in ("nothere:app", "hello:nothere"):
         ran = carboy(project, "lambda", "invoke", "--sample", "http-v2", "--app", named)
 

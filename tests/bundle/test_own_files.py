@@ -31,7 +31,7 @@ def test_packages_need_no_init(tmp_path: Path) -> None:
     "statement", ["import {0}", "from {0} import run", "    import os, {0}", "import_module('{0}')", "x = '{0}.run:go'"]
 )
 def test_what_the_code_imports_goes_in(tmp_path: Path, name: str, statement: str) -> None:
-    """Whatever its name; what nothing imports is named."""
+    """The name does not matter; what nothing imports is listed."""
     files = {"handler.py": statement.format(name) + "\n", f"{name}/run.py": "", "conftest.py": "", "fabfile.py": ""}
     project = write_files(tmp_path / "a", files)
 

@@ -178,7 +178,7 @@ def test_an_exception_in_a_handler_is_survived(unpacked: Path) -> None:
 
 
 def test_an_error_of_initialisation_is_reported(unpacked: Path) -> None:
-    """Lambda shows it, and starts anew for the next event."""
+    """Lambda shows it, and starts again for the next event."""
     with LocalFunction(unpacked, "unready.handler") as function:
         code = function.wait_for_end()
         error = function.interface.init_error

@@ -1,4 +1,4 @@
-"""Whatever tool has locked the dependencies, the build reads them."""
+"""The build reads the lock files of each tool."""
 
 import json
 from pathlib import Path

@@ -275,7 +275,7 @@ def test_pip_uses_the_same_sources(tmp_path: Path, private: Path) -> None:
 
 @pytest.mark.usefixtures("public")
 def test_pip_follows_the_markers_of_the_functions_python(tmp_path: Path, public: Path) -> None:
-    """Whatever Python builds: what only the function's needs goes in, also when a dependency needs it."""
+    """With any Python that builds: the packages of the function's Python go in, also as dependencies."""
     make_wheel(public.parent / "backend", "acme", {"acme/__init__.py": ""}, version="2.0", requires=[
         "other; python_version < '3.11'", "never; python_version >= '3.13'"
     ])  # fmt: skip

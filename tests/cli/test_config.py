@@ -30,7 +30,7 @@ def shop(tmp_path: Path, keys: KeyServer) -> Shop:
 
 
 def test_import_export_and_render_go_round(shop: Shop, keys: KeyServer) -> None:
-    """A no-op import calls nobody and touches not one byte."""
+    """A no-op import makes no call and changes no byte."""
     shop.run("config", "import", stdin=OPEN)
     before = (shop.config.read_bytes(), shop.config.stat().st_mtime_ns)
 
@@ -91,7 +91,7 @@ def test_a_refusal_of_aws_names_action_and_key(shop: Shop, keys: KeyServer) -> N
 
 
 def test_misuse_is_2(shop: Shop) -> None:
-    """Told before a file is read."""
+    """Reported before a file is read."""
     for words in (
         ["render", "prod", "--json", "--env"],
         ["render", "prod", "--prune"],
@@ -105,7 +105,7 @@ def test_misuse_is_2(shop: Shop) -> None:
 
 
 def test_the_python_module_decrypts_itself_when_it_is_first_read(shop: Shop) -> None:
-    """With boto3 alone, without a region set, in few calls; importing it calls nobody."""
+    """With boto3 alone, without a region set, in few calls; importing it makes no call."""
     text = OPEN.replace("foo: bar", "foo: '" + "é😀ß" * 9_000 + "'")
     shop.run("config", "import", stdin=text)
     shop.folder.joinpath("settings.py").write_text(shop.run("config", "render", "prod", "--python").stdout)

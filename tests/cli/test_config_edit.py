@@ -116,7 +116,7 @@ def test_an_interrupted_edit_is_continued(shop: Shop) -> None:
 
 
 def test_an_interrupted_edit_is_dropped(shop: Shop) -> None:
-    """When the person says so; where nobody says anything, nothing is done."""
+    """When the operator says so; without an answer nothing is done."""
     edit(shop, "fail", code=1)
     edit(shop, "none", code=2)
     edit(shop, "sub # half-done hunter2|# never", stdin="a\n")

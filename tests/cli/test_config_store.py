@@ -36,7 +36,7 @@ def stored(moto: AwsServer) -> dict[str, Any]:
 
 
 def test_values_are_uploaded_once(shop: Shop, moto: AwsServer) -> None:
-    """Scalars as text, lists as JSON, all encrypted; what is equal keeps its version; the account is told."""
+    """Scalars as text, lists as JSON, all encrypted; equal values keep their version; the account is printed."""
     dry = shop.run(*UPLOAD, "--dry-run").stdout
     assert "create /prod_orders/password\n" in dry
     assert "my-prod-password" not in dry
@@ -65,7 +65,7 @@ def test_values_are_uploaded_once(shop: Shop, moto: AwsServer) -> None:
 
 
 def test_nothing_is_written_when_one_value_is_bad(shop: Shop, moto: AwsServer) -> None:
-    """All are told at once."""
+    """All bad values are reported at once."""
     shop.run("config", "import", stdin=OPEN.replace("foo: bar", f"foo: ''\n  sp ace: 1\n  big: {'x' * 4097}"))
 
     done = shop.run(*UPLOAD, code=3)
@@ -104,7 +104,7 @@ def test_what_is_gone_is_deleted_after_asking(shop: Shop, moto: AwsServer) -> No
 
 
 def test_the_kms_key_of_the_parameters_is_looked_up_once(shop: Shop, moto: AwsServer) -> None:
-    """By alias or id; another key writes all anew; one that is not there is found out before the first write."""
+    """By alias or id; another key encrypts all again; a missing key is an error before the first write."""
     shop.run(*UPLOAD, "--ssm-kms-key", "nobodys", code=4)
     assert not stored(moto)
 

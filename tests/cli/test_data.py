@@ -216,7 +216,7 @@ def test_an_openapi_document_is_served_by_itself(carboy: Carboy, project: Path) 
 
 
 def paste(line: str) -> object:
-    """Do what curl would, where there is none."""
+    """Send the request as curl does, where curl is not installed."""
     words = shlex.split(line)
     assert words[:3] == ["curl", "-X", "POST"]
     options = dict(zip(words[4::2], words[5::2], strict=True))

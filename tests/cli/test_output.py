@@ -100,7 +100,7 @@ def test_a_misspelt_command_names_the_nearest(carboy: Carboy, given: str, near: 
 
 
 def test_a_misspelt_variable_is_named(carboy: Carboy, project: Path) -> None:
-    """In the environment and in `.env`, with Flask's prefix or without; others are not ours to judge."""
+    """In the environment and in `.env`, with Flask's prefix or without; other variables are ignored."""
     (project / ".env").write_text("MODULES=orders\nDATABASE_ULR=x\nFLASK_JOBS_CONCURENCY=2\nMY_OWN_THING=1\n")
 
     warnings = carboy("settings", "check", "--json").json["warnings"]
@@ -124,7 +124,7 @@ def test_a_misspelt_variable_is_named(carboy: Carboy, project: Path) -> None:
 def test_an_error_in_the_application_shows_its_own_line(
     carboy: Carboy, project: Path, source: str, error: str, line: str
 ) -> None:
-    """One error with the application's lines, and no frame of Flask's or ours."""
+    """One error with the application's lines, without a frame of Flask or Carboy."""
     (project / "shop.py").write_text(source)
 
     ran = carboy("--app", "shop:make" if "def make" in source else "shop", "keys", "list")

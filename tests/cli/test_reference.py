@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_reference_pages_are_not_stale() -> None:
-    """`python -m docs.tools.reference` writes them anew; asked in a process that other tests have not been in."""
+    """`python -m docs.tools.reference` writes them again, in a process of its own."""
     command = [sys.executable, "-m", "docs.tools.reference", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
 

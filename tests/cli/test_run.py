@@ -66,7 +66,7 @@ def test_one_string_is_run_by_a_shell_as_asked(shop: Shop) -> None:
 
 @pytest.mark.parametrize("code", [0, 7])
 def test_the_exit_code_is_the_commands_own(shop: Shop, code: int) -> None:
-    """Whatever it is."""
+    """Any exit code is passed on."""
     shop.run("run", "-e", "dev", f"exit {code}", code=code)
 
 
@@ -100,7 +100,7 @@ def test_a_broken_pipe_ends_a_command_as_a_shell_has_it(shop: Shop) -> None:
 
 
 def test_a_command_that_a_signal_ends_is_seen_so(shop: Shop) -> None:
-    """By whoever started us."""
+    """The parent process sees the signal."""
     shop.run("run", "-e", "dev", "kill -TERM $$", code=-signal.SIGTERM)
 
 
@@ -179,7 +179,7 @@ def test_credentials_are_kept_between_commands(shop: Shop) -> None:
 
 
 def test_a_shell_evals_what_is_printed(shop: Shop) -> None:
-    """Whatever is in it."""
+    """Any value survives the shell."""
     shop.environ["AWS_SECRET_ACCESS_KEY"] = "it's; touch pwned #"
     printed = shop.run("run", "-e", "dev", "--print-env").stdout
 

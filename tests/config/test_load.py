@@ -1,4 +1,4 @@
-"""Settings come in layers, each value knows where it came from, and all faults are told at once."""
+"""Settings come in layers, each value knows its source, and all errors are reported at once."""
 
 import os
 import threading
@@ -109,7 +109,7 @@ def test_every_fault_is_told_at_once_with_its_layer_and_without_the_value(tmp_pa
 
 @pytest.mark.parametrize("name", ["LOG_LEVEL", "LOG_FORMAT", "TRACE"])
 def test_a_wrong_choice_is_told_what_there_is_to_choose(tmp_path: Path, name: str) -> None:
-    """The fault itself names them; nobody has to look them up."""
+    """The error itself lists them."""
     choices = {item.name: item.choices for item in settings_of(WebSettings)}[name]
 
     with pytest.raises(ConfigurationError) as caught:
@@ -171,7 +171,7 @@ def test_an_optional_reference_may_lead_nowhere(tmp_path: Path) -> None:
 
 
 def test_what_a_reference_leads_to_is_a_value(tmp_path: Path) -> None:
-    """Whoever may write one secret cannot have another file read into a setting."""
+    """A person who may write one secret cannot have another file read into a setting."""
     _write(tmp_path, "one", f"file:{tmp_path}/two")
     _write(tmp_path, "two", "hush")
 
@@ -181,7 +181,7 @@ def test_what_a_reference_leads_to_is_a_value(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_name_is_warned_about(tmp_path: Path) -> None:
-    """Nobody looks for an hour for `FLASK_SHOP_NMAE`."""
+    """A typing error such as `FLASK_SHOP_NMAE` is found at once."""
     found = _load(tmp_path, {"FLASK_SHOP_NMAE": "x"})
 
     assert found.warnings == ("`FLASK_SHOP_NMAE` is no setting; did you mean `SHOP_NAME`?",)
@@ -189,7 +189,7 @@ def test_a_misspelt_name_is_warned_about(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["prod/../dev", "", "x" * 33, "Prod", "a b", "prod\n"])
 def test_a_profile_that_could_leave_its_path_is_refused(tmp_path: Path, name: str) -> None:
-    """The profile goes into a parameter path, so it is checked first; an empty one is none."""
+    """The profile goes into a parameter path, so it is checked first; an empty one is not a profile."""
     if not name:
         assert read_sources(folder=tmp_path, environ={"FLASK_PROFILE": name}).profile.name == "local"
         return
@@ -293,7 +293,7 @@ def test_a_reference_to_a_file_starts_at_the_projects_folder(tmp_path: Path, mon
     ],
 )
 def test_a_database_file_is_in_the_projects_folder(given: str, found: str, tmp_path: Path) -> None:
-    """Not in that of whoever started the program."""
+    """Not in the working directory of the process."""
     settings = load([DbSettings], read_sources(folder=tmp_path, environ={"DATABASE_URL": given}))
     assert settings["DATABASE_URL"] == found.format(folder=tmp_path)
 

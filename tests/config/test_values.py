@@ -101,7 +101,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\
 
 @given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True), _TEXT, max_size=5))
 def test_a_dotenv_in_double_quotes_says_any_text(values: dict[str, str]) -> None:
-    """Whatever is escaped and quoted is read back as it was."""
+    """Escaped and quoted text is read back as it was."""
     lines = [
         f'export {name}="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"  # comment'
         for name, value in values.items()

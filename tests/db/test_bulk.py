@@ -72,7 +72,7 @@ def test_bytes_that_the_driver_escapes_count_as_they_are_sent(narrow: Engine) ->
 
 
 def test_one_item_that_is_too_large_fails_alone(narrow: Engine) -> None:
-    """It is 413, as no later try would end better; nobody else's write is hurt."""
+    """It is 413, as a retry would fail too; other writes succeed."""
     pages = [(number, b"a" * 100_000) for number in range(8)] + [(99, b"a" * 1_100_000), (98, b"\\" * 600_000)]
     answers = _write(GroupCommit(narrow, wait_s=30), pages)
     assert answers[:8] == list(range(8))

@@ -1,4 +1,4 @@
-"""A database server that is away: who holds up a request is told soon, and then at once until it is back."""
+"""A database server is unavailable: requests fail soon, then fail fast until it is back."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from carboy.testing.processes import DatabaseServer
 
 
 class Place:
-    """An engine whose server can be taken away: its address becomes a port where nobody listens."""
+    """An engine whose server can be taken away: its address becomes a closed port."""
 
     def __init__(self, server: DatabaseServer, away: int, **settings: float) -> None:
         self.clock = ManualClock()
@@ -85,7 +85,7 @@ def test_it_is_back_with_the_first_look_that_finds_it(place: Place) -> None:
 
 
 def test_a_start_waits_for_the_long_budget_meanwhile(place: Place) -> None:
-    """What nobody waits for goes on trying; when it gets through, requests know at once."""
+    """Background work keeps trying; when it succeeds, requests succeed at once."""
     place.at = place.away
     with pytest.raises(Unreachable):
         place.ask()

@@ -50,7 +50,7 @@ def test_mysql_says_it_by_number(error: Exception, kind: str) -> None:
     ],
 )
 def test_postgresql_says_it_in_words(text: str, kind: str) -> None:
-    """In another language one cannot tell."""
+    """In another language the message is not recognised."""
     assert kind_of("postgresql", psycopg.OperationalError(text)) == kind
 
 

@@ -1,4 +1,4 @@
-"""Identity is equality of bytes on every database, whatever the server's character set and collation are."""
+"""Identity is equality of bytes on every database, for any character set and collation of the server."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -69,7 +69,7 @@ def _keys(made: Engine) -> list[str]:
 
 
 def test_every_text_column_compares_bytes(migrated: Engine) -> None:
-    """Of each table of ours, in the database as in the code."""
+    """Of each of Carboy's tables, in the database as in the code."""
     query = (
         "SELECT table_name, column_name, collation_name FROM information_schema.columns "
         "WHERE table_schema = DATABASE() AND collation_name IS NOT NULL AND table_name <> 'carboy_version'"
@@ -104,7 +104,7 @@ def test_an_upgrade_keeps_what_was_there(migrated: Engine) -> None:
 
 
 def test_a_column_that_is_not_exact_is_not_declared() -> None:
-    """Whoever adds one of plain text would bring the server's collation back."""
+    """A new column of plain text would use the server's collation again."""
     from sqlalchemy import String
 
     plain = [

@@ -89,7 +89,7 @@ def test_an_answer_may_be_none(table: Engine) -> None:
 
 
 def test_a_locked_database_is_told_to_all_who_wait_and_heals(table: Engine) -> None:
-    """Nobody gets an answer for what was not kept, and the next write works."""
+    """No request is acknowledged for what was not kept, and the next write works."""
     writer = GroupCommit(table)
     path = str(table.url.database)
     with table.connect() as connection:
@@ -108,7 +108,7 @@ def test_a_locked_database_is_told_to_all_who_wait_and_heals(table: Engine) -> N
 
 
 def test_a_pool_without_a_free_connection_is_a_database_that_is_away(table: Engine) -> None:
-    """Whoever waits is told at once, together, to come again later."""
+    """All waiting requests get the error together, at once, with the hint to retry later."""
     small = create_engine(table.url, pool_size=1, max_overflow=0, pool_timeout=0.05)
     with small.connect(), pytest.raises(Unreachable):
         GroupCommit(small).run(_add, "a")
@@ -143,7 +143,7 @@ def test_who_gets_no_turn_in_time_is_told_and_nothing_of_it_is_written(table: En
 
 
 def test_an_interrupted_leader_leaves_nobody_waiting(table: Engine) -> None:
-    """A signal in the leading thread ends its own work; the others are told and the next leads."""
+    """A signal in the leading thread ends its own work; the others get an error and the next leads."""
 
     def stop(connection: Connection, words: Sequence[str]) -> list[int]:
         raise SystemExit

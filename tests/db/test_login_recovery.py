@@ -80,7 +80,7 @@ def test_a_login_that_works_asks_nobody() -> None:
 
 
 def test_after_a_rotation_the_new_password_is_found_in_the_same_connect() -> None:
-    """Whoever connects sees nothing of it."""
+    """The caller sees no error."""
     world = World(current="v2", accepts="v2")
     healing = LoginRecovery(world)
 

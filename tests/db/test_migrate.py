@@ -23,14 +23,14 @@ from carboy.db.migrate import VERSION_TABLE, _config, current, head, is_current
 
 
 def test_the_migrations_make_what_the_code_declares(sqlite: Engine) -> None:
-    """Whoever changes a table writes the migration too."""
+    """A changed table needs a migration."""
     with sqlite.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, metadata) == []
 
 
 def test_the_numbers_of_the_files_are_what_alembic_calls_the_head() -> None:
-    """Whoever adds a migration gives its file the next number."""
+    """The file of a new migration has the next number."""
     assert head() == ScriptDirectory.from_config(_config(None)).get_current_head()
 
 

@@ -1,4 +1,4 @@
-"""A database's password rotates under load, and nobody notices: MariaDB and PostgreSQL over TLS, moto, the real boto3.
+"""A database password rotates under load without an error: MariaDB and PostgreSQL over TLS, real boto3.
 
 Time runs faster here: a vault that is asked every second at most stands for one of five. `ROTATIONS=20` and
 `ROTATION_WINDOWS=0,2,5` run it in full, with the true intervals.
@@ -186,7 +186,7 @@ def test_a_password_that_is_wrong_is_told_clearly_and_heals_when_it_is_mended(
 
 
 def test_a_server_that_restarts_is_waited_for(secret: RotatingSecret, databases: Databases) -> None:
-    """Only what was on a connection that the server cut can fail; whoever connects waits."""
+    """Only work on a connection that the server cut can fail; new connections wait."""
     made = databases(secret)
     with load(lambda: ask(made), threads=10) as met:
         _pause(0.3)
@@ -201,7 +201,7 @@ def test_a_server_that_restarts_is_waited_for(secret: RotatingSecret, databases:
 
 
 def test_another_host_is_connected_to_when_the_setting_says_so(secret: RotatingSecret, databases: Databases) -> None:
-    """An endpoint changes, and no restart is needed; whoever waits for the old one goes to the new one."""
+    """An endpoint changes without a restart; callers that wait for the old one move to the new one."""
     with closed_port() as port:
         address = Address("127.0.0.1", port)
         made = databases(secret, where=lambda: address)
@@ -249,7 +249,7 @@ def test_a_heal_survives_a_vault_that_fails(
     moto: AwsServer,
     databases: Databases,
 ) -> None:
-    """Nobody waits longer than the patience of a checkout, and when the vault is back, it heals."""
+    """No caller waits longer than the checkout timeout, and when the vault is back, it recovers."""
     secret = RotatingSecret(mariadb_server, moto)
     with _away(kind, moto) as front:
         address = AwsServer(moto.process, int(front.url.rpartition(":")[2]), moto.access_key, moto.secret_key)

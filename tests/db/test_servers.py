@@ -81,7 +81,7 @@ def test_a_certificate_of_another_authority_is_refused(
 
 @pytest.mark.parametrize("starter", [mariadb, postgres])
 def test_a_certificate_for_another_name_is_refused(starter: Any, made: list[Engine]) -> None:
-    """Its authority is right, and it is somebody else's."""
+    """Its authority is right, but it is for another host."""
     with require(starter, tls="db.example") as other:
         made.append(engine(DbSettings(database_url=_plain(other), db_tls_ca=other.ca_path)))
         with pytest.raises(Refused, match="certificate"):
@@ -97,7 +97,7 @@ def test_the_authorities_are_loaded_once(settings: DbSettings) -> None:
 
 
 def test_a_token_is_not_sent_to_whom_is_not_verified(settings: DbSettings, made: list[Engine]) -> None:
-    """It would be read by whoever stands between."""
+    """An intermediary could read it."""
     from carboy.aws import IamLogins
 
     logins = IamLogins(lambda: ("h", 1, "u"), sign=lambda *_: "token")

@@ -1,4 +1,4 @@
-"""What is wrong with the settings of the database is told with all other faults, before anything connects."""
+"""Errors in the database's settings are reported with all others, before anything connects."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""No value of a literal is left in what a trace shows of a statement, whatever the dialect."""
+"""No value of a literal is left in a traced statement, in any dialect."""
 
 import pytest
 from hypothesis import given

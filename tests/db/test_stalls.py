@@ -125,7 +125,7 @@ def test_writers_wait_no_longer_than_their_budget_and_then_not_at_all(stalled: t
 
 
 def test_a_request_that_reads_waits_no_longer_than_its_budget(stalled: tuple[Engine, Stall]) -> None:
-    """For a lock, and for a server that answers nothing; SQLite's readers wait for nobody."""
+    """For a lock, and for a server that does not respond; SQLite's readers never wait."""
     made, stall = stalled
     with stall(), fail_fast():
         began_s = time.monotonic()

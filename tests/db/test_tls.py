@@ -1,4 +1,4 @@
-"""Hosts of RDS are known in every partition, and the hint names the bundle of theirs."""
+"""Hosts of RDS are known in every partition, and the hint names their CA bundle."""
 
 import json
 from importlib.resources import files
@@ -68,7 +68,7 @@ def test_the_hint_names_the_bundle_of_the_partition(host: str, part: str) -> Non
 
 @pytest.mark.parametrize("dialect", ["mysql", "postgresql"])
 def test_a_file_that_is_no_pem_is_a_fault_of_the_configuration(dialect: str, tmp_path: Path) -> None:
-    """Told before the server is asked."""
+    """Reported before the server is asked."""
     path = tmp_path / "ca.pem"
     path.write_text("no certificate")
     with pytest.raises(ConfigurationError, match="DB_TLS_CA"):

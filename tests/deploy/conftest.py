@@ -1,4 +1,4 @@
-"""Checkov has an environment of its own: `make test` makes it first, and whoever runs pytest alone gets it here."""
+"""Checkov has an environment of its own: `make test` makes it first, pytest alone makes it here."""
 
 import fcntl
 import subprocess

@@ -51,7 +51,7 @@ def _copy(name: str, folder: Path, old: str = "", new: str = "") -> Path:
 
 @pytest.mark.parametrize(("name", "check", "old", "new"), CASES, ids=IDS)
 def test_a_file_passes_its_check(name: str, check: Check, old: str, new: str, tmp_path: Path) -> None:
-    """Whoever deploys it meets no refusal that could have been seen here."""
+    """A deployment meets no refusal that a check could have found."""
     assert check(_copy(name, tmp_path)) == ""
 
 
@@ -170,7 +170,7 @@ def test_every_variable_is_a_setting(where: str, environment: Mapping[str, Any])
 
 
 def test_messages_stay_hidden_for_six_times_the_time_of_a_batch() -> None:
-    """Else Lambda hands a message out again while it is worked on."""
+    """Otherwise Lambda delivers a message again while it is processed."""
     resources = _load("lambda/template.yaml")[0]["Resources"]
     worker = resources["WorkerFunction"]["Properties"]
 
@@ -221,7 +221,7 @@ def test_the_secrets_of_compose_are_made_once(tmp_path: Path) -> None:
 
 
 def test_the_secrets_of_compose_are_no_other_users(tmp_path: Path) -> None:
-    """Not even by their known names, and whatever mode the folder had."""
+    """Not even by their known names, and with any mode of the folder."""
     shutil.copy(DEPLOY / "container" / "secrets.sh", tmp_path)
     (tmp_path / "secrets").mkdir(mode=0o755)
 

@@ -53,7 +53,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(sdist: Path) -> Path:
-    """Made of the source distribution, as whoever packages Carboy makes it."""
+    """Built from the source distribution, as a packager does."""
     with tarfile.open(sdist) as archive:
         archive.extractall(sdist.parent, filter="data")
     folder = sdist.parent / sdist.name.removesuffix(".tar.gz")

@@ -1,4 +1,4 @@
-"""What the documentation prints in Python runs as printed, its commands are ours, its links lead somewhere.
+"""The Python of the documentation runs as printed, its commands exist, its links resolve.
 
 `tests.docs.pages` says which block is what; pages of commands that run are walked in `test_walks`.
 """
@@ -65,7 +65,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_of_how_to_is_in_the_index() -> None:
-    """A page that no other names is found by nobody."""
+    """A page that no other page links to is not found."""
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
 
     assert [page.name for page in (ROOT / "docs").rglob("*.md") if page.name not in index] == ["index.md"]

@@ -110,7 +110,7 @@ def test_a_skeleton_keeps_its_routes_and_its_setting(tmp_path: Path) -> None:
 
 
 def test_a_client_of_the_tutorials_sms_service_needs_a_key_and_nothing_else(tmp_path: Path) -> None:
-    """The same body; 202 where it was 200, because it will be sent whatever happens to the process."""
+    """The same body; 202 where it was 200, because it will be sent even if the process ends."""
     body = {"receivers": "+8613800000000", "template": "captcha", "params": {"code": "1234"}}
     ask = f"answer = create_app().test_client().post('/api/sms', json={body!r})\n"
     tell = "print(json.dumps([answer.status_code, answer.get_json()['message']]))"

@@ -76,7 +76,7 @@ def test_every_link_of_the_site_leads_to_a_page_and_a_place_in_it(pages: dict[Pa
 
 
 def test_the_site_loads_nothing_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
-    """It is read offline, and tells nobody who reads it."""
+    """It can be read offline, and makes no request to another site."""
     loads = [f"{path.name}: {target}" for path, page in pages.items() for target in page.loads]
     styles = [sheet.read_text("utf-8") for sheet in site.rglob("*.css")]
 

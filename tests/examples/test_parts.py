@@ -1,4 +1,4 @@
-"""Each part alone in somebody's application: the example gives what it says, and nothing of any other part."""
+"""Each part alone in an application: the example does what it says, and loads no other part."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def test_request_ids_alone(probe: Probe) -> None:
 
 
 def test_problems_alone(probe: Probe) -> None:
-    """Theirs, ours and Flask's errors in one form."""
+    """Errors of the application, Carboy and Flask have one form."""
     probed = probe("problems", ["GET", "/orders/0"], ["GET", "/orders/1"], ["POST", "/hello"])
 
     assert probed.found == {**UNTOUCHED, "problem": True}
@@ -100,7 +100,7 @@ def test_limits_alone(probe: Probe) -> None:
 
 @pytest.mark.parametrize(("is_open", "status"), [(True, 200), (False, 503)])
 def test_health_alone(probe: Probe, is_open: bool, status: int) -> None:
-    """With a check of theirs."""
+    """With a check of the application."""
     probed = probe("health", ["GET", "/livez"], ["GET", "/readyz"], WAREHOUSE_IS_OPEN=is_open)
 
     assert probed.found == {**UNTOUCHED, "routes": ["/livez", "/readyz"]}
@@ -108,7 +108,7 @@ def test_health_alone(probe: Probe, is_open: bool, status: int) -> None:
 
 
 def test_metrics_alone(probe: Probe) -> None:
-    """Requests, and a counter of theirs."""
+    """Requests, and a counter of the application."""
     probed = probe("metrics", ["POST", "/orders/de"], ["GET", "/metrics"])
 
     assert probed.found == {**UNTOUCHED, "request id": True, "routes": ["/metrics"]}
@@ -117,7 +117,7 @@ def test_metrics_alone(probe: Probe) -> None:
 
 
 def test_keys_alone(probe: Probe) -> None:
-    """A view of theirs asks for a scope."""
+    """A view of the application asks for a scope."""
     bearer = {"Authorization": "Bearer {key}"}
     denied: list[list[object]] = [["GET", "/orders"], ["KEY", "orders:write"], ["GET", "/orders", bearer]]
     probed = probe("keys", *denied, ["KEY", "orders:read"], ["GET", "/orders", bearer])
@@ -150,7 +150,7 @@ def test_logs_alone(probe: Probe) -> None:
 
 
 def test_trace_alone(probe: Probe) -> None:
-    """A segment of the request, with a function of theirs in it."""
+    """A segment of the request contains a function of the application."""
     with UdpListener() as daemon:
         probed = probe("trace", AWS_XRAY_DAEMON_ADDRESS=daemon.address)
         segments = [json.loads(packet.partition(b"\n")[2]) for packet in daemon.wait_for(3)]
@@ -162,7 +162,7 @@ def test_trace_alone(probe: Probe) -> None:
 
 
 def test_db_alone(probe: Probe) -> None:
-    """Models of theirs; SQLAlchemy is loaded, and nothing else that is heavy but its migrations."""
+    """Models of the application; SQLAlchemy is loaded, and nothing else that is heavy but its migrations."""
     probed = probe("db", ["POST", "/orders/a"], ["POST", "/orders/b"])
 
     assert probed.found == {**UNTOUCHED, "heavy": ["alembic", "sqlalchemy"]}
@@ -181,7 +181,7 @@ def test_jobs_alone(probe: Probe) -> None:
 
 
 def test_docs_alone(probe: Probe) -> None:
-    """Of a document of theirs."""
+    """Of a document of the application."""
     probed = probe("docs", ["GET", "/openapi.json"], ["GET", "/docs"])
 
     assert {**probed.found, "routes": [], "heavy": []} == UNTOUCHED

@@ -303,7 +303,7 @@ def test_clients_always_have_time_outs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_part_that_is_profiled_is_the_callers_choice(lines: Callable[[], list[dict[str, Any]]]) -> None:
-    """And each call is told by the same filter."""
+    """The same filter selects the calls that are reported."""
 
     def handler(event: Any, context: Any) -> str:
         return "".join(str(number) for number in range(event["n"]))

@@ -25,7 +25,7 @@ def lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
 
 
 def test_every_module_is_found() -> None:
-    """As an attribute of the package, too; another is none."""
+    """As an attribute of the package, too; an unknown name is an AttributeError."""
     assert all(getattr(carboy.fleece, name) for name in (*carboy.fleece.__all__, "connexion"))
     assert callable(call_api)
     assert callable(call_proxy_api)
@@ -115,7 +115,7 @@ def test_a_policy_that_cannot_be_is_a_name_error() -> None:
 
 
 def test_an_error_says_its_status() -> None:
-    """One that nobody knows too."""
+    """An unknown status too."""
     assert str(HTTPError(404, "no such order")) == "404: Not Found - no such order"
     assert str(HTTPError()) == "500: Internal Server Error"
     assert HTTPError(599).status_code == 599

@@ -1,4 +1,4 @@
-"""What is served is what the OpenAPI document says, whatever is sent: no 5xx, no other status, type or shape."""
+"""Responses are what the OpenAPI document says for any request: no 5xx, no other status, type or shape."""
 
 from collections.abc import Callable
 from typing import Any

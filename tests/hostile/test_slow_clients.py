@@ -165,7 +165,7 @@ def test_a_process_that_has_no_file_left_makes_room_too(project: Path) -> None:
 
 @pytest.mark.flaky(reruns=2)
 def test_the_liveness_probe_is_answered_while_every_thread_waits(server: ServeProcess) -> None:
-    """As soon as when nobody waits; other requests take their turn."""
+    """As soon as without waiting clients; other requests take their turn."""
     base_ms, _ = load(server.url, 1.0, "/livez")
     with ThreadPoolExecutor(40) as pool:
         sleepers = [pool.submit(urllib.request.urlopen, f"{server.url}/sleep/3.0", timeout=30) for _ in range(40)]

@@ -77,7 +77,7 @@ def statuses(answer: bytes) -> list[int]:
 
 
 def refused(answer: bytes) -> bool:
-    """Tell whether nothing but refusals came: 4xx (or 501, 505 of the server itself), or a closed connection."""
+    """Return whether all were refused: 4xx (or 501, 505 of the server itself), or a closed connection."""
     return all(400 <= code < 500 or code in {501, 505} for code in statuses(answer))
 
 
@@ -389,7 +389,7 @@ def _meet_slow_clients(gateway: Gateway, part: str) -> None:
 
 
 def _last(client: socket.socket) -> bytes:
-    """Return what a client is told before it is let go; that it is let go is what the time-out sees to."""
+    """Return what a client receives before the server's timeout closes the connection."""
     seen = b""
     try:
         while chunk := client.recv(65536):

@@ -1,4 +1,4 @@
-"""An engine is told of rows when they are committed, and of none that are not."""
+"""An engine is notified of rows when they are committed, and of no others."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ NOTHING: Job[[]] = Job("nothing", lambda: None, priority=3)
 
 @pytest.fixture
 def told(shop: Shop) -> list[Ready]:
-    """What an engine is told of."""
+    """An engine that records its notifications."""
     found: list[Ready] = []
 
     def notify(rows: Sequence[Ready]) -> None:

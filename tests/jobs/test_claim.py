@@ -33,7 +33,7 @@ def test_a_row_is_taken_by_the_first_who_was_told(shop: Shop) -> None:
 
 
 def test_a_row_that_is_not_due_says_when(shop: Shop) -> None:
-    """Who was told too early comes back then."""
+    """An engine that is notified too early comes back when the row is due."""
     shop.add(NOTHING, 7, after_s=60)
     row = shop.store.list()[0]
 

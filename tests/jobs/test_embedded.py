@@ -1,4 +1,4 @@
-"""Rows are taken by lease, run, and settled; nothing is lost and nothing is held by two."""
+"""Rows are leased, run and settled; nothing is lost and no row is leased twice."""
 
 import sys
 import threading
@@ -314,7 +314,7 @@ def test_finished_rows_are_pruned_and_dead_ones_kept(shop: Shop, eventually: Eve
 
 
 def test_a_stop_gives_back_what_is_taken_in_that_moment(shop: Shop, eventually: Eventually) -> None:
-    """Rows that arrive while the stop begins are nobody's afterwards, and nobody waits for them."""
+    """Rows that arrive while the stop begins belong to no worker, and no caller waits for them."""
     job: Job[[]] = Job("late", lambda: None)
     engine = shop.work(job)
     with shop.engine.connect().execution_options(carboy_write=True) as other, other.begin():

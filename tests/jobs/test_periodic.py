@@ -1,4 +1,4 @@
-"""However many processes sweep, each row that somebody must be told of is found once, on every database."""
+"""With any number of sweeping processes, each row to notify of is found once, on every database."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +70,7 @@ def test_of_three_workers_one_has_the_turn_in_each_period(database: Engine) -> N
 
 
 def test_a_sweep_finds_what_falls_due_and_what_nobody_holds(database: Engine) -> None:
-    """What was due when it was written has been told; what is due much later is found by a later sweep."""
+    """Rows that were due when written were notified; rows due much later are found by a later sweep."""
     writer = GroupCommit(database)
     writer.run(take_turn, TURN)
     told, gone, soon, later = (

@@ -130,7 +130,7 @@ class Gateway:
         return answer.status, answer.headers["Retry-After"]
 
     def is_done(self) -> bool:
-        """Tell whether no job is left."""
+        """Return whether no job is left."""
         return self.rows("SELECT count(*) FROM carboy_jobs WHERE state != 'done'") == [(0,)]
 
     def finish(self) -> None:

@@ -127,7 +127,7 @@ def test_the_database_is_locked_at_the_start(gateway: Gateway) -> None:
 
 
 def test_a_worker_that_slept_past_its_lease(gateway: Gateway, source: ThreatStackProcess) -> None:
-    """A machine that was paused wakes up with old work in its hands, and spoils nothing."""
+    """A machine that was paused resumes with old work, and does no harm."""
     gateway.environ |= {"FLASK_JOBS_LEASE_S": "1", "FLASK_THREATSTACK_TIMEOUT_S": "5"}
     server = gateway.start(FLASK_JOBS_CONCURRENCY="0")
     sleeper = gateway.start("worker", says="Ctrl-C stops")

@@ -1,4 +1,4 @@
-"""SIGTERM while requests and jobs are under way: nobody is cut, nothing is lost, and the stop takes its time only."""
+"""SIGTERM while requests and jobs are under way: no client is cut, nothing is lost, the stop is in time."""
 
 import random
 import threading
@@ -15,7 +15,7 @@ RUNNING = "SELECT count(*) FROM carboy_jobs WHERE state = 'running'"
 
 
 def test_a_stop_under_load_cuts_nobody_and_loses_nothing(gateway: Gateway) -> None:
-    """Exit code 0, every accepted request answered, no row left in dead hands."""
+    """Exit code 0, every accepted request answered, no row leased by a dead worker."""
     for _ in range(3):
         with gateway.serve() as server:
             is_over = threading.Event()

@@ -68,7 +68,7 @@ def _environ(api: ThreatStackProcess) -> dict[str, str]:
 
 
 class _Demo:
-    """The journey, and what is told of it."""
+    """The journey, and its report."""
 
     def __init__(self, folder: Path, api: ThreatStackProcess, server: ServeProcess, out: TextIO) -> None:
         self._folder, self._api, self._server, self._out = folder, api, server, out

@@ -45,7 +45,7 @@ class FakeS3:
 
 @contextmanager
 def fake_s3() -> Iterator[FakeS3]:
-    """Serve a bucket, whatever its name, on loopback."""
+    """Serve a bucket of any name on loopback."""
     fake = FakeS3()
 
     class Handler(BaseHTTPRequestHandler):

@@ -78,7 +78,7 @@ class LoadReport:
 
 
 class Load:
-    """One run: hands out calls to its lanes and collects what comes back."""
+    """One run: distributes calls to its lanes and collects the results."""
 
     def __init__(
         self, url: str, calls: Iterator[Call], connections: int, seconds: float, timeout_s: float, tries: int
@@ -109,7 +109,7 @@ class Load:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether no further call begins."""
+        """Return whether no further call begins."""
         return time.perf_counter() >= self._end_s
 
     def stop(self) -> None:
@@ -139,7 +139,7 @@ class _Lane(asyncio.Protocol):
         self._is_lost = asyncio.Event()
 
     async def run(self) -> None:
-        """Send calls until there are none; open the connection anew whenever it ends."""
+        """Send calls until none is left; reconnect whenever the connection ends."""
         loop = asyncio.get_running_loop()
         while self._take():
             self._over = loop.create_future()

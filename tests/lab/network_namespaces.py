@@ -128,7 +128,7 @@ class Network:
         return made
 
     def close(self) -> None:
-        """Remove everything, whatever state it is in."""
+        """Remove everything, in any state."""
         for one in self._hosts:
             one.close()
         _quietly("link", "del", self._bridge)

@@ -1,4 +1,4 @@
-"""A stand-in for the Threat Stack API, versions 1 and 2, that can be told to fail in every way it is known to.
+"""A fake Threat Stack API, versions 1 and 2, that fails in every known way on request.
 
 `ThreatStack` runs in this process; `python -m tests.lab.threat_stack` and `threat_stack_process` run it in one of
 its own, so that load does not share the interpreter under test. What it answers is decided in `threat_stack_api`.
@@ -86,7 +86,7 @@ class ThreatStack(StandIn, _Addresses):
 
 
 class ThreatStackProcess(StandInProcess, _Addresses):
-    """A stand-in in a process of its own, told and asked over its control path."""
+    """A fake Threat Stack API in a separate process, controlled and queried over its control path."""
 
     def tell(self, **changes: Any) -> dict[str, Any]:
         """Change how it behaves from now on and return its report.

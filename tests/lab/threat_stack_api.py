@@ -28,7 +28,7 @@ _VERSIONS = {"/api/v1": "v1", "/v2": "v2"}
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How the stand-in behaves; `tell` replaces single fields.
+    """How the fake Threat Stack API behaves; `tell` replaces single fields.
 
     Attributes:
         latency_s: how long each answer takes.
@@ -85,7 +85,7 @@ class ThreatStackApi:
         self._fill_bucket()
 
     def tell(self, **changes: Any) -> None:
-        """Change fields of `control`; a fault told anew begins anew, without the old one's count and time.
+        """Change fields of `control`; setting a fault again resets its count and time.
 
         Raises:
             ValueError: there is no such field.
@@ -102,7 +102,7 @@ class ThreatStackApi:
             self._fill_bucket()
 
     def forget(self) -> None:
-        """Begin anew: no alerts, no counts, no nonces, and the behaviour of a new one."""
+        """Reset: no alerts, no counts, no nonces, and the default behaviour."""
         self.calls.clear()
         self.statuses.clear()
         self.alerts.clear()

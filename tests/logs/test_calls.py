@@ -28,7 +28,7 @@ def test_entering_and_leaving_is_logged(lines: Lines) -> None:
 
 
 def test_a_call_that_fails_is_logged_and_raises(lines: Lines) -> None:
-    """The error is named; whoever handles it logs it."""
+    """The line names the error; the caller that handles it logs it."""
 
     @logs.log_calls(level="info")
     def fail() -> None:

@@ -102,7 +102,7 @@ def test_a_pipe_gets_json() -> None:
 
 
 def test_the_file_has_json_also_when_the_terminal_has_not(tmp_path: Path) -> None:
-    """Nobody reads a log file at a terminal's speed."""
+    """The file is read by programs, also where the terminal is read by people."""
     stream = Lines()
     logs.setup("INFO", "console", stream, file=tmp_path / "app.log")
     log.info("hello", a=1)

@@ -52,7 +52,7 @@ def test_a_line_has_its_fields_in_order(lines: Lines) -> None:
 
 
 def test_the_time_is_rfc_3339_in_utc_with_microseconds(lines: Lines) -> None:
-    """Also when the microseconds are none, and before the epoch."""
+    """Also when the microseconds are zero, and before the epoch."""
     log.info("x")
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", lines.last["ts"])
@@ -179,7 +179,7 @@ def test_arguments_fill_the_event(lines: Lines) -> None:
 
 
 def test_a_fact_cannot_take_the_place_of_a_fixed_field(lines: Lines) -> None:
-    """Else whoever controls a fact's name could forge level or time."""
+    """Otherwise a client that controls a field's name could forge level or time."""
     log.info("x", level="critical", ts="0", logger="root")
     with logs.request_context("r", level="debug"):
         logging.getLogger("lib").info("y", extra={"event": "z"})
@@ -279,7 +279,7 @@ def test_a_value_that_holds_itself_comes_to_an_end(lines: Lines) -> None:
 
 
 def test_huge_values_are_cut() -> None:
-    """To the size that setup was told, and the line says what was left out."""
+    """To the size given to setup, and the line says what was left out."""
     stream = Lines()
     logs.setup("INFO", "json", stream, max_chars=1000)
     log.info("x", v="ä" * 50_000, after="whole")
@@ -319,7 +319,7 @@ def test_an_exception_is_told_as_facts(lines: Lines) -> None:
 
 
 def test_an_exception_can_be_given_in_each_way(lines: Lines) -> None:
-    """As True, as itself, as a tuple; and True where there is none is no fault."""
+    """As True, as the exception, as a tuple; True without an exception is not an error."""
     error = ValueError("x")
     log.error("a", exc_info=error)
     log.error("b", exc_info=(ValueError, error, None))
@@ -335,7 +335,7 @@ def test_an_exception_can_be_given_in_each_way(lines: Lines) -> None:
 
 
 def test_an_endless_recursion_and_a_group_fit_a_line(lines: Lines) -> None:
-    """The middle of a deep stack is left out; a group tells its first members; circles of causes end."""
+    """The middle of a deep stack is left out; a group shows its first members; circles of causes end."""
 
     def recurse() -> None:
         recurse()
@@ -484,7 +484,7 @@ def test_a_broken_exception_does_not_lose_the_line(lines: Lines, notes: object) 
     [("fatal", "critical"), ("WARN", "warning"), ("50", "critical"), (50, "critical"), ("Trace", None), (5, None)],
 )
 def test_a_level_has_all_of_its_names(level: int | str, name: str | None) -> None:
-    """And is judged by its number: nothing becomes `info` in silence."""
+    """Its number decides: nothing becomes `info` silently."""
     stream = Lines()
     logs.setup("WARNING", "json", stream)
 

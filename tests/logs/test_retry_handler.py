@@ -1,4 +1,4 @@
-"""A log service that is slow or away neither holds a request nor fails it, and what is lost is told."""
+"""A slow or unavailable log service neither delays a request nor fails it, and lost lines are counted."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from carboy.redact import Secret
 
 
 class Service(logging.Handler):
-    """Keeps what is delivered; fails as often as it is told, raising or hiding it, and can be made to stall."""
+    """Records delivered lines; fails a number of times, raising or hiding the error, and can stall."""
 
     def __init__(self, failures: float = 0, *, hides: bool = False) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ def test_closing_delivers_what_is_left() -> None:
 
 
 def test_flushing_and_closing_are_bounded_when_the_service_is_away(lines: Lines) -> None:
-    """A program ends though its log service does not answer; what is left then is dropped, and that is told."""
+    """A program ends although its log service does not respond; the rest is dropped and counted."""
     service = Service(failures=float("inf"))
     handler = RetryHandler(service, max_retries=1000, backoff_base=100, backoff_cap=100, timeout_s=0.5)
     log.addHandler(handler)
@@ -203,7 +203,7 @@ def test_flushing_and_closing_are_bounded_when_the_service_is_away(lines: Lines)
 
 
 def test_the_wrapped_handler_keeps_its_level_filters_and_formatter() -> None:
-    """Only one without a formatter gets ours."""
+    """Only a handler without a formatter gets Carboy's."""
     service = Service()
     service.setLevel("ERROR")
     service.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
@@ -220,7 +220,7 @@ def test_the_wrapped_handler_keeps_its_level_filters_and_formatter() -> None:
 
 
 def test_a_line_is_made_in_the_thread_that_logs() -> None:
-    """With the request id of its request, the values of that moment, and no secret, whatever formats it."""
+    """With the request id of its request, the values of that moment, and no secret, with any formatter."""
     ours, theirs = Service(), Service()
     theirs.setFormatter(logging.Formatter("%(message)s %(d)s %(password)s"))
     handlers = [wrap(ours), wrap(theirs)]
@@ -336,7 +336,7 @@ def test_many_threads_log_at_once() -> None:
 @pytest.mark.parametrize("use_queues", [False, True])
 @pytest.mark.parametrize("failures", [2, 100])
 def test_watchtowers_hidden_errors_are_repeated_and_counted(use_queues: bool, failures: int) -> None:
-    """It drops a batch with a warning; wrapped, nothing is lost in silence, with its own queue or without."""
+    """It drops a batch with a warning; wrapped, nothing is lost silently, with its own queue or without."""
     watchtower = pytest.importorskip("watchtower")
 
     class Logs:

@@ -88,7 +88,7 @@ def _log_everywhere(value: str) -> None:
 
 @given(value=st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40))
 def test_a_value_handed_out_as_a_secret_does_not_reach_a_line(value: str) -> None:
-    """Whatever it holds, and wherever it stands."""
+    """With any content, in any place."""
     unique = uuid.uuid4().hex[:8]
     value = unique + value
     register_secret(value)
@@ -114,7 +114,7 @@ def test_a_secret_at_the_place_of_the_cut_is_masked_whole() -> None:
 
 
 def test_whether_a_secret_is_set_is_shown(lines: Lines) -> None:
-    """None and a bool under a secret's name tell what the fault is, and hold nothing."""
+    """None and a bool under a secret's name show the error, and contain nothing secret."""
     log.info("x", password=None, token=False, token_count=3, secret_name="prod/db")
 
     assert lines.last == lines.last | {"password": None, "token": False, "token_count": 3, "secret_name": "prod/db"}

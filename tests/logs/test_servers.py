@@ -1,4 +1,4 @@
-"""Gunicorn's own lines have the form of ours."""
+"""Gunicorn's own lines have Carboy's form."""
 
 import contextlib
 import json

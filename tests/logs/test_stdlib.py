@@ -166,7 +166,7 @@ def test_an_excepthook_of_another_tool_stays() -> None:
     "handler", [logs.LineHandler(), logs.RetryHandler(logging.NullHandler())], ids=["lines", "retry"]
 )
 def test_its_lock_is_taken_by_whoever_wants_it(handler: logging.Handler) -> None:
-    """`logging` takes it unasked since Python 3.13; several hold it at once, as nobody waits for another."""
+    """`logging` locks since Python 3.13 without being asked; several threads use it at once."""
     assert handler.lock is not None
     with handler.lock, handler.lock:
         handler.acquire()

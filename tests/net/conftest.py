@@ -1,4 +1,4 @@
-"""Defaults are the process's: each test begins and ends with ours."""
+"""Defaults belong to the process: each test begins and ends with Carboy's."""
 
 from collections.abc import Iterator
 

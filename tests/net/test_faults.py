@@ -111,7 +111,7 @@ def test_a_post_is_repeated_where_the_caller_says_that_it_may_be(loopback: Loopb
 
 
 def test_a_post_that_never_left_is_tried_again() -> None:
-    """Nothing was sent where nobody listened."""
+    """Nothing was sent as the port was closed."""
     clock = ManualClock()
     with closed_port() as port, pytest.raises(requests.ConnectionError):
         net.Session(retries={"total": 3, "backoff_factor": 1}, clock=clock).post(f"http://127.0.0.1:{port}", data=b"x")

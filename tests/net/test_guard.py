@@ -1,4 +1,4 @@
-"""SSRF guard: what leads inside is refused, however it is written, and whatever a name says a moment later."""
+"""SSRF guard: internal addresses are refused in every spelling, also when a name resolves differently later."""
 
 import socket
 from typing import Any

@@ -193,7 +193,7 @@ def test_default_retries_that_mean_nothing_are_refused(wrong: dict[str, object])
 
 
 def test_default_retries_take_no_second_argument_by_place() -> None:
-    """Fleece took any number in silence."""
+    """Fleece took any number silently."""
     with pytest.raises(TypeError):
         net.set_default_retries(1, 2, 3)  # type: ignore[call-arg,arg-type]
     with pytest.raises(TypeError):

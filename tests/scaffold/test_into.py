@@ -49,7 +49,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_is_missing_is_added_and_what_is_theirs_is_kept(shop: Path) -> None:
-    """And both are told."""
+    """Both are reported."""
     before = contents(shop)
 
     done = adopt(shop, Choices())
@@ -66,7 +66,7 @@ def test_what_is_missing_is_added_and_what_is_theirs_is_kept(shop: Path) -> None
 
 
 def test_a_second_time_changes_nothing(shop: Path) -> None:
-    """Each file is told to be as it was written."""
+    """Each file is reported as unchanged."""
     adopt(shop, Choices(frozenset({"lambda"})))
     before = contents(shop)
 
@@ -157,7 +157,7 @@ def test_the_configuration_of_gunicorn_serves_it(shop: Path) -> None:
     ],
 )
 def test_their_application_is_found(tmp_path: Path, files: dict[str, str], app: str) -> None:
-    """By reading, not by importing: nothing of theirs is run."""
+    """By reading, not by importing: none of the application's code runs."""
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -166,7 +166,7 @@ def test_their_application_is_found(tmp_path: Path, files: dict[str, str], app: 
 
 
 def test_a_factory_that_needs_arguments_is_none(tmp_path: Path) -> None:
-    """Nobody could call it; and without an application nothing is written."""
+    """It could not be called; and without an application nothing is written."""
     (tmp_path / "a.py").write_text(FACTORY.replace("config=None", "config"))
 
     with pytest.raises(UsageError, match="no Flask application") as refused:
@@ -193,7 +193,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_left_as_it_was(shop: Path) -> None:
-    """A name of ours may be taken by a link to nowhere."""
+    """A link to a missing target may have the name of one of Carboy's files."""
     (shop / "gunicorn.conf.py").symlink_to("nowhere/at/all")
     before = contents(shop)
 

@@ -76,7 +76,7 @@ def test_the_working_folder_can_become_the_service_while_it_is_empty(
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
-    """Whatever it holds; the hint says how to add to it."""
+    """With any content; the hint says how to add to it."""
     (tmp_path / "orders").mkdir()
     (tmp_path / "orders" / "mine.txt").write_text("mine")
 

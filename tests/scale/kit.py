@@ -32,7 +32,7 @@ class Base:
         return made
 
     def writer(self, **settings: float) -> GroupCommit:
-        """Return the door for writes that one process would have."""
+        """Return the group commit that one process would have."""
         return GroupCommit(self.engine(**settings))
 
     def deadlocks(self) -> int:

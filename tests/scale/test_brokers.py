@@ -1,4 +1,4 @@
-"""The gateway with Celery's workers: whatever the broker does, what was accepted is archived once."""
+"""The gateway with Celery's workers: the broker can fail in any way, each accepted alert is archived once."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""However many finished rows lie in the table of jobs, nobody who looks for work meets them."""
+"""Finished rows in the table of jobs do not slow down workers that look for work."""
 
 from pathlib import Path
 from typing import Any

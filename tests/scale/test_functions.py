@@ -1,4 +1,4 @@
-"""The engine `sqs`: whatever the queue does, functions do each row once."""
+"""The engine `sqs`: the queue can fail in any way, functions run each row once."""
 
 import threading
 import time

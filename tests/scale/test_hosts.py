@@ -43,7 +43,7 @@ with made.connect().execution_options(**WRITE) as connection, connection.begin()
 
 @dataclass
 class Site:
-    """Hosts, a database for them, and what was sent to whoever serves."""
+    """Hosts, a database for them, and a record of what was sent to each server."""
 
     network: Network
     gateway: Gateway
@@ -132,7 +132,7 @@ def _mixed(gateway: Gateway, is_over: threading.Event) -> Iterator[Call]:
 
 
 def test_a_worker_is_cut_off_from_the_database(site: Site) -> None:
-    """Packets are lost in silence: others take over its work, and it goes on when the network is back."""
+    """Packets are dropped silently: others take over the work, and the host continues when the network is back."""
     gateway = site.gateway
     here = {"FLASK_DATABASE_URL": site.database.url(), "FLASK_JOBS_CONCURRENCY": "0"}
     first, second = site.network.host(), site.network.host()
@@ -162,7 +162,7 @@ def test_a_worker_is_cut_off_from_the_database(site: Site) -> None:
 
 @pytest.mark.parametrize("site", [postgres], ids=["postgres"], indirect=True)
 def test_a_host_that_loses_its_power_within_a_pipeline_holds_no_rows(site: Site) -> None:
-    """For the server that is no idle transaction: it must find out that nobody is there."""
+    """For the server that is not an idle transaction: it must detect the dead client itself."""
     site.database.execute("CREATE TABLE held AS SELECT 1 AS number")
     host = site.network.host()
     host.run(

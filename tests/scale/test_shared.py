@@ -58,7 +58,7 @@ class _Values:
 def test_no_window_ever_holds_more_than_the_rate_over_all_processes(
     requests: list[tuple[float, int]], count: int
 ) -> None:
-    """Wherever the window begins, and whoever is asked."""
+    """For any start of the window, and any process that is asked."""
     clock = ManualClock()
     values = _Values(clock)
     limits = [SharedRateLimiter(values, "all", Rate(count, 6.0), clock=clock) for _ in range(3)]  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_a_circuit_that_one_opens_is_open_for_all(nodes: list[Node]) -> None:
 
 
 def test_while_the_database_does_not_answer_each_counts_for_itself(base: Base) -> None:
-    """Nobody waits for it more than once in a while, and what was seen last holds."""
+    """A caller waits for it at most once per interval, and the last seen value applies."""
     engine = base.engine()
     with engine.begin() as connection:
         SHARED.drop(connection)
@@ -143,7 +143,7 @@ def test_while_the_database_does_not_answer_each_counts_for_itself(base: Base) -
 
 
 def test_a_database_that_holds_a_change_up_is_not_waited_for(base: Base) -> None:
-    """Somebody has the row locked for longer than one is patient."""
+    """Another transaction has the row locked for longer than the patience."""
     holder, asker = _node(base), Shared(base.engine, patience_s=0.2)
     holder.shared.change("x", lambda *_: (1, None))
     with base.engine().connect() as connection:

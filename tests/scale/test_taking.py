@@ -1,4 +1,4 @@
-"""Many processes take rows of one table: each row is held by one, and nobody waits for anybody."""
+"""Many processes lease rows of one table: each row is leased by one, and none waits for another."""
 
 import threading
 import time
@@ -35,7 +35,7 @@ def _now_ms() -> int:
 
 
 def test_rows_that_another_holds_are_passed_over(base: Base) -> None:
-    """Also in the very moment: while one transaction has rows in its hands, the next takes others and does not wait."""
+    """While one transaction has rows locked, the next leases others and does not wait."""
     writer = base.writer()
     _add(writer, Job("one", print), range(10), _now_ms() - 1000)
     engine = base.engine()

@@ -34,7 +34,7 @@ def reads(file: io.RawIOBase | io.BytesIO, plan: list[tuple[str, int]]) -> Itera
     data=st.binary(max_size=200).map(lambda data: data.replace(b"\x00", b"\n")), plan=READS, is_chunked=st.booleans()
 )
 def test_a_body_reads_as_a_file_does(data: bytes, plan: list[tuple[str, int]], is_chunked: bool) -> None:
-    """Whatever an application calls, in whatever order, it gets the same bytes."""
+    """The application gets the same bytes with any sequence of read calls."""
     body = body_of(data, None if is_chunked else len(data))
 
     assert list(reads(body, plan)) == list(reads(io.BytesIO(data), plan))
@@ -74,7 +74,7 @@ def test_a_body_that_takes_too_long_raises_408() -> None:
 
 
 def test_all_reads_of_a_body_share_one_time() -> None:
-    """A byte now and then does not start the time anew."""
+    """A byte now and then does not restart the timeout."""
     clock = ManualClock()
     deadlines = Deadlines(10, clock)
 

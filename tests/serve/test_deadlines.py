@@ -34,7 +34,7 @@ def test_a_wait_that_was_over_in_time_is_left_alone() -> None:
 
 
 def test_of_a_crowd_the_longest_waits_end_first() -> None:
-    """Slow clients never hold every thread, whatever their number; a wait of under a second goes on."""
+    """Slow clients never block every thread, in any number; a wait of under a second goes on."""
     clock, ended = ManualClock(), []
     deadlines = Deadlines(max_waiting=2, clock=clock)
     for name in ("first", "second", "third"):

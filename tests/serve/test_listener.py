@@ -10,7 +10,7 @@ from carboy.serve.listener import address_of, open_listener, quiet
 
 
 def test_a_taken_port_is_an_error_that_says_what_to_do() -> None:
-    """Two servers never share a port in silence."""
+    """Two servers never share a port silently."""
     with open_listener("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
 

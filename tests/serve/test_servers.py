@@ -256,7 +256,7 @@ def test_the_cpu_that_the_fewest_have_is_chosen() -> None:
 
 
 def test_gunicorns_workers_can_be_replaced_while_it_serves(project: Path) -> None:
-    """One that is asked to end drains, another takes its place; whoever connects meanwhile is served."""
+    """A worker that is asked to end drains, another takes its place; clients that connect meanwhile are served."""
     with serve_process(project, "--app", "probe", environ=FAST) as running:
         old = workers_of(running)
         os.kill(old[0], signal.SIGTERM)
@@ -289,7 +289,7 @@ def test_the_dev_server_names_an_address_that_answers(project: Path) -> None:
 
 
 def test_the_dev_server_starts_anew_on_a_change_and_waits_where_one_does_not_load(tmp_path: Path) -> None:
-    """A fault in a file, or in a setting, is told once, and the next change mends it."""
+    """An error in a file or a setting is reported once, and the next change fixes it."""
     probe = tmp_path / "probe.py"
     probe.write_text(APP)
     with serve_process(tmp_path, "--app", "probe", "--reload") as running:

@@ -1,4 +1,4 @@
-"""The settings that users rely on, by name, with what holds where nobody says anything."""
+"""The settings that users rely on, by name, with their defaults."""
 
 from pathlib import Path
 from typing import Any

@@ -62,7 +62,7 @@ def test_a_chunked_body_is_put_together(loopback: LoopbackServer) -> None:
 
 
 def test_kept_connections_are_counted_once(loopback: LoopbackServer) -> None:
-    """So a test can tell that a client reuses them."""
+    """So a test can check that a client reuses them."""
     with connect(loopback) as connection:
         for _ in range(3):
             connection.request("GET", "/")

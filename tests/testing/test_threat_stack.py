@@ -143,7 +143,7 @@ def test_a_wrong_hawk_header_is_refused(changes: dict[str, str]) -> None:
 
 
 def test_a_nonce_is_good_once() -> None:
-    """And a signature for one path is none for another."""
+    """And a signature for one path is not valid for another."""
     clock = ManualClock()
     api = make_api(clock)
     target = f"/v2/alerts/{ALERT}"
@@ -210,7 +210,7 @@ def test_its_own_rate_limit_answers_429_above() -> None:
     ("fault", "step"), [("stall", Stall()), ("cut", Cut("body")), ("reset", Cut("start", reset=True))]
 )
 def test_it_stalls_and_cuts(fault: str, step: Step) -> None:
-    """Whoever asks."""
+    """For every client."""
     api = make_api(ManualClock())
     api.tell(fault=fault)
 

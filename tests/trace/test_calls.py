@@ -179,7 +179,7 @@ def test_a_statement_says_what_it_was(daemon: Daemon, engine: Engine) -> None:
 
 
 def test_a_statement_that_fails_is_a_fault(daemon: Daemon, engine: Engine) -> None:
-    """Told as the driver said it."""
+    """With the driver's message."""
     with trace.span("request"), engine.connect() as connection, pytest.raises(OperationalError):
         connection.execute(text("SELECT * FROM nowhere"))
 

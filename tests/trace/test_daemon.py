@@ -1,4 +1,4 @@
-"""A daemon that is there, away, or slow to be found: nobody waits and nothing fails."""
+"""A daemon that is running, unavailable, or slow to resolve: nothing waits and nothing fails."""
 
 import time
 from contextlib import suppress
@@ -60,7 +60,7 @@ def test_a_daemon_that_is_away_is_asked_once_a_second() -> None:
 
 
 def test_what_no_datagram_can_hold_is_dropped() -> None:
-    """Rather than raised in somebody's request."""
+    """Rather than raised in a request."""
     with UdpListener() as listener:
         daemon = Daemon("127.0.0.1", listener.port)
         daemon.send(b"x" * 70_000)
@@ -94,7 +94,7 @@ def test_a_name_that_is_not_known_costs_nothing() -> None:
 
 
 def test_one_socket_serves_the_process() -> None:
-    """Whatever the number of spans."""
+    """For any number of spans."""
     with UdpListener() as listener:
         trace.setup("xray", daemon_address=listener.address)
         with trace.span("request"):

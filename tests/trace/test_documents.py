@@ -1,4 +1,4 @@
-"""What is sent is what X-Ray documents, whatever the spans were given."""
+"""What is sent follows X-Ray's format, for any attributes of the spans."""
 
 import re
 from typing import Any
@@ -289,7 +289,7 @@ def test_a_deep_stack_is_cut() -> None:
 
 
 def test_a_span_ends_once(daemon: Daemon) -> None:
-    """However often it is told."""
+    """However often it is ended."""
     span = trace.span("work")
     span.end()
     span.end()

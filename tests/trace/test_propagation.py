@@ -31,7 +31,7 @@ ROOT, SPAN = "1-5901e3bc-8da3814a5f3ccbc864b66ecc", "328f72132deac0ce"
     ],
 )
 def test_x_rays_header_is_read(text: str | None, parent: Parent | None) -> None:
-    """Whatever stands in it besides; one without a trace is none."""
+    """With any other fields; a header without a trace is ignored."""
     assert parse_xray(text) == parent
 
 
@@ -56,7 +56,7 @@ def test_w3cs_header_is_read(text: str, parent: Parent | None) -> None:
 
 @given(st.text())
 def test_headers_of_any_text_are_read(text: str) -> None:
-    """Anybody may send them."""
+    """Any client may send them."""
     choose_parent({XRAY: text, TRACEPARENT: text, TRACESTATE: text})
 
 
@@ -87,7 +87,7 @@ def test_both_headers_go_out(daemon: Daemon) -> None:
 
 
 def test_outside_of_a_trace_nothing_goes_out(daemon: Daemon) -> None:
-    """There is nothing to tell."""
+    """There is no trace to pass on."""
     assert trace.outgoing_headers() == {}
 
 
@@ -128,7 +128,7 @@ def test_the_sampler_takes_the_first_of_each_second_and_a_part_of_the_others() -
 
 
 def test_on_lambda_spans_are_within_the_functions_own_segment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lambda keeps that one; it is named anew for each event, and whether it is sampled."""
+    """Lambda keeps that segment; each event sets its name again, and whether it is sampled."""
     sent: list[bytes] = []
     environ = {"_X_AMZN_TRACE_ID": f"Root={ROOT};Parent={SPAN};Sampled=1"}
     tracer = Tracer("orders", sent.append, environ=environ)

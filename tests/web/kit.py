@@ -15,7 +15,7 @@ Register = Callable[[Flask], object]
 
 
 class MakeApp(Protocol):
-    """Makes an application whose only module has this `register` and whatever else it brings."""
+    """Makes an application whose only module has this `register` and other attributes."""
 
     def __call__(
         self,

@@ -96,7 +96,7 @@ def test_an_unknown_key_is_a_401(app: Flask, path: str, authorization: str) -> N
 
 @pytest.mark.parametrize("path", ["/read", "/both", "/metrics", "/api/orders", "/api/jobs"])
 def test_a_key_without_the_scope_is_a_403(app: Flask, path: str) -> None:
-    """It is known, and told what it lacks."""
+    """The error names the missing scope."""
     _, text = runtime(app).keys.store.create("other", ["sms:send"])
 
     answer = app.test_client().get(path, headers={"Authorization": f"Bearer {text}"})

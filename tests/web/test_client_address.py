@@ -39,7 +39,7 @@ def test_the_address_comes_through_trusted_proxies_only(forwarded: str | None, p
 
 @given(st.text(), _ADDRESSES, st.lists(_ADDRESSES, max_size=4))
 def test_a_client_cannot_choose_its_address(forged: str, client: str, proxies: list[str]) -> None:
-    """Whatever it sends itself in the header."""
+    """With any header that it sends itself."""
     header = ", ".join([forged, client, *proxies])
 
     assert client_address("10.0.0.1", header, len(proxies) + 1) == client

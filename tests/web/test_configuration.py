@@ -138,7 +138,7 @@ def test_every_fault_is_told_at_once_also_those_of_aws(aws: AwsServer) -> None:
 
 
 def test_the_closed_file_is_opened_by_kms_for_the_stage_of_the_profile(aws: AwsServer, tmp_path: Path) -> None:
-    """Weaker than Parameter Store, stronger than `carboy.toml`; what may not open it is told."""
+    """Weaker than Parameter Store, stronger than `carboy.toml`; an entry that may not be read is reported."""
     kms = aws.client("kms")
     key = kms.create_key()["KeyMetadata"]["Arn"]
     sealed = base64.b64encode(kms.encrypt(KeyId=key, Plaintext=b"from-kms")["CiphertextBlob"]).decode()

@@ -194,7 +194,7 @@ def test_a_database_that_is_away_is_named(make_app: Any, tmp_path: Path) -> None
 
 
 def test_a_check_that_hangs_hangs_nothing(make_app: Any) -> None:
-    """It has its budget; the others are told all the same."""
+    """It has its budget; the others are reported all the same."""
     held = threading.Event()
     app = make_app(
         brings={"checks": {"stuck": lambda: held.wait(30) and None, "fine": _ok}},

@@ -186,7 +186,7 @@ def test_an_engine_without_its_settings_stops_the_start(make_app: Any) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_retrying_all_is_no_job_of_that_name(app: Any, method: str) -> None:
-    """A concrete path takes precedence over a templated one, whatever the method."""
+    """A concrete path takes precedence over a templated one, for any method."""
     answer = app.test_client().open("/api/jobs/retry", method=method)
 
     assert answer.status_code == 405

@@ -45,7 +45,7 @@ def test_a_typing_error_is_found_without_a_look_up(data: st.DataObject) -> None:
 
 @given(st.text())
 def test_junk_is_no_key(text: str) -> None:
-    """Whatever is sent."""
+    """With any text."""
     assert parse_key_id(text) is None
     assert parse_key_id(f"cby_{text}") is None
 
@@ -66,7 +66,7 @@ def test_scopes_are_sorted_and_told_once() -> None:
 
 @pytest.mark.parametrize("scopes", [[], ["archive:wirte"], ["sms"], ["jobs:all"], ["A:b"], ["a:b c"], [":"], [""]])
 def test_a_scope_that_is_none_is_refused(scopes: list[str]) -> None:
-    """A key that can do nothing helps nobody."""
+    """A key without scopes would be useless."""
     with pytest.raises(InvalidInput):
         check_scopes(scopes)
 
@@ -172,7 +172,7 @@ def _statements(app: Flask) -> list[str]:
 
 
 def test_junk_costs_no_look_up(app: Flask) -> None:
-    """The checksum tells it apart."""
+    """The checksum shows it."""
     ring = runtime(app).keys
     seen = _statements(app)
 
@@ -197,7 +197,7 @@ def test_a_key_is_looked_up_once_in_a_while(app: Flask, store: KeyStore) -> None
 
 
 def test_the_last_use_is_kept_to_the_minute(app: Flask, store: KeyStore) -> None:
-    """One write a minute, whatever the number of requests, and never back in time."""
+    """One write a minute, for any number of requests, and never back in time."""
     clock = runtime(app).clock
     assert isinstance(clock, ManualClock)
     key, text = store.create("ci", ["sms:send"])
@@ -218,7 +218,7 @@ def test_the_last_use_is_kept_to_the_minute(app: Flask, store: KeyStore) -> None
 
 
 def test_a_database_that_is_away_is_no_unknown_key(make_app: Any, tmp_path: Path) -> None:
-    """The caller is told to try again, not that its key is wrong."""
+    """The error says to try again, not that the key is wrong."""
     app = make_app(database_url=f"sqlite:///{tmp_path}/keys.db")
     ring = runtime(app).keys
     with runtime(app).engine.begin() as connection:
@@ -233,7 +233,7 @@ def test_a_database_that_is_away_is_no_unknown_key(make_app: Any, tmp_path: Path
 
 
 def test_what_is_kept_of_unknown_keys_is_bounded(store: KeyStore) -> None:
-    """Anybody can make keys that look right."""
+    """Any client can make keys that look right."""
     ring = KeyRing(store, cache_s=60.0, max_kept=10)
 
     for _ in range(50):

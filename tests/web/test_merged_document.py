@@ -1,4 +1,4 @@
-"""What the service tells about itself: as JSON, as YAML, and to read."""
+"""What the service publishes about itself: as JSON, as YAML, and as a page."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def test_the_yaml_says_the_same(make_app: Any) -> None:
 
 
 def test_every_path_in_it_is_served(make_app: Any) -> None:
-    """A document that promises more than there is helps nobody."""
+    """A document must not promise routes that do not exist."""
     app = make_app(_register, auth="off")
     client = app.test_client()
 
@@ -104,7 +104,7 @@ def test_every_path_in_it_is_served(make_app: Any) -> None:
 
 
 def test_without_authentication_none_is_promised(make_app: Any) -> None:
-    """`AUTH=off` is told as what it is."""
+    """`AUTH=off` is described as what it is."""
     document = make_app(_register, auth="off").test_client().get("/openapi.json").json
 
     assert "security" not in str(document["paths"])
@@ -160,7 +160,7 @@ def test_the_policy_allows_the_pages_own_style_and_script(page: Any) -> None:
 
 
 def test_the_page_is_no_way_in(page: Any) -> None:
-    """Whatever a document says is text: no tag, no attribute of it gets through."""
+    """All content of a document is text: no tag or attribute of it gets through."""
     read = _Page()
     read.feed(page.text)
 
@@ -182,7 +182,7 @@ def test_the_page_tells_every_operation(page: Any) -> None:
 
 
 def test_a_schema_that_holds_itself_ends(page: Any) -> None:
-    """At a depth where nobody reads on."""
+    """At a depth beyond what people read."""
     assert page.text.count("parent") < 50
 
 

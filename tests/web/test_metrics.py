@@ -67,7 +67,7 @@ def test_a_histogram_adds_up() -> None:
 
 @given(st.text())
 def test_a_label_cannot_break_out_of_its_quotes(value: str) -> None:
-    """Whatever it holds, a sample is one line."""
+    """With any content, a sample is one line."""
     metrics = Metrics()
     metrics.counter("x_total", "X.", ("label",)).inc((value,))
 
@@ -103,7 +103,7 @@ def test_counting_is_exact_in_many_threads() -> None:
 
 
 def test_what_cannot_be_read_now_is_left_out() -> None:
-    """The database may be away: the rest is still told."""
+    """The database may be unavailable: the rest is still reported."""
     metrics = Metrics()
     metrics.collect("broken", "B.", lambda: [((), 1 / 0)])
     metrics.counter("fine_total", "F.").inc()
@@ -119,7 +119,7 @@ def test_a_name_is_one_of_prometheus(name: str) -> None:
 
 
 def test_a_name_is_given_once() -> None:
-    """Two of a name would be told as one."""
+    """Two of a name would be reported as one."""
     metrics = Metrics()
     metrics.counter("x_total", "X.")
 
@@ -142,7 +142,7 @@ def test_a_users_own_metrics_are_on_the_page() -> None:
 
 
 def test_a_users_metric_of_our_name_does_not_break_the_page() -> None:
-    """Prometheus refuses a page with a name twice: ours is kept."""
+    """Prometheus refuses a page with a duplicate name: Carboy's is kept."""
     theirs = prometheus_client.Counter("http_requests_total", "Theirs.")
     metrics = Metrics()
     metrics.counter("http_requests_total", "Ours.").inc()

@@ -1,4 +1,4 @@
-"""Every error is a problem document, and tells no more than it should."""
+"""Every error is a problem document, and reveals no more than it should."""
 
 import sqlite3
 from typing import Any, NoReturn
@@ -143,7 +143,7 @@ def test_invalid_input_lists_every_fault(make_app: Any) -> None:
     ],
 )
 def test_a_5xx_is_logged_once(make_app: Any, lines: Any, name: str, event: str, level: str) -> None:
-    """With the id that the caller was told."""
+    """With the id that the client got."""
     answer = make_app(_register).test_client().get(f"/raise/{name}")
 
     told = [line for line in lines() if line["level"] in {"warning", "error", "critical"}]
@@ -162,7 +162,7 @@ def test_an_unforeseen_error_is_logged_with_its_stack(make_app: Any, lines: Any)
 
 
 def test_a_4xx_is_no_event_of_its_own(make_app: Any, lines: Any) -> None:
-    """Its request line is enough: a caller's mistake is no fault of ours."""
+    """Its request line is enough: a client's mistake is not an error of the service."""
     make_app(_register).test_client().get("/raise/invalid")
 
     assert [line["event"] for line in lines()] == ["request"]
@@ -222,7 +222,7 @@ def test_an_error_after_the_view_is_a_problem_too(make_app: Any) -> None:
 
 
 def test_an_error_outside_of_flask_is_a_problem_too(make_app: Any, lines: Any) -> None:
-    """Middleware between the door and Flask may fail: its caller still gets an answer."""
+    """Middleware between the server and Flask may fail: its client still gets a response."""
 
     def broken(environ: Any, start_response: Any) -> Any:
         raise RuntimeError(_SECRET)
@@ -245,7 +245,7 @@ def test_a_stream_that_fails_is_cut_and_logged(make_app: Any, lines: Any) -> Non
 
 
 def test_an_error_is_answered_alike_in_debug(make_app: Any) -> None:
-    """No page with the stack, whatever the profile."""
+    """No page with the stack, in any profile."""
     answer = make_app(_register, profile="local", debug="on").test_client().get("/raise/unknown")
 
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")

@@ -46,7 +46,7 @@ def test_who_waits_as_told_is_let_in(gaps: list[float], count: int) -> None:
 
 
 def test_callers_are_counted_apart() -> None:
-    """One who asks too often harms nobody else."""
+    """A client that asks too often affects no other client."""
     limiter = RateLimiter(Rate(1, 60.0), clock=ManualClock())
 
     assert [bool(limiter.take(caller)) for caller in ("a", "b", "a", "b")] == [False, False, True, True]

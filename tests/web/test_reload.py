@@ -62,7 +62,7 @@ def shop(tmp_path: Path) -> Iterator[tuple[ServerProcess, int]]:
 
 
 def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[ServerProcess, int]) -> None:
-    """A file that cannot be read changes nothing; nobody is restarted."""
+    """A file that cannot be read changes nothing; no worker is restarted."""
     process, port = shop
     assert _ask(port)["live"] == "corner"
     serving = _ask(port)["pid"]

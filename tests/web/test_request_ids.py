@@ -62,7 +62,7 @@ def test_any_other_id_is_replaced(make_app: Any, sent: str) -> None:
 
 @given(st.text())
 def test_an_id_is_always_safe_to_log_and_send(sent: str) -> None:
-    """Whatever is sent: no line break, no length, no letter of another script."""
+    """For any header: no line break, no excessive length, no letter of another script."""
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", choose_request_id(sent))
 
 

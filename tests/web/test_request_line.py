@@ -110,7 +110,7 @@ def test_a_long_path_is_cut(make_app: Any, lines: Any) -> None:
 
 
 def test_a_path_that_is_no_utf8_is_logged(make_app: Any, lines: Any) -> None:
-    """Whatever the bytes: the line is JSON."""
+    """For any bytes: the line is JSON."""
     make_app(_register).test_client().get("/%ff%fe")
 
     assert lines()[0]["status"] == 404

@@ -23,7 +23,7 @@ class OrdersSettings:
 
 
 def test_a_guarded_profile_refuses_what_is_careless_all_at_once(make_app: Any) -> None:
-    """`AUTH=off`, `DEBUG=on` and a missing `SECRET_KEY` never reach production, and are told together."""
+    """`AUTH=off`, `DEBUG=on` and a missing `SECRET_KEY` never reach production, and are reported together."""
     with pytest.raises(ConfigurationError) as caught:
         make_app(profile="prod", auth="off", debug="on")
 

@@ -85,7 +85,7 @@ def test_a_request_is_a_segment(app: Flask, listener: UdpListener, loopback: Loo
 
 
 def test_what_machines_ask_is_not_traced(app: Flask, listener: UdpListener) -> None:
-    """Neither the question, nor the statements of the checks: they come every few seconds, and tell nothing."""
+    """Neither the request nor the statements of the checks: they come every few seconds and add nothing."""
     runtime(app).engine.connect().close()  # that makes its tables
     client = app.test_client()
     headers = {"X-Amzn-Trace-Id": f"Root={ROOT};Parent={SPAN};Sampled=1"}

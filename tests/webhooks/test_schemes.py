@@ -200,7 +200,7 @@ def test_any_of_several_secrets_works(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
 def test_without_a_secret_nothing_is_let_in(case: Case) -> None:
-    """Neither none at all nor an empty one, with which anybody could sign."""
+    """Neither a missing secret nor an empty one, with which any client could sign."""
     scheme = make_scheme(case.scheme, case.options)
     incoming = RawRequest("POST", case.url, case.headers, case.body)
     for secrets in ([], [""], ["", ""]):
@@ -220,7 +220,7 @@ def test_a_missing_header_is_refused(case: Case) -> None:
 
 
 def _says_the_same(left: bytes, right: bytes) -> bool:
-    """Tell whether two credentials differ only in their scheme's name, the user, or base64's unused bits."""
+    """Return whether two credentials differ only in their scheme's name, the user, or base64's unused bits."""
     tokens = [text[6:].strip() for text in (left, right)]
     if left[:6].lower() != b"basic ":
         return tokens[0] == tokens[1]
@@ -263,7 +263,7 @@ def test_twilio_signs_every_field_and_the_address(case: Case, data: st.DataObjec
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.now_s != NOW or "X-Time" in case.headers])
 def test_what_is_older_than_five_minutes_is_refused(case: Case) -> None:
-    """Both ways: a time ahead of ours is no better. How much is allowed can be set."""
+    """Both ways: a time in the future is no better. The tolerance is a setting."""
     for apart_s, is_in in ((300, True), (-300, True), (301, False), (-301, False)):
         assert replace(case, now_s=case.now_s + apart_s).is_let_in() is is_in
     wide = replace(case, now_s=case.now_s + 301, options={**case.options, "tolerance_s": "302"})
@@ -330,7 +330,7 @@ def test_standard_webhooks_takes_a_public_key() -> None:
     ],
 )
 def test_twilio_may_or_may_not_name_the_port(signed: str, seen: str) -> None:
-    """It signs the address as it was told; what the server sees may have a port more or less."""
+    """It signs the address as configured; the server may see a port more or less."""
     headers = {**FORM, "X-Twilio-Signature": b64(mac("s", f"{signed}A1".encode(), "sha1"))}
 
     Case("twilio", "s", headers, b"A=1", url=seen).verify()
@@ -429,7 +429,7 @@ def test_a_source_that_would_prove_nothing_stops_the_start(name: str, options: M
     st.binary(max_size=40),
 )
 def test_nonsense_is_refused_and_nothing_worse(scheme: str, value: str, url: str, body: bytes) -> None:
-    """Whatever stands in the headers and the address."""
+    """With any headers and address."""
     names = ["X-Hub-Signature-256", "Stripe-Signature", "X-Slack-Signature", "X-Slack-Request-Timestamp", "webhook-id"]
     names += ["webhook-timestamp", "webhook-signature", "X-Twilio-Signature", "MessageBird-Signature", "Authorization"]
     headers = {**dict.fromkeys(names, value), "MessageBird-Request-Timestamp": str(NOW), **FORM}

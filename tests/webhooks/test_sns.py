@@ -1,4 +1,4 @@
-"""SNS messages: ours are opened, anybody else's are refused, whoever signed them and however well."""
+"""SNS messages: those of the account's topics are opened, all others are refused, with any signature."""
 
 import base64
 import json
@@ -182,7 +182,7 @@ def test_a_topic_that_is_not_ours_is_refused_before_anything_is_fetched() -> Non
 
 
 def test_another_key_is_refused() -> None:
-    """A right message by whoever is not Amazon."""
+    """A valid message that Amazon did not sign."""
     assert not is_opened(message(private=key(1)))
 
 
@@ -340,7 +340,7 @@ def test_what_is_no_certificate_is_refused(given: bytes) -> None:
     [(Unreachable, Unreachable), (Throttled, Throttled), (Refused, Unverified), (Missing, Unverified)],
 )
 def test_a_certificate_that_cannot_be_had_now_is_no_forgery(error: type[Exception], seen: type[Exception]) -> None:
-    """SNS is to try again later; but an address where there is none proves nothing."""
+    """SNS retries later; but an unreachable address proves nothing."""
 
     def fetch(url: str) -> bytes:
         raise error("a", "b", "c")
@@ -375,7 +375,7 @@ def test_what_is_no_message_is_refused(body: bytes, error: type[Exception]) -> N
     )
 )
 def test_nonsense_is_refused_and_nothing_worse(fields: Mapping[str, object]) -> None:
-    """Whatever the fields hold."""
+    """With any fields."""
     assert not is_opened(json.dumps(fields).encode())
 
 
@@ -415,7 +415,7 @@ def test_a_topics_region_is_in_its_arn() -> None:
 
 
 def test_raw_delivery_is_known_and_names_its_topic() -> None:
-    """Nothing signs it: whoever calls this has let it in by a key or a token."""
+    """Nothing signs it: the caller has authorised the request by a key or a token."""
     headers = {"x-amz-sns-rawdelivery": "true", "x-amz-sns-topic-arn": TOPIC, "x-amz-sns-message-id": "i"}
 
     assert is_raw_delivery(headers)

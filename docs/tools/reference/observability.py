@@ -97,7 +97,7 @@ def _facts(node: ast.Call) -> Iterator[str]:
 
 
 def _is_logged(name: str, node: ast.Call) -> bool:
-    """Say whether a call logs an event: `log.info("name", …)`, whatever the logger is called."""
+    """Return whether a call logs an event: `log.info("name", …)`, on a logger of any name."""
     if name not in _LEVELS or not isinstance(node.func, ast.Attribute) or not node.args:
         return False
     logger = ast.unparse(node.func.value).rpartition(".")[2]

@@ -113,7 +113,7 @@ def test_literals_that_look_like_secrets_are_escaped_by_a_colon(desk: Desk) -> N
 
 
 def test_a_secret_that_starts_with_the_mark_stays_what_it_is(desk: Desk) -> None:
-    """Only the first mark is ours."""
+    """Only the first mark belongs to Carboy."""
     closed = desk.close(OPEN.replace(":encrypt:my-prod-password", "':encrypt::encrypt:x'"))
 
     assert desk.render(closed)["password"] == ":encrypt:x"
@@ -279,7 +279,7 @@ def test_an_alias_of_a_secret_is_not_sealed_in_silence(desk: Desk) -> None:
 
 
 def test_the_application_is_named_in_the_file(desk: Desk) -> None:
-    """KMS's policies can then tell services apart: a data key of one does not open for another."""
+    """KMS's policies can distinguish services: a data key of one does not open for another."""
     closed = desk.close("app: orders\n" + OPEN)
 
     assert load_text(closed.encode(), "c", "prod", desk.keys)["password"] == "my-prod-password"

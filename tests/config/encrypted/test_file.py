@@ -27,7 +27,7 @@ def test_a_file_keeps_its_mode_and_what_links_to_it(tmp_path: Path) -> None:
 
 
 def test_what_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
-    """Nobody's work is lost."""
+    """No operator's work is lost."""
     path = tmp_path / "config.yml"
     path.write_text("theirs")
 
@@ -49,7 +49,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> 
 
 
 def test_one_writes_at_a_time(tmp_path: Path) -> None:
-    """The second waits; and of two that read the same, one is told."""
+    """The second waits; of two that read the same version, one gets an error."""
     path = tmp_path / "config.yml"
     path.write_text("0")
     outcomes = []
@@ -81,7 +81,7 @@ def test_a_lock_that_is_held_is_told(tmp_path: Path) -> None:
 
 
 def test_what_is_private_is_so(tmp_path: Path) -> None:
-    """Whatever the umask."""
+    """The umask does not matter."""
     write_private(tmp_path / "a" / "b.json", b"x")
 
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700

@@ -1,4 +1,4 @@
-"""Whatever the file holds: values, or an error in words. Never a traceback."""
+"""Any content gives values or an error in words, never a traceback."""
 
 import contextlib
 

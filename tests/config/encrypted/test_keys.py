@@ -18,7 +18,7 @@ def rekey(desk: Desk, closed: str, *stages: str, to_sealed: bool = False) -> str
 
 
 def test_rekey_seals_every_secret_under_a_new_data_key(desk: Desk) -> None:
-    """Whoever kept the old one can open nothing of the new file."""
+    """The old key opens nothing of the new file."""
     closed = desk.close(OPEN)
 
     again = rekey(desk, closed, "prod", "/.*/")

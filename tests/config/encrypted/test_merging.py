@@ -19,7 +19,7 @@ def change(desk: Desk, closed: str, old: str, new: str) -> str:
 
 
 def test_two_secrets_of_one_stage_merge(desk: Desk) -> None:
-    """The MAC is set anew, over both."""
+    """The MAC is computed again, over both."""
     base = desk.close(OPEN)
 
     merged = merge(desk, base, change(desk, base, "bob-prod-pw", "A"), change(desk, base, "prod-pw2", "B"))
@@ -86,7 +86,7 @@ def test_the_same_new_value_on_both_sides_is_no_conflict(desk: Desk) -> None:
 
 
 def test_different_values_are_a_conflict_that_names_the_place(desk: Desk) -> None:
-    """Nobody's change is lost in silence."""
+    """No change is lost silently."""
     base = desk.close(OPEN)
 
     with pytest.raises(Conflicts) as caught:

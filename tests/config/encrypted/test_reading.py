@@ -1,4 +1,4 @@
-"""What a configuration file may say, and how it is told what is wrong."""
+"""What a configuration file may contain, and how its errors are reported."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ def faults_of(text: str) -> list[Fault]:
 
 
 def test_every_fault_is_told_at_once_with_file_line_and_key_path() -> None:
-    """Nobody mends a file one error at a time."""
+    """All errors are fixed in one go, not one at a time."""
     faults = faults_of(
         "stages:\n"
         "  prod: {environment: prod}\n"
@@ -92,7 +92,7 @@ def test_an_exact_name_wins_over_an_expression() -> None:
 
 
 def test_a_value_that_no_selector_gives_is_found_for_every_stage_named() -> None:
-    """The place, and what it has a value for, are told."""
+    """The error names the place, and the selectors that have a value."""
     config = parse_config(STAGES + "config:\n  a:\n    b: {+dev: 1}\n", "config.yml")
 
     (fault,) = unresolved(config)
@@ -100,7 +100,7 @@ def test_a_value_that_no_selector_gives_is_found_for_every_stage_named() -> None
 
 
 def test_a_key_given_twice_is_refused() -> None:
-    """YAML would keep one of them in silence."""
+    """YAML would keep one of them silently."""
     (fault,) = faults_of(STAGES + "config:\n  a: 1\n  a: 2\n")
 
     assert fault.pointer == "config.yml:6"
@@ -159,7 +159,7 @@ def test_numbers_and_dates_are_read_as_yaml_1_2() -> None:
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60), st.sampled_from([None, 0, 4]))
 def test_a_text_written_as_a_scalar_reads_back_the_same(value: str, indent: int | None) -> None:
-    """In a block and in flow style, whatever is in it."""
+    """In block and flow style, with any content."""
     pad = " " * (indent or 0)
     key = f"{pad}k: " if indent is not None else "{k: "
     text = (

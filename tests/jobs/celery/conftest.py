@@ -1,4 +1,4 @@
-"""A yard: a database, a broker, whoever commits rows in this process, and workers in processes of their own."""
+"""A database, a broker, code that commits rows in this process, and workers in separate processes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rows are published after their commit, by their ids alone, and whoever commits never waits for the broker."""
+"""Row ids are published after the commit, and a commit never waits for the broker."""
 
 import json
 import threading
@@ -176,7 +176,7 @@ def test_another_celery_application_is_not_disturbed(yard: Yard, monkeypatch: py
 def test_a_queue_of_rabbitmq_with_other_arguments_is_a_fault_of_the_configuration(
     rabbitmq_server: BrokerServer,
 ) -> None:
-    """It is told as such, by readiness and at a worker's start, and not as a broker that is away."""
+    """Readiness and the worker's start report it as such, not as an unavailable broker."""
     kombu: Any = import_module("kombu")
     settings = JobsSettings(jobs_engine="celery", jobs_broker_url=Secret(rabbitmq_server.url), jobs_queue="foreign")
     engine = CeleryEngine(GroupCommit(create_engine("sqlite://")), shop_app.registry(), settings)

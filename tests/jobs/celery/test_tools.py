@@ -1,4 +1,4 @@
-"""Celery's own tools and `carboy` tell the same."""
+"""Celery's own tools and `carboy` report the same."""
 
 import json
 from http.client import HTTPConnection

@@ -1,4 +1,4 @@
-"""Celery's workers take a row by its lease: whatever the broker does, nothing is lost, and nothing is run by two."""
+"""Celery's workers lease rows: the broker can fail in any way, no row is lost or run by two."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def test_a_worker_that_is_killed_leaves_its_row_to_the_next(yard: Yard) -> None:
 
 
 def test_a_message_that_comes_twice_or_late_does_nothing(yard: Yard) -> None:
-    """The row decides; and a message of a row that is not there is nobody's fault."""
+    """The row decides; a message without a row is not an error."""
     row = yard.add(bulk, "once")
     told = Ready(int(row.id), row.kind, 5, row.run_at)
     for count, one in enumerate((told, told, Ready(7, row.kind, 5, 0)), 1):
@@ -125,7 +125,7 @@ class _Broken(Connection):
 
 
 def test_a_broken_connection_that_cannot_be_closed_ends_no_worker(yard: Yard) -> None:
-    """Celery's own consumer raises what nobody takes; ours lets the connection go, and connects again."""
+    """Celery's own consumer raises what is not caught; Carboy's drops the connection and connects again."""
     for kind, says in (Consumer, pytest.raises(AttributeError)), (_LastingConsumer, nullcontext()):
         consumer = object.__new__(kind)
         consumer.connection, consumer.app = _Broken("memory://"), yard.celery.celery  # type: ignore[no-untyped-call]

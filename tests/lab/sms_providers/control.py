@@ -13,7 +13,7 @@ MAINLAND = "+86"
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How a stand-in behaves; `tell` replaces single fields.
+    """How a fake server behaves; `tell` replaces single fields.
 
     Attributes:
         key: the account's id.

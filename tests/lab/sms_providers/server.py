@@ -112,7 +112,7 @@ class SmsProvider(StandIn):
 
 
 class SmsProviderProcess(StandInProcess):
-    """A stand-in in a process of its own, told and asked over its control path."""
+    """A fake server in a separate process, controlled and queried over its control path."""
 
     @property
     def url(self) -> str:

@@ -37,7 +37,7 @@ def seen(event: dict[str, Any], **options: Any) -> dict[str, Any]:
 
 
 def answered(event: dict[str, Any], application: Application) -> dict[str, Any]:
-    """Return a handler's answer for an event; the application is held to PEP 3333."""
+    """Return a handler's response for an event; the application is checked against PEP 3333."""
     answer: dict[str, Any] = lambda_handler(validator(application))(event)
     json.dumps(answer)
     return answer

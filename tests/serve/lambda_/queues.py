@@ -1,4 +1,4 @@
-"""What AWS does between a queue and a function: hands messages over in batches, and forgets those that are done."""
+"""Imitate AWS between a queue and a function: deliver messages in batches, delete those that are done."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ class Trigger:
     delivered: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self) -> dict[str, Any] | None:
-        """Return an event with the messages that can be seen now; None where there are none."""
+        """Return an event with the messages that are visible now; None without any."""
         answer = self.sqs.receive_message(
             QueueUrl=self.url, MaxNumberOfMessages=10, AttributeNames=["All"], WaitTimeSeconds=0
         )

@@ -114,7 +114,7 @@ def accept(handler: LambdaHandler, *alerts: dict[str, Any]) -> tuple[int, Any]:
 
 
 def test_a_webhook_goes_through_the_queue_into_the_bucket(make: Make, trigger: Trigger, bucket: Bucket) -> None:
-    """And is read back from there, by the time that it tells."""
+    """It is read back from the bucket by its own time."""
     handler = make()
 
     status, answer = accept(handler, ALERT)
@@ -194,7 +194,7 @@ def test_a_queue_that_is_away_is_answered_503(make: Make, trigger: Trigger, buck
 
 
 def test_what_fails_comes_back_and_the_rest_of_the_batch_is_done(make: Make, trigger: Trigger, bucket: Bucket) -> None:
-    """Also a message that nobody understands: the dead-letter queue is for it."""
+    """A message that cannot be parsed too: it goes to the dead-letter queue."""
     handler = make()
     accept(handler, ALERT)
     for text in ("no JSON", '{"carboy":1,"job":"of.another.release","args":[]}', '{"carboy":2,"job":"x"}'):
@@ -219,7 +219,7 @@ def test_what_there_is_no_time_for_comes_back(make: Make, trigger: Trigger, buck
 
 
 def test_a_sender_with_a_token_is_let_in_without_a_database(make: Make, trigger: Trigger, bucket: Bucket) -> None:
-    """Keys are rows, so that nobody has one; readiness asks for no database, and says how the queue is."""
+    """Keys are rows, so that there are none; readiness asks for no database, and reports the queue."""
     toml = '[default.archive.sources.threatstack]\ntokens = ["tok_0123456789abcdef"]\n'
     handler = make("prod", toml, secret_key="0" * 32)
 
@@ -233,7 +233,7 @@ def test_a_sender_with_a_token_is_let_in_without_a_database(make: Make, trigger:
 
 
 def test_a_range_is_read_in_the_order_of_time_page_by_page(make: Make, trigger: Trigger) -> None:
-    """The newest version of each alert in it, whatever the order of arrival."""
+    """The newest version of each alert in it, in any order of arrival."""
     handler = make()
     times = {f"a{number}": ALERT["created_at"] + number * 17_000 for number in range(12)}
     accept(handler, *({**ALERT, "id": name, "created_at": at} for name, at in reversed(times.items())))
@@ -336,7 +336,7 @@ def test_a_row_in_the_hands_of_another_function_is_left_to_it(make: Make, trigge
 
 
 def test_keys_need_a_database(make: Make) -> None:
-    """Whoever makes one is told."""
+    """Creating a key fails with an error."""
     keys = runtime(make().application).keys
     assert keys.find("cby_aaaaaaaa_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb") is None
     with pytest.raises(ConfigurationError, match="no API keys"):

@@ -49,7 +49,7 @@ def test_the_event_and_its_context_are_offered_to_the_application(make: Any) -> 
 
 
 def test_a_body_without_content_length_is_not_lost(make: Any) -> None:
-    """HTTP/2 clients need not send a length; the application is told it all the same."""
+    """HTTP/2 clients need not send a length; the application gets one all the same."""
     environ = seen(make("POST", body=b"x" * 10))
 
     assert environ["CONTENT_LENGTH"] == "10"

@@ -24,7 +24,7 @@ def weed(seaweed: AwsServer) -> AwsServer:
 
 @pytest.fixture
 def moto_s3(moto: AwsServer) -> AwsServer:
-    """What stands for S3 with the bucket `archive`, whatever another test has made it forget."""
+    """The fake S3 with the bucket `archive`, reset between tests."""
     moto.client("s3").create_bucket(Bucket="archive")
     return moto
 

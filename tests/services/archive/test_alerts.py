@@ -151,7 +151,7 @@ def test_64_levels_are_allowed() -> None:
 
 
 def test_an_alert_may_be_known_from_elsewhere() -> None:
-    """A list of the API tells id and time in its own way; the bytes stay what they are."""
+    """A list of the API has its own names for id and time; the bytes stay what they are."""
     raw = b'{"id": "a", "createdAt": "2017-01-17T13:51:00.000Z", "severity": 3}'
 
     alert = read_alert(raw, "a", 1484661060000)
@@ -234,7 +234,7 @@ def test_any_json_is_read(value: object) -> None:
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:\\ 019eE.-tfnalsi', max_size=40).map(str.encode))
 def test_nonsense_is_refused_and_nothing_worse(of: bytes) -> None:
-    """Whatever comes: alerts, a 400 or faults; and what we call JSON, Python's reader does too."""
+    """Any body gives alerts, a 400 or errors; and Python's reader accepts the same JSON."""
     try:
         parse_json(of)
     except Problem:

@@ -77,7 +77,7 @@ def test_an_alerts_keys_can_be_read_back(alert_id: str, at_ms: int, version: str
 
 @given(st.text(min_size=1, max_size=300), TIMES, SOURCES, VERSIONS)
 def test_any_senders_key_can_be_read_back(event_id: str, at_ms: int, source: str, version: str) -> None:
-    """Whatever its ids are made of, up to the length that a name may have."""
+    """With ids of any characters, up to the maximum length of a name."""
     key = versioned(webhook_key(event_id, at_ms, source), version)
     parsed = parse_key(key)
 

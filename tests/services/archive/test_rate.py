@@ -23,7 +23,7 @@ def test_turns_come_evenly() -> None:
 
 
 def test_who_will_not_wait_takes_nothing() -> None:
-    """He is told how long it would be; the turn stays for the next."""
+    """The error has the time to wait; the turn stays for the next."""
     bucket = Pacer(Rate(2, 1), ManualClock())
 
     assert bucket.take() == 0.0
@@ -45,7 +45,7 @@ def test_a_pause_holds_everybody() -> None:
 
 @given(st.integers(1, 50), st.integers(1, 100), st.lists(st.floats(0, 3), max_size=60))
 def test_no_stretch_holds_more_than_its_count(count: int, period_s: int, gaps_s: list[float]) -> None:
-    """Whoever asks, whenever: any period has at most `count` turns."""
+    """For any caller at any time: a period has at most `count` turns."""
     clock = ManualClock()
     bucket = Pacer(Rate(count, period_s), clock)
     turns = []

@@ -1,4 +1,4 @@
-"""`POST /api/v1/s3/alert`: what is answered 202 is kept, once; of what is wrong nothing is, and every fault is told."""
+"""`POST /api/v1/s3/alert`: a 202 is kept, once; a bad body is not kept, and all its errors are listed."""
 
 import gzip
 import hashlib

@@ -60,7 +60,7 @@ def test_a_key_without_the_scope_is_a_403(gateway: Any, method: str, path: str) 
 
 @pytest.mark.parametrize("path", [PATH, "/api/v1/webhooks/threatstack"])
 def test_the_key_may_come_as_the_password_of_http_basic(gateway: Any, path: str) -> None:
-    """Threat Stack can send no header of ours, but a user and a password in the address."""
+    """Threat Stack cannot send custom headers, but a user and a password in the address."""
     key = gateway.make_key("archive:write")
 
     assert gateway.open("POST", path, headers=basic(key), **sent("POST")).status_code == 202
@@ -133,7 +133,7 @@ def test_a_source_is_limited_on_its_own(serve: Any) -> None:
 
 
 def test_who_is_not_let_in_uses_up_nobodys_rate(serve: Any) -> None:
-    """Anybody can send forgeries; the true sender is not to be kept out by them."""
+    """Any client can send forgeries; they do not lock out the true sender."""
     gateway = serve(toml='[default.archive.sources.x]\ntokens = ["right"]\nrate = "2/60s"\n')
 
     forged = [gateway.open("POST", "/api/v1/webhooks/x/wrong", data=b"{}").status_code for _ in range(5)]
@@ -152,7 +152,7 @@ def test_a_source_has_a_body_limit_of_its_own(serve: Any) -> None:
 
 
 def test_a_source_may_post_from_its_networks_only(serve: Any) -> None:
-    """By the client's address, which trusted proxies tell."""
+    """By the client's address, as trusted proxies report it."""
     toml = '[default.archive.sources.x]\nverify = "none"\nallow = ["192.0.2.0/24", "2001:db8::/32"]\n'
     gateway = serve(toml=toml, trusted_proxies=1)
 
@@ -216,7 +216,7 @@ def test_a_wrong_source_stops_the_start_and_names_the_key(serve: Any, lines: str
 
 
 def test_a_place_and_a_topic_that_cannot_be_are_faults_of_the_settings(serve: Any) -> None:
-    """Told with all others, by the settings' names."""
+    """Reported with all others, by the settings' names."""
     with pytest.raises(ConfigurationError) as refused:
         serve(archive_url="s3:/bucket", sns_topic_arns="alerts")
 

@@ -128,7 +128,7 @@ FORMS: dict[str, tuple[str, dict[str, Any], int, bytes, dict[str, str]]] = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_a_handshake_has_the_form_that_its_sender_wants(serve: Any, name: str) -> None:
-    """Whatever the method; nothing of it is kept."""
+    """With any method; nothing of it is kept."""
     lines, sent, status, body, headers = FORMS[name]
     gateway = serve(toml=source(lines))
     sent = dict(sent)

@@ -102,7 +102,7 @@ def test_an_alert_that_cannot_be_read_at_once_is_asked_for_again(serve: Any, thr
 
 
 def test_a_range_holds_its_start_and_not_its_end(gateway: Any) -> None:
-    """Oldest first, whatever the order in which they came."""
+    """Oldest first, for any order of arrival."""
     gateway.send(*(alert(f"a{offset}", AT_MS + offset) for offset in (2, 0, 3, 1)))
 
     assert ids(gateway.get(between(AT_MS, AT_MS + 3))) == ["a0", "a1", "a2"]
@@ -273,7 +273,7 @@ def test_replay_of_what_never_came_is_a_404(gateway: Any) -> None:
 
 
 def test_an_object_that_is_gone_is_told_and_is_no_500(gateway: Any) -> None:
-    """Somebody has deleted it from the bucket."""
+    """The object was deleted from the bucket."""
     gateway.send(alert())
     for key in gateway.kept():
         gateway.archive.store.delete(key)
@@ -289,7 +289,7 @@ def test_the_archive_is_a_check_of_readyz(gateway: Any) -> None:
 
 
 def test_old_alerts_wait_for_a_clock_that_goes_back(serve: Any) -> None:
-    """The time of an alert is its own, whatever ours is."""
+    """An alert keeps its own time; the local clock does not matter."""
     gateway = serve(clock=ManualClock(0))
 
     assert gateway.send(alert()).status_code == 200

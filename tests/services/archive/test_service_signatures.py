@@ -336,7 +336,7 @@ def test_secrets_and_tokens_follow_their_files(serve: Any, tmp_path: Path) -> No
 
 
 def test_a_limit_of_a_source_may_be_above_that_of_all(serve: Any) -> None:
-    """Whether the sender says how long the body is or not; other addresses keep theirs."""
+    """With or without a declared length; other addresses keep their limits."""
     lines = 'verify = "none"\nmax_body_bytes = 3000\n[default.archive.sources.other]\nverify = "none"'
     gateway = serve(toml=source(lines), max_body_bytes="1000")
 

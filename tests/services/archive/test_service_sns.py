@@ -1,4 +1,4 @@
-"""Amazon SNS in front of the archive: what it signs is opened, what nobody signed is refused."""
+"""Amazon SNS in front of the archive: signed messages are opened, unsigned ones are refused."""
 
 import base64
 import json
@@ -217,7 +217,7 @@ def test_moto_publishes_to_us_and_a_subscription_is_confirmed(
 def test_a_confirmation_that_fails_is_a_503(
     serve: Any, amazon: Amazon, moto: AwsServer, monkeypatch: pytest.MonkeyPatch, region: str, endpoint: str
 ) -> None:
-    """Nobody there, or a token that is unknown there: SNS asks again, and why it failed is in the log."""
+    """The endpoint is unreachable, or does not know the token: SNS retries, and the log has the reason."""
     for name, value in {**moto.environment, "AWS_ENDPOINT_URL": endpoint or moto.url}.items():
         monkeypatch.setenv(name, value)
     topic = TOPIC.replace("us-east-1", region)  # clients are kept by region
@@ -229,7 +229,7 @@ def test_a_confirmation_that_fails_is_a_503(
 
 
 def test_raw_delivery_is_let_in_with_a_key_or_a_path_token_only(serve: Any) -> None:
-    """It carries no signature: the headers can be written by anybody."""
+    """It has no signature: any client can write the headers."""
     gateway = serve(sns_topic_arns=TOPIC, toml='[default.archive.sources.threatstack]\ntokens = ["t0ken"]\n')
     raw = {"x-amz-sns-rawdelivery": "true", "x-amz-sns-topic-arn": TOPIC, "x-amz-sns-message-id": "m"}
 

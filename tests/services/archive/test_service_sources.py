@@ -167,7 +167,7 @@ def test_a_secret_may_be_a_file(serve: Any, tmp_path: Any) -> None:
 
 
 def test_the_bytes_are_kept_as_they_came_with_chosen_headers(serve: Any) -> None:
-    """Whatever they are; the object has the content type that the sender said."""
+    """Any bytes; the object has the content type that the sender gave."""
     more = (
         '[default.archive.sources.it]\nverify = "none"\nid = "header:X-Id"\nkeep_headers = ["X-Event", "User-Agent"]\n'
     )
@@ -326,7 +326,7 @@ def open_source(serve: Any) -> Any:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(min_size=1, max_size=40), st.integers()), st.one_of(st.none(), st.floats(), st.text()))
 def test_no_id_and_no_time_make_an_error(open_source: Any, event_id: Any, at: Any) -> None:
-    """Whatever a verified sender writes there, it is kept."""
+    """Any body of a verified sender is kept."""
     sent = json.dumps({"id": event_id, "at": at}, ensure_ascii=True).encode()
 
     answer = post(open_source, body=sent)

@@ -1,4 +1,4 @@
-"""The archive on a real object store: the settings of the tutorial and ours, objects under the contract's keys."""
+"""The archive on a real object store: the tutorial's settings and Carboy's, keys as documented."""
 
 import json
 from typing import Any

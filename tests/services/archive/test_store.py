@@ -49,7 +49,7 @@ def test_an_object_may_be_empty(store: Store) -> None:
 
 
 def test_an_object_is_never_overwritten_by_a_new_one(store: Store) -> None:
-    """Whoever comes second is told so, and changes nothing."""
+    """The second writer gets an error, and changes nothing."""
     store.put_new("a/b", b"first", "application/json")
 
     assert store.put_new("a/b", b"second", "application/json") is Put.EXISTED
@@ -178,7 +178,7 @@ def test_a_store_that_works_says_so(store: Store) -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=st.lists(st.text(max_size=12), max_size=8))
 def test_a_key_that_is_accepted_is_one_object_of_the_folder(tmp_path: Path, keys: list[str]) -> None:
-    """Whatever text comes: refused, or stored below the root under exactly that name."""
+    """Any text is refused, or stored below the root under exactly that name."""
     root = tmp_path / os.urandom(8).hex()
     folder = open_store(root.as_uri())
     stored: dict[str, bytes] = {}

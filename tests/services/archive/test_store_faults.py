@@ -58,7 +58,7 @@ def test_a_replay_goes_out_with_its_checksum_and_no_condition(s3: LoopbackServer
 
 
 def test_the_content_type_is_kept(moto_s3: AwsServer, weed: AwsServer) -> None:
-    """Whoever looks in the bucket sees JSON."""
+    """In the bucket the object is JSON."""
     for server in (moto_s3, weed):
         bucket_of(server, "typed").put_new("a/b", b"{}", "application/json")
 
@@ -197,7 +197,7 @@ def test_a_bucket_that_is_not_there_is_said_so(moto: AwsServer) -> None:
 
 
 def test_a_folder_survives_the_kill_of_its_writer(tmp_path: Path) -> None:
-    """Whatever is under a key is whole, at any moment of the writer's death; leftovers are no objects."""
+    """An object is complete, even if its writer dies at any moment; leftovers are not objects."""
     program = (
         "import sys\n"
         "from carboy.services.archive.object_store import open_store\n"

@@ -168,7 +168,7 @@ def test_an_id_that_leads_elsewhere_is_not_asked_for(server: LoopbackServer, ale
 
 
 def test_a_rate_is_kept(stand_in: StandIn) -> None:
-    """Two a second: each waits for its turn, and who would wait too long is told when to come back."""
+    """Two a second: each waits for its turn, and a wait that is too long is refused with a time to retry."""
     clock = ManualClock()
     client = client_of(stand_in, bucket=Pacer(Rate(2, 1), clock), patience_s=0.5, clock=clock)
 
@@ -294,7 +294,7 @@ def test_a_list_gives_up_in_the_end(server: LoopbackServer) -> None:
 
 @pytest.mark.parametrize("answer", [b"{}", b"7", b'[{"id": "../x"}]', b'[{"no": 1}]', b"[1]"])
 def test_a_list_of_anything_else_is_no_list(server: LoopbackServer, answer: bytes) -> None:
-    """Nothing is taken for an alert that is none."""
+    """Nothing else is read as an alert."""
     server.script(*[Answer(200, answer)] * 3)
 
     with pytest.raises(Unreachable):
@@ -326,7 +326,7 @@ def test_any_number_of_probes_cost_one_call(server: LoopbackServer) -> None:
 
 
 def test_threads_share_connections(stand_in: StandIn) -> None:
-    """As many as there are threads, whatever the calls."""
+    """As many as there are threads, for any number of calls."""
     client = client_of(stand_in, 2, pool_size=4)
 
     with ThreadPoolExecutor(4) as pool:

@@ -60,7 +60,7 @@ def test_every_row_names_its_document(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", TABLES)
 def test_a_code_without_a_row_is_unknown(provider: str) -> None:
-    """Whatever it looks like: `isv.`, `AuthFailure.` and `E0001` are no reason to send the message again."""
+    """Codes such as `isv.`, `AuthFailure.` and `E0001` are not a reason to send the message again."""
     for code in ("isv.NEW_CODE", "AuthFailure.New", "E000999", "99999", "NewException/NEW"):
         outcome = outcome_of(provider, code)
         assert (outcome.kind, outcome.is_listed) == ("unknown", False)
@@ -68,7 +68,7 @@ def test_a_code_without_a_row_is_unknown(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", TABLES)
 def test_a_server_error_leaves_open_whether_it_was_sent(provider: str) -> None:
-    """A 5xx comes after the work may have begun, whatever the code in it says; throttling is said before."""
+    """A 5xx may come after the work has begun, with any code in it; throttling comes before."""
     for code, row in load_codes(provider).items():
         expected = "throttled" if kind_of(row) == "throttled" else "unknown"
         assert outcome_of(provider, code, status=500).kind == expected

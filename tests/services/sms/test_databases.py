@@ -38,7 +38,7 @@ def test_a_text_goes_all_its_way_on_a_server(services: tuple[Service, Service]) 
 
 
 def test_two_applications_at_once_keep_keys_budgets_and_limits(services: tuple[Service, Service]) -> None:
-    """One message of a key, 30 of a budget, one code a minute: whatever comes at the same moment."""
+    """One message of a key, 30 of a budget, one code a minute, for any concurrent requests."""
 
     def post(number: int) -> tuple[int, str]:
         body = {"receivers": "+8613800000000", "template": "notice", "params": {"name": "a", "day": "b"}}

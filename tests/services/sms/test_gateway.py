@@ -117,7 +117,7 @@ def test_templates_and_providers_are_told_without_a_secret(
 
 
 def test_the_same_key_and_body_send_once(service: Service) -> None:
-    """Answered by the first answer, whatever has become of it since."""
+    """Answered by the first response, even where the message has since changed state."""
     first = service.send(headers={"Idempotency-Key": "k1"})
     service.run_jobs()
     second = service.send(headers={"Idempotency-Key": "k1"})

@@ -1,4 +1,4 @@
-"""Codes that look pumped are refused: to ranges of numbers, by one client, and where nobody enters them."""
+"""Pumping: codes are refused to ranges of numbers, to a client, and where codes are never entered."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -65,7 +65,7 @@ def test_a_client_gets_so_many(make_service: MakeService) -> None:
 
 
 def test_a_range_that_enters_none_of_its_codes_is_refused(make_service: MakeService) -> None:
-    """While those of others are entered; a day later it is judged anew."""
+    """While codes of others are entered; a day later it is judged again."""
     service = make_service(sms_conversion_min="0.5", sms_conversion_after="3")
     for last in range(4):
         assert _ask(service, _number(last, 1391234)) == 202
@@ -78,14 +78,14 @@ def test_a_range_that_enters_none_of_its_codes_is_refused(make_service: MakeServ
 
 
 def test_who_enters_no_codes_here_is_not_judged(make_service: MakeService) -> None:
-    """Codes may be checked elsewhere, or nothing works at all: that is nobody's pumping."""
+    """Codes may be checked elsewhere, or nothing may work at all: that is not pumping."""
     service = make_service(sms_conversion_min="0.5", sms_conversion_after="1")
     assert [_ask(service, _number(last, block)) for last in range(3) for block in (1381234, 1391234)] == [202] * 6
 
 
 @pytest.mark.parametrize(("profile", "limits"), [("test", ("off",)), ("prod", ("20/60s", "60/h"))])
 def test_the_guards_stand_where_it_matters(make_service: MakeService, profile: str, limits: tuple[str, ...]) -> None:
-    """On a developer's machine nobody earns from texts."""
+    """On a developer's machine pumping earns nothing."""
     guarded = {"auth": "on", "secret_key": "x" * 32, "sms_countries": "CN"} if profile == "prod" else {}
     service = make_service(profile=profile, sms_provider="outbox", **guarded)
     settings = service.gateway.settings

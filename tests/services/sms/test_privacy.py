@@ -122,7 +122,7 @@ def test_a_provider_s_own_errors_show_no_values(
     st.sampled_from(["{n}", "to {n}: code {c}", "'{c}' {n}", "%2B{d}", "number={d}&code={c}", "{d}{c}"]),
 )
 def test_no_words_keep_a_number_or_a_code(number: str, code: str, form: str) -> None:
-    """Whatever stands around them."""
+    """With any text around them."""
     message = Message(("1",), (number,), text=f"Your code is {code}", params=(("code", code),))
     words = _hide(form.format(n=number, d=number[1:], c=code), message)
     assert number[1:] not in words

@@ -36,7 +36,7 @@ def test_what_is_refused_for_good_is_not_tried_elsewhere(stand_in: StandIn, make
 
 
 def test_a_brake_on_a_receiver_is_not_got_around(make_service: MakeService, stand_in: StandIn) -> None:
-    """Aliyun says that this number had too many: nobody else is asked."""
+    """Aliyun says that this number had too many messages: no other provider is asked."""
     from carboy.services.sms.providers import Response
     from carboy.services.sms.providers.aliyun import Aliyun
 

@@ -50,7 +50,7 @@ def test_2_an_answer_of_huawei_below_300_is_not_yet_a_success() -> None:
 def test_3_certificates_are_verified_and_times_are_utc(
     stand_in: StandIn, make_service: MakeService, tmp_path: Path
 ) -> None:
-    """There: `verify=False`, and local time with a Z. Here a certificate of nobody's is refused before it is sent."""
+    """The tutorial: `verify=False`, local time with a Z. Carboy refuses an untrusted certificate."""
     nobody = make_ca(tmp_path).issue("localhost").server_context()
     with LoopbackServer(json_answer({"code": "000000"}), tls=nobody) as server:
         service = make_service(stand_in("huawei"), huawei_url=server.url)

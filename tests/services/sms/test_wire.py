@@ -171,7 +171,7 @@ def test_one_bad_number_does_not_take_the_others_along(
 def test_positional_parameters_keep_the_template_s_order(
     stand_in: Callable[..., SmsProvider], make_service: MakeService
 ) -> None:
-    """Whatever the order of the JSON object: `day` comes first because the template says so."""
+    """In any order of the JSON object: `day` comes first because the template says so."""
     provider = stand_in("huawei")
     service = make_service(provider)
     service.sent_now(params={"name": "Li", "day": "Monday"})
