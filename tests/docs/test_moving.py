@@ -118,7 +118,7 @@ def test_a_client_of_the_tutorials_sms_service_needs_a_key_and_nothing_else(tmp_
     before = run("sms/before", "from app import create_app\n" + ask + tell, tmp_path)
     after = run("sms/after", "from carboy import create_app\n" + ask + tell, tmp_path, AUTH="off")
 
-    assert before == [200, "sent"]
+    assert before == [200, "send"]
     assert after == [202, "accepted"]
 
 

@@ -212,3 +212,34 @@ def test_a_list_is_printed_and_the_lines_are_told(shop: Path) -> None:
     assert "kept   Dockerfile: it is yours" in told.stdout.splitlines()
     assert "carboy.init_app(shop" in told.stderr
     assert json.loads(CliRunner().invoke(command, [str(shop), "--into", "--json"]).stdout)["written"] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ("click==7.1.2\nFlask==2.3.0\n", ["click==7.1.2", "flask==2.3.0"]),
+        ("gunicorn==21.2.0  # as before\n", ["gunicorn==21.2.0"]),
+        ("Flask[async] == 2.0\nmsgspec>=0.1\n", ["flask==2.0"]),
+        ("click==8.3.0\nflask==3.1.2\nsqlalchemy==1.4.0\n", []),
+    ],
+)
+def test_pins_that_cannot_be_installed_with_carboy_are_named(shop: Path, lines: str, named: list[str]) -> None:
+    """Of what the paste's extras need, and of nothing else."""
+    (shop / "requirements.txt").write_text(lines)
+
+    notes = [note for note in adopt(shop, Choices()).notes if "requirements.txt" in note]
+
+    assert [pin in note for note in notes for pin in named] == [True] * len(named)
+    assert bool(notes) is bool(named)
+
+
+@pytest.mark.parametrize("profile", ["local", "prod"])
+def test_settings_of_the_application_itself_count_for_the_commands(shop: Path, profile: str, run: Run) -> None:
+    """Its SECRET_KEY stands in its code, and nobody asks for the gateway's settings."""
+    adopt(shop, Choices())
+    path = shop / "shop" / "__init__.py"
+    path.write_text(
+        FACTORY.replace("    return shop\n", "    import carboy\n    carboy.init_app(shop)\n    return shop\n")
+    )
+
+    assert not complaint(run("carboy", "--profile", profile, "settings", "check", folder=shop))

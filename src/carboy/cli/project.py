@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from carboy.errors import CarboyError, MissingExtra, UsageError
+from carboy.errors import CarboyError, ConfigurationError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +96,7 @@ class Project:
             return self._make_api(self.openapi, overrides)
         path = self.app_path()
         if path is not None:
+            self._export_env_file()
             from flask.cli import NoAppException, ScriptInfo
 
             try:
@@ -114,6 +115,14 @@ class Project:
         except MissingExtra as error:  # who has an application of his own needs less than the gateway does
             hint = f"{error.hint}, or for the whole gateway {_GATEWAY}; another application is named by --app"
             raise MissingExtra(error.what, error.why, hint) from error
+
+    def _export_env_file(self) -> None:
+        from carboy.web import settings_parts
+
+        sources = self.sources()
+        if sources.dotenv:
+            with contextlib.suppress(ConfigurationError):  # the application itself reports it
+                sources.export_undeclared(settings_parts(sources))
 
     def _make_api(self, document: Path, overrides: dict[str, Any]) -> "Flask":
         from carboy.web import add_api, create_app

@@ -132,8 +132,28 @@ def load_all(project: Project) -> "Settings":
     from carboy.serve import ServeSettings
     from carboy.web import load_settings, settings_parts
 
-    settings, _ = load_settings(lambda *known: [*settings_parts(*known), ServeSettings], project.sources)
+    try:
+        settings, _ = load_settings(lambda *known: [*settings_parts(*known), ServeSettings], project.sources)
+    except ConfigurationError:
+        adopted = _settings_of_adopted(project)
+        if adopted is None:
+            raise
+        return adopted
     return settings
+
+
+def _settings_of_adopted(project: Project) -> "Settings | None":
+    """Return the settings of an application that took its parts by `init_app`, where its own configuration counts."""
+    from carboy.extension import find_extension
+    from carboy.web import Runtime
+
+    if project.app_path() is None:
+        return None
+    try:
+        found = find_extension(project.make_quiet_app())
+    except Exception:  # noqa: BLE001 (what is wrong with the settings is the better message)
+        return None
+    return found.settings if isinstance(found, Runtime) and found.is_adopted else None
 
 
 def _describe(entry: "Entry") -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Read the layers, merge them, resolve references, check every value: all faults at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from carboy.config.base import BaseSettings
-from carboy.config.environ import read_environ
+from carboy.config.environ import read_environ, write_environ
 from carboy.config.files import find_toml, read_dotenv, read_toml
 from carboy.config.layers import (
     FLASK_PREFIX,
@@ -56,6 +56,17 @@ class Sources:
     closed: Mapping[str, Any] = field(default_factory=dict)
     parameters: tuple[str, Mapping[str, str]] = ("/", MappingProxyType({}))
     faults: tuple[Fault, ...] = ()
+
+    def export_undeclared(self, parts: Iterable[type]) -> None:
+        """Put the variables of `.env` that are no settings into the environment, as `flask` does; what is there stays.
+
+        Args:
+            parts: the dataclasses that declare the settings.
+        """
+        declared = {item.name for part in [BaseSettings, *parts] for item in settings_of(part)}
+        for name, value in self.dotenv.items():
+            if name.removeprefix(FLASK_PREFIX) not in declared and name not in self.environ:
+                write_environ(name, value)
 
 
 def read_sources(

@@ -1,7 +1,9 @@
 """`carboy new . --into`: add to an existing Flask project what it lacks; none of its files is changed."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from carboy.scaffold.writing import write_files
 __all__ = ["Adoption", "adopt"]
 
 _PARTS = ("request_ids", "problems", "limits", "health")
+_PIN = re.compile(r"^\s*([\w.-]+)(?:\[[^]]*\])?\s*==\s*(\d+(?:\.\d+)*)", re.MULTILINE)
 _DB_PARTS = ("settings", "request_ids", "problems", "limits", "keys", "db", "jobs", "health", "metrics")
 _ELSEWHERE = {
     "archive": "serve it beside your application: carboy new archiving --with archive",
@@ -77,6 +80,8 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
     notes = [f"the application is {chosen.name}"]
     if others and len(found) > 1:
         notes.append(f"also found: {', '.join(others)}; `app` in carboy.toml says which one is served")
+    if pins := _pins_that_do_not_fit(folder, choices):
+        notes.append(f"these versions in requirements.txt cannot be installed with Carboy: {'; '.join(pins)}")
     has_them = any(has_parts(tree) for tree in code.values())
     if has_them and "db" in choices:
         notes.append(f"Carboy's parts are there already; with the database they are: {_listed(choices)}")
@@ -142,10 +147,46 @@ def _listed(choices: Choices) -> str:
     return ", ".join(f'"{part}"' for part in (_DB_PARTS if "db" in choices else _PARTS))
 
 
+def _extras(choices: Choices) -> tuple[str, ...]:
+    return ("db", "serve") if "db" in choices else ("serve",)
+
+
+def _pins_that_do_not_fit(folder: Path, choices: Choices) -> list[str]:
+    """Return the pins (`click==8.0.1`) of `requirements.txt` outside of what Carboy needs, each with that."""
+    path = folder / "requirements.txt"
+    if not path.is_file():
+        return []
+    pins = {
+        re.sub("[-_.]+", "-", name).lower(): version
+        for name, version in _PIN.findall(path.read_text("utf-8", "replace"))
+    }
+    found = {}
+    for line in requires("carboy") or []:
+        needed, _, marker = line.partition(";")
+        name, bounds = re.match(r"([\w.-]+)(?:\[[^]]*\])?(.*)", needed).groups()  # type: ignore[union-attr]
+        if not marker or any(f"extra == '{one}'" in marker for one in _extras(choices)):
+            version = pins.get(name.lower())
+            if version is not None and not _fits(version, bounds):
+                found[name] = f"{name}=={version} (it needs {bounds.strip()})"
+    return sorted(found.values())
+
+
+def _fits(version: str, bounds: str) -> bool:
+    """Return whether a version is within bounds of the forms `>=` and `<`."""
+    own = _numbers(version)
+    return all(
+        own >= _numbers(number) if sign == ">=" else own < _numbers(number)
+        for sign, number in re.findall(r"(>=|<)([\d.]+)", bounds)
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.strip(".").split("."))
+
+
 def _dependency(folder: Path, choices: Choices) -> dict[str, tuple[str, ...]]:
     """Return the line that names Carboy, for the first file of dependencies, unless one names it already."""
-    extras = ("db", "serve") if "db" in choices else ("serve",)
-    line = find_origin().requirement(extras)
+    line = find_origin().requirement(_extras(choices))
     for name in ("requirements.txt", "pyproject.toml", "Pipfile"):
         path = folder / name
         if path.is_file():

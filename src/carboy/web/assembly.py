@@ -61,7 +61,7 @@ def create_app(
         return read_sources(folder=root, profile=profile, env_file=env_file, overrides=overrides)
 
     try:
-        settings, centre = load_settings(settings_parts, read, clock)
+        settings, centre = load_settings(_export_and_return_parts, read, clock)
         modules = load_modules(settings["MODULES"])
         _set_up_logs(settings.part(WebSettings))
     except ConfigurationError as error:
@@ -124,6 +124,8 @@ def init_app(
         return found if "settings" in parts else replace(found, toml={}, dotenv={}, environ={})
 
     settings, centre = load_settings(lambda *_: _OWN, read, clock)
+    if "settings" in parts:
+        read().export_undeclared(_OWN)
     if "logs" in parts:
         _set_up_logs(settings.part(WebSettings))
     if "settings" in parts:
@@ -134,6 +136,10 @@ def init_app(
     held = Runtime(app, settings, centre, clock)
     held.is_adopted = True
     _assemble(app, settings, parts, (), held)
+    others = [name for name in app.config if name.endswith(("_DATABASE_URL", "_DATABASE_URI"))]
+    if settings.part(DbSettings).db_secret_name and others and "sqlalchemy" not in app.extensions:
+        hint = "an engine of Flask-SQLAlchemy logs in by DB_SECRET_NAME; for another call runtime(app).prepare(engine)"
+        log.warning("other_engine", settings=others, hint=hint)
     if "sqlalchemy" in app.extensions:  # else the application may make its own later
         held.bind_models()
     return held
@@ -147,6 +153,12 @@ def settings_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = 
     """
     names = glance(ModulesSettings, sources, resolvers).modules
     return [*_OWN, *(part for module in load_modules(names) for part in module.settings)]
+
+
+def _export_and_return_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
+    parts = settings_parts(sources, resolvers)
+    sources.export_undeclared(parts)
+    return parts
 
 
 def _assemble(

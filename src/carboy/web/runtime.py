@@ -163,6 +163,16 @@ class Runtime(Extension):
         if has_models and find_spec("flask_migrate") is not None:
             self._once("models", self._make_models)
 
+    def prepare(self, engine: "Engine") -> "Engine":
+        """Give an engine that the application made itself the login, TLS and time-outs of these settings; return it.
+
+        A `SQLAlchemy()` of Flask-SQLAlchemy needs no call.
+        """
+        from carboy.db import prepare
+
+        connector = self.centre.connector(self.settings, self.centre.credentials(self.settings))
+        return prepare(engine, self.settings.part(DbSettings), connector)
+
     def bind_later(self) -> None:
         """Do the same when a context is pushed: an application may make its SQLAlchemy and Migrate after `init_app`."""
         from flask import appcontext_pushed

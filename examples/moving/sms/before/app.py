@@ -26,7 +26,7 @@ def create_app(provider="aliyun"):
     def send():
         body = request.get_json()
         if carrier.send(body["receivers"], body["template"], body["params"]):
-            return jsonify(message="sent")
+            return jsonify(message="send")
         return jsonify(message="failed"), 500
 
     @app.get("/api/health")

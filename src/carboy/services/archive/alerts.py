@@ -135,8 +135,8 @@ def _find_faults(alert: Any, pointer: str, faults: list[Fault]) -> None:
 
 
 def _created_at_ms(value: Any) -> int | None:
-    """Return an integer, or the digits of one in a string (as Threat Stack sends it), where it is in range."""
-    if type(value) is str and _DIGITS.fullmatch(value):
+    """Return an integer that is in range, also from its digits in a string (as Threat Stack sends it) or from `1.0`."""
+    if (type(value) is str and _DIGITS.fullmatch(value)) or (type(value) is float and value.is_integer()):
         value = int(value)
     return value if type(value) is int and 0 <= value <= MAX_CREATED_AT_MS else None
 

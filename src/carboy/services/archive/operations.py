@@ -204,7 +204,8 @@ class ArchiveOperations:
         if not faults and start_ms > end_ms:
             faults.append(Fault("end", "it is before `start`"))
         if faults:
-            raise InvalidInput("the range cannot be read", "; ".join(one.detail for one in faults), "", faults)
+            why = "; ".join(f"{one.pointer}: {one.detail}" for one in faults)
+            raise InvalidInput("the range cannot be read", why, "", faults)
         span = TimeRange(source, start_ms, end_ms, *filters)
         if media_type == _NDJSON:
             return Response(stream(self._reader.page, span, cursor), content_type=_NDJSON)

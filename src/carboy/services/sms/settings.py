@@ -101,6 +101,7 @@ class SmsSettings:
         {}, "your own providers, or further accounts: tables with `use` and the account's fields"
     )
     sms_templates: dict[str, dict[str, Any]] = setting(_CAPTCHA, "what may be sent, by name")
+    sms_conf: dict[str, Any] = setting({}, "refused: the SMS tutorial's dictionary, which SMS_TEMPLATES replaces")
     sms_default_region: str = setting("", "the country of numbers without a code, such as CN; empty takes E.164 only")
     sms_countries: tuple[str, ...] = setting(
         (), "countries that may be written to, such as CN,US; required outside of `local` and `test`"
@@ -194,8 +195,11 @@ class SmsSettings:
         return {**values, **table}
 
     def kind_of(self, name: str) -> str:
-        """Return the kind of a provider: a built-in one's name, or `module:Class`."""
-        return str(self.sms_providers.get(name, {}).get("use", name))
+        """Return the kind of a provider: a built-in one's name, or `module:Class`, also from `module.Class`."""
+        kind = str(self.sms_providers.get(name, {}).get("use", name))
+        if kind in BUILT_IN or ":" in kind or "." not in kind:
+            return kind
+        return ":".join(kind.rsplit(".", 1))
 
     def faults(self, profile: Profile) -> Iterator[Fault]:
         """Yield the faults of these settings."""
@@ -231,6 +235,9 @@ class SmsSettings:
                 yield Fault(name.upper(), f"it must be from {least} to {most}")
 
     def _order_faults(self, profile: Profile) -> Iterator[Fault]:
+        if self.sms_conf:
+            instead = "write [default.sms.templates.<name>] and, for accounts, [default.sms.providers.<name>]"
+            yield Fault("SMS_CONF", f"the tutorial's dictionary is not read: {instead}")
         if not self.sms_provider:
             yield Fault("SMS_PROVIDER", "it names no provider; `outbox` writes to a file")
         try:
