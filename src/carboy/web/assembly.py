@@ -130,16 +130,12 @@ def init_app(
         _set_up_logs(settings.part(WebSettings))
     if "settings" in parts:
         _fill_config(app, settings)
-    for name in ("alembic.runtime.plugins", "botocore.credentials"):  # a line at each start
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    for each in map(logging.getLogger, ("alembic.runtime.plugins", "botocore.credentials")):  # a line at each start
+        each.setLevel(each.level or logging.WARNING)
     held = Runtime(app, settings, centre, clock)
     held.is_adopted = True
     _assemble(app, settings, parts, (), held)
-    others = [name for name in app.config if name.endswith(("_DATABASE_URL", "_DATABASE_URI"))]
-    if settings.part(DbSettings).db_secret_name and others and "sqlalchemy" not in app.extensions:
-        hint = "an engine of Flask-SQLAlchemy logs in by DB_SECRET_NAME; for another call runtime(app).prepare(engine)"
-        log.warning("other_engine", settings=others, hint=hint)
+    _warn_of_other_engines(app, settings)
     if "sqlalchemy" in app.extensions:  # else the application may make its own later
         held.bind_models()
     return held
@@ -193,6 +189,14 @@ def _fill_config(app: Flask, settings: Settings) -> None:
     app.config.update(settings.flat())
     if app.config["SECRET_KEY"] is None:
         app.config["SECRET_KEY"] = make_secret_key()
+
+
+def _warn_of_other_engines(app: Flask, settings: Settings) -> None:
+    others = {name for name in app.config if name.endswith(("_DATABASE_URL", "_DATABASE_URI"))}
+    others.discard("SQLALCHEMY_DATABASE_URI")  # of Flask-SQLAlchemy, which may come after
+    if settings.part(DbSettings).db_secret_name and others:
+        hint = "an engine of Flask-SQLAlchemy logs in by DB_SECRET_NAME; for another call runtime(app).prepare(engine)"
+        log.warning("other_engine", settings=sorted(others), hint=hint)
 
 
 def _has_library(part: str) -> bool:
