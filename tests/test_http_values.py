@@ -44,7 +44,7 @@ def test_a_time_of_a_query_needs_an_offset(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, [], "", "soon", -1, float("nan"), float("inf"), "1" * 30, "\uff11"])
-def test_what_is_no_time_is_none(value: object) -> None:
+def test_an_invalid_time_reads_as_none(value: object) -> None:
     assert parse_time(value) is None
 
 

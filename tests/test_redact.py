@@ -248,7 +248,7 @@ def test_many_threads_register_and_mask_at_once() -> None:
     assert faults == []
 
 
-def test_a_forked_child_can_register_though_a_thread_held_the_lock() -> None:
+def test_a_forked_child_can_register_though_a_thread_had_the_lock() -> None:
     """Locks are fresh in the child."""
     from carboy.redact import known
 

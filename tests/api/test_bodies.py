@@ -106,7 +106,7 @@ def test_an_answer_to_a_million_faults_stays_small(make_document: MakeDocument, 
     assert len(client.post("/things", json=[1] * 5000).get_json()["errors"]) == 1000
 
 
-def test_no_value_is_told_back(make_document: MakeDocument, serve: Serve) -> None:
+def test_no_value_is_repeated(make_document: MakeDocument, serve: Serve) -> None:
     """A secret in the wrong place does not end in a log."""
     schema = {"properties": {"pin": {"type": "string", "pattern": "^[0-9]+$", "maxLength": 4, "enum": ["1"]}}}
     client = serve(make_document(method="post", requestBody=_body(schema)))
@@ -196,7 +196,7 @@ class TestForms:
             answer = client.post("/things", data=data, content_type=kind)
             assert answer.get_json() == {"body": {"name": "Ann", "age": 5, "tags": ["a", "b"], "home": {"zip": 1}}}
 
-    def test_every_fault_of_a_form_is_told(self, make_document: MakeDocument, serve: Serve) -> None:
+    def test_every_fault_of_a_form_is_reported(self, make_document: MakeDocument, serve: Serve) -> None:
         """Wrong types, unknown fields; and what is missing once the rest is right."""
         client = serve(make_document(method="post", requestBody=_body(_PERSON, "application/x-www-form-urlencoded")))
         answer = client.post("/things", data={"age": "x", "no": "1", "home": "{"})

@@ -262,13 +262,13 @@ class TestSwagger2:
             ({"responses": {}}, "/paths/~1pets/post/responses"),
         ],
     )
-    def test_a_fault_is_told_in_the_words_of_the_document(self, operation: dict[str, Any], pointer: str) -> None:
+    def test_a_fault_is_explained_in_the_words_of_the_document(self, operation: dict[str, Any], pointer: str) -> None:
         """Where it stands in Swagger 2.0, not in the translation."""
         with pytest.raises(ConfigurationError) as caught:
             api.load_document(_old(operation))
         assert pointer in [fault.pointer for fault in caught.value.faults]
 
-    def test_a_schema_s_fault_is_told_where_it_was_written(self) -> None:
+    def test_a_schema_s_fault_is_reported_where_it_was_written(self) -> None:
         """Under `definitions`."""
         document = {**_SWAGGER, "definitions": {**_SWAGGER["definitions"], "Bad": {"minLength": "x"}}}
         with pytest.raises(ConfigurationError) as caught:

@@ -275,7 +275,7 @@ class TestCache:
     @pytest.mark.parametrize(
         "garbage", [b"", b"{}", b"[]", b'{"others":{},"origins":[],"content":{}}', b"\xff", b"null"]
     )
-    def test_a_broken_entry_is_made_anew(self, tmp_path: Path, garbage: bytes) -> None:
+    def test_a_broken_entry_is_made_again(self, tmp_path: Path, garbage: bytes) -> None:
         """It is never believed and never in the way."""
         file = _write(tmp_path, pets=_PETS, paths__pets=_PATHS, common=_COMMON)
         first = api.load_document(file, cache_dir=tmp_path / "cache")

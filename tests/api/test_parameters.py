@@ -210,7 +210,7 @@ def test_a_text_that_is_not_what_its_schema_wants_is_refused(
     assert answer.get_json()["errors"] == [{"pointer": "/query/v", "detail": detail}]
 
 
-def test_every_fault_is_told_at_once(make_document: MakeDocument, serve: Serve) -> None:
+def test_every_fault_is_reported_at_once(make_document: MakeDocument, serve: Serve) -> None:
     """Of path, query, header, cookie and body together."""
     integer = {"schema": {"type": "integer", "minimum": 1}}
     parameters = [

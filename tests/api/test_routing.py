@@ -33,7 +33,7 @@ def _path_parameter(name: str, schema: Any, **more: Any) -> dict[str, Any]:
         ({"type": "string"}, "a/b", None),
     ],
 )
-def test_a_path_is_told_by_the_type_of_its_parameter(
+def test_a_path_is_chosen_by_the_type_of_its_parameter(
     make_document: MakeDocument, serve: Serve, schema: Any, text: str, value: Any
 ) -> None:
     """What is not of the type is another path: 404."""

@@ -105,7 +105,7 @@ def test_a_scope_that_is_missing_is_a_403(make_document: MakeDocument, serve: Se
         assert refused.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="a c"'
 
 
-def test_a_function_that_is_told_the_scopes_may_judge_them(make_document: MakeDocument, serve: Serve) -> None:
+def test_a_function_that_gets_the_scopes_may_judge_them(make_document: MakeDocument, serve: Serve) -> None:
     """A token function must receive the scopes; one that does not take them lets no request through."""
     header = {"Authorization": "Bearer x"}
     needed = [{"s": ["a"]}]
@@ -136,7 +136,7 @@ def test_one_of_several_ways_is_enough(make_document: MakeDocument, serve: Serve
     assert client.get("/things", headers={"Authorization": "Bearer good"}).get_json()[0] == "ann"
 
 
-def test_a_failure_that_tells_most_is_answered(make_document: MakeDocument, serve: Serve) -> None:
+def test_a_failure_that_explains_most_is_answered(make_document: MakeDocument, serve: Serve) -> None:
     """403 before 401 before others; what the function raises is kept, and what it breaks on is no 401."""
 
     def raising(error: Exception) -> Any:
@@ -203,7 +203,7 @@ def test_the_document_may_name_the_function(
         (_BEARER, {"security": {"s": token, "z": token}}, "`z` is handed in, and is no scheme of the document"),
     ],
 )
-def test_a_scheme_that_nobody_can_check_stops_the_start(
+def test_a_scheme_that_cannot_be_checked_stops_the_start(
     make_document: MakeDocument, serve: Serve, scheme: Any, options: Any, detail: str
 ) -> None:
     """An operation is never open by mistake."""

@@ -72,7 +72,7 @@ def test_what_may_pass_is_tried_three_times(loopback: LoopbackServer, step: Answ
     assert len(loopback.requests) == 4
 
 
-def test_a_throttle_that_lasts_is_told(loopback: LoopbackServer) -> None:
+def test_a_throttle_that_lasts_is_reported(loopback: LoopbackServer) -> None:
     """After the tries that there are."""
     loopback.script(*[json_answer({"__type": "ThrottlingException", "message": "slow down"}, 400)] * 2)
 
@@ -94,7 +94,7 @@ def test_the_default_time_out_holds_for_clients_and_resources(loopback: Loopback
 
 @pytest.mark.parametrize("place", ["headers", "body"])
 @pytest.mark.parametrize("body", [b'{"TableNames": ["orders"]}', b"{}"])
-def test_a_cut_answer_is_tried_again_and_then_told(
+def test_a_cut_answer_is_tried_again_and_then_reported(
     loopback: LoopbackServer, place: Literal["headers", "body"], body: bytes
 ) -> None:
     """Botocore alone takes what came for the whole: no tables."""

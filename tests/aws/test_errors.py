@@ -93,7 +93,7 @@ def test_who_catches_no_error_reads_its_hint() -> None:
         assert shown.count("hint") == 1
 
 
-def test_who_does_not_get_a_role_told_is_told_whose_credentials_they_are(loopback: LoopbackServer) -> None:
+def test_without_a_role_argument_the_owner_of_the_credentials_is_printed(loopback: LoopbackServer) -> None:
     """AWS's message does not always name it."""
     loopback.script(_fault("AccessDeniedException", "no"))
 
@@ -163,7 +163,7 @@ def test_what_moto_denies_names_the_user() -> None:
         client("secretsmanager", endpoint_url=server.url, attempts=1).list_secrets()
 
 
-def test_nobody_there_is_told_at_once(loopback: LoopbackServer) -> None:
+def test_an_unreachable_server_is_reported_at_once(loopback: LoopbackServer) -> None:
     """No connection, no credentials, no region: each in our words."""
     with closed_port() as port, pytest.raises(Unreachable, match="no connection"):
         client("sqs", endpoint_url=f"http://127.0.0.1:{port}", attempts=1).list_queues()

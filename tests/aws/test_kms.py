@@ -51,7 +51,7 @@ def test_a_text_is_encrypted_and_decrypted(service: KeyService) -> None:
     assert service.describe("alias/k") == arn
 
 
-def test_a_changed_ciphertext_is_told_from_a_refusal(service: KeyService) -> None:
+def test_a_changed_ciphertext_is_distinguished_from_a_refusal(service: KeyService) -> None:
     """It is the file that is wrong."""
     blob, arn = service.encrypt(b"secret", "alias/k", {})
 
@@ -89,7 +89,7 @@ def test_what_aws_says_becomes_what_to_do(
     assert said in f"{caught.value} {caught.value.hint}"
 
 
-def test_no_region_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_region_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """And how to set it."""
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)

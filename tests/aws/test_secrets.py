@@ -117,7 +117,7 @@ def test_many_secrets_come_in_twenties(aws: Aws) -> None:
     assert aws.calls == {"BatchGetSecretValue": 2}
 
 
-def test_references_to_secrets_pick_fields_and_tell_what_is_not_there(aws: Aws) -> None:
+def test_references_to_secrets_pick_fields_and_report_what_is_missing(aws: Aws) -> None:
     """A field that is not text comes as JSON; an absent secret is None, an absent field an error."""
     name = aws.secret({"password": "p", "port": 5432, "tags": ["a"]})
     resolver = SecretResolver(SecretCache(aws.client("secretsmanager")))
@@ -185,7 +185,7 @@ def test_a_forked_worker_has_clients_of_its_own(aws: Aws) -> None:
     assert secrets.get(other).text == "b"
 
 
-def test_a_cleared_secret_is_fetched_anew_always(aws: Aws) -> None:
+def test_a_cleared_secret_is_always_fetched_again(aws: Aws) -> None:
     """Within the least interval too; one by its name, or all."""
     secrets, parameters = SecretCache(aws.client("secretsmanager")), ParameterCache(aws.client("ssm"))
     name = aws.secret("a")

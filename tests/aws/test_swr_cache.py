@@ -40,7 +40,7 @@ def _until(is_so: Callable[[], bool]) -> None:
         threading.Event().wait(0.001)
 
 
-def test_fifty_threads_that_want_what_nobody_has_make_one_fetch() -> None:
+def test_fifty_threads_that_want_what_is_not_cached_make_one_fetch() -> None:
     """All wait for the one and share its answer."""
     source = Source()
     source.gate.clear()

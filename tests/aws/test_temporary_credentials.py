@@ -29,7 +29,7 @@ def lender(server: FakeRackspace, cache: Path | None = None, **given: object) ->
     )
 
 
-def test_every_fault_of_the_file_is_told_with_its_line() -> None:
+def test_every_fault_of_the_file_is_reported_with_its_line() -> None:
     """An account that YAML made a number above all."""
     text = (
         "environments:\n"
@@ -57,7 +57,7 @@ def test_every_fault_of_the_file_is_told_with_its_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "environments: {}", "environments:\n- x\n", "a: *b"])
-def test_a_file_that_is_none_is_told(text: str) -> None:
+def test_an_invalid_file_is_reported(text: str) -> None:
     """In words."""
     with pytest.raises(ConfigurationError):
         parse_environments(text, "environments.yml")

@@ -7,7 +7,7 @@ from carboy.errors import ConfigurationError, Missing, Throttled
 from carboy.testing import Answer, LoopbackServer, ManualClock, json_answer
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     """Names and values."""
     deep: dict[str, object] = {"leaf": 1}
     for _ in range(16):
@@ -68,7 +68,7 @@ def test_throttling_is_waited_out(loopback: LoopbackServer) -> None:
     assert clock.waits
 
 
-def test_throttling_without_end_is_told(loopback: LoopbackServer) -> None:
+def test_throttling_without_end_is_reported(loopback: LoopbackServer) -> None:
     """What to do: try again."""
     loopback.script(*[error("ThrottlingException")] * 60)
 
@@ -76,7 +76,7 @@ def test_throttling_without_end_is_told(loopback: LoopbackServer) -> None:
         make_store(loopback, ManualClock()).read()
 
 
-def test_what_is_not_there_is_told_at_once(loopback: LoopbackServer) -> None:
+def test_what_is_not_there_is_reported_at_once(loopback: LoopbackServer) -> None:
     """No waiting for what will not come."""
     loopback.script(error("ParameterNotFound"))
     clock = ManualClock()

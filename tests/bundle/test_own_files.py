@@ -188,7 +188,7 @@ def test_environments_and_earlier_zips_stay_out(tmp_path: Path) -> None:
     assert built(project, source=project) == first
 
 
-def test_a_broken_build_information_is_told_in_words(tmp_path: Path) -> None:
+def test_a_broken_build_information_is_reported_in_words(tmp_path: Path) -> None:
     import subprocess
 
     project = write_files(tmp_path / "a", {"src/config.json": "{"})

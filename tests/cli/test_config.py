@@ -184,7 +184,7 @@ def test_a_secret_is_not_replaced_by_nothing(shop: Shop, keys: KeyServer) -> Non
     assert shop.run("config", "get", "prod", "slack.token").stdout == "kept\n"
 
 
-def test_check_tells_what_is_wrong_with_and_without_kms(shop: Shop) -> None:
+def test_check_reports_what_is_wrong_with_and_without_kms(shop: Shop) -> None:
     """MACs take KMS; the structure does not."""
     shop.run("config", "import", stdin=OPEN)
     shop.run("config", "check")
@@ -194,7 +194,7 @@ def test_check_tells_what_is_wrong_with_and_without_kms(shop: Shop) -> None:
     assert "MAC of the stage" in shop.run("config", "check", code=3).stderr
 
 
-def test_diff_shows_hashes_unless_told_otherwise(shop: Shop) -> None:
+def test_diff_shows_hashes_unless_asked_otherwise(shop: Shop) -> None:
     """Between stages, and since a revision of git."""
     shop.run("config", "import", stdin=OPEN)
     hashed, shown = (shop.run("config", "diff", "prod", "qa", *more).stdout for more in ([], ["--show"]))

@@ -31,7 +31,7 @@ def test_where_settings_come_from_aws_the_doctor_says_as_whom(carboy: "Carboy", 
     assert "doctor/key" in sick.json["checks"][-1]["detail"]
 
 
-def test_without_aws_nobody_is_asked(carboy: "Carboy") -> None:
+def test_without_aws_no_call_is_made(carboy: "Carboy") -> None:
     """No finding, and no call that would wait for an address that is not there."""
     well = carboy("doctor", "--json", AWS_ENDPOINT_URL="http://127.0.0.1:1")
 
@@ -39,7 +39,7 @@ def test_without_aws_nobody_is_asked(carboy: "Carboy") -> None:
 
 
 @pytest.mark.parametrize(("off_ms", "ok"), [(0, True), (59_000, True), (-61_000, False), (400_000, False)])
-def test_a_clock_that_is_a_minute_off_is_told(off_ms: int, ok: bool) -> None:
+def test_a_clock_that_is_a_minute_off_is_reported(off_ms: int, ok: bool) -> None:
     """In either direction, before AWS refuses what it signs."""
     finding = compare_clocks("AWS", SYSTEM_CLOCK.now_ms() + off_ms)
 

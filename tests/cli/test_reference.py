@@ -41,7 +41,7 @@ def test_every_setting_has_words(tmp_path: Path) -> None:
                 assert item.unit == "s", item.name
 
 
-def test_the_page_of_the_metrics_names_all_that_a_gateway_tells() -> None:
+def test_the_page_of_the_metrics_names_every_metric_of_a_gateway() -> None:
     """What a dashboard can ask for is found without a running gateway."""
     with example() as held:
         told = {line.split()[2] for line in held.metrics.render().decode().splitlines() if line.startswith("# TYPE")}
@@ -62,7 +62,7 @@ def test_the_page_of_http_has_every_operation_of_the_document() -> None:
     assert "with `archive:read`" in page
 
 
-def test_an_error_is_told_with_its_hint() -> None:
+def test_an_error_is_reported_with_its_hint() -> None:
     """The page is searched for the words that a terminal showed."""
     row = "| the role needs an MFA code: nobody can be asked here | run it on a terminal | `UsageError` |"
 

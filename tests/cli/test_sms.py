@@ -13,7 +13,7 @@ def gateway(project: Path) -> Path:
     return project
 
 
-def test_a_text_is_sent_from_a_terminal_and_its_state_is_told(gateway: Path, carboy: Carboy) -> None:
+def test_a_text_is_sent_from_a_terminal_and_its_state_is_printed(gateway: Path, carboy: Carboy) -> None:
     sent = carboy(*SEND, "--json")
     assert sent.code == 0, sent.err
     [message] = sent.json["messages"]

@@ -64,7 +64,7 @@ def told() -> Iterator[list[dict[str, Any]]]:
     settings_changed.disconnect(note)
 
 
-def test_a_refresh_swaps_all_and_tells_what_was_added_changed_and_removed(
+def test_a_refresh_swaps_all_and_reports_what_was_added_changed_and_removed(
     world: World, told: list[dict[str, Any]]
 ) -> None:
     """By name; the settings of the start stay what they were."""
@@ -111,7 +111,7 @@ def test_what_is_too_old_is_read_again_behind_the_reader(world: World, clock: Ma
     assert world.reads == 2
 
 
-def test_settings_of_files_alone_are_read_again_only_when_told(tmp_path: Path, clock: ManualClock) -> None:
+def test_settings_of_files_alone_are_read_again_only_on_request(tmp_path: Path, clock: ManualClock) -> None:
     """Nothing outside can change by itself."""
     world = World(tmp_path, clock, ttl_s=None)
     clock.advance(10_000)

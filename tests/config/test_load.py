@@ -89,7 +89,7 @@ def test_a_secret_is_taken_as_raw_text(tmp_path: Path, text: str) -> None:
     assert found.flat()["SHOP_PASSWORD"] == text
 
 
-def test_every_fault_is_told_at_once_with_its_layer_and_without_the_value(tmp_path: Path) -> None:
+def test_every_fault_is_reported_at_once_with_its_layer_and_without_the_value(tmp_path: Path) -> None:
     """One start is enough to learn all that is wrong."""
     _write(tmp_path, "carboy.toml", '[default]\nshop_seats = "many-secret"\n[defualt]\nx = 1\n')
     environ = {"SHOP_OPEN": "perhaps-secret", "SHOP_RATE": "often-secret", "SHOP_PASSWORD": "file:/nowhere/at/all"}
@@ -108,7 +108,7 @@ def test_every_fault_is_told_at_once_with_its_layer_and_without_the_value(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["LOG_LEVEL", "LOG_FORMAT", "TRACE"])
-def test_a_wrong_choice_is_told_what_there_is_to_choose(tmp_path: Path, name: str) -> None:
+def test_a_wrong_choice_lists_the_choices(tmp_path: Path, name: str) -> None:
     """The error itself lists them."""
     choices = {item.name: item.choices for item in settings_of(WebSettings)}[name]
 

@@ -100,7 +100,7 @@ def test_a_prefix_below_which_nothing_is_is_a_fault_unless_it_is_optional(tmp_pa
     assert caught.value.exit_code == 3
 
 
-def test_a_store_that_refuses_is_told_with_all_other_faults(tmp_path: Path) -> None:
+def test_a_store_that_refuses_is_reported_with_all_other_faults(tmp_path: Path) -> None:
     """What to allow, too."""
     store = Store(error=Refused("AWS did not do ssm:GetParametersByPath", "no", "allow it to `task`"))
     with pytest.raises(ConfigurationError, match="allow it to `task`") as caught:

@@ -99,7 +99,7 @@ def test_a_start_waits_for_the_long_budget_meanwhile(place: Place) -> None:
     assert place.ask() == 0
 
 
-def test_a_write_that_others_wait_for_is_hurried(place: Place) -> None:
+def test_a_write_that_others_wait_for_fails_fast(place: Place) -> None:
     """Also one of a job: requests may queue behind it."""
     place.at = place.away
     before_s = place.clock.monotonic_s()

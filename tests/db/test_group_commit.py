@@ -53,7 +53,7 @@ def test_every_thread_is_answered_after_its_work_is_kept(table: Engine) -> None:
     assert max(answer for answer in answers if isinstance(answer, int)) > 1
 
 
-def test_one_bad_item_spoils_nobody_elses(table: Engine) -> None:
+def test_one_bad_item_spoils_no_other(table: Engine) -> None:
     """The fault goes to the thread whose work it was."""
     words = [f"word {number % 20}" for number in range(100)]
 
@@ -88,7 +88,7 @@ def test_an_answer_may_be_none(table: Engine) -> None:
     assert GroupCommit(table).run(nothing, 1) is None
 
 
-def test_a_locked_database_is_told_to_all_who_wait_and_heals(table: Engine) -> None:
+def test_a_locked_database_is_reported_to_all_waiting_callers_and_recovers(table: Engine) -> None:
     """No request is acknowledged for what was not kept, and the next write works."""
     writer = GroupCommit(table)
     path = str(table.url.database)
@@ -125,7 +125,7 @@ def _slow(gate: threading.Event) -> Callable[[Connection, Sequence[str]], list[i
     return add
 
 
-def test_who_gets_no_turn_in_time_is_told_and_nothing_of_it_is_written(table: Engine) -> None:
+def test_a_caller_without_a_turn_in_time_gets_an_error_and_nothing_is_written(table: Engine) -> None:
     """A false refusal would be sent again; what was refused for time must not appear later."""
     writer = GroupCommit(table, wait_s=0.05)
     gate = threading.Event()
@@ -142,7 +142,7 @@ def test_who_gets_no_turn_in_time_is_told_and_nothing_of_it_is_written(table: En
     assert _count(table) == 2
 
 
-def test_an_interrupted_leader_leaves_nobody_waiting(table: Engine) -> None:
+def test_an_interrupted_leader_leaves_no_caller_waiting(table: Engine) -> None:
     """A signal in the leading thread ends its own work; the others get an error and the next leads."""
 
     def stop(connection: Connection, words: Sequence[str]) -> list[int]:
@@ -210,7 +210,7 @@ def test_what_two_processes_write_at_once_is_kept_once(name: str, request: pytes
         engine.dispose()
 
 
-def test_sqlite_waits_for_the_disk_unless_nobody_in_the_transaction_wants_it(table: Engine) -> None:
+def test_sqlite_waits_for_the_disk_unless_no_writer_of_the_transaction_wants_it(table: Engine) -> None:
     """What a power cut may undo is written by itself only; what may not is on the disk at every commit."""
     writer = GroupCommit(table)
 

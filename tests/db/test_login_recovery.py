@@ -72,7 +72,7 @@ def _threads(world: World, healing: LoginRecovery, amount: int) -> list[str]:
         return list(pool.map(one, range(amount)))
 
 
-def test_a_login_that_works_asks_nobody() -> None:
+def test_a_login_that_works_makes_no_call() -> None:
     """The usual case costs one login."""
     world = World()
     assert LoginRecovery(world).connect(world.open) == "v1"
@@ -138,7 +138,7 @@ def test_a_wrong_password_is_tried_once_by_each_thread_and_then_seldom() -> None
     assert len(world.logins) <= 22
 
 
-def test_a_password_that_is_mended_in_the_database_heals_by_itself() -> None:
+def test_a_password_that_is_fixed_in_the_database_recovers_by_itself() -> None:
     """The version stays the same: it is tried again by one, and then all are let in."""
     world = World(accepts="none")
     healing = LoginRecovery(world, heal_s=0.1, probe_s=0.2)
@@ -149,7 +149,7 @@ def test_a_password_that_is_mended_in_the_database_heals_by_itself() -> None:
         assert monotonic() < end
 
 
-def test_a_password_that_is_mended_while_threads_wait_is_found() -> None:
+def test_a_password_that_is_fixed_while_threads_wait_is_found() -> None:
     """By the next look, within the patience of those who wait."""
     world = World(accepts="v2")
     threading.Timer(0.1, lambda: setattr(world, "current", "v2")).start()

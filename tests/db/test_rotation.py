@@ -142,20 +142,21 @@ def test_a_rotation_while_every_connection_is_busy_fails_none(secret: RotatingSe
 
 def test_two_hundred_threads_refused_at_once_make_one_call(secret: RotatingSecret, databases: Databases) -> None:
     """After the pool was emptied and the password changed."""
-    made = databases(secret, db_pool_size=50, db_pool_overflow=0)
+    pool = {"pool_recycle": _RECYCLE_S, "pool_timeout": 30}  # four take turns on a connection, however slow the machine
+    made = databases(secret, db_pool_size=50, db_pool_overflow=0, sqlalchemy_engine_options=pool)
     ask(made)
     made.dispose()
     _pause(_EVERY_S)
     secret.rotate()
     secret.calls = 0
-    with ThreadPoolExecutor(200) as pool:
-        for one in [pool.submit(ask, made) for _ in range(200)]:
+    with ThreadPoolExecutor(200) as threads:
+        for one in [threads.submit(ask, made) for _ in range(200)]:
             one.result()
 
     assert secret.calls == 1
 
 
-def test_a_password_that_is_wrong_is_told_clearly_and_heals_when_it_is_mended(
+def test_a_password_that_is_wrong_is_reported_clearly_and_recovers_when_it_is_fixed(
     secret: RotatingSecret, databases: Databases
 ) -> None:
     """Few calls, few logins, no password in the words; nothing has to be restarted."""
@@ -213,7 +214,7 @@ def test_another_host_is_connected_to_when_the_setting_says_so(secret: RotatingS
             waiting.result()
 
 
-def test_a_server_that_stays_away_is_told_after_the_budget(secret: RotatingSecret, databases: Databases) -> None:
+def test_a_server_that_stays_away_is_reported_after_the_budget(secret: RotatingSecret, databases: Databases) -> None:
     """Neither at once nor never."""
     with closed_port() as port:
         made = databases(secret, where=lambda: Address("127.0.0.1", port), db_connect_budget_s=0.3)

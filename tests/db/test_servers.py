@@ -60,7 +60,7 @@ def test_with_an_authority_every_connection_is_verified(settings: DbSettings, ma
     assert _cipher(made[0])
 
 
-def test_it_is_told_how_a_connection_is_verified_and_until_when(settings: DbSettings, made: list[Engine]) -> None:
+def test_it_reports_how_a_connection_is_verified_and_until_when(settings: DbSettings, made: list[Engine]) -> None:
     """As `carboy doctor` shows it."""
     made += [engine(one) for one in (settings, replace(settings, db_tls_ca=None))]
     first, second = (vars(one)["carboy_connector"].describe_tls(one) for one in made)
@@ -106,7 +106,7 @@ def test_a_token_is_not_sent_to_whom_is_not_verified(settings: DbSettings, made:
         made[0].connect()
 
 
-def test_a_wrong_password_in_the_url_is_told_at_once(server: DatabaseServer, made: list[Engine]) -> None:
+def test_a_wrong_password_in_the_url_is_reported_at_once(server: DatabaseServer, made: list[Engine]) -> None:
     """There is no vault to ask."""
     url = _plain(server).replace(server.password, "wrong")
     made.append(engine(DbSettings(database_url=url, db_tls_ca=server.ca_path)))

@@ -19,7 +19,7 @@ from carboy.errors import ConfigurationError
         ("postgresql://app:hunter2@host:port/orders", "its port is no number"),
     ],
 )
-def test_a_url_that_is_none_is_a_fault_and_is_not_repeated(url: str, why: str) -> None:
+def test_an_invalid_url_is_a_fault_and_is_not_repeated(url: str, why: str) -> None:
     """Its password would be in the message."""
     with pytest.raises(ConfigurationError) as refused:
         load([DbSettings], read_sources(environ={"DATABASE_URL": url}))

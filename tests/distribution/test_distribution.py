@@ -101,7 +101,7 @@ def test_the_wheel_of_the_tree_is_the_wheel_of_the_source_distribution(wheel: Pa
     assert contents(tmp_path / wheel.name) == contents(wheel)
 
 
-def test_the_index_is_told_what_it_shows(wheel: Path) -> None:
+def test_the_index_gets_what_it_shows(wheel: Path) -> None:
     """The README as the long description, the licence, the Pythons."""
     files = contents(wheel)
     about = Parser().parsestr(next(files[name].decode() for name in files if name.endswith("/METADATA")))

@@ -37,7 +37,7 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(carboy_commands(page))], ids=name)
-def test_every_command_of_a_page_is_one_of_ours(page: Path) -> None:
+def test_every_command_of_a_page_is_a_command_of_carboy(page: Path) -> None:
     """Its subcommands, options and arguments are those that `carboy` knows."""
     for words in carboy_commands(page):
         asked = [one for one in words if one not in {"--help", "--version"}]

@@ -137,7 +137,7 @@ def test_a_token_is_checked(loopback: LoopbackServer) -> None:
 @pytest.mark.parametrize(
     ("step", "status"), [(Answer(404), 401), (Answer(401), 401), (Answer(500), 503), (Cut(), 503), (Answer(200), 503)]
 )
-def test_a_token_that_is_not_valid_is_told_from_a_service_that_is_away(
+def test_a_token_that_is_not_valid_is_distinguished_from_an_unavailable_service(
     loopback: LoopbackServer, step: Answer | Cut, status: int
 ) -> None:
     """Fleece answered 401 to both; no message holds the token."""

@@ -135,7 +135,7 @@ def test_slow_handshakes_leave_the_latency_of_others_as_it_was(project: Path, tm
             assert process.wait(30) == 0
 
 
-def test_a_full_table_makes_room_for_whoever_sends_something(project: Path) -> None:
+def test_a_full_table_makes_room_for_the_newest_sender(project: Path) -> None:
     """Of more silent connections than there are places the longest silent ones are closed, the last ones stay."""
     environ = {"MAX_CONNECTIONS": "50"}
     with serve_process(project, "--app", "probe", environ=environ) as server, ExitStack() as stack:

@@ -172,7 +172,7 @@ CHUNKS = {
 
 
 @pytest.mark.parametrize("name", CHUNKS)
-def test_chunks_that_are_none_are_no_body(gateway: Gateway, name: str) -> None:
+def test_invalid_chunks_are_no_body(gateway: Gateway, name: str) -> None:
     head = gateway.head(b"Content-Type: application/json", b"Transfer-Encoding: chunked")
 
     answer = gateway.send(head + CHUNKS[name], and_end=True)
@@ -219,7 +219,7 @@ def test_a_path_trick_leads_nowhere(gateway: Gateway, target: bytes) -> None:
 
 
 @pytest.mark.parametrize("method", [b"BREW", b"TRACE", b"CONNECT", b"PRI", b"G\x00T", b"A" * 3000, b""])
-def test_a_method_that_is_none_is_refused(gateway: Gateway, method: bytes) -> None:
+def test_an_invalid_method_is_refused(gateway: Gateway, method: bytes) -> None:
     assert refused(gateway.send(gateway.head(method=method, target=b"/livez")))
     assert gateway.is_well()
 
@@ -362,7 +362,7 @@ def test_pipelined_requests_are_answered_in_order(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])
-def test_forty_clients_of_a_byte_a_second_keep_nobody_out(tmp_path: Path, part: str) -> None:
+def test_forty_clients_of_a_byte_a_second_keep_no_client_out(tmp_path: Path, part: str) -> None:
     """More than there are threads; webhooks are accepted meanwhile, and each slow client is refused in time."""
     with serve_process(tmp_path, "--threads", "16", environ=ENVIRON) as server:
         _meet_slow_clients(Gateway(server, tmp_path), part)

@@ -24,7 +24,7 @@ def told(shop: Shop) -> list[Ready]:
     return found
 
 
-def test_rows_are_told_after_the_commit(shop: Shop, told: list[Ready]) -> None:
+def test_rows_are_notified_after_the_commit(shop: Shop, told: list[Ready]) -> None:
     """Those of a group commit, of a session and of a bare connection."""
     shop.add(NOTHING, times=2)
     with Session(shop.engine) as session:
@@ -40,7 +40,7 @@ def test_rows_are_told_after_the_commit(shop: Shop, told: list[Ready]) -> None:
     )
 
 
-def test_a_rollback_tells_nothing(shop: Shop, told: list[Ready]) -> None:
+def test_a_rollback_notifies_of_nothing(shop: Shop, told: list[Ready]) -> None:
     """Nor does the next transaction of the same connection."""
     with Session(shop.engine) as session:
         enqueue(NOTHING, session=session)
@@ -57,7 +57,7 @@ def test_a_rollback_tells_nothing(shop: Shop, told: list[Ready]) -> None:
     assert told == []
 
 
-def test_a_row_that_is_retried_is_told(shop: Shop, told: list[Ready]) -> None:
+def test_a_row_that_is_retried_is_notified(shop: Shop, told: list[Ready]) -> None:
     """It is ready again."""
     shop.add(NOTHING, times=2)
     first, second = shop.store.list()

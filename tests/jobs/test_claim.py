@@ -16,7 +16,7 @@ def _wish(shop: Shop, now_ms: int = 1 << 60) -> ClaimRequest:
     return ClaimRequest(int(shop.store.list()[0].id), make_owner(), now_ms, now_ms + 60_000)
 
 
-def test_a_row_is_taken_by_the_first_who_was_told(shop: Shop) -> None:
+def test_a_row_is_taken_by_the_first_that_was_notified(shop: Shop) -> None:
     """A message that comes twice does nothing, nor one of a row that has ended or is not there."""
     shop.add(NOTHING, 7)
     wish = _wish(shop)

@@ -69,7 +69,7 @@ def test_of_three_workers_one_has_the_turn_in_each_period(database: Engine) -> N
     assert ask((writers[1], right))
 
 
-def test_a_sweep_finds_what_falls_due_and_what_nobody_holds(database: Engine) -> None:
+def test_a_sweep_finds_what_falls_due_and_what_has_no_lease(database: Engine) -> None:
     """Rows that were due when written were notified; rows due much later are found by a later sweep."""
     writer = GroupCommit(database)
     writer.run(take_turn, TURN)

@@ -89,7 +89,7 @@ def test_a_row_keeps_all_its_digits(row: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"carboy":1}', '{"carboy":2,"job":"x"}',
                                   '{"carboy":1,"job":"x","row":"one"}'])  # fmt: skip
-def test_what_is_no_message_of_ours_is_refused(text: str) -> None:
+def test_a_message_of_another_topic_is_refused(text: str) -> None:
     """And never taken for one."""
     with pytest.raises(InvalidInput):
         parse_message(text)
@@ -110,7 +110,7 @@ def test_a_job_that_fails_comes_back_after_its_wait() -> None:
     assert 0 <= queue.hidden["r"] <= 16
 
 
-def test_a_job_that_waits_is_sent_anew_and_its_try_does_not_count() -> None:
+def test_a_job_that_waits_is_sent_again_and_its_try_does_not_count() -> None:
     """The queue counts how often a message came, and would give it up."""
 
     def wait() -> None:

@@ -80,7 +80,7 @@ def test_a_kind_belongs_to_one_job() -> None:
         registry.add(other)
 
 
-def test_a_living_owner_is_not_gone_and_a_stranger_cannot_be_told() -> None:
+def test_a_living_owner_is_not_dead_and_a_stranger_is_unknown() -> None:
     """Only a process of this machine and namespace whose start does not match is known to have ended."""
     owner = make_owner()
     place, pid, started, end = owner.rsplit(":", 3)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.journey
 RUNNING = "SELECT count(*) FROM carboy_jobs WHERE state = 'running'"
 
 
-def test_a_stop_under_load_cuts_nobody_and_loses_nothing(gateway: Gateway) -> None:
+def test_a_stop_under_load_cuts_no_client_and_loses_nothing(gateway: Gateway) -> None:
     """Exit code 0, every accepted request answered, no row leased by a dead worker."""
     for _ in range(3):
         with gateway.serve() as server:

@@ -295,7 +295,7 @@ def test_huge_values_are_cut() -> None:
     assert fourth["event"].endswith("…[2000 characters]")
 
 
-def test_an_exception_is_told_as_facts(lines: Lines) -> None:
+def test_an_exception_is_logged_as_facts(lines: Lines) -> None:
     """Type, message and stack, of its causes too, on the one line."""
     try:
         try:
@@ -313,7 +313,7 @@ def test_an_exception_is_told_as_facts(lines: Lines) -> None:
     assert told["message"] == "the order could not be read: it is gone"
     assert (told["hint"], told["notes"]) == ("look in the archive", ["a note"])
     assert re.fullmatch(
-        r".*test_lines\.py:\d+ in test_an_exception_is_told_as_facts: raise error from cause", told["stack"][-1]
+        r".*test_lines\.py:\d+ in test_an_exception_is_logged_as_facts: raise error from cause", told["stack"][-1]
     )
     assert (told["cause"]["type"], told["cause"]["message"]) == ("KeyError", "'k'")
 

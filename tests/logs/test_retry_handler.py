@@ -105,7 +105,7 @@ def test_a_record_is_tried_again_until_it_gets_through(hides: bool) -> None:
 
 
 @pytest.mark.parametrize("hides", [False, True])
-def test_what_is_dropped_is_told_in_the_next_line(hides: bool) -> None:
+def test_what_is_dropped_is_reported_in_the_next_line(hides: bool) -> None:
     """With its count; the caller hears nothing."""
     service = Service(failures=9, hides=hides)
     handler = wrap(service, max_retries=2)
@@ -119,7 +119,7 @@ def test_what_is_dropped_is_told_in_the_next_line(hides: bool) -> None:
     assert handler.dropped == 0
 
 
-def test_a_service_that_stalls_holds_nobody_up() -> None:
+def test_a_service_that_stalls_blocks_no_caller() -> None:
     """The queue is bounded; what finds it full is dropped and counted."""
     service = Service()
     handler = wrap(service, queue_size=10)
@@ -139,7 +139,7 @@ def test_a_service_that_stalls_holds_nobody_up() -> None:
     assert sum(told) + handler.dropped + len(delivered) == 1000
 
 
-def test_errors_are_raised_when_told_so() -> None:
+def test_errors_are_raised_on_request() -> None:
     """In the thread that logs, after all tries and their waits, the first error."""
     service, clock = Service(failures=float("inf")), Naps()
     handler = RetryHandler(service, max_retries=3, backoff_base=0.1, backoff_cap=0.2, ignore_errors=False, clock=clock)

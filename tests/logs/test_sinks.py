@@ -134,7 +134,7 @@ def test_a_signal_handler_may_log_while_its_thread_does(tmp_path: Path) -> None:
     assert {"x", "alarm"} >= set(_read(tmp_path / "out"))
 
 
-def test_a_forked_child_can_log_though_a_thread_held_the_locks(tmp_path: Path) -> None:
+def test_a_forked_child_can_log_though_a_thread_had_the_locks(tmp_path: Path) -> None:
     """Fresh locks in the child, and no line twice."""
     logging.root.handlers.clear()  # pytest's own write through Python's buffers, whose locks a child inherits
     with (tmp_path / "out").open("w") as stream:

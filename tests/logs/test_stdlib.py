@@ -26,7 +26,7 @@ def only_ours() -> Iterator[Callable[[], None]]:
     lib.handlers, lib.propagate = [], True
 
 
-def test_a_library_s_record_is_a_line_like_ours(lines: Lines) -> None:
+def test_a_library_s_record_is_a_line_in_carboys_form(lines: Lines) -> None:
     """Level, name, message with its arguments, `extra=`, in the same order."""
     with logs.request_context("r-1"):
         lib.warning("took %d ms", 12, extra={"order_id": 17, "level": "x"})
@@ -41,7 +41,7 @@ def test_a_library_s_record_is_a_line_like_ours(lines: Lines) -> None:
     }
 
 
-def test_a_library_s_exception_is_told_like_ours(lines: Lines, only_ours: Callable[[], None]) -> None:
+def test_a_library_s_exception_is_logged_in_carboys_form(lines: Lines, only_ours: Callable[[], None]) -> None:
     """Also one that another handler has made text of."""
     only_ours()
     try:
@@ -143,7 +143,7 @@ raise KeyError("token=abc")
 """
 
 
-def test_an_exception_that_nobody_caught_is_a_line() -> None:
+def test_an_exception_that_was_not_caught_is_a_line() -> None:
     """Of a thread and of the program; not a traceback on stderr, which could hold anything."""
     done = subprocess.run([sys.executable, "-c", UNCAUGHT], capture_output=True, text=True, check=False)
 
@@ -165,7 +165,7 @@ def test_an_excepthook_of_another_tool_stays() -> None:
 @pytest.mark.parametrize(
     "handler", [logs.LineHandler(), logs.RetryHandler(logging.NullHandler())], ids=["lines", "retry"]
 )
-def test_its_lock_is_taken_by_whoever_wants_it(handler: logging.Handler) -> None:
+def test_its_lock_is_free_to_take_again(handler: logging.Handler) -> None:
     """`logging` locks since Python 3.13 without being asked; several threads use it at once."""
     assert handler.lock is not None
     with handler.lock, handler.lock:

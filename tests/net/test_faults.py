@@ -175,7 +175,7 @@ def test_a_server_that_asks_for_more_than_the_budget_is_believed_at_once(loopbac
     assert clock.waits == []
 
 
-def test_who_asked_for_repeats_is_told_that_they_were_in_vain(loopback: LoopbackServer) -> None:
+def test_exhausted_retries_are_reported_where_they_were_requested(loopback: LoopbackServer) -> None:
     """As with urllib3's rules in requests."""
     net.set_default_retries(total=2, backoff_factor=0, status_forcelist=[503])
     loopback.script(*[Answer(503)] * 3)

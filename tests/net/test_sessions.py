@@ -164,7 +164,7 @@ def test_timeouts_are_filled_from_the_nearest_that_says_something() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, "5", True, float("nan")])
-def test_a_default_timeout_that_is_none_is_refused(value: float) -> None:
+def test_an_invalid_default_timeout_is_refused(value: float) -> None:
     """At the start, where it is set, and not at some call."""
     with pytest.raises(ValueError, match="default"):
         net.set_default_timeout(value)

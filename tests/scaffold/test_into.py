@@ -48,7 +48,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_missing_is_added_and_what_is_theirs_is_kept(shop: Path) -> None:
+def test_what_is_missing_is_added_and_what_the_application_has_is_kept(shop: Path) -> None:
     """Both are reported."""
     before = contents(shop)
 
@@ -165,7 +165,7 @@ def test_their_application_is_found(tmp_path: Path, files: dict[str, str], app: 
     assert adopt(tmp_path, Choices()).app == app
 
 
-def test_a_factory_that_needs_arguments_is_none(tmp_path: Path) -> None:
+def test_a_factory_that_needs_arguments_is_not_used(tmp_path: Path) -> None:
     """It could not be called; and without an application nothing is written."""
     (tmp_path / "a.py").write_text(FACTORY.replace("config=None", "config"))
 
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_written_is_left_as_it_was(shop: Path) -> None:
     assert contents(shop) == before
 
 
-def test_a_list_is_printed_and_the_lines_are_told(shop: Path) -> None:
+def test_a_list_is_printed_and_the_lines_are_counted(shop: Path) -> None:
     """Data on stdout, all else on stderr."""
     told = CliRunner().invoke(command, [str(shop), "--into"])
 

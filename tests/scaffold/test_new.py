@@ -46,7 +46,7 @@ def test_every_setting_can_be_found_in_the_example(projects: Projects) -> None:
     assert "SMS_PROVIDER" not in (projects["nothing"] / ".env.example").read_text()
 
 
-def test_the_files_are_printed_and_what_to_do_next_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_are_printed_and_what_to_do_next_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data on stdout, all else on stderr."""
     monkeypatch.chdir(tmp_path)
 

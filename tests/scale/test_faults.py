@@ -50,7 +50,7 @@ def test_a_worker_is_frozen_past_its_lease_and_woken(shared_gateway: Gateway, so
     assert len(gateway.accepted) == 16
 
 
-def test_a_web_process_is_killed_before_it_has_told_the_workers(shared_gateway: Gateway) -> None:
+def test_a_web_process_is_killed_before_it_has_notified_the_workers(shared_gateway: Gateway) -> None:
     """What it has committed is found all the same."""
     gateway = shared_gateway
     worker = _worker(gateway)

@@ -193,7 +193,7 @@ def test_time_is_the_servers(base: Base) -> None:
     assert abs(clock.now_ms() - _now_ms()) < 60_000
 
 
-def test_finished_rows_go_in_parts_and_nobody_waits_for_it(base: Base) -> None:
+def test_finished_rows_go_in_parts_and_nothing_waits_for_it(base: Base) -> None:
     """Several processes clean up at once, and none deletes what another is at."""
     rows = [
         row_of(Job("one", print), (number,), now_ms=1000) | {"state": "done", "finished_at": 1000 + number}

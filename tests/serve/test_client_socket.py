@@ -44,7 +44,7 @@ def read(theirs: socket.socket, amount: int) -> bytes:
     return data
 
 
-def test_a_client_that_reads_nothing_holds_nobody_up(pair: PAIR) -> None:
+def test_a_client_that_reads_nothing_blocks_no_other_client(pair: PAIR) -> None:
     """What it has not read is buffered, and sent in order when it reads."""
     client, theirs = pair
     client.sendall(b"a" * 500_000)

@@ -110,7 +110,7 @@ def test_a_body_that_was_cut_off_is_no_request(server: ServeProcess) -> None:
 
 
 @pytest.mark.parametrize("kind", ["silent", "headers", "body"])
-def test_clients_that_send_a_byte_a_second_hold_nobody_up(server: ServeProcess, kind: str) -> None:
+def test_clients_that_send_a_byte_a_second_block_no_other_client(server: ServeProcess, kind: str) -> None:
     """More of them than there are threads: others are answered, and each is let go in its time."""
     first = {
         "silent": b"",
@@ -175,7 +175,7 @@ def test_a_stop_waits_for_an_open_request_and_a_second_signal_does_not(project: 
         client.join()
 
 
-def test_a_request_that_outlasts_the_time_for_a_stop_is_cut_and_told(project: Path) -> None:
+def test_a_request_that_outlasts_the_time_for_a_stop_is_cut_and_logged(project: Path) -> None:
     """The process ends all the same, and not as though nothing had happened."""
     slow = {**FAST, "DRAIN_S": "0.5"}
     with serve_process(project, "--app", "probe", environ=slow) as running:
@@ -288,7 +288,7 @@ def test_the_dev_server_names_an_address_that_answers(project: Path) -> None:
         assert running.stop() == 0
 
 
-def test_the_dev_server_starts_anew_on_a_change_and_waits_where_one_does_not_load(tmp_path: Path) -> None:
+def test_the_dev_server_restarts_on_a_change_and_waits_where_one_does_not_load(tmp_path: Path) -> None:
     """An error in a file or a setting is reported once, and the next change fixes it."""
     probe = tmp_path / "probe.py"
     probe.write_text(APP)

@@ -144,7 +144,7 @@ def test_garbage_is_sent_as_it_is(loopback: LoopbackServer) -> None:
         read(loopback)
 
 
-def test_a_held_answer_comes_when_the_test_lets_it(loopback: LoopbackServer) -> None:
+def test_a_delayed_answer_comes_when_the_test_lets_it(loopback: LoopbackServer) -> None:
     """Meanwhile other connections are answered."""
     gate = threading.Event()
     loopback.script(Hold(gate, Answer(body=b"held")))
@@ -231,7 +231,7 @@ def test_a_request_that_is_no_http_is_answered_400(loopback: LoopbackServer) -> 
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_client_that_expects_it_is_told_to_continue(loopback: LoopbackServer) -> None:
+def test_a_client_that_expects_it_is_asked_to_continue(loopback: LoopbackServer) -> None:
     """As curl and botocore ask before a large body."""
     with socket.create_connection(("127.0.0.1", loopback.port), timeout=10) as client:
         client.sendall(b"PUT / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")

@@ -153,7 +153,7 @@ def test_seaweedfs_keeps_what_it_acknowledged_and_writes_once(seaweed: AwsServer
         s3.put_object(Bucket="kept", Key="a/b", Body=b"2", IfNoneMatch="*")
 
 
-def test_moto_forgets_when_it_is_told(moto: AwsServer) -> None:
+def test_moto_forgets_on_request(moto: AwsServer) -> None:
     """So tests do not see each other's secrets."""
     secrets = moto.client("secretsmanager")
     secrets.create_secret(Name="/dev/flask-rds", SecretString="x")

@@ -288,7 +288,7 @@ def test_it_serves_over_http(threat_stack: ThreatStack) -> None:
     assert threat_stack.calls == {ALERT: 2}
 
 
-def test_it_runs_in_a_process_of_its_own_and_is_told_from_here() -> None:
+def test_it_runs_in_a_process_of_its_own_and_is_controlled_from_here() -> None:
     """So that load does not share the interpreter under test."""
     with threat_stack_process("--api-key", "other") as server:
         with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:

@@ -213,7 +213,7 @@ def test_asynchronous_generators_nest(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("kind", ["function", "generator", "coroutine"])
-def test_an_error_goes_through_and_is_told(daemon: Daemon, kind: str) -> None:
+def test_an_error_goes_through_and_is_recorded(daemon: Daemon, kind: str) -> None:
     """With its type, its message and its stack."""
 
     @trace.trace(name="work")
@@ -366,7 +366,7 @@ class Adder:
         return one + 1
 
 
-def test_it_decorates_whatever_can_be_called(daemon: Daemon) -> None:
+def test_it_decorates_any_callable(daemon: Daemon) -> None:
     """Above `staticmethod` and `classmethod`, without parentheses, on partials, callable objects and builtins."""
     assert Shelf().static_above(1) == Shelf.static_above(2) - 1
     assert Shelf.of_class(3) == (Shelf, 3) == Shelf().of_class(3)

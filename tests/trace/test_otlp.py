@@ -109,7 +109,7 @@ def test_the_callers_trace_goes_on(run: _Run) -> None:
     assert run.printed == [f"00-{request['trace_id']}-{call['span_id']}-01", "vendor=1", "00"]
 
 
-def test_their_spans_and_ours_nest_in_each_other(run: _Run) -> None:
+def test_spans_of_opentelemetry_and_carboy_nest(run: _Run) -> None:
     """Also across threads."""
     (request,), (theirs,), (root,) = run.named("orders"), run.named("theirs"), run.named("their root")
     parents = {span["parent_id"] for span in run.named("inner")}

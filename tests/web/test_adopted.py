@@ -213,7 +213,7 @@ def test_the_limit_may_be_set_after_the_start(adopt: Adopt, after: int | None, s
     assert app.test_client().post("/upload", data=b"x" * 2_000_000).status_code == status
 
 
-def test_without_limits_there_is_none(adopt: Adopt) -> None:
+def test_without_limits_there_is_no_limiter(adopt: Adopt) -> None:
     """The part was not asked for."""
     app = adopt(["request_ids", "problems", "health"])
 

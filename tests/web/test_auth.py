@@ -62,7 +62,7 @@ def _basic(password: str, name: str = "any") -> str:
 
 
 @pytest.mark.parametrize("path", ["/read", "/basic", "/metrics", "/api/orders", "/api/jobs"])
-def test_without_a_key_nobody_is_let_in(app: Flask, path: str) -> None:
+def test_without_a_key_every_request_is_refused(app: Flask, path: str) -> None:
     """401, and how to do better."""
     answer = app.test_client().get(path)
 

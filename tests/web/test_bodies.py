@@ -49,7 +49,7 @@ def test_a_length_is_believed_before_the_body_is_read(make_app: Any, length: str
 
 
 @pytest.mark.parametrize("length", ["", "x", "-1", "²", "1e9"])
-def test_a_length_that_is_none_harms_nobody(make_app: Any, length: str) -> None:
+def test_an_invalid_length_harms_no_other_client(make_app: Any, length: str) -> None:
     """Servers refuse them; what comes through is not an error of the service."""
     environ = {"CONTENT_LENGTH": length}
     answer = make_app(_register, max_body_bytes=100).test_client().post("/echo", environ_overrides=environ)

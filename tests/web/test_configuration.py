@@ -127,7 +127,7 @@ def test_references_at_any_depth_come_in_batches(aws: AwsServer, tmp_path: Path)
     assert calls == {"GetParameters": 10, "GetSecretValue": 1}
 
 
-def test_every_fault_is_told_at_once_also_those_of_aws(aws: AwsServer) -> None:
+def test_every_fault_is_reported_at_once_also_those_of_aws(aws: AwsServer) -> None:
     """With the name, the reference, and what would do."""
     _put(aws, jobs__concurrency="many", db__host="aws-parameterstore:/shared/nowhere")
     with pytest.raises(ConfigurationError) as caught:
@@ -199,7 +199,7 @@ def test_a_secret_is_looked_up_again_by_a_refresh(aws: AwsServer) -> None:
     assert held.centre.secrets.get("/dev/s").text == "new-value"
 
 
-def test_no_secret_is_in_what_is_shown_logged_or_told(aws: AwsServer, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_is_in_what_is_shown_logged_or_reported(aws: AwsServer, capfd: pytest.CaptureFixture[str]) -> None:
     """`settings show`, `check`, `repr`, log lines, the faults of a start that failed."""
     marked = {name: f"marked-{name}-0123456789" for name in ("field", "text", "parameter", "key")}
     admin = aws.client("secretsmanager")

@@ -57,7 +57,7 @@ def test_keys_are_all_different() -> None:
     assert len({key_id for key_id, _ in made}) == len({text[-38:] for _, text in made}) == 200
 
 
-def test_scopes_are_sorted_and_told_once() -> None:
+def test_scopes_are_sorted_and_listed_once() -> None:
     """A module may have its own."""
     assert check_scopes(["sms:send", "archive:read", "sms:send"]) == ("archive:read", "sms:send")
     assert check_scopes(SCOPES) == tuple(sorted(SCOPES))
@@ -65,7 +65,7 @@ def test_scopes_are_sorted_and_told_once() -> None:
 
 
 @pytest.mark.parametrize("scopes", [[], ["archive:wirte"], ["sms"], ["jobs:all"], ["A:b"], ["a:b c"], [":"], [""]])
-def test_a_scope_that_is_none_is_refused(scopes: list[str]) -> None:
+def test_an_invalid_scope_is_refused(scopes: list[str]) -> None:
     """A key without scopes would be useless."""
     with pytest.raises(InvalidInput):
         check_scopes(scopes)

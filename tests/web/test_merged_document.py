@@ -168,7 +168,7 @@ def test_the_page_is_no_way_in(page: Any) -> None:
     assert not [attrs for _, attrs in read.tags if any(name.startswith("on") for name in attrs)]
 
 
-def test_the_page_tells_every_operation(page: Any) -> None:
+def test_the_page_shows_every_operation(page: Any) -> None:
     """With its address, scopes, schema and a line for the shell; each link leads somewhere."""
     read = _Page()
     read.feed(page.text)

@@ -20,7 +20,7 @@ from carboy.serve import Service
 from carboy.web import Metrics, MetricsListener, runtime
 
 
-def test_a_counter_is_told_with_its_labels() -> None:
+def test_a_counter_is_reported_with_its_labels() -> None:
     """In the text format of Prometheus."""
     metrics = Metrics()
     sent = metrics.counter("sent_total", "What was sent.", ("provider",))
@@ -233,7 +233,7 @@ def test_requests_are_counted_by_route_and_status(make_app: Any) -> None:
     assert "nothing" not in told
 
 
-def test_the_process_is_told(make_app: Any) -> None:
+def test_the_process_is_notified(make_app: Any) -> None:
     """Its memory and threads."""
     told = _told(make_app(auth="off").test_client())
 
@@ -256,7 +256,7 @@ def test_metrics_are_for_keys_of_their_scope(make_app: Any) -> None:
     assert statuses == [401, 403, 200]
 
 
-def test_metrics_are_told_at_their_own_address(make_app: Any) -> None:
+def test_metrics_are_served_at_their_own_address(make_app: Any) -> None:
     """Without a key: the address is for the monitor alone."""
     app = make_app()
     listener = MetricsListener(runtime(app).metrics, "127.0.0.1:0")
@@ -309,7 +309,7 @@ def test_an_address_that_is_taken_is_said_to_be() -> None:
         first.stop()
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     """As at the start."""
     with pytest.raises(ConfigurationError, match="HOST:PORT"):
         MetricsListener(Metrics(), "nowhere")

@@ -32,7 +32,7 @@ def test_no_window_ever_holds_more_than_the_rate(gaps: list[float], count: int, 
 
 
 @given(_GAPS, st.integers(1, 8))
-def test_who_waits_as_told_is_let_in(gaps: list[float], count: int) -> None:
+def test_a_caller_that_waits_as_asked_is_let_in(gaps: list[float], count: int) -> None:
     """`Retry-After` is no guess, and never much longer than the period."""
     clock = ManualClock()
     limiter = RateLimiter(Rate(count, 1.0), clock=clock)
@@ -52,7 +52,7 @@ def test_callers_are_counted_apart() -> None:
     assert [bool(limiter.take(caller)) for caller in ("a", "b", "a", "b")] == [False, False, True, True]
 
 
-def test_a_scan_costs_no_memory_and_frees_nobody() -> None:
+def test_a_scan_costs_no_memory_and_frees_no_key() -> None:
     """A million addresses are as many as the limit; who goes on asking stays limited."""
     limiter = RateLimiter(Rate(1, 3600.0), max_callers=100, clock=ManualClock())
     limiter.take("loud")

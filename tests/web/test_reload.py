@@ -86,7 +86,7 @@ def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[
     assert _ask(port)["pid"] == serving
 
 
-def test_where_nobody_serves_nobody_is_asked(tmp_path: Path) -> None:
+def test_without_a_server_no_request_is_sent(tmp_path: Path) -> None:
     """A file that a killed process left is not believed."""
     (tmp_path / "instance" / "running").mkdir(parents=True)
     (tmp_path / "instance" / "running" / str(os.getpid())).touch()

@@ -63,7 +63,7 @@ def test_a_request_is_one_line(make_app: Any, lines: Any) -> None:
         ("GET", f"/fail/{_TOKEN}"),
     ],
 )
-def test_a_token_in_the_path_is_never_logged_nor_told(make_app: Any, lines: Any, method: str, path: str) -> None:
+def test_a_token_in_the_path_is_never_logged_nor_shown(make_app: Any, lines: Any, method: str, path: str) -> None:
     """Neither of a request that is taken, nor of one that misses its route."""
     answer = make_app(_register).test_client().open(path, method=method)
 

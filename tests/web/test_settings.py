@@ -48,7 +48,7 @@ def test_local_profiles_get_a_random_secret_key(make_app: Any, profile: str) -> 
     assert first != second
 
 
-def test_an_empty_secret_key_is_none(make_app: Any) -> None:
+def test_an_empty_secret_key_is_missing(make_app: Any) -> None:
     """A variable that is set to nothing signs nothing."""
     with pytest.raises(ConfigurationError, match="SECRET_KEY"):
         make_app(profile="prod", secret_key="")
@@ -79,7 +79,7 @@ def test_settings_are_in_app_config(make_app: Any) -> None:
     assert runtime(app).settings.part(OrdersSettings) == OrdersSettings(orders_limit=9)
 
 
-def test_faults_of_modules_and_ours_are_told_together(make_app: Any) -> None:
+def test_faults_of_modules_and_carboy_are_reported_together(make_app: Any) -> None:
     """One start shows all there is to correct."""
     with pytest.raises(ConfigurationError) as caught:
         make_app(max_body_bytes="many", brings={"settings": [OrdersSettings]}, orders_limit="few")
@@ -121,7 +121,7 @@ def test_what_a_module_fails_to_import_is_not_hidden(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("kind", ["TypeError", "ValueError", "AttributeError"])
-def test_what_a_module_raises_is_told_as_it_is(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_module_raises_is_reported_as_it_is(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its own traceback, which ends in the module's line."""
     name = f"module_that_raises_a_{kind.lower()}"
     (tmp_path / f"{name}.py").write_text(f"\nraise {kind}('of its own')\n")

@@ -130,7 +130,7 @@ def test_an_unforeseen_error_is_a_fault_with_its_cause(app: Flask, listener: Udp
     assert segment["cause"]["exceptions"][0]["type"] == "LookupError"
 
 
-def test_what_the_door_refuses_is_traced_too(app: Flask, listener: UdpListener) -> None:
+def test_what_the_middleware_refuses_is_traced_too(app: Flask, listener: UdpListener) -> None:
     """A throttle is what one looks for."""
     answers = [app.test_client().get("/nowhere") for _ in range(3)]
 

@@ -271,7 +271,7 @@ def test_what_is_older_than_five_minutes_is_refused(case: Case) -> None:
 
 
 @pytest.mark.parametrize("timestamp", ["", "abc", "-1", "1.5", " 1", "１２３", "1" * 13, "nan", "inf", "0x10"])
-def test_a_timestamp_that_is_none_is_refused(timestamp: str) -> None:
+def test_an_invalid_timestamp_is_refused(timestamp: str) -> None:
     """Even when its text is signed rightly."""
     headers = {
         "X-Slack-Signature": "v0=" + mac("s", f"v0:{timestamp}:x".encode()).hex(),
@@ -386,7 +386,7 @@ def test_a_refusal_says_why_to_the_log_only() -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301
 
 
-def test_every_fault_of_a_source_is_told_at_once() -> None:
+def test_every_fault_of_a_source_is_reported_at_once() -> None:
     """Not one per start."""
     with pytest.raises(ConfigurationError) as caught:
         make_scheme(

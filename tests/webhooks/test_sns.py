@@ -172,7 +172,7 @@ def test_a_message_of_another_type_is_refused() -> None:
     assert not is_opened(json.dumps({**fields, "Type": "Other"}).encode())
 
 
-def test_a_topic_that_is_not_ours_is_refused_before_anything_is_fetched() -> None:
+def test_a_topic_that_is_not_carboys_is_refused_before_anything_is_fetched() -> None:
     """Any account can have Amazon sign its own messages."""
     fetched: list[str] = []
     with pytest.raises(Unverified, match="topic"):

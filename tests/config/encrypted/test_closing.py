@@ -157,7 +157,7 @@ def test_the_length_of_a_secret_hides(desk: Desk) -> None:
     assert len(set(texts.values())) == 1
 
 
-def test_another_kms_key_for_a_stage_seals_it_anew(desk: Desk) -> None:
+def test_another_kms_key_for_a_stage_seals_it_again(desk: Desk) -> None:
     """The old key is of no use to the new file."""
     closed = desk.close(OPEN)
     text = OPEN.replace("key: prod-key", "key: dev-key")
@@ -236,7 +236,7 @@ def test_a_ciphertext_of_another_stages_key_is_refused(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "x" * 4097, "é" * 2049])
-def test_what_kms_does_not_encrypt_is_told_before_any_call(desk: Desk, secret: str) -> None:
+def test_what_kms_does_not_encrypt_is_reported_before_any_call(desk: Desk, secret: str) -> None:
     """Fleece failed with ValidationException, the file half-written."""
     fleece = desk.fleece(OPEN)
     desk.keys.calls.clear()
@@ -272,7 +272,7 @@ def test_an_alias_may_repeat_fleeces_values(desk: Desk) -> None:
     assert desk.open_text(fleece).endswith("  a: &a\n    +prod: &x :encrypt:x\n  b: *a\n  c: {+prod: *x}\n")
 
 
-def test_an_alias_of_a_secret_is_not_sealed_in_silence(desk: Desk) -> None:
+def test_an_alias_of_a_secret_is_not_sealed_silently(desk: Desk) -> None:
     """A sealed value opens at one place only."""
     with pytest.raises(ConfigurationError, match="alias"):
         desk.close("stages: {prod: {environment: e, key: prod-key}}\nconfig:\n  a: &a {+prod: ':encrypt:x'}\n  b: *a\n")

@@ -44,7 +44,7 @@ def test_a_draft_does_not_open_once_the_file_has_new_keys(tmp_path: Path, desk: 
     assert drawer.open_draft(make_draft_key(rekeyed, desk.ring())) is None
 
 
-def test_a_mark_tells_the_same_text_for_the_same_file(tmp_path: Path) -> None:
+def test_a_mark_shows_the_same_text_for_the_same_file(tmp_path: Path) -> None:
     """And holds nothing of either."""
     drawer = Drawer(tmp_path, tmp_path / "config.yml")
     drawer.mark(b"closed", "open hunter2")

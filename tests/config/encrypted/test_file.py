@@ -70,7 +70,7 @@ def test_one_writes_at_a_time(tmp_path: Path) -> None:
     assert sorted(outcomes) == ["refused"] * 7 + ["written"]
 
 
-def test_a_lock_that_is_held_is_told(tmp_path: Path) -> None:
+def test_a_lock_that_is_taken_is_reported(tmp_path: Path) -> None:
     """Rather than waited for without end."""
     with (
         locked(tmp_path / "config.yml"),
@@ -100,7 +100,7 @@ def test_a_service_loads_its_stage(tmp_path: Path, desk: Desk) -> None:
     assert desk.keys.calls == {"decrypt": 1}
 
 
-def test_a_service_is_told_what_is_wrong(tmp_path: Path, desk: Desk) -> None:
+def test_a_service_gets_what_is_wrong(tmp_path: Path, desk: Desk) -> None:
     """The file, or the stage."""
     with pytest.raises(ConfigurationError, match="no such file"):
         load_stage(tmp_path / "none.yml", "prod", desk.keys)

@@ -164,7 +164,7 @@ def test_set_refuses_a_place_that_cannot_be(desk: Desk, path: str) -> None:
     assert caught.value.exit_code in {2, 3}
 
 
-def test_after_a_merge_by_hand_the_macs_are_set_anew(desk: Desk) -> None:
+def test_after_a_merge_by_hand_the_macs_are_computed_again(desk: Desk) -> None:
     """Only where every secret still opens at its place."""
     closed = desk.close(OPEN)
     merged = "".join(line for line in closed.splitlines(True) if "# who needs it" not in line)

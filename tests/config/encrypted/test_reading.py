@@ -19,7 +19,7 @@ def faults_of(text: str) -> list[Fault]:
     return list(caught.value.faults)
 
 
-def test_every_fault_is_told_at_once_with_file_line_and_key_path() -> None:
+def test_every_fault_is_reported_at_once_with_file_line_and_key_path() -> None:
     """All errors are fixed in one go, not one at a time."""
     faults = faults_of(
         "stages:\n"
@@ -107,7 +107,7 @@ def test_a_key_given_twice_is_refused() -> None:
     assert "twice" in fault.detail
 
 
-def test_json_is_told_from_yaml_by_parsing() -> None:
+def test_json_is_distinguished_from_yaml_by_parsing() -> None:
     """YAML in flow style starts with a brace as well."""
     assert not parse_document("{a: 1, b: [x]}", "c").is_json
     assert parse_document('\n {"a": "\\ud83d\\ude00\\/"}', "c").tree == {"a": "😀/"}

@@ -91,7 +91,7 @@ def test_dotenv_names_are_the_settings_names() -> None:
     assert render_env(values) == "DB_HOST=h\nDB_PORT=5432\nDEBUG=false\nRATIO=1.5\nHOSTS='[\"a\",1]'\nNONE=''\nE='{}'\n"
 
 
-def test_names_that_clash_or_cannot_be_are_told_at_once() -> None:
+def test_names_that_clash_or_cannot_be_are_reported_at_once() -> None:
     """Before anything is printed."""
     with pytest.raises(ConfigurationError) as caught:
         render_env({"a": {"b": 1}, "a_b": 2, "c-d": 3, 8080: 4})

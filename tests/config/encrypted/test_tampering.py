@@ -150,7 +150,7 @@ def test_a_formatter_may_reorder_the_file(desk: Desk) -> None:
         assert desk.render(text) == desk.render(closed)
 
 
-def test_every_fault_of_tampering_is_told_at_once(desk: Desk) -> None:
+def test_every_fault_of_tampering_is_reported_at_once(desk: Desk) -> None:
     """Both places of a swap, and the MAC."""
     closed = desk.close(LIST)
 

@@ -310,7 +310,7 @@ def test_a_row_whose_message_was_lost_is_swept(make: Make, trigger: Trigger, tmp
     assert len(_sent(tmp_path / "outbox")) == 1
 
 
-def test_a_row_in_the_hands_of_another_function_is_left_to_it(make: Make, trigger: Trigger, tmp_path: Path) -> None:
+def test_a_row_leased_by_another_function_is_left_to_it(make: Make, trigger: Trigger, tmp_path: Path) -> None:
     """Until its lease has ended: then the sweep sends it again."""
     clock = ManualClock()
     outbox = tmp_path / "outbox"

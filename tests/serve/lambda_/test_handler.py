@@ -42,7 +42,7 @@ async def asgi(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable
 
 
 @pytest.mark.parametrize("given", [hello, hello(), hello().wsgi_app, lambda settings=None: hello()])
-def test_factories_and_wsgi_applications_are_told_apart(given: Any) -> None:
+def test_factories_and_wsgi_applications_are_distinguished(given: Any) -> None:
     assert lambda_handler(given)(events.http_v2())["body"] == "hello"
 
 

@@ -103,7 +103,7 @@ def test_an_application_of_carboys_has_the_decorator(carboy_app: Any) -> None:
     assert handler(events.http_v2(url="/livez"), events.LambdaContext())["statusCode"] == 200
 
 
-def test_an_event_that_nobody_wants_is_an_error_that_says_so() -> None:
+def test_an_event_that_nothing_handles_is_an_error_that_says_so() -> None:
     """Lambda tries it again, and its dead-letter queue keeps it."""
     with pytest.raises(Missing, match="kind `sns` from `alerts`") as caught:
         lambda_handler(Recorder())(events.sns(topic="alerts"))

@@ -84,7 +84,7 @@ def test_an_id_that_is_no_key_is_a_fault(alert_id: object) -> None:
     assert pointer == "/alerts/0/id"
 
 
-def test_every_fault_is_told_with_its_place() -> None:
+def test_every_fault_is_reported_with_its_place() -> None:
     """Not one per try."""
     found = faults(body({}, {"id": "a", "created_at": 1}, 7, {"id": "/", "created_at": "x"}, {"created_at": 1}))
 
@@ -130,7 +130,7 @@ def test_json_of_another_shape_is_a_fault(of: bytes, pointer: str) -> None:
         SAMPLE.replace(b'"source"', b'"id"'),
     ],
 )
-def test_what_is_not_json_is_told_apart_from_json_of_another_shape(of: bytes) -> None:
+def test_what_is_not_json_is_distinguished_from_json_of_another_shape(of: bytes) -> None:
     """400: not UTF-8, a byte order mark, NaN, a key twice, nested deeper than 64."""
     with pytest.raises(Problem) as caught:
         parse_alerts(of)
@@ -169,7 +169,7 @@ def test_an_answer_is_not_many_times_what_was_sent() -> None:
     assert len(faults(b'{"alerts":[' + b"{}," * 300_000 + b"{}]}")) == 1000
 
 
-def test_what_the_index_is_told_fits_into_it() -> None:
+def test_what_the_index_gets_fits_into_it() -> None:
     """No NUL, no more than 255 characters, numbers as digits, anything else not at all."""
     [alert] = parse_alerts(
         body({"id": "a", "created_at": 1, "severity": 2, "source": "x\0y", "title": "t" * 999, "organization_id": [1]})

@@ -52,7 +52,7 @@ def test_an_odd_id_stays_readable() -> None:
     assert webhook_key("a/../b c.é=", AT_MS, "x") == "webhooks/x/2017/01/17/13/51/a=2F=2E=2E=2Fb=20c=2E=C3=A9=3D"
 
 
-def test_a_very_long_id_is_told_by_its_hash() -> None:
+def test_a_very_long_id_is_shown_by_its_hash() -> None:
     """Names stay within what folders take; the key says that the id is not in it."""
     key = webhook_key("é" * 300, AT_MS, "x")
     parsed = parse_key(key)
@@ -117,7 +117,7 @@ def test_what_reads_as_a_key_is_one(text: str) -> None:
         *("webhooks/x/2017/01/17/13/51/a=FF", "webhooks/X/2017/01/17/13/51/a", "webhooks/x/2017/01/17/13/51/a\n"),
     ],
 )
-def test_what_is_no_key_of_ours_reads_as_none(key: str) -> None:
+def test_a_foreign_key_reads_as_none(key: str) -> None:
     """An import leaves it alone."""
     assert parse_key(key) is None
 

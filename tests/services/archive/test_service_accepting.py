@@ -47,7 +47,7 @@ def test_who_waits_is_answered_when_all_is_archived(gateway: Any) -> None:
     assert len(gateway.kept()) == 2
 
 
-def test_a_duplicate_that_waits_is_told_of_the_first_ones_end(gateway: Any) -> None:
+def test_a_duplicate_that_waits_learns_of_the_first_ones_end(gateway: Any) -> None:
     gateway.send(alert())
 
     answer = gateway.send(alert())
@@ -68,7 +68,7 @@ def test_a_wait_that_is_over_first_is_a_202(serve: Any, threat_stack: Any) -> No
 
 
 @pytest.mark.parametrize("wait", ["31", "-1", "soon", "nan", "inf"])
-def test_a_wait_that_is_none_is_refused(gateway: Any, wait: str) -> None:
+def test_an_invalid_wait_is_refused(gateway: Any, wait: str) -> None:
     answer = gateway.post(f"{PATH}?wait={wait}", json={"alerts": [alert()]})
 
     assert answer.status_code == 422

@@ -67,7 +67,7 @@ def test_the_key_may_come_as_the_password_of_http_basic(gateway: Any, path: str)
     assert gateway.open("POST", path, headers=basic(f"{key}x"), **sent("POST")).status_code == 401
 
 
-def test_a_revoked_key_lets_nobody_in(serve: Any) -> None:
+def test_a_revoked_key_opens_nothing(serve: Any) -> None:
     from carboy.web import runtime
 
     gateway = serve(keys_cache_s="0")
@@ -111,7 +111,7 @@ def test_no_token_is_a_tokens_start(serve: Any) -> None:
     assert gateway.kept() == []
 
 
-def test_a_source_that_is_none_is_a_404(gateway: Any) -> None:
+def test_an_invalid_source_is_a_404(gateway: Any) -> None:
     for method, path in [("POST", "x"), ("POST", "x/token"), ("GET", "x/id")]:
         assert gateway.open(method, f"/api/v1/webhooks/{path}", **gateway.signed({})).status_code == 404
     assert gateway.post("/api/v1/webhooks/UPPER", data=b"{}").status_code in {404, 422}
@@ -223,7 +223,7 @@ def test_a_place_and_a_topic_that_cannot_be_are_faults_of_the_settings(serve: An
     assert [fault.pointer for fault in refused.value.faults] == ["ARCHIVE_URL", "SNS_TOPIC_ARNS"]
 
 
-def test_the_faults_of_all_sources_are_told_at_once(serve: Any) -> None:
+def test_the_faults_of_all_sources_are_reported_at_once(serve: Any) -> None:
     toml = '[default.archive.sources.x]\nverfy = "a"\nsecret = "b"\n[default.archive.sources.y]\nrate = "?"\n'
 
     with pytest.raises(ConfigurationError) as refused:
@@ -243,7 +243,7 @@ def test_verify_none_is_refused_on_a_guarded_profile(serve: Any) -> None:
         serve(toml='[default.archive.sources.x]\nverify = "none"\n', profile="prod", secret_key="x" * 40)
 
 
-def test_a_wrong_secret_is_never_told(serve: Any) -> None:
+def test_a_wrong_secret_is_never_shown(serve: Any) -> None:
     with pytest.raises(ConfigurationError) as refused:
         serve(toml='[default.archive.sources.x]\nverify = "hmac"\nsecrets = ["hunter2-hunter2"]\n')
 

@@ -81,7 +81,7 @@ def test_what_the_tutorials_service_wrote_is_taken_over(archive: Command, tmp_pa
     }
 
 
-def test_what_cannot_be_meant_is_not_done_in_silence(archive: Command, tmp_path: Path) -> None:
+def test_what_cannot_be_meant_is_not_done_silently(archive: Command, tmp_path: Path) -> None:
     """A place without an archive, a range that ends before it begins, an unknown source or a bad time."""
     assert "error: nothing was taken over" in archive("import", f"file://{tmp_path}/nowhere", code=1).stderr
     assert not (tmp_path / "nowhere").exists()

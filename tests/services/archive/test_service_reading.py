@@ -136,7 +136,7 @@ def test_an_offset_is_taken_into_account(gateway: Any) -> None:
         ("start=0000-01-17T00:00:00Z&end=99999-01-18T00:00:00Z", ["start", "end"]),
     ],
 )
-def test_a_range_that_is_none_is_a_422_with_every_fault(gateway: Any, query: str, pointers: list[str]) -> None:
+def test_an_invalid_range_is_a_422_with_every_fault(gateway: Any, query: str, pointers: list[str]) -> None:
     answer = gateway.get(f"{PATH}?{query}")
 
     assert answer.status_code == 422
@@ -272,7 +272,7 @@ def test_replay_of_what_never_came_is_a_404(gateway: Any) -> None:
     assert gateway.post(f"{PATH}/unknown/replay").status_code == 404
 
 
-def test_an_object_that_is_gone_is_told_and_is_no_500(gateway: Any) -> None:
+def test_an_object_that_is_gone_is_reported_and_is_no_500(gateway: Any) -> None:
     """The object was deleted from the bucket."""
     gateway.send(alert())
     for key in gateway.kept():

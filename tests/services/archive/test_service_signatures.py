@@ -348,7 +348,7 @@ def test_a_limit_of_a_source_may_be_above_that_of_all(serve: Any) -> None:
     assert post(gateway, body=b"y" * 3001, environ_overrides=chunked).status_code == 413
 
 
-def test_an_id_of_several_parts_tells_events_apart(serve: Any) -> None:
+def test_an_id_of_several_parts_distinguishes_events(serve: Any) -> None:
     """CloudEvents are named by source and id; the parts never run into each other."""
     gateway = serve(toml=source('verify = "none"\nid = ["header:ce-source", "header:ce-id"]'))
     pairs = [("/a", "1"), ("/b", "1"), ("/a", "1"), ("/a 1", "2"), ("/a", "1 2"), ("/a\\", "1")]

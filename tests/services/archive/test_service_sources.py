@@ -149,7 +149,7 @@ def test_what_is_older_than_five_minutes_is_refused(serve: Any, scheme: str, age
     assert post(gateway, SCHEMES[scheme][1](keys(scheme)[0], NOW_S - age_s)).status_code == status
 
 
-def test_a_refusal_tells_its_reason_to_the_log_alone(serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_shows_its_reason_in_the_log_alone(serve: Any, capsys: pytest.CaptureFixture[str]) -> None:
     gateway = serve(toml=toml("github", SECRET), log_format="json")
 
     answer = post(gateway, {"X-Hub-Signature-256": "sha256=00"})
@@ -193,7 +193,7 @@ def test_the_bytes_are_kept_as_they_came_with_chosen_headers(serve: Any) -> None
     }
 
 
-def test_json_is_told_as_it_came(serve: Any) -> None:
+def test_json_is_shown_as_it_came(serve: Any) -> None:
     gateway = serve(toml='[default.archive.sources.it]\nverify = "none"\nid = "/id"\n')
 
     post(gateway, body=b'{"id": 7, "price": 1.10}', path="it?wait=10")

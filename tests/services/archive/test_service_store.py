@@ -69,7 +69,7 @@ def test_the_senders_content_type_is_the_objects(serve: Any, weed: AwsServer, mo
     assert objects(weed, f"{prefix}/") == {"webhooks/it/2017/01/17/13/51/a=2Fb": "application/xml; charset=utf-8"}
 
 
-def test_a_store_that_is_away_is_told_and_loses_nothing(
+def test_a_store_that_is_away_is_reported_and_loses_nothing(
     serve: Any, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
     """The alert is accepted and can be read; `/readyz` and the status name what is away."""

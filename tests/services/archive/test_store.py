@@ -93,7 +93,7 @@ def test_what_is_not_there_is_missing(store: Store) -> None:
     assert store.get("a/b") == b"x"
 
 
-def test_a_look_tells_size_and_age(store: Store) -> None:
+def test_a_lookup_returns_size_and_age(store: Store) -> None:
     """Without reading the content."""
     store.put_new("a/b", b"12345", "text/plain")
     found = store.head("a/b")

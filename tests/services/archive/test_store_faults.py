@@ -269,7 +269,7 @@ def test_a_file_where_a_folder_should_be_is_unreachable(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_carboys_is_refused(tmp_path: Path) -> None:
     """The hint says where to allow writing."""
     tmp_path.chmod(0o500)
     store = open_store((tmp_path / "archive").as_uri())

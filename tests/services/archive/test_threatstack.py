@@ -149,7 +149,7 @@ def test_a_server_that_is_away_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_how_long_to_stay_away_is_told(server: LoopbackServer, as_date: bool) -> None:
+def test_the_time_to_stay_away_is_reported(server: LoopbackServer, as_date: bool) -> None:
     """In seconds or as a date."""
     clock = ManualClock()
     server.script(come_back_later(429, 17, as_date, now_s=clock.now_ms() / 1000))
@@ -178,7 +178,7 @@ def test_a_rate_is_kept(stand_in: StandIn) -> None:
     assert clock.monotonic_s() == 2.0
 
 
-def test_who_would_wait_too_long_is_told_when_to_come_back(stand_in: StandIn) -> None:
+def test_a_caller_that_would_wait_too_long_gets_a_time_to_retry(stand_in: StandIn) -> None:
     """Without asking the API."""
     clock = ManualClock()
     client = client_of(stand_in, bucket=Pacer(Rate(1, 60), clock), patience_s=5, clock=clock)
@@ -190,7 +190,7 @@ def test_who_would_wait_too_long_is_told_when_to_come_back(stand_in: StandIn) ->
     assert stand_in.calls[ALERT] == 1
 
 
-def test_when_one_is_told_to_stay_away_all_do(server: LoopbackServer) -> None:
+def test_when_one_is_asked_to_stay_away_all_do(server: LoopbackServer) -> None:
     """The bucket stands still for as long as the API asked."""
     clock = ManualClock()
     server.script(come_back_later(429, 30), json_answer({"id": ALERT}))
@@ -346,7 +346,7 @@ def test_cookies_are_not_kept(server: LoopbackServer) -> None:
     assert "cookie" not in server.requests[1].headers
 
 
-def test_every_wrong_setting_is_told_at_once() -> None:
+def test_every_wrong_setting_is_reported_at_once() -> None:
     """And none of their values, which may be secrets."""
     with pytest.raises(ConfigurationError) as caught:
         ThreatStack("app.threatstack.com", "s3cret\n", version=3, user_id='"', organization_id="")

@@ -34,7 +34,7 @@ def test_an_accepted_text_is_sent_once(service: Service) -> None:
     assert line["text"] == "Hello Li, see you on Monday"
 
 
-def test_every_fault_of_a_request_is_told_at_once(service: Service) -> None:
+def test_every_fault_of_a_request_is_reported_at_once(service: Service) -> None:
     body: dict[str, Any] = {
         "receivers": ["+86138", "+8613800000000"],
         "params": {"name": "x", "z": 1},
@@ -103,7 +103,7 @@ def test_messages_are_listed_newest_first_by_cursor_receiver_and_state(service: 
     assert service.client.get("/api/sms?receiver=x").status_code == 422
 
 
-def test_templates_and_providers_are_told_without_a_secret(
+def test_templates_and_providers_are_reported_without_a_secret(
     stand_in: Callable[..., SmsProvider], make_service: MakeService
 ) -> None:
     service = make_service(stand_in("aliyun"))
@@ -139,7 +139,7 @@ def test_a_key_is_free_again_after_a_day(service: Service) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, " x"])
-def test_a_key_that_is_none_is_refused(service: Service, key: str) -> None:
+def test_an_invalid_key_is_refused(service: Service, key: str) -> None:
     assert service.send(headers={"Idempotency-Key": key}).status_code in {202, 422}
     assert service.send(headers={"Idempotency-Key": "x" * 256}).status_code == 422
 
@@ -321,7 +321,7 @@ def test_a_code_ends_after_five_minutes(service: Service) -> None:
     assert service.post("/api/otp/verify", {"receiver": "+8613800000000", "code": code}).status_code == 422
 
 
-def test_an_answer_does_not_tell_whether_a_code_was_sent(service: Service) -> None:
+def test_an_answer_does_not_reveal_whether_a_code_was_sent(service: Service) -> None:
     """A receiver without a code is answered like one with a code, try by try."""
     service.post("/api/otp", {"receiver": "+8613800000000"})
     code = read_code(service)

@@ -98,7 +98,7 @@ def test_a_parameter_is_not_read_as_a_template() -> None:
     assert template.render({"a": "{b}", "b": "x"}) == "{b} and x"
 
 
-def test_every_fault_of_the_params_is_told() -> None:
+def test_every_fault_of_the_params_is_reported() -> None:
     template = read_template("t", {"params": ["a", "b"], "text": "{a}{b}"})
     _, faults = read_params(template, {"b": None, "c": "1"})
     assert [fault.pointer for fault in faults] == ["/params/a", "/params/b", "/params/c"]
@@ -197,7 +197,7 @@ def test_a_country_that_is_not_named_is_refused() -> None:
         parse_number("+14158675309", NumberRules(countries={"CN"}))
 
 
-def test_receivers_are_written_to_once_in_their_order_and_every_fault_is_told() -> None:
+def test_receivers_are_written_to_once_in_their_order_and_every_fault_is_reported() -> None:
     numbers, faults = read_receivers(["+8613900000000", "x", "+8613800000000", 5, "+86 139 0000 0000"])
     assert [one.e164 for one in numbers] == ["+8613900000000", "+8613800000000"]
     assert [fault.pointer for fault in faults] == ["/receivers/1", "/receivers/3"]

@@ -39,7 +39,7 @@ def test_one_foreign_character_moves_the_whole_text_to_ucs2() -> None:
     assert count_parts("code ✓").alphabet == "ucs2"
 
 
-def test_china_counts_in_ucs2_whatever_the_letters_are() -> None:
+def test_china_counts_in_ucs2_with_any_letters() -> None:
     assert segments("a" * 71, ucs2=True) == 2
 
 

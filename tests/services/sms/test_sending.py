@@ -35,7 +35,7 @@ def test_what_is_refused_for_good_is_not_tried_elsewhere(stand_in: StandIn, make
     assert second.state.calls.total() == 0
 
 
-def test_a_brake_on_a_receiver_is_not_got_around(make_service: MakeService, stand_in: StandIn) -> None:
+def test_a_limit_on_a_receiver_is_not_got_around(make_service: MakeService, stand_in: StandIn) -> None:
     """Aliyun says that this number had too many messages: no other provider is asked."""
     from carboy.services.sms.providers import Response
     from carboy.services.sms.providers.aliyun import Aliyun
@@ -44,7 +44,7 @@ def test_a_brake_on_a_receiver_is_not_got_around(make_service: MakeService, stan
 
 
 @pytest.mark.parametrize("fault", ["stall", "cut", "reset", "error"])
-def test_a_lost_answer_leaves_it_unknown_and_nobody_sends_it_again(
+def test_a_lost_answer_leaves_it_unknown_and_no_provider_gets_it_again(
     stand_in: StandIn, make_service: MakeService, fault: str
 ) -> None:
     first, second = stand_in("twilio", fault=fault), stand_in("aliyun")
@@ -86,7 +86,9 @@ def test_a_provider_that_errs_is_passed_over_until_it_is_half_open(
     assert service.sent_now()["provider"] == "aliyun"
 
 
-def test_while_nobody_takes_it_a_text_waits_and_is_then_sent_once(stand_in: StandIn, make_service: MakeService) -> None:
+def test_while_no_provider_accepts_it_a_message_waits_and_is_then_sent_once(
+    stand_in: StandIn, make_service: MakeService
+) -> None:
     provider = stand_in("aliyun", fault="throttle")
     service = make_service(provider)
     message = service.sent_now()
@@ -271,7 +273,9 @@ def test_a_receipt_resolves_what_was_unknown(stand_in: StandIn, make_service: Ma
     assert service.message(message["request"])["state"] == "delivered"
 
 
-def test_what_is_unknown_is_looked_up_where_the_provider_can_tell(stand_in: StandIn, make_service: MakeService) -> None:
+def test_an_unknown_state_is_looked_up_where_the_provider_can_report_it(
+    stand_in: StandIn, make_service: MakeService
+) -> None:
     """Aliyun's query says that it was delivered; it is not sent again for that."""
     provider = stand_in("aliyun", fault="cut", fault_calls=1)
     service = make_service(provider)

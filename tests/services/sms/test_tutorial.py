@@ -23,7 +23,7 @@ StandIn = Callable[..., SmsProvider]
 MESSAGE = Message(("71",), ("+8613800000000",), template_id="t", nonce="n", now_ms=1_519_000_000_000)
 
 
-def test_1_an_answer_of_aliyun_is_read_and_the_caller_is_told_the_truth(
+def test_1_an_answer_of_aliyun_is_read_and_the_caller_gets_the_truth(
     stand_in: StandIn, make_service: MakeService
 ) -> None:
     """There: 500 after the text was sent, so that callers sent again."""
@@ -113,7 +113,7 @@ def test_the_tutorial_s_settings_are_understood(tmp_path: Path) -> None:
     assert found.values_of("aliyun")["region_id"] == "cn-beijing"
 
 
-def test_what_a_provider_lacks_is_told_with_the_setting_s_name(make_service: MakeService) -> None:
+def test_what_a_provider_lacks_is_reported_with_the_setting_s_name(make_service: MakeService) -> None:
     with pytest.raises(ConfigurationError) as caught:
         make_service(sms_provider="aliyun,twilio,carrier-pigeon")
     pointers = {fault.pointer for fault in caught.value.faults}
