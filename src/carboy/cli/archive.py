@@ -56,9 +56,9 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     from carboy.services.archive.queries import TimeRange, read_all
     from carboy.services.archive.sources import THREATSTACK
 
-    with _archive(project) as (held, archive):
+    with _archive(project) as (runtime, archive):
         start_ms = _read_time(asked["start"], "--start") if asked["start"] else 0
-        end_ms = _read_time(asked["end"], "--end") if asked["end"] else held.clock.now_ms() + _DAY_MS
+        end_ms = _read_time(asked["end"], "--end") if asked["end"] else runtime.clock.now_ms() + _DAY_MS
         if start_ms > end_ms:
             raise UsageError("nothing can be listed", "--end is before --start", "exchange them")
         known = {THREATSTACK, *archive.settings.archive_sources}
@@ -118,14 +118,14 @@ def replay(project: Project, /, alert_ids: tuple[str, ...], dry_run: bool, **ask
                 archive.destinations.replayer.start(chosen, None)
         click.echo(f"{count} events would be archived again" if dry_run else f"{count} events are archived again")
         return
-    with _archive(project) as (held, archive):
+    with _archive(project) as (runtime, archive):
         for alert_id in alert_ids:
             item = archive.index.newest("threatstack", alert_id)
             if item is None:
                 raise Missing(f"`{alert_id}`", "nothing of that id was ever accepted", "check the id")
             result = archive.keeper.replay(item.id)
             if result is not None:
-                held.writer.run(result.apply, result.item)
+                runtime.writer.run(result.apply, result.item)
             click.echo(alert_id)
 
 
@@ -171,11 +171,11 @@ def import_(project: Project, url: str, as_json: bool) -> None:
     from carboy.services.archive.maintenance import import_archive
     from carboy.services.archive.service import open_settings_store
 
-    with _archive(project) as (held, archive):
+    with _archive(project) as (runtime, archive):
         source = open_settings_store(archive.settings, url)
         counts: Counter[str] = Counter()
         skipped = []
-        for one in _progress(import_archive(source, archive.store, held.writer, held.clock), "alerts looked at"):
+        for one in _progress(import_archive(source, archive.store, runtime.writer, runtime.clock), "alerts looked at"):
             counts[one.outcome] += 1
             if one.outcome == "skipped":
                 skipped.append({"key": one.key, "reason": one.reason})
@@ -287,16 +287,16 @@ def _archive(project: Project) -> "Iterator[tuple[Runtime, Archive]]":
     """Give the archive of the application, within its context."""
     from carboy.services.archive.service import Archive
 
-    held = project.runtime()
-    app = held.app
-    archive = held.find(Archive)
+    runtime = project.runtime()
+    app = runtime.app
+    archive = runtime.find(Archive)
     if archive is None:
         raise UsageError("there is no archive", "MODULES does not name carboy.services.archive", "add it to MODULES")
     try:
         with app.app_context():
-            yield held, archive
+            yield runtime, archive
     finally:
-        held.close()
+        runtime.close()
 
 
 def _progress(items: Iterator[Any], what: str) -> Iterator[Any]:

@@ -144,15 +144,15 @@ def _gateway(project: Project) -> "Iterator[Gateway]":
     """Give the gateway of the application, within its context."""
     from carboy.services.sms.gateway import Gateway
 
-    held = project.runtime()
-    gateway = held.find(Gateway)
+    runtime = project.runtime()
+    gateway = runtime.find(Gateway)
     if gateway is None:
         raise UsageError("there is no SMS gateway", "MODULES does not name carboy.services.sms", "add it to MODULES")
     try:
-        with held.app.app_context():
+        with runtime.app.app_context():
             yield gateway
     finally:
-        held.close()
+        runtime.close()
 
 
 def _read_params(given: Sequence[str]) -> dict[str, str]:

@@ -50,13 +50,13 @@ def authenticate(*scopes: str, basic: bool = False) -> Key | None:
     """
     from flask import g, request
 
-    held = runtime()
-    if not held.web.auth:
+    current = runtime()
+    if not current.web.auth:
         return None
     text = _credentials(request, basic=basic)
     if text is None:
         raise Problem(401, "a key is needed", headers=_CHALLENGES if basic else _CHALLENGE)
-    key = _find(held, text)
+    key = _find(current, text)
     if key is None:
         headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         raise Problem(401, "the key is not known", headers=headers)
@@ -86,10 +86,10 @@ def bearer_info(token: str, required_scopes: Sequence[str] = ()) -> dict[str, An
     """
     from flask import g
 
-    held = runtime()
-    if not held.web.auth:
+    current = runtime()
+    if not current.web.auth:
         return {"sub": "", "scope": " ".join(required_scopes)}
-    key = _find(held, token)
+    key = _find(current, token)
     if key is None:
         return None
     g.carboy_key = key
@@ -101,10 +101,10 @@ def basic_info(username: str, password: str, required_scopes: Sequence[str] = ()
     return bearer_info(password, required_scopes)
 
 
-def _find(held: Runtime, text: str) -> Key | None:
-    key = held.keys.find(text)
-    if key is not None and held.limiter is not None:
-        wait_s = held.limiter.take(f"key:{key.id}")
+def _find(runtime: Runtime, text: str) -> Key | None:
+    key = runtime.keys.find(text)
+    if key is not None and runtime.limiter is not None:
+        wait_s = runtime.limiter.take(f"key:{key.id}")
         if wait_s:
             raise too_many(wait_s)
     return key

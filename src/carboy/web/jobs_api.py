@@ -23,9 +23,9 @@ _RULES = (
 _MAX_ID = 2**63 - 1  # of a database's integers; no job has it
 
 
-def add_jobs_api(app: "Flask", held: "Runtime") -> None:
+def add_jobs_api(app: "Flask", runtime: "Runtime") -> None:
     """Serve `/api/jobs`."""
-    add_own_api(app, "jobs.yaml", _Operations(held.jobs), _RULES, "carboy_jobs")
+    add_own_api(app, "jobs.yaml", _Operations(runtime.jobs), _RULES, "carboy_jobs")
 
 
 class _Operations:

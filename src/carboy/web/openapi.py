@@ -46,15 +46,15 @@ def add_api(
         operations: whose methods are the operations.
         options: passed to `carboy.api.blueprint`; `security` adds further schemes.
     """
-    held = runtime(app)
-    served, content = _blueprint_of(held, document, operations, options)
+    current = runtime(app)
+    served, content = _blueprint_of(current, document, operations, options)
     app.register_blueprint(served)
     name = document.name if hasattr(document, "name") else document
     if isinstance(name, str | os.PathLike) and Path(name).absolute().is_relative_to(_PACKAGE):
-        held.documents.append(lambda: content)
+        current.documents.append(lambda: content)
     else:
-        own = sum(isinstance(one, _OwnDocument) for one in held.documents)
-        held.documents.insert(own, _OwnDocument(content))
+        own = sum(isinstance(one, _OwnDocument) for one in current.documents)
+        current.documents.insert(own, _OwnDocument(content))
 
 
 class _OwnDocument:
@@ -79,11 +79,11 @@ def add_own_api(app: "Flask", file: str, operations: Any, rules: Sequence[tuple[
     """
     from flask import Blueprint, Flask
 
-    held = runtime(app)
+    current = runtime(app)
 
     @cache
     def made() -> tuple[Mapping[str, Callable[..., Any]], dict[str, Any]]:
-        served, content = _blueprint_of(held, _FOLDER / file, operations, {"name": name})
+        served, content = _blueprint_of(current, _FOLDER / file, operations, {"name": name})
         aside = Flask(name)
         aside.register_blueprint(served)
         return aside.view_functions, content
@@ -103,7 +103,7 @@ def add_own_api(app: "Flask", file: str, operations: Any, rules: Sequence[tuple[
         others = _ALL_METHODS - {*allowed} - ({"HEAD"} if "GET" in allowed else set())
         empty.add_url_rule(concrete, f"{concrete} otherwise", _refuse(allowed), methods=sorted(others))
     app.register_blueprint(empty)
-    held.documents.append(lambda: made()[1])
+    current.documents.append(lambda: made()[1])
 
 
 def _refuse(allowed: Sequence[str]) -> "Callable[..., ResponseReturnValue]":
@@ -116,25 +116,25 @@ def _refuse(allowed: Sequence[str]) -> "Callable[..., ResponseReturnValue]":
 
 
 def _blueprint_of(
-    held: "Runtime", document: Any, operations: Any, options: dict[str, Any]
+    runtime: "Runtime", document: Any, operations: Any, options: dict[str, Any]
 ) -> "tuple[Blueprint, dict[str, Any]]":
     with extra("api"):
         from carboy.api import Document, blueprint, load_document
     from carboy.web.authentication import basic_info, bearer_info
 
     if not isinstance(document, Document):
-        document = load_document(document, cache_dir=held.settings["INSTANCE_PATH"] / "cache")
+        document = load_document(document, cache_dir=runtime.settings["INSTANCE_PATH"] / "cache")
     schemes = document.content.get("components", {}).get("securitySchemes", {})
     known: dict[str, Callable[..., Any]] = {"key": bearer_info, "basic": basic_info}
     own = {name: info for name, info in known.items() if name in schemes}
-    if not held.web.auth:
+    if not runtime.web.auth:
         document = replace(document, content=_without_security(document.content, own))
         own = {}
     security = {**own, **options.pop("security", {})}
     return blueprint(document, operations, security=security, **options), document.content
 
 
-def add_documents(app: "Flask", held: "Runtime") -> None:
+def add_documents(app: "Flask", runtime: "Runtime") -> None:
     """Serve the merged document at `/openapi.json`, `/openapi.yaml` and, to be read, at `/docs`."""
 
     @cache
@@ -183,16 +183,16 @@ def merged_document(app: "Flask") -> dict[str, Any]:
     """Return one OpenAPI document of everything that the application serves by one."""
     with extra("api"):
         from carboy.api import load_document, merge
-    held = runtime(app)
-    machines = load_document(_FOLDER / "machines.yaml", cache_dir=held.settings["INSTANCE_PATH"] / "cache").content
+    current = runtime(app)
+    machines = load_document(_FOLDER / "machines.yaml", cache_dir=current.settings["INSTANCE_PATH"] / "cache").content
     served = {rule.rule for rule in app.url_map.iter_rules()}
     machines = {**machines, "paths": {path: item for path, item in machines["paths"].items() if path in served}}
-    contents = [_with_known_schemes(content) for content in (*(content() for content in held.documents), machines)]
-    if not held.web.auth:
+    contents = [_with_known_schemes(content) for content in (*(content() for content in current.documents), machines)]
+    if not current.web.auth:
         contents = [_without_security(content, {"key", "basic"}) for content in contents]
-    named = held.settings.entry("APP")
+    named = current.settings.entry("APP")
     title = "Carboy" if named is None or named.layer == "default" else named.value
-    return merge(contents, info={"title": title, "version": held.web.api_version})
+    return merge(contents, info={"title": title, "version": current.web.api_version})
 
 
 def _with_known_schemes(content: dict[str, Any]) -> dict[str, Any]:

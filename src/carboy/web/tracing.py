@@ -22,12 +22,12 @@ __all__ = ["Requests", "add_tracing"]
 _HEADERS = {XRAY: "HTTP_X_AMZN_TRACE_ID", TRACEPARENT: "HTTP_TRACEPARENT", TRACESTATE: "HTTP_TRACESTATE"}
 
 
-def add_tracing(app: "Flask", held: "Runtime") -> "Requests | None":
+def add_tracing(app: "Flask", runtime: "Runtime") -> "Requests | None":
     """Begin to trace as the settings say, and follow AWS, HTTP and threads; return what follows the requests."""
-    web = held.web
+    web = runtime.web
     tracer = trace.setup(
         web.trace,
-        service=str(held.settings["APP"]),
+        service=str(runtime.settings["APP"]),
         daemon_address=web.aws_xray_daemon_address,
         sampler=Sampler(web.trace_sample),
         environ=live_environ(),
