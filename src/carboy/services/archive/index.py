@@ -6,7 +6,7 @@ The functions that write take a connection and the items of many callers, as `ca
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import bindparam, func, select, tuple_, update
 
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import new_id, put, row_of
@@ -165,6 +165,8 @@ class Index:
         severity: str | None = None,
         organization_id: str | None = None,
         origin: str | None = None,
+        event_type: str | None = None,
+        id_prefix: str | None = None,
     ) -> Page:
         """Return the newest versions with `start_ms <= at < end_ms`, oldest first.
 
@@ -177,6 +179,8 @@ class Index:
             severity: only of this severity.
             organization_id: only of this organization.
             origin: only with this `source` of the alert's own.
+            event_type: only of this type.
+            id_prefix: only those whose id, as it is stored, begins so.
         """
         query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.newest.is_(True), ITEMS.c.at < end_ms)
         if after is None:
@@ -187,6 +191,8 @@ class Index:
             (ITEMS.c.severity, severity),
             (ITEMS.c.organization_id, organization_id),
             (ITEMS.c.origin, origin),
+            (ITEMS.c.event_type, event_type),
+            (func.substr(ITEMS.c.item_id, 1, len(id_prefix or "")), id_prefix),
         ):
             if wanted is not None:
                 query = query.where(column == wanted)

@@ -76,6 +76,10 @@ class Listing:
 
     def page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
         """Return the items of a time range, oldest first, and the cursor of the next page."""
+        for name, given in (("type", span.event_type), ("id", span.id_prefix), ("filter", span.filter)):
+            if given:
+                why = "without a database only times can be asked for"
+                raise InvalidInput(f"`{name}` cannot be used", why, "", [Fault(name, why)])
         page: list[_Found] = []
         for found in self._found(span, cursor):
             if len(page) == limit:

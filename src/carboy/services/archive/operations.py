@@ -14,11 +14,12 @@ from carboy.http_values import parse_query_time
 from carboy.problems import Problem
 from carboy.services.archive.admission import Admission
 from carboy.services.archive.alerts import parse_alerts
+from carboy.services.archive.destinations.config import compile_expression
 from carboy.services.archive.intake import Acceptance, alert_item
 from carboy.services.archive.items import Item, NewItem
 from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.objects import ObjectUnavailable
-from carboy.services.archive.queries import Page, TimeRange, facts, is_json, stream
+from carboy.services.archive.queries import Expired, Page, TimeRange, facts, is_json, stream
 from carboy.services.archive.sources import THREATSTACK
 
 __all__ = ["ArchiveOperations"]
@@ -96,6 +97,8 @@ class ArchiveOperations:
     def get_alert(self, alert_id: str) -> Response:
         """Return one alert."""
         item, body = self._one(THREATSTACK, alert_id)
+        if body is None:
+            return _json({"success": True, "alert": None, "detail": "expired", "webhook": facts(item)})
         more = {} if item.detail == "kept" else {"detail": item.detail}
         return _json({"success": True, "alert": orjson.Fragment(body), **more})
 
@@ -105,6 +108,8 @@ class ArchiveOperations:
         if source == THREATSTACK:
             return self.get_alert(token)
         item, body = self._one(source, webhook_key(token, 0, source).rpartition("/")[2])
+        if body is None:
+            return _json({"success": True, "alert": None, "detail": "expired", "webhook": facts(item)})
         if is_json(body):
             return _json({"success": True, "alert": orjson.Fragment(body), "webhook": facts(item)})
         plain = base64.b64encode(body).decode()
@@ -131,11 +136,17 @@ class ArchiveOperations:
         end: str,
         limit: int = 100,
         cursor: str | None = None,
+        type: str | None = None,  # noqa: A002 (the parameter's name)
+        id: str | None = None,  # noqa: A002
+        filter: str = "",  # noqa: A002
         media_type: str | None = None,
     ) -> Response:
         """Return the webhooks of a source in a range of time."""
         self._admission.source(source)
-        return self._list(source, (start, end), limit, cursor, media_type)
+        if filter:
+            _check_filter(filter)
+        prefix = id if id is None or source == THREATSTACK else webhook_key(id, 0, source).rpartition("/")[2]
+        return self._list(source, (start, end), limit, cursor, media_type, (None, None, None, type, prefix, filter))
 
     def replay_alert(self, alert_id: str) -> Response:
         """Have an alert fetched and archived again."""
@@ -178,8 +189,11 @@ class ArchiveOperations:
         return Response(b"", 200, headers, content_type="text/plain")
 
     def _one(self, source: str, item_id: str) -> Any:
+        """Return an item with its bytes; None for the bytes of one whose object was taken away."""
         try:
             return self._reader.one(source, item_id)
+        except Expired as error:
+            return error.item, None
         except Missing as error:
             raise Problem(404, error.why) from error
         except ObjectUnavailable as error:
@@ -192,7 +206,7 @@ class ArchiveOperations:
         limit: int,
         cursor: str | None,
         media_type: str | None,
-        filters: tuple[str | None, str | None, str | None] = (None, None, None),
+        filters: tuple[Any, ...] = (),
     ) -> Response:
         faults: list[Fault] = []
         start_ms, end_ms = (_read_time(name, text, faults) for name, text in zip(("start", "end"), times, strict=True))
@@ -217,6 +231,13 @@ class ArchiveOperations:
         if source != THREATSTACK:
             members.insert(1, b'"webhooks":' + orjson.dumps([facts(one.item) for one in found]))
         return Response(b'{"success":true,' + b",".join(members) + b"}", content_type=_JSON)
+
+
+def _check_filter(text: str) -> None:
+    try:
+        compile_expression(text)
+    except ValueError as error:
+        raise InvalidInput("`filter` cannot be used", f"it {error}", "", [Fault("filter", f"it {error}")]) from error
 
 
 def _read_time(name: str, text: str, faults: list[Fault]) -> int:

@@ -11,6 +11,8 @@ import orjson
 from carboy.errors import Fault, InvalidInput, Missing, UpstreamError
 from carboy.http_values import parse_cursor, render_cursor, render_time
 from carboy.logs import BoundLogger, get_logger
+from carboy.services.archive.destinations.config import compile_expression, is_match
+from carboy.services.archive.destinations.events import event_of
 from carboy.services.archive.items import Item
 from carboy.services.archive.object_keys import parse_key
 from carboy.services.archive.objects import ObjectMissing, ObjectUnavailable, Store
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from carboy.services.archive.index import Index
 
 __all__ = [
+    "Expired",
     "Page",
     "Reader",
     "Reading",
@@ -36,6 +39,19 @@ __all__ = [
 log: BoundLogger = get_logger("carboy.archive")
 
 _PAGE = 500
+_FILTERED_PAGES = 20
+
+
+class Expired(Missing):
+    """An item's object was taken away: by a lifecycle rule of the bucket, or by a person.
+
+    Attributes:
+        item: what the index still knows of it.
+    """
+
+    def __init__(self, error: Missing, item: Item) -> None:
+        super().__init__(error.what, error.why, error.hint)
+        self.item = item
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,9 @@ class TimeRange:
     severity: str | None = None
     organization_id: str | None = None
     origin: str | None = None
+    event_type: str | None = None
+    id_prefix: str | None = None
+    filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +77,21 @@ class Reading:
         item: what is known of it.
         body: its bytes; None where they cannot be read.
         reason: why they cannot be read.
+        is_expired: a lifecycle rule of the bucket, or a person, has taken the object away.
     """
 
     item: Item
     body: bytes | None
     reason: str = ""
+    is_expired: bool = False
 
     @property
     def document(self) -> bytes:
         """The item as JSON: JSON as it came; an object with its facts and `body_base64`, or `unreadable`, otherwise."""
         if self.body is None:
             created = {"created_at": self.item.at_ms} if self.item.source == THREATSTACK else {}
-            return orjson.dumps({**facts(self.item), **created, "unreadable": self.reason})
+            expired = {"expired": True} if self.is_expired else {}
+            return orjson.dumps({**facts(self.item), **created, "unreadable": self.reason, **expired})
         if self._is_json:
             return self.body.strip()
         return orjson.dumps({**facts(self.item), "body_base64": base64.b64encode(self.body).decode()})
@@ -108,20 +130,39 @@ class Reader:
         """Return the newest version of an id and its bytes: of an alert the full one where it was fetched.
 
         Raises:
-            Missing: it was never accepted, or its object is not in the store.
+            Missing: it was never accepted.
+            Expired: it was, and its object was taken away since.
             ObjectUnavailable: its object cannot be read while others can.
         """
         item = self._index.newest(source, item_id)
         if item is None:
             raise Missing(f"`{item_id}`", "nothing of that id was ever accepted", "check the id and its source")
-        return item, checked(item, _bytes(self._store, item))
+        try:
+            return item, checked(item, _bytes(self._store, item))
+        except ObjectMissing as error:
+            raise Expired(error, item) from error
 
     def check_cursor(self, cursor: str) -> None:
         """Raise `InvalidInput` for a cursor that no response of ours had."""
         read_cursor(cursor)
 
     def page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
-        """Return the items of a time range, oldest first, and the cursor of the next page."""
+        """Return the items of a time range, oldest first, and the cursor of the next page.
+
+        With an expression that few items match a page may be short, or empty, and still have a next one.
+        """
+        if not span.filter:
+            return self._page(span, limit, cursor)
+        search = compile_expression(span.filter)
+        found: list[Reading] = []
+        for _ in range(_FILTERED_PAGES):
+            page, cursor = self._page(span, max(1, limit - len(found)), cursor)
+            found += [one for one in page if one.body is not None and is_match(search, _document(one.item, one.body))]
+            if cursor is None or len(found) >= limit:
+                break
+        return found, cursor
+
+    def _page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
         page = self._index.between(
             span.source,
             span.start_ms,
@@ -131,9 +172,15 @@ class Reader:
             severity=span.severity,
             organization_id=span.organization_id,
             origin=span.origin,
+            event_type=span.event_type,
+            id_prefix=span.id_prefix,
         )
         found = read_each(self._pool, page.items, lambda item: (item, checked(item, _bytes(self._store, item))))
         return found, render_cursor(*page.next) if page.next else None
+
+
+def _document(item: Item, body: bytes) -> dict[str, Any]:
+    return event_of(item, item.received_at_ms, body).document
 
 
 def _bytes(store: Store, item: Item) -> bytes:
@@ -168,7 +215,9 @@ def read_each(
     for error in errors[:1]:  # one line for a page: the others are in the response
         log.warning("archive_unreadable", error=str(error), hint=error.hint, count=len(errors))
     return [
-        Reading(item, None, one.why) if isinstance(one, UpstreamError) else Reading(*one)
+        Reading(item, None, one.why, isinstance(one, ObjectMissing))
+        if isinstance(one, UpstreamError)
+        else Reading(*one)
         for item, one in zip(items, results, strict=True)
     ]
 

@@ -160,7 +160,9 @@ def _keys_of_others(connection: "Connection", items: Sequence[Item]) -> set[str]
 
 def delete_items(connection: "Connection", wishes: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:
     """Delete rows of the index, with deliveries that ended; those that wait end as `expired`, or are deleted too."""
-    for ids, now_ms, with_deliveries in wishes:
+    for wanted, now_ms, with_deliveries in wishes:
+        query = select(ITEMS.c.id).where(ITEMS.c.id.in_(wanted)).order_by(ITEMS.c.id).with_for_update()
+        ids = list(connection.execute(query).scalars())  # another process may have deleted some since
         of_items = DELIVERIES.c.item.in_(ids)
         if not with_deliveries:
             waiting = of_items & DELIVERIES.c.state.in_(("waiting", "delivering"))

@@ -1,0 +1,109 @@
+"""Retention and erasure: exactly what is due goes, and what is held stays."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.services.archive.kit import Gateway, Serve
+from tests.services.archive.test_destinations import ended, operator, table
+
+from carboy.services.archive.destinations.replay import Range
+from carboy.services.archive.erasure import erase, find
+from carboy.testing import ManualClock
+
+KEPT = '[default.archive.sources.it]\nverify = "none"\nid = "/id"\nkeep = "1d"\n'
+FOREVER = '[default.archive.sources.other]\nverify = "none"\nid = "/id"\n'
+HELD = '[default.archive.sources.held]\nverify = "none"\nid = "/id"\nkeep = "1d"\nhold = true\n'
+
+
+def send(gateway: Gateway, source: str, event_id: str, **more: Any) -> None:
+    answer = gateway.open("POST", f"/api/v1/webhooks/{source}?wait=20", json={"id": event_id, **more})
+    assert answer.status_code == 200
+
+
+def ids(gateway: Gateway, source: str) -> list[str]:
+    path = f"/api/v1/webhooks/{source}?start=1970-01-02T00:00:00Z&end=2100-01-01T00:00:00Z"
+    return [one["id"] for one in gateway.get(path).get_json()["webhooks"]]
+
+
+def test_what_is_past_its_age_goes_and_nothing_else(serve: Serve) -> None:
+    """Objects, rows and deliveries; a delivery that waits ends as expired."""
+    clock = ManualClock(sleep="waits")
+    toml = KEPT + FOREVER + HELD + table("https://10.255.255.1/", 'sources = ["it"]')
+    gateway = operator(serve(toml=toml, clock=clock))
+    gateway.archive.destinations.pause("siem")
+    for source in ("it", "other", "held"):
+        send(gateway, source, "old")
+    clock.advance(86_400 - 60)
+    send(gateway, "it", "new")
+    clock.advance(120)
+
+    gateway.archive.upkeep.run()
+
+    assert ids(gateway, "it") == ["new"]
+    assert ids(gateway, "other") == ids(gateway, "held") == ["old"]
+    assert not [key for key in gateway.kept("webhooks/it/") if key.endswith("/old")]
+    assert [one["event"]["id"] for one in ended(gateway, "expired")()] == ["old"]
+    assert [one["event"]["id"] for one in ended(gateway, "waiting")()] == ["new"]
+
+
+def test_killed_between_objects_and_rows_the_next_run_ends_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock(sleep="waits")
+    gateway = serve(toml=KEPT, clock=clock)
+    for number in range(5):
+        send(gateway, "it", f"e{number}")
+    clock.advance(2 * 86_400)
+    items = [one for number in range(3) for one in gateway.archive.index.versions("it", f"e{number}")]
+    for item in items:
+        gateway.archive.store.delete(item.object_key)
+
+    gateway.archive.upkeep.run()
+
+    assert ids(gateway, "it") == []
+    assert gateway.kept("webhooks/it/") == []
+
+
+def test_the_events_of_a_person_are_erased_with_all_versions(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = serve(toml=FOREVER + HELD)
+    send(gateway, "other", "a", email="ann@example.com")
+    send(gateway, "other", "a", email="ann@example.com", n=2)
+    send(gateway, "other", "b", email="bob@example.com")
+    send(gateway, "held", "c", email="ann@example.com")
+    chosen = Range(("other", "held"), 0, 1 << 42, "email == 'ann@example.com'")
+    archive = gateway.archive
+
+    found = find(archive.index, archive.store, chosen, lambda name: name == "held")
+    assert sum(erase(archive.upkeep, found.items, "tester")) == 2
+
+    assert found.held == {"held": 1}
+    assert ids(gateway, "other") == ["b"]
+    assert ids(gateway, "held") == ["c"]
+    assert not [key for key in gateway.kept("webhooks/other/") if "/a" in key.rpartition("~")[0] or key.endswith("/a")]
+    assert "ann@example.com" not in caplog.text
+
+
+def test_lists_take_type_id_and_filter(serve: Serve) -> None:
+    gateway = serve(toml=FOREVER + 'events = "/kind"\n')
+    for event_id, kind in (("x1", "push"), ("x2", "pull"), ("y1", "push")):
+        send(gateway, "other", event_id, kind=kind)
+    path = "/api/v1/webhooks/other?start=1970-01-02T00:00:00Z&end=2100-01-01T00:00:00Z"
+
+    def listed(more: str) -> list[str]:
+        return [one["id"] for one in gateway.get(path + more).get_json()["webhooks"]]
+
+    assert listed("&type=push") == ["x1", "y1"]
+    assert listed("&id=x") == ["x1", "x2"]
+    assert listed("&filter=kind%20%3D%3D%20'pull'") == ["x2"]
+    assert gateway.get(f"{path}&filter=a%20%3D").status_code == 422
+
+
+def test_a_range_can_be_archived_again(serve: Serve, tmp_path: Path) -> None:
+    gateway = serve(toml=FOREVER)
+    send(gateway, "other", "a")
+    body = {"from": "1970-01-02T00:00:00Z", "until": "2100-01-01T00:00:00Z"}
+
+    answer = gateway.post("/api/v1/webhooks/other/replay", json=body)
+
+    assert (answer.status_code, answer.get_json()["events"]) == (202, 1)
+    assert gateway.post("/api/v1/webhooks/nope/replay", json=body).status_code == 404
+    assert gateway.post("/api/v1/webhooks/other/replay", json={"from": "x", "until": "y"}).status_code == 422
