@@ -69,7 +69,9 @@ def is_ours(table: str) -> bool:
 
 _TABLES = frozenset(
     {
-        VERSION_TABLE, NOTE_TABLE, "archive_items", "carboy_jobs", "carboy_keys", "carboy_shared", "carboy_turns",
+        VERSION_TABLE, NOTE_TABLE, "archive_attempts", "archive_deliveries", "archive_destinations",
+        "archive_exchanged_secrets", "archive_items", "archive_refused",
+        "carboy_jobs", "carboy_keys", "carboy_shared", "carboy_turns",
         "sms_budgets", "sms_codes", "sms_messages", "sms_receipts", "sms_requests",
     }
 )  # fmt: skip

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from carboy.jobs.engines import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueuing import enqueue
     from carboy.jobs.owner import is_dead, make_owner
-    from carboy.jobs.rows import new_id, put, row_of
+    from carboy.jobs.rows import accepted_ms, new_id, put, row_of
     from carboy.jobs.store import JobStore, JobView
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Ready",
     "Registry",
     "Waiters",
+    "accepted_ms",
     "check_engine",
     "engine_class",
     "enqueue",
@@ -51,7 +52,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".engines": ("JobEngine", "Ready", "check_engine", "engine_class"),
         ".enqueuing": ("enqueue",),
         ".owner": ("is_dead", "make_owner"),
-        ".rows": ("new_id", "put", "row_of"),
+        ".rows": ("accepted_ms", "new_id", "put", "row_of"),
         ".store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),
     },

@@ -149,7 +149,8 @@ Outcome = Done | Queued | Dead
 
 def plan_failure(one: Job[...], attempt: int, error: BaseException, now_ms: int) -> Queued | Dead:
     """Say what becomes of a job whose try number `attempt` (from 1) ended in this error."""
-    text = f"{type(error).__name__}: {error}"[:2000]
+    hint = error.hint if isinstance(error, CarboyError) else ""
+    text = f"{type(error).__name__}: {error}{f' (hint: {hint})' if hint else ''}"[:2000]
     if isinstance(error, Later):
         return Queued(now_ms + round(error.after_s * 1000), text, counts=False)
     policy = Retry(attempts=one.attempts, base_s=one.backoff_s[0], cap_s=one.backoff_s[1])

@@ -101,6 +101,8 @@ def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]
 def _tell(outcome: Outcome, row: LeasedRow, error: BaseException) -> None:
     known = isinstance(error, CarboyError)
     facts: dict[str, Any] = {"error": str(error), "attempt": row.attempt}
+    if isinstance(error, CarboyError) and error.hint:
+        facts["hint"] = error.hint
     if isinstance(outcome, Dead):
         log.error("job_dead", **facts, exc_info=not known)
     elif isinstance(error, Later):

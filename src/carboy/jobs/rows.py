@@ -24,6 +24,7 @@ __all__ = [
     "LeasedRow",
     "Settled",
     "Wanted",
+    "accepted_ms",
     "claim",
     "give_back",
     "new_id",
@@ -117,6 +118,11 @@ def new_id(now_ms: int) -> int:
     A process never makes one twice. Two processes can, once in a very long time; then the database refuses the second.
     """
     return (now_ms << _COUNT_BITS | _COUNT.next() & (1 << _COUNT_BITS) - 1) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def accepted_ms(row: int) -> int:
+    """Return when a key of `new_id` was made, milliseconds since the epoch."""
+    return row >> _COUNT_BITS
 
 
 def row_of(

@@ -55,6 +55,7 @@ class Runtime(Extension):
         dependencies: checks of what requests can do without, such as an upstream of jobs; a failure is `degraded`.
         limiter: counts requests by key and address; None where `RATE_LIMIT` is off.
         body_limits: functions that return how many bytes a body may have at a path, 0 where `MAX_BODY_BYTES` holds.
+        compressed_paths: functions that return whether compressed bodies are read at a path; by default none is.
         documents: functions that return the OpenAPI documents that are served, one each.
         jobs: the jobs that are known, their rows, and who runs them here.
         is_adopted: whether the application has a factory of its own, and `init_app` added parts to it.
@@ -74,6 +75,7 @@ class Runtime(Extension):
         self.checks: dict[str, Check] = {}
         self.dependencies: dict[str, Check] = {}
         self.body_limits: list[Callable[[str], int]] = []
+        self.compressed_paths: list[Callable[[str], bool]] = []
         self.documents: list[Callable[[], dict[str, Any]]] = []
         self.app = app
         self.is_adopted = False
@@ -97,6 +99,10 @@ class Runtime(Extension):
         chosen: int | None = self.app.config["MAX_CONTENT_LENGTH"]  # an application may change it after its start
         usual = sys.maxsize if chosen is None else chosen
         return next((limit for own in self.body_limits if (limit := own(path))), usual)
+
+    def takes_compressed(self, path: str) -> bool:
+        """Return whether compressed bodies are read at a path."""
+        return any(own(path) for own in self.compressed_paths)
 
     @property
     def has_database(self) -> bool:

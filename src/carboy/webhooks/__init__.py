@@ -1,6 +1,7 @@
 """Verify webhooks of any sender, and deliver our own: signatures, tokens, Amazon SNS, retries."""
 
 from carboy.webhooks.certificates import Certificates, fetch_url
+from carboy.webhooks.cloudevents import cloudevent_id, cloudevent_type, split_batch
 from carboy.webhooks.compression import open_body
 from carboy.webhooks.delivery import (
     RETRY_SCHEDULE_S,
@@ -56,6 +57,8 @@ __all__ = [
     "Verifier",
     "WebhookClient",
     "advance",
+    "cloudevent_id",
+    "cloudevent_type",
     "fetch_url",
     "find",
     "find_preset",
@@ -73,4 +76,5 @@ __all__ = [
     "open_body",
     "read_raw",
     "sign",
+    "split_batch",
 ]

@@ -11,7 +11,10 @@ from carboy.clock import Clock
 from carboy.http_values import render_retry_after
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
+from carboy.services.archive.exchanged_secrets import ExchangedSecrets
 from carboy.services.archive.intake import Acceptance
+from carboy.services.archive.refusals import RefusedRequests, reason_of
+from carboy.services.archive.source_metrics import SourceMetrics
 from carboy.services.archive.sources import THREATSTACK, WebhookSource
 from carboy.web import authenticate
 from carboy.webhooks import (
@@ -23,6 +26,8 @@ from carboy.webhooks import (
     Unverified,
     is_raw_delivery,
     is_sns_message,
+    matches_any,
+    open_body,
     read_raw,
 )
 
@@ -31,6 +36,7 @@ __all__ = ["Admission"]
 log: BoundLogger = get_logger("carboy.archive")
 
 SCOPE = "archive:write"
+_MAX_SECRET = 512
 
 
 class Admission:
@@ -39,6 +45,10 @@ class Admission:
     Args:
         sources: returns the sources, by name, as the settings are now.
         sns: receives what Amazon SNS sends.
+        refusals: keeps the facts of refused requests.
+        metrics: counts what sources send.
+        exchanged: the secrets that senders brought themselves; None without a database.
+        max_body_bytes: of an opened body, where its source has no limit of its own.
         take: counts a request of a source; returns the seconds to wait where there were too many.
         take_handshake: the same of a handshake.
         clock: tells the age of signatures.
@@ -51,8 +61,15 @@ class Admission:
         take: Callable[[WebhookSource], float],
         take_handshake: Callable[[WebhookSource], float],
         clock: Clock,
+        *,
+        refusals: RefusedRequests,
+        metrics: SourceMetrics,
+        exchanged: ExchangedSecrets | None,
+        max_body_bytes: int,
     ) -> None:
         self._sources, self._sns, self._clock = sources, sns, clock
+        self._refusals, self._metrics, self._exchanged = refusals, metrics, exchanged
+        self._max_body_bytes = max_body_bytes
         self._take, self._take_handshake = take, take_handshake
 
     def source(self, name: str) -> WebhookSource:
@@ -62,6 +79,10 @@ class Admission:
             raise Problem(404, "there is no such source")
         return found
 
+    def kept(self, name: str, acceptance: Acceptance) -> None:
+        """Count the events of a request that was accepted."""
+        self._metrics.kept(name, acceptance)
+
     def verify_sns(self, request: RawRequest) -> Caller | None:
         """Verify alerts that Amazon SNS brings; None for a request that is not from SNS.
 
@@ -70,6 +91,9 @@ class Admission:
         """
         if not is_sns_message(request.headers) and not is_raw_delivery(request.headers):
             return None
+        return self._counted(THREATSTACK, request, self._verify_sns)
+
+    def _verify_sns(self, request: RawRequest) -> Caller:
         source = self.source(THREATSTACK)
         _check_address(source, request)
         if is_raw_delivery(request.headers):
@@ -83,12 +107,17 @@ class Admission:
         Raises:
             Problem: 401, 403, 404, 413, 415 or 429.
         """
+        return self._counted(request.path["source"], request, self._verify_source)
+
+    def _verify_source(self, request: RawRequest) -> Caller:
         source = self.source(request.path["source"])
         _check_address(source, request)
+        request, wire = self._opened_bodies(source, request)
         if is_sns_message(request.headers) and (source.source.verify == "sns" or source.name == THREATSTACK):
             return self._admitted(source, self._received(request))
+        self._answer_exchange(source, request, has_token=False)
         self._answer_handshake(source, request, is_signed=False)
-        self._verify(source, request)
+        self._verify(source, wire)
         self._answer_handshake(source, request, is_signed=True)
         return self._admitted(source, self._unwrapped(request), is_bare=True)
 
@@ -98,12 +127,19 @@ class Admission:
         Raises:
             Problem: 403, 404, 413, 415 or 429.
         """
+        return self._counted(request.path["source"], request, self._verify_token)
+
+    def _verify_token(self, request: RawRequest) -> Caller:
         source = self.source(request.path["source"])
         _check_address(source, request)
         if not source.has_token(request.path["token"]):
-            raise _refusal(Unverified("the path token is not one of the source's"))
+            raise _refusal(Unverified("the path token is not one of the source's", "token"))
+        request, wire = self._opened_bodies(source, request)
         if is_sns_message(request.headers):
             return self._admitted(source, self._received(request))
+        if source.source.exchange:  # the token lets a new secret in, and the secret proves the rest
+            self._answer_exchange(source, request, has_token=True)
+            self._verify(source, wire)
         self._answer_handshake(source, request, is_signed=False)
         self._answer_handshake(source, request, is_signed=True)
         return self._admitted(source, self._unwrapped(request), is_bare=True)
@@ -121,12 +157,73 @@ class Admission:
             return
         if token is not None and not source.has_token(token):
             return
+        try:
+            self._answer_get(source, request, token)
+        except Problem as error:
+            self._refuse(source.name, request, error)
+            raise
+
+    def _answer_get(self, source: WebhookSource, request: RawRequest, token: str | None) -> None:
         self._answer_handshake(source, request, is_signed=False)
         signed = [one for one in source.source.handshakes if one.is_signed]
         if signed and source.handshake(request, is_signed=True) is not None:
             if token is None:
                 self._verify(source, request)
             self._answer_handshake(source, request, is_signed=True)
+
+    def _counted(self, name: str, request: RawRequest, verify: Callable[[RawRequest], Caller]) -> Caller:
+        """Verify a request, and count it; keep the facts of a refused one."""
+        self._metrics.received(name)
+        try:
+            return verify(request)
+        except Problem as error:
+            self._refuse(name, request, error)
+            raise
+
+    def _refuse(self, name: str, request: RawRequest, error: Problem) -> None:
+        self._metrics.refused(name, reason_of(error))
+        self._refusals.add(name, self._sources().get(name), request, error)
+
+    def _opened_bodies(self, source: WebhookSource, request: RawRequest) -> tuple[RawRequest, RawRequest]:
+        """Return a request with its body opened, and the one that the signature is over."""
+        encoding = request.headers.get("content-encoding", "")
+        if encoding.strip().lower() in {"", "identity"}:
+            return request, request
+        if not source.source.compressed:
+            raise Problem(415, "the body is compressed, and the source does not say `compressed = true`")
+        limit = source.max_body_bytes or self._max_body_bytes
+        headers = {name: value for name, value in request.headers.items() if name != "content-encoding"}
+        opened = replace(request, headers=headers, body=open_body(request.body, encoding, limit))
+        return opened, opened if source.source.signed == "opened" else request
+
+    def _answer_exchange(self, source: WebhookSource, request: RawRequest, *, has_token: bool) -> None:
+        """Raise `Answered` where the sender brings the secret that it will sign with.
+
+        A new one needs the path token; without it only one that is known already is acknowledged.
+        """
+        header = source.source.exchange
+        secret = request.headers.get(header.lower(), "") if header else ""
+        if not secret:
+            return
+        self._limit_handshakes(source)
+        if not (secret.isascii() and secret.isprintable() and len(secret) <= _MAX_SECRET):
+            raise Problem(400, f"the header {header} has no secret")
+        if not matches_any(secret, self._secrets(source)):
+            if not has_token or self._exchanged is None:
+                raise _refusal(Unverified("a new secret needs the path token", "handshake"))
+            self._exchanged.keep(source.name, secret)
+        log.info("webhook_handshake", source=source.name)
+        raise Answered(Response(b"", 200, {header: secret}, content_type="text/plain"))
+
+    def _secrets(self, source: WebhookSource) -> tuple[str, ...]:
+        if not source.source.exchange or self._exchanged is None:
+            return source.secrets
+        return (*source.secrets, *self._exchanged.of(source.name))
+
+    def _limit_handshakes(self, source: WebhookSource) -> None:
+        wait_s = self._take_handshake(source)
+        if wait_s > 0:
+            raise Problem(429, "too many handshakes", headers={"Retry-After": render_retry_after(wait_s)})
 
     def _answer_handshake(self, source: WebhookSource, request: RawRequest, *, is_signed: bool) -> None:
         """Raise `Answered` where the request is a handshake of the source."""
@@ -137,9 +234,7 @@ class Admission:
         except Unverified as error:
             raise _refusal(error) from error
         if reply is not None:
-            wait_s = self._take_handshake(source)
-            if wait_s > 0:
-                raise Problem(429, "too many handshakes", headers={"Retry-After": render_retry_after(wait_s)})
+            self._limit_handshakes(source)
             log.info("webhook_handshake", source=source.name)
             raise Answered(Response(reply.body, reply.status, reply.headers))
 
@@ -150,8 +245,9 @@ class Admission:
             Problem: 403 or 429.
         """
         source = self.source(name)
+        self._metrics.received(name)
         if not source.allows(address):
-            raise _refusal(Unverified("the client's address is not one of the source's"))
+            raise _refusal(Unverified("the client's address is not one of the source's", "address"))
         self._count(source)
 
     def _admitted(self, source: WebhookSource, request: RawRequest, *, is_bare: bool = False) -> Caller:
@@ -173,7 +269,7 @@ class Admission:
             raise _refusal(Unverified("the request is not an SNS message"))
         else:
             try:
-                source.scheme.verify(request, source.secrets, self._clock.now_ms() / 1000)
+                source.scheme.verify(request, self._secrets(source), self._clock.now_ms() / 1000)
             except Unverified as error:
                 raise _refusal(error, source.scheme, source.source.refused_status) from error
 
@@ -200,7 +296,7 @@ class Admission:
 
 def _check_address(source: WebhookSource, request: RawRequest) -> None:
     if not source.allows(request.client):
-        raise _refusal(Unverified("the client's address is not one of the source's"))
+        raise _refusal(Unverified("the client's address is not one of the source's", "address"))
     if source.max_body_bytes and len(request.body) > source.max_body_bytes:
         raise Problem(413, f"the body is larger than {source.max_body_bytes} bytes")
 

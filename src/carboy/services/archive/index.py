@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, select, tuple_, update
 
 from carboy.db import chunks, insert_rows, placeholders
-from carboy.jobs import new_id, put, row_of
+from carboy.jobs import accepted_ms, new_id, put, row_of
 from carboy.services.archive.items import Accepted, Archived, Gathered, Item, NewItem, Page, Submission
 from carboy.services.archive.object_keys import version_key, webhook_key
 from carboy.services.archive.sources import THREATSTACK
@@ -39,7 +39,7 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
         rows, fresh = [], []
         for item in one.items:
             versions = known.setdefault((item.source, item.item_id), {})
-            row = versions.get(item.digest)
+            row = _duplicate(versions, item, one.now_ms)
             fresh.append(row is None)
             if row is None:
                 row = versions[item.digest] = new_id(one.now_ms)
@@ -78,6 +78,15 @@ class _Deliveries:
     def write(self, connection: "Connection") -> None:
         if self.gathered is not None:
             self.gathered.write(connection)
+
+
+def _duplicate(versions: dict[bytes, int], item: NewItem, now_ms: int) -> int | None:
+    """Return the row of the same content, unless it is older than the source's window for duplicates."""
+    row = versions.get(item.digest)
+    if row is None or not item.duplicates_ms or now_ms - accepted_ms(row) < item.duplicates_ms:
+        return row
+    versions[item.digest + row.to_bytes(8)] = versions.pop(item.digest)  # it still counts as a version
+    return None
 
 
 def mark(connection: "Connection", changes: Sequence[Archived]) -> list[None]:
@@ -153,6 +162,18 @@ class Index:
             .order_by(ITEMS.c.id.desc())
             .limit(1)
         )
+
+    def last_received_ms(self, source: str) -> int | None:
+        """Return when the newest event of a source was received, milliseconds since the epoch; None without one."""
+        query = (
+            select(ITEMS.c.received_at)
+            .where(ITEMS.c.source == source, ITEMS.c.newest.is_(True))
+            .order_by(ITEMS.c.at.desc(), ITEMS.c.id.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            found: int | None = connection.execute(query).scalar()
+        return found
 
     def between(
         self,
@@ -256,7 +277,12 @@ def _known(connection: "Connection", wanted: Mapping[str, Iterable[str]]) -> dic
             marks = placeholders(connection, len(some) + 1).partition(", ")
             query = f"{_VERSIONS} source = {marks[0]} AND item_id IN ({marks[2]})"
             for item_id, digest, row in connection.exec_driver_sql(query, (source, *some)):
-                found.setdefault((source, item_id), {})[bytes(digest)] = row
+                versions = found.setdefault((source, item_id), {})
+                newest = max(row, versions.get(bytes(digest), row))
+                if bytes(digest) in versions:  # the same content, kept again after the window for duplicates
+                    older = min(row, versions[bytes(digest)])
+                    versions[bytes(digest) + older.to_bytes(8)] = older
+                versions[bytes(digest)] = newest
     return found
 
 

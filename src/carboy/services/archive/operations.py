@@ -1,6 +1,7 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -162,7 +163,9 @@ class ArchiveOperations:
     def _keep_alerts(self, body: bytes, wait_s: float) -> Response:
         alerts = parse_alerts(body)
         items = [alert_item(alert, fetches=self._fetches) for alert in alerts]
-        return _answer(self._acceptor.accept(items, [alert.id for alert in alerts], wait_s))
+        acceptance = self._acceptor.accept(items, [alert.id for alert in alerts], wait_s)
+        self._admission.kept(THREATSTACK, acceptance)
+        return _answer(acceptance)
 
     def _keep_webhook(self, caller: Caller, wait_s: float) -> Response:
         request: RawRequest | None = caller.request
@@ -172,13 +175,16 @@ class ArchiveOperations:
         source = self._admission.source(caller.id)
         if not source.wants(request):
             return _answer(Acceptance((), 0), ignored=1)
-        event_id, item = source.item(request, self._clock.now_ms())
-        acceptance = self._acceptor.accept([item], [event_id], wait_s)
+        now_ms = self._clock.now_ms()
+        found = source.items(request, now_ms)
+        acceptance = self._acceptor.accept([item for _, item in found], [event_id for event_id, _ in found], wait_s)
+        self._admission.kept(source.name, acceptance)
         answer = source.source.answer
         if answer is None:
             return _answer(acceptance)
+        body = re.sub(r"\{(?:header:([\w-]+)|now_ms)\}", lambda one: _filled(one[1], request, now_ms), answer.body)
         echoed = {answer.echo: request.headers.get(answer.echo.lower(), "")} if answer.echo else {}
-        return Response(answer.body, answer.status, echoed, content_type=answer.content_type)
+        return Response(body, answer.status, echoed, content_type=answer.content_type)
 
     def options_webhook(self, source: str, web_hook_request_origin: str | None = None) -> Response:
         """Consent to the webhooks of CloudEvents: this address wants them, at any rate."""
@@ -247,6 +253,11 @@ def _read_time(name: str, text: str, faults: list[Fault]) -> int:
     except ValueError as error:
         faults.append(Fault(name, str(error)))
         return 0
+
+
+def _filled(header: str | None, request: RawRequest, now_ms: int) -> str:
+    """Return what a place in the body of an answer is replaced by; a header as it can stand in a JSON string."""
+    return str(now_ms) if header is None else orjson.dumps(request.headers.get(header.lower(), "")).decode()[1:-1]
 
 
 def _answer(acceptance: Acceptance, **more: Any) -> Response:

@@ -16,6 +16,7 @@ from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.net import Limits
 from carboy.services.archive.admission import Admission
 from carboy.services.archive.claim_check import QueueAcceptor, QueueKeeper, StorePark
+from carboy.services.archive.exchanged_secrets import ExchangedSecrets
 from carboy.services.archive.intake import Acceptor
 from carboy.services.archive.listing import Listing
 from carboy.services.archive.object_store import open_store
@@ -23,7 +24,9 @@ from carboy.services.archive.objects import Store
 from carboy.services.archive.operations import Accepts, ArchiveOperations, Reads
 from carboy.services.archive.pacer import Pacer, SharedBucket
 from carboy.services.archive.queries import Reader
+from carboy.services.archive.refusals import RefusedRequests
 from carboy.services.archive.settings import ArchiveSettings
+from carboy.services.archive.source_metrics import SourceMetrics
 from carboy.services.archive.sources import THREATSTACK, WebhookSource, make_sources
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.services.archive.worker import ArchiveWorker, Fetcher
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from carboy.services.archive.index import Index
     from carboy.services.archive.retention import Upkeep
 
-__all__ = ["Archive", "archive_of", "register"]
+__all__ = ["Archive", "archive_of", "refused_requests", "register"]
 
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
@@ -82,7 +85,23 @@ def register(app: Flask) -> None:
     runtime.dependencies["object store"] = store.check
     sources = SourceRegistry(runtime)
     runtime.body_limits.append(sources.body_limit)
-    admission = Admission(sources, _sns(settings, runtime), sources.take, sources.take_handshake, runtime.clock)
+    runtime.compressed_paths.append(sources.takes_compressed)
+    if api is not None:
+        runtime.dependencies["threatstack"] = api.check_last
+    refusals = refused_requests(runtime)
+    runtime.keep(refusals)
+    has_database = runtime.has_database
+    admission = Admission(
+        sources,
+        _sns(settings, runtime),
+        sources.take,
+        sources.take_handshake,
+        runtime.clock,
+        refusals=refusals,
+        metrics=SourceMetrics(runtime, sources, _last_received(app) if has_database else None),
+        exchanged=_exchanged(app, runtime) if has_database else None,
+        max_body_bytes=runtime.web.max_body_bytes,
+    )
     operations = ArchiveOperations(
         admission=admission,
         acceptor=service.acceptor,
@@ -101,6 +120,25 @@ def register(app: Flask) -> None:
     add_api(app, DOCUMENT, operations, name="archive", security=security)
     if api is None:
         log.info("threatstack_off", hint="set THREATSTACK_API_KEY to have the full alert fetched")
+
+
+def refused_requests(runtime: Runtime) -> RefusedRequests:
+    """Return the refused requests of a service, to keep and to read."""
+    engine = (lambda: runtime.engine) if runtime.has_database else None
+    return RefusedRequests(engine, lambda: runtime.writer, runtime.make_limiter, runtime.clock)
+
+
+def _last_received(app: Flask) -> Callable[[str], int | None]:
+    def last_received(source: str) -> int | None:
+        return archive_of(app).index.last_received_ms(source)
+
+    return last_received
+
+
+def _exchanged(app: Flask, runtime: Runtime) -> ExchangedSecrets:
+    return ExchangedSecrets(
+        lambda: runtime.engine, lambda: runtime.writer, lambda: app.config["SECRET_KEY"], runtime.clock
+    )
 
 
 def archive_of(app: Flask) -> Archive:
@@ -279,6 +317,10 @@ class SourceRegistry:
             return 0
         source = self().get(name)
         return 0 if source is None else source.max_body_bytes
+
+    def takes_compressed(self, path: str) -> bool:
+        """Return whether a path is one of a source; whether that takes compressed bodies it says itself."""
+        return path.startswith(_WEBHOOKS)
 
 
 def _enqueue(runtime: Runtime, job: Job[[int]], row: int) -> None:

@@ -16,7 +16,16 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.items import NewItem
 from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.source_settings import NO_SCHEME, SourceConfig, source_faults
-from carboy.webhooks import Reply, Scheme, find, make_scheme, matches_any
+from carboy.webhooks import (
+    Reply,
+    Scheme,
+    cloudevent_id,
+    cloudevent_type,
+    find,
+    make_scheme,
+    matches_any,
+    split_batch,
+)
 
 __all__ = ["THREATSTACK", "WebhookSource", "event_digest", "make_sources", "source_names"]
 
@@ -103,6 +112,16 @@ class WebhookSource:
             return True
         return str(found) in self.source.only
 
+    def items(self, request: RawRequest, now_ms: int) -> list[tuple[str, NewItem]]:
+        """Return the ids and what is kept of a verified request: one thing, or each event of a batch of CloudEvents.
+
+        Raises:
+            InvalidInput: the body is no batch.
+        """
+        if not self.source.cloudevents:
+            return [self.item(request, now_ms)]
+        return [self.item(one, now_ms) for one in split_batch(request)]
+
     def item(self, request: RawRequest, now_ms: int) -> tuple[str, NewItem]:
         """Return the id of a verified request as it was sent, and what is kept: its bytes, with the chosen headers.
 
@@ -110,7 +129,7 @@ class WebhookSource:
         content of an empty body is the kept headers.
         """
         sha256 = hashlib.sha256(request.body).digest()
-        headers = self._kept_headers(request)
+        headers = self.kept_headers(request)
         digest = event_digest(request.body, headers)
         event_id = self._id(request) or digest.hex()
         at_ms = self._time_ms(request)
@@ -126,16 +145,18 @@ class WebhookSource:
             body=request.body,
             headers=orjson.dumps(headers) if headers else None,
             type=self._type(request),
+            duplicates_ms=round(float(self.source.duplicates or 0) * 1000),
         )
 
     def _type(self, request: RawRequest) -> str | None:
-        found = find(self.source.events, request) if self.source.events else None
+        place = self.source.events or (cloudevent_type(request) if self.source.cloudevents else "")
+        found = find(place, request) if place else None
         return found[:255] if isinstance(found, str) else None
 
     def _id(self, request: RawRequest) -> str:
         """Return the id in the places of the settings; empty where one of them has none."""
         parts = []
-        for place in self.source.id:
+        for place in self.source.id or (cloudevent_id(request) if self.source.cloudevents else ()):
             found = find(place, request)
             if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
                 self._warn_once("id", place)
@@ -153,12 +174,13 @@ class WebhookSource:
             self._warn_once("time", self.source.time)
         return found
 
-    def _kept_headers(self, request: RawRequest) -> dict[str, str]:
+    def kept_headers(self, request: RawRequest) -> dict[str, str]:
         """Return the headers to keep, by name, and what SNS's envelope says beside the message."""
         names: dict[str, str] = {}
         for name in self.source.keep_headers:
             if name == "*":
                 secret = _SECRET_HEADERS | {self.source.header.lower() if self.source.verify == "bearer" else ""}
+                secret |= {self.source.exchange.lower()}
                 names |= {_title(one): one for one in sorted(request.headers) if one not in secret}
             else:
                 names[name] = name.lower()

@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 
 from carboy.db import ExactString, big_id, metadata
 
-__all__ = ["ITEMS"]
+__all__ = ["EXCHANGED", "ITEMS", "REFUSED"]
 
 ITEMS = Table(
     "archive_items",
@@ -32,6 +32,29 @@ ITEMS = Table(
     Column("event_type", ExactString(255)),  # where the source's settings say what it is
     # of two processes that add to one id at the same moment one is refused, looks again, and finds the other's
     UniqueConstraint("source", "item_id", "version"),
+)
+
+REFUSED = Table(
+    "archive_refused",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),  # grows with time
+    Column("at", BigInteger, nullable=False),
+    Column("source", ExactString(64), nullable=False),
+    Column("reason", ExactString(32), nullable=False),
+    Column("detail", ExactString(255), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("address", ExactString(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("request_id", ExactString(128), nullable=False),
+    Column("headers", LargeBinary(1 << 20)),  # a JSON object, where the source keeps refused requests
+    Column("body", LargeBinary(1 << 20)),
+)
+EXCHANGED = Table(
+    "archive_exchanged_secrets",
+    metadata,
+    Column("source", ExactString(64), primary_key=True),
+    Column("sealed", LargeBinary(2048), nullable=False),  # a nonce, and the secret by AES-GCM
+    Column("at", BigInteger, nullable=False),
 )
 
 _NEWEST = ITEMS.c.newest.is_(True)

@@ -124,6 +124,7 @@ class ThreatStack:
         self._limits, self._retry, self._clock = limits, retry, clock
         self._session = session or make_session(self._base_url, pool_size, clock=clock)
         self._ping_ttl_s = ping_ttl_s
+        self._last_error: Refused | Unreachable | None = None
         self._ping_lock = threading.Lock()
         self._pinged: tuple[float, float | UpstreamError] | None = None  # when, and how long it took or what was wrong
 
@@ -144,7 +145,15 @@ class ThreatStack:
             detail = "must be 1 to 128 characters of [A-Za-z0-9_-]"
             raise InvalidInput("the alert could not be fetched", f"`id` {detail}", "check it", [Fault("id", detail)])
         what = f"the alert `{alert_id}` could not be fetched"
-        body = self._get(f"/alerts/{alert_id}", what).body
+        try:
+            body = self._get(f"/alerts/{alert_id}", what).body
+        except Missing:
+            self._last_error = None  # it answered
+            raise
+        except (Refused, Unreachable) as error:
+            self._last_error = error
+            raise
+        self._last_error = None
         if _read(_Detail, body, what).id != alert_id:
             raise Unreachable(what, "the API answered with another alert", "it is tried again")
         return body
@@ -160,6 +169,11 @@ class ThreatStack:
         pages = self._pages_v1(start_ms, end_ms) if self._version == 1 else self._pages_v2(start_ms, end_ms)
         for page in pages:
             yield from (alert for alert in page if start_ms <= alert.created_at_ms < end_ms)
+
+    def check_last(self) -> None:
+        """Raise what the last fetch of this process failed with; nothing is asked."""
+        if (error := self._last_error) is not None:
+            raise type(error)(*error.args) from error
 
     def ping(self) -> float:
         """Return the seconds that the API took to answer when it was last asked, at most `ping_ttl_s` ago.

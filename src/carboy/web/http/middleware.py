@@ -41,10 +41,12 @@ class Limits(NamedTuple):
     Attributes:
         max_body_bytes: of a path; by `Content-Length`, or of a body without one as it is read.
         rate: counts by client address; None lifts it.
+        takes_compressed: whether compressed bodies are read at a path.
     """
 
     max_body_bytes: Callable[[str], int]
     rate: RateLimiter | None
+    takes_compressed: Callable[[str], bool]
 
 
 class RequestTracing(Protocol):
@@ -137,7 +139,8 @@ class RequestMiddleware:
             if wait_s:
                 return too_many(wait_s)
         encoding = environ.get("HTTP_CONTENT_ENCODING")
-        if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
+        is_compressed = encoding is not None and encoding.strip().lower() not in {"", "identity"}
+        if is_compressed and not limits.takes_compressed(environ.get("PATH_INFO", "")):
             return Problem(
                 415, "a compressed body is not read: send it as it is", headers={"Accept-Encoding": "identity"}
             )

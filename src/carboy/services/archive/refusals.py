@@ -1,0 +1,157 @@
+"""Refused requests: counted by source and reason, the newest of them kept as facts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from carboy.api import RawRequest
+from carboy.clock import Clock
+from carboy.config import Rate
+from carboy.errors import UpstreamError
+from carboy.logs import request_id
+from carboy.problems import Problem
+from carboy.webhooks import Unverified
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from carboy.db import GroupCommit
+    from carboy.services.archive.sources import WebhookSource
+    from carboy.web import RateLimiter
+
+__all__ = ["KEPT", "REASONS", "Refused", "RefusedRequests", "reason_of"]
+
+KEPT = 1000
+"""How many refused requests are kept."""
+REASONS = (
+    *("signature", "missing", "time", "token", "address", "handshake", "topic"),
+    *("credentials", "unknown_source", "too_large", "encoding", "too_often", "body"),
+)
+_MAX_BODY_BYTES = 65_536
+_WRITES = Rate(20, 1.0)  # forgeries write no more than that into the database
+_BY_STATUS = {401: "credentials", 404: "unknown_source", 413: "too_large", 415: "encoding", 429: "too_often"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that was refused.
+
+    Attributes:
+        id: grows with time.
+        at_ms: when, milliseconds since the epoch.
+        source: as the path has it; it may be unknown.
+        reason: one of `REASONS`.
+        detail: what was wrong, for the operator.
+        status: of the response.
+        address: the client's.
+        size: of the body, bytes as they came.
+        request_id: of its lines in the log.
+        headers: where the source has `keep_refused`; else none.
+        body: likewise, at most 64 KiB of it; else None.
+    """
+
+    id: int
+    at_ms: int
+    source: str
+    reason: str
+    detail: str
+    status: int
+    address: str
+    size: int
+    request_id: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class RefusedRequests:
+    """Keeps the facts of refused requests, and reads them back.
+
+    Args:
+        engine: the database; None where there is none, so that nothing is kept.
+        writer: makes the process's group commit.
+        limiter: makes a limit of how often it is written.
+        clock: what time it is.
+    """
+
+    def __init__(
+        self,
+        engine: "Callable[[], Engine] | None",
+        writer: "Callable[[], GroupCommit]",
+        limiter: "Callable[[str, Rate], RateLimiter]",
+        clock: Clock,
+    ) -> None:
+        self._engine, self._writer, self._clock = engine, writer, clock
+        self._limiter = limiter("refused", _WRITES) if engine is not None else None
+
+    def add(self, name: str, source: "WebhookSource | None", request: RawRequest, error: Problem) -> None:
+        """Keep the facts of a refused request, unless there are too many or the database is unavailable."""
+        if self._limiter is None or self._limiter.take("refused") > 0:
+            return
+        keeps = source is not None and source.source.keep_refused
+        cause = error.__cause__
+        row = {
+            "at": self._clock.now_ms(),
+            "source": name[:64],
+            "reason": reason_of(error),
+            "detail": (cause.why if isinstance(cause, Unverified) else error.detail)[:255],
+            "status": error.status,
+            "address": request.client[:64],
+            "size": len(request.body),
+            "request_id": request_id()[:128],
+            "headers": orjson.dumps(source.kept_headers(request)) if keeps and source is not None else None,
+            "body": request.body[:_MAX_BODY_BYTES] if keeps else None,
+        }
+        with suppress(UpstreamError):
+            self._writer().run(_insert, row)
+
+    def newest(self, source: str = "", limit: int = 100, before: int | None = None) -> list[Refused]:
+        """Return the newest refused requests, newest first.
+
+        Args:
+            source: only of this source.
+            limit: at most so many.
+            before: only those before this id: the last of the page before.
+        """
+        from sqlalchemy import select
+
+        from carboy.services.archive.tables import REFUSED
+
+        if self._engine is None:
+            return []
+        query = select(REFUSED).order_by(REFUSED.c.id.desc()).limit(limit)
+        if source:
+            query = query.where(REFUSED.c.source == source)
+        if before is not None:
+            query = query.where(REFUSED.c.id < before)
+        with self._engine().connect() as connection:
+            return [_refused(row) for row in connection.execute(query)]
+
+
+def reason_of(error: Problem) -> str:
+    """Return the kind of a refusal, one of `REASONS`."""
+    if isinstance(error.__cause__, Unverified):
+        return error.__cause__.reason
+    return _BY_STATUS.get(error.status, "body" if error.status in {400, 422} else "signature")
+
+
+def _insert(connection: "Connection", rows: Sequence[Mapping[str, Any]]) -> list[None]:
+    from sqlalchemy import delete, insert, select
+
+    from carboy.jobs import new_id
+    from carboy.services.archive.tables import REFUSED
+
+    connection.execute(insert(REFUSED), [{"id": new_id(row["at"]), **row} for row in rows])
+    oldest = select(REFUSED.c.id).order_by(REFUSED.c.id.desc()).offset(KEPT).limit(1)
+    if (last := connection.execute(oldest).scalar()) is not None:
+        connection.execute(delete(REFUSED).where(REFUSED.c.id <= last))
+    return [None] * len(rows)
+
+
+def _refused(row: Any) -> Refused:
+    found = row._mapping
+    headers = orjson.loads(found["headers"]) if found["headers"] else {}
+    names = ("id", "source", "reason", "detail", "status", "address", "size", "request_id", "body")
+    return Refused(at_ms=found["at"], headers=headers, **{name: found[name] for name in names})
