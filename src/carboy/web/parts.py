@@ -75,10 +75,8 @@ def _add_problems(app: "Flask", held: "Runtime") -> None:
 
 def _add_limits(app: "Flask", held: "Runtime") -> None:
     door = _door(app, held)
-    door.limits, door.trusted_proxies = (
-        Limits(held.body_limit, held.limiter, held.takes_compressed),
-        held.web.trusted_proxies,
-    )
+    door.limits = Limits(held.body_limit, held.limiter, held.takes_compressed)
+    door.trusted_proxies = held.web.trusted_proxies
     app.config["MAX_CONTENT_LENGTH"] = held.web.max_body_bytes
     answer = problem_answerer(app, held.web.retry_after_s, held.show_path, has_pages=held.is_adopted)
 

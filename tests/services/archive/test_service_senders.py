@@ -215,7 +215,8 @@ def test_firehose_gets_its_request_id_back(serve: Any) -> None:
 
 
 def refusals(gateway: Any) -> RefusedRequests:
-    found: RefusedRequests = runtime(gateway.app).find(RefusedRequests)
+    found = runtime(gateway.app).find(RefusedRequests)
+    assert found is not None
     return found
 
 
