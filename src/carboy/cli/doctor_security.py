@@ -3,7 +3,6 @@
 import ipaddress
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from carboy.cli.project import runtime_of
 from carboy.clock import Clock
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
+from carboy.web.diagnosis import Finding
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -33,23 +33,6 @@ _MAX_AGE_DAYS = 365
 _RANDOM_TEXT = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 _OPEN_MODE = stat.S_IWGRP | stat.S_IRWXO
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        name: the part.
-        ok: whether it can work.
-        detail: what was found.
-        hint: what to do; empty where nothing is.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-    hint: str = ""
 
 
 def audit(service: "Service") -> Iterator[Finding]:

@@ -33,6 +33,7 @@ def show_first_steps(service: "Service", url: str, plan: "Plan") -> None:
 
 def _show_tries(service: "Service", url: str) -> None:
     settings = service.runtime.settings
+    _show_console(service, url)
     tries = _tries(service)
     if not tries:
         return
@@ -40,6 +41,18 @@ def _show_tries(service: "Service", url: str) -> None:
     click.echo("\n".join(["try it:", *(f"  {_curl(url + path, key, body)}" for path, body in tries.items())]), err=True)
     if _SMS_PATH in tries:
         click.echo(f"texts go to {settings['SMS_OUTBOX']}, a line of JSON each", err=True)
+
+
+def _show_console(service: "Service", url: str) -> None:
+    """Print an address that logs in to the console once."""
+    runtime = service.runtime
+    if service.flask is None or not runtime.settings["CONSOLE"] or not runtime.has_database:
+        return
+    from carboy.web.console.sessions import make_login
+
+    base = f"http://{runtime.settings['CONSOLE_BIND']}" if runtime.settings["CONSOLE_BIND"] else url
+    path = make_login(runtime, local_key(runtime)) if runtime.settings["AUTH"] else "/"
+    click.echo(f"console: {base}{path}", err=True)
 
 
 def local_key(runtime: Any) -> str:
@@ -51,7 +64,8 @@ def local_key(runtime: Any) -> str:
 
     path = Path(runtime.settings["INSTANCE_PATH"]) / "local-key"
     kept = path.read_text(encoding="ascii").strip() if path.is_file() else ""
-    if kept and runtime.keys.find(kept) is not None:
+    known = runtime.keys.find(kept) if kept else None
+    if known is not None and set(known.scopes) >= set(SCOPES):
         return kept
     _, text = runtime.keys.store.create(_KEY_NAME, SCOPES)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -114,6 +114,17 @@ class JobStore:
         count: int = self._writer.run(_delete, chosen)
         return count
 
+    def cancel(self, job_id: int) -> bool:
+        """Make a waiting row dead, which can be tried again; return whether it waited."""
+        count: int = self._writer.run(_cancel, (self._clock.now_ms(), job_id))
+        return count > 0
+
+    def delete(self, job_id: int) -> bool:
+        """Delete a row that is done or dead; return whether there was one."""
+        chosen = (JOBS.c.id == job_id) & JOBS.c.state.in_(("done", "dead"))
+        count: int = self._writer.run(_delete, chosen)
+        return count > 0
+
     def stats(self) -> Sequence[dict[str, Any]]:
         """Return kind, state, count and the age of the oldest due row in seconds, of all that is not done."""
         now_ms = self._clock.now_ms()
@@ -151,6 +162,17 @@ def _requeue_some(connection: "Connection", now_ms: int, chosen: Any) -> int:
     note(connection, lambda: [Ready(row.id, row.kind, row.priority, now_ms) for row in connection.execute(query)])
     values = {"state": "queued", "attempts": 0, "run_at": now_ms, "finished_at": None}
     return connection.execute(update(JOBS).where(chosen).values(values)).rowcount
+
+
+def _cancel(connection: "Connection", requests: Sequence[tuple[int, int]]) -> list[int]:
+    return [
+        connection.execute(
+            update(JOBS)
+            .where(JOBS.c.id == job_id, JOBS.c.state == "queued")
+            .values(state="dead", finished_at=now_ms, error="cancelled by an operator")
+        ).rowcount
+        for now_ms, job_id in requests
+    ]
 
 
 def _delete(connection: "Connection", wishes: Sequence[Any]) -> list[int]:

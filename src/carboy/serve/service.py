@@ -28,6 +28,7 @@ class Service:
         self.app = app
         self._engine: Any = None
         self._metrics: Any = None
+        self._console: Any = None
         self._refresh: Any = None
 
     @property
@@ -79,8 +80,9 @@ class Service:
         """Stop the job engine; jobs that still run after `drain_s` (`JOBS_DRAIN_S`) go back to the others."""
         if self._engine is not None:
             self._engine.stop(drain_s)
-        if self._metrics is not None:
-            self._metrics.stop()
+        for listener in (self._metrics, self._console):
+            if listener is not None:
+                listener.stop()
         if self._refresh is not None:
             self._refresh.stop()
 
@@ -109,6 +111,11 @@ class Service:
 
             self._metrics = MetricsServer(runtime.metrics, bind)
             self._metrics.start()
+        if runtime.settings["CONSOLE_BIND"]:
+            from carboy.web.console.listener import ConsoleListener
+
+            self._console = ConsoleListener(runtime)
+            self._console.start()
 
     @property
     def _has_database(self) -> bool:

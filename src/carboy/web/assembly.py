@@ -92,8 +92,8 @@ def init_app(
 
     Args:
         app: the application. What its `config` already says of a setting is stronger than every layer.
-        parts: of `PARTS`; by default all but `logs` whose libraries are installed. Without `settings` the
-            environment, `.env` and `carboy.toml` are not read: the defaults and `app.config` are what counts.
+        parts: of `PARTS`; by default all but `logs` and `console` whose libraries are installed. Without `settings`
+            the environment, `.env` and `carboy.toml` are not read: the defaults and `app.config` are what counts.
         folder: the project's folder; the working folder by default.
         clock: what time it is.
 
@@ -103,7 +103,7 @@ def init_app(
         ConfigurationError: with everything that is wrong with the settings.
     """
     if parts is None:
-        parts = [part for part in PARTS if part != "logs" and _has_library(part)]
+        parts = [part for part in PARTS if part not in {"logs", "console"} and _has_library(part)]
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         raise UsageError(f"`{unknown[0]}` is no part", f"the parts are {', '.join(PARTS)}", "correct `parts`")
@@ -176,6 +176,7 @@ def _assemble(
         module.register(app)
         held.checks.update(module.checks)
         held.dependencies.update(module.dependencies)
+        held.pages += module.pages
     held.bind_later()
     for part, add in AFTER_MODULES.items():
         if part in parts:

@@ -6,6 +6,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carboy.errors import ConfigurationError
+from carboy.web.pages import Page
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -26,6 +27,7 @@ class Module(NamedTuple):
         jobs: the jobs that it can do.
         checks: what `/readyz` asks it; a failure is a 503.
         dependencies: likewise, of what its requests can do without; a failure is `degraded`.
+        pages: its pages of the console.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Module(NamedTuple):
     jobs: "tuple[Job[...], ...]" = ()
     checks: "Mapping[str, Check]" = MappingProxyType({})
     dependencies: "Mapping[str, Check]" = MappingProxyType({})
+    pages: tuple[Page, ...] = ()
 
 
 def load_modules(names: Sequence[str]) -> list[Module]:
@@ -58,8 +61,8 @@ def _module(name: str) -> Module:
     register = getattr(found, "register", None)
     if not callable(register):
         raise _refusal(name, "it has no function `register(app)`")
-    settings, jobs, checks, dependencies = (
-        _brought(found, what) for what in ("settings", "jobs", "checks", "dependencies")
+    settings, jobs, checks, dependencies, pages = (
+        _brought(found, what) for what in ("settings", "jobs", "checks", "dependencies", "pages")
     )
     return Module(
         name=name,
@@ -68,6 +71,7 @@ def _module(name: str) -> Module:
         jobs=tuple(jobs or ()),
         checks=dict(checks or {}),
         dependencies=dict(dependencies or {}),
+        pages=tuple(pages or ()),
     )
 
 

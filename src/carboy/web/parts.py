@@ -161,6 +161,13 @@ def _add_docs(app: "Flask", held: "Runtime") -> None:
         add_documents(app, held)
 
 
+def _add_console(app: "Flask", held: "Runtime") -> None:
+    from carboy.web.console.mounting import add_console
+
+    add_console(app, held)
+    _door(app, held).error_page = held.error_page
+
+
 def _needs_nothing(_app: "Flask", _held: "Runtime") -> None:
     """Do nothing: the part is there with the runtime."""
 
@@ -182,6 +189,7 @@ AFTER_MODULES: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "health": _add_health,
     "metrics": _add_metrics,
     "docs": _add_docs,
+    "console": _add_console,
 }
 """What comes after them: routes of the same address are the modules' own."""
 

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from carboy.jobs import Job, JobEngine, JobStore, Ready, Registry
     from carboy.jobs.celery.engine import CeleryEngine
     from carboy.jobs.sqs import ClaimCheck, SqsEngine
+    from carboy.problems import Problem
     from carboy.web.auth.key_cache import KeyRing
     from carboy.web.health.readiness import Check
+    from carboy.web.pages import Page
 
 __all__ = ["Jobs", "Runtime", "runtime"]
 
@@ -57,6 +59,8 @@ class Runtime(Extension):
         body_limits: functions that return how many bytes a body may have at a path, 0 where `MAX_BODY_BYTES` holds.
         compressed_paths: functions that return whether compressed bodies are read at a path; by default none is.
         documents: functions that return the OpenAPI documents that are served, one each.
+        pages: the pages of the console that modules bring.
+        error_page: returns an error as HTML with its headers, for a client that asks for it; None without a console.
         jobs: the jobs that are known, their rows, and who runs them here.
         is_adopted: whether the application has a factory of its own, and `init_app` added parts to it.
     """
@@ -77,6 +81,8 @@ class Runtime(Extension):
         self.body_limits: list[Callable[[str], int]] = []
         self.compressed_paths: list[Callable[[str], bool]] = []
         self.documents: list[Callable[[], dict[str, Any]]] = []
+        self.pages: list[Page] = []
+        self.error_page: Callable[[Mapping[str, Any], Problem], tuple[bytes, Mapping[str, str]] | None] | None = None
         self.app = app
         self.is_adopted = False
         self._once = _Once()

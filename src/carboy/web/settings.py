@@ -1,5 +1,6 @@
 """The settings of the assembly: modules, authentication, limits, observability."""
 
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -55,6 +56,19 @@ class WebSettings:
     ready_timeout_s: float = setting(2.0, "how long `/readyz` waits for each of its checks", unit="s")
     retry_after_s: int = setting(5, "what `Retry-After` says where an upstream did not", unit="s")
     metrics_bind: str | None = setting(None, "where `/metrics` is served without a key, such as `127.0.0.1:9090`")
+    console: bool = setting(True, "whether the console is served, at `/` and below `/console`")
+    console_bind: str | None = setting(
+        None, "where the console is served apart from the rest, such as `127.0.0.1:8001`"
+    )
+    console_oidc_issuer: str = setting("", "the OpenID Connect provider that people log in with, an https address")
+    console_oidc_client_id: str = setting("", "the client's id at that provider")
+    console_oidc_client_secret: Secret | None = setting(None, "the client's secret; None for a public client")
+    console_oidc_claim: str = setting("groups", "the claim whose values are looked up in CONSOLE_ROLES")
+    console_roles: dict[str, tuple[str, ...]] = setting(
+        {}, "the scopes of each value of the claim; `*` as a value is for everybody, as a scope for all scopes"
+    )
+    console_alb: bool = setting(False, "whether an AWS load balancer in front has logged people in by OIDC")
+    console_alb_arn: str = setting("", "the ARN of that load balancer; others are refused")
     api_docs: bool = setting(True, "whether `/docs`, `/openapi.json` and `/openapi.yaml` are served")
     api_version: str = setting("1", "the version that the OpenAPI document says")
 
@@ -79,8 +93,28 @@ class WebSettings:
             yield Fault("TRACE_SAMPLE", "it is a part, from 0 to 1")
         if parse_daemon_address(self.aws_xray_daemon_address) is None:
             yield Fault("AWS_XRAY_DAEMON_ADDRESS", "it is HOST:PORT, such as 127.0.0.1:2000")
+        yield from self._console_faults()
         if self.metrics_bind is not None and parse_bind(self.metrics_bind) is None:
             yield Fault("METRICS_BIND", "it is HOST:PORT, such as 127.0.0.1:9090 or [::1]:9090")
+
+    def _console_faults(self) -> Iterator[Fault]:
+        if self.console_bind is not None and parse_bind(self.console_bind) is None:
+            yield Fault("CONSOLE_BIND", "it is HOST:PORT, such as 127.0.0.1:8001 or [::1]:8001")
+        if self.console_oidc_issuer:
+            is_loopback = self.console_oidc_issuer.startswith(("http://127.0.0.1", "http://localhost"))
+            if not self.console_oidc_issuer.startswith("https://") and not is_loopback:
+                yield Fault("CONSOLE_OIDC_ISSUER", "it is an address that begins with https://")
+            if not self.console_oidc_client_id:
+                yield Fault("CONSOLE_OIDC_CLIENT_ID", "CONSOLE_OIDC_ISSUER needs it")
+        if self.console_alb and not re.fullmatch(_ALB_ARN, self.console_alb_arn):
+            yield Fault(
+                "CONSOLE_ALB_ARN",
+                "CONSOLE_ALB needs the load balancer's, such as "
+                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/front/50dc6c495c0c9188",
+            )
+
+
+_ALB_ARN = r"arn:[a-z-]+:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:loadbalancer/app/[^/]+/[0-9a-f]+"
 
 
 def parse_bind(text: str) -> tuple[str, int] | None:

@@ -17,15 +17,9 @@ from carboy.errors import Fault, InvalidInput
 __all__ = ["SCOPES", "Key", "check_scopes", "hash_key", "make_key", "matches", "parse_key_id"]
 
 SCOPES = (
-    "archive:write",
-    "archive:read",
-    "destinations:read",
-    "destinations:write",
-    "sms:send",
-    "sms:read",
-    "jobs:admin",
-    "metrics:read",
-)
+    "archive:write", "archive:read", "sms:send", "sms:read", "sms:numbers", "sms:content", "destinations:read",
+    "destinations:write", "jobs:admin", "metrics:read", "keys:admin", "settings:read", "audit:read",
+)  # fmt: skip
 """The scopes of Carboy's own parts; a module may have others, such as `orders:write`."""
 
 _LOWER = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -45,6 +39,7 @@ class Key:
         scopes: what it may do.
         last_used_at: to the minute; None when it never was.
         revoked_at: since when it is refused; None while it is good.
+        expires_at: from when on it is refused; None for never.
     """
 
     id: str
@@ -53,6 +48,7 @@ class Key:
     created_at: int
     last_used_at: int | None = None
     revoked_at: int | None = None
+    expires_at: int | None = None
 
 
 def make_key() -> tuple[str, str]:

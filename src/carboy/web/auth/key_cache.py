@@ -62,7 +62,7 @@ class KeyRing:
         if key_id is None or found is None:
             return None
         key, kept_hash = found
-        if not matches(text, kept_hash) or key.revoked_at is not None:
+        if not matches(text, kept_hash) or not self._is_good(key):
             return None
         if len(self._good) >= self._max_kept:
             self._good.clear()
@@ -71,6 +71,23 @@ class KeyRing:
             self._good[digest] = kept[0], key  # as old as the row that it was read from
         self._note(key)
         return key
+
+    def find_by_id(self, key_id: str) -> Key | None:
+        """Return the key of an id while it is good; None when it is unknown, revoked or over.
+
+        Raises:
+            Unreachable: the database is away.
+        """
+        found = self._row(key_id)
+        return found[0] if found is not None and self._is_good(found[0]) else None
+
+    def forget(self, key_id: str) -> None:
+        """Read a key again the next time: it was changed just now."""
+        self._kept.pop(key_id, None)
+        self._good.clear()
+
+    def _is_good(self, key: Key) -> bool:
+        return key.revoked_at is None and (key.expires_at is None or key.expires_at > self._clock.now_ms())
 
     def _row(self, key_id: str) -> tuple[Key, str] | None:
         now = self._clock.monotonic_s()

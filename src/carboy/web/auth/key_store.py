@@ -26,8 +26,13 @@ class KeyStore:
     def __init__(self, engine: "Engine", writer: GroupCommit, clock: Clock = SYSTEM_CLOCK) -> None:
         self._engine, self._writer, self._clock = engine, writer, clock
 
-    def create(self, name: str, scopes: Iterable[str]) -> tuple[Key, str]:
+    def create(self, name: str, scopes: Iterable[str], expires_at: int | None = None) -> tuple[Key, str]:
         """Make a key; return what is kept of it, and the key itself, which cannot be had a second time.
+
+        Args:
+            name: what its maker calls it.
+            scopes: what it may do.
+            expires_at: from when on it is refused, milliseconds since the epoch; None for never.
 
         Raises:
             InvalidInput: the name is empty or longer than 100 characters, or a scope is none.
@@ -36,13 +41,14 @@ class KeyStore:
             fault = Fault("name", f"it has 1 to {_MAX_NAME_CHARS} characters")
             raise InvalidInput("the key cannot be made", "its name is not usable", "choose another name", [fault])
         key_id, text = make_key()
-        key = Key(key_id, name, check_scopes(scopes), self._clock.now_ms())
+        key = Key(key_id, name, check_scopes(scopes), self._clock.now_ms(), expires_at=expires_at)
         row = {
             "id": key.id,
             "name": key.name,
             "scopes": " ".join(key.scopes),
             "hash": hash_key(text),
             "created_at": key.created_at,
+            "expires_at": key.expires_at,
         }
         self._writer.run(_insert, row)
         return key, text
@@ -85,7 +91,8 @@ class KeyStore:
 
 
 def _key(row: Any) -> Key:
-    return Key(row.id, row.name, tuple(row.scopes.split()), row.created_at, row.last_used_at, row.revoked_at)
+    scopes = tuple(row.scopes.split())
+    return Key(row.id, row.name, scopes, row.created_at, row.last_used_at, row.revoked_at, row.expires_at)
 
 
 def _insert(connection: "Connection", rows: Sequence[Mapping[str, Any]]) -> list[None]:

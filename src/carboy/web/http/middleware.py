@@ -6,7 +6,7 @@ carry the same headers, are logged and counted; and because it costs a fifth of 
 
 import io
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -77,6 +77,7 @@ class RequestMiddleware:
         propagates: whether an exception of the application is raised again, for a debugger or a test client.
         passes_refusals: whether a refused request goes through the application's `after_request` functions, which
             finds the refusal in `carboy.refusal` of the environ.
+        error_page: returns an error as HTML with its headers, for a client that asks for it.
     """
 
     inner: "WSGIApplication"
@@ -89,6 +90,7 @@ class RequestMiddleware:
     tracing: "RequestTracing | None" = None
     propagates: "Callable[[WSGIEnvironment], bool]" = bool
     passes_refusals: Callable[[], bool] = bool
+    error_page: "Callable[[Mapping[str, Any], Problem], tuple[bytes, Mapping[str, str]] | None] | None" = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request."""
@@ -221,8 +223,11 @@ class _Exchange:
 
     def answer_problem(self, problem: Problem) -> list[bytes]:
         """Answer with an error that the application did not see."""
-        body = render_problem(problem, self.path(), self.request_id)
-        head = [*_PROBLEM_HEADERS, ("Content-Length", str(len(body))), *problem.headers.items()]
+        make_page = self._door.error_page
+        page = make_page(self._environ, problem) if make_page is not None else None
+        body = page[0] if page else render_problem(problem, self.path(), self.request_id)
+        kind = list(page[1].items()) if page else _PROBLEM_HEADERS
+        head = [*kind, ("Content-Length", str(len(body))), *problem.headers.items()]
         self.start(f"{problem.status} {problem.what}", head)
         return [] if self._environ["REQUEST_METHOD"] == "HEAD" else [body]
 

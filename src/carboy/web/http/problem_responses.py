@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 from werkzeug.exceptions import HTTPException
 
 from carboy.errors import CarboyError, InvalidInput, Throttled, UpstreamError
+from carboy.extension import find_extension
 from carboy.http_values import render_retry_after
-from carboy.logs import BoundLogger, get_logger
+from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def problem_answerer(
     app: "Flask", retry_after_s: int, show_path: Callable[[str], str], *, has_pages: bool
 ) -> "Callable[[Exception], ResponseReturnValue]":
     """Return the error handler that answers with a problem document, or with a page; see `handle_problems`."""
-    from flask import Response, g, request
+    from flask import Response, current_app, g, request
 
     def answer(error: Exception) -> "ResponseReturnValue":
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 0) < 400):
@@ -110,11 +111,16 @@ def problem_answerer(
         problem = problem_of(error, retry_after_s)
         if isinstance(error, CarboyError) and problem.status >= 500:
             _tell(error, problem)
+        make_page = getattr(find_extension(current_app), "error_page", None)
+        page = make_page(request.environ, problem) if make_page is not None else None
+        if page is not None:
+            return Response(page[0], problem.status, {**problem.headers, **page[1]})
         accepted = request.accept_mimetypes
         if has_pages and accepted["text/html"] > accepted["application/json"]:
             return error if isinstance(error, HTTPException) and error.code == problem.status else _page(problem)
-        body = render_problem(problem, show_path(request.path), g.get("request_id") or "")
-        return Response(body, problem.status, problem.headers, content_type=CONTENT_TYPE)
+        body = render_problem(problem, show_path(request.path), g.get("request_id") or request_id())
+        headers = {**problem.headers, "Vary": "Accept"} if make_page is not None else problem.headers
+        return Response(body, problem.status, headers, content_type=CONTENT_TYPE)
 
     return answer
 

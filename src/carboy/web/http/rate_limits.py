@@ -72,6 +72,17 @@ class RateLimiter:
             window.count += 1
             return 0.0
 
+    def peek(self, caller: str) -> float:
+        """Return the seconds for which a request of this caller would be refused; 0.0 for none, and count nothing."""
+        now = self._now()
+        slot = int(now / self._slot_s)
+        with self._lock:
+            window = self._windows.get(caller)
+            counted = [one for one in window.slots if one[0] >= slot - _SLOTS] if window is not None else []
+        if sum(count for _, count in counted) < self._count:
+            return 0.0
+        return max((counted[0][0] + _SLOTS + 1) * self._slot_s - now, 0.001)
+
     def _add(self, caller: str) -> _Window:
         if len(self._windows) >= self._max_callers:
             self._windows.popitem(last=False)
@@ -142,6 +153,14 @@ class SharedRateLimiter(RateLimiter):
             lease.left = size - 1 + (lease.left if lease.slot == slot else 0)
             lease.slot, lease.size = slot, size
             return 0.0
+
+    def peek(self, caller: str) -> float:
+        """Return the seconds for which this caller was found to be refused; 0.0 for none, and count nothing."""
+        now_ms = self._now_ms()
+        with self._lock:
+            lease = self._leases.get(caller)
+            until_ms = lease.refused_until_ms if lease is not None else 0
+        return max(0.0, (until_ms - now_ms) / 1000) or super().peek(caller)
 
     def _grant(self, value: Any, now_ms: int, wish: int) -> tuple[Any, tuple[int, int, int]]:
         """Return the counts by slot, and the slot, how many requests of it were granted, and until when none are."""

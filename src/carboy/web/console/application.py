@@ -1,0 +1,142 @@
+"""The console's Flask application: its pages, who may see them, and what every response carries."""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from flask import Blueprint, Flask, Response, g, redirect, request
+
+from carboy.extension import EXTENSION
+from carboy.problems import Problem
+from carboy.web.console import login, oidc
+from carboy.web.console.access import ANCHOR, check_csrf, find_visitor, is_html, require_scope
+from carboy.web.console.assets import find_asset
+from carboy.web.console.languages import COOKIE as LANGUAGE_COOKIE
+from carboy.web.console.languages import LANGUAGES
+from carboy.web.console.overview import show_overview
+from carboy.web.console.rendering import HEADERS, set_up
+from carboy.web.http.problem_responses import handle_problems
+from carboy.web.pages import Page, mark
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from carboy.web.runtime import Runtime
+
+__all__ = ["make_application"]
+
+_YEAR_S = 31_536_000
+_NOTICE = "carboy_notice"
+_OPEN = {"console.asset", "console.enter", "console.enter_once", "console.leave", "console.go_to_oidc",
+         "console.return_from_oidc"}  # fmt: skip
+
+
+def make_application(runtime: "Runtime") -> Flask:
+    """Return the application that answers all addresses of the console."""
+    app = Flask("carboy.web.console", static_folder=None, template_folder="templates")
+    app.extensions[EXTENSION] = runtime
+    app.secret_key = None  # sessions are rows
+    app.config.update(PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=runtime.web.max_body_bytes)
+    pages = [*runtime.pages, *_own_pages()]
+    scopes: dict[str, str] = {}
+    shown: list[tuple[str, Page]] = [("overview", Page(mark("Overview"), mark("Overview"), "", _console_blueprint))]
+    folders = []
+    for page in pages:
+        blueprint = page.blueprint()
+        app.register_blueprint(blueprint, url_prefix=f"/console/{blueprint.name}")
+        scopes[blueprint.name] = page.scope
+        shown.append((blueprint.name, page))
+        folders.append(_translations(blueprint))
+    app.register_blueprint(_console_blueprint())
+    app.config["TRANSLATIONS"] = tuple(dict.fromkeys(folder for folder in folders if folder))
+    app.config["PAGES"] = pages
+    handle_problems(app, runtime.web.retry_after_s, runtime.show_path)
+    set_up(app, shown)
+    app.before_request(lambda: _let_in(scopes))
+    app.after_request(_finish)
+    return app
+
+
+def _own_pages() -> list[Page]:
+    from carboy.web.console.pages import OWN_PAGES
+
+    return list(OWN_PAGES)
+
+
+def _translations(blueprint: Blueprint) -> Any:
+    from pathlib import Path
+
+    folder = Path(blueprint.root_path) / "translations"
+    return folder if folder.is_dir() else None
+
+
+def _console_blueprint() -> Blueprint:
+    made = Blueprint("console", __name__)
+    made.add_url_rule("/", "overview", show_overview)
+    made.add_url_rule("/console/", "home", lambda: redirect(f"{request.script_root}/"))
+    made.add_url_rule("/console/static/<name>", "asset", _send_asset)
+    login.add_routes(made)
+    oidc.add_routes(made)
+    return made
+
+
+def _send_asset(name: str) -> Response:
+    found = find_asset(name)
+    if found is None:
+        raise Problem(404, "there is nothing at this address")
+    response = Response(found.body, content_type=found.content_type)
+    response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
+    return response
+
+
+def _let_in(scopes: dict[str, str]) -> "ResponseReturnValue | None":
+    """Let a visitor in, send a stranger to the login, and refuse forms that were not made here."""
+    if _NOTICE in request.cookies:
+        g.notice_shown = unquote(request.cookies[_NOTICE])[:500]
+    if request.endpoint is None or request.endpoint == "console.asset":
+        return None  # 404 and 405 are not secret
+    if request.endpoint == "console.overview" and not is_html(request):
+        raise Problem(404, "there is nothing at this address")
+    g.visitor = find_visitor(request)
+    if request.endpoint in _OPEN:
+        if request.method == "POST":
+            check_csrf()
+        return None
+    if g.visitor is None:
+        if is_html(request) and request.method == "GET":
+            target = request.full_path if request.query_string else request.path
+            return redirect(f"{request.script_root}/login?next={quote(target, safe='/')}")
+        raise Problem(401, "a session or a key is needed", headers={"WWW-Authenticate": "Bearer"})
+    if request.method == "POST":
+        check_csrf()
+    require_scope(scopes.get(request.blueprint or "", ""))
+    return None
+
+
+def _finish(response: Response) -> Response:
+    """Give a response what all of the console carry, and the cookies of the visitor's choices."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint == "console.asset":
+        return response
+    is_secure = login.is_secure()
+    root = request.script_root or "/"
+    if request.method == "POST" and response.status_code < 400 and not g.get("is_audited"):
+        _record_unnamed()
+    if g.get("new_anchor"):
+        response.set_cookie(ANCHOR, g.new_anchor, httponly=True, samesite="Lax", secure=is_secure, path=root)
+    if (wanted := request.args.get("lang")) in LANGUAGES:
+        response.set_cookie(LANGUAGE_COOKIE, str(wanted), _YEAR_S, samesite="Lax", secure=is_secure, path=root)
+    if g.get("notice"):
+        text = quote(g.notice)
+        response.set_cookie(_NOTICE, text, 60, httponly=True, samesite="Lax", secure=is_secure, path=root)
+    elif _NOTICE in request.cookies and not g.get("notice_shown"):
+        response.delete_cookie(_NOTICE, path=root)
+    return response
+
+
+def _record_unnamed() -> None:
+    """Add an action that its view did not record."""
+    if g.get("visitor") is not None:
+        from carboy.web.console.audit import record
+
+        record(request.endpoint or "", request.path)

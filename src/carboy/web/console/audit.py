@@ -1,0 +1,74 @@
+"""The audit log: who did what, on which object, when. Rows are added and never changed."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flask import g, request
+from sqlalchemy import insert, select
+
+from carboy.jobs import new_id
+from carboy.logs import BoundLogger, get_logger, request_id
+from carboy.web.console.access import visitor
+from carboy.web.runtime import runtime
+from carboy.web.tables import AUDIT
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["list_audit", "record", "record_as"]
+
+log: BoundLogger = get_logger("carboy.console")
+
+
+def record(action: str, target: str = "", detail: str = "") -> None:
+    """Add an action of the current visitor to the audit log.
+
+    Args:
+        action: a constant name, such as `job.retry`.
+        target: the object's id or name; never a secret.
+        detail: more about it, such as a range or a count.
+    """
+    who = visitor()
+    record_as(who.name, who.key_id, action, target, detail)
+
+
+def record_as(who: str, key_id: str | None, action: str, target: str = "", detail: str = "") -> None:
+    """Add an action of somebody who is named, such as at a login."""
+    held = runtime()
+    now_ms = held.clock.now_ms()
+    row = {
+        "id": new_id(now_ms),
+        "at": now_ms,
+        "who": who[:200],
+        "key_id": key_id,
+        "action": action[:100],
+        "object": target[:255],
+        "detail": detail[:2000] or None,
+        "address": (request.remote_addr or "")[:64],
+        "request_id": request_id()[:128],
+    }
+    g.is_audited = True
+    held.writer.run(_insert, row)
+    log.info("console_action", who=who, action=action, target=target)
+
+
+def list_audit(
+    *, who: str = "", action: str = "", start_ms: int | None = None, before: int | None = None, limit: int = 50
+) -> list[Any]:
+    """Return rows of the audit log, the newest first."""
+    query = select(AUDIT).order_by(AUDIT.c.id.desc()).limit(limit)
+    if who:
+        query = query.where(AUDIT.c.who == who)
+    if action:
+        query = query.where(AUDIT.c.action == action)
+    if start_ms is not None:
+        query = query.where(AUDIT.c.id >= max(0, start_ms) << 22)
+    if before is not None:
+        query = query.where(AUDIT.c.id < before)
+    with runtime().engine.connect() as connection:
+        return list(connection.execute(query).all())
+
+
+def _insert(connection: "Connection", rows: Sequence[Any]) -> list[None]:
+    connection.execute(insert(AUDIT), rows)
+    return [None] * len(rows)

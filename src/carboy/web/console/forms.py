@@ -1,0 +1,45 @@
+"""Read the fields of filter forms; what cannot be read is as if it were not there, and the page says so."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from flask import request
+
+from carboy.http_values import parse_cursor
+
+__all__ = ["PAGE_SIZE", "read_choice", "read_cursor", "read_range", "read_time"]
+
+PAGE_SIZE = 50
+"""How many rows a list shows."""
+
+
+def read_choice(name: str, choices: Collection[str]) -> str:
+    """Return the value of a query field that is one of the choices; else an empty text."""
+    given = request.args.get(name, "")
+    return given if given in choices else ""
+
+
+def read_cursor(count: int = 1) -> tuple[int, ...] | None:
+    """Return the place at which the page begins; None for the start, also for a cursor that is not ours."""
+    try:
+        return parse_cursor(request.args.get("cursor", ""), count)
+    except ValueError:
+        return None
+
+
+def read_time(name: str) -> int | None:
+    """Return the milliseconds since the epoch of a field `datetime-local` or of ISO 8601, without an offset in UTC."""
+    try:
+        at = datetime.fromisoformat(request.args.get(name, ""))
+    except ValueError:
+        return None
+    at = at.replace(tzinfo=at.tzinfo or UTC)
+    try:
+        return max(0, int(at.timestamp() * 1000))
+    except (ValueError, OverflowError):
+        return None
+
+
+def read_range() -> tuple[int | None, int | None]:
+    """Return the fields `from` and `until`, milliseconds since the epoch."""
+    return read_time("from"), read_time("until")

@@ -1,0 +1,66 @@
+"""The overview: what comes in, what became of it, and what is wrong."""
+
+from typing import Any
+
+from flask import Response, current_app, url_for
+
+from carboy.logs import BoundLogger, get_logger
+from carboy.web.console.access import has_scope
+from carboy.web.console.rendering import render
+from carboy.web.pages import Fact, Failure, Summary, mark
+from carboy.web.runtime import Runtime, runtime
+
+__all__ = ["show_overview", "summarize_jobs"]
+
+log: BoundLogger = get_logger("carboy.console")
+
+_NEWEST = 10
+
+
+def show_overview() -> Response:
+    """Show the figures, facts and newest failures of all pages that the visitor may see."""
+    pages = [page for page in current_app.config["PAGES"] if page.summary is not None and has_scope(page.scope)]
+    summaries = [_summary_of(page) for page in pages]
+    groups: dict[str, list[Fact]] = {}
+    for fact in (fact for one in summaries for fact in one.facts):
+        groups.setdefault(fact.group, []).append(fact)
+    failures = sorted((one for each in summaries for one in each.failures), key=lambda one: -one.at_ms)
+    figures = [figure for one in summaries for figure in one.figures]
+    return render("console/overview.html", figures=figures, groups=groups, failures=failures[:_NEWEST])
+
+
+def _summary_of(page: Any) -> Summary:
+    """Return what a page adds; one that fails costs its part of the overview, not all of it."""
+    try:
+        found: Summary = page.summary()
+    except Exception as error:  # the overview is what people open when something is wrong
+        log.error("overview_part_failed", page=page.label, exc_info=error)
+        return Summary(facts=(Fact(mark("Checks"), page.label, mark("cannot be read"), "bad"),))
+    return found
+
+
+def summarize_jobs() -> Summary:
+    """Return the waiting jobs by kind, the oldest due one, and the newest that are dead."""
+    held: Runtime = runtime()
+    href = url_for("jobs.index")
+    stats = held.jobs.store.stats()
+    facts = [
+        Fact(
+            mark("Jobs"), row["kind"], mark("%(count)s %(state)s, the oldest due since %(age)s"),
+            {"dead": "bad", "running": "run"}.get(row["state"], "wait"),
+            href=f"{href}?kind={row['kind']}&state={row['state']}",
+            params={"count": row["count"], "state": row["state"], "age_s": row["age_s"]},
+        )
+        for row in stats
+    ]  # fmt: skip
+    dead = held.jobs.store.list(state="dead", limit=_NEWEST)
+    failures = [
+        Failure(job.finished_at or job.created_at, job.kind, _last_line(job.error), url_for("jobs.show", job_id=job.id))
+        for job in dead
+    ]
+    return Summary(facts=facts or [Fact(mark("Jobs"), "", mark("nothing waits"), "ok", href=href)], failures=failures)
+
+
+def _last_line(error: str | None) -> str:
+    lines = (error or "").strip().splitlines()
+    return lines[-1][:300] if lines else ""

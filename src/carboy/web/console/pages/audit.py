@@ -1,0 +1,64 @@
+"""The audit log: who did what; filter and export."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+
+from carboy.http_values import render_cursor, render_time
+from carboy.web.console.audit import list_audit, record
+from carboy.web.console.forms import PAGE_SIZE, read_cursor, read_time
+from carboy.web.console.rendering import render
+from carboy.web.runtime import runtime
+
+__all__ = ["make_blueprint"]
+
+_EXPORT_PAGE = 1000
+_MAX_EXPORT = 100_000
+
+
+def make_blueprint() -> Blueprint:
+    """Return the blueprint of the page."""
+    made = Blueprint("audit", __name__)
+    made.add_url_rule("/", "index", _index, strict_slashes=False)
+    made.add_url_rule("/export", "export", _export)
+    return made
+
+
+def _filters() -> dict[str, Any]:
+    return {
+        "who": request.args.get("who", "").strip()[:200],
+        "action": request.args.get("action", "").strip()[:100],
+        "start_ms": read_time("from"),
+    }
+
+
+def _index() -> Response:
+    place = read_cursor()
+    rows = list_audit(**_filters(), before=place[0] if place else None, limit=PAGE_SIZE + 1)
+    following = render_cursor(rows[PAGE_SIZE - 1].id) if len(rows) > PAGE_SIZE else None
+    return render("console/audit.html", rows=rows[:PAGE_SIZE], following=following)
+
+
+def _export() -> Response:
+    filters = _filters()
+    record("audit.export")
+    app = runtime().app
+
+    def lines() -> Iterator[bytes]:
+        before, count = None, 0
+        while count < _MAX_EXPORT:
+            with app.app_context():
+                rows = list_audit(**filters, before=before, limit=_EXPORT_PAGE)
+            for row in rows:
+                one = {str(name): value for name, value in row._mapping.items()}
+                one |= {"id": str(row.id), "at": render_time(row.at)}
+                yield orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE)
+            count += len(rows)
+            if len(rows) < _EXPORT_PAGE:
+                return
+            before = rows[-1].id
+
+    headers = {"Content-Disposition": 'attachment; filename="audit.ndjson"'}
+    return Response(lines(), headers=headers, content_type="application/x-ndjson")

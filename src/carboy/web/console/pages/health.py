@@ -1,0 +1,23 @@
+"""Health: what `carboy doctor` checks, as cards with the cure."""
+
+from flask import Blueprint, Response
+
+from carboy.web.console.rendering import render
+from carboy.web.diagnosis import diagnose
+from carboy.web.runtime import runtime
+
+__all__ = ["make_blueprint"]
+
+
+def make_blueprint() -> Blueprint:
+    """Return the blueprint of the page."""
+    made = Blueprint("health", __name__)
+    made.add_url_rule("/", "index", _index, strict_slashes=False)
+    return made
+
+
+def _index() -> Response:
+    held = runtime()
+    findings = list(diagnose(held))
+    bad = [one for one in findings if not one.ok]
+    return render("console/health.html", findings=[*bad, *(one for one in findings if one.ok)], bad=len(bad))
