@@ -331,3 +331,15 @@ def test_the_path_of_a_one_time_login_is_masked(make_app: MakeApp) -> None:
     path = make_login(runtime(app), make_key(app)[1])
 
     assert runtime(app).show_path(path) == "/login/<token>"
+
+
+def test_an_application_s_own_addresses_take_precedence(make_app: MakeApp) -> None:
+    """Also those that are added after the console."""
+    app = make_app()
+    for rule in ("/", "/login", "/<name>"):
+        app.add_url_rule(rule, rule, lambda name="mine": name)
+    client = app.test_client()
+
+    for path, text in (("/", "mine"), ("/login", "mine"), ("/other", "other")):
+        assert client.get(path, headers=HTML).text == text
+    assert client.get("/console/jobs", headers=HTML).status_code == 302

@@ -165,7 +165,8 @@ def _add_console(app: "Flask", held: "Runtime") -> None:
     from carboy.web.console.mounting import add_console
 
     add_console(app, held)
-    _door(app, held).error_page = held.error_page
+    if isinstance(app.wsgi_app, RequestMiddleware):
+        app.wsgi_app.error_page = held.error_page
 
 
 def _needs_nothing(_app: "Flask", _held: "Runtime") -> None:

@@ -17,8 +17,11 @@ __all__ = ["Console", "add_console"]
 
 log: BoundLogger = get_logger("carboy.console")
 
-_RULES = ("/", "/login", "/login/oidc", "/login/callback", "/login/<token>", "/logout", "/console/",
-          "/console/<path:rest>")  # fmt: skip
+_RULES = (
+    "/<nothing:page>", "/<any(login,logout):page>", "/login/<any(oidc,callback):page>", "/login/<token>", "/console/",
+    "/console/<path:page>",
+)  # fmt: skip
+"""Rules with an argument, so that an application's own `/` and `/login` take precedence, whenever they are added."""
 
 
 class Console:
@@ -66,6 +69,9 @@ def add_console(app: "Flask", runtime: "Runtime") -> None:
 
         return Response.from_app(console.app.wsgi_app, request.environ)
 
+    from werkzeug.routing import BaseConverter
+
+    app.url_map.converters["nothing"] = type("Nothing", (BaseConverter,), {"regex": ""})
     methods = ["GET", "POST"]
     for rule in _RULES:
         app.add_url_rule(rule, f"carboy_console{rule}", view, methods=methods, provide_automatic_options=False)
