@@ -1,30 +1,23 @@
-"""An application with the console, a visitor who is logged in, and a browser."""
+"""An application with the console, its address on loopback, a browser, and axe-core."""
 
 import os
-import re
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
+from tests.console.kit import MakeApp
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from carboy import logs
 from carboy.testing.clock import ManualClock
-from carboy.web import SCOPES, create_app, runtime
+from carboy.web import create_app, runtime
 
-HTML = {"Accept": "text/html"}
-_CSRF = re.compile(r'name="csrf_token" value="(\w+)"')
 _ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-MODULES = ("carboy.services.archive", "carboy.services.sms")
-
-MakeApp = Callable[..., Flask]
 
 
 @pytest.fixture(autouse=True)
@@ -66,41 +59,6 @@ def make_app(tmp_path: Path, instance_path: Path) -> Iterator[MakeApp]:
     yield make
     for app in made:
         runtime(app).close()
-
-
-@dataclass
-class Person:
-    """A browser without script: follows the forms' tokens."""
-
-    client: FlaskClient
-    token: str = ""
-
-    def get(self, path: str, **headers: str) -> Any:
-        found = self.client.get(path, headers={**HTML, **headers})
-        if (token := _CSRF.search(found.text)) is not None:
-            self.token = token[1]
-        return found
-
-    def post(self, path: str, **form: Any) -> Any:
-        return self.client.post(path, data={"csrf_token": self.token, **form}, headers=HTML)
-
-    def log_in(self, key: str, target: str = "/") -> Any:
-        self.get("/login")
-        return self.post("/login", key=key, next=target)
-
-
-def make_key(app: Flask, *scopes: str, expires_at: int | None = None) -> tuple[str, str]:
-    """Return a key's id and its text; with all scopes by default."""
-    key, text = runtime(app).keys.store.create("operator", scopes or SCOPES, expires_at)
-    return key.id, text
-
-
-def visit(app: Flask, *scopes: str) -> Person:
-    """Return somebody who has logged in with a key of these scopes; all by default."""
-    person = Person(app.test_client())
-    assert person.log_in(make_key(app, *scopes)[1]).status_code == 303
-    person.get("/")
-    return person
 
 
 class _Server:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.console.conftest import HTML, MakeApp, Person, make_key, visit
+from tests.console.kit import HTML, MakeApp, Person, make_key, visit
 
 from carboy.testing.clock import ManualClock
 from carboy.web import SCOPES, runtime

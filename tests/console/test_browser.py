@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from tests.console.conftest import MakeApp, make_key
+from tests.console.kit import MakeApp, make_key
 from tests.console.seeding import make_busy_app
 
 from carboy.web import runtime
