@@ -5,8 +5,8 @@ from alembic import op
 
 from carboy.db.schema import ExactString, ExactText, big_id
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
