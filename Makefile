@@ -55,8 +55,8 @@ types: .venv/.dev  ## mypy (strict), pyright, and whether all that is public has
 	$(BIN)/pyright --warnings
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes carboy --ignoreexternal
 
-bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept
-	$(BIN)/python -m benchmarks $(BENCH)
+bench: .venv/.dev  ## the tables of ratios; one of them: make bench BENCH=accept; against a folder of results: AGAINST=…
+	$(BIN)/python -m benchmarks $(BENCH) --save .bench $(if $(AGAINST),--against $(AGAINST))
 
 wheel: .venv/.dev  ## wheel, sdist, SBOM and checksums, into dist/
 	.ci/release $(or $(VERSION),$$($(BIN)/python -c 'import carboy; print(carboy.__version__)')) --dry-run

@@ -49,7 +49,7 @@ def read_nav(index: str) -> list[dict[str, Any]]:
             entries = next(iter(tabs[-1].values()))
             entries.append({match["title"]: section})
             entries = section
-        elif page not in seen:
+        elif page not in seen and tabs:  # before the first heading stand the ways through the pages
             seen.add(page)
             entries.append(page)
     return tabs

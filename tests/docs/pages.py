@@ -17,7 +17,8 @@ from pathlib import Path
 from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_TRANSLATED = ROOT / "docs" / "zh"  # has the code of the English pages; see test_translations
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if _TRANSLATED not in page.parents)]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _HIDDEN = re.compile(r"^<!-- run(?P<aws> with aws)?\n(?P<text>.*?)^-->$", re.MULTILINE | re.DOTALL)
 _AWS = """
