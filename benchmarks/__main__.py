@@ -26,9 +26,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only make the page of the kept results")
     options = parser.parse_args()
     if options.page:
-        modules = _modules()
-        purposes = {name: (module.__doc__ or "").partition("\n\n")[0].strip() for name, module in modules.items()}
-        results.PAGE.write_text(results.render_page(results.read(), purposes), "utf-8")
+        results.PAGE.write_text(results.render_page(results.read(), purposes()), "utf-8")
         return
     folders = [folder for folder in (options.save, results.KEPT if options.keep else None) if folder]
     earlier = results.read(options.against) if options.against else {}
@@ -44,6 +42,11 @@ def main() -> None:
             changed += results.compare(earlier[name], result)
     if options.against:
         print("\n## What changed\n\n" + ("\n".join(changed) or "nothing by a tenth or more"))
+
+
+def purposes() -> dict[str, str]:
+    """Return what each benchmark measures, in the first words of its module."""
+    return {name: (module.__doc__ or "").partition("\n\n")[0].strip() for name, module in _modules().items()}
 
 
 def _modules() -> dict[str, ModuleType]:

@@ -15,6 +15,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "measured"
 PAGE = ROOT / "docs" / "reference" / "performance.md"
+_ABOUT = """\
+What `make bench` printed. Each table has a peer or a floor of the same run: trust the ratios, not the values, which
+depend on the machine and on what else it does."""
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 _CELLS = re.compile(r"\s{2,}")
 
@@ -36,7 +39,9 @@ def measure(name: str, run: Callable[[], None]) -> dict[str, Any]:
 def write(result: dict[str, Any], folder: Path = KEPT) -> None:
     """Write a result as `<benchmark>.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{result['benchmark']}.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (folder / f"{result['benchmark']}.json").write_text(
+        json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8"
+    )
 
 
 def read(folder: Path = KEPT) -> dict[str, dict[str, Any]]:
@@ -68,8 +73,7 @@ def render_page(results: dict[str, dict[str, Any]], purposes: dict[str, str]) ->
     parts = [
         "# Performance",
         "<!-- made by `python -m benchmarks --page`; do not edit -->",
-        "What `make bench` printed. Each table has a peer or a floor of the same run: trust the ratios, not the values,\n"
-        "which depend on the machine and on what else it does.",
+        _ABOUT,
     ]
     for name, result in sorted(results.items()):
         about = f"{result['measured_at'][:10]}, {result['machine']}, Python {result['python']}"

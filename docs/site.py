@@ -14,7 +14,9 @@ def on_config(config: Any) -> Any:
     docs = Path(config.docs_dir)
     config.nav = [{"Start": "index.md"}, *read_nav((docs / "index.md").read_text("utf-8"))]
     decisions = sorted(page.relative_to(docs).as_posix() for page in docs.glob("contributing/adr/0*.md"))
-    config.nav[-1]["Contributing"].append({"Decisions": ["contributing/adr/index.md", *decisions]})
+    next(part["Contributing"] for part in config.nav if "Contributing" in part).append(
+        {"Decisions": ["contributing/adr/index.md", *decisions]}
+    )
     _add_runbooks(config.nav, sorted(page.relative_to(docs).as_posix() for page in docs.glob("how-to/runbooks/*.md")))
     return config
 
