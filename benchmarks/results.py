@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "benchmarks" / "measured"
@@ -24,7 +24,7 @@ _CELLS = re.compile(r"\s{2,}")
 
 def measure(name: str, run: Callable[[], None]) -> dict[str, Any]:
     """Run a benchmark, show what it prints, and return its result."""
-    shown = _Tee()
+    shown = _Tee(sys.stdout)
     with redirect_stdout(shown):
         run()
     return {
@@ -85,7 +85,11 @@ def render_page(results: dict[str, dict[str, Any]], purposes: dict[str, str]) ->
 class _Tee(StringIO):
     """Keeps what is printed, and shows it."""
 
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
     def write(self, text: str) -> int:
-        sys.__stdout__.write(text)
-        sys.__stdout__.flush()
+        self._stream.write(text)
+        self._stream.flush()
         return super().write(text)
