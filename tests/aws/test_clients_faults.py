@@ -1,7 +1,9 @@
 """Clients under many threads, after a fork, and against an AWS that fails."""
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from typing import Any, Literal
 
 import pytest
@@ -123,6 +125,17 @@ def test_an_object_that_is_cut_is_no_object(loopback: LoopbackServer) -> None:
             read(opened(Cut("body", whole)))
     with opened(Cut("body", whole)) as raw, pytest.raises(Exception, match="IncompleteRead"):
         raw.read()
+
+
+def test_a_response_that_ends_in_its_headers_leaves_no_socket_open(loopback: LoopbackServer) -> None:
+    """Also while the error, and with it the frame that has the response, is alive."""
+    loopback.script(Cut("headers", Answer(200, b"0123456789" * 1000)))
+
+    with pytest.raises(Unreachable) as caught:
+        client("s3", endpoint_url=loopback.url, attempts=1).get_object(Bucket="b", Key="k")
+
+    found = [one for one in gc.get_objects() if isinstance(one, HTTPResponse)]
+    assert [one for one in found if not one.isclosed()] == [], caught
 
 
 def test_an_answer_without_a_body_is_whole(loopback: LoopbackServer) -> None:

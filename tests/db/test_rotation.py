@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from time import monotonic
 from typing import Any, Literal
 
@@ -232,11 +233,11 @@ def _away(kind: Literal["away", "throttled", "slow", "denied"], aws: AwsServer) 
             slow = Stall()
             no = b'{"__type": "%s"}' % (b"AccessDeniedException" if kind == "denied" else b"ThrottlingException")
             return slow if kind == "slow" else Answer(500 if kind == "away" else 400, no)
-        connection = http.client.HTTPConnection("127.0.0.1", aws.port, timeout=5)
-        connection.request("POST", "/", request.body, {name: request.headers[name] for name in
-                           ("x-amz-target", "content-type", "authorization", "x-amz-date")})  # fmt: skip
-        answer = connection.getresponse()
-        return Answer(answer.status, answer.read(), {"Content-Type": "application/x-amz-json-1.1"})
+        with closing(http.client.HTTPConnection("127.0.0.1", aws.port, timeout=5)) as connection:
+            connection.request("POST", "/", request.body, {name: request.headers[name] for name in
+                               ("x-amz-target", "content-type", "authorization", "x-amz-date")})  # fmt: skip
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read(), {"Content-Type": "application/x-amz-json-1.1"})
 
     server = LoopbackServer(forward)
     server.broken = False  # type: ignore[attr-defined]

@@ -54,9 +54,9 @@ class Agent:
         connection = HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         try:
             connection.request("GET", target, headers={"X-Aws-Parameters-Secrets-Token": _token(read_environ())})
-            response = connection.getresponse()
-            body = response.read(_MAX_BYTES)
-            found = json.loads(body) if response.status == 200 else None
+            with connection.getresponse() as response:
+                body = response.read(_MAX_BYTES)
+                found = json.loads(body) if response.status == 200 else None
         except (OSError, HTTPException, ValueError):
             return None
         finally:

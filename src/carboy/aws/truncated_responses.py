@@ -19,7 +19,7 @@ def require_whole_answers(client: Any) -> None:
 
 
 class _WholeAnswers:
-    """What sends a client's requests, with a look at each answer."""
+    """Send a client's requests and check the length of each response."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -31,6 +31,7 @@ class _WholeAnswers:
         size = answer.headers.get("Content-Length")
         if size is None and not answer.headers.get("Transfer-Encoding"):
             if request.stream_output or not answer.content:
+                answer.raw.close()  # what is left unread would keep the socket open until a garbage collection
                 raise _cut(request, "its headers tell no end")
         elif request.stream_output:
             answer.raw.enforce_content_length = True  # urllib3 raises where the stream ends early

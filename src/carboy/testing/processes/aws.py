@@ -162,7 +162,8 @@ def _get(port: int, path: str, method: str = "GET") -> int:
     connection = HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request(method, path)
-        return connection.getresponse().status
+        with connection.getresponse() as response:
+            return response.status
     except (OSError, HTTPException):
         return 0
     finally:
