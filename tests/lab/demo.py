@@ -20,6 +20,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, TextIO
 
+from tests.lab.demo_destinations import PassedOn, destinations
 from tests.lab.threat_stack import ThreatStackProcess, threat_stack_process
 from tests.lab.threat_stack_api import invent_alert_id, invent_webhook
 
@@ -47,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="carboy-demo-")))
         api = stack.enter_context(threat_stack_process("--latency-ms", "5"))
-        server = stack.enter_context(serve_process(folder, environ=_environ(api), inherited=_INHERITED))
+        ids = [invent_alert_id(_START_MS + number * _EVERY_MS, number) for number in range(options.alerts)]
+        passed, environ = stack.enter_context(destinations(folder, ids))
+        environ = {**_environ(api), **environ}
+        server = stack.enter_context(serve_process(folder, environ=environ, inherited=_INHERITED))
         try:
-            return _Demo(folder, api, server, sys.stdout).run(options.alerts)
+            return _Demo(folder, api, server, passed, sys.stdout).run(ids)
         finally:
             server.stop()
 
@@ -58,7 +62,7 @@ def _environ(api: ThreatStackProcess) -> dict[str, str]:
     return {
         "FLASK_PROFILE": "local",
         "LOG_FORMAT": "json",
-        "MODULES": "carboy.services.archive",
+        "MODULES": "carboy.services.archive,carboy.services.sms",
         "THREATSTACK_API_KEY": "test-api-key",
         "THREATSTACK_BASE_URL": api.base_url,
         "THREATSTACK_RATE": "off",
@@ -70,14 +74,16 @@ def _environ(api: ThreatStackProcess) -> dict[str, str]:
 class _Demo:
     """The journey, and its report."""
 
-    def __init__(self, folder: Path, api: ThreatStackProcess, server: ServeProcess, out: TextIO) -> None:
+    def __init__(
+        self, folder: Path, api: ThreatStackProcess, server: ServeProcess, passed: PassedOn, out: TextIO
+    ) -> None:
+        self._passed = passed
         self._folder, self._api, self._server, self._out = folder, api, server, out
         self._key = _read_key(folder / "instance" / "local-key")
         self._archive = folder / "instance" / "archive"
 
-    def run(self, amount: int) -> int:
-        began = time.monotonic()
-        ids = [invent_alert_id(_START_MS + number * _EVERY_MS, number) for number in range(amount)]
+    def run(self, ids: Sequence[str]) -> int:
+        began, amount = time.monotonic(), len(ids)
         self._say(f"The gateway is at {self._server.url}; the stand-in for Threat Stack at {self._api.base_url}.")
         self._say(f"{amount} alerts are sent, every tenth twice, and meanwhile the API fails in every way it knows.\n")
         answers = self._send(ids)
@@ -88,6 +94,11 @@ class _Demo:
         faults = [] if is_done else [f"not everything was archived within {_GIVE_UP_S:g} s"]
         faults += _compare(ids, answers, kept)
         faults += self._read_back(ids)
+        faults += self._passed.faults(_GIVE_UP_S)
+        self._say(
+            f"Passed on: {len(self._passed.taken)} signed to the SIEM, which failed {self._passed.refused} times;"
+        )
+        self._say(f"  all to an SQS queue; {self._passed.texts()} of severity 1 to the engineer on call.\n")
         for fault in faults:
             self._say(f"FAULT: {fault}")
         took_s = time.monotonic() - began
@@ -136,7 +147,7 @@ class _Demo:
         return sum(1 for path in (self._archive / "alerts").rglob("*") if path.is_file() and path.name[0] != ".")
 
     def _jobs(self, state: str) -> int:
-        return len(self._ask("GET", f"/api/jobs?state={state}&limit=1")[1]["jobs"])
+        return len(self._ask("GET", f"/api/jobs?state={state}&kind=archive.keep&limit=1")[1]["jobs"])
 
     def _kept(self) -> list[str]:
         """Return the keys of all objects."""

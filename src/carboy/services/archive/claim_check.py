@@ -38,10 +38,13 @@ class QueueAcceptor:
         send: sends a job.
         keep: the job that archives items.
         clock: what time it is.
+        pass_on: sends the deliveries of items, which arrived at a time.
     """
 
-    def __init__(self, send: Send, keep: Job[...], clock: Clock) -> None:
-        self._send, self._keep, self._clock = send, keep, clock
+    def __init__(
+        self, send: Send, keep: Job[...], clock: Clock, pass_on: Callable[[Sequence[NewItem], int], None]
+    ) -> None:
+        self._send, self._keep, self._clock, self._pass_on = send, keep, clock, pass_on
 
     def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Acceptance:
         """Send items to the queue; `wait` has no effect, since this process does not see their end.
@@ -52,6 +55,7 @@ class QueueAcceptor:
         distinct = {(item.item_id, item.digest): item for item in items}
         now_ms = self._clock.now_ms()
         self._send(self._keep, ([_render(item, now_ms) for item in distinct.values()], now_ms))
+        self._pass_on(list(distinct.values()), now_ms)
         return Acceptance(ids, len(distinct))
 
 

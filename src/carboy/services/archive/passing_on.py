@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from carboy.jobs import Job, JobsSettings
-from carboy.services.archive.destinations.config import Destination, make_destinations
+from carboy.services.archive.configured import Configured, surroundings
 from carboy.services.archive.destinations.hooks import hooks
 from carboy.services.archive.destinations.operations import DestinationOperations
-from carboy.services.archive.destinations.service import Destinations, Surroundings
+from carboy.services.archive.destinations.service import Destinations
 from carboy.services.archive.objects import Store
 from carboy.services.archive.retention import Limits, Upkeep
 from carboy.services.archive.settings import ArchiveSettings
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["add_destination_api", "build_destinations", "build_upkeep"]
 
 DOCUMENT = Path(__file__).parent / "destinations" / "openapi.yaml"
-SEND_SMS = "carboy.send_sms"
 
 
 def build_destinations(
@@ -42,12 +41,12 @@ def build_destinations(
         seconds.observe(took_s, (name,))
 
     made = Destinations(
-        _Configured(runtime),
+        Configured(runtime),
         index,
         store,
         runtime.writer,
         runtime.clock,
-        Surroundings(app.app_context, lambda: app.extensions.get(SEND_SMS), runtime.jobs.notify),
+        surroundings(app, runtime),
         engine=runtime.engine,
         most=max(1, runtime.settings.part(JobsSettings).jobs_concurrency * 3 // 4),
         archive_again=archive_again,
@@ -69,22 +68,6 @@ def _add_gauges(runtime: Runtime, destinations: Destinations) -> None:
     collect("carboy_archive_deliveries_waiting", "Deliveries that wait.", lambda: read(lambda one: one[0]), labels)
     collect("carboy_archive_deliveries_failed", "Deliveries that failed.", lambda: read(lambda one: one[1]), labels)
     collect("carboy_archive_oldest_delivery_seconds", "Age of the oldest that waits.", lambda: read(age_s), labels)
-
-
-class _Configured:
-    """The destinations of the settings as they are now."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._made: tuple[ArchiveSettings, dict[str, Destination]] | None = None
-
-    def __call__(self) -> dict[str, Destination]:
-        settings, made = self._runtime.newest(ArchiveSettings), self._made
-        if made is None or made[0] is not settings:
-            sources = source_names(settings.archive_sources)
-            tables = make_destinations(settings.archive_destinations, sources, self._runtime.settings.profile)
-            made = self._made = settings, tables
-        return made[1]
 
 
 def add_destination_api(app: Flask, runtime: Runtime, destinations: Destinations) -> None:

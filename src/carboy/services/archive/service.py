@@ -16,6 +16,7 @@ from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.net import Limits
 from carboy.services.archive.admission import Admission
 from carboy.services.archive.claim_check import QueueAcceptor, QueueKeeper, StorePark
+from carboy.services.archive.configured import message_deliverer
 from carboy.services.archive.exchanged_secrets import ExchangedSecrets
 from carboy.services.archive.intake import Acceptor
 from carboy.services.archive.listing import Listing
@@ -78,7 +79,7 @@ def register(app: Flask) -> None:
     service = (
         _with_index(app, runtime, settings, store, api)
         if runtime.has_database
-        else _queued(runtime, settings, store, api)
+        else _queued(app, runtime, settings, store, api)
     )
     for job in service.jobs:
         runtime.jobs.registry.add(job)
@@ -220,7 +221,7 @@ def _with_index(
     return _Service(acceptor, reader, replay_alert, jobs)
 
 
-def _queued(runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None) -> _Service:
+def _queued(app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None) -> _Service:
     runtime.jobs.park = StorePark(store)
     keeper = QueueKeeper(store, _fetcher(runtime, settings, api), runtime.jobs.send)
     reader = Listing(store, settings.archive_readers, runtime.clock, fetches=api is not None)
@@ -230,8 +231,9 @@ def _queued(runtime: Runtime, settings: ArchiveSettings, store: Store, api: Thre
             runtime.jobs.send(keeper.detail, (alert_id, runtime.clock.now_ms()))
         return api is not None
 
-    acceptor = QueueAcceptor(runtime.jobs.send, keeper.keep, runtime.clock)
-    return _Service(acceptor, reader, replay_alert, (keeper.keep, keeper.detail))
+    passing = message_deliverer(app, runtime)
+    acceptor = QueueAcceptor(runtime.jobs.send, keeper.keep, runtime.clock, passing.pass_on)
+    return _Service(acceptor, reader, replay_alert, (keeper.keep, keeper.detail, passing.job))
 
 
 def _threatstack(runtime: Runtime, settings: ArchiveSettings) -> ThreatStack | None:

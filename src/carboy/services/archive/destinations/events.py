@@ -48,7 +48,7 @@ class Event:
     def document(self) -> dict[str, Any]:
         """What filters and bodies are computed over: the body's JSON, with `_source`, `_type`, `_id`, `_received_at`.
 
-        JSON that is not an object stands in `_body`, text that is not JSON too.
+        JSON that is not an object stands in `_body`, text that is not JSON too. The severity of an alert is a number.
         """
         known = {
             "_source": self.source,
@@ -57,8 +57,15 @@ class Event:
             "_received_at": render_time(self.received_at_ms),
         }
         if isinstance(self.json, dict):
-            return {**self.json, **known}
+            return {**self.json, **self._numbers(), **known}
         return {"_body": self.text if self.json is None else self.json, **known}
+
+    def _numbers(self) -> dict[str, int]:
+        """Return the severity of an alert as a number: Threat Stack's webhooks have it as text, its API does not."""
+        severity = self.json.get("severity") if self.source == "threatstack" and self.json else None
+        if isinstance(severity, str) and severity.isascii() and severity.isdigit():
+            return {"severity": int(severity[:9])}
+        return {}
 
     @property
     def text(self) -> str:

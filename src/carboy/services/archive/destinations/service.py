@@ -1,7 +1,6 @@
 """The destinations of an application: who they are now, what each gets, and what can be done with them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,13 +10,13 @@ from carboy.clock import Clock
 from carboy.errors import Missing
 from carboy.http_values import render_time
 from carboy.jobs import Job
-from carboy.services.archive.destinations.aws_kinds import Aws
-from carboy.services.archive.destinations.config import AWS_KINDS, Destination, import_function
+from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.hooks import hooks
-from carboy.services.archive.destinations.kinds import Function, Http, Outgoing, Sender, SendSms, Slack, Sms
+from carboy.services.archive.destinations.kinds import Outgoing
 from carboy.services.archive.destinations.replay import Replayer
 from carboy.services.archive.destinations.rows import delivery_row, schedule
+from carboy.services.archive.destinations.senders import Senders, Surroundings
 from carboy.services.archive.destinations.store import (
     DeliveryFilter,
     DeliveryStore,
@@ -39,27 +38,9 @@ if TYPE_CHECKING:
     from carboy.db import GroupCommit
     from carboy.services.archive.index import Index
 
-__all__ = ["Destinations", "Surroundings"]
+__all__ = ["Destinations"]
 
 BY_HAND = "paused by hand"
-
-
-class Surroundings:
-    """What destinations reach of the application.
-
-    Args:
-        context: entered around functions of one's own.
-        gateway: returns how the SMS gateway takes a message; None where there is no gateway.
-        notify: notifies the job engine of new work.
-    """
-
-    def __init__(
-        self,
-        context: Callable[[], AbstractContextManager[Any]],
-        gateway: Callable[[], SendSms | None],
-        notify: Callable[[], None],
-    ) -> None:
-        self.context, self.gateway, self.notify = context, gateway, notify
 
 
 class Destinations:
@@ -93,7 +74,7 @@ class Destinations:
     ) -> None:
         self._configured, self._index, self._writer, self._clock = configured, index, writer, clock
         self._around = around
-        self._senders: dict[str, tuple[Destination, Sender]] = {}
+        self.sender: Senders = Senders(clock, around)
         self.store: DeliveryStore = DeliveryStore(engine)
         self.deliverer: Deliverer = Deliverer(
             self.all,
@@ -130,29 +111,6 @@ class Destinations:
             known = ", ".join(sorted(self.all())) or "none"
             raise Missing(f"destination `{name}`", "there is no such destination", f"there are: {known}")
         return found
-
-    def sender(self, destination: Destination) -> Sender:
-        """Return what makes the attempts of a destination; kept until its settings change."""
-        known = self._senders.get(destination.name)
-        if known is not None and known[0].config == destination.config:
-            return known[1]
-        made = self._make_sender(destination)
-        self._senders[destination.name] = destination, made
-        return made
-
-    def _make_sender(self, destination: Destination) -> Sender:
-        kind, around = destination.config.kind, self._around
-        if kind in {"https", "http"}:
-            return Http(destination, self._clock)
-        if kind == "slack":
-            return Slack(destination, self._clock)
-        if kind in AWS_KINDS:
-            return Aws(destination, self._clock)
-        if kind == "sms":
-            return Sms(destination, self._clock, around.context, around.gateway)
-        own = hooks().get(destination.name)
-        function = own[1] if own is not None else import_function(destination.config.url)
-        return Function(destination, self._clock, around.context, function)
 
     # --- accepting ---
 

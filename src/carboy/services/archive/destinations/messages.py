@@ -1,0 +1,107 @@
+"""Destinations without a database: each delivery is a message of the queue, and the queue repeats it.
+
+A repeat has the same id. There is no list of deliveries and attempts, no pause, no replay, no circuit breaker; the
+waits between attempts are the queue's, and what it gives up is in its dead-letter queue. Attempts are in the log.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from carboy.clock import Clock
+from carboy.errors import Throttled, Unreachable
+from carboy.jobs import Abandon, Job
+from carboy.logs import BoundLogger, get_logger
+from carboy.services.archive.destinations.config import Destination
+from carboy.services.archive.destinations.events import Event, event_of
+from carboy.services.archive.destinations.kinds import Outgoing, Sender
+from carboy.services.archive.items import NewItem
+
+__all__ = ["MessageDeliverer"]
+
+log: BoundLogger = get_logger("carboy.archive")
+
+_ATTEMPTS = 10_000  # the queue counts, and keeps what it gives up
+
+
+class MessageDeliverer:
+    """Sends deliveries as messages, and makes them.
+
+    Args:
+        destinations: returns them by name, as the settings are now.
+        sender: returns what makes the attempts of one.
+        send: sends a job once for each list of arguments; `carboy.jobs.sqs.SqsEngine.send`.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        destinations: Callable[[], Mapping[str, Destination]],
+        sender: Callable[[Destination], Sender],
+        send: Callable[..., None],
+        clock: Clock,
+    ) -> None:
+        self._destinations, self._sender, self._send, self._clock = destinations, sender, send, clock
+        self.job: Job[[str, dict[str, Any]]] = Job(
+            "archive.deliver_message", self.deliver, attempts=_ATTEMPTS, backoff_s=(5.0, 3600.0), timeout_s=300.0
+        )
+
+    def pass_on(self, items: Sequence[NewItem], now_ms: int) -> None:
+        """Send a message for each item and each destination that wants it.
+
+        Raises:
+            UpstreamError: the queue did not take them; nothing is promised.
+        """
+        calls = []
+        for item in items:
+            event = event_of(item, now_ms, item.body)
+            wire = _render(event)
+            for name, one in self._destinations().items():
+                if one.config.enabled and one.wants(event):
+                    content = f"{name} {item.source} {item.item_id} ".encode() + item.digest
+                    calls.append((name, {**wire, "delivery": hashlib.sha256(content).hexdigest()[:32]}))
+        if calls:
+            self._send(self.job, *calls)
+
+    def deliver(self, name: str, wire: dict[str, Any]) -> None:
+        """Make an attempt at a delivery.
+
+        Raises:
+            Throttled: the receiver asks to be left alone for a while.
+            Unreachable: the attempt failed; the queue brings it again.
+            Abandon: it can never succeed, or the receiver wants no further delivery.
+        """
+        destination = self._destinations().get(name)
+        if destination is None or not destination.config.enabled:
+            raise Abandon(f"there is no destination `{name}`")
+        [attempt] = self._sender(destination).send([Outgoing(wire["delivery"], _parse(wire))])
+        if attempt.is_delivered:
+            return
+        log.info("delivery_failed", destination=name, delivery=wire["delivery"], error=attempt.error)
+        if attempt.is_gone or attempt.is_final:
+            raise Abandon(attempt.error)
+        what, hint = f"the delivery to `{name}` failed", "see the destination"
+        if attempt.retry_after_s:
+            raise Throttled(what, attempt.error, hint, attempt.retry_after_s)
+        raise Unreachable(what, attempt.error, hint)
+
+
+def _render(event: Event) -> dict[str, Any]:
+    known = {
+        "source": event.source,
+        "id": event.id,
+        "type": event.type,
+        "at": event.at_ms,
+        "received_at": event.received_at_ms,
+        "content_type": event.content_type,
+    }
+    try:
+        return {**known, "text": event.body.decode()}
+    except UnicodeDecodeError:
+        return {**known, "base64": base64.b64encode(event.body).decode()}
+
+
+def _parse(wire: Mapping[str, Any]) -> Event:
+    body = wire["text"].encode() if "text" in wire else base64.b64decode(wire["base64"])
+    return Event(wire["source"], wire["id"], wire["type"], wire["at"], wire["received_at"], wire["content_type"], body)
