@@ -63,11 +63,21 @@ def _add_gauges(runtime: Runtime, destinations: Destinations) -> None:
     def age_s(found: tuple[int, int, int | None]) -> float:
         return 0.0 if found[2] is None else max(0.0, (runtime.clock.now_ms() - found[2]) / 1000)
 
-    labels = ("destination",)
-    collect = runtime.metrics.collect
-    collect("carboy_archive_deliveries_waiting", "Deliveries that wait.", lambda: read(lambda one: one[0]), labels)
-    collect("carboy_archive_deliveries_failed", "Deliveries that failed.", lambda: read(lambda one: one[1]), labels)
-    collect("carboy_archive_oldest_delivery_seconds", "Age of the oldest that waits.", lambda: read(age_s), labels)
+    runtime.metrics.collect(
+        "carboy_archive_deliveries_waiting", "Deliveries that wait.", lambda: read(lambda one: one[0]), ("destination",)
+    )
+    runtime.metrics.collect(
+        "carboy_archive_deliveries_failed",
+        "Deliveries that failed.",
+        lambda: read(lambda one: one[1]),
+        ("destination",),
+    )
+    runtime.metrics.collect(
+        "carboy_archive_oldest_delivery_seconds",
+        "Age of the oldest delivery that waits.",
+        lambda: read(age_s),
+        ("destination",),
+    )
 
 
 def add_destination_api(app: Flask, runtime: Runtime, destinations: Destinations) -> None:
