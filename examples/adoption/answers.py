@@ -40,7 +40,8 @@ def main(first: str) -> None:
         accept = BROWSER  # who asks an application for a page
         try:
             answer = app.test_client().get(path, headers={"Accept": accept})
-            found[path] = [answer.status_code, answer.mimetype, CHANGING.sub("", answer.get_data(as_text=True))[:5000]]
+            body = CHANGING.sub("", answer.get_data(as_text=True))[:5000]
+            found[path] = [answer.status_code, answer.mimetype, answer.get_json() if answer.is_json else body]
         except Exception as error:  # noqa: BLE001 (what it raises is what is compared)
             found[path] = [type(error).__name__]
     print(json.dumps(found))

@@ -64,9 +64,7 @@ APPLICATIONS = {
         environ={"PYTHONPATH": "."},
     ),
     "flask-admin": Application("admin", "admin/__init__.py", "import admin.main"),
-    "flask-admin-with-security": Application("main:app", "main.py", "if __name__"),
     "flask-restx-todo": Application("todo:app", "todo.py", "if __name__"),
-    "flask-restx-zoo": Application("complex:app", "complex.py", "if __name__"),
 }
 LINES = ("import carboy", "carboy.init_app(app)")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from flask import Flask, Response, abort, request
+from flask import Blueprint, Flask, Response, abort, request
 from werkzeug.debug import DebuggedApplication
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import Client, run_wsgi_app
@@ -181,6 +181,28 @@ def test_handlers_of_the_application_stay(adopt: Adopt) -> None:
     assert client.post("/boom").text == "my MethodNotAllowed"
 
 
+@pytest.mark.parametrize("kind", [HTTPException, Exception])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_handler_for_a_whole_class_of_errors_stays(adopt: Adopt, kind: type[Exception], is_late: bool) -> None:
+    """Registered by a blueprint before `init_app`, or by the application after it."""
+
+    def handle(error: Exception) -> tuple[dict[str, object], int]:
+        assert isinstance(error, HTTPException)
+        return {"mine": error.code}, error.code or 500
+
+    def before(app: Flask) -> None:
+        errors = Blueprint("errors", __name__)
+        errors.app_errorhandler(kind)(handle)
+        app.register_blueprint(errors)
+
+    app = adopt() if is_late else adopt(before=before)
+    if is_late:
+        app.register_error_handler(kind, handle)
+
+    assert app.test_client().get("/nowhere").get_json() == {"mine": 404}
+    assert app.test_client().post("/boom").get_json() == {"mine": 405}
+
+
 @pytest.mark.parametrize(
     ("config", "limit"),
     [
@@ -295,8 +317,9 @@ def test_the_development_server_logs_no_request_twice(adopt: Adopt, caplog: pyte
     for level in (logging.INFO, logging.WARNING):
         logging.getLogger("carboy.request").setLevel(level)
         werkzeug.info(form, "GET / HTTP/1.1", level, "-")
-    werkzeug.info("Running on %s", "http://127.0.0.1:5000")
     logging.getLogger("carboy.request").setLevel(logging.NOTSET)
+    werkzeug.info(form, "GET / HTTP/1.1", 0, "-")
+    werkzeug.info("Running on %s", "http://127.0.0.1:5000")
 
     shown = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
     assert [line[-4:] for line in shown] == ["30 -", "5000"]

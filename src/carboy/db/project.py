@@ -36,8 +36,10 @@ _HINTS = (
 
 
 def has_migrations(app: "Flask") -> bool:
-    """Return whether the project has models and migrations of its own."""
-    return {"migrate", "sqlalchemy"} <= app.extensions.keys() and (_folder(app) / "env.py").is_file()
+    """Return whether the project has models and migrations of its own, by Flask-Migrate."""
+    file = _folder(app) / "env.py"
+    is_there = {"migrate", "sqlalchemy"} <= app.extensions.keys() and file.is_file()
+    return is_there and "current_app" in file.read_text("utf-8", "replace")  # else Alembic's or Alchemical's alone
 
 
 def migration_files(app: "Flask") -> list[Path]:

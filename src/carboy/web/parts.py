@@ -12,6 +12,7 @@ from flask.ctx import _AppCtxGlobals
 from carboy.jobs import JobsSettings
 from carboy.logs import request_id
 from carboy.web.http.middleware import Limits, RequestMiddleware
+from carboy.web.http.middleware import log as request_log
 from carboy.web.http.problem_responses import handle_problems, is_debugged, problem_answerer
 from carboy.web.metrics.registry import Sample
 
@@ -66,7 +67,7 @@ def _add_request_ids(app: "Flask", held: "Runtime") -> None:
 def _is_not_logged_twice(record: logging.LogRecord) -> bool:
     """Drop the development server's line for a request where the part `request_ids` logs one."""
     is_request_line = isinstance(record.args, tuple) and len(record.args) == 3 and '"%s" %s %s' in str(record.msg)
-    return not (is_request_line and logging.getLogger("carboy.request").isEnabledFor(logging.INFO))
+    return not (is_request_line and request_log.isEnabledFor(logging.INFO))
 
 
 def _add_problems(app: "Flask", held: "Runtime") -> None:

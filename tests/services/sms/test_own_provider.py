@@ -9,9 +9,11 @@ from typing import ClassVar
 import pytest
 from tests.services.sms.kit import MakeService
 
+from carboy.config import load, read_sources
 from carboy.errors import ConfigurationError
 from carboy.redact import Secret
 from carboy.services.sms import Message, Outcome, Request, Response
+from carboy.services.sms.settings import SmsSettings
 from carboy.testing import LoopbackServer
 from carboy.testing.answers import json_answer
 
@@ -63,3 +65,24 @@ def test_an_answer_that_its_class_cannot_read_is_unknown(make_service: MakeServi
         table = {"use": coop, "url": server.url, "token": "t0k"}
         service = make_service(sms_provider="pigeon,outbox", sms_providers={"pigeon": table})
         assert service.sent_now()["state"] == "unknown"
+
+
+def test_a_dotted_class_is_taken_as_werkzeug_takes_it() -> None:
+    """`module.Class` and `module:Class` name the same; a built-in one's name stays a name."""
+    given = {"sms_providers": {"mine": {"use": "app.sms.Pigeon"}, "second": {"use": "aliyun"}}}
+    sources = read_sources(environ={"FLASK_PROFILE": "test"}, overrides=given)
+    settings = load([SmsSettings], sources).part(SmsSettings)
+
+    assert [settings.kind_of(name) for name in ("mine", "second", "huawei")] == ["app.sms:Pigeon", "aliyun", "huawei"]
+
+
+def test_the_tutorials_dictionary_is_refused_with_what_replaces_it() -> None:
+    """`SMS_CONF`, in any layer."""
+    sources = read_sources(
+        environ={"FLASK_PROFILE": "test"}, overrides={"sms_conf": {"provider_cls": "app.sms.Aliyun"}}
+    )
+
+    with pytest.raises(ConfigurationError) as caught:
+        load([SmsSettings], sources)
+
+    assert "sms.templates" in next(fault.detail for fault in caught.value.faults if fault.pointer == "SMS_CONF")

@@ -71,8 +71,8 @@ def handle_problems(
         app: the application.
         retry_after_s: see `problem_of`.
         show_path: hides what is secret in a path.
-        has_pages: whether the application has pages for browsers: who prefers HTML gets Flask's own error page, and a
-            handler of the application for `Exception` keeps the HTTP errors that it had.
+        has_pages: whether the application has pages for browsers: who prefers HTML gets Flask's own error page, and
+            handlers of the application for `HTTPException` and `Exception` keep the HTTP errors that they had.
     """
     from flask import request
 
@@ -82,7 +82,8 @@ def handle_problems(
         log.error("request_failed", endpoint=request.endpoint, method=request.method, exc_info=exc_info)
 
     answer = problem_answerer(app, retry_after_s, show_path, has_pages=has_pages)
-    app.register_error_handler(HTTPException, answer)
+    if not has_pages or HTTPException not in app.error_handler_spec[None][None]:
+        app.register_error_handler(HTTPException, answer)
     app.register_error_handler(CarboyError, answer)
     vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
 
