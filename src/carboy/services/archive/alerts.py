@@ -135,9 +135,7 @@ def _find_faults(alert: Any, pointer: str, faults: list[Fault]) -> None:
 
 
 def _created_at_ms(value: Any) -> int | None:
-    """Return an integer that is in range, also from its digits in a string (as Threat Stack sends it) or from `1.0`."""
-    if isinstance(value, msgspec.Raw):  # a number with a fraction
-        value = bytes(value).decode("ascii").rstrip("0").removesuffix(".")
+    """Return an integer, or the digits of one in a string (as Threat Stack sends it), where it is in range."""
     if type(value) is str and _DIGITS.fullmatch(value):
         value = int(value)
     return value if type(value) is int and 0 <= value <= MAX_CREATED_AT_MS else None
