@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from tests.jobs.kit import Shop
 
-from carboy.errors import Degraded, Throttled
+from carboy.errors import Degraded, Refused, Throttled
 from carboy.jobs import Abandon, Commit, Job, Later, put, row_of
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -71,6 +71,20 @@ def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, e
     assert shop.store.retry(int(row.id)).attempts == 0
     shop.engines[0].notify()
     eventually(lambda: shop.states() == ["done"])
+
+
+def test_a_failed_job_keeps_the_hint_of_its_error(shop: Shop, eventually: Eventually) -> None:
+    """Whoever reads the row learns what to do, as from the command line."""
+
+    def store() -> None:
+        raise Refused("the object could not be stored", "AccessDenied", "allow s3:PutObject to the role")
+
+    job = Job("store", store, attempts=1)
+    shop.add(job)
+    shop.work(job)
+
+    eventually(lambda: shop.states() == ["dead"])
+    assert (shop.store.list()[0].error or "").endswith("AccessDenied (hint: allow s3:PutObject to the role)")
 
 
 def test_a_job_may_say_that_it_can_never_succeed_or_when_to_come_back(shop: Shop, eventually: Eventually) -> None:

@@ -13,7 +13,7 @@ import orjson
 from carboy.cli.destinations import command as destinations
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.cli.sources import refused, senders
+from carboy.cli.sources import refused, senders, source_group
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing, UsageError
 
 if TYPE_CHECKING:
@@ -272,6 +272,7 @@ def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bo
 command.add_command(destinations)
 command.add_command(senders)
 command.add_command(refused)
+command.add_command(source_group)
 
 
 def _range(archive: "Archive", start: str, end: str, source: str | None, filter_: str) -> "Range":

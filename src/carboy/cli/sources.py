@@ -6,8 +6,9 @@ import click
 
 from carboy.cli.output import json_option, print_json, print_table, time_text
 from carboy.cli.project import Project, pass_project
+from carboy.errors import Missing, Unreachable, UsageError
 
-__all__ = ["refused", "senders"]
+__all__ = ["refused", "senders", "source_group"]
 
 _OWNERS = {"sender": "the sender", "you": "you", "exchange": "the sender, in an exchange", "none": "–"}
 
@@ -59,3 +60,103 @@ def refused(project: Project, source: str, limit: int, as_json: bool) -> None:
         if one.body is not None:
             row |= {"headers": one.headers, "body_base64": b64encode(one.body).decode()}
     print_json(rows)
+
+
+@click.group("source")
+def source_group() -> None:
+    """Add a source of webhooks, and test one.
+
+    Example:
+      carboy archive source add shop --preset shopify
+      carboy archive source test shop
+    """
+
+
+@source_group.command("add")
+@click.argument("name", metavar="NAME")
+@click.option("--preset", required=True, help="The sender; `carboy archive senders` lists them.")
+@click.option("--url", default="https://YOUR-HOST", show_default=True, help="This service's public address.")
+@click.option("--reference", default="", help="Where the secret is, such as aws-secretsmanager:/prod/shop#webhook.")
+@click.option("--secret-stdin", is_flag=True, help="Read the secret that the sender made from stdin.")
+@json_option
+@pass_project
+def add(project: Project, /, name: str, preset: str, secret_stdin: bool, as_json: bool, **asked: str) -> None:
+    """Write a source's table into carboy.toml, and print what to enter at the sender, and where.
+
+    A secret or path token that you make is random, and kept in a file that only you can read. The lines and comments
+    that carboy.toml has stay as they are.
+
+    Example:
+      carboy archive source add shop --preset shopify --reference aws-secretsmanager:/prod/shop#webhook
+      carboy archive source add repos --preset github --url https://hooks.example.com
+    """
+    from carboy.config.files import find_toml
+    from carboy.services.archive.source_tables import add_source, plan_source
+    from carboy.webhooks import find_preset, nearest_preset
+
+    known = find_preset(preset)
+    if known is None:
+        near = nearest_preset(preset)
+        hint = f"did you mean `{near}`?" if near else "`carboy archive senders` lists them"
+        raise UsageError("the source was not added", f"no preset is named `{preset}`", hint)
+    sources = project.sources()
+    toml = find_toml(sources.folder, sources.environ.get("CARBOY_TOML") or sources.dotenv.get("CARBOY_TOML"))
+    secret = click.get_text_stream("stdin").read().strip() if secret_stdin else ""
+    new = plan_source(name, known, root=sources.folder, secret=secret, **asked)
+    add_source(toml or sources.folder / "carboy.toml", new)
+    facts = {
+        "source": name,
+        "address": new.address,
+        "secret": new.secret,
+        "handshake_secret": new.handshake_secret,
+        "enter": f"{known.title}: {known.enter}",
+        "docs": known.docs,
+        "missing": str(new.missing or ""),
+        "note": known.note,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    for key, value in facts.items():
+        if value and key != "missing":
+            click.echo(f"{key.replace('_', ' ') + ':':<18}{value}")
+    if new.missing:
+        click.echo(f"note: write the secret that the sender shows into {new.missing}", err=True)
+    if known.needs == "SNS_TOPIC_ARNS":
+        click.echo("note: list the topic in SNS_TOPIC_ARNS", err=True)
+
+
+@source_group.command("test")
+@click.argument("name", metavar="NAME")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the service answers.")
+@json_option
+@pass_project
+def test(project: Project, name: str, url: str, as_json: bool) -> None:
+    """Send a sample event, signed with the source's own secret, to the running service; exit 1 when it is refused.
+
+    Example:
+      carboy archive source test shop
+    """
+    from carboy import net
+    from carboy.clock import SYSTEM_CLOCK
+    from carboy.services.archive.settings import ArchiveSettings
+    from carboy.services.archive.source_tables import sample_request
+    from carboy.services.archive.sources import make_sources
+
+    tables = project.settings(ArchiveSettings).part(ArchiveSettings).archive_sources
+    if name not in tables:
+        raise Missing(f"`{name}`", f"no source is named so; there are {', '.join(tables) or 'none'}", "check the name")
+    sent = sample_request(make_sources(tables)[name], url, SYSTEM_CLOCK.now_ms())
+    try:
+        response = net.post(sent.url, data=sent.body, headers=dict(sent.headers), timeout=10)
+    except OSError as error:  # requests' errors are such
+        raise Unreachable(
+            "the sample was not sent", f"nothing answers at {url}", "start the service, or name `--url`"
+        ) from error
+    is_accepted = 200 <= response.status_code < 300
+    if as_json:
+        print_json({"source": name, "accepted": is_accepted, "status": response.status_code, "response": response.text})
+    else:
+        click.echo(f"{response.status_code} {response.text.strip()}")
+    if not is_accepted:
+        raise click.exceptions.Exit(1)

@@ -149,7 +149,7 @@ Outcome = Done | Queued | Dead
 
 def plan_failure(one: Job[...], attempt: int, error: BaseException, now_ms: int) -> Queued | Dead:
     """Say what becomes of a job whose try number `attempt` (from 1) ended in this error."""
-    hint = error.hint if isinstance(error, CarboyError) else ""
+    hint = error.hint if isinstance(error, CarboyError) and not isinstance(error, Abandon | Later) else ""
     text = f"{type(error).__name__}: {error}{f' (hint: {hint})' if hint else ''}"[:2000]
     if isinstance(error, Later):
         return Queued(now_ms + round(error.after_s * 1000), text, counts=False)

@@ -17,6 +17,7 @@ from carboy.webhooks.handshakes import HANDSHAKES, Handshake, Reply, handshake_f
 from carboy.webhooks.named_schemes import OPTIONS, SCHEMES, make_scheme
 from carboy.webhooks.places import find, find_text, is_place
 from carboy.webhooks.presets import Preset, find_preset, list_presets, nearest_preset
+from carboy.webhooks.samples import sign_sample
 from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
 from carboy.webhooks.signatures import Signature
 from carboy.webhooks.sns import (
@@ -76,5 +77,6 @@ __all__ = [
     "open_body",
     "read_raw",
     "sign",
+    "sign_sample",
     "split_batch",
 ]

@@ -91,7 +91,7 @@ class Signature:
         given = _required(self.signature or f"header:{self.header}", request)
         fields = self._fields(given)
         signatures = self._signatures(given, fields)
-        signed = self._signed(request, self._timestamp(request, fields, now_s), fields)
+        signed = self.text(request, self._timestamp(request, fields, now_s), fields)
         if self.kind != "hmac":
             data = [_bytes_of(text, self.encoding) for text in signatures]
             public_keys = public_keys_of(secrets, self.kind)
@@ -148,8 +148,14 @@ class Signature:
         check_time(timestamp, now_s, self.tolerance_s)
         return timestamp
 
-    def _signed(self, request: RawRequest, timestamp: str, fields: list[tuple[str, str]]) -> bytes:
-        """Return the bytes that the sender signed: the template, filled in."""
+    def text(self, request: RawRequest, timestamp: str, fields: list[tuple[str, str]]) -> bytes:
+        """Return the bytes that the sender signs: the template, filled in.
+
+        Args:
+            request: what came.
+            timestamp: as the request has it.
+            fields: the named parts of the signature's header.
+        """
 
         def fill(name: str) -> bytes:
             match name.partition(":"):

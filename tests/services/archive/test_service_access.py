@@ -189,7 +189,7 @@ def test_too_many_requests_are_a_429(serve: Any) -> None:
 
 WRONG_SOURCES = {
     'verfy = "github"': "`x.verfy` is unknown; did you mean `verify`?",
-    'verify = "gitub"': "`x.verify` must be one of basic, bearer, ecdsa, ed25519, github, hmac, key, messagebird",
+    'verify = "gitub"': "`x.verify` must be one of basic, bearer, ecdsa, ed25519, github, hmac, jwt, key, messagebird",
     'verify = "github"': "`x.secrets` are needed",
     'verify = "github"\nsecrets = "a"\ntime = "at"': "`x.time` must be header:NAME or a JSON pointer",
     'verify = "github"\nsecrets = [7]': "`x.secrets` cannot be used",

@@ -1,0 +1,84 @@
+"""Sign a sample webhook as its sender would, to test a source with its own secret."""
+
+import base64
+import hmac
+from dataclasses import replace
+
+from carboy.errors import UsageError
+from carboy.raw_request import RawRequest
+from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
+from carboy.webhooks.signatures import ENCODINGS, PLACEHOLDERS, Signature
+from carboy.webhooks.verification import Scheme, keys_of, public_address
+
+__all__ = ["sign_sample"]
+
+
+def sign_sample(scheme: Scheme, request: RawRequest, secret: str, now_s: int) -> RawRequest:
+    """Return a request with what proves it to a scheme.
+
+    Args:
+        scheme: of the source.
+        request: the sample; its headers and its body stay.
+        secret: one of the source's.
+        now_s: the time to sign, seconds since the epoch.
+
+    Raises:
+        UsageError: only the sender can sign: it has the private key, or the signature stands in the body.
+    """
+    match scheme:
+        case Open():
+            return request
+        case Bearer():
+            value = f"Bearer {secret}" if scheme.header.lower() == "authorization" else secret
+            return _with(request, {scheme.header: value})
+        case Basic():
+            plain = f"{scheme.username or 'test'}:{secret}".encode()
+            return _with(request, {"Authorization": "Basic " + base64.b64encode(plain).decode()})
+        case StandardWebhooks() if not secret.startswith("whpk_"):
+            event_id = request.headers.get("webhook-id") or request.headers.get("svix-id") or f"msg_{now_s}"
+            signed = b"%s.%d.%s" % (event_id.encode(), now_s, request.body)
+            digest = hmac.digest(keys_of([secret], "whsec")[0], signed, "sha256")
+            family = "svix" if "svix-id" in request.headers else "webhook"
+            names = (f"{family}-id", f"{family}-timestamp", f"{family}-signature")
+            values = (event_id, str(now_s), "v1," + base64.b64encode(digest).decode())
+            return _with(request, dict(zip(names, values, strict=True)))
+        case Twilio():
+            form = replace(request, body=b"Test=carboy")
+            text = public_address(form, scheme.public_url) + "Testcarboy"
+            digest = base64.b64encode(hmac.digest(keys_of([secret])[0], text.encode(), "sha1")).decode()
+            return _with(form, {"X-Twilio-Signature": digest, "Content-Type": "application/x-www-form-urlencoded"})
+        case Signature(kind="hmac") if scheme.header or scheme.signature.startswith("query:"):
+            return _signed(scheme, request, secret, now_s)
+    raise UsageError(
+        "a sample cannot be signed here",
+        "only the sender can sign it: it has the private key, or the signature stands in the body",
+        "have the sender send a test event",
+    )
+
+
+def _signed(scheme: Signature, request: RawRequest, secret: str, now_s: int) -> RawRequest:
+    """Return a request with an HMAC where the scheme looks for it."""
+    if scheme.timestamp:
+        raise UsageError("a sample cannot be signed here", "its time stands in no header", "have the sender send one")
+    needed = [name[7:] for name in PLACEHOLDERS.findall(scheme.template) if name.startswith("header:")]
+    request = _with(request, {name: f"test-{now_s}" for name in needed if name.lower() not in request.headers})
+    if scheme.timestamp_header:
+        request = _with(request, {scheme.timestamp_header: str(now_s)})
+    fields = [(scheme.timestamp_field, str(now_s))] if scheme.timestamp_field else []
+    fields += [(name[6:], "test") for name in PLACEHOLDERS.findall(scheme.template) if name.startswith("field:")]
+    text = scheme.text(request, str(now_s), fields)
+    signature = ENCODINGS[scheme.encoding](
+        hmac.digest(keys_of([secret], scheme.secret_encoding)[0], text, scheme.algorithm)
+    ).decode()
+    if scheme.signature:
+        joined = "&" if "?" in request.url else "?"
+        return replace(request, url=f"{request.url}{joined}{scheme.signature[6:]}={signature}")
+    value = scheme.prefix + signature
+    if scheme.signature_field:
+        parts = [*fields, (scheme.signature_field, value)]
+        value = (scheme.separator or ",").join(f"{name}{scheme.assigns}{one}" for name, one in parts)
+    return _with(request, {scheme.header: value})
+
+
+def _with(request: RawRequest, headers: dict[str, str]) -> RawRequest:
+    return replace(request, headers={**request.headers, **{name.lower(): value for name, value in headers.items()}})

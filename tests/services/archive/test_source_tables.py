@@ -1,0 +1,113 @@
+"""`carboy archive source add` writes a table and keeps the file; `source test` signs as the sender does."""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from tests.webhooks.test_presets import BY_ADDRESS, PRESETS, SENDERS, secrets_of, source_of
+
+from carboy.cli.main import main
+from carboy.errors import InvalidInput, UsageError
+from carboy.services.archive.source_tables import add_source, plan_source, sample_request
+
+NOW_MS = 1_700_000_000_000
+ONLY_THE_SENDER = {"ed25519", "ecdsa", "rsa", "jwt"}
+IN_THE_BODY = {"mailgun", "adyen-hmac"}
+TOML = "# the shop\n[default]\nmodules = ['carboy.services.archive']  # one\n\n[profile.prod]\nlog_level = 'INFO'"
+
+
+@pytest.mark.parametrize("name", sorted(SENDERS))
+def test_a_sample_is_accepted_by_its_source_unless_only_the_sender_can_sign(name: str) -> None:
+    secret, _ = secrets_of(PRESETS[name])
+    source = source_of(name, secret)
+
+    if PRESETS[name].keys["verify"] in ONLY_THE_SENDER or name in IN_THE_BODY:
+        with pytest.raises(UsageError, match="only the sender"):
+            sample_request(source, "http://127.0.0.1:8000", NOW_MS)
+        return
+    sent = sample_request(source, "http://127.0.0.1:8000", NOW_MS)
+
+    assert source.scheme is not None
+    source.scheme.verify(sent, source.secrets, NOW_MS / 1000)
+    assert source.item(sent, NOW_MS)[1].body == sent.body
+
+
+@pytest.mark.parametrize("name", sorted(BY_ADDRESS))
+def test_a_sample_of_a_sender_that_cannot_sign_has_the_token_in_its_address(name: str) -> None:
+    sent = sample_request(source_of(name, tokens=["t/0"]), "http://127.0.0.1:8000/", NOW_MS)
+
+    assert sent.url == "http://127.0.0.1:8000/api/v1/webhooks/it/t%2F0"
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_can_be_added(name: str, tmp_path: Path) -> None:
+    """The table is a source that starts, once the sender's secret is there; all lines from before stay."""
+    toml = tmp_path / "carboy.toml"
+    toml.write_text(TOML)
+    secret = "" if PRESETS[name].secret == "you" else secrets_of(PRESETS[name])[0]
+
+    new = plan_source("it", PRESETS[name], root=tmp_path, url="https://h.example", secret=secret)
+    add_source(toml, new)
+
+    text = toml.read_text()
+    assert text.startswith(TOML)
+    table = tomllib.loads(text)["default"]["archive"]["sources"]["it"]
+    for key in {"secrets", "tokens", "handshake_secret"} & table.keys():
+        [path] = [tmp_path / one.removeprefix("file:") for one in table[key]]
+        assert path.stat().st_mode & 0o777 == 0o600
+        table[key] = [path.read_text()]
+    assert source_of(table.pop("preset"), **table).name == "it"
+    assert new.address.startswith("https://h.example/api/v1/webhooks/it")
+
+
+def test_a_source_is_added_once_and_only_where_a_table_can_stand(tmp_path: Path) -> None:
+    toml = tmp_path / "carboy.toml"
+    new = plan_source("it", PRESETS["github"], root=tmp_path, url="https://h.example")
+    add_source(toml, new)
+
+    with pytest.raises(InvalidInput, match="is there already"):
+        add_source(toml, new)
+
+    toml.write_text("[default.archive]\nsources = {other = {tokens = ['t']}}\n")
+    with pytest.raises(InvalidInput, match="no table can follow"):
+        add_source(toml, new)
+    assert toml.read_text() == "[default.archive]\nsources = {other = {tokens = ['t']}}\n"
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = 0
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    return code, *capsys.readouterr()
+
+
+def test_the_commands_print_what_to_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["carboy"])
+    add = ("archive", "source", "add")
+
+    code, out, _ = run(*add, "repos", "--preset", "github", "--url", "https://h.example", "--json", capsys=capsys)
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["address"] == "https://h.example/api/v1/webhooks/repos"
+    assert len(facts["secret"]) >= 32
+    assert (tmp_path / "instance/webhook-secrets/repos-secret").read_text() == facts["secret"]
+
+    code, out, error = run(*add, "x", "--preset", "githup", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert "did you mean `github`?" in error
+
+    code, out, error = run(*add, "pay", "--preset", "stripe", capsys=capsys)
+    assert code == 0
+    assert "pay-secret" in error
+
+    code, out, _ = run("archive", "senders", "--json", capsys=capsys)
+    assert code == 0
+    assert {one["name"] for one in json.loads(out)} == PRESETS.keys()
