@@ -1,5 +1,6 @@
 """`carboy archive senders` and `carboy archive source`: the senders of webhooks from a terminal."""
 
+import sys
 from base64 import b64encode
 
 import click
@@ -101,7 +102,7 @@ def add(project: Project, /, name: str, preset: str, secret_stdin: bool, as_json
         raise UsageError("the source was not added", f"no preset is named `{preset}`", hint)
     sources = project.sources()
     toml = find_toml(sources.folder, sources.environ.get("CARBOY_TOML") or sources.dotenv.get("CARBOY_TOML"))
-    secret = click.get_text_stream("stdin").read().strip() if secret_stdin else ""
+    secret = sys.stdin.read().strip() if secret_stdin else ""
     new = plan_source(name, known, root=sources.folder, secret=secret, **asked)
     add_source(toml or sources.folder / "carboy.toml", new)
     facts = {

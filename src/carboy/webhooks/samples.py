@@ -45,8 +45,8 @@ def sign_sample(scheme: Scheme, request: RawRequest, secret: str, now_s: int) ->
         case Twilio():
             form = replace(request, body=b"Test=carboy")
             text = public_address(form, scheme.public_url) + "Testcarboy"
-            digest = base64.b64encode(hmac.digest(keys_of([secret])[0], text.encode(), "sha1")).decode()
-            return _with(form, {"X-Twilio-Signature": digest, "Content-Type": "application/x-www-form-urlencoded"})
+            written = base64.b64encode(hmac.digest(keys_of([secret])[0], text.encode(), "sha1")).decode()
+            return _with(form, {"X-Twilio-Signature": written, "Content-Type": "application/x-www-form-urlencoded"})
         case Signature(kind="hmac") if scheme.header or scheme.signature.startswith("query:"):
             return _signed(scheme, request, secret, now_s)
     raise UsageError(
