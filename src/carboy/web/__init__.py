@@ -14,26 +14,39 @@ if TYPE_CHECKING:
     from carboy.web.auth.api_keys import SCOPES, Key
     from carboy.web.authentication import authenticate, basic_info, bearer_info, current_key, require
     from carboy.web.configuration import ConfigProvider, load_settings
+    from carboy.web.console.access import has_scope
+    from carboy.web.console.audit import record_action
+    from carboy.web.console.forms import PAGE_ROWS, read_choice, read_cursor, read_time_range
+    from carboy.web.console.rendering import go_to_page, render_page, show_notice, translate
+    from carboy.web.console.tallies import Tally
     from carboy.web.http.rate_limits import RateLimiter
     from carboy.web.metrics.registry import Counter, Gauge, Histogram, Metrics
     from carboy.web.metrics_listener import MetricsListener
     from carboy.web.openapi import add_api
+    from carboy.web.pages import Fact, Failure, Figure, Page, Summary, mark
     from carboy.web.parts import PARTS
     from carboy.web.settings import ModulesSettings, WebSettings
 
 __all__ = [
+    "PAGE_ROWS",
     "PARTS",
     "SCOPES",
     "ConfigProvider",
     "Counter",
+    "Fact",
+    "Failure",
+    "Figure",
     "Gauge",
     "Histogram",
     "Key",
     "Metrics",
     "MetricsListener",
     "ModulesSettings",
+    "Page",
     "RateLimiter",
     "Runtime",
+    "Summary",
+    "Tally",
     "WebSettings",
     "add_api",
     "authenticate",
@@ -41,11 +54,21 @@ __all__ = [
     "bearer_info",
     "create_app",
     "current_key",
+    "go_to_page",
+    "has_scope",
     "init_app",
     "load_settings",
+    "mark",
+    "read_choice",
+    "read_cursor",
+    "read_time_range",
+    "record_action",
+    "render_page",
     "require",
     "runtime",
     "settings_parts",
+    "show_notice",
+    "translate",
 ]
 
 __getattr__: Callable[[str], Any] = lazy_names(
@@ -58,6 +81,29 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".auth.api_keys": ("Key", "SCOPES"),
         ".metrics.registry": ("Counter", "Gauge", "Histogram", "Metrics"),
         ".metrics_listener": ("MetricsListener",),
+        ".pages": (
+            "Fact",
+            "Failure",
+            "Figure",
+            "Page",
+            "Summary",
+            "mark",
+        ),
+        ".console.access": ("has_scope",),
+        ".console.audit": ("record_action",),
+        ".console.forms": (
+            "PAGE_ROWS",
+            "read_choice",
+            "read_cursor",
+            "read_time_range",
+        ),
+        ".console.rendering": (
+            "go_to_page",
+            "render_page",
+            "show_notice",
+            "translate",
+        ),
+        ".console.tallies": ("Tally",),
         ".parts": ("PARTS",),
         ".http.rate_limits": ("RateLimiter",),
         ".settings": ("ModulesSettings", "WebSettings"),

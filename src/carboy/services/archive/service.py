@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from carboy.services.archive.index import Index
     from carboy.services.archive.retention import Upkeep
 
-__all__ = ["Archive", "archive_of", "refused_requests", "register"]
+__all__ = ["Archive", "archive_of", "enqueue_row", "refused_requests", "register"]
 
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
@@ -214,7 +214,7 @@ def _with_index(
     def replay_alert(alert_id: str) -> bool:
         item = index.newest(THREATSTACK, alert_id)
         if item is not None:
-            _enqueue(runtime, replay, item.id)
+            enqueue_row(runtime, replay, item.id)
         return item is not None
 
     jobs = (keep, replay, destinations.deliverer.job, destinations.replayer.job, upkeep.job)
@@ -325,7 +325,8 @@ class SourceRegistry:
         return path.startswith(_WEBHOOKS)
 
 
-def _enqueue(runtime: Runtime, job: Job[[int]], row: int) -> None:
+def enqueue_row(runtime: Runtime, job: Job[[int]], row: int) -> None:
+    """Queue a job of the archive for a row of the index."""
     from carboy.jobs import row_of
 
     now_ms = runtime.clock.now_ms()

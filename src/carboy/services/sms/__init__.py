@@ -4,6 +4,7 @@ from carboy.extras import extra
 
 with extra("sms"):
     from carboy.services.sms.gateway import Gateway
+    from carboy.services.sms.pages import pages
     from carboy.services.sms.providers import Message, Outcome, Provider, Receipt, Request, Response
     from carboy.services.sms.service import register, sms_of
     from carboy.services.sms.settings import SmsSettings as settings
@@ -16,6 +17,7 @@ __all__ = [
     "Receipt",
     "Request",
     "Response",
+    "pages",
     "register",
     "settings",
     "sms_of",

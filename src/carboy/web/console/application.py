@@ -137,6 +137,6 @@ def _finish(response: Response) -> Response:
 def _record_unnamed() -> None:
     """Add an action that its view did not record."""
     if g.get("visitor") is not None:
-        from carboy.web.console.audit import record
+        from carboy.web.console.audit import record_action
 
-        record(request.endpoint or "", request.path)
+        record_action(request.endpoint or "", request.path)

@@ -15,12 +15,12 @@ from carboy.web.tables import AUDIT
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["list_audit", "record", "record_as"]
+__all__ = ["list_audit", "record_action", "record_as"]
 
 log: BoundLogger = get_logger("carboy.console")
 
 
-def record(action: str, target: str = "", detail: str = "") -> None:
+def record_action(action: str, target: str = "", detail: str = "") -> None:
     """Add an action of the current visitor to the audit log.
 
     Args:

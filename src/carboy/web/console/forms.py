@@ -7,9 +7,9 @@ from flask import request
 
 from carboy.http_values import parse_cursor
 
-__all__ = ["PAGE_SIZE", "read_choice", "read_cursor", "read_range", "read_time"]
+__all__ = ["PAGE_ROWS", "read_choice", "read_cursor", "read_time", "read_time_range"]
 
-PAGE_SIZE = 50
+PAGE_ROWS = 50
 """How many rows a list shows."""
 
 
@@ -40,6 +40,6 @@ def read_time(name: str) -> int | None:
         return None
 
 
-def read_range() -> tuple[int | None, int | None]:
+def read_time_range() -> tuple[int | None, int | None]:
     """Return the fields `from` and `until`, milliseconds since the epoch."""
     return read_time("from"), read_time("until")

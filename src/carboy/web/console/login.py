@@ -9,7 +9,7 @@ from carboy.http_values import render_retry_after
 from carboy.problems import Problem
 from carboy.web.console.access import COOKIE, safe_next, sessions
 from carboy.web.console.audit import record_as
-from carboy.web.console.rendering import render, translate
+from carboy.web.console.rendering import render_page, translate
 from carboy.web.console.sessions import SESSION_MS
 from carboy.web.http.client_address import bucket_of
 from carboy.web.pages import mark
@@ -91,7 +91,7 @@ def _leave() -> Response:
 
 def _form(target: str, status: int = 200, error: str = "") -> Response:
     has_oidc = bool(runtime().web.console_oidc_issuer)
-    return render("console/login.html", status, target=target, error=error, has_oidc=has_oidc)
+    return render_page("console/login.html", status, target=target, error=error, has_oidc=has_oidc)
 
 
 def _limiter(held: Runtime) -> "RateLimiter":

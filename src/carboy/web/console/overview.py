@@ -6,7 +6,7 @@ from flask import Response, current_app, url_for
 
 from carboy.logs import BoundLogger, get_logger
 from carboy.web.console.access import has_scope
-from carboy.web.console.rendering import render
+from carboy.web.console.rendering import render_page
 from carboy.web.pages import Fact, Failure, Summary, mark
 from carboy.web.runtime import Runtime, runtime
 
@@ -26,7 +26,7 @@ def show_overview() -> Response:
         groups.setdefault(fact.group, []).append(fact)
     failures = sorted((one for each in summaries for one in each.failures), key=lambda one: -one.at_ms)
     figures = [figure for one in summaries for figure in one.figures]
-    return render("console/overview.html", figures=figures, groups=groups, failures=failures[:_NEWEST])
+    return render_page("console/overview.html", figures=figures, groups=groups, failures=failures[:_NEWEST])
 
 
 def _summary_of(page: Any) -> Summary:

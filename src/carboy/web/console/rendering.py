@@ -15,7 +15,7 @@ from carboy.web.console.charts import bars
 from carboy.web.console.languages import COOKIE, LANGUAGES, choose_language, translations
 from carboy.web.runtime import runtime
 
-__all__ = ["HEADERS", "flash", "go", "render", "set_up"]
+__all__ = ["HEADERS", "go_to_page", "render_page", "set_up", "show_notice", "translate"]
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -33,7 +33,7 @@ HEADERS = {
 _MAX_TREE = 2000
 
 
-def render(template: str, status: int = 200, **values: Any) -> Response:
+def render_page(template: str, status: int = 200, **values: Any) -> Response:
     """Return a page made from a template, which extends `console/layout.html`."""
     response = make_response(render_template(template, **values), status)
     response.headers.update(HEADERS)
@@ -41,13 +41,13 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
     return response
 
 
-def go(endpoint: str, **values: Any) -> Response:
+def go_to_page(endpoint: str, **values: Any) -> Response:
     """Return a redirect to a view of the console after an action."""
     response: Any = redirect(url_for(endpoint, **values), 303)
     return response  # type: ignore[no-any-return]
 
 
-def flash(text: str, /, **params: object) -> None:
+def show_notice(text: str, /, **params: object) -> None:
     """Show a notice on the next page; the text is marked for translation, `params` fill its `%(name)s`."""
     g.notice = translate(text, **params)
 

@@ -21,7 +21,8 @@ class Tally:
     What could not be counted in that time is None, and the next view goes on with it.
 
     Args:
-        count: returns the counts by name of a time range, start and end in milliseconds; the range is at most an
+        count: returns the counts by name of a time range, start and end in milliseconds; `open` counts those that may change
+            yet, so that the range is counted again. It is at most an
             hour, and the query uses an index.
         clock: what time it is.
     """
@@ -63,13 +64,13 @@ class Tally:
                     is_complete = False
                     break
                 part = self._count(at, at + step)
-                if at + step < now_ms - _SETTLE_MS:
+                if at + step < now_ms - _SETTLE_MS and not part.get("open"):
                     self._kept[at, at + step] = part
             for key, number in part.items():
                 total[key] = total.get(key, 0) + number
         if not is_complete:
             return None
-        if end_ms < now_ms - _SETTLE_MS:
+        if end_ms < now_ms - _SETTLE_MS and not total.get("open"):
             for at in range(start_ms, end_ms, step):
                 self._kept.pop((at, at + step), None)
             self._kept[start_ms, end_ms] = total

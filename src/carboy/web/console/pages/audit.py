@@ -7,9 +7,9 @@ import orjson
 from flask import Blueprint, Response, request
 
 from carboy.http_values import render_cursor, render_time
-from carboy.web.console.audit import list_audit, record
-from carboy.web.console.forms import PAGE_SIZE, read_cursor, read_time
-from carboy.web.console.rendering import render
+from carboy.web.console.audit import list_audit, record_action
+from carboy.web.console.forms import PAGE_ROWS, read_cursor, read_time
+from carboy.web.console.rendering import render_page
 from carboy.web.runtime import runtime
 
 __all__ = ["make_blueprint"]
@@ -36,14 +36,14 @@ def _filters() -> dict[str, Any]:
 
 def _index() -> Response:
     place = read_cursor()
-    rows = list_audit(**_filters(), before=place[0] if place else None, limit=PAGE_SIZE + 1)
-    following = render_cursor(rows[PAGE_SIZE - 1].id) if len(rows) > PAGE_SIZE else None
-    return render("console/audit.html", rows=rows[:PAGE_SIZE], following=following)
+    rows = list_audit(**_filters(), before=place[0] if place else None, limit=PAGE_ROWS + 1)
+    following = render_cursor(rows[PAGE_ROWS - 1].id) if len(rows) > PAGE_ROWS else None
+    return render_page("console/audit.html", rows=rows[:PAGE_ROWS], following=following)
 
 
 def _export() -> Response:
     filters = _filters()
-    record("audit.export")
+    record_action("audit.export")
     app = runtime().app
 
     def lines() -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response
 
-from carboy.web.console.rendering import render
+from carboy.web.console.rendering import render_page
 from carboy.web.diagnosis import diagnose
 from carboy.web.runtime import runtime
 
@@ -20,4 +20,4 @@ def _index() -> Response:
     held = runtime()
     findings = list(diagnose(held))
     bad = [one for one in findings if not one.ok]
-    return render("console/health.html", findings=[*bad, *(one for one in findings if one.ok)], bad=len(bad))
+    return render_page("console/health.html", findings=[*bad, *(one for one in findings if one.ok)], bad=len(bad))

@@ -8,9 +8,9 @@ from carboy.errors import Missing
 from carboy.http_values import render_cursor
 from carboy.jobs import JobView
 from carboy.problems import Problem
-from carboy.web.console.audit import record
-from carboy.web.console.forms import PAGE_SIZE, read_choice, read_cursor
-from carboy.web.console.rendering import flash, go, render, translate
+from carboy.web.console.audit import record_action
+from carboy.web.console.forms import PAGE_ROWS, read_choice, read_cursor
+from carboy.web.console.rendering import go_to_page, render_page, show_notice, translate
 from carboy.web.pages import mark
 from carboy.web.runtime import runtime
 
@@ -35,11 +35,11 @@ def _index() -> Response:
     state, kind = read_choice("state", STATES), request.args.get("kind", "")[:100]
     place = read_cursor()
     jobs = held.jobs.store.list(
-        state=state or None, kind=kind or None, limit=PAGE_SIZE + 1, before=place[0] if place else None
+        state=state or None, kind=kind or None, limit=PAGE_ROWS + 1, before=place[0] if place else None
     )
-    following = render_cursor(int(jobs[PAGE_SIZE - 1].id)) if len(jobs) > PAGE_SIZE else None
-    return render(
-        "console/jobs.html", jobs=jobs[:PAGE_SIZE], following=following, stats=held.jobs.store.stats(), kinds=kinds,
+    following = render_cursor(int(jobs[PAGE_ROWS - 1].id)) if len(jobs) > PAGE_ROWS else None
+    return render_page(
+        "console/jobs.html", jobs=jobs[:PAGE_ROWS], following=following, stats=held.jobs.store.stats(), kinds=kinds,
         states=STATES, state=state, kind=kind,
     )  # fmt: skip
 
@@ -56,15 +56,15 @@ def _show(job_id: int) -> Response:
         case "done" | "dead":
             kind = "ok" if job.state == "done" else "bad"
             history.append({"title": job.state, "at": job.finished_at, "state": kind, "detail": ""})
-    return render("console/job.html", job=job, history=history)
+    return render_page("console/job.html", job=job, history=history)
 
 
 def _retry_all() -> Response:
     kind = request.form.get("kind", "")
     count = runtime().jobs.store.retry_all(kind=kind or None)
-    record("job.retry_all", kind, f"{count} jobs")
-    flash(mark("%(count)s jobs run again."), count=count)
-    return go("jobs.index", kind=kind or None)
+    record_action("job.retry_all", kind, f"{count} jobs")
+    show_notice(mark("%(count)s jobs run again."), count=count)
+    return go_to_page("jobs.index", kind=kind or None)
 
 
 def _act(job_id: int, action: str) -> Response:
@@ -74,17 +74,17 @@ def _act(job_id: int, action: str) -> Response:
         case "retry":
             store.retry(job_id)
             runtime().jobs.notify()
-            flash(mark("The job runs again."))
+            show_notice(mark("The job runs again."))
         case "cancel":
             if not store.cancel(job_id):
                 raise Problem(409, "only a job that waits can be cancelled")
-            flash(mark("The job is cancelled: it is dead, and can be tried again."))
+            show_notice(mark("The job is cancelled: it is dead, and can be tried again."))
         case _:
             if not store.delete(job_id):
                 raise Problem(409, "only a job that is done or dead can be deleted")
-            flash(mark("The job is deleted."))
-    record(f"job.{action}", str(job_id), job.kind)
-    return go("jobs.index") if action == "delete" else go("jobs.show", job_id=job_id)
+            show_notice(mark("The job is deleted."))
+    record_action(f"job.{action}", str(job_id), job.kind)
+    return go_to_page("jobs.index") if action == "delete" else go_to_page("jobs.show", job_id=job_id)
 
 
 def _get(job_id: int) -> JobView:

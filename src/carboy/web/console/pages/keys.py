@@ -6,8 +6,8 @@ from carboy.config import parse_duration
 from carboy.errors import InvalidInput, Missing
 from carboy.problems import Problem
 from carboy.web.console.access import all_scopes
-from carboy.web.console.audit import record
-from carboy.web.console.rendering import flash, go, render
+from carboy.web.console.audit import record_action
+from carboy.web.console.rendering import go_to_page, render_page, show_notice
 from carboy.web.pages import mark
 from carboy.web.runtime import runtime
 
@@ -39,7 +39,7 @@ def _create() -> Response:
         key, text = held.keys.store.create(name, scopes, expires_at)
     except InvalidInput as error:
         return _page(422, error=str(error), name=name, chosen=scopes)
-    record("key.create", key.id, f"{key.name}: {' '.join(key.scopes)}")
+    record_action("key.create", key.id, f"{key.name}: {' '.join(key.scopes)}")
     return _page(201, created=key, text=text)
 
 
@@ -49,15 +49,15 @@ def _revoke(key_id: str) -> Response:
     except Missing as error:
         raise Problem(404, "there is no such key") from error
     runtime().keys.forget(key_id)
-    record("key.revoke", key.id, key.name)
-    flash(mark("The key %(name)s is revoked."), name=key.name)
-    return go("keys.index")
+    record_action("key.revoke", key.id, key.name)
+    show_notice(mark("The key %(name)s is revoked."), name=key.name)
+    return go_to_page("keys.index")
 
 
 def _page(status: int = 200, **values: object) -> Response:
     keys = runtime().keys.store.list()[::-1]
     now_ms = runtime().clock.now_ms()
-    return render(
+    return render_page(
         "console/keys.html", status, keys=keys, now_ms=now_ms, scopes=all_scopes(), lives=LIVES,
         **{"created": None, "text": "", "error": "", "name": "", "chosen": (), **values},
     )  # fmt: skip

@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from carboy.web.console.audit import record
-from carboy.web.console.rendering import flash, go, render
+from carboy.web.console.audit import record_action
+from carboy.web.console.rendering import go_to_page, render_page, show_notice
 from carboy.web.pages import mark
 from carboy.web.runtime import runtime
 
@@ -33,7 +33,7 @@ def _index() -> Response:
         for entry in newest
         if word in entry.name and not (is_given_only and entry.layer == "default")
     ]
-    return render(
+    return render_page(
         "console/settings.html", entries=entries, changed=changed, warnings=newest.warnings, word=word,
         is_given_only=is_given_only,
     )  # fmt: skip
@@ -42,16 +42,18 @@ def _index() -> Response:
 def _refresh() -> Response:
     live = runtime().centre.live
     if live is None:
-        flash(mark("These settings do not change while the process runs."))
-        return go("settings.index")
+        show_notice(mark("These settings do not change while the process runs."))
+        return go_to_page("settings.index")
     changes = live.refresh()
-    record("settings.refresh", "", "refused" if changes.refused else f"{len(changes.changed)} changed")
+    record_action("settings.refresh", "", "refused" if changes.refused else f"{len(changes.changed)} changed")
     if changes.refused:
-        flash(mark("The new settings are not good, so the last good ones stay: %(why)s"), why=str(changes.refused))
+        show_notice(
+            mark("The new settings are not good, so the last good ones stay: %(why)s"), why=str(changes.refused)
+        )
     else:
         count = len(changes.added) + len(changes.changed) + len(changes.removed)
-        flash(mark("The settings were read again; %(count)s changed."), count=count)
-    return go("settings.index")
+        show_notice(mark("The settings were read again; %(count)s changed."), count=count)
+    return go_to_page("settings.index")
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,240 @@
+"""Events: the list with its filters and exports, and one event with everything that is known of it."""
+
+import csv
+import io
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request, stream_with_context
+from sqlalchemy import select
+
+from carboy.errors import UpstreamError
+from carboy.http_values import render_cursor, render_time
+from carboy.problems import Problem
+from carboy.services.archive.destinations.tables import DELIVERIES
+from carboy.services.archive.pages.event_queries import (
+    EventFilter,
+    export_events,
+    find_events,
+    read_body,
+    search_bodies,
+)
+from carboy.services.archive.pages.reaching import Reach, reach
+from carboy.services.archive.service import enqueue_row
+from carboy.services.archive.sources import THREATSTACK
+from carboy.services.archive.tables import ITEMS
+from carboy.web import (
+    PAGE_ROWS,
+    go_to_page,
+    has_scope,
+    mark,
+    read_cursor,
+    read_time_range,
+    record_action,
+    render_page,
+    show_notice,
+)
+
+__all__ = ["make_blueprint"]
+
+STATES = (mark("accepted"), mark("copied"), mark("archived"))
+_MAX_EXPORT = 100_000
+_MAX_SHOWN_BYTES = 262_144
+_FIELDS = ("id", "source", "type", "time", "received_at", "state", "severity", "content_type", "object_key")
+
+
+def make_blueprint() -> Blueprint:
+    """Return the blueprint of the page."""
+    made = Blueprint("events", __name__, template_folder="templates")
+    made.add_url_rule("/", "index", _index, strict_slashes=False)
+    made.add_url_rule("/export.<any(ndjson,csv):form>", "export", _export)
+    made.add_url_rule("/<int:row>", "show", _show)
+    made.add_url_rule("/<int:row>/raw", "download", _download)
+    made.add_url_rule("/<int:row>/replay", "replay", _replay, methods=["POST"])
+    made.add_url_rule("/<int:row>/deliver/<int:delivery>", "deliver", _deliver, methods=["POST"])
+    return made
+
+
+def _filter() -> EventFilter:
+    start_ms, end_ms = read_time_range()
+    fields = {name: request.args.get(name, "").strip()[:255] for name in ("source", "type", "severity")}
+    state = request.args.get("state", "")
+    prefix = request.args.get("id", "").strip()[:255]
+    return EventFilter(
+        **fields, state=state if state in STATES else "", prefix=prefix, start_ms=start_ms, end_ms=end_ms
+    )
+
+
+def _index() -> Response:
+    at, chosen = reach(), _filter()
+    sources, place = at.sources(), read_cursor()
+    text = request.args.get("q", "")[:200]
+    page = find_events(at.engine, chosen, sources, place[0] if place else None, 300 if text else PAGE_ROWS)
+    rows, is_cut = page.rows, page.is_cut
+    if text:
+        rows, is_stopped = search_bodies(at.archive.store, at.engine, rows, text)
+        is_cut = is_cut or is_stopped or page.next is not None
+    return render_page(
+        "archive/events.html", rows=rows, following=render_cursor(page.next) if page.next else None, sources=sources,
+        states=STATES, is_cut=is_cut,
+    )  # fmt: skip
+
+
+def _export(form: str) -> Response:
+    at, chosen = reach(), _filter()
+    record_action("events.export", form, request.query_string.decode("utf-8", "replace"))
+    rows = export_events(at.engine, chosen, at.sources(), _MAX_EXPORT)
+    lines = _csv(rows) if form == "csv" else _ndjson(rows)
+    kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
+    headers = {"Content-Disposition": f'attachment; filename="events.{form}"'}
+    return Response(stream_with_context(lines), headers=headers, content_type=kind)
+
+
+def _facts(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.item_id, "source": row.source, "type": row.event_type, "time": render_time(row.at),
+        "received_at": render_time(row.received_at), "state": row.state, "severity": row.severity,
+        "content_type": row.content_type, "object_key": row.object_key,
+    }  # fmt: skip
+
+
+def _ndjson(rows: Iterator[Any]) -> Iterator[bytes]:
+    for row in rows:
+        yield orjson.dumps(_facts(row), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _csv(rows: Iterator[Any]) -> Iterator[bytes]:
+    """Yield the lines of a table; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(_FIELDS)
+    for row in rows:
+        cells = ["" if one is None else str(one) for one in _facts(row).values()]
+        writer.writerow([f"'{one}" if one[:1] in "=+-@\t\r" and one else one for one in cells])
+        yield out.getvalue().encode()
+        out.seek(0)
+        out.truncate()
+    yield out.getvalue().encode()
+
+
+def _find(at: Reach, row: int) -> Any:
+    with at.engine.connect() as connection:
+        found = connection.execute(select(*_WITHOUT_BODY).where(ITEMS.c.id == min(row, (1 << 63) - 1))).one_or_none()
+    if found is None:
+        raise Problem(404, "there is no such event")
+    return found
+
+
+_WITHOUT_BODY = [column for column in ITEMS.c if column.name != "body"]
+
+
+def _show(row: int) -> Response:
+    at = reach()
+    event = _find(at, row)
+    body = read_body(at.archive.store, at.engine, event)
+    with at.engine.connect() as connection:
+        same = (ITEMS.c.source == event.source) & (ITEMS.c.item_id == event.item_id)
+        columns = (ITEMS.c.id, ITEMS.c.version, ITEMS.c.received_at, ITEMS.c.newest, ITEMS.c.state)
+        versions = connection.execute(select(*columns).where(same).order_by(ITEMS.c.version.desc()).limit(50)).all()
+        query = select(DELIVERIES).where(DELIVERIES.c.item == event.id).order_by(DELIVERIES.c.id).limit(200)
+        deliveries = connection.execute(query).all() if has_scope("destinations:read") else []
+    headers = orjson.loads(event.headers) if event.headers else {}
+    return render_page(
+        "archive/event.html", event=event, headers=headers, versions=versions, deliveries=deliveries,
+        steps=_steps(at, event, deliveries), curl=_curl(event, headers, body), **_body_views(body),
+        fetched=_fetched(at, event),
+    )  # fmt: skip
+
+
+def _body_views(body: bytes | None) -> dict[str, Any]:
+    if body is None:
+        return {"size_bytes": None, "document": None, "is_json": False, "raw": None, "is_cut": False}
+    shown = body[:_MAX_SHOWN_BYTES]
+    try:
+        document, is_json = orjson.loads(body), len(body) <= _MAX_SHOWN_BYTES
+    except orjson.JSONDecodeError:
+        document, is_json = None, False
+    raw = shown.decode("utf-8", "replace")
+    return {"size_bytes": len(body), "document": document, "is_json": is_json, "raw": raw, "is_cut": shown != body}
+
+
+def _fetched(at: Reach, event: Any) -> Any:
+    """Return the full alert that was fetched; None where there is none, or it cannot be read now."""
+    if not event.detail_key:
+        return None
+    try:
+        return orjson.loads(at.archive.store.get(event.detail_key))
+    except (UpstreamError, orjson.JSONDecodeError):
+        return None
+
+
+def _steps(at: Reach, event: Any, deliveries: Any) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = [
+        {"title": mark("Happened"), "at": event.at, "state": "", "detail": ""},
+        {"title": mark("Received"), "at": event.received_at, "state": "ok", "detail": ""},
+    ]
+    kind = {"archived": "ok", "copied": "run"}.get(event.state, "")
+    steps.append({"title": event.state, "at": None, "state": kind, "detail": event.object_key})
+    if event.detail != "off":
+        kind = {"kept": "ok", "missing": "bad"}.get(event.detail, "run")
+        steps.append({"title": mark("Full alert"), "at": None, "state": kind, "detail": event.detail_key or ""})
+    for job in at.runtime.jobs.store.list(state="dead", limit=200):
+        if job.args[:1] == [event.id] and job.kind.startswith("archive."):
+            last = ((job.error or "").strip().splitlines() or [""])[-1]
+            steps.append({"title": mark("Failed"), "at": job.finished_at, "state": "bad", "detail": last[:300]})
+    for one in deliveries:
+        kind = {"delivered": "ok", "failed": "bad", "expired": "bad"}.get(one.state, "run")
+        steps.append({"title": one.state, "at": one.finished_at or one.next_at, "state": kind,
+                      "detail": one.destination})  # fmt: skip
+    return steps
+
+
+def _curl(event: Any, headers: dict[str, str], body: bytes | None) -> str:
+    """Return a command that sends the webhook again, as it came; a body that is no text is left to a file."""
+    path = "/api/v1/s3/alert" if event.source == THREATSTACK else f"/api/v1/webhooks/{event.source}"
+    parts = ["curl", "-X", "POST", request.host_url.rstrip("/") + path, "-H", f"Content-Type: {event.content_type}"]
+    for name, value in headers.items():
+        if name.lower() not in {"content-type", "content-length", "host", "connection"}:
+            parts += ["-H", f"{name}: {value}"]
+    try:
+        text = (body or b"").decode() if body is not None and len(body) <= 16_384 else None
+    except UnicodeDecodeError:
+        text = None
+    if event.source == THREATSTACK and text is not None:
+        text = f'{{"alerts":[{text}]}}'
+    parts += ["--data-raw", text] if text is not None else ["--data-binary", "@event.raw"]
+    return shlex.join(parts)
+
+
+def _download(row: int) -> Response:
+    at = reach()
+    event = _find(at, row)
+    body = read_body(at.archive.store, at.engine, event)
+    if body is None:
+        raise Problem(503, "its object cannot be read now")
+    headers = {"Content-Disposition": f'attachment; filename="event-{event.id}.raw"',
+               "Content-Security-Policy": "default-src 'none'; sandbox"}  # fmt: skip
+    return Response(body, headers=headers, content_type="application/octet-stream")
+
+
+def _replay(row: int) -> Response:
+    if not has_scope("archive:write"):
+        raise Problem(403, "this needs the scope archive:write")
+    at = reach()
+    event = _find(at, row)
+    enqueue_row(at.runtime, at.archive.replay, event.id)
+    record_action("event.replay", f"{event.source}/{event.item_id}")
+    show_notice(mark("The event is archived again."))
+    return go_to_page("events.show", row=event.id)
+
+
+def _deliver(row: int, delivery: int) -> Response:
+    if not has_scope("destinations:write"):
+        raise Problem(403, "this needs the scope destinations:write")
+    at = reach()
+    count = at.archive.destinations.retry_delivery(delivery)
+    record_action("delivery.retry", str(delivery))
+    show_notice(mark("It is delivered again.") if count else mark("It is on its way, or was delivered."))
+    return go_to_page("events.show", row=row)

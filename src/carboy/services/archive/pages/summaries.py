@@ -1,0 +1,128 @@
+"""What the archive adds to the overview: counts, sources, destinations."""
+
+from typing import TYPE_CHECKING, Any
+
+from flask import url_for
+from sqlalchemy import func, select
+
+from carboy.services.archive.destinations.tables import DELIVERIES
+from carboy.services.archive.pages.event_queries import count_events
+from carboy.services.archive.pages.reaching import Reach, reach
+from carboy.services.archive.tables import ITEMS
+from carboy.web import Fact, Failure, Summary, Tally, mark
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+__all__ = ["event_tally", "summarize_destinations", "summarize_events"]
+
+_ID_BITS = 22
+_NEWEST = 10
+
+
+class _EventTally(Tally):
+    """Counts of events by hour."""
+
+
+class _DeliveryTally(Tally):
+    """Counts of deliveries by hour."""
+
+
+def event_tally(at: Reach) -> Tally:
+    """Return the counts of events of this process."""
+    found = at.runtime.find(_EventTally)
+    if found is None:
+        found = _EventTally(lambda start, end: count_events(at.engine, start, end), at.runtime.clock)
+        at.runtime.keep(found)
+    return found
+
+
+def summarize_events() -> Summary:
+    """Return what was received and archived, and the last event of each source."""
+    at = reach()
+    tally, href = event_tally(at), url_for("events.index")
+    figures = [
+        tally.figure("received", mark("Received"), href),
+        tally.figure("archived", mark("Archived"), f"{href}?state=archived"),
+    ]
+    facts = []
+    for name in at.sources():
+        seen = last_event(at.engine, name)
+        facts.append(
+            Fact(
+                mark("Sources"), name, mark("last event") if seen else mark("nothing yet"), "ok" if seen else "wait",
+                seen.received_at if seen else None, url_for("events.index", source=name),
+            )
+        )  # fmt: skip
+    return Summary(figures, facts)
+
+
+def last_event(engine: "Engine", source: str) -> Any:
+    """Return the event of a source with the newest time; None where it never sent one."""
+    query = (
+        select(ITEMS.c.id, ITEMS.c.at, ITEMS.c.received_at)
+        .where(ITEMS.c.source == source, ITEMS.c.newest.is_(True))
+        .order_by(ITEMS.c.at.desc(), ITEMS.c.id.desc())
+        .limit(1)
+    )
+    with engine.connect() as connection:
+        return connection.execute(query).first()
+
+
+def summarize_destinations() -> Summary:
+    """Return what was delivered and what failed, and how each destination does."""
+    at = reach()
+    destinations = at.archive.destinations
+    names = sorted(destinations.all())
+    if not names:
+        return Summary()
+    tally = at.runtime.find(_DeliveryTally)
+    if tally is None:
+        tally = _DeliveryTally(lambda start, end: _count_deliveries(at.engine, start, end), at.runtime.clock)
+        at.runtime.keep(tally)
+    href = url_for("destinations.index")
+    figures = [
+        tally.figure("delivered", mark("Delivered"), href),
+        tally.figure("failed", mark("Deliveries failed"), href, is_bad=True),
+    ]
+    facts = []
+    for name in names:
+        one = destinations.describe(name)
+        kind = {"active": "ok", "paused": "wait"}.get(one["state"], "bad")
+        facts.append(
+            Fact(
+                mark("Destinations"), name, mark("%(state)s, %(waiting)s waiting, %(failed)s failed"), kind,
+                href=url_for("destinations.show", name=name),
+                params={key: one[key] for key in ("state", "waiting", "failed")},
+            )
+        )  # fmt: skip
+    return Summary(figures, facts, [failure for name in names for failure in _failures(at.engine, name)])
+
+
+def _failures(engine: "Engine", name: str) -> list[Failure]:
+    query = (
+        select(DELIVERIES)
+        .where(DELIVERIES.c.destination == name, DELIVERIES.c.state == "failed")
+        .order_by(DELIVERIES.c.id.desc())
+        .limit(_NEWEST)
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    return [
+        Failure(
+            row.finished_at or row.created_at, f"{row.destination}: {row.event_id}", f"{row.attempts} attempts",
+            url_for("destinations.delivery", delivery=row.id),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _count_deliveries(engine: "Engine", start_ms: int, end_ms: int) -> dict[str, int]:
+    query = (
+        select(DELIVERIES.c.state, func.count())
+        .where(DELIVERIES.c.id >= start_ms << _ID_BITS, DELIVERIES.c.id < end_ms << _ID_BITS)
+        .group_by(DELIVERIES.c.state)
+    )
+    with engine.connect() as connection:
+        found = {str(state): int(count) for state, count in connection.execute(query)}
+    return {**found, "open": found.get("waiting", 0) + found.get("delivering", 0)}

@@ -1,0 +1,215 @@
+"""Messages: the list with its filters, one message with what its provider said, and a failed one sent again."""
+
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request, url_for
+from sqlalchemy import func, select
+
+from carboy.errors import CarboyError
+from carboy.http_values import render_cursor
+from carboy.problems import Problem
+from carboy.services.sms.gateway import Gateway
+from carboy.services.sms.numbers import parse_number
+from carboy.services.sms.requests import read_send
+from carboy.services.sms.service import sms_of
+from carboy.services.sms.states import STATES
+from carboy.services.sms.tables import MESSAGES, REQUESTS
+from carboy.web import (
+    PAGE_ROWS,
+    Fact,
+    Failure,
+    Runtime,
+    Summary,
+    Tally,
+    go_to_page,
+    has_scope,
+    mark,
+    read_choice,
+    read_cursor,
+    read_time_range,
+    record_action,
+    render_page,
+    runtime,
+    show_notice,
+)
+
+__all__ = ["gateway", "make_blueprint", "summarize"]
+
+_ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
+_WINDOW = 20_000  # rows that one view of a filtered list looks at
+_NEWEST = 10
+_RESENDABLE = ("failed", "undelivered", "expired")
+
+
+class _MessageTally(Tally):
+    """Counts of messages by hour."""
+
+
+def gateway() -> tuple[Runtime, Gateway]:
+    """Return the runtime and the gateway of the current application."""
+    held = runtime()
+    return held, sms_of(held.app)
+
+
+def make_blueprint() -> Blueprint:
+    """Return the blueprint of the page."""
+    made = Blueprint("messages", __name__, template_folder="templates")
+    made.add_url_rule("/", "index", _index, strict_slashes=False)
+    made.add_url_rule("/<int:row>", "show", _show)
+    made.add_url_rule("/<int:row>/number", "reveal", _reveal, methods=["POST"])
+    made.add_url_rule("/<int:row>/resend", "resend", _resend, methods=["POST"])
+    return made
+
+
+def _index() -> Response:
+    held, sms = gateway()
+    place, error = read_cursor(), ""
+    state = read_choice("state", STATES)
+    conditions: dict[str, str] = {
+        "template": request.args.get("template", "")[:100],
+        "provider": request.args.get("provider", "")[:64],
+        "state": state,
+        "country": request.args.get("country", "").upper()[:2] if "country" in MESSAGES.c else "",
+    }
+    if number := request.args.get("receiver", "").strip():
+        try:
+            conditions["receiver_hash"] = sms.hash(parse_number(number, sms.rules.numbers).e164)
+        except (CarboyError, ValueError):
+            error = mark("This is not a number that can be looked up.")
+    rows, following = ([], None) if error else _page(held, conditions, place[0] if place else None)
+    return render_page(
+        "sms/messages.html", rows=rows, following=render_cursor(following) if following else None, states=STATES,
+        templates=sorted(sms.rules.templates), providers=sorted(sms.dispatcher.routes), error=error,
+        has_country="country" in MESSAGES.c,
+    )  # fmt: skip
+
+
+def _page(held: Runtime, conditions: dict[str, str], before: int | None) -> tuple[list[Any], int | None]:
+    """Return a page of messages, the newest first, and the id before which the next begins."""
+    start_ms, end_ms = read_time_range()
+    bounds = []
+    if start_ms is not None:
+        bounds.append(MESSAGES.c.id >= start_ms << _ID_BITS)
+    for edge in (before, None if end_ms is None else end_ms << _ID_BITS):
+        if edge is not None:
+            bounds.append(MESSAGES.c.id < edge)
+    wanted = {name: value for name, value in conditions.items() if value}
+    query = select(MESSAGES).where(*bounds).order_by(MESSAGES.c.id.desc())
+    with held.engine.connect() as connection:
+        if "receiver_hash" in wanted or not wanted:
+            chosen = query.where(*(MESSAGES.c[name] == value for name, value in wanted.items()))
+            rows = list(connection.execute(chosen.limit(PAGE_ROWS + 1)).all())
+            return rows[:PAGE_ROWS], rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None
+        window = query.limit(_WINDOW).subquery()
+        chosen = select(window).where(*(window.c[name] == value for name, value in wanted.items()))
+        rows = list(connection.execute(chosen.order_by(window.c.id.desc()).limit(PAGE_ROWS + 1)).all())
+        if len(rows) > PAGE_ROWS:
+            return rows[:PAGE_ROWS], rows[PAGE_ROWS - 1].id
+        last = connection.execute(
+            select(MESSAGES.c.id).where(*bounds).order_by(MESSAGES.c.id.desc()).offset(_WINDOW - 1).limit(1)
+        )
+        return rows, last.scalar()
+
+
+def _find(held: Runtime, row: int) -> tuple[Any, Any]:
+    with held.engine.connect() as connection:
+        message = connection.execute(select(MESSAGES).where(MESSAGES.c.id == min(row, (1 << 63) - 1))).one_or_none()
+        if message is None:
+            raise Problem(404, "there is no such message")
+        return message, connection.execute(select(REQUESTS).where(REQUESTS.c.id == message.request)).one_or_none()
+
+
+def _show(row: int, number: str = "") -> Response:
+    held, _ = gateway()
+    message, asked = _find(held, row)
+    params = orjson.loads(asked.params) if asked is not None and asked.params else None
+    may_read = has_scope("sms:content")
+    if params is not None and may_read:
+        record_action("message.read_params", str(message.id))
+    steps: list[dict[str, Any]] = [
+        {"title": mark("Accepted"), "at": message.created_at, "state": "ok", "detail": ""},
+        {"title": mark("Handed over"), "at": message.sent_at, "state": "ok", "detail": message.provider or ""},
+        {"title": message.state, "at": message.settled_at, "state": _kind(message.state),
+         "detail": " ".join(one for one in (message.code, message.words) if one)},
+    ]  # fmt: skip
+    shown = [one for one in steps if one["at"] is not None or one["title"] == message.state]
+    return render_page(
+        "sms/message.html", message=message, request_row=asked, steps=shown, number=number,
+        params=params if may_read else None, has_params=params is not None, may_read=may_read,
+        can_resend=message.state in _RESENDABLE and params is not None,
+    )  # fmt: skip
+
+
+def _reveal(row: int) -> Response:
+    if not has_scope("sms:numbers"):
+        raise Problem(403, "this needs the scope sms:numbers")
+    held, _ = gateway()
+    message, _ = _find(held, row)
+    record_action("message.read_number", str(message.id))
+    return _show(row, message.receiver or "")
+
+
+def _resend(row: int) -> Response:
+    if not has_scope("sms:send"):
+        raise Problem(403, "this needs the scope sms:send")
+    held, sms = gateway()
+    message, asked = _find(held, row)
+    if message.state not in _RESENDABLE or asked is None or not asked.params or not message.receiver:
+        raise Problem(409, "only a failed message whose parameters are still there can be sent again")
+    body = {"receivers": [message.receiver], "template": message.template, "params": orjson.loads(asked.params)}
+    accepted = sms.submit(read_send(body, sms.rules), "", None)
+    record_action("message.resend", str(message.id), f"as request {accepted.row}")
+    show_notice(mark("The message is sent again, as a new one."))
+    return go_to_page("messages.show", row=accepted.ids[0])
+
+
+def summarize() -> Summary:
+    """Return what was accepted, sent and delivered, how the providers are, and the newest failures."""
+    held, sms = gateway()
+    tally = held.find(_MessageTally)
+    if tally is None:
+        tally = _MessageTally(lambda start, end: _count(held, start, end), held.clock)
+        held.keep(tally)
+    href = url_for("messages.index")
+    figures = [
+        tally.figure("sent", mark("Messages sent"), href),
+        tally.figure("delivered", mark("Messages delivered"), f"{href}?state=delivered"),
+        tally.figure("failed", mark("Messages failed"), f"{href}?state=failed", is_bad=True),
+    ]
+    kinds = {"closed": "ok", "half-open": "run", "open": "bad"}
+    facts = [
+        Fact(mark("Providers"), name, phase, kinds.get(phase, ""), href=url_for("providers.index"))
+        for name, (phase, _) in sms.circuits.shown().items()
+    ]
+    query = select(MESSAGES).where(MESSAGES.c.state == "failed").order_by(MESSAGES.c.id.desc()).limit(_NEWEST)
+    with held.engine.connect() as connection:
+        rows = connection.execute(query).all()
+    failures = [
+        Failure(
+            row.settled_at or row.created_at, f"{row.template} {row.receiver_shown}",
+            " ".join(one for one in (row.provider, row.code, row.words) if one), url_for("messages.show", row=row.id),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return Summary(figures, facts, failures)
+
+
+def _count(held: Runtime, start_ms: int, end_ms: int) -> dict[str, int]:
+    query = (
+        select(MESSAGES.c.state, func.count())
+        .where(MESSAGES.c.id >= start_ms << _ID_BITS, MESSAGES.c.id < end_ms << _ID_BITS)
+        .group_by(MESSAGES.c.state)
+    )
+    with held.engine.connect() as connection:
+        found = {str(state): int(count) for state, count in connection.execute(query)}
+    sent = sum(found.get(state, 0) for state in ("sent", "delivered", "undelivered"))
+    failed = found.get("failed", 0) + found.get("undelivered", 0)
+    is_open = sum(found.get(state, 0) for state in ("queued", "sending", "sent", "unknown"))
+    return {"sent": sent, "delivered": found.get("delivered", 0), "failed": failed, "open": is_open}
+
+
+def _kind(state: str) -> str:
+    if state in {"failed", "undelivered", "expired", "unknown"}:
+        return "bad"
+    return "ok" if state in {"sent", "delivered"} else "run"

@@ -1,0 +1,45 @@
+"""Providers: the state of each circuit breaker, share and calls; take one out of turn, put it back."""
+
+from flask import Blueprint, Response
+
+from carboy.problems import Problem
+from carboy.services.sms.operations import describe_providers
+from carboy.services.sms.pages.messages import gateway
+from carboy.web import go_to_page, has_scope, mark, record_action, render_page, show_notice
+
+__all__ = ["make_blueprint"]
+
+_OUT_S = 30 * 86_400.0
+
+
+def make_blueprint() -> Blueprint:
+    """Return the blueprint of the page."""
+    made = Blueprint("providers", __name__, template_folder="templates")
+    made.add_url_rule("/", "index", _index, strict_slashes=False)
+    made.add_url_rule("/<name>/<any(out,back):action>", "act", _act, methods=["POST"])
+    return made
+
+
+def _index() -> Response:
+    _, sms = gateway()
+    rows = []
+    for one in describe_providers(sms):
+        calls = {kind: count for kind, count in one["calls"].items() if count}
+        rows.append({**one, "calls": calls, "total": sum(calls.values()), "good": calls.get("accepted", 0)})
+    return render_page("sms/providers.html", rows=rows)
+
+
+def _act(name: str, action: str) -> Response:
+    if not has_scope("sms:send"):
+        raise Problem(403, "this needs the scope sms:send")
+    _, sms = gateway()
+    if name not in sms.dispatcher.routes:
+        raise Problem(404, "there is no such provider")
+    if action == "out":
+        sms.circuits.fail(name, "taken out by an operator", _OUT_S)
+        show_notice(mark("%(name)s gets no messages until it is put back."), name=name)
+    else:
+        sms.circuits.succeed(name)
+        show_notice(mark("%(name)s gets messages again."), name=name)
+    record_action(f"provider.{action}", name)
+    return go_to_page("providers.index")
