@@ -9,6 +9,8 @@ from carboy.http_values import parse_cursor
 
 __all__ = ["PAGE_ROWS", "read_choice", "read_cursor", "read_time", "read_time_range"]
 
+_LAST_MS = (1 << 41) - 1  # the last that the ids of rows hold; see `carboy.jobs.new_id`
+
 PAGE_ROWS = 50
 """How many rows a list shows."""
 
@@ -35,7 +37,7 @@ def read_time(name: str) -> int | None:
         return None
     at = at.replace(tzinfo=at.tzinfo or UTC)
     try:
-        return max(0, int(at.timestamp() * 1000))
+        return min(max(0, int(at.timestamp() * 1000)), _LAST_MS)
     except (ValueError, OverflowError):
         return None
 

@@ -9,6 +9,7 @@ from flask import Flask, Response, g, make_response, redirect, render_template, 
 from markupsafe import Markup, escape
 
 from carboy.clock import from_unix_ms
+from carboy.http_values import parse_query_time
 from carboy.web.console.access import csrf_token, has_scope
 from carboy.web.console.assets import asset_name
 from carboy.web.console.charts import bars
@@ -33,7 +34,7 @@ HEADERS = {
 _MAX_TREE = 2000
 
 
-def render_page(template: str, status: int = 200, **values: Any) -> Response:
+def render_page(template: str, status: int = 200, /, **values: Any) -> Response:
     """Return a page made from a template, which extends `console/layout.html`."""
     response = make_response(render_template(template, **values), status)
     response.headers.update(HEADERS)
@@ -82,8 +83,13 @@ def set_up(app: Flask, pages: Sequence[Any]) -> None:
     env.filters.update(when=when, number=number, size=size, ago=ago, duration=duration)
 
 
-def when(at_ms: int | None) -> Markup:
-    """Return a time as an element: UTC, which the script shows in the reader's zone with UTC as its title."""
+def when(at_ms: int | str | None) -> Markup:
+    """Return a time, in milliseconds or as RFC 3339 has it, as an element.
+
+    It is in UTC; the script shows it in the reader's zone, with UTC as its title.
+    """
+    if isinstance(at_ms, str):
+        at_ms = parse_query_time(at_ms)
     if at_ms is None:
         return Markup('<span class="quiet">–</span>')
     try:

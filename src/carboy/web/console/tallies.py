@@ -21,9 +21,8 @@ class Tally:
     What could not be counted in that time is None, and the next view goes on with it.
 
     Args:
-        count: returns the counts by name of a time range, start and end in milliseconds; `open` counts those that may change
-            yet, so that the range is counted again. It is at most an
-            hour, and the query uses an index.
+        count: returns the counts by name of a time range, start and end in milliseconds; `open` counts those that may
+            still change, so that the range is counted again. It is at most an hour, and the query uses an index.
         clock: what time it is.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request, stream_with_context
+from flask import Blueprint, Response, request
 from sqlalchemy import select
 
 from carboy.errors import UpstreamError
@@ -89,7 +89,7 @@ def _export(form: str) -> Response:
     lines = _csv(rows) if form == "csv" else _ndjson(rows)
     kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
     headers = {"Content-Disposition": f'attachment; filename="events.{form}"'}
-    return Response(stream_with_context(lines), headers=headers, content_type=kind)
+    return Response(lines, headers=headers, content_type=kind)
 
 
 def _facts(row: Any) -> dict[str, Any]:

@@ -88,12 +88,9 @@ def _index() -> Response:
 def _page(held: Runtime, conditions: dict[str, str], before: int | None) -> tuple[list[Any], int | None]:
     """Return a page of messages, the newest first, and the id before which the next begins."""
     start_ms, end_ms = read_time_range()
-    bounds = []
-    if start_ms is not None:
-        bounds.append(MESSAGES.c.id >= start_ms << _ID_BITS)
-    for edge in (before, None if end_ms is None else end_ms << _ID_BITS):
-        if edge is not None:
-            bounds.append(MESSAGES.c.id < edge)
+    bounds = [] if start_ms is None else [MESSAGES.c.id >= start_ms << _ID_BITS]
+    edges = (before, None if end_ms is None else end_ms << _ID_BITS)
+    bounds += [MESSAGES.c.id < edge for edge in edges if edge is not None]
     wanted = {name: value for name, value in conditions.items() if value}
     query = select(MESSAGES).where(*bounds).order_by(MESSAGES.c.id.desc())
     with held.engine.connect() as connection:
