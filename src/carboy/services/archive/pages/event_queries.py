@@ -143,7 +143,7 @@ def read_body(store: "Store", engine: "Engine", row: Any) -> bytes | None:
 def search_bodies(store: "Store", engine: "Engine", rows: Sequence[Any], text: str) -> tuple[list[Any], bool]:
     """Return the rows whose bytes hold a text, and whether the search had to stop before the end."""
     deadline_s, wanted = time.monotonic() + _SEARCH_S, text.encode()
-    found = []
+    found: list[Any] = []
     for place, row in enumerate(rows):
         if place >= _SEARCHED or time.monotonic() > deadline_s:
             return found, True
