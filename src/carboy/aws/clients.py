@@ -220,7 +220,7 @@ def _teach(client: Any) -> None:
     def remember(params: Any, context: dict[str, Any], **_: Any) -> None:
         context["carboy_resource"] = resource_of(params) if isinstance(params, dict) else ""
 
-    def told(error: Exception, operation: str, context: dict[str, Any] | None) -> NoReturn:
+    def raise_explained(error: Exception, operation: str, context: dict[str, Any] | None) -> NoReturn:
         method = getattr(credentials, "method", None)
         who = f"the identity behind the credentials (from `{method}`)" if method else ""
         resource = (context or {}).get("carboy_resource", "")
@@ -229,7 +229,7 @@ def _teach(client: Any) -> None:
     def on_answer(http_response: Any, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
         if http_response.status_code >= 300:
             code = context.get("error_code_override") or parsed.get("Error", {}).get("Code")
-            told(client.exceptions.from_code(code)(parsed, model.name), model.name, context)
+            raise_explained(client.exceptions.from_code(code)(parsed, model.name), model.name, context)
         for body in parsed.values():
             if isinstance(body, StreamingBody):
                 explain_reading(body, model.name, context)
@@ -237,17 +237,17 @@ def _teach(client: Any) -> None:
     def explain_reading(body: Any, operation: str, context: dict[str, Any]) -> None:
         read = body.read
 
-        def read_or_tell(amt: int | None = None) -> bytes:
+        def read_or_explain(amt: int | None = None) -> bytes:
             try:
                 return cast("bytes", read(amt))
             except BotoCoreError as error:
-                told(error, operation, context)
+                raise_explained(error, operation, context)
 
-        body.read = read_or_tell
+        body.read = read_or_explain
 
     def on_failure(exception: Exception, context: dict[str, Any], **more: Any) -> None:
         if isinstance(exception, BotoCoreError | ClientError):
-            told(exception, more["event_name"].rpartition(".")[2], context)
+            raise_explained(exception, more["event_name"].rpartition(".")[2], context)
 
     require_whole_answers(client)
     client.meta.events.register_first("before-parameter-build.*", remember)

@@ -178,7 +178,7 @@ class LoginRecovery:
     def _candidates(self, until_s: float) -> Iterator[Login]:
         """Yield what to try: at the first look both versions of the vault, if new; then one and the other in turn.
 
-        From the second look on a login that was refused is tried again: its password may have been mended.
+        From the second look on a login that was refused is tried again: its password may have been corrected.
         """
         look, self._looks = self._looks, self._looks + 1
         if look == 0 or look % 2 == 1:

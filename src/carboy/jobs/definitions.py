@@ -104,7 +104,7 @@ class Abandon(CarboyError):
     """Raised by a job that can never succeed: the row is `dead` at once, with this reason."""
 
     def __init__(self, why: str) -> None:
-        super().__init__("the job was given up", why, "mend the cause, then `carboy jobs retry`")
+        super().__init__("the job was given up", why, "fix the cause, then `carboy jobs retry`")
         self.args: tuple[Any, ...] = (why,)
 
 

@@ -55,6 +55,6 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
             with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
         why = error.strerror or type(error).__name__
-        raise CarboyError(f"`{folder}` was not written", why, "nothing was left behind; mend that and try again") from (
+        raise CarboyError(f"`{folder}` was not written", why, "nothing was left behind; fix that and try again") from (
             error
         )

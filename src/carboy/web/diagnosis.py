@@ -132,7 +132,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
     halt = find_failed_migration(runtime.engine)
     if halt is not None:
         at = f" at `{halt.statement}`" if halt.statement else ""
-        hint = f"undo by hand what `{halt.migration}` did before that, mend its cause, then run `carboy db upgrade`"
+        hint = f"undo by hand what `{halt.migration}` did before that, fix its cause, then run `carboy db upgrade`"
         yield Finding("migrations", ok=False, detail=f"`{halt.migration}` stopped half-way{at}: {halt.why}", hint=hint)
         return
     if not migrate.is_current(runtime.engine):
