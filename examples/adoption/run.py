@@ -144,7 +144,7 @@ class Trial:
 
     def has_flask_migrate(self) -> bool:
         """Return whether `flask db` is there."""
-        return self.python("-m", "flask", "db", "--help").returncode == 0
+        return self.python("-m", "flask", "db", "migrate", "--help").returncode == 0
 
     def debugger(self) -> str:
         """Say whether `flask run --debug` shows werkzeug's debugger for a view that raises, once in the log."""
