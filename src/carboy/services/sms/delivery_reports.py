@@ -13,7 +13,8 @@ from carboy.db import chunks, insert_rows
 from carboy.jobs import new_id
 from carboy.services.sms.numbers import mask_digits
 from carboy.services.sms.providers import Receipt
-from carboy.services.sms.states import RANKS, settle
+from carboy.services.sms.state_changes import track_changes
+from carboy.services.sms.states import RANKS, State, settle
 from carboy.services.sms.tables import MESSAGES, RECEIPTS
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
     reported = one.receipt.state
     if reported is None:
         return
+    with track_changes(connection, [row.id for row in rows], one.at_ms):
+        _settle(connection, rows, reported, one)
+
+
+def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one: Report) -> None:
     for row in rows:
         state = settle(row.state, reported)
         if state == row.state and row.state != reported:

@@ -6,25 +6,31 @@ call whose end is not known: it becomes `unknown`.
 
 import random
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import orjson
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.sms.accounts import Traits
 from carboy.services.sms.circuit_breaker import Circuits
-from carboy.services.sms.message_store import Begin, Mark, Queued, Records, Work, begin, mark, release
-from carboy.services.sms.providers import Message, Outcome
-from carboy.services.sms.routing import WeightedRoute, draw_order, nominal_order
-from carboy.services.sms.states import State
+from carboy.services.sms.due_times import expires_at_ms, is_due, release_at_ms
+from carboy.services.sms.message_queries import Queued, Records, Work
+from carboy.services.sms.message_store import Begin, Mark, begin, mark, release
+from carboy.services.sms.numbers import Number
+from carboy.services.sms.opt_outs import OPTED_OUT_CODES
+from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
+from carboy.services.sms.providers import Outcome
+from carboy.services.sms.quiet_hours import QuietHours
+from carboy.services.sms.routing import CountryRoute, WeightedRoute, draw_order, nominal_order
+from carboy.services.sms.states import WAITING, State
 from carboy.services.sms.status_polling import LookUp
 from carboy.services.sms.templates import Template
-from carboy.services.sms.transport import Transport
 from carboy.web import Counter
 
-__all__ = ["Dispatcher", "Route"]
+__all__ = ["Dispatcher"]
 
 log: BoundLogger = get_logger("carboy.sms")
 
@@ -33,62 +39,6 @@ _THROTTLED_S = 1.0
 _LONGEST_THROTTLE_S = 900.0
 _ACCOUNT = frozenset({"account", "unsupported"})
 _FINAL: dict[str, State] = {"accepted": "sent", "refused": "failed", "braked": "failed", "unknown": "unknown"}
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A configured provider.
-
-    Attributes:
-        name: in the settings.
-        kind: a built-in one's name, under which templates may have their id too.
-        transport: sends messages.
-        traits: what the provider's class declares.
-        callback: the address for its receipts; empty for none.
-        sign: the account's sign, which stands before each message; empty for none.
-    """
-
-    name: str
-    kind: str
-    transport: Transport
-    traits: Traits = field(default_factory=Traits)
-    callback: str = ""
-    sign: str = ""
-
-    @property
-    def needs(self) -> str:
-        """The content that it takes: a `text`, or a `template_id`."""
-        return self.traits.needs
-
-    @property
-    def max_receivers(self) -> int:
-        """How many receivers one request takes."""
-        return self.traits.max_receivers
-
-    def carries(self, template: Template) -> bool:
-        """Return whether it can send a template: the template has the text or the id that it needs."""
-        return bool(template.text) if self.needs == "text" else template.at(self.name, self.kind) is not None
-
-    def sign_of(self, template: Template) -> str:
-        """Return the sign that it puts before a template; empty for none."""
-        carried = template.at(self.name, self.kind)
-        return (carried.signature if carried else "") or self.sign if self.traits.sign_field else ""
-
-    def message(self, template: Template, params: Mapping[str, str], some: Sequence[Queued], now_ms: int) -> Message:
-        """Return the message for its provider."""
-        carried = template.at(self.name, self.kind)
-        names = carried.params if carried else template.params
-        return Message(
-            ids=tuple(str(one.id) for one in some),
-            receivers=tuple(one.receiver for one in some),
-            text=template.render(params),
-            template_id=carried.id if carried else "",
-            params=tuple((name, params[name]) for name in names if name in params),
-            signature=carried.signature if carried else "",
-            callback=self.callback,
-            nonce=secrets.token_hex(16),
-            now_ms=now_ms,
-        )
 
 
 @dataclass(slots=True)
@@ -102,6 +52,16 @@ class _Run:
     marks: list[Mark] = field(default_factory=list)
     tried: dict[int, list[tuple[str, Outcome]]] = field(default_factory=dict)
     retry_after_s: float = 0.0
+    wake_at_ms: int | None = None
+
+    def wake_by(self, at_ms: int) -> None:
+        """Have the job run again at that time, at the latest."""
+        self.wake_at_ms = at_ms if self.wake_at_ms is None else min(self.wake_at_ms, at_ms)
+
+    def params_of(self, one: Queued) -> Mapping[str, str]:
+        """Return a message's own parameters, or those of the request."""
+        own: dict[str, str] | None = orjson.loads(one.params) if one.params else None
+        return self.work.params if own is None else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +75,9 @@ class Dispatcher:
         outcomes: counts outcomes, by provider and kind.
         looks_up: asks later what became of messages that are unknown.
         waiters: notified of requests whose messages are done.
+        country_routes: how messages to a country are sent, by its ISO 3166 code.
+        quiet_hours: by the kind of template.
+        test_numbers: E.164; messages to them are never sent, and end `delivered`.
     """
 
     routes: Mapping[str, Route]
@@ -128,6 +91,9 @@ class Dispatcher:
     looks_up: LookUp
     waiters: Waiters
     resends_unknown: bool = False
+    country_routes: Mapping[str, CountryRoute] = field(default_factory=dict)
+    quiet_hours: Mapping[str, QuietHours] = field(default_factory=dict)
+    test_numbers: Collection[str] = ()
 
     def jobs(self) -> tuple[Job[[int, list[int]]], Job[[int, list[int]]]]:
         """Return the jobs that send: `sms.otp`, which comes first, and `sms.send`."""
@@ -135,40 +101,106 @@ class Dispatcher:
         bulk: Job[[int, list[int]]] = Job("sms.send", self.send, attempts=1000, priority=4)
         return otp, bulk
 
-    def candidates(self, template: Template, pinned: str | None) -> list[str]:
-        """Return the providers that may carry a template, in the order in which one message tries them."""
-        return self._carrying(template, [pinned] if pinned else draw_order(self.places))
+    def candidates(self, template: Template, pinned: str | None, country: str | None = None) -> list[str]:
+        """Return the providers that may carry a template, in the order in which one message tries them.
+
+        Args:
+            template: what is sent.
+            pinned: the only provider that may carry it.
+            country: of the receivers; None for any.
+        """
+        return self._carrying(template, [pinned] if pinned else draw_order(self._places_for(country)), country)
 
     def batch_size(self, template: Template, pinned: str | None, at_most: int) -> int:
         """Return how many receivers one job carries: as many as the first provider takes, whatever is drawn later."""
-        names = self._carrying(template, [pinned] if pinned else nominal_order(self.places))
+        names = self._carrying(template, [pinned] if pinned else nominal_order(self.places), None)
         return min([at_most, *(self.routes[name].max_receivers for name in names[:1])])
 
-    def _carrying(self, template: Template, names: Sequence[str]) -> list[str]:
-        return [name for name in names if name in self.routes and self.routes[name].carries(template)]
+    def _places_for(self, country: str | None) -> Sequence[WeightedRoute]:
+        return self.country_routes.get(country or "", ANY_COUNTRY).places or self.places
+
+    def _carrying(self, template: Template, names: Sequence[str], country: str | None) -> list[str]:
+        return [name for name in names if name in self.routes and self.routes[name].carries(template, country)]
 
     def send(self, row: int, ids: list[int]) -> Commit | None:
-        """Send those messages of a request that are still queued.
+        """Send those messages of a request that wait and are due.
 
         Raises:
-            Later: some could not be sent now.
+            Later: some could not be sent now, or are not due.
         """
         work = self.records.work(row, ids)
         if work is None:
             return None
         template = self.templates.get(work.template) or Template(work.template, ())
-        run = _Run(work, template, secrets.token_hex(8), [one for one in work.messages if one.state == "queued"])
+        run = _Run(work, template, secrets.token_hex(8), [one for one in work.messages if one.state in WAITING])
         self._settle_orphaned(run)
-        names = self.candidates(template, work.provider)
-        if self.clock.now_ms() >= work.expires_at_ms:
-            self._fail(run, "expired", "it could not be sent in time")
-        elif not names:
-            self._fail(run, "no_provider", "no provider can carry the template")
-        else:
-            self._try_each(run, names)
-        if run.left:
-            self._put_off(run, names)
+        self._settle_tests(run)
+        self._expire(run)
+        self._hold(run)
+        waiting, run.left = run.left, []
+        unsent: list[Queued] = []
+        names: list[str] = []
+        for group in self._groups(template, waiting):
+            run.left = group
+            named = self._names_for(run, group[0])
+            names += named
+            if not named:
+                self._fail(run, "no_provider", "no provider can carry the template")
+            self._try_each(run, named)
+            unsent += self._give_up(run, len(named))
+        run.left = unsent
+        if unsent or run.wake_at_ms is not None:
+            self._put_off(run, list(dict.fromkeys(names)))
         return Commit(mark, tuple(run.marks), then=lambda: self.waiters.tell(row))
+
+    def _groups(self, template: Template, waiting: Sequence[Queued]) -> list[list[Queued]]:
+        """Return the messages by what one request to a provider may carry: one country, equal parameters."""
+        groups: dict[tuple[str, bytes | None, str | None], list[Queued]] = {}
+        regional = {region for one in (template.carried or {}).values() for region in one.regions}
+        for one in waiting:
+            is_apart = one.country in self.country_routes or one.country in regional
+            place = one.country if is_apart else "+86" if one.receiver.startswith("+86") else ""
+            groups.setdefault((place, one.params, one.provider if one.retries else None), []).append(one)
+        return list(groups.values())
+
+    def _names_for(self, run: _Run, one: Queued) -> list[str]:
+        """Return the providers for a message; one that could not deliver it before comes last."""
+        names = self.candidates(run.template, run.work.provider, one.country or None)
+        return sorted(names, key=lambda name: name == one.provider) if one.retries else names
+
+    def _settle_tests(self, run: _Run) -> None:
+        """End the messages to test numbers: nothing is sent."""
+        tests = [one for one in run.left if one.receiver in self.test_numbers and is_due(one, run.work, self._now_ms())]
+        outcome = Outcome("accepted", "test_number", "a number of SMS_TEST_NUMBERS: nothing was sent")
+        run.marks += [self._mark(run, one, "delivered", None, outcome) for one in tests]
+        run.left = [one for one in run.left if one not in tests]
+
+    def _expire(self, run: _Run) -> None:
+        """End the messages that are too late."""
+        late = [one for one in run.left if expires_at_ms(one, run.work) <= self._now_ms()]
+        outcome = Outcome("refused", "expired", "it could not be sent in time")
+        run.marks += [self._mark(run, one, "expired", None, outcome) for one in late]
+        run.left = [one for one in run.left if one not in late]
+
+    def _hold(self, run: _Run) -> None:
+        """Keep back the messages that are not due, and those whose receivers have quiet hours."""
+        now_ms = self._now_ms()
+        due: list[Queued] = []
+        for one in run.left:
+            if not is_due(one, run.work, now_ms):
+                run.wake_by(min(one.due_at_ms or run.work.send_at_ms or 0, expires_at_ms(one, run.work)))
+                continue
+            release_ms = release_at_ms(one, run.template, self.quiet_hours, now_ms)
+            if release_ms <= now_ms:
+                due.append(one)
+                continue
+            held = replace(one, due_at_ms=release_ms)
+            run.wake_by(min(release_ms, expires_at_ms(held, run.work)))
+            run.marks.append(replace(self._mark(run, one, "held", None, Outcome("not_sent")), due_at_ms=release_ms))
+        run.left = due
+
+    def _now_ms(self) -> int:
+        return self.clock.now_ms()
 
     def _settle_orphaned(self, run: _Run) -> None:
         """Settle the messages whose worker was lost in the middle of a call."""
@@ -201,12 +233,15 @@ class Dispatcher:
         if run.marks:  # a crash in this call must not lose what is known
             self.writer.run(mark, tuple(run.marks))
             run.marks.clear()
-        got = self.writer.run(begin, Begin(tuple(one.id for one in some), run.owner, route.name))
+        now_ms = self._now_ms()
+        listed = {one.id: one.receiver for one in some} if run.template.kind == "marketing" else {}
+        got = self.writer.run(begin, Begin(tuple(one.id for one in some), run.owner, route.name, listed, now_ms))
         mine = [one for one in some if one.id in got]
         if not mine:
             self.circuits.release(route.name)
             return
-        message = route.message(run.template, run.work.params, mine, self.clock.now_ms())
+        country = self.country_routes.get(mine[0].country, ANY_COUNTRY)
+        message = route.message(run.template, run.params_of(mine[0]), mine, now_ms, country)
         outcomes = route.transport.send(message, run.template.name)
         self._judge(run, route.name, outcomes)
         if route.traits.all_or_nothing and len(mine) > 1 and _is_one_receivers_fault(outcomes[0]):
@@ -216,6 +251,8 @@ class Dispatcher:
         for one, outcome in zip(mine, outcomes, strict=True):
             self.outcomes.inc((route.name, outcome.kind))
             state = _FINAL.get("not_sent" if outcome.kind == "unknown" and self.resends_unknown else outcome.kind)
+            if outcome.code in OPTED_OUT_CODES and run.template.kind == "marketing":
+                state = "opted_out"
             run.tried.setdefault(one.id, []).append((route.name, outcome))
             if state is None:
                 run.left.append(one)
@@ -238,29 +275,36 @@ class Dispatcher:
         else:
             self.circuits.fail(name, one.code or worst)
 
-    def _put_off(self, run: _Run, names: Sequence[str]) -> None:
-        """Fail the messages that no provider's account can send; put the rest off.
-
-        Raises:
-            Later: there is a rest.
-        """
+    def _give_up(self, run: _Run, providers: int) -> list[Queued]:
+        """Fail the messages that no provider's account can send; return the rest."""
         rest = []
         for one in run.left:
             tried = run.tried.get(one.id, [])
-            is_refused = len(tried) >= len(names) and all(outcome.kind in _ACCOUNT for _, outcome in tried)
+            is_refused = len(tried) >= providers and all(outcome.kind in _ACCOUNT for _, outcome in tried)
             if tried:
                 run.marks.append(self._mark(run, one, "failed" if is_refused else "queued", *tried[-1]))
             if not is_refused:
                 rest.append(one)
-        if not rest:
-            return
+        run.left = []
+        return rest
+
+    def _put_off(self, run: _Run, names: Sequence[str]) -> None:
+        """Write what is known, and have the job run again.
+
+        Raises:
+            Later: always.
+        """
         if run.marks:
             self.writer.run(mark, tuple(run.marks))
-        tries = max(one.attempts for one in rest)
-        wait_s = random.uniform(0.1, min(_LONGEST_WAIT_S, 0.5 * 2.0 ** min(tries, 10)))  # noqa: S311 (spread)
-        wait_s = max(wait_s, self.circuits.opens_in_s(names), run.retry_after_s)
-        left_s = (run.work.expires_at_ms - self.clock.now_ms()) / 1000
-        raise Later("no provider takes it now", max(0.05, min(wait_s, left_s)))
+        now_ms = self._now_ms()
+        waits = [] if run.wake_at_ms is None else [(run.wake_at_ms - now_ms) / 1000]
+        if run.left:
+            tries = max(one.attempts for one in run.left)
+            wait_s = random.uniform(0.1, min(_LONGEST_WAIT_S, 0.5 * 2.0 ** min(tries, 10)))  # noqa: S311 (spread)
+            wait_s = max(wait_s, self.circuits.opens_in_s(names), run.retry_after_s)
+            ends_ms = min(expires_at_ms(one, run.work) for one in run.left)
+            waits.append(min(wait_s, (ends_ms - now_ms) / 1000))
+        raise Later("no provider takes it now" if run.left else "it is not due", max(0.05, min(waits)))
 
     def _fail(self, run: _Run, code: str, words: str) -> None:
         outcome = Outcome("refused", code, words)
@@ -279,6 +323,7 @@ class Dispatcher:
             code=outcome.code,
             words=outcome.words,
             look_up=self.looks_up.row(provider, one.id) if state == "unknown" else None,
+            opt_out=Number(one.receiver, one.shown, one.country) if outcome.code in OPTED_OUT_CODES else None,
         )
 
 

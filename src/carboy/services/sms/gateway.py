@@ -14,14 +14,17 @@ import orjson
 from carboy.clock import Clock
 from carboy.config import Rate
 from carboy.db import GroupCommit
+from carboy.errors import InvalidInput
 from carboy.http_values import render_retry_after, render_time
 from carboy.jobs import Job
-from carboy.logs import request_id
+from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.problems import Problem
+from carboy.services.sms.cancellation import Cancel, cancel
 from carboy.services.sms.circuit_breaker import Circuits
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.dispatcher import Dispatcher
 from carboy.services.sms.fraud import Guards
+from carboy.services.sms.inbound import keep_inbound, read_inbound_message
 from carboy.services.sms.intake import (
     Accepted,
     Clash,
@@ -29,20 +32,26 @@ from carboy.services.sms.intake import (
     NewCode,
     OverBudget,
     OverLimit,
+    OwnContent,
     Submission,
     accept,
 )
-from carboy.services.sms.message_store import Records
+from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import Number, hash_number, parse_number
 from carboy.services.sms.one_time_codes import Guess, Verdict, guess, hash_code, subject_of
+from carboy.services.sms.providers import Inbound
 from carboy.services.sms.requests import Catalog, SendRequest
 from carboy.services.sms.retention import Upkeep
 from carboy.services.sms.settings import SmsSettings
+from carboy.services.sms.statistics import Statistics
 from carboy.web import Counter
 
 __all__ = ["Gateway", "describe_message", "describe_request", "read_pepper"]
 
+log: BoundLogger = get_logger("carboy.sms")
+
 _PART = 100
+_OWN_PART = 20  # messages that differ are a call each
 
 
 @dataclass(slots=True)
@@ -59,6 +68,7 @@ class Gateway:
         bulk_job: sends the rest.
         wake: notifies the job engine.
         unknown_receipts: counts receipts of unknown messages.
+        statistics: figures of the messages.
     """
 
     settings: SmsSettings
@@ -77,6 +87,7 @@ class Gateway:
     upkeep_job: Job[[int]]
     wake: Callable[[], None]
     unknown_receipts: Counter
+    statistics: Statistics
 
     def submit(
         self,
@@ -143,6 +154,33 @@ class Gateway:
         e164 = found[1][0].receiver if found and found[1] else None
         return parse_number(e164) if e164 else None
 
+    def cancel(self, row: int) -> int:
+        """Cancel the messages of a request, or one message, that no provider was asked for yet; return the request.
+
+        Raises:
+            Problem: 404, there is no such request; 409, all were sent, or ended in another way.
+        """
+        found = self.writer.run(cancel, Cancel(row, self.clock.now_ms()))
+        if found is None:
+            raise Problem(404, "there is no such request")
+        self.dispatcher.waiters.tell(found.request)
+        if not found.canceled:
+            raise Problem(409, "it is too late to cancel: no message waits to be sent")
+        return found.request
+
+    def take_inbound(self, provider: str, messages: Sequence[Inbound]) -> None:
+        """Keep inbound messages, and follow the stop words in them."""
+        now_ms, words = self.clock.now_ms(), self.settings.sms_stop_words
+        kept = []
+        for one in messages:
+            try:
+                kept.append(read_inbound_message(provider, one, words, self.hash, now_ms))
+            except InvalidInput:
+                log.warning("sms_inbound_unreadable", provider=provider, reason="the sender is no telephone number")
+        if kept:
+            self.writer.run(keep_inbound, tuple(kept))
+            self.wake()
+
     def take_receipts(self, reports: Sequence[Report]) -> None:
         """Settle messages by delivery reports."""
         unknown = self.writer.run(report, tuple(reports))
@@ -161,14 +199,16 @@ class Gateway:
         if idempotency_key is not None:
             claim = hashlib.sha256(f"{key_id}\0{idempotency_key}".encode()).hexdigest()
         receivers = [(number, self.hash(number.e164)) for number in wanted.receivers]
-        settings, template = self.settings, wanted.template
-        expires_ms = _ms(settings.sms_code_expires if template.otp else settings.sms_expires)
+        settings, template, options = self.settings, wanted.template, wanted.options
+        usual_ms = _ms(settings.sms_code_expires if template.otp else settings.sms_expires)
+        expires_ms = options.expires_after_ms or usual_ms
         new_code = None
         if code is not None:
             subject = subject_of(receivers[0][1], template.name)
             hashed = hash_code(code, subject, self.pepper)
             new_code = NewCode(subject, hashed, settings.sms_code_tries, now_ms + _ms(settings.sms_code_expires))
-        guards = self.guards.of_request(wanted.receivers, "" if code is None else client) if template.otp else []
+        real = [number for number in wanted.receivers if number.e164 not in settings.sms_test_numbers]
+        guards = self.guards.of_request(real, "" if code is None else client) if template.otp and real else []
         return Submission(
             key_id=key_id,
             claim=claim,
@@ -180,13 +220,19 @@ class Gateway:
             segments=wanted.parts,
             limits=self.limits if template.otp else (),
             budget=settings.sms_daily_budget,
-            part=self.dispatcher.batch_size(template, wanted.provider, _PART),
+            part=self.dispatcher.batch_size(template, wanted.provider, _OWN_PART if wanted.personal else _PART),
             job=self.otp_job if template.otp else self.bulk_job,
-            expires_at_ms=now_ms + expires_ms,
+            expires_at_ms=(options.send_at_ms or now_ms) + expires_ms,
             now_ms=now_ms,
             request_id=request_id(),
             code=new_code,
             guards=guards,
+            own=[OwnContent(orjson.dumps(one.params), one.reference, one.parts) for one in wanted.personal],
+            reference=options.reference,
+            send_at_ms=options.send_at_ms,
+            expires_after_ms=options.expires_after_ms,
+            callback_url=options.callback_url or ("" if settings.sms_callback_url else None),
+            tests=settings.sms_test_numbers,
         )
 
     def _run_again(self, apply: Any, item: Any) -> Any:
@@ -208,6 +254,7 @@ def describe_request(request: Any, messages: Sequence[Any]) -> dict[str, Any]:
         "template": request.template,
         "key": request.key_id or None,
         "created_at": render_time(request.created_at),
+        "send_at": render_time(request.send_at),
         "messages": [describe_message(one) for one in messages],
     }
 
@@ -218,7 +265,9 @@ def describe_message(row: Any) -> dict[str, Any]:
         "id": str(row.id),
         "request": str(row.request),
         "receiver": row.receiver_shown,
+        "country": row.country,
         "template": row.template,
+        "reference": row.reference,
         "state": row.state,
         "provider": row.provider,
         "provider_id": row.provider_id,
@@ -227,6 +276,7 @@ def describe_message(row: Any) -> dict[str, Any]:
         "provider_code": row.code,
         "provider_message": row.words,
         "created_at": render_time(row.created_at),
+        "due_at": render_time(row.due_at),
         "sent_at": render_time(row.sent_at),
         "settled_at": render_time(row.settled_at),
     }

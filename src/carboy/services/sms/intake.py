@@ -6,7 +6,7 @@ is refused counts nowhere, and a repeated idempotency key is answered before any
 The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` passes them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,18 @@ from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, REQUESTS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["CLAIM_MS", "Accepted", "Clash", "Guarded", "NewCode", "OverBudget", "OverLimit", "Submission", "accept"]
+__all__ = [
+    "CLAIM_MS",
+    "Accepted",
+    "Clash",
+    "Guarded",
+    "NewCode",
+    "OverBudget",
+    "OverLimit",
+    "OwnContent",
+    "Submission",
+    "accept",
+]
 
 CLAIM_MS = 86_400_000
 _DAY_MS = 86_400_000
@@ -36,6 +47,21 @@ class NewCode:
     hash: str
     tries: int
     expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnContent:
+    """What one receiver's message has of its own.
+
+    Attributes:
+        params: a JSON object.
+        reference: the caller's own; None for that of the request.
+        segments: as for the whole request.
+    """
+
+    params: bytes
+    reference: str | None
+    segments: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +86,12 @@ class Submission:
         now_ms: when it arrived.
         request_id: of the HTTP request.
         code: a one-time password.
+        own: for each receiver, what its message has of its own; empty where the messages do not differ.
+        reference: the caller's own.
+        send_at_ms: when it is sent; None for at once.
+        expires_after_ms: what the caller said of `expires_at_ms`; None for nothing.
+        callback_url: where state changes go; empty for the address of the settings, None for nowhere.
+        tests: E.164; no limit counts messages to these numbers.
     """
 
     key_id: str
@@ -79,6 +111,12 @@ class Submission:
     request_id: str = ""
     code: NewCode | None = None
     guards: Sequence[Guard] = ()
+    own: Sequence[OwnContent] = ()
+    reference: str | None = None
+    send_at_ms: int | None = None
+    expires_after_ms: int | None = None
+    callback_url: str | None = None
+    tests: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +225,7 @@ def _take(one: Submission, known: _Known) -> Answer:
     if one.claim is not None:
         known.claims[one.claim] = (row, one.digest)
     ids = _add_rows(one, row, known)
-    for _, hashed in one.receivers if one.limits else ():
+    for hashed in _limited(one):
         known.times[hashed, one.template].append(one.now_ms)
     return Accepted(row, tuple(ids))
 
@@ -204,9 +242,13 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
             "params": one.params,
             "expires_at": one.expires_at_ms,
             "created_at": one.now_ms,
+            "send_at": one.send_at_ms,
+            "expires_after": one.expires_after_ms,
+            "callback_url": one.callback_url,
         }
     )
     ids = _new_ids(one.now_ms, len(one.receivers))
+    contents = one.own or [OwnContent(b"", None, one.segments)] * len(ids)
     known.messages += [
         {
             "id": message,
@@ -215,15 +257,20 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
             "receiver_shown": number.shown,
             "receiver_hash": hashed,
             "template": one.template,
-            "state": "queued",
+            "state": "queued" if one.send_at_ms is None else "scheduled",
             "attempts": 0,
-            "segments": one.segments and one.segments[number.region == "CN"],
+            "segments": own.segments and own.segments[number.region == "CN"],
             "created_at": one.now_ms,
+            "country": number.region,
+            "reference": own.reference or one.reference,
+            "params": own.params or None,
+            "due_at": one.send_at_ms,
         }
-        for message, (number, hashed) in zip(ids, one.receivers, strict=True)
+        for message, (number, hashed), own in zip(ids, one.receivers, contents, strict=True)
     ]
+    after_s = max(0, (one.send_at_ms or 0) - one.now_ms) / 1000
     known.jobs += [
-        row_of(one.job, (row, list(some)), now_ms=one.now_ms, request_id=one.request_id)
+        row_of(one.job, (row, list(some)), now_ms=one.now_ms, after_s=after_s, request_id=one.request_id)
         for group in _groups(one, ids)
         for some in chunks(group, one.part)
     ]
@@ -239,11 +286,11 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
 
 
 def _groups(one: Submission, ids: Sequence[int]) -> list[list[int]]:
-    """Return the messages to mainland China and the others: no provider takes both in one request."""
-    groups: dict[bool, list[int]] = {True: [], False: []}
+    """Return the messages by country: no provider takes mainland China and other countries in one request."""
+    groups: dict[str, list[int]] = {}
     for message, (number, _) in zip(ids, one.receivers, strict=True):
-        groups[number.e164.startswith("+86")].append(message)
-    return [group for group in groups.values() if group]
+        groups.setdefault(number.region, []).append(message)
+    return [group for _, group in sorted(groups.items(), key=lambda one: one[0] != "CN")]
 
 
 def _new_ids(now_ms: int, count: int) -> list[int]:
@@ -284,7 +331,7 @@ def _read_times(connection: "Connection", submissions: Sequence[Submission], kno
         if one.limits:
             period_ms = round(max(limit.period_s for limit in one.limits) * 1000)
             longest_ms = max(longest_ms, period_ms)
-            since |= {(hashed, one.template): one.now_ms - period_ms for _, hashed in one.receivers}
+            since |= {(hashed, one.template): one.now_ms - period_ms for hashed in _limited(one)}
     if not since:
         return
     _locked(connection, {f"r:{hashed}": submissions[0].now_ms + longest_ms for hashed, _ in since})
@@ -316,13 +363,20 @@ def _locked(connection: "Connection", names: Mapping[str, int]) -> dict[str, int
 
 def _over_limit(one: Submission, known: _Known) -> OverLimit | None:
     places, wait_ms = [], 0.0
-    for place, (_, hashed) in enumerate(one.receivers):
+    for place, (number, hashed) in enumerate(one.receivers):
+        if number.e164 in one.tests:
+            continue
         times = known.times[hashed, one.template]
         waits = [left_ms(times, limit, one.now_ms) for limit in one.limits]
         if max(waits) > 0:
             places.append(place)
             wait_ms = max(wait_ms, *waits)
     return OverLimit(tuple(places), wait_ms / 1000) if places else None
+
+
+def _limited(one: Submission) -> list[str]:
+    """Return the hashes of the receivers whose messages are limited."""
+    return [hashed for number, hashed in one.receivers if number.e164 not in one.tests] if one.limits else []
 
 
 def _budget_name(one: Submission) -> str:

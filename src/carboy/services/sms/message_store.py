@@ -1,50 +1,28 @@
-"""Message store: the rows of requests and messages, claimed for a call, settled, and queried.
+"""Message store: messages are claimed for a call, and settled by its outcome.
 
 A message is `sending` in a commit of its own before its provider is called. A later run that finds this state knows
 that a call may have been made.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from sqlalchemy import bindparam, case, func, literal_column, or_, select, update
 
 from carboy.db import chunks, placeholders
 from carboy.jobs import put
 from carboy.services.sms.delivery_reports import settle_early_receipts
-from carboy.services.sms.states import OPEN, RANKS, State
+from carboy.services.sms.numbers import Number
+from carboy.services.sms.opt_outs import OptOut, find_opted_out, opt_out
+from carboy.services.sms.state_changes import track_changes
+from carboy.services.sms.states import OPEN, RANKS, STATES, WAITING, State
 from carboy.services.sms.tables import MESSAGES, REQUESTS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
-__all__ = ["Begin", "Mark", "Queued", "Records", "Work", "begin", "mark", "release"]
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """A message to send."""
-
-    id: int
-    receiver: str
-    state: State
-    attempts: int
-    provider: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The work of a job: its messages that are not done, with their request."""
-
-    row: int
-    template: str
-    params: dict[str, str]
-    provider: str | None
-    created_at_ms: int
-    expires_at_ms: int
-    messages: tuple[Queued, ...]
+__all__ = ["Begin", "Mark", "begin", "forget_params", "mark", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +33,15 @@ class Begin:
         ids: rows of messages that are queued, or that this owner has claimed before.
         owner: identifies the call.
         provider: its name.
+        subject_to_opt_out: the receivers of marketing messages, by the message's row.
+        now_ms: the time.
     """
 
     ids: tuple[int, ...]
     owner: str
     provider: str
+    subject_to_opt_out: Mapping[int, str] = field(default_factory=dict)
+    now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +55,8 @@ class Mark:
         state: `queued` releases it.
         at_ms: when.
         look_up: the row of a job that polls the provider later; None for no polling.
+        due_at_ms: when a held message is sent.
+        opt_out: the receiver, where the provider says that it has opted out.
     """
 
     id: int
@@ -85,10 +69,16 @@ class Mark:
     code: str = ""
     words: str = ""
     look_up: Mapping[str, Any] | None = None
+    due_at_ms: int | None = None
+    opt_out: Number | None = None
 
 
 def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[int]]:
-    """Mark messages as `sending`, and return those that each claim got; no message is claimed twice."""
+    """Mark messages as `sending`, and return those that each claim got; no message is claimed twice.
+
+    Marketing messages to numbers that have opted out end here.
+    """
+    listed = find_opted_out(connection, [number for one in claims for number in one.subject_to_opt_out.values()])
     ids = sorted({one for claim in claims for one in claim.ids})
     lock = "" if connection.dialect.name == "sqlite" else " ORDER BY id FOR UPDATE"
     found = {
@@ -103,8 +93,13 @@ def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[i
         got = [
             one
             for one in claim.ids
-            if found.get(one, ("",))[0] == "queued" or found.get(one) == ("sending", claim.owner)
+            if found.get(one, ("",))[0] in WAITING or found.get(one) == ("sending", claim.owner)
         ]
+        ended = [one for one in got if claim.subject_to_opt_out.get(one) in listed]
+        if ended:
+            _end_opted_out(connection, ended, claim.now_ms)
+            found |= dict.fromkeys(ended, ("opted_out", None))
+            got = [one for one in got if one not in ended]
         for one in got:
             found[one] = ("sending", claim.owner)
             changes.append({"b_id": one, "b_owner": claim.owner, "b_provider": claim.provider})
@@ -112,6 +107,14 @@ def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[i
     if changes:
         connection.execute(_BEGIN, changes)
     return answers
+
+
+def _end_opted_out(connection: "Connection", ids: Sequence[int], now_ms: int) -> None:
+    with track_changes(connection, ids, now_ms):
+        ended = update(MESSAGES).where(MESSAGES.c.id.in_(ids))
+        connection.execute(ended.values(state="opted_out", owner=None, code="opted_out", settled_at=now_ms))
+    requests = connection.execute(select(MESSAGES.c.request).where(MESSAGES.c.id.in_(ids)).distinct()).scalars()
+    forget_params(connection, set(requests))
 
 
 def release(connection: "Connection", batches: Sequence[Sequence[int]]) -> list[None]:
@@ -130,104 +133,27 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
     by_state: dict[State, list[Mark]] = {}
     for one in marks:
         by_state.setdefault(one.state, []).append(one)
-    for state, some in by_state.items():
-        _write(connection, state, some)
-    done = [one for one in marks if one.state != "queued"]
+    given_back = by_state.pop("queued", [])
+    if given_back:
+        _write(connection, "queued", given_back)
+    if by_state:
+        settled = [one.id for some in by_state.values() for one in some]
+        with track_changes(connection, settled, marks[0].at_ms):
+            for state, some in by_state.items():
+                _write(connection, state, some)
+    if numbers := [OptOut(one.opt_out, "provider", one.provider, one.at_ms) for one in marks if one.opt_out]:
+        opt_out(connection, numbers)
+    done = [one for one in marks if one.state not in {"queued", "held"}]
     if done:
         settle_early_receipts(connection, list({one.provider_id: None for one in done if one.provider_id}))
-        _forget_params(connection, {one.request for one in done})
+        forget_params(connection, {one.request for one in done})
     if jobs := [one.look_up for one in done if one.look_up is not None]:
         put(connection, jobs)
     return [None] * len(batches)
 
 
-class Records:
-    """Finds requests and messages."""
-
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-
-    def work(self, row: int, ids: Sequence[int]) -> Work | None:
-        """Return the messages of a job that are not done; None if all are."""
-        with self._engine.connect() as connection:
-            found = connection.execute(_WORK, {"b_ids": list(ids)}).all()
-        if not found:
-            return None
-        one = found[0]
-        params = orjson.loads(one.params) if one.params else {}
-        messages = tuple(Queued(each.id, each.receiver, each.state, each.attempts, each.provider) for each in found)
-        return Work(row, one.template, params, one.pinned, one.created_at, one.expires_at, messages)
-
-    def request(self, row: int) -> tuple[Any, list[Any]] | None:
-        """Return the rows of a request and of its messages in the order of its receivers; None if it does not exist."""
-        with self._engine.connect() as connection:
-            one = connection.execute(select(REQUESTS).where(REQUESTS.c.id == row)).first()
-            if one is None:
-                return None
-            rows = connection.execute(select(MESSAGES).where(MESSAGES.c.request == row).order_by(MESSAGES.c.id)).all()
-        return one, list(rows)
-
-    def message(self, row: int) -> Any:
-        """Return the row of a message; None if there is no such message."""
-        with self._engine.connect() as connection:
-            return connection.execute(select(MESSAGES).where(MESSAGES.c.id == row)).first()
-
-    def list(
-        self,
-        *,
-        receiver_hash: str | None = None,
-        state: str | None = None,
-        since_ms: int | None = None,
-        before: int | None = None,
-        limit: int = 100,
-    ) -> list[Any]:
-        """Return rows of messages, newest first.
-
-        Args:
-            receiver_hash: only of this receiver.
-            state: only in this state.
-            since_ms: only those accepted from then on.
-            before: only rows with a smaller id than this, for the next page.
-            limit: at most so many.
-        """
-        query = select(MESSAGES).order_by(MESSAGES.c.id.desc()).limit(limit)
-        if receiver_hash is not None:
-            query = query.where(MESSAGES.c.receiver_hash == receiver_hash)
-        if state is not None:
-            query = query.where(MESSAGES.c.state == state)
-        if since_ms is not None:
-            query = query.where(MESSAGES.c.created_at >= since_ms)
-        if before is not None:
-            query = query.where(MESSAGES.c.id < before)
-        with self._engine.connect() as connection:
-            return list(connection.execute(query).all())
-
-    def unfinished(self, row: int) -> int:
-        """Return how many messages of a request are not done."""
-        with self._engine.connect() as connection:
-            return len(connection.execute(_OPEN_OF, {"b_request": row}).all())
-
-
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
 _STATES = "SELECT id, state, owner FROM sms_messages WHERE id IN"
-_WORK = (
-    select(
-        MESSAGES.c.id,
-        MESSAGES.c.receiver,
-        MESSAGES.c.state,
-        MESSAGES.c.attempts,
-        MESSAGES.c.provider,
-        REQUESTS.c.template,
-        REQUESTS.c.params,
-        REQUESTS.c.provider.label("pinned"),
-        REQUESTS.c.created_at,
-        REQUESTS.c.expires_at,
-    )
-    .join_from(MESSAGES, REQUESTS, MESSAGES.c.request == REQUESTS.c.id)
-    .where(MESSAGES.c.id.in_(bindparam("b_ids", expanding=True)), MESSAGES.c.state.in_(OPEN))
-    .order_by(MESSAGES.c.id)
-)
-_OPEN_OF = select(MESSAGES.c.id).where(MESSAGES.c.request == bindparam("b_request"), MESSAGES.c.state.in_(OPEN))
 _ROW = MESSAGES.c.id == bindparam("b_id")
 _BEGIN = (
     update(MESSAGES)
@@ -247,6 +173,15 @@ _FORGET = (
     )
     .values(params=None)
 )
+_FORGET_OWN = (
+    update(MESSAGES)
+    .where(
+        MESSAGES.c.request.in_(bindparam("b_requests", expanding=True)),
+        MESSAGES.c.params.is_not(None),
+        or_(*(MESSAGES.c.state == literal_column(f"'{ended}'") for ended in STATES if ended not in OPEN)),
+    )
+    .values(params=None)
+)
 _GIVE_BACK = (
     update(MESSAGES)
     .where(_ROW, MESSAGES.c.state == "sending", MESSAGES.c.owner == bindparam("b_owner"))
@@ -256,7 +191,10 @@ _GIVE_BACK = (
 
 def _weaker_than(state: State) -> Any:
     """Return the condition as literals, as a list of parameters cannot be repeated for many rows."""
-    weaker = [other for other, rank in RANKS.items() if rank < RANKS[state]]
+    is_unsent = RANKS[state] < RANKS["sent"]  # ends that only a provider's own report outranks
+    weaker = [
+        other for other, rank in RANKS.items() if rank < RANKS[state] and not (is_unsent and rank > RANKS["unknown"])
+    ]
     return or_(*(MESSAGES.c.state == literal_column(f"'{other}'") for other in weaker))
 
 
@@ -276,8 +214,13 @@ _NOT_TAKEN = {
         words=bindparam("b_words"),
         settled_at=bindparam("b_at"),
     )
-    for state in ("failed", "unknown")
+    for state in ("failed", "unknown", "expired", "opted_out", "delivered")
 }
+_HELD = (
+    update(MESSAGES)
+    .where(_ROW, or_(*(MESSAGES.c.state == literal_column(f"'{other}'") for other in WAITING)))
+    .values(state="held", due_at=bindparam("b_due"))
+)
 _SENT = (
     update(MESSAGES)
     .where(_ROW)
@@ -295,6 +238,9 @@ _SENT = (
 
 
 def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> None:
+    if state == "held":
+        connection.execute(_HELD, [{"b_id": one.id, "b_due": one.due_at_ms} for one in marks])
+        return
     rows = [
         {
             "b_id": one.id,
@@ -312,7 +258,8 @@ def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> Non
     connection.execute(_GIVE_BACK if state == "queued" else _SENT if state == "sent" else _NOT_TAKEN[state], rows)
 
 
-def _forget_params(connection: "Connection", requests: set[int]) -> None:
+def forget_params(connection: "Connection", requests: set[int]) -> None:
     """Delete the parameters of requests whose last message is done."""
     for some in chunks(sorted(requests), _MAX_PARAMETERS):
         connection.execute(_FORGET, {"b_requests": list(some)})
+        connection.execute(_FORGET_OWN, {"b_requests": list(some)})

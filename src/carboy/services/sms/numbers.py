@@ -11,7 +11,16 @@ from typing import Any
 from carboy.errors import Fault, InvalidInput
 from carboy.extras import extra
 
-__all__ = ["NUMBER_TYPES", "Number", "NumberRules", "hash_number", "mask_digits", "parse_number", "read_receivers"]
+__all__ = [
+    "MAX_RECEIVERS",
+    "NUMBER_TYPES",
+    "Number",
+    "NumberRules",
+    "hash_number",
+    "mask_digits",
+    "parse_number",
+    "read_receivers",
+]
 
 MAX_RECEIVERS = 1000
 NUMBER_TYPES = (
@@ -59,11 +68,13 @@ class NumberRules:
         default_region: an ISO 3166 code, for numbers without a country code; empty to take E.164 only.
         countries: the regions that may be written to; empty for all.
         types: the types of number that may be written to (`NUMBER_TYPES`); empty for all.
+        tests: test numbers, E.164, which are allowed whatever they are.
     """
 
     default_region: str = ""
     countries: Collection[str] = ()
     types: Collection[str] = ()
+    tests: Collection[str] = ()
 
 
 ANY_NUMBER = NumberRules()
@@ -92,6 +103,9 @@ def parse_number(text: str, rules: NumberRules = ANY_NUMBER) -> Number:
     except phonenumbers.NumberParseException:
         hint = "" if rules.default_region else ": write it as E.164, such as +8613800000000"
         raise _wrong(f"not a telephone number{hint}") from None
+    if (test := f"+{parsed.country_code}{parsed.national_number}") in rules.tests:
+        region = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
+        return Number(test, _mask(f"+{parsed.country_code}", str(parsed.national_number)), region)
     if not phonenumbers.is_valid_number(parsed) or parsed.extension:
         raise _wrong("no telephone has this number")
     kind = phonenumbers.number_type(parsed)

@@ -15,7 +15,8 @@ from sqlalchemy import delete, select, update
 
 from carboy.db import insert_rows
 from carboy.jobs import new_id
-from carboy.services.sms.tables import CODES
+from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, add_counts
+from carboy.services.sms.tables import CODES, MESSAGES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -87,9 +88,19 @@ def _judge(connection: "Connection", one: Guess) -> Verdict:
         return Verdict(False, 0)
     if is_equal:
         connection.execute(delete(CODES).where(CODES.c.id == row.id))
+        _count_entered(connection, row.id)
         return Verdict(True, row.tries_left - 1)
     connection.execute(update(CODES).where(CODES.c.id == row.id).values(tries_left=row.tries_left - 1))
     return Verdict(False, row.tries_left - 1)
+
+
+def _count_entered(connection: "Connection", request: int) -> None:
+    columns = (MESSAGES.c.template, MESSAGES.c.country, MESSAGES.c.provider, MESSAGES.c.created_at)
+    sent = connection.execute(select(*columns).where(MESSAGES.c.request == request).limit(1)).first()
+    if sent is not None:
+        day = sent.created_at // DAY_MS
+        key = (day, sent.template, sent.provider or "", sent.country or "", CODE_ENTERED, 0)
+        add_counts(connection, {key: (1, 0)})
 
 
 def _decoy(connection: "Connection", one: Guess) -> Verdict:

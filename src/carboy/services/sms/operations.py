@@ -9,15 +9,20 @@ from flask import Response
 
 from carboy.api import Caller
 from carboy.errors import Fault, InvalidInput
-from carboy.http_values import parse_query_time
+from carboy.http_values import parse_query_time, render_time
 from carboy.problems import Problem
 from carboy.services.sms.delivery_reports import Report
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
+from carboy.services.sms.inbound import InboundMessages
+from carboy.services.sms.inbound_webhooks import InboundWebhooks
+from carboy.services.sms.message_queries import MessageFilter
 from carboy.services.sms.numbers import Number, NumberRules, parse_number
 from carboy.services.sms.one_time_codes import make_code
+from carboy.services.sms.opt_outs import OptIn, OptOut, OptOuts, opt_in, opt_out
 from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import read_otp, read_send, read_verify
-from carboy.services.sms.states import OPEN, is_handed_over
+from carboy.services.sms.states import FAILED, OPEN, is_handed_over
+from carboy.services.sms.statistics import Statistics, as_csv, day_text, read_statistics_query
 
 __all__ = ["SmsOperations"]
 
@@ -31,6 +36,10 @@ class SmsOperations:
 
     gateway: Gateway
     receipts: ReceiptWebhooks
+    inbound: InboundWebhooks
+    opt_outs: OptOuts
+    inbound_messages: InboundMessages
+    statistics: Statistics
 
     def get_health(self) -> dict[str, str]:
         """Return that the service responds."""
@@ -42,7 +51,8 @@ class SmsOperations:
         accepted = self.gateway.submit(wanted, caller.id, idempotency_key)
         is_done = wait > 0 and self.gateway.wait(accepted.row, wait)
         if accepted.is_new and not is_done:
-            return _json(_accepted(accepted.row, zip(accepted.ids, wanted.receivers, strict=True)), 202)
+            state = "queued" if wanted.options.send_at_ms is None else "scheduled"
+            return _json(_accepted(accepted.row, zip(accepted.ids, wanted.receivers, strict=True), state), 202)
         return self._answer(accepted.row, is_new=accepted.is_new, is_done=is_done)
 
     def get_request(self, sms_id: str) -> dict[str, Any]:
@@ -59,18 +69,80 @@ class SmsOperations:
         since: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        template: str | None = None,
+        provider: str | None = None,
+        country: str | None = None,
+        reference: str | None = None,
+        from_: str | None = None,
+        until: str | None = None,
     ) -> dict[str, Any]:
         """Return messages, the newest first."""
-        receiver_hash = self.gateway.hash(self._receiver(receiver)) if receiver is not None else None
-        rows = self.gateway.records.list(
-            receiver_hash=receiver_hash,
+        begins = [_read_time(text, name) for text, name in ((since, "since"), (from_, "from")) if text is not None]
+        chosen = MessageFilter(
+            receiver_hash=self.gateway.hash(self._receiver(receiver)) if receiver is not None else None,
+            template=template,
+            provider=provider,
             state=state,
-            since_ms=None if since is None else _read_time(since),
-            before=None if cursor is None else min(int(cursor), _MAX_ID),
-            limit=limit + 1,
+            country=country,
+            reference=reference,
+            from_ms=max(begins, default=None),
+            until_ms=None if until is None else _read_time(until, "until"),
         )
+        rows = self.gateway.records.list(chosen, before=_before(cursor), limit=limit + 1)
         more = str(rows[limit - 1].id) if len(rows) > limit else None
         return {"messages": [describe_message(row) for row in rows[:limit]], "next": more}
+
+    def cancel_sms(self, sms_id: str) -> dict[str, Any]:
+        """Cancel the messages that were not sent yet, and return their request."""
+        return self.get_request(str(self.gateway.cancel(min(int(sms_id), _MAX_ID))))
+
+    def get_statistics(
+        self, media_type: str, from_: str | None = None, until: str | None = None, group: str | None = None
+    ) -> Response:
+        """Return figures by day, template, provider, country and state, as JSON or CSV."""
+        query = read_statistics_query(from_, until, group, self.gateway.clock.now_ms())
+        figures = self.statistics.figures(query)
+        if media_type == "text/csv":
+            return Response(as_csv(query, figures), 200, content_type="text/csv; charset=utf-8")
+        days = {"from": day_text(query.from_day), "until": day_text(query.until_day)}
+        return _json({**days, "group": list(query.groups), "statistics": figures})
+
+    def list_opt_outs(self, receiver: str | None = None, limit: int = 100, cursor: str | None = None) -> dict[str, Any]:
+        """Return the numbers that get no marketing messages, the newest first."""
+        number = None if receiver is None else self._receiver(receiver)
+        rows = self.opt_outs.list(receiver=number, before=_before(cursor), limit=limit + 1)
+        more = str(rows[limit - 1].id) if len(rows) > limit else None
+        return {"opt_outs": [describe_opt_out(row) for row in rows[:limit]], "next": more}
+
+    def add_opt_out(self, body: Any) -> Response:
+        """Add a number to the opt-outs: 201, or 200 if it is there already."""
+        given = body.get("receiver")
+        number = self._number(given if isinstance(given, str) else "", "/receiver")
+        item = OptOut(number, "api", None, self.gateway.clock.now_ms())
+        is_new = self.gateway.writer.run(opt_out, item)
+        [row] = self.opt_outs.list(receiver=number.e164, limit=1)
+        return _json(describe_opt_out(row), 201 if is_new else 200)
+
+    def remove_opt_out(self, receiver: str) -> Response:
+        """Remove a number from the opt-outs."""
+        if not self.gateway.writer.run(opt_in, OptIn(self._receiver(receiver))):
+            raise Problem(404, "the number has not opted out")
+        return Response(status=204)
+
+    def list_inbound(self, receiver: str | None = None, limit: int = 100, cursor: str | None = None) -> dict[str, Any]:
+        """Return the messages that people sent to our numbers, the newest first."""
+        sender = None if receiver is None else self.gateway.hash(self._receiver(receiver))
+        rows = self.inbound_messages.list(sender_hash=sender, before=_before(cursor), limit=limit + 1)
+        more = str(rows[limit - 1].id) if len(rows) > limit else None
+        return {"messages": [describe_inbound(row) for row in rows[:limit]], "next": more}
+
+    def post_inbound(self, caller: Caller) -> Response:
+        """Take the inbound messages of a provider that proves itself."""
+        return self._take_inbound(caller)
+
+    def post_inbound_with_token(self, caller: Caller) -> Response:
+        """Take the inbound messages of a provider that knows a path token."""
+        return self._take_inbound(caller)
 
     def list_templates(self) -> dict[str, Any]:
         """Return the templates."""
@@ -81,6 +153,7 @@ class SmsOperations:
                     "name": one.name,
                     "params": list(one.params),
                     "otp": one.otp,
+                    "kind": one.kind,
                     "text": one.text or None,
                     "providers": list(rules.carriers[one.name]),
                 }
@@ -163,14 +236,45 @@ class SmsOperations:
             self.gateway.take_receipts(reports)
         return self.receipts.response(caller.id)
 
+    def _take_inbound(self, caller: Caller) -> Response:
+        assert caller.request is not None  # both security schemes of these operations verify the request
+        self.gateway.take_inbound(caller.id, self.inbound.read(caller.request))
+        return self.inbound.response(caller.id)
+
     def _receiver(self, text: str) -> str:
         text = text.strip()  # a plus that was not encoded is a blank
+        return self._number(f"+{text}" if text[:1].isdigit() and len(text) > 11 else text, "/query/receiver").e164
+
+    def _number(self, text: str, pointer: str) -> Number:
+        numbers = self.gateway.rules.numbers
         try:
-            rules = NumberRules(self.gateway.rules.numbers.default_region)
-            return parse_number(f"+{text}" if text[:1].isdigit() and len(text) > 11 else text, rules).e164
+            return parse_number(text, NumberRules(numbers.default_region, tests=numbers.tests))
         except InvalidInput as error:
-            faults = [Fault("/query/receiver", error.why)]
-            raise InvalidInput("the receiver cannot be read", error.why, "", faults) from error
+            raise InvalidInput("the receiver cannot be read", error.why, "", [Fault(pointer, error.why)]) from error
+
+
+def describe_opt_out(row: Any) -> dict[str, Any]:
+    """Return the JSON document of an opt-out, with its number masked."""
+    return {
+        "id": str(row.id),
+        "receiver": row.receiver_shown,
+        "reason": row.reason,
+        "provider": row.provider,
+        "at": render_time(row.at),
+    }
+
+
+def describe_inbound(row: Any) -> dict[str, Any]:
+    """Return the JSON document of an inbound message, with its sender masked."""
+    return {
+        "id": str(row.id),
+        "provider": row.provider,
+        "sender": row.sender_shown,
+        "receiver": row.receiver,
+        "text": row.text,
+        "keyword": row.keyword,
+        "at": render_time(row.at),
+    }
 
 
 def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
@@ -193,9 +297,9 @@ def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
     ]
 
 
-def _accepted(row: int, messages: Iterable[tuple[int, Number]]) -> dict[str, Any]:
+def _accepted(row: int, messages: Iterable[tuple[int, Number]], state: str) -> dict[str, Any]:
     """Return the response to a request that was just accepted, without a query."""
-    shown = [{"id": str(one), "receiver": number.shown, "state": "queued"} for one, number in messages]
+    shown = [{"id": str(one), "receiver": number.shown, "state": state} for one, number in messages]
     return {"message": "accepted", "id": str(row), "messages": shown}
 
 
@@ -205,16 +309,21 @@ def _summary(states: Sequence[str]) -> str:
         return "accepted"
     if all(is_handed_over(state) for state in states):
         return "sent"
-    if all(state == "failed" for state in states):
+    if all(state in FAILED for state in states):
         return "failed"
-    return "unknown" if all(state == "unknown" for state in states) else "partly sent"
+    return states[0] if len(set(states)) == 1 else "partly sent"
 
 
-def _read_time(text: str) -> int:
+def _read_time(text: str, name: str) -> int:
     try:
         return parse_query_time(text)
     except ValueError as error:
-        raise InvalidInput("`since` cannot be read", str(error), "", [Fault("/query/since", str(error))]) from error
+        faults = [Fault(f"/query/{name}", str(error))]
+        raise InvalidInput(f"`{name}` cannot be read", str(error), "", faults) from error
+
+
+def _before(cursor: str | None) -> int | None:
+    return None if cursor is None else min(int(cursor), _MAX_ID)
 
 
 def _json(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -2,19 +2,21 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import orjson
 
+from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Fault, InvalidInput
-from carboy.services.sms.numbers import Number, NumberRules, read_receivers
+from carboy.services.sms.numbers import MAX_RECEIVERS, Number, NumberRules, read_receivers
+from carboy.services.sms.request_options import OPTIONS, Options, read_options, read_reference
 from carboy.services.sms.segments import MessageTooLong, billed_in_china, segments
 from carboy.services.sms.templates import Template, read_params
 
-__all__ = ["MAX_TEXT_CHARS", "Catalog", "SendRequest", "digest_of", "read_otp", "read_send", "read_verify"]
+__all__ = ["MAX_TEXT_CHARS", "Catalog", "Personal", "SendRequest", "digest_of", "read_otp", "read_send", "read_verify"]
 
 MAX_TEXT_CHARS = 1600
 """The longest text that Twilio, End User Messaging and SNS take."""
@@ -31,6 +33,10 @@ class Catalog:
         ordered: those of `SMS_PROVIDER`, which carry requests that name none.
         numbers: which numbers may be written to.
         signs: for each template, the longest sign that a Chinese provider puts before it.
+        reaches: whether some provider can carry a template to a country; with the provider of the request, if any.
+        callback_hosts: the hosts that a request's `callback_url` may have.
+        allow_http: whether `callback_url` may begin with http.
+        clock: tells whether `send_at` is near enough.
     """
 
     templates: Mapping[str, Template]
@@ -39,6 +45,25 @@ class Catalog:
     ordered: Collection[str]
     numbers: NumberRules
     signs: Mapping[str, str] = field(default_factory=dict)
+    reaches: Callable[[Template, str | None, str], bool] = lambda template, provider, country: True
+    callback_hosts: Collection[str] = ()
+    allow_http: bool = False
+    clock: Clock = SYSTEM_CLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """What one receiver's message has of its own.
+
+    Attributes:
+        params: in the template's order.
+        parts: of the text, and parts billed in mainland China; None if only the provider knows the text.
+        reference: the caller's own; None for that of the request.
+    """
+
+    params: dict[str, str]
+    parts: tuple[int, int] | None
+    reference: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +73,8 @@ class SendRequest:
     Attributes:
         parts: of the text, and parts billed in mainland China; None if only the provider knows the text.
         client: the address of the person who asked for the code; empty if the caller does not name it.
+        personal: for each receiver, where the messages differ; empty where they do not.
+        options: when it is sent, and what else the caller wants.
     """
 
     receivers: tuple[Number, ...]
@@ -57,6 +84,8 @@ class SendRequest:
     parts: tuple[int, int] | None
     digest: bytes
     client: str = ""
+    personal: tuple[Personal, ...] = ()
+    options: Options = Options()
 
 
 def read_send(body: Any, rules: Catalog) -> SendRequest:
@@ -65,21 +94,33 @@ def read_send(body: Any, rules: Catalog) -> SendRequest:
     Raises:
         InvalidInput: with every fault.
     """
-    faults = _shape_faults(body, {"receivers", "template", "params", "provider"})
+    is_personal = isinstance(body, dict) and "messages" in body
+    known = {"messages"} if is_personal else {"receivers", "params"}
+    faults = _shape_faults(body, {*known, "template", "provider", *OPTIONS})
     if not isinstance(body, dict):
         raise _invalid(faults)
-    receivers, wrong = (
-        read_receivers(body["receivers"], rules.numbers)
-        if "receivers" in body
-        else ([], [Fault("/receivers", "it is missing")])
-    )
-    faults += wrong
     template = _read_template(body, rules, faults)
-    params, parts = _read_params(template, body.get("params"), rules, faults)
+    personal: list[Personal] = []
+    params: dict[str, str] = {}
+    parts = None
+    if is_personal:
+        receivers, personal = _read_messages(body["messages"], template, rules, faults)
+    else:
+        receivers, wrong = (
+            read_receivers(body["receivers"], rules.numbers)
+            if "receivers" in body
+            else ([], [Fault("/receivers", "it is missing")])
+        )
+        faults += wrong
+        params, parts = _read_params(template, body.get("params"), rules, faults)
     provider = _read_provider(body, template, rules, faults)
+    options = read_options(body, rules.clock.now_ms(), rules.callback_hosts, faults, allow_http=rules.allow_http)
+    if template is not None and not faults:
+        faults += _reach_faults(receivers, template, provider, rules, "/messages" if is_personal else "/receivers")
     if faults or template is None:
         raise _invalid(faults)
-    return SendRequest(tuple(receivers), template, params, provider, parts, digest_of(body))
+    digest = digest_of(body)
+    return SendRequest(tuple(receivers), template, params, provider, parts, digest, "", tuple(personal), options)
 
 
 def read_otp(body: Any, rules: Catalog, code: str) -> SendRequest:
@@ -169,6 +210,51 @@ def _read_receiver(body: Mapping[str, Any], rules: Catalog, faults: list[Fault])
     found, wrong = read_receivers([body["receiver"]], rules.numbers)
     faults += [Fault("/receiver", one.detail) for one in wrong]
     return found[0] if found else None
+
+
+def _read_messages(
+    given: Any, template: Template | None, rules: Catalog, faults: list[Fault]
+) -> tuple[list[Number], list[Personal]]:
+    """Return the receivers with what each one's message has of its own."""
+    if not isinstance(given, list) or not given:
+        faults.append(Fault("/messages", "it must be a list of messages"))
+        return [], []
+    if len(given) > MAX_RECEIVERS:
+        faults.append(Fault("/messages", f"there are {len(given)} messages; at most {MAX_RECEIVERS} are taken at once"))
+        return [], []
+    receivers: list[Number] = []
+    personal: list[Personal] = []
+    seen: set[str] = set()
+    for place, one in enumerate(given):
+        at = f"/messages/{place}"
+        wrong = _shape_faults(one, {"receiver", "params", "reference"})
+        faults += [Fault(at + fault.pointer, fault.detail) for fault in wrong]
+        if not isinstance(one, dict):
+            continue
+        found: list[Fault] = []
+        number = _read_receiver(one, rules, found)
+        if number is not None and template is not None and template.otp and number.e164 in seen:
+            found.append(Fault("/receiver", "it is there twice, and the template is for one-time passwords"))
+        params, parts = _read_params(template, one.get("params"), rules, found)
+        reference = read_reference(one.get("reference"), "/reference", found)
+        faults += [Fault(at + fault.pointer, fault.detail) for fault in found]
+        if number is not None:
+            seen.add(number.e164)
+            receivers.append(number)
+            personal.append(Personal(params, parts, reference))
+    return receivers, personal
+
+
+def _reach_faults(
+    receivers: list[Number], template: Template, provider: str | None, rules: Catalog, pointer: str
+) -> list[Fault]:
+    """Return a fault for each receiver in a country to which no provider can carry the template."""
+    reached = {country: rules.reaches(template, provider, country) for country in {one.region for one in receivers}}
+    return [
+        Fault(f"{pointer}/{place}", f"no provider can carry the template to {one.region}")
+        for place, one in enumerate(receivers)
+        if not reached[one.region]
+    ]
 
 
 def _read_client(body: Mapping[str, Any], faults: list[Fault]) -> str:

@@ -10,7 +10,7 @@ from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.jobs import Job, put, row_of
 from carboy.services.sms.intake import CLAIM_MS
-from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, RECEIPTS, REQUESTS
+from carboy.services.sms.tables import BUDGETS, CODES, INBOUND, MESSAGES, RECEIPTS, REQUESTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -72,7 +72,9 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
     ids = connection.execute(select(MESSAGES.c.id).where(old, MESSAGES.c.receiver.is_not(None)).limit(_AT_MOST))
     messages = list(ids.scalars())
     if messages:
-        connection.execute(update(MESSAGES).where(MESSAGES.c.id.in_(messages)).values(receiver=None, words=None))
+        connection.execute(
+            update(MESSAGES).where(MESSAGES.c.id.in_(messages)).values(receiver=None, words=None, params=None)
+        )
         requests = select(MESSAGES.c.request).where(MESSAGES.c.id.in_(messages)).distinct()
         params = REQUESTS.c.id.in_(list(connection.execute(requests).scalars()))
         connection.execute(update(REQUESTS).where(params, REQUESTS.c.params.is_not(None)).values(params=None))
@@ -80,7 +82,11 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
     claims = list(connection.execute(select(REQUESTS.c.id).where(stale).limit(_AT_MOST)).scalars())
     if claims:
         connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(claims)).values(claim=None))
+    unread = (INBOUND.c.at < limits.before_ms) & INBOUND.c.sender.is_not(None)
+    inbound = list(connection.execute(select(INBOUND.c.id).where(unread).limit(_AT_MOST)).scalars())
+    if inbound:
+        connection.execute(update(INBOUND).where(INBOUND.c.id.in_(inbound)).values(sender=None, text=None))
     connection.execute(delete(CODES).where(CODES.c.expires_at < limits.now_ms))
     connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < limits.now_ms))
     connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < limits.before_ms))
-    return _AT_MOST in {len(messages), len(claims)}
+    return _AT_MOST in {len(messages), len(claims), len(inbound)}

@@ -1,10 +1,14 @@
-"""Routing: the order in which providers are tried, by position or by weight. Nothing here does I/O."""
+"""Routing: the order in which providers are tried, by country, position or weight. Nothing here does I/O."""
 
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["WeightedRoute", "draw_order", "nominal_order", "read_order"]
+from carboy.errors import Fault
+
+__all__ = ["CountryRoute", "WeightedRoute", "draw_order", "nominal_order", "read_order", "read_routes", "route_faults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,71 @@ class WeightedRoute:
 
     name: str
     weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountryRoute:
+    """How messages to one country are sent.
+
+    Attributes:
+        places: the order of the providers; empty for that of `SMS_PROVIDER`.
+        sign_name: the sender's sign; empty for the template's or the account's.
+        sender: the number or name that messages come from; empty for the account's.
+        dlt_entity_id: of our company at India's DLT platform.
+    """
+
+    places: Sequence[WeightedRoute] = ()
+    sign_name: str = ""
+    sender: str = ""
+    dlt_entity_id: str = ""
+
+
+_REGION = re.compile(r"[A-Z]{2}")
+_FIELDS = ("provider", "sign_name", "from", "dlt_entity_id")
+
+
+def read_routes(table: Mapping[str, Mapping[str, Any]]) -> dict[str, CountryRoute]:
+    """Return the routes by country, of a table without `route_faults`."""
+    return {
+        country: CountryRoute(
+            read_order(_texts(one.get("provider", ()))),
+            str(one.get("sign_name", "")),
+            str(one.get("from", "")),
+            str(one.get("dlt_entity_id", "")),
+        )
+        for country, one in table.items()
+    }
+
+
+def route_faults(table: Mapping[str, Any], providers: Collection[str]) -> Iterator[Fault]:
+    """Yield the faults of `SMS_ROUTES`.
+
+    Args:
+        table: from the settings.
+        providers: the names that a route may have.
+    """
+    for country, one in table.items():
+        if not _REGION.fullmatch(country):
+            yield Fault("SMS_ROUTES", f"`{country}` is no country: write its ISO 3166 code in capitals, such as CN")
+        if not isinstance(one, Mapping):
+            yield Fault("SMS_ROUTES", f"`{country}` must be a table")
+            continue
+        for name in sorted(set(one) - set(_FIELDS)):
+            yield Fault("SMS_ROUTES", f"`{country}.{name}` does not exist; there are {', '.join(_FIELDS)}")
+        try:
+            named = [place.name for place in read_order(_texts(one.get("provider", ())))]
+        except ValueError as error:
+            yield Fault("SMS_ROUTES", f"`{country}.provider`: {error}")
+            continue
+        for name in named:
+            if name not in providers:
+                yield Fault("SMS_ROUTES", f"`{country}.provider`: there is no provider `{name}`")
+
+
+def _texts(given: Any) -> list[str]:
+    """Return the texts of a list, or of one text with commas."""
+    parts = given.split(",") if isinstance(given, str) else map(str, given)
+    return [one.strip() for one in parts if one.strip()]
 
 
 def read_order(texts: Sequence[str]) -> list[WeightedRoute]:

@@ -2,7 +2,7 @@
 
 from carboy.errors import InvalidInput
 
-__all__ = ["MAX_PARTS", "Count", "MessageTooLong", "billed_in_china", "count_parts", "segments"]
+__all__ = ["MAX_PARTS", "Count", "MessageTooLong", "billed_in_china", "count_parts", "is_gsm_character", "segments"]
 
 MAX_PARTS = 255
 _BASIC = frozenset(
@@ -61,6 +61,11 @@ def billed_in_china(text: str, sign: str) -> int:
     """
     bare = sign.removeprefix("【").removesuffix("】")
     return segments(f"【{bare}】{text}" if bare else text, ucs2=True)
+
+
+def is_gsm_character(one: str) -> bool:
+    """Return whether a character is in the GSM 03.38 alphabet or its extension."""
+    return one in _BASIC or one in _EXTENDED
 
 
 def count_parts(text: str, *, ucs2: bool = False) -> Count:

@@ -13,19 +13,27 @@ from carboy.jobs import JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.net import Limits
 from carboy.services.sms.accounts import Accounts, make_provider, read_traits
+from carboy.services.sms.callbacks import Callbacks
 from carboy.services.sms.circuit_breaker import Circuits, SharedCircuits
-from carboy.services.sms.dispatcher import Dispatcher, Route
+from carboy.services.sms.dispatcher import Dispatcher
 from carboy.services.sms.fraud import Conversion, Guards
 from carboy.services.sms.gateway import Gateway, read_pepper
-from carboy.services.sms.message_store import Records
+from carboy.services.sms.inbound import InboundMessages
+from carboy.services.sms.inbound_events import INBOUND_JOB
+from carboy.services.sms.inbound_webhooks import InboundWebhooks
+from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
+from carboy.services.sms.opt_outs import OptOuts
+from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
 from carboy.services.sms.providers import AnswersQueries, Outbox, ReadsReceipts, ReportsThroughSns, SignsReceipts
+from carboy.services.sms.quiet_hours import read_quiet_hours
 from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import Catalog, read_send
 from carboy.services.sms.retention import Upkeep
-from carboy.services.sms.routing import read_order
+from carboy.services.sms.routing import read_order, read_routes
 from carboy.services.sms.settings import ACCOUNTS, SmsSettings
+from carboy.services.sms.statistics import Statistics
 from carboy.services.sms.status_polling import LookUp
 from carboy.services.sms.templates import Template, read_template
 from carboy.services.sms.transport import HttpTransport, OutboxTransport, Sessions, Transport
@@ -51,17 +59,38 @@ def register(app: Flask) -> None:
     accounts = Accounts(providers, lambda: runtime.newest(SmsSettings), lambda: _refresh(runtime), runtime.clock)
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     runtime.keep(gateway)
-    for job in (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job()):
+    callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock)
+    sending = (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job())
+    for job in (*sending, callbacks.job(), INBOUND_JOB):
         runtime.jobs.registry.add(job)
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
     app.extensions["carboy.send_sms"] = lambda body, key: gateway.submit(read_send(body, gateway.rules), "", key)
     receipts = ReceiptWebhooks(
         providers, accounts, _sns(settings, runtime), lambda: runtime.newest(SmsSettings), runtime.clock
     )
-    security = {"receipt": receipts.verify_receipt, "token": receipts.verify_token}
-    add_api(app, DOCUMENT, SmsOperations(gateway, receipts), name="sms", security=security)
+    inbound = InboundWebhooks(providers, receipts)
+    security = {
+        "receipt": receipts.verify_receipt,
+        "token": receipts.verify_token,
+        "inbound": inbound.verify_inbound,
+        "inbound_token": inbound.verify_token,
+    }
+    add_api(app, DOCUMENT, _operations(runtime, gateway, receipts, inbound), name="sms", security=security)
     if "outbox" in kinds.values():
         log.info("sms_outbox", path=str(settings.sms_outbox))
+
+
+def _operations(
+    runtime: Runtime, gateway: Gateway, receipts: ReceiptWebhooks, inbound: InboundWebhooks
+) -> SmsOperations:
+    return SmsOperations(
+        gateway,
+        receipts,
+        inbound,
+        OptOuts(runtime.engine),
+        InboundMessages(runtime.engine),
+        gateway.statistics,
+    )
 
 
 def sms_of(app: Flask) -> Gateway:
@@ -121,7 +150,7 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
     key = runtime.web.secret_key
     return Gateway(
         settings=settings,
-        rules=_rules(settings, routes, templates),
+        rules=_rules(runtime, settings, routes, templates, dispatcher),
         limits=_rates(settings.sms_receiver_limits),
         guards=_guards(runtime, settings),
         pepper=read_pepper(key.reveal() if key else None, runtime.settings["INSTANCE_PATH"]),
@@ -135,6 +164,9 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
         bulk_job=bulk_job,
         upkeep_job=upkeep.job(),
         wake=runtime.jobs.notify,
+        statistics=Statistics(
+            runtime.engine, settings.sms_prices, frozenset(name for name, one in templates.items() if one.otp)
+        ),
         unknown_receipts=runtime.metrics.counter(
             "carboy_sms_unknown_receipts_total", "Receipts of unknown messages.", ("provider",)
         ),
@@ -164,10 +196,19 @@ def _dispatcher(
         looks_up=LookUp(asked, records, runtime.writer, runtime.clock),
         waiters=Waiters(settings.sms_waiters),
         resends_unknown=settings.sms_resend_unknown,
+        country_routes=read_routes(settings.sms_routes),
+        quiet_hours=read_quiet_hours(settings.sms_quiet_hours),
+        test_numbers=frozenset(settings.sms_test_numbers),
     )
 
 
-def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mapping[str, Template]) -> Catalog:
+def _rules(
+    runtime: Runtime,
+    settings: SmsSettings,
+    routes: Mapping[str, Route],
+    templates: Mapping[str, Template],
+    dispatcher: Dispatcher,
+) -> Catalog:
     carriers = {
         name: [route.name for route in routes.values() if route.carries(template)]
         for name, template in templates.items()
@@ -177,12 +218,25 @@ def _rules(settings: SmsSettings, routes: Mapping[str, Route], templates: Mappin
         if ordered.isdisjoint(carriers[name]):
             log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
     countries = frozenset(one.upper() for one in settings.sms_countries)
-    numbers = NumberRules(settings.sms_default_region.upper(), countries, settings.sms_number_types)
+    tests = frozenset(settings.sms_test_numbers)
+    numbers = NumberRules(settings.sms_default_region.upper(), countries, settings.sms_number_types, tests)
+    mainland = dispatcher.country_routes.get("CN", ANY_COUNTRY)
     signs = {
-        name: max((routes[one].sign_of(template) for one in carriers[name]), key=len, default="")
+        name: max((routes[one].sign_of(template, mainland) for one in carriers[name]), key=len, default="")
         for name, template in templates.items()
     }
-    return Catalog(templates, carriers, list(routes), ordered, numbers, signs)
+    return Catalog(
+        templates,
+        carriers,
+        list(routes),
+        ordered,
+        numbers,
+        signs,
+        lambda template, provider, country: bool(dispatcher.candidates(template, provider, country)),
+        settings.sms_callback_hosts,
+        not runtime.settings.profile.is_guarded,
+        runtime.clock,
+    )
 
 
 def _circuits(runtime: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:

@@ -1,5 +1,6 @@
 """Settings of the SMS gateway."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,15 @@ from carboy.config import Derived, Duration, Profile, parse_rate, setting
 from carboy.errors import Fault
 from carboy.redact import Secret
 from carboy.services.sms.numbers import NUMBER_TYPES
+from carboy.services.sms.prices import price_faults
 from carboy.services.sms.providers import BUILT_IN
-from carboy.services.sms.routing import read_order
+from carboy.services.sms.quiet_hours import quiet_faults
+from carboy.services.sms.routing import read_order, route_faults
 from carboy.services.sms.templates import template_faults
 
 __all__ = ["ACCOUNTS", "SmsSettings"]
+
+_E164 = re.compile(r"\+[1-9]\d{3,14}")
 
 _CAPTCHA = {"captcha": {"params": ["code"], "otp": True, "text": "Your code is {code}"}}
 
@@ -109,6 +114,27 @@ class SmsSettings:
     sms_number_types: tuple[str, ...] = setting(
         ("mobile", "fixed_line_or_mobile"),
         "types of number that may be written to, as libphonenumber names them, such as premium_rate or fixed_line",
+    )
+    sms_test_numbers: tuple[str, ...] = setting(
+        (), "numbers in E.164, of any type, that are accepted and never sent to; their messages end `delivered`"
+    )
+    sms_routes: dict[str, dict[str, Any]] = setting(
+        {}, "how messages to a country are sent: tables by ISO 3166 code with provider, sign_name, from, dlt_entity_id"
+    )
+    sms_quiet_hours: dict[str, str] = setting(
+        {}, 'for each kind of template, when receivers get none, in their own time: `marketing = "20:00-08:00"`'
+    )
+    sms_stop_words: tuple[str, ...] = setting(
+        ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "退订", "TD", "T"),
+        "inbound messages that opt their sender out of marketing messages; START opts in again",
+    )
+    sms_callback_url: str = setting("", "where changes of messages' states are posted; a request may have its own")
+    sms_callback_secret: tuple[Secret, ...] = setting(
+        (), "signs call-backs (Standard Webhooks, `whsec_…`); several while one is being replaced"
+    )
+    sms_callback_hosts: tuple[str, ...] = setting((), "hosts that the `callback_url` of a request may have")
+    sms_prices: dict[str, Any] = setting(
+        {}, "the price of a part, by provider: a number, or a table by country, `default` for the others"
     )
     sms_receiver_limits: tuple[str, ...] = setting(
         ("1/60s", "5/h", "10/day"), "how often a receiver gets a template that has `otp = true`; `off` lifts it"
@@ -216,7 +242,11 @@ class SmsSettings:
                     yield Fault(name.upper(), str(error))
         if not 0 <= self.sms_conversion_min <= 1:
             yield Fault("SMS_CONVERSION_MIN", "it is a part, from 0 to 1")
+        yield from quiet_faults(self.sms_quiet_hours)
+        yield from self._callback_faults(profile)
         known = {*BUILT_IN, *self.sms_providers}
+        yield from route_faults(self.sms_routes, known)
+        yield from price_faults(self.sms_prices, known)
         for name, table in self.sms_templates.items():
             yield from template_faults(name, table, known)
         for name in ("sms_timeout_s", "sms_connect_timeout_s", "sms_circuit_s", "sms_circuit_failures"):
@@ -233,6 +263,21 @@ class SmsSettings:
         ):
             if not least <= getattr(self, name) <= most:
                 yield Fault(name.upper(), f"it must be from {least} to {most}")
+
+    def _callback_faults(self, profile: Profile) -> Iterator[Fault]:
+        from carboy.webhooks import StandardWebhooks
+
+        schemes = ("https://",) if profile.is_guarded else ("https://", "http://")
+        if self.sms_callback_url and not self.sms_callback_url.startswith(schemes):
+            yield Fault("SMS_CALLBACK_URL", "it must begin with https:// on this profile")
+        for one in self.sms_callback_secret:
+            if why := StandardWebhooks().check_secret(one.reveal()):
+                yield Fault("SMS_CALLBACK_SECRET", f"it {why}")
+        if profile.is_guarded and (self.sms_callback_url or self.sms_callback_hosts) and not self.sms_callback_secret:
+            yield Fault("SMS_CALLBACK_SECRET", "call-backs must be signed on this profile: whsec_ and base64")
+        for number in self.sms_test_numbers:
+            if not _E164.fullmatch(number):
+                yield Fault("SMS_TEST_NUMBERS", "a number is not E.164, such as +15005550006")
 
     def _order_faults(self, profile: Profile) -> Iterator[Fault]:
         if self.sms_conf:

@@ -6,19 +6,37 @@ result does not depend on the order.
 
 from typing import Literal, get_args
 
-__all__ = ["OPEN", "RANKS", "STATES", "State", "is_handed_over", "settle"]
+__all__ = ["FAILED", "OPEN", "RANKS", "STATES", "WAITING", "State", "is_handed_over", "settle"]
 
-State = Literal["queued", "sending", "unknown", "failed", "sent", "undelivered", "delivered"]
+State = Literal[
+    "scheduled",
+    "held",
+    "queued",
+    "sending",
+    "unknown",
+    "canceled",
+    "opted_out",
+    "expired",
+    "failed",
+    "sent",
+    "undelivered",
+    "delivered",
+]
 
 STATES: tuple[State, ...] = get_args(State)
-"""The states in the order of their ranks.
+"""The states, in the order of their ranks.
 
 `failed` means that no provider took the message, so a provider's own report outranks it; `delivered` is proof, which a
 late `undelivered` of another part or path does not undo.
 """
 
+WAITING: tuple[State, ...] = ("scheduled", "held", "queued")
+"""No provider is being asked, so that the message can still be canceled."""
+
+OPEN: tuple[State, ...] = (*WAITING, "sending")
+FAILED: tuple[State, ...] = ("failed", "expired")
+
 RANKS: dict[str, int] = {state: rank for rank, state in enumerate(STATES)}
-OPEN: tuple[State, ...] = ("queued", "sending")
 
 
 def settle(known: State, reported: State) -> State:

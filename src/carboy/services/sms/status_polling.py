@@ -10,7 +10,7 @@ from carboy.db import GroupCommit
 from carboy.jobs import Job, Later, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.delivery_reports import Report, report
-from carboy.services.sms.message_store import Records
+from carboy.services.sms.message_queries import Records
 from carboy.services.sms.providers import Message, Receipt
 from carboy.services.sms.transport import HttpTransport
 

@@ -2,9 +2,9 @@
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table
 
-from carboy.db import ExactString, big_id, metadata
+from carboy.db import ExactString, ExactText, big_id, metadata
 
-__all__ = ["BUDGETS", "CODES", "MESSAGES", "RECEIPTS", "REQUESTS"]
+__all__ = ["BUDGETS", "CODES", "DAILY", "INBOUND", "MESSAGES", "OPT_OUTS", "RECEIPTS", "REQUESTS"]
 
 REQUESTS = Table(
     "sms_requests",
@@ -18,6 +18,9 @@ REQUESTS = Table(
     Column("params", LargeBinary(1 << 20)),  # a JSON object, until every message was handed over
     Column("expires_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("send_at", BigInteger),  # None for at once
+    Column("expires_after", BigInteger),  # milliseconds; None unless the request has it
+    Column("callback_url", ExactString(2048)),
 )
 
 MESSAGES = Table(
@@ -40,6 +43,12 @@ MESSAGES = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),
     Column("settled_at", BigInteger),
+    Column("country", ExactString(3)),  # ISO 3166; None in rows of earlier releases
+    Column("reference", ExactString(255), index=True),  # the caller's own
+    Column("params", LargeBinary(1 << 20)),  # of this receiver; None for those of the request
+    Column("due_at", BigInteger),  # when a scheduled or held message is sent
+    Column("sequence", Integer, nullable=False, server_default="0"),  # grows with each change of the state
+    Column("retries", SmallInteger, nullable=False, server_default="0"),  # after temporary delivery failures
     Index(None, "receiver_hash", "template", "created_at"),
     Index(None, "provider_id"),
     Index(None, "state", "id"),
@@ -80,3 +89,46 @@ CODES = Table(
     Column("tries_left", SmallInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
+
+OPT_OUTS = Table(
+    "sms_opt_outs",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),
+    Column("receiver", ExactString(20), nullable=False, unique=True),  # E.164: it must outlive a new SECRET_KEY
+    Column("receiver_shown", ExactString(24), nullable=False),
+    Column("reason", ExactString(16), nullable=False),  # `stop`, `provider` or `api`
+    Column("provider", ExactString(64)),
+    Column("at", BigInteger, nullable=False),
+)
+"""Numbers that get no marketing messages."""
+
+INBOUND = Table(
+    "sms_inbound",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),
+    Column("key", ExactString(64), nullable=False, unique=True),  # hash of the provider and its id of the message
+    Column("provider", ExactString(64), nullable=False),
+    Column("sender", ExactString(20)),  # E.164; deleted after `SMS_RETENTION`
+    Column("sender_shown", ExactString(24), nullable=False),
+    Column("sender_hash", ExactString(64), nullable=False, index=True),
+    Column("receiver", ExactString(32)),  # our number
+    Column("text", ExactText),  # deleted after `SMS_RETENTION`
+    Column("keyword", ExactString(8)),  # `stop` or `start`
+    Column("at", BigInteger, nullable=False, index=True),
+)
+"""Messages that people sent to our numbers."""
+
+DAILY = Table(
+    "sms_daily",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),  # days since the epoch, UTC, of the acceptance
+    Column("template", ExactString(100), primary_key=True),
+    Column("provider", ExactString(64), primary_key=True),  # empty for none
+    Column("country", ExactString(3), primary_key=True),  # empty if it is not known
+    Column("state", ExactString(12), primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),  # of the time to delivery; 0 for none
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),  # so that processes do not wait for a row
+    Column("messages", BigInteger, nullable=False),
+    Column("parts", BigInteger, nullable=False),
+)
+"""How many messages of a day are in each state, kept in the transactions that change the states."""

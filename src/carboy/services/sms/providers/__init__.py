@@ -8,9 +8,11 @@ from carboy.services.sms.providers.tencent import Tencent
 from carboy.services.sms.providers.twilio import Twilio
 from carboy.services.sms.providers.wire import (
     AnswersQueries,
+    Inbound,
     Message,
     Outcome,
     Provider,
+    ReadsInbound,
     ReadsReceipts,
     Receipt,
     ReportsThroughSns,
@@ -22,10 +24,12 @@ from carboy.services.sms.providers.wire import (
 __all__ = [
     "BUILT_IN",
     "AnswersQueries",
+    "Inbound",
     "Message",
     "Outbox",
     "Outcome",
     "Provider",
+    "ReadsInbound",
     "ReadsReceipts",
     "Receipt",
     "ReportsThroughSns",

@@ -16,6 +16,7 @@ from carboy.clock import from_unix_ms
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
+    Inbound,
     Message,
     Outcome,
     Receipt,
@@ -116,7 +117,23 @@ class Aliyun:
             raise ValueError("not a list of reports")
         return [_read_report(one) for one in documents]
 
+    def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
+        """Return the messages of a call of `SmsUp`."""
+        documents = Response(200, headers, body).json()
+        if not isinstance(documents, list) or not all(isinstance(one, dict) for one in documents):
+            raise ValueError("not a list of messages")
+        return [
+            Inbound(
+                f"{one['sequence_id']}:{one['phone_number']}",
+                _e164(str(one["phone_number"]), "86"),
+                str(one.get("dest_code", "")),
+                str(one["content"]),
+            )
+            for one in documents
+        ]
+
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"code":0,"msg":"接收成功"}')
+    inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
 
 
 def sign_v1(method: str, query: Mapping[str, str], secret: str) -> str:

@@ -18,6 +18,7 @@ from carboy.clock import from_unix_ms
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
+    Inbound,
     Message,
     Outcome,
     Receipt,
@@ -80,10 +81,11 @@ class EndUserMessaging:
         """Return the signed request; the message's id is in its `Context`, which the events repeat."""
         wanted = {
             "DestinationPhoneNumber": message.receivers[0],
-            "OriginationIdentity": account.origination or account.sender_id,
+            "OriginationIdentity": message.sender or account.origination or account.sender_id,
             "MessageBody": message.text,
-            "MessageType": "TRANSACTIONAL",
+            "MessageType": "PROMOTIONAL" if message.kind == "marketing" else "TRANSACTIONAL",
             "ConfigurationSetName": account.configuration_set,
+            "DestinationCountryParameters": _dlt(message, "IN_ENTITY_ID", "IN_TEMPLATE_ID"),
             "Context": {"message_id": message.id},
         }
         body = compact_json({name: value for name, value in wanted.items() if value}).encode()
@@ -122,7 +124,16 @@ class EndUserMessaging:
         words = str(event.get("messageStatusDescription", ""))
         return [Receipt(str(event["messageId"]), state, echoed, "", status, words)]
 
+    def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
+        """Return the message of a two-way SMS notification, which is the content of an SNS message."""
+        one = orjson.loads(body)
+        if not isinstance(one, dict) or not one.get("originationNumber") or "messageBody" not in one:
+            raise ValueError("not an inbound message")
+        receiver, text = str(one.get("destinationNumber", "")), str(one["messageBody"])
+        return [Inbound(str(one["inboundMessageId"]), str(one["originationNumber"]), receiver, text)]
+
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", "{}")
+    inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
 
 
 class Sns:
@@ -134,19 +145,22 @@ class Sns:
 
     def build_request(self, message: Message, account: Account) -> Request:
         """Return the signed request."""
-        attributes = {"AWS.SNS.SMS.SMSType": "Transactional"}
-        if account.sender_id:
-            attributes["AWS.SNS.SMS.SenderID"] = account.sender_id
-        if account.origination:
-            attributes["AWS.MM.SMS.OriginationNumber"] = account.origination
+        attributes = {"AWS.SNS.SMS.SMSType": "Promotional" if message.kind == "marketing" else "Transactional"}
+        number = message.sender if message.sender.startswith("+") else account.origination
+        name = "" if message.sender.startswith("+") else message.sender or account.sender_id
+        if name:
+            attributes["AWS.SNS.SMS.SenderID"] = name
+        if number:
+            attributes["AWS.MM.SMS.OriginationNumber"] = number
+        attributes |= _dlt(message, "AWS.MM.SMS.EntityId", "AWS.MM.SMS.TemplateId")
         form = [
             ("Action", "Publish"),
             ("Version", "2010-03-31"),
             ("PhoneNumber", message.receivers[0]),
             ("Message", message.text),
         ]
-        for number, (name, value) in enumerate(attributes.items(), 1):
-            entry = f"MessageAttributes.entry.{number}"
+        for place, (name, value) in enumerate(attributes.items(), 1):
+            entry = f"MessageAttributes.entry.{place}"
             form += [
                 (f"{entry}.Name", name),
                 (f"{entry}.Value.DataType", "String"),
@@ -206,6 +220,12 @@ def _failed(response: Response, code: str, words: str) -> Outcome:
     if not code:
         return read_without_words(response)
     return outcome_of("aws", code, words, status=response.status)
+
+
+def _dlt(message: Message, entity: str, template: str) -> dict[str, str]:
+    """Return the ids of India's DLT platform by the names of an API; none for other countries."""
+    ids = {entity: message.dlt_entity_id, template: message.dlt_template_id}
+    return {name: value for name, value in ids.items() if value}
 
 
 def _domain(region: str) -> str:

@@ -15,6 +15,7 @@ from carboy.clock import from_unix_ms
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
+    Inbound,
     Message,
     Outcome,
     Receipt,
@@ -80,7 +81,7 @@ class Huawei:
         created = f"{from_unix_ms(message.now_ms):%Y-%m-%dT%H:%M:%SZ}"
         digest = password_digest(message.nonce, created, account.app_secret.reveal(), raw=account.digest == "raw")
         form = [
-            ("from", account.sender_id),
+            ("from", message.sender or account.sender_id),
             ("to", ",".join(message.receivers)),
             ("templateId", message.template_id),
             ("templateParas", compact_json([value for _, value in message.params])),
@@ -133,7 +134,15 @@ class Huawei:
             )
         ]
 
+    def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
+        """Return the message of an uplink call."""
+        fields = read_fields(body)
+        if not fields.get("from") or "body" not in fields or "smsMsgId" not in fields:
+            raise ValueError("not an uplink message")
+        return [Inbound(fields["smsMsgId"], _e164(fields["from"]), fields.get("to", ""), fields["body"])]
+
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", "{}")
+    inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
 
 
 def password_digest(nonce: str, created: str, secret: str, *, raw: bool = False) -> str:

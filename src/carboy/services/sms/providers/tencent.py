@@ -14,6 +14,7 @@ from carboy.clock import from_unix_ms
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
+    Inbound,
     Message,
     Outcome,
     Receipt,
@@ -123,7 +124,17 @@ class Tencent:
             for one in documents
         ]
 
+    def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
+        """Return the message of a reply callback; it has no id, so number, time and text are its own."""
+        one = Response(200, headers, body).json()
+        if not isinstance(one, dict) or not isinstance(one.get("text"), str) or not one.get("mobile"):
+            raise ValueError("not a reply")
+        sender = f"+{str(one.get('nationcode') or '86').lstrip('+')}{one['mobile']}"
+        digest = hashlib.sha256(one["text"].encode()).hexdigest()[:16]
+        return [Inbound(f"{sender}:{one.get('time', '')}:{digest}", sender, str(one.get("extend", "")), one["text"])]
+
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"result":0,"errmsg":"OK"}')
+    inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
 
 
 def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, key: tuple[str, str]) -> str:

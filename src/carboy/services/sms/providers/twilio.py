@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
+    Inbound,
     Message,
     Outcome,
     Receipt,
@@ -67,8 +68,9 @@ class Twilio:
 
     def build_request(self, message: Message, account: Account) -> Request:
         """Return the request that creates a message."""
-        sender = "MessagingServiceSid" if account.from_.startswith("MG") else "From"
-        form = [("To", message.receivers[0]), (sender, account.from_), ("Body", message.text)]
+        from_ = message.sender or account.from_
+        sender = "MessagingServiceSid" if from_.startswith("MG") else "From"
+        form = [("To", message.receivers[0]), (sender, from_), ("Body", message.text)]
         if message.callback:
             form.append(("StatusCallback", message.callback))
         login = base64.b64encode(f"{account.account_sid}:{account.auth_token.reveal()}".encode()).decode()
@@ -114,4 +116,18 @@ class Twilio:
         """Return the auth token, with which callbacks are signed."""
         return [account.auth_token.reveal()]
 
+    def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
+        """Return the message of a webhook; a sender without number, such as WhatsApp's, is refused."""
+        fields = read_fields(body)
+        sid, sender = fields.get("MessageSid") or fields.get("SmsSid"), fields.get("From", "")
+        if not sid or not sender or "Body" not in fields:
+            raise ValueError("not an incoming message")
+        text = fields["Body"] or fields.get("OptOutType", "")
+        return [Inbound(sid, sender, fields.get("To", ""), text)]
+
+    inbound_answer: ClassVar[tuple[int, str, str]] = (
+        200,
+        "text/xml",
+        '<?xml version="1.0" encoding="UTF-8"?><Response></Response>',
+    )
     receipt_answer: ClassVar[tuple[int, str, str]] = (204, "text/plain", "")

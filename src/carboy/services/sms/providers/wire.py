@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AnswersQueries",
     "Fault",
+    "Inbound",
     "Kind",
     "Message",
     "Outcome",
     "Provider",
+    "ReadsInbound",
     "ReadsReceipts",
     "Receipt",
     "ReportsThroughSns",
@@ -64,6 +66,10 @@ class Message:
         callback: the address for receipts; empty for none.
         nonce: random, for signatures.
         now_ms: when it is sent, milliseconds since the epoch.
+        kind: `otp`, `transactional` or `marketing`.
+        sender: the number or name that it comes from, over the account's; empty for the account's.
+        dlt_entity_id: of our company at India's DLT platform; empty for none.
+        dlt_template_id: of the template there; empty for none.
     """
 
     ids: tuple[str, ...]
@@ -75,6 +81,10 @@ class Message:
     callback: str = ""
     nonce: str = ""
     now_ms: int = 0
+    kind: str = "transactional"
+    sender: str = ""
+    dlt_entity_id: str = ""
+    dlt_template_id: str = ""
 
     @property
     def id(self) -> str:
@@ -152,6 +162,23 @@ class Receipt:
     words: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message that a person sent to one of our numbers.
+
+    Attributes:
+        provider_id: what the provider calls it, the same when it is repeated.
+        sender: E.164.
+        receiver: our number, as the provider writes it.
+        text: as the person wrote it.
+    """
+
+    provider_id: str
+    sender: str
+    receiver: str
+    text: str
+
+
 class Provider(Protocol):
     """A company that carries SMS.
 
@@ -187,6 +214,21 @@ class ReadsReceipts(Protocol):
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the reports of a call."""
+        ...
+
+
+@runtime_checkable
+class ReadsInbound(Protocol):
+    """A provider that passes on what people send to our numbers.
+
+    Attributes:
+        inbound_answer: status, content type and body of our response.
+    """
+
+    inbound_answer: ClassVar[tuple[int, str, str]]
+
+    def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
+        """Return the messages of a call."""
         ...
 
 

@@ -1,0 +1,102 @@
+"""Call-backs: report each change of a message's state to the caller, signed, until it is taken.
+
+The body has the message's `id`, `state`, `reference`, `at` and `sequence`; the sequence restores the order.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from carboy.clock import Clock
+from carboy.http_values import render_time
+from carboy.jobs import Abandon, Commit, Job, Later, put, row_of
+from carboy.logs import BoundLogger, get_logger
+from carboy.services.sms.settings import SmsSettings
+from carboy.webhooks import Progress, WebhookClient, advance, next_wait_s
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["Callbacks", "callback_row"]
+
+log: BoundLogger = get_logger("carboy.sms")
+
+
+def _run_by_the_application(url: str, change: Mapping[str, Any], made: int) -> None:
+    raise NotImplementedError
+
+
+_JOB: Job[[str, Mapping[str, Any], int]] = Job("sms.callback", _run_by_the_application, attempts=5, priority=6)
+"""What a row says of the job; an application runs it by the function of its own `Callbacks`."""
+
+
+@dataclass(slots=True)
+class Callbacks:
+    """Posts call-backs, with a circuit breaker for each address.
+
+    Attributes:
+        settings: returns the settings as they are now.
+        clock: the time.
+    """
+
+    settings: Callable[[], SmsSettings]
+    clock: Clock
+    _clients: dict[str, WebhookClient] = field(default_factory=dict)
+    _progress: dict[str, Progress] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def job(self) -> Job[[str, Mapping[str, Any], int]]:
+        """Return the job `sms.callback`."""
+        return replace(_JOB, function=self.deliver)
+
+    def deliver(self, url: str, change: Mapping[str, Any], made: int) -> Commit | None:
+        """Post one change; return the job of the next attempt where the receiver did not take it.
+
+        Args:
+            url: the request's own; empty for that of the settings.
+            change: the body, with `at` in milliseconds.
+            made: how many attempts were made before.
+
+        Raises:
+            Abandon: it was the last attempt, or the receiver wants no more.
+            Later: the receiver failed a moment ago, or asked to be left alone.
+        """
+        settings = self.settings()
+        url = url or settings.sms_callback_url
+        if not url:
+            return None
+        with self._lock:
+            client = self._clients.setdefault(url, WebhookClient(url, guard=None, clock=self.clock))
+            progress = self._progress.get(url, Progress())
+        now_ms = self.clock.now_ms()
+        if (until_ms := progress.blocked_until()) > now_ms:
+            raise Later("the receiver of call-backs fails", (until_ms - now_ms) / 1000)
+        body = orjson.dumps({**change, "at": render_time(change["at"])})
+        secrets = [one.reveal() for one in settings.sms_callback_secret if one.reveal()]
+        webhook_id = f"{change['id']}-{change['sequence']}"
+        attempt = client.post(body, {"Content-Type": "application/json"}, webhook_id=webhook_id, secrets=secrets)
+        with self._lock:
+            self._progress[url] = advance(self._progress.get(url, Progress()), attempt)
+        if attempt.is_delivered:
+            return None
+        is_over = attempt.is_gone or attempt.is_final
+        wait_s = None if is_over else next_wait_s(made + 1, retry_after_s=attempt.retry_after_s)
+        log.warning("sms_callback_failed", message=change["id"], attempts=made + 1, error=attempt.error)
+        if wait_s is None:
+            raise Abandon(f"the call-back was not taken: {attempt.error}")
+        return Commit(_put, callback_row(url, change, now_ms, made + 1, wait_s))
+
+
+def callback_row(
+    url: str, change: Mapping[str, Any], now_ms: int, made: int = 0, after_s: float = 0.0
+) -> dict[str, Any]:
+    """Return the row of the job that reports a change."""
+    return row_of(_JOB, (url, dict(change), made), now_ms=now_ms, after_s=after_s)
+
+
+def _put(connection: "Connection", rows: Sequence[dict[str, Any]]) -> list[None]:
+    put(connection, rows)
+    return [None] * len(rows)

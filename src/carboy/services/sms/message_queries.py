@@ -1,0 +1,181 @@
+"""Queries of messages and requests: the work of a job, and what the API lists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from sqlalchemy import bindparam, select
+
+from carboy.services.sms.states import OPEN, State
+from carboy.services.sms.tables import MESSAGES, REQUESTS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+__all__ = ["MessageFilter", "Queued", "Records", "Work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A message to send."""
+
+    id: int
+    receiver: str
+    state: State
+    attempts: int
+    provider: str | None
+    shown: str = ""
+    country: str = ""
+    params: bytes | None = None
+    due_at_ms: int | None = None
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work of a job: its messages that are not done, with their request."""
+
+    row: int
+    template: str
+    params: dict[str, str]
+    provider: str | None
+    created_at_ms: int
+    expires_at_ms: int
+    messages: tuple[Queued, ...]
+    send_at_ms: int | None = None
+    expires_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages a list has; None for all.
+
+    Attributes:
+        receiver_hash: of the receiver.
+        template: by name.
+        provider: by name.
+        state: the current one.
+        country: ISO 3166.
+        reference: the caller's own.
+        from_ms: accepted from then on.
+        until_ms: accepted before.
+    """
+
+    receiver_hash: str | None = None
+    template: str | None = None
+    provider: str | None = None
+    state: str | None = None
+    country: str | None = None
+    reference: str | None = None
+    from_ms: int | None = None
+    until_ms: int | None = None
+
+
+class Records:
+    """Finds requests and messages."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    def work(self, row: int, ids: Sequence[int]) -> Work | None:
+        """Return the messages of a job that are not done; None if all are."""
+        with self._engine.connect() as connection:
+            found = connection.execute(_WORK, {"b_ids": list(ids)}).all()
+        if not found:
+            return None
+        one = found[0]
+        params = orjson.loads(one.params) if one.params else {}
+        messages = tuple(
+            Queued(
+                each.id,
+                each.receiver,
+                each.state,
+                each.attempts,
+                each.provider,
+                each.receiver_shown,
+                each.country or "",
+                each.own_params,
+                each.due_at,
+                each.retries,
+            )
+            for each in found
+        )
+        return Work(
+            row,
+            one.template,
+            params,
+            one.pinned,
+            one.created_at,
+            one.expires_at,
+            messages,
+            one.send_at,
+            one.expires_after,
+        )
+
+    def request(self, row: int) -> tuple[Any, list[Any]] | None:
+        """Return the rows of a request and of its messages in the order of its receivers; None if it does not exist."""
+        with self._engine.connect() as connection:
+            one = connection.execute(select(REQUESTS).where(REQUESTS.c.id == row)).first()
+            if one is None:
+                return None
+            rows = connection.execute(select(MESSAGES).where(MESSAGES.c.request == row).order_by(MESSAGES.c.id)).all()
+        return one, list(rows)
+
+    def message(self, row: int) -> Any:
+        """Return the row of a message; None if there is no such message."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(MESSAGES).where(MESSAGES.c.id == row)).first()
+
+    def list(self, chosen: "MessageFilter", *, before: int | None = None, limit: int = 100) -> list[Any]:
+        """Return rows of messages, newest first.
+
+        Args:
+            chosen: which ones.
+            before: only rows with a smaller id than this, for the next page.
+            limit: at most so many.
+        """
+        query = select(MESSAGES).order_by(MESSAGES.c.id.desc()).limit(limit)
+        for name in ("receiver_hash", "template", "provider", "state", "country", "reference"):
+            if (value := getattr(chosen, name)) is not None:
+                query = query.where(MESSAGES.c[name] == value)
+        if chosen.from_ms is not None:
+            query = query.where(MESSAGES.c.created_at >= chosen.from_ms)
+        if chosen.until_ms is not None:
+            query = query.where(MESSAGES.c.created_at < chosen.until_ms)
+        if before is not None:
+            query = query.where(MESSAGES.c.id < before)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).all())
+
+    def unfinished(self, row: int) -> int:
+        """Return how many messages of a request are not done."""
+        with self._engine.connect() as connection:
+            return len(connection.execute(_OPEN_OF, {"b_request": row}).all())
+
+
+_WORK = (
+    select(
+        MESSAGES.c.id,
+        MESSAGES.c.receiver,
+        MESSAGES.c.state,
+        MESSAGES.c.attempts,
+        MESSAGES.c.provider,
+        MESSAGES.c.receiver_shown,
+        MESSAGES.c.country,
+        MESSAGES.c.params.label("own_params"),
+        MESSAGES.c.due_at,
+        MESSAGES.c.retries,
+        REQUESTS.c.template,
+        REQUESTS.c.send_at,
+        REQUESTS.c.expires_after,
+        REQUESTS.c.params,
+        REQUESTS.c.provider.label("pinned"),
+        REQUESTS.c.created_at,
+        REQUESTS.c.expires_at,
+    )
+    .join_from(MESSAGES, REQUESTS, MESSAGES.c.request == REQUESTS.c.id)
+    .where(MESSAGES.c.id.in_(bindparam("b_ids", expanding=True)), MESSAGES.c.state.in_(OPEN))
+    .order_by(MESSAGES.c.id)
+)
+_OPEN_OF = select(MESSAGES.c.id).where(MESSAGES.c.request == bindparam("b_request"), MESSAGES.c.state.in_(OPEN))

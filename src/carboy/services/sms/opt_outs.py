@@ -1,0 +1,173 @@
+"""Opt-outs: numbers that get no marketing messages, whatever the provider.
+
+A number is added by a stop word in an inbound message, by a provider's code, or through the API. The list is read in
+the transaction that marks a message as `sending`.
+"""
+
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import delete, select
+
+from carboy.db import chunks, insert_rows, placeholders
+from carboy.jobs import new_id
+from carboy.services.sms.numbers import Number
+from carboy.services.sms.tables import OPT_OUTS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = [
+    "OPTED_OUT_CODES",
+    "START_WORDS",
+    "OptIn",
+    "OptOut",
+    "OptOuts",
+    "find_opted_out",
+    "opt_in",
+    "opt_out",
+    "read_keyword",
+]
+
+START_WORDS = ("START", "UNSTOP")
+OPTED_OUT_CODES = frozenset(
+    {
+        "21610",  # Twilio: "Attempt to send to unsubscribed recipient"
+        "ConflictException/DESTINATION_PHONE_NUMBER_OPTED_OUT",  # End User Messaging
+        "OptedOut",  # SNS
+        "FailedOperation.PhoneNumberInBlacklist",  # Tencent: the number unsubscribed
+    }
+)
+"""Codes by which providers say that a number has opted out; see the tables in `providers/codes`."""
+
+_LOCK = 0x0CB7_0753  # any number that no other advisory lock has
+_MAX_PARAMETERS = 1000
+_QUERY = "SELECT receiver FROM sms_opt_outs WHERE receiver IN"
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """A number to add."""
+
+    number: Number
+    reason: Literal["stop", "provider", "api"]
+    provider: str | None
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptIn:
+    """A number to remove."""
+
+    e164: str
+
+
+def read_keyword(text: str, stop_words: Collection[str]) -> Literal["stop", "start"] | None:
+    """Return what an inbound message asks for: `stop`, `start`, or nothing.
+
+    The whole message must be the word; case, width, blanks and the punctuation around it do not matter.
+    """
+    word = _plain(text)
+    if word in {_plain(one) for one in stop_words}:
+        return "stop"
+    return "start" if word in START_WORDS else None
+
+
+def opt_out(connection: "Connection", items: Sequence[OptOut]) -> list[bool]:
+    """Add numbers to the list; return for each whether it is new."""
+    _lock(connection, is_shared=False)
+    known = find_opted_out(connection, [one.number.e164 for one in items], is_locked=True)
+    answers = []
+    rows = []
+    for one in items:
+        answers.append(one.number.e164 not in known)
+        if one.number.e164 not in known:
+            known.add(one.number.e164)
+            rows.append(
+                {
+                    "id": new_id(one.at_ms),
+                    "receiver": one.number.e164,
+                    "receiver_shown": one.number.shown,
+                    "reason": one.reason,
+                    "provider": one.provider,
+                    "at": one.at_ms,
+                }
+            )
+    if rows:
+        insert_rows(connection, OPT_OUTS, rows, skip_known="receiver")
+    return answers
+
+
+def opt_in(connection: "Connection", items: Sequence[OptIn]) -> list[bool]:
+    """Remove numbers from the list; return for each whether it was there."""
+    _lock(connection, is_shared=False)
+    known = find_opted_out(connection, [one.e164 for one in items], is_locked=True)
+    if known:
+        connection.execute(delete(OPT_OUTS).where(OPT_OUTS.c.receiver.in_(sorted(known))))
+    return [one.e164 in known for one in items]
+
+
+def find_opted_out(connection: "Connection", receivers: Sequence[str], *, is_locked: bool = False) -> set[str]:
+    """Return those of these numbers that have opted out.
+
+    The list cannot change until this transaction ends, so that a number is either opted out before a message is marked
+    as `sending`, or after.
+
+    Args:
+        connection: in a transaction.
+        receivers: E.164.
+        is_locked: whether the caller has the lock.
+    """
+    if not receivers:
+        return set()
+    if not is_locked:
+        _lock(connection, is_shared=True)
+    share = " LOCK IN SHARE MODE" if connection.dialect.name in {"mysql", "mariadb"} else ""
+    return {
+        row[0]
+        for some in chunks(sorted(set(receivers)), _MAX_PARAMETERS)
+        for row in connection.exec_driver_sql(f"{_QUERY} ({placeholders(connection, len(some))}){share}", tuple(some))
+    }
+
+
+class OptOuts:
+    """Lists opt-outs."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+
+    def list(self, *, receiver: str | None = None, before: int | None = None, limit: int = 100) -> list[Any]:
+        """Return rows, newest first.
+
+        Args:
+            receiver: only this number, E.164.
+            before: only rows with a smaller id than this, for the next page.
+            limit: at most so many.
+        """
+        query = select(OPT_OUTS).order_by(OPT_OUTS.c.id.desc()).limit(limit)
+        if receiver is not None:
+            query = query.where(OPT_OUTS.c.receiver == receiver)
+        if before is not None:
+            query = query.where(OPT_OUTS.c.id < before)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).all())
+
+
+def _lock(connection: "Connection", *, is_shared: bool) -> None:
+    """Take the list's lock until the transaction ends; SQLite has one writer, MariaDB locks the rows and gaps read."""
+    if connection.dialect.name == "postgresql":
+        suffix = "_shared" if is_shared else ""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{suffix}({_LOCK})")
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).upper()
+    kept = "".join(one for one in folded if unicodedata.category(one) != "Cf")
+    start, end = 0, len(kept)
+    while start < end and unicodedata.category(kept[start])[0] in "ZPSC":
+        start += 1
+    while end > start and unicodedata.category(kept[end - 1])[0] in "ZPSC":
+        end -= 1
+    return " ".join(kept[start:end].split())

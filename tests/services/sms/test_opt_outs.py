@@ -1,0 +1,236 @@
+"""Numbers that opted out get no marketing messages; what people write to our numbers is kept."""
+
+import base64
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+from tests.lab.sms_providers import SmsProvider
+from tests.services.sms.conftest import TEMPLATES, MakeService, Service, outbox
+
+from carboy.services.sms.inbound_events import InboundMessage, _functions, on_inbound
+from carboy.services.sms.opt_outs import read_keyword
+
+StandIn = Callable[..., SmsProvider]
+
+WITH_OFFERS = {
+    **TEMPLATES,
+    "offer": {"params": ["what"], "kind": "marketing", "text": "New: {what}", "aliyun": "SMS_3", "tencent": "3"},
+}
+OFFER: dict[str, Any] = {"template": "offer", "params": {"what": "tea"}}
+NUMBER = "+14155550123"
+
+
+@pytest.fixture
+def service(make_service: MakeService) -> Service:
+    return make_service(sms_templates=WITH_OFFERS)
+
+
+def opt_out(service: Service, number: str = NUMBER) -> Any:
+    return service.post("/api/sms/opt-outs", {"receiver": number})
+
+
+def test_an_opted_out_number_gets_no_marketing_message_and_all_others(service: Service) -> None:
+    assert opt_out(service).status_code == 201
+    assert service.sent_now(receivers=NUMBER, **OFFER)["state"] == "opted_out"
+    assert service.sent_now(receivers=NUMBER)["state"] == "sent"
+    assert [line["template"] for line in outbox(service)] == ["notice"]
+
+
+def test_the_list_is_kept_through_the_api(service: Service) -> None:
+    assert opt_out(service).status_code == 201
+    again = opt_out(service)
+    assert (again.status_code, again.json["receiver"]) == (200, "+1415****0123")
+    listed = service.client.get("/api/sms/opt-outs").json
+    assert listed is not None
+    assert [(one["receiver"], one["reason"]) for one in listed["opt_outs"]] == [("+1415****0123", "api")]
+    path = "/api/sms/opt-outs?receiver=%2B14155550123"
+    assert service.client.delete(path).status_code == 204
+    assert service.client.delete(path).status_code == 404
+    assert service.sent_now(receivers=NUMBER, **OFFER)["state"] == "sent"
+
+
+def test_a_number_that_cannot_be_read_has_a_pointer(service: Service) -> None:
+    answer = opt_out(service, "+1415CALLME")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/receiver"
+
+
+def test_one_receiver_of_many_may_have_opted_out(service: Service) -> None:
+    opt_out(service)
+    answer = service.send(receivers=[NUMBER, "+14155550124"], **OFFER)
+    assert answer.status_code == 202
+    service.run_jobs()
+    assert answer.json is not None
+    found = service.client.get(f"/api/sms/{answer.json['id']}").json
+    assert found is not None
+    assert sorted(one["state"] for one in found["messages"]) == ["opted_out", "sent"]
+
+
+@pytest.mark.parametrize(
+    ("text", "keyword"),
+    [
+        ("STOP", "stop"),
+        (" stop. ", "stop"),
+        ("Stop!", "stop"),
+        ("ＳＴＯＰ", "stop"),
+        ("s\u200btop", "stop"),
+        ("退订", "stop"),
+        ("td", "stop"),
+        ("T", "stop"),
+        ("Unsubscribe", "stop"),
+        ("start", "start"),
+        ("please do not stop", None),
+        ("", None),
+        ("STOPPING", None),
+        ("stop stop", None),
+    ],
+)
+def test_the_whole_message_must_be_the_word(text: str, keyword: str | None) -> None:
+    words = ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "退订", "TD", "T")
+    assert read_keyword(text, words) == keyword
+
+
+def twilio_message(text: str, sid: str = "SM1") -> bytes:
+    return urlencode({"MessageSid": sid, "From": NUMBER, "To": "+14155550100", "Body": text}).encode()
+
+
+def signed(service: Service, path: str, body: bytes, token: str) -> Any:
+    url = f"http://localhost{path}" + "".join(name + value for name, value in sorted(parse_qsl(body.decode())))
+    signature = base64.b64encode(hmac.digest(token.encode(), url.encode(), "sha1")).decode()
+    headers = {"X-Twilio-Signature": signature}
+    return service.client.post(path, data=body, content_type="application/x-www-form-urlencoded", headers=headers)
+
+
+def test_stop_and_start_reach_every_provider(stand_in: StandIn, make_service: MakeService) -> None:
+    twilio = stand_in("twilio")
+    service = make_service(twilio, sms_templates=WITH_OFFERS)
+    path, token = "/api/sms/inbound/twilio", twilio.state.control.secret
+    answer = signed(service, path, twilio_message("STOP"), token)
+    assert (answer.status_code, answer.content_type) == (200, "text/xml")
+    assert b"<Response></Response>" in answer.data
+    assert service.sent_now(receivers=NUMBER, **OFFER)["state"] == "opted_out"
+    assert twilio.state.calls.total() == 0
+    signed(service, path, twilio_message("start", "SM2"), token)
+    signed(service, path, twilio_message("STOP"), token)  # a repetition of the first, which START has undone
+    assert service.sent_now(receivers=NUMBER, **OFFER)["state"] == "sent"
+    kept = service.client.get("/api/sms/inbound").json
+    assert kept is not None
+    assert [(one["keyword"], one["sender"]) for one in kept["messages"]] == [
+        ("start", "+1415****0123"),
+        ("stop", "+1415****0123"),
+    ]
+
+
+def test_a_message_that_does_not_prove_itself_is_refused(stand_in: StandIn, make_service: MakeService) -> None:
+    service = make_service(stand_in("twilio"), sms_templates=WITH_OFFERS)
+    assert signed(service, "/api/sms/inbound/twilio", twilio_message("STOP"), "wrong").status_code == 403
+    assert service.client.get("/api/sms/opt-outs").json == {"opt_outs": [], "next": None}
+    assert service.post("/api/sms/inbound/nobody/x", {}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_type", "body", "answer"),
+    [
+        (
+            "aliyun",
+            "application/json",
+            json.dumps(
+                [
+                    {
+                        "phone_number": "13800000000",
+                        "send_time": "2017-09-01 00:00:00",
+                        "content": "退订",
+                        "sign_name": "签名",
+                        "dest_code": "1234",
+                        "sequence_id": 1234567890,
+                    }
+                ]
+            ),
+            {"code": 0, "msg": "接收成功"},
+        ),
+        (
+            "tencent",
+            "application/json",
+            json.dumps({"extend": "01", "mobile": "13800000000", "nationcode": "86", "sign": "签名", "text": "T"}),
+            {"result": 0, "errmsg": "OK"},
+        ),
+        (
+            "huawei",
+            "application/x-www-form-urlencoded",
+            urlencode({"from": "+8613800000000", "to": "1069", "body": "TD", "smsMsgId": "97"}),
+            {},
+        ),
+        (
+            "aws",
+            "application/json",
+            json.dumps(
+                {
+                    "originationNumber": "+8613800000000",
+                    "destinationNumber": "+12125550101",
+                    "messageBody": "Quit",
+                    "inboundMessageId": "cae173d2",
+                }
+            ),
+            {},
+        ),
+    ],
+)
+def test_every_provider_brings_a_stop_word(
+    stand_in: StandIn, make_service: MakeService, kind: str, content_type: str, body: str, answer: dict[str, Any]
+) -> None:
+    service = make_service(stand_in(kind), sms_templates=WITH_OFFERS, sms_receipt_tokens="tok")
+    path = f"/api/sms/inbound/{kind}"
+    for _ in range(2):
+        found = service.client.post(f"{path}/tok", data=body.encode(), content_type=content_type)
+        assert (found.status_code, json.loads(found.data)) == (200, answer)
+    assert service.client.post(f"{path}/other", data=body.encode(), content_type=content_type).status_code == 403
+    listed = service.client.get("/api/sms/opt-outs?receiver=%2B8613800000000").json
+    assert listed is not None
+    assert [(one["reason"], one["provider"]) for one in listed["opt_outs"]] == [("stop", kind)]
+    assert service.client.post(f"{path}/tok", data=b"?", content_type=content_type).status_code == 422
+
+
+def test_a_number_that_a_provider_reports_as_opted_out_is_added(stand_in: StandIn, make_service: MakeService) -> None:
+    first, second = stand_in("twilio", opted_out=[NUMBER]), stand_in("aliyun")
+    service = make_service(first, second, sms_templates=WITH_OFFERS)
+    assert service.sent_now(receivers=NUMBER, **OFFER)["provider_code"] == "21610"
+    assert service.sent_now(receivers=NUMBER, provider="aliyun", **OFFER)["state"] == "opted_out"
+    assert not second.sent
+
+
+def test_a_stop_between_acceptance_and_sending_counts(service: Service) -> None:
+    answer = service.send(receivers=NUMBER, **OFFER)
+    opt_out(service)
+    service.run_jobs()
+    assert answer.json is not None
+    assert service.message(answer.json["id"])["state"] == "opted_out"
+    assert not outbox(service)
+
+
+def test_functions_are_called_once_for_each_message(stand_in: StandIn, make_service: MakeService) -> None:
+    found: list[InboundMessage] = []
+    on_inbound(found.append)
+    try:
+        service = make_service(stand_in("huawei"), sms_receipt_tokens="tok")
+        body = urlencode({"from": "+8613800000000", "to": "1069", "body": "hello", "smsMsgId": "97"})
+        for _ in range(2):
+            service.client.post(
+                "/api/sms/inbound/huawei/tok", data=body, content_type="application/x-www-form-urlencoded"
+            )
+        service.run_jobs()
+    finally:
+        _functions.remove(found.append)
+    assert [(one.sender, one.text, one.keyword) for one in found] == [("+8613800000000", "hello", None)]
+
+
+def test_a_key_needs_the_scope(make_service: MakeService) -> None:
+    service = make_service(auth="on", secret_key="x" * 32)
+    held = service.held
+    for scopes, status in ((("sms:send", "sms:read"), 403), (("sms:opt-outs",), 200)):
+        _, text = held.keys.store.create("-".join(scopes).replace(":", "-"), scopes)
+        found = service.client.get("/api/sms/opt-outs", headers={"Authorization": f"Bearer {text}"})
+        assert found.status_code == status

@@ -1,0 +1,199 @@
+"""Messages that are sent later, canceled, held in quiet hours, or too late."""
+
+from typing import Any
+
+import pytest
+from tests.services.sms.conftest import TEMPLATES, MakeService, Service, outbox
+
+from carboy.clock import from_unix_ms
+from carboy.services.sms.quiet_hours import QuietHours, ends_at_ms, quiet_faults, zones_of
+
+EVENING = QuietHours(20 * 60, 8 * 60)
+HOUR_S = 3600
+
+
+def at(service: Service, seconds: float) -> str:
+    return f"{from_unix_ms(service.clock.now_ms() + round(seconds * 1000)):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def send(service: Service, **body: Any) -> str:
+    answer = service.send(**body)
+    assert answer.status_code == 202, answer.json
+    assert answer.json is not None
+    return str(answer.json["id"])
+
+
+def test_a_scheduled_message_is_sent_once_at_its_time(service: Service) -> None:
+    request = send(service, send_at=at(service, HOUR_S))
+    assert service.message(request)["state"] == "scheduled"
+    service.clock.advance(HOUR_S - 1)
+    service.run_jobs()
+    assert not outbox(service)
+    service.clock.advance(2)
+    service.run_jobs()
+    service.run_jobs()
+    assert len(outbox(service)) == 1
+    assert service.message(request)["state"] == "sent"
+
+
+def test_a_job_that_runs_too_early_sends_nothing(service: Service) -> None:
+    """A clock that jumped ahead and back took the row too early."""
+    from carboy.jobs import Later
+
+    request = send(service, send_at=at(service, HOUR_S))
+    message = int(service.message(request)["id"])
+    with pytest.raises(Later) as caught:
+        service.gateway.dispatcher.send(int(request), [message])
+    assert caught.value.after_s == pytest.approx(HOUR_S, abs=1)
+    assert not outbox(service)
+
+
+def test_a_canceled_message_is_never_sent(service: Service) -> None:
+    request = send(service, send_at=at(service, HOUR_S))
+    answer = service.client.delete(f"/api/sms/{request}")
+    assert (answer.status_code, answer.json["message"]) == (200, "canceled")  # type: ignore[index]
+    assert service.client.delete(f"/api/sms/{request}").status_code == 200
+    service.clock.advance(2 * HOUR_S)
+    service.run_jobs()
+    assert service.message(request)["state"] == "canceled"
+    assert not outbox(service)
+
+
+def test_it_is_too_late_to_cancel_what_was_sent(service: Service) -> None:
+    request = send(service)
+    service.run_jobs()
+    assert service.client.delete(f"/api/sms/{request}").status_code == 409
+    assert service.client.delete("/api/sms/1").status_code == 404
+    assert len(outbox(service)) == 1
+
+
+def test_one_message_of_a_request_can_be_canceled(service: Service) -> None:
+    answer = service.send(receivers=["+14155550123", "+14155550124"], send_at=at(service, 60))
+    assert answer.json is not None
+    service.client.delete(f"/api/sms/{answer.json['messages'][0]['id']}")
+    service.clock.advance(61)
+    service.run_jobs()
+    assert [line["receiver"] for line in outbox(service)] == ["+14155550124"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("send_at", "2026-01-01 00:00:00"),
+        ("send_at", "tomorrow"),
+        ("send_at", "2025-12-31T00:00:00Z"),
+        ("send_at", "2026-02-01T00:00:00Z"),
+        ("expires_after", "soon"),
+        ("expires_after", "0s"),
+        ("expires_after", "31d"),
+        ("callback_url", "https://elsewhere.example/x"),
+        ("callback_url", "ftp://hooks.example/x"),
+        ("callback_url", "https://user:x@hooks.example/"),
+        ("reference", ""),
+        ("reference", "x" * 256),
+        ("reference", "a\nb"),
+    ],
+)
+def test_each_wrong_option_has_its_pointer(make_service: MakeService, name: str, value: str) -> None:
+    service = make_service(sms_callback_hosts="hooks.example")
+    answer = service.send(**{name: value})
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert [one["pointer"] for one in answer.json["errors"]] == [f"/{name}"]
+
+
+def test_what_comes_too_late_expires(service: Service) -> None:
+    request = send(service, expires_after="2s")
+    service.clock.advance(3)
+    service.run_jobs()
+    message = service.message(request)
+    assert (message["state"], message["provider_code"]) == ("expired", "expired")
+    assert not outbox(service)
+
+
+def quiet_service(make_service: MakeService, **settings: Any) -> Service:
+    templates = {**TEMPLATES, "offer": {"kind": "marketing", "params": [], "text": "New"}}
+    return make_service(sms_templates=templates, sms_quiet_hours={"marketing": "20:00-08:00"}, **settings)
+
+
+def test_quiet_hours_hold_a_message_and_lose_none(make_service: MakeService) -> None:
+    """The clock stands at midnight, UTC: 8 in the morning of Shanghai, 16 in California, 1 in Berlin."""
+    service = quiet_service(make_service, sms_expires="10m")
+    answer = service.send(receivers=["+8613800000000", "+4915112345678"], template="offer", params={})
+    service.run_jobs()
+    assert [line["receiver"] for line in outbox(service)] == ["+8613800000000"]
+    assert answer.json is not None
+    found = service.client.get(f"/api/sms/{answer.json['id']}").json
+    assert found is not None
+    held = next(one for one in found["messages"] if one["state"] == "held")
+    assert held["due_at"] == "2026-01-01T07:00:00.000Z"
+    service.clock.advance(7 * HOUR_S + 1)
+    service.run_jobs()
+    assert [line["receiver"] for line in outbox(service)] == ["+8613800000000", "+4915112345678"]
+
+
+def test_a_held_message_that_has_a_limit_of_its_own_expires(make_service: MakeService) -> None:
+    service = quiet_service(make_service)
+    request = send(service, receivers="+4915112345678", template="offer", params={}, expires_after="1h")
+    service.run_jobs()
+    assert service.message(request)["state"] == "held"
+    service.clock.advance(HOUR_S + 1)
+    service.run_jobs()
+    assert service.message(request)["state"] == "expired"
+
+
+def test_a_held_message_can_be_canceled(make_service: MakeService) -> None:
+    service = quiet_service(make_service)
+    request = send(service, receivers="+4915112345678", template="offer", params={})
+    service.run_jobs()
+    assert service.client.delete(f"/api/sms/{request}").status_code == 200
+    service.clock.advance(8 * HOUR_S)
+    service.run_jobs()
+    assert not outbox(service)
+
+
+def test_other_kinds_are_sent_at_night(make_service: MakeService) -> None:
+    service = quiet_service(make_service)
+    assert service.sent_now(receivers="+4915112345678")["state"] == "sent"
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "end"),
+    [
+        ("Europe/Berlin", "2026-03-28T20:00:00Z", "2026-03-29T06:00:00Z"),  # clocks go forward in the night
+        ("Europe/Berlin", "2026-10-24T20:00:00Z", "2026-10-25T07:00:00Z"),  # and back
+        ("America/New_York", "2026-03-08T01:00:00Z", "2026-03-08T12:00:00Z"),
+        ("Asia/Kolkata", "2026-01-01T15:00:00Z", "2026-01-02T02:30:00Z"),
+        ("Asia/Shanghai", "2026-01-01T03:00:00Z", "2026-01-01T03:00:00Z"),
+    ],
+)
+def test_quiet_hours_end_by_the_clock_on_the_receivers_wall(zone: str, now: str, end: str) -> None:
+    from carboy.http_values import parse_query_time
+
+    assert ends_at_ms(EVENING, (zone,), parse_query_time(now)) == parse_query_time(end)
+
+
+def test_an_end_that_the_clock_skips_ends_after_the_gap() -> None:
+    from carboy.http_values import parse_query_time
+
+    quiet = QuietHours(22 * 60, 2 * 60 + 30)  # 02:30 does not exist in Berlin that night
+    found = ends_at_ms(quiet, ("Europe/Berlin",), parse_query_time("2026-03-29T00:00:00Z"))
+    assert found == parse_query_time("2026-03-29T01:00:00Z")
+
+
+def test_a_number_without_a_certain_zone_waits_for_the_last() -> None:
+    from carboy.http_values import parse_query_time
+
+    both = ("America/New_York", "America/Los_Angeles")
+    assert ends_at_ms(EVENING, both, parse_query_time("2026-01-01T13:30:00Z")) == parse_query_time(
+        "2026-01-01T16:00:00Z"
+    )
+    assert zones_of("+8613800000000") == ("Asia/Shanghai",)
+    assert zones_of("+99999999") == ("UTC",)
+
+
+@pytest.mark.parametrize(
+    "table", [{"news": "20:00-08:00"}, {"otp": "8-20"}, {"otp": "25:00-08:00"}, {"otp": "08:00-08:00"}]
+)
+def test_wrong_quiet_hours_are_a_fault_of_the_start(table: dict[str, str]) -> None:
+    assert [one.pointer for one in quiet_faults(table)] == ["SMS_QUIET_HOURS"]
