@@ -1,13 +1,14 @@
 """`carboy sms`: the gateway from a terminal."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
+from carboy.cli.sms_gateway import open_gateway
+from carboy.cli.sms_reports import add_commands
 from carboy.errors import InvalidInput, Missing, UpstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def send(
     from carboy.services.sms.requests import read_send
 
     body = {"receivers": list(receivers), "template": template, "params": _read_params(params)}
-    with _gateway(project) as gateway:
+    with open_gateway(project) as gateway:
         wanted = read_send({**body, **({"provider": provider} if provider else {})}, gateway.rules)
         if dry_run:
             _show_plan(gateway, wanted, as_json=as_json)
@@ -82,7 +83,7 @@ def status(project: Project, sms_id: str, as_json: bool) -> None:
     """
     if not (sms_id.isascii() and sms_id.isdigit()):
         raise UsageError(f"`{sms_id}` is no id", "an id has digits only", "it is the `id` of the answer")
-    with _gateway(project) as gateway:
+    with open_gateway(project) as gateway:
         _show(gateway, min(int(sms_id), _MAX_ID), as_json=as_json)
 
 
@@ -95,7 +96,7 @@ def providers(project: Project, as_json: bool) -> None:
     Example:
       carboy sms providers --json
     """
-    with _gateway(project) as gateway:
+    with open_gateway(project) as gateway:
         found = [
             {
                 "name": route.name,
@@ -122,7 +123,7 @@ def templates(project: Project, as_json: bool) -> None:
     Example:
       carboy sms templates
     """
-    with _gateway(project) as gateway:
+    with open_gateway(project) as gateway:
         found = [
             {
                 "name": one.name,
@@ -139,22 +140,6 @@ def templates(project: Project, as_json: bool) -> None:
     print_table(("NAME", "PARAMS", "OTP", "PROVIDERS", "TEXT"), [list(one.values()) for one in found])
 
 
-@contextmanager
-def _gateway(project: Project) -> "Iterator[Gateway]":
-    """Give the gateway of the application, within its context."""
-    from carboy.services.sms.gateway import Gateway
-
-    runtime = project.runtime()
-    gateway = runtime.find(Gateway)
-    if gateway is None:
-        raise UsageError("there is no SMS gateway", "MODULES does not name carboy.services.sms", "add it to MODULES")
-    try:
-        with runtime.app.app_context():
-            yield gateway
-    finally:
-        runtime.close()
-
-
 def _read_params(given: Sequence[str]) -> dict[str, str]:
     params = {}
     for text in given:
@@ -167,7 +152,7 @@ def _read_params(given: Sequence[str]) -> dict[str, str]:
 
 def _show_plan(gateway: "Gateway", wanted: "SendRequest", *, as_json: bool) -> None:
     """Show what would be sent; the text itself too, as the person here wrote it."""
-    names = gateway.dispatcher.candidates(wanted.template, wanted.provider)
+    names = gateway.dispatcher.candidates(wanted.template, wanted.provider, wanted.receivers[0].region)
     if not names:
         raise InvalidInput(
             "the text cannot be sent", "no provider that is configured can carry it", "see: carboy sms providers"
@@ -177,8 +162,8 @@ def _show_plan(gateway: "Gateway", wanted: "SendRequest", *, as_json: bool) -> N
     plan = {
         "provider": names[0],
         "then": names[1:],
-        "template_id": carried.id if carried and route.needs == "template_id" else None,
-        "text": wanted.template.render(wanted.params) or None,
+        "template_id": carried.id_for(wanted.receivers[0].region) if carried and route.needs == "template_id" else None,
+        "text": None if wanted.personal else wanted.template.render(wanted.params) or None,
         "receivers": [
             {"receiver": one.shown, "segments": wanted.parts and wanted.parts[one.region == "CN"]}
             for one in wanted.receivers
@@ -224,3 +209,6 @@ def _show(gateway: "Gateway", row: int, *, as_json: bool) -> list[dict[str, Any]
     titles = [name.replace("_", " ").upper() for name in names]
     print_table(titles, [[one[name] for name in names] for one in messages])
     return messages
+
+
+add_commands(command)

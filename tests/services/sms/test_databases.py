@@ -59,3 +59,46 @@ def test_two_applications_at_once_keep_keys_budgets_and_limits(services: tuple[S
     assert len({found for _, found in answers}) == 6
     assert sorted(codes) == [202] * 3 + [429] * 21
     assert sorted(status for status, _ in spent) == [202] * 21 + [429] * 29
+
+
+def test_opt_outs_schedules_and_statistics_on_a_server(services: tuple[Service, Service]) -> None:
+    one, other = services
+    request = one.send(send_at="2026-01-01T01:00:00Z", reference="r-1").json
+    assert request is not None
+    listed = other.client.get("/api/sms?reference=r-1&state=scheduled&country=CN").json
+    assert listed is not None
+    assert [message["request"] for message in listed["messages"]] == [request["id"]]
+    assert other.client.delete(f"/api/sms/{request['id']}").status_code == 200
+    assert one.sent_now()["state"] == "sent"
+    for number in ("+14155550123", "+14155550124", "+14155550123"):
+        assert other.post("/api/sms/opt-outs", {"receiver": number}).status_code in {200, 201}
+    figures = other.client.get("/api/sms/statistics?from=2026-01-01&until=2026-01-02&group=state").json
+    assert figures is not None
+    assert {row["state"]: row["messages"] for row in figures["statistics"]} == {"canceled": 1, "sent": 1}
+
+
+def test_a_stop_is_before_a_message_is_marked_or_after(services: tuple[Service, Service]) -> None:
+    """Whichever of two processes is first: what was marked after the STOP had ended is opted out."""
+    from carboy.services.sms.message_store import Begin, begin
+    from carboy.services.sms.numbers import parse_number
+    from carboy.services.sms.opt_outs import OptOut, opt_out
+
+    sender, stopper = services
+    for number in range(20):
+        receiver = parse_number(f"+141555501{number:02}")
+        answer = sender.send(receivers=receiver.e164).json
+        assert answer is not None
+        message = int(answer["messages"][0]["id"])
+        claim = Begin((message,), f"w{number}", "outbox", {message: receiver.e164}, 1)
+        stop = OptOut(receiver, "stop", None, 1)
+        with ThreadPoolExecutor(2) as pool:
+            began = pool.submit(sender.held.writer.run, begin, claim)
+            stopped = pool.submit(stopper.held.writer.run, opt_out, stop)
+            assert stopped.result()
+            state = {True: "sending", False: "opted_out"}[message in began.result()]
+        assert sender.message(answer["id"])["state"] == state
+        again = sender.send(receivers=receiver.e164).json
+        assert again is not None
+        late = int(again["messages"][0]["id"])
+        assert not sender.held.writer.run(begin, Begin((late,), "x", "outbox", {late: receiver.e164}, 1))
+        assert sender.message(again["id"])["state"] == "opted_out"

@@ -7,8 +7,8 @@ from alembic import op
 
 from carboy.db.schema import ExactString, ExactText
 
-revision = "0007"
-down_revision = "0006"
+revision = "0010"
+down_revision = "0009"
 
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

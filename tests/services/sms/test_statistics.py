@@ -1,0 +1,141 @@
+"""Statistics equal the rows, whatever happened to the messages, and cost the same however many there are."""
+
+import csv
+import io
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+from tests.services.sms.conftest import MakeService, Service
+
+from carboy.services.sms.cancellation import Cancel, cancel
+from carboy.services.sms.daily_counts import bucket_of, delay_of
+from carboy.services.sms.delivery_reports import Report, report
+from carboy.services.sms.message_store import Begin, Mark, begin, mark
+from carboy.services.sms.providers import Receipt
+from carboy.services.sms.states import OPEN, State
+from carboy.services.sms.tables import DAILY, MESSAGES
+
+NUMBERS = ("+8613800000000", "+14155550123", "+4915112345678")
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(
+            ["begin", "sent", "failed", "unknown", "queued", "delivered", "undelivered", "cancel", "early"]
+        ),
+        st.sampled_from(["outbox", "other"]),
+    ),
+    max_size=25,
+)
+
+
+def counted(service: Service) -> Counter[tuple[str, str, str, str, int]]:
+    """Return what the daily counts say: messages by their dimensions."""
+    found: Counter[tuple[str, str, str, str, int]] = Counter()
+    with service.held.engine.connect() as connection:
+        for row in connection.execute(select(DAILY)):
+            found[row.template, row.provider, row.country, row.state, row.bucket] += row.messages
+            found[row.template, row.provider, row.country, f"{row.state} parts", row.bucket] += row.parts
+    return +found
+
+
+def expected(service: Service) -> Counter[tuple[str, str, str, str, int]]:
+    """Return the same from the rows of the messages."""
+    found: Counter[tuple[str, str, str, str, int]] = Counter()
+    with service.held.engine.connect() as connection:
+        for row in connection.execute(select(MESSAGES).where(MESSAGES.c.state.not_in(OPEN))):
+            delay = row.settled_at - (row.sent_at or row.created_at) if row.state == "delivered" else 0
+            bucket = bucket_of(delay) if row.state == "delivered" else 0
+            found[row.template, row.provider or "", row.country or "", row.state, bucket] += 1
+            found[row.template, row.provider or "", row.country or "", f"{row.state} parts", bucket] += row.segments
+    return +found
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_the_counts_equal_the_rows_after_any_history(service: Service, steps: list[tuple[int, str, str]]) -> None:
+    answer = service.send(receivers=list(NUMBERS)).json
+    assert answer is not None
+    writer, request = service.held.writer, int(answer["id"])
+    ids = [int(one["id"]) for one in answer["messages"]]
+    for at_ms, (which, step, provider) in enumerate(steps, service.clock.now_ms() + 1):
+        message = ids[which]
+        match step:
+            case "begin":
+                writer.run(begin, Begin((message,), "w", provider))
+            case "cancel":
+                writer.run(cancel, Cancel(message, at_ms))
+            case "delivered" | "undelivered" | "early":
+                state: State = "undelivered" if step == "undelivered" else "delivered"
+                receipt = Receipt(f"p{message}", state, "" if step == "early" else str(message))
+                writer.run(report, (Report(provider, receipt, "", at_ms),))
+            case "sent" | "failed" | "unknown" | "queued":
+                writer.run(mark, (Mark(message, request, "w", step, at_ms, provider, f"p{message}"),))
+    assert counted(service) == expected(service)
+
+
+def test_figures_by_any_group_add_up(service: Service) -> None:
+    for number in NUMBERS:
+        service.sent_now(receivers=number)
+    answer = service.client.get("/api/sms/statistics?from=2026-01-01&until=2026-01-02&group=country,day").json
+    assert answer is not None
+    assert answer["group"] == ["day", "country"]
+    found = {row["country"]: (row["day"], row["sent"], row["delivered"], row["parts"]) for row in answer["statistics"]}
+    assert found == dict.fromkeys(("CN", "US", "DE"), ("2026-01-01", 1, 0, 1))
+    total = service.client.get("/api/sms/statistics").json
+    assert total is not None
+    assert [(row["messages"], row["sent"]) for row in total["statistics"]] == [(3, 3)]
+
+
+def test_cost_is_by_provider_and_country(make_service: MakeService) -> None:
+    service = make_service(sms_prices={"outbox": {"CN": 0.045, "default": 0.1}})
+    for number in NUMBERS:
+        service.sent_now(receivers=number)
+    answer = service.client.get("/api/sms/statistics?group=provider").json
+    assert answer is not None
+    assert [(row["provider"], row["cost"]) for row in answer["statistics"]] == [("outbox", 0.245)]
+
+
+def test_conversion_is_the_part_of_codes_that_were_entered(service: Service) -> None:
+    for number in ("+8613800000000", "+8613900000000"):
+        service.post("/api/otp", {"receiver": number})
+    service.run_jobs()
+    from tests.services.sms.conftest import outbox
+
+    code = outbox(service)[0]["params"]["code"]
+    number = outbox(service)[0]["receiver"]
+    assert service.post("/api/otp/verify", {"receiver": number, "code": code}).status_code == 200
+    answer = service.client.get("/api/sms/statistics?group=template").json
+    assert answer is not None
+    assert [(row["template"], row["sent"], row["conversion"]) for row in answer["statistics"]] == [("captcha", 2, 0.5)]
+
+
+def test_csv_has_a_header_and_the_same_figures(service: Service) -> None:
+    service.sent_now()
+    answer = service.client.get("/api/sms/statistics?group=template,state", headers={"Accept": "text/csv"})
+    assert answer.content_type == "text/csv; charset=utf-8"
+    [row] = csv.DictReader(io.StringIO(answer.text))
+    assert (row["template"], row["state"], row["messages"]) == ("notice", "sent", "1")
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("from=yesterday", "/query/from"),
+        ("until=2026-01-01T00:00:00", "/query/until"),
+        ("group=hour", "/query/group"),
+        ("from=2026-01-02&until=2026-01-01", "/query/until"),
+    ],
+)
+def test_a_wrong_query_has_its_pointer(service: Service, query: str, pointer: str) -> None:
+    answer = service.client.get(f"/api/sms/statistics?{query}")
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert [one["pointer"] for one in answer.json["errors"]] == [pointer]
+
+
+@given(st.floats(1.0, 1e10))
+def test_a_bucket_is_within_five_percent(delay_ms: float) -> None:
+    assert delay_of(bucket_of(delay_ms)) == pytest.approx(delay_ms, rel=0.05)
