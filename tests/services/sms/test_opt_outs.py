@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import TEMPLATES, MakeService, Service, outbox
+from tests.services.sms.kit import TEMPLATES, MakeService, Service, outbox
 
 from carboy.services.sms.inbound_events import InboundMessage, _functions, on_inbound
 from carboy.services.sms.opt_outs import read_keyword

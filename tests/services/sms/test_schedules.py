@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.services.sms.conftest import TEMPLATES, MakeService, Service, outbox
+from tests.services.sms.kit import TEMPLATES, MakeService, Service, outbox
 
 from carboy.clock import from_unix_ms
 from carboy.services.sms.quiet_hours import QuietHours, ends_at_ms, quiet_faults, zones_of

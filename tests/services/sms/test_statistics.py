@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
-from tests.services.sms.conftest import MakeService, Service
+from tests.services.sms.kit import MakeService, Service
 
 from carboy.services.sms.cancellation import Cancel, cancel
 from carboy.services.sms.daily_counts import bucket_of, delay_of
@@ -102,7 +102,7 @@ def test_conversion_is_the_part_of_codes_that_were_entered(service: Service) -> 
     for number in ("+8613800000000", "+8613900000000"):
         service.post("/api/otp", {"receiver": number})
     service.run_jobs()
-    from tests.services.sms.conftest import outbox
+    from tests.services.sms.kit import outbox
 
     code = outbox(service)[0]["params"]["code"]
     number = outbox(service)[0]["receiver"]

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 from tests.lab.sms_providers import SmsProvider
-from tests.services.sms.conftest import MakeService, outbox
+from tests.services.sms.kit import MakeService, outbox
 
 from carboy.clock import from_unix_ms
 from carboy.services.sms.gsm_text import downgrade_to_gsm
