@@ -390,3 +390,20 @@ def test_a_look_up_asks_for_china_s_day_of_sending(stand_in: StandIn, make_servi
     service.clock.advance(61)
     service.run_jobs()
     assert service.message(answer["id"])["state"] == "delivered"
+
+
+def test_a_temporary_failure_is_sent_again_by_another_provider(stand_in: StandIn, make_service: MakeService) -> None:
+    """As often as the template says; Twilio's 30003 is a handset that cannot be reached now."""
+    first, second = stand_in("twilio"), stand_in("aliyun")
+    templates = {"x": {"params": [], "text": "Hello", "aliyun": "SMS_1", "retry_undelivered": 1}}
+    service = make_service(first, second, sms_templates=templates, sms_public_url="http://localhost")
+    message = service.sent_now(template="x", params={})
+    content_type, body = first.receipt(first.sent[-1], delivered=False)
+    url = "http://localhost/api/sms/receipts/twilio"
+    headers = {"X-Twilio-Signature": sign_callback(url, body, first.state.control.secret)}
+    service.client.post("/api/sms/receipts/twilio", data=body, content_type=content_type, headers=headers)
+    assert service.message(message["request"])["state"] == "queued"
+    service.run_jobs()
+    found = service.message(message["request"])
+    assert (found["state"], found["provider"]) == ("sent", "aliyun")
+    assert (len(first.sent), len(second.sent)) == (1, 1)

@@ -3,19 +3,19 @@
 The functions that write take a connection, as `carboy.db.GroupCommit` passes it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, select, update
 
 from carboy.db import chunks, insert_rows
-from carboy.jobs import new_id
+from carboy.jobs import Job, new_id, put, row_of
 from carboy.services.sms.numbers import mask_digits
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import RANKS, State, settle
-from carboy.services.sms.tables import MESSAGES, RECEIPTS
+from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -35,12 +35,16 @@ class Report:
         receipt: its content.
         receiver_hash: of the receipt's number; empty if it has none.
         at_ms: when it arrived.
+        retries: how often a message is sent again after a temporary failure, by template.
+        job: sends messages again; None for none.
     """
 
     provider: str
     receipt: Receipt
     receiver_hash: str
     at_ms: int
+    retries: Mapping[str, int] = field(default_factory=dict)
+    job: Job[[int, list[int]]] | None = None
 
 
 def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> list[int]:
@@ -120,6 +124,8 @@ def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
 
 def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one: Report) -> None:
     for row in rows:
+        if reported == "undelivered" and one.receipt.is_temporary and _send_again(connection, row.id, one):
+            continue
         state = settle(row.state, reported)
         if state == row.state and row.state != reported:
             continue
@@ -130,6 +136,24 @@ def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one:
         if one.receipt.provider_id:
             changes["provider_id"] = one.receipt.provider_id[:128]
         connection.execute(update(MESSAGES).where(MESSAGES.c.id == row.id).values(**changes))
+
+
+def _send_again(connection: "Connection", message: int, one: Report) -> bool:
+    """Queue a message that could not be delivered for now; return False where it is too late or was tried enough."""
+    if one.job is None or not one.retries:
+        return False
+    columns = (MESSAGES.c.request, MESSAGES.c.template, MESSAGES.c.retries, MESSAGES.c.state, REQUESTS.c.params)
+    joined = select(*columns, REQUESTS.c.expires_at).join_from(MESSAGES, REQUESTS, MESSAGES.c.request == REQUESTS.c.id)
+    row = connection.execute(joined.where(MESSAGES.c.id == message)).one()
+    is_over = row.retries >= one.retries.get(row.template, 0) or row.expires_at <= one.at_ms
+    if is_over or row.params is None or row.state not in {"sent", "unknown"}:
+        return False
+    again = update(MESSAGES).where(MESSAGES.c.id == message)
+    connection.execute(
+        again.values(state="queued", owner=None, provider_id=None, sent_at=None, retries=row.retries + 1)
+    )
+    put(connection, [row_of(one.job, (row.request, [message]), now_ms=one.at_ms)])
+    return True
 
 
 def _receipt_row(one: Report) -> dict[str, Any]:

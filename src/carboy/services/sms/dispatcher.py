@@ -323,6 +323,7 @@ class Dispatcher:
             code=outcome.code,
             words=outcome.words,
             look_up=self.looks_up.row(provider, one.id) if state == "unknown" else None,
+            keeps_params=state == "sent" and run.template.retry_undelivered > 0,
             opt_out=Number(one.receiver, one.shown, one.country) if outcome.code in OPTED_OUT_CODES else None,
         )
 

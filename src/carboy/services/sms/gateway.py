@@ -39,7 +39,7 @@ from carboy.services.sms.intake import (
 from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import Number, hash_number, parse_number
 from carboy.services.sms.one_time_codes import Guess, Verdict, guess, hash_code, subject_of
-from carboy.services.sms.providers import Inbound
+from carboy.services.sms.providers import Inbound, Receipt
 from carboy.services.sms.requests import Catalog, SendRequest
 from carboy.services.sms.retention import Upkeep
 from carboy.services.sms.settings import SmsSettings
@@ -180,6 +180,12 @@ class Gateway:
         if kept:
             self.writer.run(keep_inbound, tuple(kept))
             self.wake()
+
+    def report_of(self, provider: str, receipt: Receipt, now_ms: int) -> Report:
+        """Return a provider's receipt with what follows from it."""
+        receiver_hash = self.hash(receipt.receiver) if receipt.receiver else ""
+        retries = {one.name: one.retry_undelivered for one in self.rules.templates.values() if one.retry_undelivered}
+        return Report(provider, receipt, receiver_hash, now_ms, retries, self.bulk_job)
 
     def take_receipts(self, reports: Sequence[Report]) -> None:
         """Settle messages by delivery reports."""

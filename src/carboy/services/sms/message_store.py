@@ -55,6 +55,7 @@ class Mark:
         state: `queued` releases it.
         at_ms: when.
         look_up: the row of a job that polls the provider later; None for no polling.
+        keeps_params: whether the message may be sent again later.
         due_at_ms: when a held message is sent.
         opt_out: the receiver, where the provider says that it has opted out.
     """
@@ -69,6 +70,7 @@ class Mark:
     code: str = ""
     words: str = ""
     look_up: Mapping[str, Any] | None = None
+    keeps_params: bool = False
     due_at_ms: int | None = None
     opt_out: Number | None = None
 
@@ -146,7 +148,7 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
     done = [one for one in marks if one.state not in {"queued", "held"}]
     if done:
         settle_early_receipts(connection, list({one.provider_id: None for one in done if one.provider_id}))
-        forget_params(connection, {one.request for one in done})
+        forget_params(connection, {one.request for one in done if not one.keeps_params})
     if jobs := [one.look_up for one in done if one.look_up is not None]:
         put(connection, jobs)
     return [None] * len(batches)

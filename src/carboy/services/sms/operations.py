@@ -11,7 +11,6 @@ from carboy.api import Caller
 from carboy.errors import Fault, InvalidInput
 from carboy.http_values import parse_query_time, render_time
 from carboy.problems import Problem
-from carboy.services.sms.delivery_reports import Report
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
 from carboy.services.sms.inbound import InboundMessages
 from carboy.services.sms.inbound_webhooks import InboundWebhooks
@@ -228,10 +227,7 @@ class SmsOperations:
     def _take(self, caller: Caller) -> Response:
         assert caller.request is not None  # both security schemes of these operations verify the request
         now_ms = self.gateway.clock.now_ms()
-        reports = [
-            Report(caller.id, one, self.gateway.hash(one.receiver) if one.receiver else "", now_ms)
-            for one in self.receipts.read(caller.request)
-        ]
+        reports = [self.gateway.report_of(caller.id, one, now_ms) for one in self.receipts.read(caller.request)]
         if reports:
             self.gateway.take_receipts(reports)
         return self.receipts.response(caller.id)

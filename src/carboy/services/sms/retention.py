@@ -10,6 +10,7 @@ from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.jobs import Job, put, row_of
 from carboy.services.sms.intake import CLAIM_MS
+from carboy.services.sms.states import OPEN
 from carboy.services.sms.tables import BUDGETS, CODES, INBOUND, MESSAGES, RECEIPTS, REQUESTS
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
     claims = list(connection.execute(select(REQUESTS.c.id).where(stale).limit(_AT_MOST)).scalars())
     if claims:
         connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(claims)).values(claim=None))
+    is_open = select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists()
+    over = (REQUESTS.c.expires_at < limits.now_ms) & REQUESTS.c.params.is_not(None) & ~is_open
+    kept = list(connection.execute(select(REQUESTS.c.id).where(over).limit(_AT_MOST)).scalars())
+    if kept:
+        connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(kept)).values(params=None))
     unread = (INBOUND.c.at < limits.before_ms) & INBOUND.c.sender.is_not(None)
     inbound = list(connection.execute(select(INBOUND.c.id).where(unread).limit(_AT_MOST)).scalars())
     if inbound:
@@ -89,4 +95,4 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
     connection.execute(delete(CODES).where(CODES.c.expires_at < limits.now_ms))
     connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < limits.now_ms))
     connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < limits.before_ms))
-    return _AT_MOST in {len(messages), len(claims), len(inbound)}
+    return _AT_MOST in {len(messages), len(claims), len(kept), len(inbound)}

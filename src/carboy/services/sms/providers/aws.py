@@ -41,6 +41,7 @@ STATES: dict[str, State | None] = {
 }
 """Any other final status is a failed delivery: INVALID, UNREACHABLE, BLOCKED, SPAM, TTL_EXPIRED, PROTECT_BLOCKED, …"""
 
+_TEMPORARY = frozenset({"UNREACHABLE", "CARRIER_UNREACHABLE", "TTL_EXPIRED"})
 _XML = re.compile(r"<(MessageId|Code|Message)>([^<]*)</\1>")
 
 
@@ -122,7 +123,8 @@ class EndUserMessaging:
         context = event.get("context")
         echoed = str(context.get("message_id", "")) if isinstance(context, dict) else ""
         words = str(event.get("messageStatusDescription", ""))
-        return [Receipt(str(event["messageId"]), state, echoed, "", status, words)]
+        is_temporary = state == "undelivered" and status in _TEMPORARY
+        return [Receipt(str(event["messageId"]), state, echoed, "", status, words, is_temporary)]
 
     def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
         """Return the message of a two-way SMS notification, which is the content of an SNS message."""

@@ -131,6 +131,7 @@ class Huawei:
                 receiver=_e164(fields["to"]) if fields.get("to") else "",
                 code=status,
                 words=fields.get("orgCode", ""),
+                is_temporary=status == "EXPIRED",
             )
         ]
 

@@ -42,6 +42,9 @@ STATES: dict[str, State | None] = {
 }
 
 
+_TEMPORARY = frozenset({"30001", "30003", "30008"})  # queue overflow, unreachable handset, unknown error
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """An account of Twilio.
@@ -104,7 +107,8 @@ class Twilio:
         status = fields.get("MessageStatus") or fields.get("SmsStatus")
         if not sid or not status:
             raise ValueError("not a status callback")
-        return [Receipt(sid, STATES.get(status), code=fields.get("ErrorCode", "") or status)]
+        code = fields.get("ErrorCode", "") or status
+        return [Receipt(sid, STATES.get(status), code=code, is_temporary=code in _TEMPORARY)]
 
     def receipt_scheme(self, public_url: str) -> "Scheme":
         """Return the scheme of `X-Twilio-Signature`."""

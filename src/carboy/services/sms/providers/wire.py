@@ -152,6 +152,7 @@ class Receipt:
         receiver: E.164, where several messages share a provider's id; empty where not.
         code: the provider's own.
         words: the provider's own.
+        is_temporary: whether the provider says that a later or another attempt may succeed.
     """
 
     provider_id: str
@@ -160,6 +161,7 @@ class Receipt:
     receiver: str = ""
     code: str = ""
     words: str = ""
+    is_temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
