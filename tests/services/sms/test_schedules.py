@@ -96,7 +96,8 @@ def test_one_message_of_a_request_can_be_canceled(service: Service) -> None:
 )
 def test_each_wrong_option_has_its_pointer(make_service: MakeService, name: str, value: str) -> None:
     service = make_service(sms_callback_hosts="hooks.example")
-    answer = service.send(**{name: value})
+    options: dict[str, Any] = {name: value}
+    answer = service.send(**options)
     assert answer.status_code == 422
     assert answer.json is not None
     assert [one["pointer"] for one in answer.json["errors"]] == [f"/{name}"]
