@@ -25,7 +25,7 @@ _COLUMNS = ("id", "receiver", "country", "template", "state", "provider", "segme
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @json_option
 @pass_project
-def list_(project: Project, begin: str | None, until: str | None, limit: int, as_json: bool, **chosen: Any) -> None:
+def list_(project: Project, /, begin: str | None, until: str | None, limit: int, as_json: bool, **chosen: Any) -> None:
     """List messages, the newest first.
 
     Example:
@@ -34,9 +34,9 @@ def list_(project: Project, begin: str | None, until: str | None, limit: int, as
     from carboy.services.sms.gateway import describe_message
     from carboy.services.sms.message_queries import MessageFilter
 
-    times = {"from_ms": _read_time(begin, "--from"), "until_ms": _read_time(until, "--until")}
+    from_ms, until_ms = _read_time(begin, "--from"), _read_time(until, "--until")
     with open_gateway(project) as gateway:
-        rows = gateway.records.list(MessageFilter(**chosen, **times), limit=limit)
+        rows = gateway.records.list(MessageFilter(**chosen, from_ms=from_ms, until_ms=until_ms), limit=limit)
     found = [describe_message(row) for row in rows]
     if as_json:
         print_json(found)
