@@ -17,8 +17,8 @@ from carboy.errors import Fault, InvalidInput
 __all__ = ["SCOPES", "Key", "check_scopes", "hash_key", "make_key", "matches", "parse_key_id"]
 
 SCOPES = (
-    "archive:write", "archive:read", "sms:send", "sms:read", "sms:opt-outs", "sms:numbers", "sms:content", "destinations:read",
-    "destinations:write", "jobs:admin", "metrics:read", "keys:admin", "settings:read", "audit:read",
+    "archive:write", "archive:read", "sms:send", "sms:read", "sms:opt-outs", "sms:numbers", "sms:content",
+    "destinations:read", "destinations:write", "jobs:admin", "metrics:read", "keys:admin", "settings:read", "audit:read",
 )  # fmt: skip
 """The scopes of Carboy's own parts; a module may have others, such as `orders:write`."""
 
