@@ -18,7 +18,8 @@ __all__ = ["SCOPES", "Key", "check_scopes", "hash_key", "make_key", "matches", "
 
 SCOPES = (
     "archive:write", "archive:read", "sms:send", "sms:read", "sms:opt-outs", "sms:numbers", "sms:content",
-    "destinations:read", "destinations:write", "jobs:admin", "metrics:read", "keys:admin", "settings:read", "audit:read",
+    "destinations:read", "destinations:write", "jobs:admin", "metrics:read", "keys:admin", "settings:read",
+    "audit:read",
 )  # fmt: skip
 """The scopes of Carboy's own parts; a module may have others, such as `orders:write`."""
 
