@@ -11,6 +11,7 @@ from carboy.web.runtime import Runtime, runtime
 
 if TYPE_CHECKING:
     from carboy.web.assembly import create_app, init_app, settings_parts
+    from carboy.web.audit_log import audit_row, write_audit
     from carboy.web.auth.api_keys import SCOPES, Key
     from carboy.web.authentication import authenticate, basic_info, bearer_info, current_key, require
     from carboy.web.configuration import ConfigProvider, load_settings
@@ -49,6 +50,7 @@ __all__ = [
     "Tally",
     "WebSettings",
     "add_api",
+    "audit_row",
     "authenticate",
     "basic_info",
     "bearer_info",
@@ -69,11 +71,13 @@ __all__ = [
     "settings_parts",
     "show_notice",
     "translate",
+    "write_audit",
 ]
 
 __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
+        ".audit_log": ("audit_row", "write_audit"),
         ".assembly": ("create_app", "init_app", "settings_parts"),
         ".authentication": ("authenticate", "basic_info", "bearer_info", "current_key", "require"),
         ".configuration": ("ConfigProvider", "load_settings"),

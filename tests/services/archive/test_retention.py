@@ -10,6 +10,7 @@ from tests.services.archive.test_destinations import ended, operator, table
 from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.erasure import erase, find
 from carboy.testing import ManualClock
+from carboy.web import runtime
 
 KEPT = '[default.archive.sources.it]\nverify = "none"\nid = "/id"\nkeep = "1d"\n'
 FOREVER = '[default.archive.sources.other]\nverify = "none"\nid = "/id"\n'
@@ -80,6 +81,9 @@ def test_the_events_of_a_person_are_erased_with_all_versions(serve: Serve, caplo
     assert ids(gateway, "held") == ["c"]
     assert not [key for key in gateway.kept("webhooks/other/") if "/a" in key.rpartition("~")[0] or key.endswith("/a")]
     assert "ann@example.com" not in caplog.text
+    with runtime(gateway.app).engine.connect() as connection:
+        audited = connection.exec_driver_sql("SELECT who, action, object FROM carboy_audit").all()
+    assert [tuple(row) for row in audited] == [("tester", "archive.erase", "other/a")]
 
 
 def test_lists_take_type_id_and_filter(serve: Serve) -> None:

@@ -11,6 +11,7 @@ from carboy.services.archive.index import Index
 from carboy.services.archive.items import Item
 from carboy.services.archive.objects import Store
 from carboy.services.archive.retention import Upkeep
+from carboy.web import audit_row, write_audit
 
 __all__ = ["Found", "erase", "find"]
 
@@ -55,7 +56,7 @@ def find(index: Index, store: Store, chosen: Range, is_held: Holds) -> Found:
 def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:
     """Delete events with their objects and deliveries; yield how many each batch had.
 
-    The ids of each batch, and no contents, are written to the log `carboy.audit`.
+    The ids, and no contents, are written to the audit log, and to the log `carboy.audit`.
     """
     by_source: dict[str, list[Item]] = {}
     for item in items:
@@ -63,7 +64,10 @@ def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:
     for source, own in by_source.items():
         for at in range(0, len(own), _AT_ONCE):
             batch = own[at : at + _AT_ONCE]
-            upkeep.delete(batch, "erase", with_deliveries=True)
             ids = sorted({event_id(item) for item in batch})
+            now_ms = upkeep.clock.now_ms()
+            rows = [audit_row(now_ms, who, "archive.erase", f"{source}/{one}") for one in ids]
+            upkeep.writer.run(write_audit, rows)  # first: nothing is deleted that is not written down
+            upkeep.delete(batch, "erase", with_deliveries=True)
             audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
             yield len(batch)

@@ -1,19 +1,15 @@
 """The audit log: who did what, on which object, when. Rows are added and never changed."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import g, request
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
-from carboy.jobs import new_id
 from carboy.logs import BoundLogger, get_logger, request_id
+from carboy.web.audit_log import audit_row, write_audit
 from carboy.web.console.access import visitor
 from carboy.web.runtime import runtime
 from carboy.web.tables import AUDIT
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 __all__ = ["list_audit", "record_action", "record_as"]
 
@@ -35,20 +31,18 @@ def record_action(action: str, target: str = "", detail: str = "") -> None:
 def record_as(who: str, key_id: str | None, action: str, target: str = "", detail: str = "") -> None:
     """Add an action of somebody who is named, such as at a login."""
     held = runtime()
-    now_ms = held.clock.now_ms()
-    row = {
-        "id": new_id(now_ms),
-        "at": now_ms,
-        "who": who[:200],
-        "key_id": key_id,
-        "action": action[:100],
-        "object": target[:255],
-        "detail": detail[:2000] or None,
-        "address": (request.remote_addr or "")[:64],
-        "request_id": request_id()[:128],
-    }
+    row = audit_row(
+        held.clock.now_ms(),
+        who,
+        action,
+        target,
+        detail,
+        key_id=key_id,
+        address=request.remote_addr or "",
+        request_id=request_id(),
+    )
     g.is_audited = True
-    held.writer.run(_insert, row)
+    held.writer.run(write_audit, [row])
     log.info("console_action", who=who, action=action, target=target)
 
 
@@ -67,8 +61,3 @@ def list_audit(
         query = query.where(AUDIT.c.id < before)
     with runtime().engine.connect() as connection:
         return list(connection.execute(query).all())
-
-
-def _insert(connection: "Connection", rows: Sequence[Any]) -> list[None]:
-    connection.execute(insert(AUDIT), rows)
-    return [None] * len(rows)
