@@ -9,7 +9,7 @@ def _result(*output: str) -> dict[str, object]:
 
 
 def test_the_page_is_what_the_kept_results_make() -> None:
-    """Nobody edits a figure by hand."""
+    """No figure is edited by hand."""
     page = results.PAGE.read_text("utf-8")
 
     assert page == results.render_page(results.read(), purposes()), "run `python -m benchmarks --page`"

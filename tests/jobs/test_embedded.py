@@ -74,7 +74,7 @@ def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, e
 
 
 def test_a_failed_job_keeps_the_hint_of_its_error(shop: Shop, eventually: Eventually) -> None:
-    """Whoever reads the row learns what to do, as from the command line."""
+    """The error of the row has the hint, as on the command line."""
 
     def store() -> None:
         raise Refused("the object could not be stored", "AccessDenied", "allow s3:PutObject to the role")

@@ -28,7 +28,7 @@ _VERSIONS = {"/api/v1": "v1", "/v2": "v2"}
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How the fake Threat Stack API behaves; `tell` replaces single fields.
+    """How the fake Threat Stack API behaves; each field can be set alone.
 
     Attributes:
         latency_s: how long each answer takes.

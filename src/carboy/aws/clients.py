@@ -131,7 +131,7 @@ def credentials() -> Any:
 
 
 def set_default_timeout(timeout: float | None) -> None:
-    """Set how many seconds a client may take to connect and to read, where its caller says nothing; None for ours."""
+    """Set the default timeout of clients, in seconds, to connect and to read; None for Carboy's own."""
     _default_timeout[:] = [] if timeout is None else [timeout]
 
 

@@ -1,4 +1,4 @@
-"""Find what a project depends on, whatever tool has locked it, as lines that uv and pip read."""
+"""Find what a project depends on, with any tool that locked it, as lines that uv and pip read."""
 
 import json
 import tomllib

@@ -47,7 +47,7 @@ def head() -> str:
 
 
 def current(engine: "Engine") -> str | None:
-    """Return the version that a database has; None where it has no table of ours."""
+    """Return the version that a database has; None where it has none of Carboy's tables."""
     with extra("db"):
         from sqlalchemy import inspect
     with engine.connect() as connection:

@@ -13,7 +13,7 @@ MAINLAND = "+86"
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How a fake server behaves; `tell` replaces single fields.
+    """How a fake server behaves; each field can be set alone.
 
     Attributes:
         key: the account's id.

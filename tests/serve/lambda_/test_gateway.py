@@ -219,7 +219,7 @@ def test_what_there_is_no_time_for_comes_back(make: Make, trigger: Trigger, buck
 
 
 def test_a_sender_with_a_token_is_let_in_without_a_database(make: Make, trigger: Trigger, bucket: Bucket) -> None:
-    """Keys are rows, so that there are none; readiness asks for no database, and reports the queue."""
+    """Keys are rows, so without a database no key exists; readiness asks for no database, and reports the queue."""
     toml = '[default.archive.sources.threatstack]\ntokens = ["tok_0123456789abcdef"]\n'
     handler = make("prod", toml, secret_key="0" * 32)
 
