@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from carboy.raw_request import RawRequest
@@ -40,6 +41,7 @@ PLACEHOLDERS = re.compile(
 )
 """What a template may hold; `header:`, `query:`, `form:` and `field:` are followed by a name, `json:` by a pointer."""
 
+_JOINTS = re.compile(r"[,;\s]")
 _MAX_SIGNATURES = 16
 
 
@@ -128,6 +130,8 @@ class Signature:
             found = [value for name, value in fields if name == self.signature_field]
         elif self.separator:
             found = [part.strip() for part in given.split(self.separator)]
+        elif not _JOINTS.search(given):
+            found = [given]
         else:
             found = [given, *(part.strip() for by in (",", ";", None) for part in given.split(by))]
         kept = [one.removeprefix(self.prefix) for one in dict.fromkeys(found) if one.startswith(self.prefix)]
@@ -183,8 +187,15 @@ class Signature:
                     text = find_text(name, request)
             return text_bytes(text)
 
-        parts = PLACEHOLDERS.split(self.template)  # text, name, text, name, …, text
-        return b"".join(fill(part) if at % 2 else part.encode() for at, part in enumerate(parts))
+        if self.template == "{body}":
+            return request.body
+        return b"".join(fill(part) if at % 2 else part.encode() for at, part in enumerate(_split(self.template)))
+
+
+@lru_cache(maxsize=256)
+def _split(template: str) -> tuple[str, ...]:
+    """Return the text, the name, the text, the name, …, the text of a template."""
+    return tuple(PLACEHOLDERS.split(template))
 
 
 def _required(place: str, request: RawRequest) -> str:

@@ -75,11 +75,17 @@ def check_time(timestamp: str, now_s: float, tolerance_s: float) -> None:
     Raises:
         Unverified: it is not, or cannot be read.
     """
+    if len(timestamp) == 10 and timestamp.isascii() and timestamp.isdigit():  # seconds, as most senders write them
+        _check_age(now_s - int(timestamp), tolerance_s)
+        return
     is_readable = timestamp.isascii() and (timestamp.isdigit() or "T" in timestamp)
     at_ms = parse_time(timestamp) if is_readable else None
     if at_ms is None:
         raise Unverified("the timestamp cannot be read", "time")
-    age_s = now_s - at_ms / 1000
+    _check_age(now_s - at_ms / 1000, tolerance_s)
+
+
+def _check_age(age_s: float, tolerance_s: float) -> None:
     if abs(age_s) > tolerance_s:
         raise Unverified(f"the timestamp is {age_s:.0f} s old; {tolerance_s:g} s are allowed", "time")
 
