@@ -106,9 +106,9 @@ def parse_number(text: str, rules: NumberRules = ANY_NUMBER) -> Number:
     if (test := f"+{parsed.country_code}{parsed.national_number}") in rules.tests:
         region = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
         return Number(test, _mask(f"+{parsed.country_code}", str(parsed.national_number)), region)
-    if not phonenumbers.is_valid_number(parsed) or parsed.extension:
+    kind = phonenumbers.number_type(parsed)  # unknown of a number that is not valid
+    if kind == phonenumbers.PhoneNumberType.UNKNOWN or parsed.extension:
         raise _wrong("no telephone has this number")
-    kind = phonenumbers.number_type(parsed)
     name = next((name for name in NUMBER_TYPES if getattr(phonenumbers.PhoneNumberType, name.upper()) == kind), "other")
     if rules.types and name not in rules.types:
         raise _wrong(f"SMS_NUMBER_TYPES does not allow its type, {name}")
