@@ -32,8 +32,8 @@ def command() -> None:
 def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a key and print it: it is shown this once, and kept as a hash.
 
-    The scopes are archive:write, archive:read, destinations:read, destinations:write, sms:send, sms:read, jobs:admin,
-    metrics:read, and those of modules.
+    The scopes are archive:write, archive:read, destinations:read, destinations:write, sms:send, sms:read, sms:numbers,
+    sms:content, jobs:admin, metrics:read, keys:admin, settings:read, audit:read, and those of modules.
 
     Example:
       carboy keys create sender --scope archive:write --scope archive:read

@@ -12,7 +12,8 @@ __all__ = ["Tally"]
 _HOUR_MS = 3_600_000
 _SETTLE_MS = 120_000  # after so long no commit adds to a minute any more
 _BUDGET_S = 0.02
-_PARTS = 60
+_PART_MS = 60_000
+_FRESH_S = 0.5
 
 
 class Tally:
@@ -30,17 +31,20 @@ class Tally:
         self._count, self._clock = count, clock
         self._lock = threading.Lock()
         self._kept: dict[tuple[int, int], Mapping[str, int]] = {}
+        self._last: tuple[float, list[Mapping[str, int] | None]] = (float("-inf"), [])
 
     def hours(self) -> list[Mapping[str, int] | None]:
         """Return the counts of the last 168 hours, the running one last."""
-        now_ms = self._clock.now_ms()
-        deadline_s = self._clock.monotonic_s() + _BUDGET_S
+        now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
         first = now_ms // _HOUR_MS - 167
         with self._lock:
+            if now_s - self._last[0] < _FRESH_S:  # several figures of one view
+                return self._last[1]
             self._kept = {key: found for key, found in self._kept.items() if key[1] > first * _HOUR_MS}
             newest_first = range(first + 167, first - 1, -1)
-            found = [self._hour(hour * _HOUR_MS, now_ms, deadline_s) for hour in newest_first]
-        return found[::-1]
+            found = [self._hour(hour * _HOUR_MS, now_ms, now_s + _BUDGET_S) for hour in newest_first]
+            self._last = now_s, found[::-1]
+            return self._last[1]
 
     def figure(self, name: str, label: str, href: str = "", *, is_bad: bool = False) -> Figure:
         """Return the figure of a name."""
@@ -49,31 +53,27 @@ class Tally:
         return Figure(label, hours[-1], day, week, hours[-24:], href, is_bad=is_bad and bool(day))
 
     def _hour(self, start_ms: int, now_ms: int, deadline_s: float) -> Mapping[str, int] | None:
+        """Return the counts of an hour: a closed one by one query, the running one minute by minute."""
         end_ms = start_ms + _HOUR_MS
-        whole = self._kept.get((start_ms, end_ms))
-        if whole is not None:
-            return whole
+        if end_ms < now_ms - _SETTLE_MS:
+            return self._part(start_ms, end_ms, now_ms, deadline_s)
         total: dict[str, int] = {}
-        step = _HOUR_MS // _PARTS
-        is_complete = True
-        for at in range(start_ms, min(end_ms, now_ms + 1), step):
-            part = self._kept.get((at, at + step))
-            if part is None:
-                if self._clock.monotonic_s() > deadline_s and start_ms + _HOUR_MS < now_ms:
-                    is_complete = False
-                    break
-                part = self._count(at, at + step)
-                if at + step < now_ms - _SETTLE_MS and not part.get("open"):
-                    self._kept[at, at + step] = part
-            for key, number in part.items():
+        for at in range(start_ms, min(end_ms, now_ms + 1), _PART_MS):
+            part = self._part(at, at + _PART_MS, now_ms, float("inf"))
+            for key, number in (part or {}).items():
                 total[key] = total.get(key, 0) + number
-        if not is_complete:
-            return None
-        if end_ms < now_ms - _SETTLE_MS and not total.get("open"):
-            for at in range(start_ms, end_ms, step):
-                self._kept.pop((at, at + step), None)
-            self._kept[start_ms, end_ms] = total
         return total
+
+    def _part(self, start_ms: int, end_ms: int, now_ms: int, deadline_s: float) -> Mapping[str, int] | None:
+        kept = self._kept.get((start_ms, end_ms))
+        if kept is not None:
+            return kept
+        if self._clock.monotonic_s() > deadline_s:
+            return None
+        found = self._count(start_ms, end_ms)
+        if end_ms < now_ms - _SETTLE_MS and not found.get("open"):
+            self._kept[start_ms, end_ms] = found
+        return found
 
 
 def _total(hours: list[Any]) -> int | None:

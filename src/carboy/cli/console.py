@@ -1,0 +1,38 @@
+"""`carboy console`."""
+
+import webbrowser
+
+import click
+
+from carboy.cli.project import Project, pass_project
+from carboy.cli.startup_notes import local_key
+from carboy.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("console")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the service is served.")
+@click.option("--no-open", is_flag=True, help="Print the address alone.")
+@pass_project
+def command(project: Project, url: str, no_open: bool) -> None:
+    """Open the console with an address that logs in once, within an hour.
+
+    It is made for the profile `local`; elsewhere log in with an API key.
+
+    Example:
+      carboy console
+      carboy console --url http://127.0.0.1:8080 --no-open
+    """
+    from carboy.web.console.sessions import make_login
+
+    runtime = project.runtime()
+    if not runtime.settings["CONSOLE"]:
+        raise UsageError("there is no console", "CONSOLE is off", "set CONSOLE=on")
+    if runtime.settings.profile.name != "local":
+        hint = f"open {url}/login and enter a key of `carboy keys create`"
+        raise UsageError("a one-time login is for the profile `local`", f"this is `{runtime.settings.profile}`", hint)
+    path = make_login(runtime, local_key(runtime)) if runtime.settings["AUTH"] else "/"
+    click.echo(f"{url.rstrip('/')}{path}")
+    if not no_open:
+        webbrowser.open(f"{url.rstrip('/')}{path}")

@@ -1,0 +1,46 @@
+"""`carboy tail`."""
+
+import time
+from typing import Any
+
+import click
+
+from carboy.cli.output import time_text
+from carboy.cli.project import Project, pass_project
+
+__all__ = ["command"]
+
+_AT_ONCE = 200
+
+
+@click.command("tail")
+@click.option(
+    "--lines", "-n", type=click.IntRange(0, _AT_ONCE), default=10, show_default=True, help="Begin so far back."
+)
+@click.option("--every", "every_s", type=float, default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option("--once", is_flag=True, help="Print what there is, and end.")
+@pass_project
+def command(project: Project, lines: int, every_s: float, once: bool) -> None:
+    """Show jobs as they come: a line for each webhook, delivery and message that is worked on.
+
+    Example:
+      carboy tail
+      carboy tail -n 50 --once
+    """
+    store = project.runtime().jobs.store
+    newest = 0
+    found = store.list(limit=max(lines, 1))
+    _show(reversed(found[:lines]))
+    newest = int(found[0].id) if found else 0
+    while not once:
+        time.sleep(max(0.1, every_s))
+        found = [job for job in store.list(limit=_AT_ONCE) if int(job.id) > newest]
+        _show(reversed(found))
+        newest = int(found[0].id) if found else newest
+
+
+def _show(jobs: Any) -> None:
+    for job in jobs:
+        args = " ".join(str(one) for one in job.args)[:60]
+        error = ((job.error or "").strip().splitlines() or [""])[-1][:80]
+        click.echo(f"{time_text(job.created_at)}  {job.state:<8} {job.kind:<24} {args}  {error}".rstrip())
