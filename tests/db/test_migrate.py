@@ -15,6 +15,7 @@ from sqlalchemy.schema import CreateTable
 
 import carboy.db.shared_state
 import carboy.jobs.tables
+import carboy.services.archive.destinations.tables
 import carboy.services.archive.tables
 import carboy.services.sms.tables
 import carboy.web.tables  # noqa: F401
