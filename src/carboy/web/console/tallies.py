@@ -25,10 +25,17 @@ class Tally:
         count: returns the counts by name of a time range, start and end in milliseconds; `open` counts those that may
             still change, so that the range is counted again. It is at most an hour, and the query uses an index.
         clock: what time it is.
+        oldest: returns the time of the oldest row, milliseconds since the epoch, by a look into an index; None where
+            there is no row. Hours before it are not counted.
     """
 
-    def __init__(self, count: Callable[[int, int], Mapping[str, int]], clock: Clock) -> None:
-        self._count, self._clock = count, clock
+    def __init__(
+        self,
+        count: Callable[[int, int], Mapping[str, int]],
+        clock: Clock,
+        oldest: Callable[[], int | None] = lambda: 0,
+    ) -> None:
+        self._count, self._clock, self._oldest = count, clock, oldest
         self._lock = threading.Lock()
         self._kept: dict[tuple[int, int], Mapping[str, int]] = {}
         self._last: tuple[float, list[Mapping[str, int] | None]] = (float("-inf"), [])
@@ -42,7 +49,13 @@ class Tally:
                 return self._last[1]
             self._kept = {key: found for key, found in self._kept.items() if key[1] > first * _HOUR_MS}
             newest_first = range(first + 167, first - 1, -1)
-            found = [self._hour(hour * _HOUR_MS, now_ms, now_s + _BUDGET_S) for hour in newest_first]
+            oldest_ms = self._oldest()
+            found: list[Mapping[str, int] | None] = [
+                {}
+                if oldest_ms is None or (hour + 1) * _HOUR_MS <= oldest_ms
+                else self._hour(hour * _HOUR_MS, now_ms, now_s + _BUDGET_S)
+                for hour in newest_first
+            ]
             self._last = now_s, found[::-1]
             return self._last[1]
 

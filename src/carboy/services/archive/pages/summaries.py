@@ -32,7 +32,11 @@ def event_tally(at: Reach) -> Tally:
     """Return the counts of events of this process."""
     found = at.runtime.find(_EventTally)
     if found is None:
-        found = _EventTally(lambda start, end: count_events(at.engine, start, end), at.runtime.clock)
+        found = _EventTally(
+            lambda start, end: count_events(at.engine, start, end),
+            at.runtime.clock,
+            lambda: _oldest(at.engine, ITEMS.c.id),
+        )
         at.runtime.keep(found)
     return found
 
@@ -78,7 +82,11 @@ def summarize_destinations() -> Summary:
         return Summary()
     tally = at.runtime.find(_DeliveryTally)
     if tally is None:
-        tally = _DeliveryTally(lambda start, end: _count_deliveries(at.engine, start, end), at.runtime.clock)
+        tally = _DeliveryTally(
+            lambda start, end: _count_deliveries(at.engine, start, end),
+            at.runtime.clock,
+            lambda: _oldest(at.engine, DELIVERIES.c.id),
+        )
         at.runtime.keep(tally)
     href = url_for("destinations.index")
     figures = [
@@ -115,6 +123,13 @@ def _failures(engine: "Engine", name: str) -> list[Failure]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _oldest(engine: "Engine", column: Any) -> int | None:
+    """Return when the oldest row was made, by its id; None where there is no row."""
+    with engine.connect() as connection:
+        found: int | None = connection.execute(select(func.min(column))).scalar()
+    return None if found is None else found >> _ID_BITS
 
 
 def _count_deliveries(engine: "Engine", start_ms: int, end_ms: int) -> dict[str, int]:

@@ -166,7 +166,7 @@ def summarize() -> Summary:
     held, sms = gateway()
     tally = held.find(_MessageTally)
     if tally is None:
-        tally = _MessageTally(lambda start, end: _count(held, start, end), held.clock)
+        tally = _MessageTally(lambda start, end: _count(held, start, end), held.clock, lambda: _oldest(held))
         held.keep(tally)
     href = url_for("messages.index")
     figures = [
@@ -190,6 +190,13 @@ def summarize() -> Summary:
         for row in rows
     ]  # fmt: skip
     return Summary(figures, facts, failures)
+
+
+def _oldest(held: Runtime) -> int | None:
+    """Return when the oldest message was accepted, by its id; None where there is none."""
+    with held.engine.connect() as connection:
+        found: int | None = connection.execute(select(func.min(MESSAGES.c.id))).scalar()
+    return None if found is None else found >> _ID_BITS
 
 
 def _count(held: Runtime, start_ms: int, end_ms: int) -> dict[str, int]:
