@@ -302,6 +302,7 @@ def test_every_page_says_what_a_browser_may_do_with_it(make_app: MakeApp) -> Non
         assert " style=" not in page.text
         assert "<script>" not in page.text
         assert " onclick" not in page.text
+    page = person.get("/")
     style = page.text.split('rel="stylesheet" href="')[1].split('"')[0]
     kept = person.get(style)
     assert kept.headers["Cache-Control"] == "public, max-age=31536000, immutable"

@@ -33,4 +33,4 @@ def test_what_is_overridden_takes_the_same_arguments() -> None:
 
 def test_a_request_says_whether_100_continue_is_due() -> None:
     """The worker sends it while the body arrives, and clears this."""
-    assert Request._expected_100_continue is False
+    assert Request._expected_100_continue is False  # pyright: ignore[reportAttributeAccessIssue]

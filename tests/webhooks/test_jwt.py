@@ -5,6 +5,8 @@ import hmac
 from typing import Any
 
 import jwt
+import jwt.algorithms
+import jwt.utils
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa

@@ -253,6 +253,7 @@ def no_credentials(region: str) -> Any:
 
 
 def _without_credentials() -> Any:
+    import botocore.credentials
     import botocore.session
 
     found = botocore.session.Session()

@@ -124,7 +124,7 @@ def _operations(
         if len(below) > 1:
             result[below[0]] = {**result[below[0]], below[1]: operation}
         else:
-            result[below[0]] = operation
+            result[below[0]] = operation  # pyright: ignore[reportGeneralTypeIssues]
         security = operation.get("security", content.get("security"))
         if security is not None:
             operation["security"] = [

@@ -121,6 +121,7 @@ def _install_by_pip(
     lines = [_built_by_pip(line, work, folder, python, arch) for line in applicable(requirements.lines, python, arch)]
     index = _only_index(lines)
     extra: list[str] = []
+    more: list[str] = []
     for _ in range(_ROUNDS):
         shutil.rmtree(target, ignore_errors=True)
         text = work / "requirements.txt"

@@ -253,7 +253,7 @@ def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bo
     with _archive(project) as (_, archive):
         chosen = _range(archive, asked["start"], asked["end"], asked["source"], match)
         sources = archive.settings.archive_sources
-        found = find(archive.index, archive.store, chosen, lambda name: name in sources and sources[name].hold)
+        found = find(archive.index, archive.store, chosen, lambda source: source in sources and sources[source].hold)
         count = len(found.items)
         for name, held in found.held.items():
             click.echo(f"{held} events of `{name}` are held (hold = true) and stay", err=True)

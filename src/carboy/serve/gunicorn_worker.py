@@ -5,6 +5,10 @@ client. Threads get whole requests. What is used of gunicorn beside its document
 `PRIVATE_NAMES`, and a test checks it.
 """
 
+# pyright: reportIncompatibleMethodOverride=false, reportOptionalMemberAccess=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false
+# (the stubs describe the connections of gunicorn's own worker)
+
 import errno
 import mmap
 import resource

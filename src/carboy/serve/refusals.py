@@ -39,7 +39,7 @@ _host = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 
 def explain_error(error: BaseException) -> tuple[int, str]:
     """Return status and detail for an error of the parser, or of the application; 500 for what is not the client's."""
-    if isinstance(error, errors.InvalidResponseHeader | errors.InvalidResponseHeaderName):
+    if isinstance(error, errors.InvalidResponseHeader | errors.InvalidResponseHeaderName):  # pyright: ignore[reportAttributeAccessIssue]
         return 500, "the server failed to answer"
     if getattr(error, "hdr", None) == "HOST":
         return 400, "the Host header is missing, repeated or malformed"

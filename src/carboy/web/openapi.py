@@ -49,7 +49,7 @@ def add_api(
     current = runtime(app)
     served, content = _blueprint_of(current, document, operations, options)
     app.register_blueprint(served)
-    name = document.name if hasattr(document, "name") else document
+    name = getattr(document, "name", document)
     if isinstance(name, str | os.PathLike) and Path(name).absolute().is_relative_to(_PACKAGE):
         current.documents.append(lambda: content)
     else:

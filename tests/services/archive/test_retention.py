@@ -73,7 +73,7 @@ def test_the_events_of_a_person_are_erased_with_all_versions(serve: Serve, caplo
     chosen = Range(("other", "held"), 0, 1 << 42, "email == 'ann@example.com'")
     archive = gateway.archive
 
-    found = find(archive.index, archive.store, chosen, lambda name: name == "held")
+    found = find(archive.index, archive.store, chosen, lambda source: source == "held")
     assert sum(erase(archive.upkeep, found.items, "tester")) == 2
 
     assert found.held == {"held": 1}

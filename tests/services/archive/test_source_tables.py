@@ -83,7 +83,8 @@ def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
         main()
     except SystemExit as ended:
         code = int(ended.code or 0)
-    return code, *capsys.readouterr()
+    out, err = capsys.readouterr()
+    return code, out, err
 
 
 def test_the_commands_print_what_to_enter(
