@@ -56,7 +56,7 @@ def exact_collation(dialect: Any) -> str:
     """
     if getattr(dialect, "is_mariadb", False):
         return "utf8mb4_nopad_bin"
-    version = tuple(getattr(dialect, "server_version_info", None) or (8, 4, 0))
+    version: Any = getattr(dialect, "server_version_info", None) or (8, 4)
     return "utf8mb4_0900_bin" if version >= (8, 0, 17) else "utf8mb4_bin"
 
 
