@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from carboy.web.console.access import has_scope
     from carboy.web.console.audit import record_action
     from carboy.web.console.forms import PAGE_ROWS, read_choice, read_cursor, read_time_range
+    from carboy.web.console.inputs import form_field, host_url, query_string, query_value
     from carboy.web.console.rendering import go_to_page, render_page, show_notice, translate
     from carboy.web.console.tallies import Tally
     from carboy.web.http.rate_limits import RateLimiter
@@ -56,11 +57,15 @@ __all__ = [
     "bearer_info",
     "create_app",
     "current_key",
+    "form_field",
     "go_to_page",
     "has_scope",
+    "host_url",
     "init_app",
     "load_settings",
     "mark",
+    "query_string",
+    "query_value",
     "read_choice",
     "read_cursor",
     "read_time_range",
@@ -101,6 +106,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
             "read_cursor",
             "read_time_range",
         ),
+        ".console.inputs": ("form_field", "host_url", "query_string", "query_value"),
         ".console.rendering": (
             "go_to_page",
             "render_page",

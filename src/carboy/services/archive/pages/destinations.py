@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from carboy.errors import CarboyError, Missing
 from carboy.http_values import render_cursor
@@ -12,6 +12,7 @@ from carboy.services.archive.destinations.store import STATES, DeliveryFilter
 from carboy.services.archive.pages.reaching import Reach, reach
 from carboy.web import (
     PAGE_ROWS,
+    form_field,
     go_to_page,
     has_scope,
     mark,
@@ -87,8 +88,8 @@ def _act(name: str, action: str) -> Response:
 
 def _replay(at: Reach, name: str) -> Response:
     """Deliver a range of events again; the form says how many first where its box is ticked."""
-    body: dict[str, Any] = {key: f"{request.form.get(key, '')}Z" for key in ("from", "until")}
-    if source := request.form.get("source"):
+    body: dict[str, Any] = {key: f"{form_field(key)}Z" for key in ("from", "until")}
+    if source := form_field("source"):
         body["source"] = source
     destinations: Any = at.archive.destinations
     try:
@@ -97,7 +98,7 @@ def _replay(at: Reach, name: str) -> Response:
         count = destinations.replayer.count(chosen, destination)
     except CarboyError as error:
         raise Problem(422, str(error)) from error
-    if request.form.get("dry_run"):
+    if form_field("dry_run"):
         show_notice(mark("It would be %(count)s events."), count=count)
     else:
         if count:

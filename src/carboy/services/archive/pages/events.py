@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from sqlalchemy import select
 
 from carboy.errors import UpstreamError
@@ -29,7 +29,10 @@ from carboy.web import (
     PAGE_ROWS,
     go_to_page,
     has_scope,
+    host_url,
     mark,
+    query_string,
+    query_value,
     read_cursor,
     read_time_range,
     record_action,
@@ -59,9 +62,9 @@ def make_blueprint() -> Blueprint:
 
 def _filter() -> EventFilter:
     start_ms, end_ms = read_time_range()
-    fields = {name: request.args.get(name, "").strip()[:255] for name in ("source", "type", "severity")}
-    state = request.args.get("state", "")
-    prefix = request.args.get("id", "").strip()[:255]
+    fields = {name: query_value(name) for name in ("source", "type", "severity")}
+    state = query_value("state")
+    prefix = query_value("id")
     return EventFilter(
         **fields, state=state if state in STATES else "", prefix=prefix, start_ms=start_ms, end_ms=end_ms
     )
@@ -70,7 +73,7 @@ def _filter() -> EventFilter:
 def _index() -> Response:
     at, chosen = reach(), _filter()
     sources, place = at.sources(), read_cursor()
-    text = request.args.get("q", "")[:200]
+    text = query_value("q", 200)
     page = find_events(at.engine, chosen, sources, place[0] if place else None, 300 if text else PAGE_ROWS)
     rows, is_cut = page.rows, page.is_cut
     if text:
@@ -84,7 +87,7 @@ def _index() -> Response:
 
 def _export(form: str) -> Response:
     at, chosen = reach(), _filter()
-    record_action("events.export", form, request.query_string.decode("utf-8", "replace"))
+    record_action("events.export", form, query_string())
     rows = export_events(at.engine, chosen, at.sources(), _MAX_EXPORT)
     lines = _csv(rows) if form == "csv" else _ndjson(rows)
     kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
@@ -194,7 +197,7 @@ def _steps(at: Reach, event: Any, deliveries: Any) -> list[dict[str, Any]]:
 def _curl(event: Any, headers: dict[str, str], body: bytes | None) -> str:
     """Return a command that sends the webhook again, as it came; a body that is no text is left to a file."""
     path = "/api/v1/s3/alert" if event.source == THREATSTACK else f"/api/v1/webhooks/{event.source}"
-    parts = ["curl", "-X", "POST", request.host_url.rstrip("/") + path, "-H", f"Content-Type: {event.content_type}"]
+    parts = ["curl", "-X", "POST", host_url() + path, "-H", f"Content-Type: {event.content_type}"]
     for name, value in headers.items():
         if name.lower() not in {"content-type", "content-length", "host", "connection"}:
             parts += ["-H", f"{name}: {value}"]

@@ -1,11 +1,11 @@
 """Refused: requests that a source turned away, with the reason."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from carboy.http_values import render_cursor
 from carboy.services.archive.pages.reaching import reach
 from carboy.services.archive.refusals import RefusedRequests
-from carboy.web import PAGE_ROWS, mark, read_cursor, render_page
+from carboy.web import PAGE_ROWS, mark, query_value, read_cursor, render_page
 
 __all__ = ["make_blueprint"]
 
@@ -27,7 +27,7 @@ def make_blueprint() -> Blueprint:
 def _index() -> Response:
     at, place = reach(), read_cursor()
     kept = at.runtime.find(RefusedRequests)
-    source = request.args.get("source", "").strip()[:64]
+    source = query_value("source", 64)
     rows = [] if kept is None else kept.newest(source, PAGE_ROWS + 1, place[0] if place else None)
     following = render_cursor(rows[PAGE_ROWS - 1].id) if len(rows) > PAGE_ROWS else None
     return render_page("archive/refused.html", rows=rows[:PAGE_ROWS], following=following)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from carboy.problems import Problem
 from carboy.services.archive.pages.reaching import reach
@@ -10,7 +10,7 @@ from carboy.services.archive.pages.summaries import event_tally, last_event
 from carboy.services.archive.settings import ArchiveSettings
 from carboy.services.archive.source_settings import SourceConfig
 from carboy.services.archive.sources import THREATSTACK
-from carboy.web import render_page
+from carboy.web import host_url, render_page
 
 __all__ = ["make_blueprint"]
 
@@ -52,7 +52,7 @@ def _show(name: str) -> Response:
 
 def _address(name: str, config: Any) -> str:
     """Return what is entered at the sender; a path token is not shown."""
-    base = request.host_url.rstrip("/")
+    base = host_url()
     if name == THREATSTACK and not config.tokens:
         return f"{base}/api/v1/s3/alert"
     return f"{base}/api/v1/webhooks/{name}" + ("/<token>" if config.tokens else "")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, url_for
 from sqlalchemy import func, select
 
 from carboy.errors import CarboyError
@@ -25,6 +25,7 @@ from carboy.web import (
     go_to_page,
     has_scope,
     mark,
+    query_value,
     read_choice,
     read_cursor,
     read_time_range,
@@ -67,12 +68,12 @@ def _index() -> Response:
     place, error = read_cursor(), ""
     state = read_choice("state", STATES)
     conditions: dict[str, str] = {
-        "template": request.args.get("template", "")[:100],
-        "provider": request.args.get("provider", "")[:64],
+        "template": query_value("template", 100),
+        "provider": query_value("provider", 64),
         "state": state,
-        "country": request.args.get("country", "").upper()[:2] if "country" in MESSAGES.c else "",
+        "country": query_value("country", 2).upper() if "country" in MESSAGES.c else "",
     }
-    if number := request.args.get("receiver", "").strip():
+    if number := query_value("receiver"):
         try:
             conditions["receiver_hash"] = sms.hash(parse_number(number, sms.rules.numbers).e164)
         except (CarboyError, ValueError):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from carboy.errors import InvalidInput
 from carboy.problems import Problem
@@ -10,7 +10,7 @@ from carboy.services.sms.pages.messages import gateway
 from carboy.services.sms.requests import read_send
 from carboy.services.sms.segments import count_parts
 from carboy.services.sms.templates import Template
-from carboy.web import go_to_page, has_scope, mark, record_action, render_page, show_notice
+from carboy.web import form_field, go_to_page, has_scope, mark, query_value, record_action, render_page, show_notice
 
 __all__ = ["make_blueprint"]
 
@@ -45,7 +45,7 @@ def _get(sms: Any, name: str) -> Template:
 def _show(name: str) -> Response:
     _, sms = gateway()
     one = _get(sms, name)
-    values = {param: request.args.get(param, "")[:1000] or _EXAMPLE for param in one.params}
+    values = {param: query_value(param, 1000) or _EXAMPLE for param in one.params}
     text = one.render(values) if one.text else ""
     return render_page(
         "sms/template.html", one=one, values=values, text=text, count=count_parts(text) if text else None,
@@ -58,8 +58,8 @@ def _send(name: str) -> Response:
         raise Problem(403, "this needs the scope sms:send")
     _, sms = gateway()
     one = _get(sms, name)
-    params = {param: request.form.get(param, "") for param in one.params}
-    body = {"receivers": [request.form.get("receiver", "")], "template": one.name, "params": params}
+    params = {param: form_field(param) for param in one.params}
+    body = {"receivers": [form_field("receiver")], "template": one.name, "params": params}
     try:
         accepted = sms.submit(read_send(body, sms.rules), "", None)
     except InvalidInput as error:
