@@ -118,7 +118,7 @@ def test_many_secrets_come_in_twenties(aws: Aws) -> None:
 
 
 def test_references_to_secrets_pick_fields_and_report_what_is_missing(aws: Aws) -> None:
-    """A field that is not text comes as JSON; an absent secret is None, an absent field an error."""
+    """A field that is not text comes as JSON; an absent secret gives None, an absent field an error."""
     name = aws.secret({"password": "p", "port": 5432, "tags": ["a"]})
     resolver = SecretResolver(SecretCache(aws.client("secretsmanager")))
     fields = ["password", "port", "tags", "", "none"]

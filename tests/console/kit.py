@@ -45,7 +45,7 @@ def make_key(app: Flask, *scopes: str, expires_at: int | None = None) -> tuple[s
 
 
 def visit(app: Flask, *scopes: str) -> Person:
-    """Return somebody who has logged in with a key of these scopes; all by default."""
+    """Return a visitor logged in with a key of these scopes, by default all."""
     person = Person(app.test_client())
     assert person.log_in(make_key(app, *scopes)[1]).status_code == 303
     person.get("/")

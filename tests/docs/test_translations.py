@@ -23,7 +23,7 @@ def _headings(text: str) -> list[str]:
 
 @pytest.mark.parametrize("page", TRANSLATED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_translated_page_has_the_headings_and_the_code_of_its_original(page: Path) -> None:
-    """What a reader does and sees is the same in both languages; whoever changes one page changes the other."""
+    """What a reader does and sees is the same in both languages; a change to one page needs the other changed."""
     translated, original = page.read_text("utf-8"), TRANSLATED[page].read_text("utf-8")
 
     assert _headings(translated) == _headings(original)

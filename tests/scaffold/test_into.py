@@ -235,7 +235,7 @@ def test_pins_that_cannot_be_installed_with_carboy_are_named(shop: Path, lines: 
 
 @pytest.mark.parametrize("profile", ["local", "prod"])
 def test_settings_of_the_application_itself_count_for_the_commands(shop: Path, profile: str, run: Run) -> None:
-    """Its SECRET_KEY stands in its code, and nobody asks for the gateway's settings."""
+    """Its SECRET_KEY stands in its code, and the gateway's settings are not required."""
     adopt(shop, Choices())
     path = shop / "shop" / "__init__.py"
     path.write_text(

@@ -96,7 +96,7 @@ def test_a_token_for_another_or_another_time_is_refused(claims: dict[str, Any]) 
 
 
 def test_a_public_key_is_never_a_shared_secret() -> None:
-    """The algorithm of a token cannot turn a public key, which anyone has, into the key of an HMAC; `none` is none."""
+    """The algorithm of a token cannot turn a public key into the key of an HMAC; `none` is refused."""
     public = KEYS["first"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     scheme = JsonWebToken(body_claim="sha256")
     claims = {**CLAIMS, "sha256": hashlib.sha256(b"{}").hexdigest()}

@@ -51,7 +51,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """AWS credentials; `expires_at` is None if they do not expire or the time is unknown."""
+    """AWS credentials with their expiry (None: they do not expire, or the time is unknown)."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)

@@ -15,7 +15,7 @@ _BATCH = "application/cloudevents-batch+json"
 
 
 def cloudevent_id(request: RawRequest) -> tuple[str, ...]:
-    """Return the places of `source` and `id`, which tell one event from all others."""
+    """Return the places of `source` and `id`, which identify an event."""
     return ("header:ce-source", "header:ce-id") if "ce-id" in request.headers else ("/source", "/id")
 
 

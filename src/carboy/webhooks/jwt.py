@@ -193,7 +193,7 @@ def _is_public(secret: str) -> bool:
 
 
 def _public_key(text: Any) -> Any:
-    """Return the public key in a PEM text or in a JWK; None where there is none."""
+    """Return the public key in a PEM text or in a JWK; None without one."""
     with extra("archive"):
         import jwt
         from cryptography.hazmat.primitives.serialization import load_pem_public_key

@@ -46,7 +46,7 @@ class Preset:
 
 
 def find_preset(name: str) -> Preset | None:
-    """Return the preset of a name; None where there is none."""
+    """Return the preset of a name; None for an unknown name."""
     return _preset(name)
 
 

@@ -203,7 +203,7 @@ def _forget(connection: "Connection", befores_ms: Sequence[int]) -> list[int]:
 
 
 def _wake_forgotten(connection: "Connection", wishes: Sequence[tuple[Job[[str]], int]]) -> list[None]:
-    """Queue the job of each destination that nobody delivers to though something has been due for a minute."""
+    """Queue the job of each destination whose deliveries have been due for a minute without a worker."""
     for deliver, now_ms in wishes:
         before_ms = now_ms - _MINUTE_MS
         is_left = DESTINATIONS.c.lease_until.is_(None) | (DESTINATIONS.c.lease_until < now_ms)

@@ -49,7 +49,7 @@ def on_inbound(function: Callable[[InboundMessage], object]) -> Callable[[Inboun
 
 
 def inbound_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of the job that hands a kept message on."""
+    """Return the row of the job that passes a kept message on."""
     names = ("id", "provider", "sender", "receiver", "text", "keyword", "at")
     return row_of(INBOUND_JOB, tuple(row[name] for name in names), now_ms=row["at"])
 

@@ -56,7 +56,7 @@ def read_options(
 
 
 def read_reference(given: Any, pointer: str, faults: list[Fault]) -> str | None:
-    """Return a caller's reference; None where there is none."""
+    """Return a caller's reference; None if absent."""
     if given is None:
         return None
     if not isinstance(given, str) or not 1 <= len(given) <= MAX_REFERENCE_CHARS or not given.isprintable():

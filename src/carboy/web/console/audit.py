@@ -29,7 +29,7 @@ def record_action(action: str, target: str = "", detail: str = "") -> None:
 
 
 def record_as(who: str, key_id: str | None, action: str, target: str = "", detail: str = "") -> None:
-    """Add an action of somebody who is named, such as at a login."""
+    """Record an action under a given name, such as a login's."""
     held = runtime()
     row = audit_row(
         held.clock.now_ms(),

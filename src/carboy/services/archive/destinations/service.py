@@ -97,7 +97,7 @@ class Destinations:
         return {**own, **configured} if own else configured
 
     def all_by_name(self, name: str) -> Destination | None:
-        """Return a destination; None where there is none of that name."""
+        """Return a destination; None for an unknown name."""
         return self.all().get(name)
 
     def get(self, name: str) -> Destination:

@@ -91,7 +91,7 @@ class DeliveryStore:
         return list(islice(heapq.merge(*pages, key=lambda row: -row.id), limit))
 
     def get(self, delivery: int) -> tuple[Any, Sequence[Any]] | None:
-        """Return the row of a delivery and those of its attempts, in their order; None where there is none."""
+        """Return the row of a delivery and those of its attempts, oldest first; None for an unknown id."""
         attempts = select(ATTEMPTS).where(ATTEMPTS.c.delivery == delivery).order_by(ATTEMPTS.c.number)
         with self._engine.connect() as connection:
             row = connection.execute(select(DELIVERIES).where(DELIVERIES.c.id == delivery)).one_or_none()

@@ -164,7 +164,7 @@ def _body_views(body: bytes | None) -> dict[str, Any]:
 
 
 def _fetched(at: Reach, event: Any) -> Any:
-    """Return the full alert that was fetched; None where there is none, or it cannot be read now."""
+    """Return the full alert that was fetched; None if it was not, or cannot be read now."""
     if not event.detail_key:
         return None
     try:

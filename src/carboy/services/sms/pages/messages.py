@@ -194,7 +194,7 @@ def summarize() -> Summary:
 
 
 def _oldest(held: Runtime) -> int | None:
-    """Return when the oldest message was accepted, by its id; None where there is none."""
+    """Return when the oldest message was accepted, by its id; None without messages."""
     with held.engine.connect() as connection:
         found: int | None = connection.execute(select(func.min(MESSAGES.c.id))).scalar()
     return None if found is None else found >> _ID_BITS
