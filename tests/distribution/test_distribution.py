@@ -66,7 +66,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stands for an index: the wheels of what is installed here, which the extras and a new service need."""
     folder = tmp_path_factory.mktemp("wheels")
     tools = ("editables", "hatchling", "mypy", "pytest", "ruff")
-    repack(folder, *sorted(needed_by("carboy[all]", *tools) - {"carboy"}))
+    repack(folder, *sorted(needed_by("carboy[all,testing]", *tools) - {"carboy"}))
     return folder
 
 

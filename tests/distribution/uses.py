@@ -54,7 +54,7 @@ def missing(module: str, attribute: str) -> str:
 
 def the_core() -> None:
     """The parts that need no extra; what does need one says which."""
-    for name in ("settings", "logs", "request_ids", "problems", "limits", "health", "metrics", "trace"):
+    for name in ("settings", "logs", "request_ids", "problems", "limits", "health", "trace"):
         part(name)
     assert "pip install 'carboy[config]'" in carboy("config", "import", said="a: b", code=3)
     for name in ("db.Model", "jobs.put", "logs.GunicornLogger", "net.Session", "services.sms"):
@@ -200,6 +200,28 @@ def _served(server: str, *words: str, path: str) -> None:
             assert process.wait(30) == 0, server
         finally:
             process.kill()
+
+
+def asgi() -> None:
+    """An ASGI application behind the Lambda entry."""
+    assert import_module("mangum").Mangum
+
+
+def console() -> None:
+    """What the console's languages and single sign-on stand on."""
+    assert import_module("carboy.web.console.languages")
+    assert import_module("authlib")
+
+
+def metrics() -> None:
+    part("metrics")
+
+
+def testing() -> None:
+    """Certificates for servers of tests."""
+    from carboy.testing import make_ca
+
+    assert make_ca
 
 
 USES = {"nothing": the_core, "all": all_of_it}

@@ -112,9 +112,7 @@ def test_a_job_may_say_that_it_can_never_succeed_or_when_to_come_back(shop: Shop
 
     eventually(lambda: sorted(shop.states()) == ["dead", "done", "done"])
     assert seen.count("patient") == 5
-    assert shop.store.list(state="dead")[0].error == (
-        "Abandon: the job was given up: the customer is gone (hint: fix the cause, then `carboy jobs retry`)"
-    )
+    assert shop.store.list(state="dead")[0].error == ("Abandon: the job was given up: the customer is gone")
     assert {row.kind: row.attempts for row in shop.store.list(state="done")} == {"patient": 1, "throttled": 2}
     assert time.monotonic() - started >= 0.2
 

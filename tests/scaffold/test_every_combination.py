@@ -101,7 +101,7 @@ def own_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     package = ROOT / "src"
     files = {
-        path.relative_to(package).as_posix(): path.read_text("utf-8")
+        path.relative_to(package).as_posix(): path.read_bytes()
         for path in (package / "carboy").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

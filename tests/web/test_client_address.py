@@ -90,5 +90,5 @@ def test_views_and_lines_see_the_client(make_app: Any, lines: Any) -> None:
     headers = {"X-Forwarded-For": "6.6.6.6, 1.1.1.1", "X-Forwarded-Proto": "https"}
 
     assert make_app(register, trusted_proxies=1).test_client().get("/", headers=headers).text == "1.1.1.1 https"
-    assert lines()[0]["client"] == "1.1.1.1"
+    assert lines("request")[0]["client"] == "1.1.1.1"
     assert make_app(register).test_client().get("/", headers=headers).text == "127.0.0.1 http"

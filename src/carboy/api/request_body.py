@@ -87,8 +87,11 @@ def compile_raw_body(node: Mapping[str, Any]) -> BodyStep:
     choose_reader = _chooser(dict.fromkeys(map(str.lower, node["content"]), _bytes))
 
     def step(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> None:
-        environ = request.environ
-        kwargs["body"] = choose_reader(environ.get("CONTENT_TYPE") or "")(request, kwargs, faults)
+        header = request.environ.get("CONTENT_TYPE") or ""
+        kind, _, parameters = header.lower().partition(";")
+        if kind.strip() == "application/json":
+            _check_charset(parameters)
+        kwargs["body"] = choose_reader(header)(request, kwargs, faults)
 
     return step
 

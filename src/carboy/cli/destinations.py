@@ -170,7 +170,13 @@ def resume(project: Project, name: str) -> None:
 
 @command.command()
 @NAME
-@click.option("--state", type=click.Choice(["failed", "waiting"]), default="failed", show_default=True)
+@click.option(
+    "--state",
+    type=click.Choice(["failed", "waiting"]),
+    default="failed",
+    show_default=True,
+    help="Which deliveries of the destination are tried.",
+)
 @pass_project
 def retry(project: Project, name: str, state: str) -> None:
     """Try deliveries of a destination again, now; with the id of a delivery, that one.

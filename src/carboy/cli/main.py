@@ -31,8 +31,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "jobs": ("carboy.cli.jobs", "Show what waits, runs or is dead."),
     "archive": ("carboy.cli.archive", "Work with the archive from a terminal."),
     "sms": ("carboy.cli.sms", "Work with the SMS gateway from a terminal."),
-    "console": ("carboy.cli.console", "Open the console with an address that logs in once."),
-    "tail": ("carboy.cli.tail", "Show what comes in, as it comes."),
+    "console": ("carboy.cli.console", "Open the console with an address that logs in once, within an hour."),
+    "tail": (
+        "carboy.cli.tail",
+        "Show jobs as they come: a line for each webhook, delivery and message that is worked on.",
+    ),
     "run": ("carboy.cli.run", "Run a command with temporary AWS credentials."),
     "build": (
         "carboy.cli.build",

@@ -1,6 +1,7 @@
 """`carboy serve`."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -68,10 +69,10 @@ def command(
         )
     project.openapi = openapi
     if server == "granian":
-        click.echo("note: --server granian is served by gunicorn, which now does better with slow clients", err=True)
+        _note("note: --server granian is served by gunicorn, which now does better with slow clients")
         server = "gunicorn"
     if openapi is None and project.app_path() is None:
-        click.echo(f"note: {_no_application()}", err=True)
+        _note(f"note: {_no_application()}")
     plan = Plan("dev" if reload else cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)
     settings = ServeSettings()
@@ -84,7 +85,13 @@ def command(
         if end.code or os.getpid() != process_id:  # it failed, or is a worker that ends
             raise
     if not is_running_from_reloader():
-        click.echo("stopped: every accepted request was answered", err=True)
+        _note("stopped: every accepted request was answered")
+
+
+def _note(text: str) -> None:
+    """Print a line for the operator; one who no longer reads stops nothing."""
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)
 
 
 def _no_application() -> str:

@@ -48,10 +48,15 @@ def _show_console(service: "Service", url: str) -> None:
     runtime = service.runtime
     if service.flask is None or not runtime.settings["CONSOLE"] or not runtime.has_database:
         return
+    from sqlalchemy.exc import DBAPIError
+
     from carboy.web.console.sessions import make_login
 
     base = f"http://{runtime.settings['CONSOLE_BIND']}" if runtime.settings["CONSOLE_BIND"] else url
-    path = make_login(runtime, local_key(runtime)) if runtime.settings["AUTH"] else "/"
+    try:
+        path = make_login(runtime, local_key(runtime)) if runtime.settings["AUTH"] else "/"
+    except DBAPIError:  # its tables are not there yet: `carboy db upgrade` makes them
+        return
     click.echo(f"console: {base}{path}", err=True)
 
 

@@ -278,7 +278,8 @@ def test_an_object_that_is_gone_is_reported_and_is_no_500(gateway: Any) -> None:
     for key in gateway.kept():
         gateway.archive.store.delete(key)
 
-    assert gateway.get(f"{PATH}/{ID}").status_code == 404
+    gone = gateway.get(f"{PATH}/{ID}")
+    assert (gone.status_code, gone.get_json()["detail"]) == (200, "expired")
     [listed] = gateway.get(between(AT_MS, AT_MS + 1)).get_json()["alerts"]
     assert (listed["id"], listed["created_at"]) == (ID, AT_MS)
     assert "none under that key" in listed["unreadable"]

@@ -286,10 +286,10 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
 
 
 def _groups(one: Submission, ids: Sequence[int]) -> list[list[int]]:
-    """Return the messages by country: no provider takes mainland China and other countries in one request."""
+    """Return mainland China's messages and the others apart: no provider takes both in one request."""
     groups: dict[str, list[int]] = {}
     for message, (number, _) in zip(ids, one.receivers, strict=True):
-        groups.setdefault(number.region, []).append(message)
+        groups.setdefault("CN" if number.region == "CN" else "", []).append(message)
     return [group for _, group in sorted(groups.items(), key=lambda one: one[0] != "CN")]
 
 
