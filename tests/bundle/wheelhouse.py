@@ -17,14 +17,14 @@ from packaging.utils import canonicalize_name
 def make_wheel(
     folder: Path,
     name: str,
-    files: Mapping[str, str],
+    files: Mapping[str, str] | Mapping[str, bytes],
     version: str = "1.0",
     tag: str = "py3-none-any",
     requires: Sequence[str] = (),
 ) -> None:
     """Write a wheel with these files, which needs these distributions."""
     info = f"{name}-{version}.dist-info"
-    content = {path: text.encode() for path, text in files.items()}
+    content = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
     needed = "".join(f"Requires-Dist: {each}\n" for each in requires)
     extras = sorted({extra for each in requires for extra in re.findall(r"extra == [\"'](\w+)", each)})
     offered = "".join(f"Provides-Extra: {extra}\n" for extra in extras)
