@@ -69,10 +69,12 @@ def is_ours(table: str) -> bool:
 
 _TABLES = frozenset(
     {
-        VERSION_TABLE, NOTE_TABLE, "archive_attempts", "archive_deliveries", "archive_destinations",
-        "archive_exchanged_secrets", "archive_items", "archive_refused",
-        "carboy_jobs", "carboy_keys", "carboy_shared", "carboy_turns",
-        "sms_budgets", "sms_codes", "sms_messages", "sms_receipts", "sms_requests",
+        VERSION_TABLE, NOTE_TABLE,
+        "archive_attempts", "archive_deliveries", "archive_destinations", "archive_exchanged_secrets",
+        "archive_items", "archive_refused", "carboy_audit", "carboy_jobs",
+        "carboy_keys", "carboy_sessions", "carboy_shared", "carboy_turns",
+        "sms_budgets", "sms_codes", "sms_daily", "sms_inbound",
+        "sms_messages", "sms_opt_outs", "sms_receipts", "sms_requests",
     }
 )  # fmt: skip
 
