@@ -59,7 +59,7 @@ class Connector:
         self._healing = (
             LoginRecovery(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
         )
-        self.circuit = CircuitBreaker(settings.db_probe_s, settings.db_request_budget_s, clock)
+        self.circuit: CircuitBreaker = CircuitBreaker(settings.db_probe_s, settings.db_request_budget_s, clock)
 
     def describe_tls(self, engine: "Engine") -> str:
         """Return how an engine's connections are encrypted, verified, and until when: for people.

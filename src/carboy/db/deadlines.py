@@ -58,8 +58,8 @@ class Watch:
 
     def __init__(self, sock: socket.socket, until_s: float) -> None:
         self.sock: socket.socket | None = sock
-        self.until_s = until_s
-        self.has_fired = False
+        self.until_s: float = until_s
+        self.has_fired: bool = False
 
 
 class _Watchdog:

@@ -59,7 +59,7 @@ class ClientSocket(socket.socket):
 
     def __init__(self, accepted: socket.socket, budget: BufferBudget, deadlines: Deadlines, timeout_s: float) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-        self.unsent = bytearray()
+        self.unsent: bytearray = bytearray()
         self.request_head: tuple[list[bytes], str | None] = ([], None)
         self._budget, self._deadlines, self._timeout_s = budget, deadlines, timeout_s
         self._counted_bytes = 0

@@ -50,7 +50,7 @@ class Connection(TConn):  # type: ignore[misc]
     sock: Any
     parser: Any
     wait = -1
-    until_s = 0.0
+    until_s: float = 0.0
     counted_bytes = 0
     lingered_bytes = 0
     is_kept = False
@@ -60,7 +60,7 @@ class Connection(TConn):  # type: ignore[misc]
     def __init__(self, cfg: Any, client: ClientSocket, address: Any, server: Any) -> None:
         super().__init__(cfg, client, address, server)
         self.phase: Phase = "receiving"
-        self.request = RequestBuffer()
+        self.request: RequestBuffer = RequestBuffer()
         self.data_ready = True
 
 

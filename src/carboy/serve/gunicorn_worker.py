@@ -43,7 +43,7 @@ with extra("serve"):
 
 __all__ = ["CODE", "CUT", "PRIVATE_NAMES", "PROBES", "BufferingWorker", "exit_report"]
 
-PRIVATE_NAMES = {
+PRIVATE_NAMES: dict[str, tuple[str, ...]] = {
     "gunicorn.workers.gthread:TConn": ("init",),
     "gunicorn.workers.gthread:ThreadWorker": (
         *("init_process", "init_signals", "load_wsgi", "run", "accept", "set_accept_enabled", "enqueue_req", "handle"),
@@ -63,7 +63,7 @@ PROBES = (b"/livez", b"/readyz")
 _SWEEP_S = 0.25
 _SPARE_FILES = 256  # of the database, the log and the libraries
 
-exit_report = mmap.mmap(-1, 2)
+exit_report: mmap.mmap = mmap.mmap(-1, 2)
 """Written by workers: whether one cut a request (`CUT`), the exit code of one that did not start (`CODE`)."""
 CUT, CODE = 0, 1
 

@@ -34,7 +34,7 @@ class RequestBuffer:
     __slots__ = ("_at", "_end", "_seen", "data", "expects_continue", "head_bytes", "is_ready", "is_whole")
 
     def __init__(self) -> None:
-        self.data = bytearray()
+        self.data: bytearray = bytearray()
         self.head_bytes: int = 0
         self.is_ready: bool = False
         self.is_whole: bool = False

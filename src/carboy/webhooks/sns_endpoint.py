@@ -37,7 +37,7 @@ class SnsEndpoint:
         fetch: Callable[[str], bytes] = fetch_url,
         make_client: Callable[[str], Any] | None = None,
     ) -> None:
-        self.topic_arns = frozenset(topic_arns)
+        self.topic_arns: frozenset[str] = frozenset(topic_arns)
         self._fetch, self._make_client = fetch, make_client or _sns_client
         self._verifier = Verifier(
             self.topic_arns,

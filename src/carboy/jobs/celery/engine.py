@@ -51,7 +51,10 @@ class CeleryEngine:
         clock: Clock = SYSTEM_CLOCK,
         on_end: Callable[[str, str, float], None] | None = None,
     ) -> None:
-        self.writer, self.registry, self.settings, self.clock = writer, registry, settings, clock
+        self.writer: GroupCommit = writer
+        self.registry: Registry = registry
+        self.settings: JobsSettings = settings
+        self.clock: Clock = clock
         self.context: Callable[[], AbstractContextManager[Any]] = context
         self.on_end: Callable[[str, str, float], None] | None = on_end
         self.perform: Callable[[str, int], str] | None = None

@@ -28,7 +28,9 @@ class Surroundings:
         gateway: Callable[[], SendSms | None],
         notify: Callable[[], None],
     ) -> None:
-        self.context, self.gateway, self.notify = context, gateway, notify
+        self.context: Callable[[], AbstractContextManager[Any]] = context
+        self.gateway: Callable[[], SendSms | None] = gateway
+        self.notify: Callable[[], None] = notify
 
 
 class Senders:

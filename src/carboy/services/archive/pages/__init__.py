@@ -48,7 +48,7 @@ def _destination_summary() -> Summary:
     return summarize_destinations()
 
 
-pages = (
+pages: tuple[Page, ...] = (
     Page(mark("Events"), mark("Events"), "archive:read", _events, _GROUP, _event_summary),
     Page(mark("Refused requests"), mark("Refused"), "archive:read", _refused, _GROUP),
     Page(mark("Sources"), mark("Sources"), "archive:read", _sources, _GROUP),

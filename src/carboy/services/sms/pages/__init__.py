@@ -36,7 +36,7 @@ def _summary() -> Summary:
     return summarize()
 
 
-pages = (
+pages: tuple[Page, ...] = (
     Page(mark("Messages"), mark("Messages"), "sms:read", _messages, _GROUP, _summary),
     Page(mark("Templates"), mark("Templates"), "sms:read", _templates, _GROUP),
     Page(mark("Providers"), mark("Providers"), "sms:read", _providers, _GROUP),
