@@ -3,6 +3,8 @@
 import os
 import signal
 from collections.abc import Generator, Iterator
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -34,21 +36,34 @@ settings.register_profile(
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
-# Fixtures that start a server or a process, and folders whose tests do so by themselves.
+# Fixtures that start a server or a browser, folders whose tests do so by themselves, and modules that start processes.
 _SERVERS = frozenset(
-    {"seaweed", "moto", "mariadb_server", "postgres_server", "redis_server", "rabbitmq_server", "database_server"}
+    {
+        *("seaweed", "moto", "mariadb_server", "postgres_server", "redis_server", "rabbitmq_server"),
+        *("database_server", "browser"),
+    }
 )
 _PROCESSES = frozenset({"deploy", "distribution", "examples", "hostile", "journeys", "scaffold", "scale"})
+_STARTERS = ("subprocess", "multiprocessing", "carboy.testing.processes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that `make unit` leaves out."""
+    starts = cache(_starts_processes)
     for item in items:
         folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-        if folder in _PROCESSES or _SERVERS.intersection(getattr(item, "fixturenames", ())):
+        fixtures = getattr(item, "fixturenames", ())
+        if folder in _PROCESSES or _SERVERS.intersection(fixtures) or starts(getattr(item, "module", None)):
             item.add_marker(pytest.mark.server)
             if os.environ.get("CI") == "true":  # two cores shared by many servers; what is retried is reported
                 item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1))
+
+
+def _starts_processes(module: ModuleType | None) -> bool:
+    """Return whether a test module imports something that starts processes."""
+    values = vars(module).values() if module is not None else ()
+    names = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values)
+    return any(str(name).startswith(_STARTERS) for name in names)
 
 
 @pytest.hookimpl(wrapper=True)
