@@ -38,7 +38,7 @@ class Certificates:
         clock: for the dates of certificates and the age of what is kept.
         ttl_s: how long one is kept before it is fetched again; one that then cannot be fetched stays in use.
         size: how many are kept.
-        max_per_minute: how many fetches there are in a minute at most, whoever asks: URLs come from unproven messages.
+        max_per_minute: how many fetches there are in a minute at most, in all: URLs come from unverified messages.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ def open_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """Return what a body holds.
 
     Args:
-        body: as it came.
+        body: as received.
         encoding: what Content-Encoding says; several are undone from the last to the first.
         max_bytes: of the opened body, and of each step on the way to it.
 

@@ -124,7 +124,7 @@ class Progress:
         failing_since: the first of these; None while it works.
         open_until: until when the circuit breaker lets nothing through; None while it is closed.
         hold_until: until when the receiver asked to be left alone.
-        paused: why deliveries are held back; empty while they are not.
+        paused: the reason why deliveries are paused; empty while they are not.
     """
 
     failures: int = 0

@@ -53,7 +53,7 @@ class KeySet:
         """Return the key of an id.
 
         Raises:
-            Unverified: there is none of that id.
+            Unverified: no key has that id.
             UpstreamError: no keys could be fetched so far.
         """
         if key_id not in self._keys or now_s - self._fetched_at_s >= _TTL_S:

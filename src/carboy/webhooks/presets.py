@@ -22,7 +22,7 @@ class Preset:
         title: the sender's own name.
         docs: the address of the document that the facts come from.
         enter: where a person enters the address of the source at the sender.
-        secret: who makes the secret: the `sender`, `you`, both in an `exchange`, or `none` where there is none.
+        secret: who makes the secret: the `sender`, `you`, both in an `exchange`, or `none`.
         note: what else to know; may be empty.
         keys: the keys of a source, such as `verify` and `header`; a source's own keys replace them.
     """

@@ -20,7 +20,7 @@ class SnsEndpoint:
 
     Args:
         topic_arns: the topics that may post.
-        clock: tells the age of messages.
+        clock: gives the age of messages.
         max_age_s: how far a message's time may be from now.
         require_v2: refuse signature version 1, which is SHA-1.
         fetch: gets certificates, and a subscription's URL where there are no credentials.

@@ -161,7 +161,7 @@ def public_address(request: RawRequest, public_url: str) -> str:
 
     Args:
         request: what came.
-        public_url: scheme and host, and a path where a proxy takes one away; empty for the address as it came.
+        public_url: scheme and host, and a path where a proxy strips one; empty for the address as received.
     """
     if not public_url:
         return request.url

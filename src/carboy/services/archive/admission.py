@@ -51,7 +51,7 @@ class Admission:
         max_body_bytes: of an opened body, where its source has no limit of its own.
         take: counts a request of a source; returns the seconds to wait where there were too many.
         take_handshake: the same of a handshake.
-        clock: tells the age of signatures.
+        clock: gives the age of signatures.
     """
 
     def __init__(

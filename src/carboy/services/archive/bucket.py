@@ -57,7 +57,7 @@ class BucketStore:
         """Store an object unless there is one under that key already, which is never overwritten.
 
         S3 answers 412 when there is one, and 409 while another is being written, which may yet fail. obstore calls
-        both "already exists", so the second is told apart here and tried again.
+        both "already exists", so the second is distinguished here and retried.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError

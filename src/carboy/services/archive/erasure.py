@@ -24,7 +24,7 @@ class Holds(Protocol):
     """Says of a source whether nothing of it may be deleted."""
 
     def __call__(self, source: str) -> bool:
-        """Return whether it is held."""
+        """Return whether a hold keeps it from being erased."""
         ...
 
 
@@ -34,7 +34,7 @@ class Found:
 
     Attributes:
         items: those that can be erased, every version of each.
-        held: how many are held, by source.
+        held: how many a hold keeps, by source.
     """
 
     items: Sequence[Item]

@@ -139,7 +139,7 @@ class FolderStore:
         self._make(folder)
         try:
             move(incoming, path)
-        except FileNotFoundError:  # somebody has removed the folder since we made it
+        except FileNotFoundError:  # the folder was removed since we made it
             self._durable.clear()
             self._make(folder)
             move(incoming, path)

@@ -1,6 +1,6 @@
 """The rows of the index: what was accepted, under which key it lies, how it is found again.
 
-The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` hands them over.
+The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` passes them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -49,17 +49,17 @@ class Acceptance:
 
 
 class Acceptor:
-    """Keeps items, and holds a sender who wants to wait until they are archived.
+    """Accept items durably, and let a sender wait until they are archived.
 
     Args:
-        writer: the process's door for writes.
+        writer: commits the rows.
         index: where is looked whether they are archived.
         keep: the job that archives.
-        wake: tells the engine that there is work.
+        wake: notifies the job engine.
         clock: what time it is.
-        waiters: senders that are held; who finds no seat is answered at once.
-        max_wait_s: how long one is held at most.
-        router: chooses the destinations of what is new; None where there are none.
+        waiters: requests that wait for their items; a request beyond its limit is answered at once.
+        max_wait_s: how long a request waits at most.
+        router: chooses the destinations of new items; None without destinations.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Acceptor:
         self._writer, self._index, self._keep, self._wake, self._clock = writer, index, keep, wake, clock
 
     def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Acceptance:
-        """Put items on stable storage, once each; optionally hold on until they are archived.
+        """Put items on stable storage, once each; optionally wait until they are archived.
 
         Raises:
             Unreachable: they could not be made durable; nothing is promised.
@@ -102,7 +102,7 @@ def alert_item(alert: Alert, *, fetches: bool) -> NewItem:
     """Return what is kept of an alert.
 
     Args:
-        alert: as it came.
+        alert: as received.
         fetches: whether the full alert is fetched later.
     """
     return NewItem(

@@ -49,7 +49,7 @@ class NewItem:
     organization_id: str | None = None
     origin: str | None = None
     type: str | None = None
-    duplicates_ms: int = 0  # how long the same content under the same id is a duplicate; 0 for ever
+    duplicates_ms: int = 0  # how long the same content under the same id is a duplicate; 0 means without limit
 
 
 class Gathered(Protocol):

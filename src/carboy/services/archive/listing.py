@@ -221,7 +221,7 @@ def _newest(minute: Iterable[tuple[Entry, WebhookKey]]) -> list[tuple[Entry, Web
 def _alert(body: bytes) -> Alert | None:
     try:
         return parse_alerts(b'{"alerts":[' + body + b"]}")[0]
-    except CarboyError:  # somebody else put it there
+    except CarboyError:  # another process put it there
         return None
 
 

@@ -54,7 +54,7 @@ class WebhookKey:
         minute_ms: the minute in which it was created, milliseconds since the epoch.
         source: None for Threat Stack.
         version: the first 8 hex digits of the content's SHA-256, or empty for the first content of that id.
-        is_hashed: whether the id was too long to be told from the key.
+        is_hashed: whether the id was too long, so that the key has only its hash.
     """
 
     id: str
@@ -99,7 +99,7 @@ def alert_key(alert_id: str) -> str:
     """Return the key of an alert's detail.
 
     Raises:
-        InvalidInput: the id is none.
+        InvalidInput: the id is not valid.
     """
     folders = _checked(alert_id)[:4].ljust(4, "_")
     return f"alerts/{folders[:2]}/{folders[2:]}/{alert_id}"

@@ -105,7 +105,7 @@ class Store(Protocol):
         """Return an object's content.
 
         Raises:
-            Missing: there is none under that key.
+            Missing: no object has that key.
         """
         ...
 

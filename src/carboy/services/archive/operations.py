@@ -61,7 +61,7 @@ class ArchiveOperations:
         acceptor: keeps what they bring.
         reader: reads it back.
         replay: has an alert archived again, given its id; False where it is known that none was ever accepted.
-        status: tells how the upstreams are.
+        status: reports the state of the upstreams.
         clock: what time it is.
         fetches: whether full alerts are fetched.
     """
@@ -83,7 +83,7 @@ class ArchiveOperations:
 
     def post_alert(self, caller: Caller, body: bytes, wait: float = 0.0) -> Response:
         """Keep the alerts of a Threat Stack webhook, or of an SNS message."""
-        if caller.request is None:  # a key let it in, not the source's own proof
+        if caller.request is None:  # an API key authorised it, not the source's own scheme
             self._admission.admit(THREATSTACK, caller.address)
         return self._keep_alerts(body, wait)
 
@@ -195,7 +195,7 @@ class ArchiveOperations:
         return Response(b"", 200, headers, content_type="text/plain")
 
     def _one(self, source: str, item_id: str) -> Any:
-        """Return an item with its bytes; None for the bytes of one whose object was taken away."""
+        """Return an item with its bytes; None for the bytes if its object was removed."""
         try:
             return self._reader.one(source, item_id)
         except Expired as error:

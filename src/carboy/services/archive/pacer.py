@@ -49,7 +49,7 @@ class SharedBucket(Pacer):
 
     Args:
         shared: the values of the database.
-        name: tells these turns from others.
+        name: of this sequence of turns.
         rate: how many in how long.
         clock: what time it is, the same for all processes.
     """

@@ -43,7 +43,7 @@ _FILTERED_PAGES = 20
 
 
 class Expired(Missing):
-    """An item's object was taken away: by a lifecycle rule of the bucket, or by a person.
+    """An item's object was removed: by a lifecycle rule of the bucket, or by a person.
 
     Attributes:
         item: what the index still knows of it.
@@ -77,7 +77,7 @@ class Reading:
         item: what is known of it.
         body: its bytes; None where they cannot be read.
         reason: why they cannot be read.
-        is_expired: a lifecycle rule of the bucket, or a person, has taken the object away.
+        is_expired: a lifecycle rule of the bucket, or a person, has removed the object.
     """
 
     item: Item
@@ -87,7 +87,7 @@ class Reading:
 
     @property
     def document(self) -> bytes:
-        """The item as JSON: JSON as it came; an object with its facts and `body_base64`, or `unreadable`, otherwise."""
+        """The item as JSON: JSON as received; an object with its facts and `body_base64`, or `unreadable`, otherwise."""
         if self.body is None:
             created = {"created_at": self.item.at_ms} if self.item.source == THREATSTACK else {}
             expired = {"expired": True} if self.is_expired else {}
@@ -98,7 +98,7 @@ class Reading:
 
     @property
     def line(self) -> bytes:
-        """The item as one line of JSON: an alert as it came; any other webhook with its facts and its `body`."""
+        """The item as one line of JSON: an alert as received; any other webhook with its facts and its `body`."""
         if self.item.source != THREATSTACK and self.body is not None and self._is_json:
             return orjson.dumps({**facts(self.item), "body": orjson.loads(self.body)})
         document = self.document
@@ -131,7 +131,7 @@ class Reader:
 
         Raises:
             Missing: it was never accepted.
-            Expired: it was, and its object was taken away since.
+            Expired: its object was removed since.
             ObjectUnavailable: its object cannot be read while others can.
         """
         item = self._index.newest(source, item_id)

@@ -70,7 +70,7 @@ class RefusedRequests:
     """Keeps the facts of refused requests, and reads them back.
 
     Args:
-        engine: the database; None where there is none, so that nothing is kept.
+        engine: the database; None without one, so that nothing is kept.
         writer: makes the process's group commit.
         limiter: makes a limit of how often it is written.
         clock: what time it is.

@@ -1,4 +1,4 @@
-"""Retention: delete what is past its age, in batches, once a minute, in one process; end deliveries of what is gone.
+"""Retention: delete events past their age in batches, once a minute, in one process; cancel their deliveries.
 
 Objects go first, rows after them: killed in between, the next run deletes again what is left. Also here: what keeps
 deliveries going where a job was lost.

@@ -89,11 +89,11 @@ class SourceConfig:
         handshake: requests of the sender that are answered and not kept; one table, or a list of them.
         handshake_secret: the second value that a handshake needs, such as Meta's verify token.
         answer: the response to a webhook that was kept, where the sender wants another than 202 with JSON.
-        keep: how long events are kept, from their receipt; None for ever.
+        keep: how long events are kept, from their receipt; None means without limit.
         hold: nothing of it is deleted, whatever `keep` and `carboy archive erase` say.
         compressed: open bodies with a Content-Encoding; without it they are a 415.
         signed: what the signature of a compressed body is over: the bytes as they came (`wire`), or `opened`.
-        duplicates: how long an event is remembered so that it is kept once; for ever by default.
+        duplicates: how long an event is remembered so that it is kept once; without limit by default.
         cloudevents: read id and type as CloudEvents in any mode, and keep each event of a batch apart.
         keep_refused: keep the bodies of refused requests beside the facts of them.
         exchange: a header in which the sender brings the secret that it signs with (Asana); it is kept encrypted.

@@ -87,7 +87,7 @@ class ThreatStack:
         version: 1 or 2.
         user_id: whose key it is; version 2 needs it.
         organization_id: version 2 needs it, version 1 takes it.
-        bucket: the rate to keep to; None for none. It is paused while the API asks us to stay away.
+        bucket: limits the rate of calls; None for no limit. It is paused while the API answers with `Retry-After`.
         patience_s: how long a call waits for its turn; when that is not enough it raises `Throttled` at once.
         limits: of one answer.
         pool_size: connections that are kept; as many as there are threads.
@@ -135,7 +135,7 @@ class ThreatStack:
         """Return the detail of an alert, the very bytes of the answer.
 
         Raises:
-            InvalidInput: the id is none.
+            InvalidInput: the id is not valid.
             Missing: there is no such alert, or not yet.
             Refused: the key is not accepted, or the address is wrong.
             Throttled: the API, or our own rate, asks to come back later.

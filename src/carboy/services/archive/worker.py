@@ -24,7 +24,7 @@ __all__ = ["Api", "ArchiveWorker", "Fetcher", "put_version"]
 log: BoundLogger = get_logger("carboy.archive")
 
 JSON = "application/json"
-_ATTEMPTS = 10_000  # some two weeks of a store that is away: what was answered 202 is not given up
+_ATTEMPTS = 10_000  # about two weeks of an unavailable store: what was answered 202 is not given up
 _MISSING_WAIT_S = 5.0
 _LONGEST_SPREAD_S = 60.0
 
@@ -83,7 +83,7 @@ class ArchiveWorker:
 
     Attributes:
         fetcher: None where the full alert is not fetched.
-        waiters: told of what is archived.
+        waiters: notified of what is archived.
     """
 
     store: Store

@@ -170,7 +170,7 @@ class Guards:
 
         Args:
             receivers: of the codes.
-            client: who asks for them; empty if it is not known.
+            client: that requests them; empty if unknown.
         """
         guards: list[Guard] = []
         for prefix, amount in Tally(map(prefix_of, receivers)).items():

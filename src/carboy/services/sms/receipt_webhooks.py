@@ -34,7 +34,7 @@ class ReceiptWebhooks:
         accounts: whose secrets verify.
         sns: receives what Amazon SNS sends.
         settings: returns the settings as they are now.
-        clock: tells the age of signatures.
+        clock: gives the age of signatures.
     """
 
     providers: Mapping[str, Any]

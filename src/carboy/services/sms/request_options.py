@@ -1,4 +1,4 @@
-"""Options of a request to send: when, until when, whom to call back, and the caller's reference. No I/O."""
+"""Options of a request to send: start, expiry, call-back address, and the caller's reference. No I/O."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

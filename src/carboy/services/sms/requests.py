@@ -36,7 +36,7 @@ class Catalog:
         reaches: whether some provider can carry a template to a country; with the provider of the request, if any.
         callback_hosts: the hosts that a request's `callback_url` may have.
         allow_http: whether `callback_url` may begin with http.
-        clock: tells whether `send_at` is near enough.
+        clock: decides whether `send_at` is near enough.
     """
 
     templates: Mapping[str, Template]

@@ -60,7 +60,7 @@ class Template:
         params: the names that a request must have, no more and no fewer.
         otp: whether it carries a one-time password, so that `SMS_RECEIVER_LIMITS` applies.
         kind: `marketing` messages respect opt-outs; each kind may have quiet hours.
-        text: for providers that take a text; empty if there is none.
+        text: for providers that take the message's text; empty without one.
         carried: for providers that take an id, by the provider's name.
         rules: of the parameters, by name.
         allow_urls: whether parameters may have addresses of the web.

@@ -70,7 +70,7 @@ class HttpTransport:
         accounts: signs requests.
         sessions: keeps the connections.
         limits: of one response.
-        ca_setting: the setting that names the certificates to trust; empty if there is none.
+        ca_setting: the setting that names the certificates to trust; empty without one.
         clock: for dates in `Retry-After`.
     """
 

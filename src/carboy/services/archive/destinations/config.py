@@ -186,7 +186,7 @@ def import_function(name: str) -> Callable[..., Any]:
     """Return the function of a dotted name such as `app.hooks:deliver`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the function does not exist.
     """
     module, _, path = name.partition(":")
     try:

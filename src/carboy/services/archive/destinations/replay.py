@@ -55,7 +55,7 @@ def read_bytes(store: Store, item: Item) -> bytes:
     """Return the bytes of an item as they came.
 
     Raises:
-        Missing: its object is gone.
+        Missing: its object no longer exists.
         UpstreamError: the store does not answer.
     """
     return item.body if item.body is not None else store.get(item.object_key)
@@ -65,7 +65,7 @@ class Replayer:
     """Replays ranges.
 
     Args:
-        destinations: returns a destination; None where there is none of that name.
+        destinations: returns a destination; None for an unknown name.
         archive_again: the job that archives the item of a row again.
         deliver: the job that delivers to one destination.
     """

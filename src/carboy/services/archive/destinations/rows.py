@@ -113,7 +113,7 @@ class Ended:
     Attributes:
         attempt: None where none was made: the delivery waits again, as if it had not been taken.
         state: `delivered`, `failed`, `expired` or `waiting`.
-        next_at_ms: of the next attempt; None where there is none.
+        next_at_ms: of the next attempt; None if no attempt follows.
         at_ms: when it ended, where no attempt was made.
     """
 

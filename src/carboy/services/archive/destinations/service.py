@@ -104,7 +104,7 @@ class Destinations:
         """Return a destination.
 
         Raises:
-            Missing: there is none of that name.
+            Missing: there is no destination of that name.
         """
         found = self.all_by_name(name)
         if found is None:

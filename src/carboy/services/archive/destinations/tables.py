@@ -13,7 +13,7 @@ DESTINATIONS = Table(
     Column("scheduled_at", BigInteger),  # when the job that delivers is due; null where none is queued
     Column("owner", ExactString(160)),  # the process that delivers, until `lease_until`
     Column("lease_until", BigInteger),  # times are milliseconds since the epoch
-    Column("paused", ExactString(255)),  # why deliveries are held back
+    Column("paused", ExactString(255)),  # the reason why deliveries are paused
     Column("failures", Integer, nullable=False, server_default="0"),  # in a row
     Column("failing_since", BigInteger),
     Column("open_until", BigInteger),  # the circuit breaker's
