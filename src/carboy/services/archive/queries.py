@@ -87,7 +87,7 @@ class Reading:
 
     @property
     def document(self) -> bytes:
-        """The item as JSON: JSON as received; an object with its facts and `body_base64`, or `unreadable`, otherwise."""
+        """The item as JSON: as received; an object with its facts and `body_base64`, or `unreadable`, otherwise."""
         if self.body is None:
             created = {"created_at": self.item.at_ms} if self.item.source == THREATSTACK else {}
             expired = {"expired": True} if self.is_expired else {}

@@ -83,8 +83,8 @@ ANY_NUMBER = NumberRules()
 def parse_number(text: str, rules: NumberRules = ANY_NUMBER) -> Number:
     """Return the number that a text contains.
 
-    Letters are refused, as a mistyped or masked number would reach another person; so are extensions, `tel:` URIs and more
-    than one number. Digits of any script and full-width characters are read.
+    Letters are refused, as a mistyped or masked number would reach another person; so are extensions, `tel:` URIs and
+    more than one number. Digits of any script and full-width characters are read.
 
     Args:
         text: E.164, or as dialled within the default region, with blanks, dots, hyphens or brackets.
