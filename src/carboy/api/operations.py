@@ -70,7 +70,7 @@ def find_function(operation_id: str, controller: str | None) -> Callable[..., An
     """Import the function that an operationId names, as Connexion does: `package.module.object.function`.
 
     Raises:
-        ValueError: there is none; the words say why.
+        ValueError: the operation cannot be found; the message says why.
     """
     return import_function(f"{controller}.{operation_id}" if controller else operation_id)
 
@@ -79,7 +79,7 @@ def import_function(name: str) -> Callable[..., Any]:
     """Import a function by its dotted name.
 
     Raises:
-        ValueError: there is none; the words say why.
+        ValueError: the operation cannot be found; the message says why.
     """
     module_name, _, attribute = name.rpartition(".")
     attributes = [attribute]
@@ -108,7 +108,7 @@ def find_in(operations: Any, operation_id: str) -> tuple[str, Callable[..., Any]
     The id is tried as it is, then in snake case: `listPets` is the method `listPets` or `list_pets`.
 
     Raises:
-        ValueError: there is none; the words say why.
+        ValueError: the operation cannot be found; the message says why.
     """
     for name in dict.fromkeys((operation_id, snake(operation_id))):
         if isinstance(operations, Mapping):

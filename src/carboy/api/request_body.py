@@ -47,7 +47,7 @@ class Body(NamedTuple):
         schemas: its schemas.
         signature: what the function takes.
         is_pythonic: arguments are in snake case.
-        is_strict: form fields that nobody described are refused.
+        is_strict: form fields without a description are refused.
         max_depth: how deep JSON may be nested.
     """
 
@@ -142,7 +142,7 @@ def arguments_of(body: Body) -> set[str]:
 def read_body(request: Request) -> bytes:
     """Return the bytes of the body, as `request.get_data()` does and also afterwards.
 
-    A body of a known length that nobody has touched is read without the layers that others need, which would cost more
+    A body of a known length that no code has read is read without the layers that others need, which would cost more
     than its checking.
     """
     environ = request.environ

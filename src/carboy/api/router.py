@@ -50,7 +50,7 @@ from carboy.problems import Problem
 __all__ = ["blueprint"]
 
 _CONTROLLERS = ("x-openapi-router-controller", "x-swagger-router-controller")
-_IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})  # OpenAPI says so: they are told elsewhere
+_IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})  # OpenAPI says so: they are described elsewhere
 
 
 class _Options(NamedTuple):
@@ -248,7 +248,7 @@ class _Compiler:
         return values
 
     def _argument(self, name: str, where: str, signature: Signature) -> str | None:
-        """Return the argument of a parameter; headers and cookies are handed over only to who asks for them by name."""
+        """Return the argument of a parameter; headers and cookies are passed only to functions that name them."""
         name = key_of(name, where) if where == "path" and name.isascii() else name
         names = argument_names(name, is_pythonic=self._options.pythonic_params)
         if where in {"header", "cookie"}:

@@ -1,6 +1,6 @@
 """Compile the security requirements of an operation: take the credentials, call the function that knows them.
 
-Alternatives are tried in the document's order, an empty one last. Of several failures the most telling is the response:
+Alternatives are tried in the document's order, an empty one last. Of several failures the most specific is the response:
 403, then 401. A function that takes `request` verifies the whole request, as signatures of webhooks need; what it
 refuses is refused, whatever the other alternatives are. Credentials are never part of a message.
 
@@ -311,7 +311,7 @@ def _take_basic(request: Request) -> _Credentials:
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        text = data.decode("latin-1")  # what browsers sent before they were told `charset="UTF-8"`
+        text = data.decode("latin-1")  # what browsers send without `charset="UTF-8"`
     user, colon, password = text.partition(":")
     if not colon:
         raise Problem(401, "the credentials cannot be read", headers={"WWW-Authenticate": _BASIC})

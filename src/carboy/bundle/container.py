@@ -28,7 +28,7 @@ def find_engine() -> str:
     """Return a container engine that answers.
 
     Raises:
-        Unreachable: there is none.
+        Unreachable: no container engine was found.
     """
     for name in ("docker", "podman"):
         path = shutil.which(name)

@@ -52,7 +52,7 @@ def cached_dependencies(
 
     Args:
         options: of the build.
-        requirements: of the project; None is returned when there are none.
+        requirements: of the project; without any, None is returned.
         source_code: the project's own, for the AWS services that it names.
         uv: the program, or None.
 

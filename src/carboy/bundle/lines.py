@@ -24,7 +24,7 @@ class Line:
 
     Attributes:
         text: as pip has it, with absolute paths and without hashes; an option begins with `-`.
-        name: of the package, in its canonical form; empty for an option and where only an installer can tell.
+        name: of the package, in its canonical form; empty for an option and where only an installer knows it.
         hashes: of the files that may be installed, such as `sha256:…`; empty for any.
         index: the URL or path of the only index that the package may come from; None for the configured ones.
         is_source: whether a wheel must first be built: a folder, a repository or a source archive.

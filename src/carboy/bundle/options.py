@@ -100,7 +100,7 @@ class Entry:
 
 
 Chosen = list[tuple[Path | bytes, Entry]]
-"""Files of the zip to be: where each is, or its content, and what is to be told of it."""
+"""Files of the zip to be: where each is, or its content, and the notices about it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def _files(folder: Path, chosen: Found, choices: Choices) -> dict[str, str]:
         **render_folder("into", name, choices, wanted, **facts),
     }
     if "lambda" in choices:
-        plain = Choices(choices.chosen - {"lambda"})  # the queue and the clock are a new service's: nobody waits here
+        plain = Choices(choices.chosen - {"lambda"})  # queue and schedule handlers are for new services
         files |= render_folder("base", name, plain, ["template.yaml"])
     return files
 

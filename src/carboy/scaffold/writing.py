@@ -18,7 +18,7 @@ def make_service(folder: Path, choices: Choices) -> list[str]:
     Raises:
         UsageError: the name cannot be, or the folder holds something.
         MissingExtra: what it is made with is not installed here.
-        CarboyError: the files cannot be written; what was written is gone again.
+        CarboyError: the files cannot be written; what was written is removed again.
     """
     name = folder.resolve().name
     check_name(name)

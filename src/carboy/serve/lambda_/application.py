@@ -16,7 +16,7 @@ def make_application(given: Any) -> tuple[Any, Literal["wsgi", "asgi"]]:
     """Return the application and its interface; a factory is called, without arguments.
 
     Raises:
-        UsageError: it is none of the three, or a factory that returns none of the other two.
+        UsageError: it is neither WSGI nor ASGI nor a factory of one.
     """
     interface = interface_of(given)
     if interface != "factory":
@@ -36,7 +36,7 @@ def interface_of(given: Any) -> Interface:
     """Return how something is to be called: by its signature, never by trying.
 
     Raises:
-        UsageError: it cannot be told.
+        UsageError: the interface cannot be determined.
     """
     if callable(getattr(given, "wsgi_app", None)):
         return "wsgi"  # Flask, whose __call__ a subclass may have wrapped
@@ -47,7 +47,7 @@ def interface_of(given: Any) -> Interface:
     is_async = inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(getattr(given, "__call__", None))  # noqa: B004
     takes_any = any(each.kind is each.VAR_POSITIONAL for each in signature.parameters.values())
     if takes_any and getattr(given, "__name__", "") not in _FACTORY_NAMES:
-        return "asgi" if is_async else "wsgi"  # middleware often hands its arguments on unread; factories do not
+        return "asgi" if is_async else "wsgi"  # middleware often passes its arguments on unread; factories do not
     if _takes(signature, 0):
         if is_async:
             raise _unclear(given, "a factory must not be a coroutine function")

@@ -28,7 +28,7 @@ def answer_event(
 
     Raises:
         Missing: no function wants the event.
-        InvalidInput: nobody knows what the event is.
+        InvalidInput: the type of the event is unknown.
         Unauthorized: an authorizer's function knows no such caller.
     """
     match kind:

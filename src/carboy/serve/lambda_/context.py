@@ -13,7 +13,7 @@ class LambdaContext:
 
     Attributes:
         timeout_s: how long the function may run, from the making of the context.
-        clock: tells how much of that is gone.
+        clock: measures how much of that is used.
     """
 
     aws_request_id: str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"

@@ -6,7 +6,7 @@ go back, and the next event finds the process in order. Work that never comes ba
 cannot be stopped so, and is killed by Lambda as before. On any other thread the work gets a thread of its own, which is
 left behind.
 
-The watching thread sleeps until the deadline that it knows of; work that ends in time wakes nobody, and costs less than
+The watching thread sleeps until the deadline that it knows of; work that ends in time wakes no thread, and costs less than
 a microsecond.
 """
 
@@ -91,7 +91,7 @@ class Watchdog:
                 signal.pthread_kill(self._main, _SIGNAL)
                 wait_s = 0.05  # and once more, should the main thread be in C all the while
             self._planned = due
-            if self._due >= due:  # else it was set between the two lines above, and rang nobody
+            if self._due >= due:  # else it was set between the two lines above, without a notification
                 self._bell.wait(min(wait_s, _LONGEST_WAIT_S))
             self._bell.clear()
 

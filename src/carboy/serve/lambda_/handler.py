@@ -49,10 +49,10 @@ def lambda_handler(
         base_path: where a custom domain mounts the application, such as `/orders`, or `/` for its root. An HTTP API in
             payload format 2.0 never names it; without it, what the other events name counts.
         deadline_margin_ms: how long before Lambda's deadline a request is given up and answered 504.
-        on_restore: to be called when SnapStart wakes a copy: new seeds and connections are seen to already.
+        on_restore: called when SnapStart restores a copy; seeds and connections are renewed already.
 
     Raises:
-        UsageError: the application is none of the three.
+        UsageError: the application is neither WSGI nor ASGI nor a factory.
     """
     return LambdaHandler(
         application,
@@ -87,7 +87,7 @@ class LambdaHandler:
         self._base_path = "/" + base_path.strip("/") if base_path else ""
         self._margin_ms = deadline_margin_ms
         self._process_environ = process_environ
-        self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in process_environ  # elsewhere nobody sets the trace's id
+        self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in process_environ  # elsewhere the trace's id is not set
         self._is_cold = True
         self._watchdog = process_watchdog()
         self.restore_hooks: RestoreHooks = RestoreHooks()
@@ -97,11 +97,11 @@ class LambdaHandler:
         self.restore_hooks.register()
 
     def __call__(self, event: Any, context: Any = None) -> Any:
-        """Answer an event; what is bound to the log meanwhile is gone with it.
+        """Answer an event; what is bound to the log meanwhile ends with it.
 
         Raises:
             Missing: nothing is registered for an event that is no HTTP request.
-            InvalidInput: nobody knows what the event is.
+            InvalidInput: the type of the event is unknown.
         """
         try:
             return copy_context().run(self._answer, event, context)

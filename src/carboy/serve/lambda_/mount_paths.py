@@ -82,7 +82,7 @@ def route_prefix(path: str, route: str, parameters: Mapping[str, str]) -> str:
         parameters: the values that the platform found for the template's names.
 
     Returns:
-        The prefix without a slash at its end; empty when there is none, or when it cannot be told.
+        The prefix without a slash at its end; empty without one, or when it cannot be determined.
     """
     if not route.startswith("/") or any(name not in parameters for name in _PARAMETER.findall(route)):
         return ""

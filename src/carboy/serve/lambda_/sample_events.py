@@ -56,7 +56,7 @@ def rest_v1(
         method: of the request.
         url: path and query as the client sends them, after the stage or the base path.
         headers: in the client's order and spelling, without those that the platform adds.
-        body: None when there is none.
+        body: None for a request without one.
         stage: the API's stage.
         domain: a custom domain; else the API's own, whose paths begin with the stage.
         base_path: where the custom domain mounts the API, such as `/orders`.

@@ -15,7 +15,7 @@ __all__ = ["RestoreHooks", "renew_application"]
 
 
 class RestoreHooks:
-    """What is to be called when the function wakes up from a snapshot, in order of registration."""
+    """What is called when the function is restored from a snapshot, in order of registration."""
 
     def __init__(self) -> None:
         self._callbacks: list[Callable[[], None]] = [random.seed]

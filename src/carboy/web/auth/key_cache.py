@@ -50,7 +50,7 @@ class KeyRing:
         """Return the key that this is; None when it is unknown, revoked or no key at all.
 
         Raises:
-            Unreachable: the database is away.
+            Unreachable: the database is unavailable.
         """
         digest = hash_key(text)
         good = self._good.get(digest)
@@ -76,7 +76,7 @@ class KeyRing:
         """Return the key of an id while it is good; None when it is unknown, revoked or over.
 
         Raises:
-            Unreachable: the database is away.
+            Unreachable: the database is unavailable.
         """
         found = self._row(key_id)
         return found[0] if found is not None and self._is_good(found[0]) else None

@@ -35,7 +35,7 @@ class KeyStore:
             expires_at: from when on it is refused, milliseconds since the epoch; None for never.
 
         Raises:
-            InvalidInput: the name is empty or longer than 100 characters, or a scope is none.
+            InvalidInput: the name is empty or longer than 100 characters, or a scope is not valid.
         """
         if not name.strip() or len(name) > _MAX_NAME_CHARS:
             fault = Fault("name", f"it has 1 to {_MAX_NAME_CHARS} characters")
@@ -74,7 +74,7 @@ class KeyStore:
         """Return a key and its hash; None for an unknown id.
 
         Raises:
-            Unreachable: the database is away.
+            Unreachable: the database is unavailable.
         """
         try:
             with self._engine.connect() as connection:

@@ -28,7 +28,7 @@ def client_address(peer: str, forwarded_for: str | None, trusted_proxies: int) -
 def bucket_of(address: str) -> str:
     """Return the name under which an address is counted: itself for IPv4, its /64 for IPv6.
 
-    One IPv6 subscriber has at least a /64; counting single addresses would limit nobody.
+    One IPv6 subscriber has at least a /64; counting single addresses would limit no one.
     """
     if ":" not in address:
         return address

@@ -202,7 +202,7 @@ class _Exchange:
         """Begin the answer, as WSGI's `start_response`."""
         self.status = status
         self.size_bytes = -1
-        request = self._environ.get("werkzeug.request")  # Flask takes it away again when the request is over
+        request = self._environ.get("werkzeug.request")  # Flask removes it when the request ends
         rule = getattr(request, "url_rule", None)
         if rule is not None:
             self.route = rule.rule

@@ -107,7 +107,7 @@ class SharedRateLimiter(RateLimiter):
 
     Args:
         shared: the values of the database.
-        name: tells this limit from others.
+        name: of this limit.
         rate: how many in how long.
         max_callers: how many callers this process remembers.
         clock: what time it is, the same for all processes.
