@@ -50,7 +50,7 @@ from carboy.problems import Problem
 __all__ = ["blueprint"]
 
 _CONTROLLERS = ("x-openapi-router-controller", "x-swagger-router-controller")
-_IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})  # OpenAPI says so: they are described elsewhere
+_IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})  # OpenAPI describes them elsewhere
 
 
 class _Options(NamedTuple):

@@ -1,7 +1,7 @@
 """Compile the security requirements of an operation: take the credentials, call the function that knows them.
 
-Alternatives are tried in the document's order, an empty one last. Of several failures the most specific is the response:
-403, then 401. A function that takes `request` verifies the whole request, as signatures of webhooks need; what it
+Alternatives are tried in the document's order, an empty one last. Of several failures the response is
+403 before 401. A function that takes `request` verifies the whole request, as signatures of webhooks need; what it
 refuses is refused, whatever the other alternatives are. Credentials are never part of a message.
 
 Source: OpenAPI 3.1.1, section 4.8.30; RFC 6750, section 3; RFC 7617; Connexion 2.14, "Security".

@@ -6,8 +6,8 @@ go back, and the next event finds the process in order. Work that never comes ba
 cannot be stopped so, and is killed by Lambda as before. On any other thread the work gets a thread of its own, which is
 left behind.
 
-The watching thread sleeps until the deadline that it knows of; work that ends in time wakes no thread, and costs less than
-a microsecond.
+The watching thread sleeps until the deadline that it knows of; work that ends in time wakes no thread, and costs
+less than a microsecond.
 """
 
 import contextvars

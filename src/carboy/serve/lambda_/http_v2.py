@@ -1,7 +1,7 @@
 """The environ of an HTTP API's event in payload format 2.0, and of a function URL's.
 
-The two look alike; the domain name distinguishes them. A function URL sends the path encoded. An HTTP API has decoded it,
-and a stage other than `$default` is its first segment.
+The two look alike; the domain name distinguishes them. A function URL sends the path encoded. An HTTP API has
+decoded it, and a stage other than `$default` is its first segment.
 
 Source: Amazon API Gateway Developer Guide, "Working with AWS Lambda proxy integrations for HTTP APIs"; AWS Lambda
 Developer Guide, "Invoking Lambda function URLs".

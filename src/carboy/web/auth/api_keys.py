@@ -81,7 +81,7 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     """Return the scopes sorted, each once.
 
     Raises:
-        InvalidInput: no scope is given, one is not written as `part:right`, or one of Carboy's own parts has no such scope.
+        InvalidInput: no scope is given, one is not written as `part:right`, or is unknown to one of Carboy's parts.
     """
     wanted = tuple(sorted(set(scopes)))
     own_parts = {scope.partition(":")[0] for scope in SCOPES}
