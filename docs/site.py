@@ -1,4 +1,4 @@
-"""What mkdocs asks while it builds the site: the navigation, which `index.md` alone says, and plain fences."""
+"""MkDocs hooks: read the navigation from `index.md`, and remove what is for the tests from the fences."""
 
 import re
 from pathlib import Path
@@ -6,13 +6,15 @@ from typing import Any
 
 _LINE = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$|\]\((?P<page>(?:[a-z-]+/)+[a-z0-9-]+\.md)\)", re.MULTILINE)
 
+_FIRST = "\n## Tutorial"  # what stands before it on the start page is not navigation
 _RUNBOOKS = "how-to/runbooks/index.md"
 
 
 def on_config(config: Any) -> Any:
     """Make the navigation: a tab for each `##` of the index, a section for each `###`, the pages in their order."""
     docs = Path(config.docs_dir)
-    config.nav = [{"Start": "index.md"}, *read_nav((docs / "index.md").read_text("utf-8"))]
+    _, _, listed = (docs / "index.md").read_text("utf-8").partition(_FIRST)
+    config.nav = [{"Start": "index.md"}, *read_nav(_FIRST + listed)]
     decisions = sorted(page.relative_to(docs).as_posix() for page in docs.glob("contributing/adr/0*.md"))
     next(part["Contributing"] for part in config.nav if "Contributing" in part).append(
         {"Decisions": ["contributing/adr/index.md", *decisions]}
@@ -51,7 +53,7 @@ def read_nav(index: str) -> list[dict[str, Any]]:
             entries = next(iter(tabs[-1].values()))
             entries.append({match["title"]: section})
             entries = section
-        elif page not in seen and tabs:  # before the first heading stand the ways through the pages
+        elif page not in seen and tabs:
             seen.add(page)
             entries.append(page)
     return tabs

@@ -82,7 +82,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path, pages: dict[Path, Pag
 
     assert [one for one in loads if "//" in one] == []
     assert [one for style in styles for one in re.findall(r"url\(\s*[\"']?((?:https?:)?//[^)]+)\)", style)] == []
-    assert all((path.parent / target).exists() for path, page in pages.items() for target in page.loads)
+    assert all((path.parent / urlsplit(target).path).exists() for path, page in pages.items() for target in page.loads)
 
 
 def test_the_site_can_be_searched_and_darkened(site: Path) -> None:
