@@ -112,7 +112,7 @@ def test_the_first_steps_send_a_text_and_say_where_it_is(project: Path) -> None:
     """The line works when pasted, and the file has the text."""
     outbox = project / "instance" / "sms-outbox.jsonl"
     with serve_process(project, environ={"MODULES": "carboy.services.sms"}) as server:
-        assert f"texts go to {outbox}" in server.said
+        assert f"messages are written to {outbox}" in server.said
         answer = paste(curl_line(server))
         assert isinstance(answer, dict)
         assert answer["message"] == "accepted"

@@ -40,7 +40,7 @@ def _show_tries(service: "Service", url: str) -> None:
     key = local_key(service.runtime) if settings["AUTH"] else None
     click.echo("\n".join(["try it:", *(f"  {_curl(url + path, key, body)}" for path, body in tries.items())]), err=True)
     if _SMS_PATH in tries:
-        click.echo(f"texts go to {settings['SMS_OUTBOX']}, a line of JSON each", err=True)
+        click.echo(f"messages are written to {settings['SMS_OUTBOX']}, one JSON line each", err=True)
 
 
 def _show_console(service: "Service", url: str) -> None:
