@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 from tests.forks import exit_code, start_child
 
-from carboy.aws.swr_cache import Refreshing
+from carboy.aws.swr_cache import SwrCache
 from carboy.errors import CarboyError, Missing, Unreachable
 from carboy.testing import ManualClock
 
@@ -29,8 +29,8 @@ class Source:
         return dict.fromkeys(keys, self.error or f"value {number}")
 
 
-def _make(source: Source, clock: ManualClock, ttl_s: float = 300.0) -> Refreshing[str, str]:
-    return Refreshing(source.fetch, ttl_s=ttl_s, min_interval_s=5.0, clock=clock)
+def _make(source: Source, clock: ManualClock, ttl_s: float = 300.0) -> SwrCache[str, str]:
+    return SwrCache(source.fetch, ttl_s=ttl_s, min_interval_s=5.0, clock=clock)
 
 
 def _until(is_so: Callable[[], bool]) -> None:
@@ -65,7 +65,7 @@ def test_readers_go_on_with_the_old_value_while_one_thread_renews_all() -> None:
     assert values.value("a") == "value 1"
     source.gate.set()
 
-    _until(lambda: values.kept["a"][0] == "value 2" and values.kept["b"][0] == "value 2")
+    _until(lambda: values.cached["a"][0] == "value 2" and values.kept["b"][0] == "value 2")
     assert len(source.batches) == 2
 
 
@@ -79,12 +79,12 @@ def test_the_last_good_value_serves_while_the_source_is_away(capsys: pytest.Capt
 
     for _ in range(20):
         assert values.value("a") == "value 1"
-    _until(lambda: len(source.batches) == 2 and not values._flying)
+    _until(lambda: len(source.batches) == 2 and not values._in_flight)
     clock.advance(6)
     source.error = None
     values.value("a")
 
-    _until(lambda: values.kept["a"][0] == "value 3")
+    _until(lambda: values.cached["a"][0] == "value 3")
 
 
 def test_who_saw_a_bad_value_gets_a_newer_one_by_one_fetch_for_all() -> None:

@@ -66,7 +66,7 @@ def test_an_invalid_file_is_reported(text: str) -> None:
 def test_rackspace_is_asked_as_documented() -> None:
     """A token by API key, then the account's credentials."""
     with FakeRackspace() as server:
-        lent = lender(server, duration_s=1800).lend(Environment("legacy", ACCOUNT, region="eu-west-1"))
+        lent = lender(server, duration_s=1800).get(Environment("legacy", ACCOUNT, region="eu-west-1"))
 
         identity, accounts = server.requests
     assert (identity.method, identity.path) == ("POST", "/v2.0/tokens")
@@ -82,10 +82,10 @@ def test_an_environment_names_the_variables_of_its_user() -> None:
     """The error names a variable that is not set."""
     environment = Environment("legacy", ACCOUNT, rs_username_var="MY_USER", rs_apikey_var="MY_KEY")
     with FakeRackspace() as server:
-        lent = lender(server, user=None, environ={"MY_USER": "rs-user", "MY_KEY": "rs-key"}).lend(environment)
+        lent = lender(server, user=None, environ={"MY_USER": "rs-user", "MY_KEY": "rs-key"}).get(environment)
         assert lent.session_token == "faws-session-1"
         with pytest.raises(ConfigurationError, match="`MY_KEY` is not set"):
-            lender(server, user=None, environ={"MY_USER": "rs-user"}).lend(environment)
+            lender(server, user=None, environ={"MY_USER": "rs-user"}).get(environment)
 
 
 def test_credentials_are_kept_until_shortly_before_they_end(tmp_path: Path) -> None:
@@ -93,14 +93,14 @@ def test_credentials_are_kept_until_shortly_before_they_end(tmp_path: Path) -> N
     clock = ManualClock()
     environment = Environment("legacy", ACCOUNT)
     with FakeRackspace() as server:
-        first = lender(server, tmp_path, clock=clock).lend(environment)
+        first = lender(server, tmp_path, clock=clock).get(environment)
         clock.advance(3600 - 301)
-        assert lender(server, tmp_path, clock=clock).lend(environment) == first
+        assert lender(server, tmp_path, clock=clock).get(environment) == first
         clock.advance(2)
-        second = lender(server, tmp_path, clock=clock).lend(environment)
+        second = lender(server, tmp_path, clock=clock).get(environment)
         other = lender(server, tmp_path, clock=clock, user=RackspaceUser("rs-user", "wrong"))
         with pytest.raises(Refused):
-            other.lend(environment)
+            other.get(environment)
 
     (kept,) = (tmp_path / "credentials").iterdir()
     assert second != first
@@ -113,11 +113,11 @@ def test_credentials_are_kept_until_shortly_before_they_end(tmp_path: Path) -> N
 def test_what_is_kept_and_cannot_be_read_is_asked_for_again(tmp_path: Path) -> None:
     """A broken file is no error."""
     with FakeRackspace() as server:
-        lender(server, tmp_path).lend(Environment("legacy", ACCOUNT))
+        lender(server, tmp_path).get(Environment("legacy", ACCOUNT))
         (kept,) = (tmp_path / "credentials").iterdir()
         for text in ("", "{}", "[]", '{"expires_at": 1}'):
             kept.write_text(text)
-            assert lender(server, tmp_path).lend(Environment("legacy", ACCOUNT)).session_token
+            assert lender(server, tmp_path).get(Environment("legacy", ACCOUNT)).session_token
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_every_wrong_answer_is_an_error_in_words(step: object, kind: type[Except
     with FakeRackspace() as server:
         server.script(step)  # type: ignore[arg-type]
         with pytest.raises(kind) as caught:
-            lender(server).lend(Environment("legacy", ACCOUNT))
+            lender(server).get(Environment("legacy", ACCOUNT))
     assert "rs-key" not in str(caught.value)
 
 
@@ -149,7 +149,7 @@ def test_an_api_key_travels_over_https_only() -> None:
     with pytest.raises(ConfigurationError, match="https"):
         Rackspace("http://identity.example.org")
     with pytest.raises(UsageError):
-        CredentialBroker({}, user=USER).lend(Environment("", None, profile="x"))
+        CredentialBroker({}, user=USER).get(Environment("", None, profile="x"))
 
 
 def test_a_role_with_mfa_needs_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_a_role_with_mfa_needs_a_person(monkeypatch: pytest.MonkeyPatch) -> None
     environment = Environment("x", ACCOUNT, ("Deploy",), mfa_serial="arn:aws:iam::123456789012:mfa/me")
 
     with pytest.raises(UsageError, match="MFA"):
-        CredentialBroker(os.environ).lend(environment)
+        CredentialBroker(os.environ).get(environment)
 
 
 @given(

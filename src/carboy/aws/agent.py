@@ -1,4 +1,4 @@
-"""AWS's Secrets Manager agent, and the extension for Lambda that speaks alike: secrets over loopback, without boto3.
+"""Client of AWS's Secrets Manager agent and of its Lambda extension: secrets over loopback, without boto3.
 
 Source: "Using the AWS Secrets Manager Agent" in the user guide of AWS Secrets Manager.
 """
@@ -20,31 +20,31 @@ _MAX_BYTES = 1_000_000
 
 
 class Agent:
-    """Asks an agent for secrets.
+    """Fetches secrets from an agent.
 
     Args:
         url: such as `http://127.0.0.1:2773`.
         timeout_s: how long it may take.
 
     Raises:
-        ConfigurationError: the address is none of plain HTTP.
+        ConfigurationError: the address is not one of plain HTTP.
     """
 
     def __init__(self, url: str, timeout_s: float = 2.0) -> None:
         parts = urlsplit(url if "//" in url else f"//{url}")
         if parts.scheme not in {"", "http"} or not parts.hostname:
             raise ConfigurationError(
-                "`AWS_SECRETS_AGENT` cannot be used", "it is no address of plain HTTP", "http://127.0.0.1:2773"
+                "`AWS_SECRETS_AGENT` cannot be used", "it is not an address of plain HTTP", "http://127.0.0.1:2773"
             )
         self._host, self._port, self._timeout_s = parts.hostname, parts.port or 2773, timeout_s
 
     def secret(self, name: str, stage: str, *, refresh: bool = False) -> dict[str, Any] | None:
-        """Return a secret as `GetSecretValue` would; None where the agent does not give it.
+        """Return a secret as `GetSecretValue` would; None where the agent does not return it.
 
         Args:
             name: of the secret.
             stage: of its version.
-            refresh: have the agent ask AWS; the extension for Lambda does not know how.
+            refresh: make the agent fetch it from AWS; the Lambda extension cannot.
         """
         query = {"secretId": name, "versionStage": stage, **({"refreshNow": "true"} if refresh else {})}
         found = self._get(f"/secretsmanager/get?{urlencode(query)}")
@@ -65,7 +65,7 @@ class Agent:
 
 
 def _token(environ: Mapping[str, str]) -> str:
-    """Return the token that shows that we are allowed to ask; it may be in a file (`file:///var/run/awssmatoken`)."""
+    """Return the token that the agent expects; it may be in a file (`file:///var/run/awssmatoken`)."""
     token = next((environ[name] for name in _TOKENS if environ.get(name)), "")
     if token.startswith("file://"):
         try:

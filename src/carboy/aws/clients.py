@@ -1,4 +1,4 @@
-"""boto3's clients, from one session: with time-outs, made once, and with errors that explain themselves.
+"""boto3's clients from one session: with timeouts, cached, and with errors that say what to do.
 
 Nothing here is imported before the first call needs it: boto3 costs a quarter of a second and 35 MB.
 """
@@ -8,8 +8,8 @@ import threading
 from collections.abc import Hashable
 from typing import Any, NoReturn, cast
 
-from carboy.aws.explain import action_of, explain, resource_of
-from carboy.aws.truncated_responses import require_whole_answers
+from carboy.aws.explain import action_of, explain, explained, resource_of
+from carboy.aws.truncated_responses import reject_truncated_responses
 from carboy.config.environ import read_environ
 from carboy.extras import extra
 
@@ -25,12 +25,12 @@ __all__ = [
 ]
 
 _CONNECT_S, _READ_S = 5.0, 30.0
-_QUICK = {"secretsmanager": (2.0, 5.0), "ssm": (2.0, 5.0)}  # they are asked while a request waits
+_QUICK = {"secretsmanager": (2.0, 5.0), "ssm": (2.0, 5.0)}  # a request waits for them
 _ATTEMPTS = 3
 
 
 class _Shared:
-    """The process's session and clients; a forked child starts empty, as sockets and locks are the parent's."""
+    """Session and clients of the process; a forked child starts without, as sockets and locks are the parent's."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -68,9 +68,9 @@ def client(
     config: Any = None,
     **options: Any,
 ) -> Any:
-    """Return boto3's client of a service; the same arguments give the same client.
+    """Return boto3's client of a service; the same arguments return the same client.
 
-    Its errors are botocore's own and at the same time `Refused`, `Missing`, `Throttled` or `Unreachable`.
+    Its errors are botocore's own and also `Refused`, `Missing`, `Throttled` or `Unreachable`.
 
     Args:
         service: such as `sns`.
@@ -79,7 +79,7 @@ def client(
         connect_timeout: seconds; by default 5, for secrets and parameters 2.
         read_timeout: seconds; by default 30, for secrets and parameters 5.
         attempts: tries in all, the first included; by default `AWS_MAX_ATTEMPTS`, else 3.
-        config: a `botocore.config.Config`; what it says is stronger than the defaults and weaker than the arguments.
+        config: a `botocore.config.Config`; it overrides the defaults, and the arguments override it.
         options: as boto3 takes them, such as `endpoint_url`.
 
     Raises:
@@ -92,7 +92,7 @@ def client(
         made = _shared.clients.get(key) if key is not None else None
         if made is None:
             made = _make("client", service, region_name, merged, options)
-            _teach(made)
+            _explain_errors(made)
             if key is not None:
                 _shared.clients[key] = made
         return made
@@ -109,14 +109,14 @@ def resource(
     config: Any = None,
     **options: Any,
 ) -> Any:
-    """Return boto3's resource of a service, a new one each time: boto3's are not to be shared by threads.
+    """Return a new boto3 resource of a service: threads cannot share one.
 
     The arguments are those of `client`.
     """
     merged = _config(service, timeout, connect_timeout, read_timeout, attempts, config)
     with _shared.lock:
         made = _make("resource", service, region_name, merged, options)
-    _teach(made.meta.client)
+    _explain_errors(made.meta.client)
     return made
 
 
@@ -151,18 +151,20 @@ def _config(
     merged = Config(connect_timeout=connect_s, read_timeout=read_s, retries=default_retries(_ATTEMPTS))
     if config is not None:
         merged = merged.merge(config)
-    said = {"connect_timeout": _first(connect_timeout, timeout), "read_timeout": _first(read_timeout, timeout)}
-    own: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    seconds = {"connect_timeout": connect_timeout, "read_timeout": read_timeout}
+    own: dict[str, Any] = {
+        name: timeout if s is None else s for name, s in seconds.items() if (timeout, s) != (None, None)
+    }
     if attempts is not None:
         own["retries"] = {"mode": "standard", "total_max_attempts": attempts}
     return merged.merge(Config(**own)) if own else merged
 
 
 def default_retries(attempts: int) -> Any:
-    """Return botocore's `retries`: what an operator sets in the environment is stronger than our defaults.
+    """Return botocore's `retries`: what an operator sets in the environment overrides Carboy's defaults.
 
     Args:
-        attempts: tries in all where `AWS_MAX_ATTEMPTS` says nothing.
+        attempts: tries in all where `AWS_MAX_ATTEMPTS` is not set.
     """
     environ = read_environ()
     found: dict[str, Any] = {} if environ.get("AWS_RETRY_MODE") else {"mode": "standard"}
@@ -185,15 +187,11 @@ def shared_session() -> Any:
         return _shared.session
 
 
-def _first(*values: float | None) -> float | None:
-    return next((value for value in values if value is not None), None)
-
-
 def _key(service: str, region: str | None, config: Any, options: dict[str, Any]) -> Hashable | None:
     """Return the cache key of a client; None where an option cannot be compared."""
     try:
-        said = repr(sorted(config._user_provided_options.items()))
-        key = (service, region, said, tuple(sorted(options.items())), bool(_default_timeout))
+        given = repr(sorted(config._user_provided_options.items()))
+        key = (service, region, given, tuple(sorted(options.items())), bool(_default_timeout))
         hash(key)
     except (AttributeError, TypeError):
         return None
@@ -201,16 +199,12 @@ def _key(service: str, region: str | None, config: Any, options: dict[str, Any])
 
 
 def _make(kind: str, service: str, region: str | None, config: Any, options: dict[str, Any]) -> Any:
-    with extra("aws"):
-        from botocore.exceptions import BotoCoreError
-    try:
+    with explained(f"{service}:*"):
         return getattr(shared_session(), kind)(service, region_name=region, config=config, **options)
-    except BotoCoreError as error:
-        raise explain(error, f"{service}:*") from error
 
 
-def _teach(client: Any) -> None:
-    """Have a client raise errors that say which name, which role and what to allow."""
+def _explain_errors(client: Any) -> None:
+    """Make a client raise errors that say which name, which role and what to allow."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.response import StreamingBody
 
@@ -226,7 +220,7 @@ def _teach(client: Any) -> None:
         resource = (context or {}).get("carboy_resource", "")
         raise explain(error, action_of(service, operation), resource, who) from None
 
-    def on_answer(http_response: Any, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
+    def on_response(http_response: Any, parsed: Any, model: Any, context: dict[str, Any], **_: Any) -> None:
         if http_response.status_code >= 300:
             code = context.get("error_code_override") or parsed.get("Error", {}).get("Code")
             raise_explained(client.exceptions.from_code(code)(parsed, model.name), model.name, context)
@@ -249,7 +243,7 @@ def _teach(client: Any) -> None:
         if isinstance(exception, BotoCoreError | ClientError):
             raise_explained(exception, more["event_name"].rpartition(".")[2], context)
 
-    require_whole_answers(client)
+    reject_truncated_responses(client)
     client.meta.events.register_first("before-parameter-build.*", remember)
-    client.meta.events.register_last("after-call.*", on_answer)
+    client.meta.events.register_last("after-call.*", on_response)
     client.meta.events.register_last("after-call-error.*", on_failure)

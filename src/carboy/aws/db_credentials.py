@@ -1,6 +1,6 @@
-"""What to log in to a database with: an RDS secret that rotates, or tokens of RDS IAM authentication.
+"""Database credentials: an RDS secret that rotates, or tokens of RDS IAM authentication.
 
-They satisfy `carboy.db.Credentials`, without knowing it.
+Both classes satisfy the protocol `carboy.db.Credentials`.
 """
 
 import re
@@ -22,12 +22,12 @@ _TOKEN_S = 600.0  # a token is good for 15 minutes
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLogin:
-    """A user and a password, and what else the secret says.
+    """User, password and address of a database.
 
     Attributes:
-        version: tells it from the one before and the one after.
-        source: where it is from, for people.
-        engine: as RDS calls it, such as `mariadb`; empty where it does not say.
+        version: differs from that of the login before and after.
+        source: where it is from, for messages.
+        engine: as RDS calls it, such as `mariadb`; empty where unknown.
     """
 
     version: str
@@ -44,8 +44,8 @@ class SecretLogins:
     """Logins from an RDS secret: `username`, `password`, `host`, `port`, `dbname`, `engine`.
 
     Args:
-        secrets: where it is read.
-        name: says the secret's name, each time it is asked: a setting may change.
+        secrets: the cache to read from.
+        name: the secret's name, or a function that returns it: a setting may change.
     """
 
     def __init__(self, secrets: SecretCache, name: Callable[[], str] | str) -> None:
@@ -53,11 +53,11 @@ class SecretLogins:
         self._name: Callable[[], str] = (lambda: name) if isinstance(name, str) else name
 
     def newest(self) -> DatabaseLogin:
-        """Return the current login as it is kept.
+        """Return the cached current login.
 
         Raises:
-            UpstreamError: there is none, and why.
-            ConfigurationError: the secret is none of RDS.
+            UpstreamError: it could not be fetched.
+            ConfigurationError: the secret does not have the format of RDS.
         """
         return _login(self._secrets.get(self._name()))
 
@@ -65,7 +65,7 @@ class SecretLogins:
         """Return the current login, fetched again where the cached one is among the refused versions.
 
         Raises:
-            UpstreamError: there is none, and why.
+            UpstreamError: it could not be fetched.
         """
         return _login(self._secrets.refresh(self._name(), unless=refused, timeout_s=timeout_s))
 
@@ -74,17 +74,17 @@ class SecretLogins:
         try:
             return _login(self._secrets.refresh(self._name(), stage=PENDING, timeout_s=timeout_s, even_if_recent=False))
         except CarboyError:
-            return None  # not there, not allowed, not now: the current one has to do
+            return None  # missing, refused or unavailable: the current one is used
 
 
 class IamLogins:
-    """Logins with tokens of RDS IAM authentication, made here from the role's own credentials; no call to AWS.
+    """Logins with tokens of RDS IAM authentication, signed locally with the role's own credentials.
 
     Args:
-        address: says host, port and user, each time it is asked.
+        address: returns host, port and user; a setting may change.
         sign: makes a token for them; by default boto3's `generate_db_auth_token`.
         min_interval_s: the least time between two tokens after a refusal.
-        clock: tells the age of a token.
+        clock: measures the age of a token.
     """
 
     def __init__(
@@ -98,21 +98,20 @@ class IamLogins:
         self._address, self._sign = address, sign or make_token
         self._min_interval_s, self._clock = min_interval_s, clock
         self._lock = threading.Lock()
-        self._kept: tuple[tuple[str, int, str], DatabaseLogin, float] | None = None
+        self._cached: tuple[tuple[str, int, str], DatabaseLogin, float] | None = None
         self._count = 0
 
     def newest(self) -> DatabaseLogin:
         """Return a login whose token is good for five minutes at least.
 
         Raises:
-            UpstreamError: there are no credentials to make one from.
+            UpstreamError: the role has no credentials.
         """
         return self._get(max_age_s=_TOKEN_S)
 
     def refreshed(self, refused: Collection[str], timeout_s: float) -> DatabaseLogin:
-        """Return a login with a new token where the kept one was refused."""
-        kept = self._kept
-        is_refused = kept is not None and kept[1].version in refused
+        """Return a login with a new token where the cached one was refused."""
+        is_refused = self._cached is not None and self._cached[1].version in refused
         return self._get(max_age_s=self._min_interval_s if is_refused else _TOKEN_S)
 
     def pending(self, timeout_s: float) -> None:
@@ -122,13 +121,13 @@ class IamLogins:
         address = self._address()
         with self._lock:
             now_s = self._clock.monotonic_s()
-            if self._kept is None or self._kept[0] != address or now_s - self._kept[2] >= max_age_s:
+            if self._cached is None or self._cached[0] != address or now_s - self._cached[2] >= max_age_s:
                 token = self._sign(*address)
                 register_secret(token)
                 self._count += 1
                 login = DatabaseLogin(f"token {self._count}", address[2], token, "RDS IAM authentication")
-                self._kept = (address, login, now_s)
-            return self._kept[1]
+                self._cached = (address, login, now_s)
+            return self._cached[1]
 
 
 def make_token(host: str, port: int, user: str) -> str:
@@ -145,7 +144,7 @@ def _login(secret: SecretValue) -> DatabaseLogin:
         return secret.get(name) or None
 
     user, password = part("username"), secret.get("password")
-    if type(password) is int:  # a password of digits that somebody wrote without quotes
+    if type(password) is int:  # digits that were written without quotes
         password = str(password)
     port, host = str(part("port") or ""), part("host")
     if not user or not isinstance(password, str):

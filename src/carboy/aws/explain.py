@@ -1,16 +1,17 @@
-"""Say what AWS's errors mean: refused, missing, throttled or unreachable; which name, which role, what to allow.
+"""Translate errors of AWS: refused, missing, throttled or unreachable; which name, which role, what to allow.
 
 The errors made here are botocore's own as well: `except ClientError` and `except client.exceptions.X` go on working.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
 
-__all__ = ["action_of", "explain", "explain_code", "resource_of"]
+__all__ = ["action_of", "explain", "explain_code", "explained", "resource_of"]
 
 _THROTTLED = {
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
@@ -21,7 +22,7 @@ _MISSING = {
     "ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound", "NotFoundException", "NoSuchKey",
     "NoSuchBucket", "NoSuchEntity", "NotFound", "404", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue",
 }  # fmt: skip
-_AWAY = {
+_UNAVAILABLE = {
     "InternalServiceError", "InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable",
     "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException", "DependencyTimeoutException",
     "KMSInternalException", "500", "502", "503", "504",
@@ -81,13 +82,13 @@ def resource_of(params: Mapping[str, Any]) -> str:
 
 
 def explain(error: Exception, action: str, resource: str = "", identity: str = "") -> UpstreamError:
-    """Return the error that says what happened, why and what to do; it is of the given error's class as well.
+    """Return an `UpstreamError` that says what happened, why and what to do, and is of the given error's class too.
 
     Args:
         error: botocore's; one that was explained before is returned as it is.
         action: what was asked for, as IAM names it.
         resource: the name that it was about.
-        identity: who asked, where AWS's own words do not say.
+        identity: who asked, where AWS's message does not say.
     """
     if isinstance(error, UpstreamError):
         return error
@@ -104,6 +105,17 @@ def explain(error: Exception, action: str, resource: str = "", identity: str = "
     return _join(found, error)
 
 
+@contextmanager
+def explained(action: str, resource: str = "") -> Iterator[None]:
+    """Raise botocore's errors of a block as `explain` returns them."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise explain(error, action, resource) from error
+
+
 def explain_code(code: str, message: str, action: str, resource: str, identity: str = "") -> UpstreamError:
     """Return the error for a code that AWS answered; its message is only searched for the role, never repeated."""
     what = _what(action, resource)
@@ -112,12 +124,10 @@ def explain_code(code: str, message: str, action: str, resource: str, identity: 
     if code in _MISSING:
         hint = f"check the name `{resource}`, the region and the account"
         return Missing(what, f"`{resource}` is not there ({code})", hint)
-    if code in _AWAY:
+    if code in _UNAVAILABLE:
         return Unreachable(what, f"AWS failed ({code})", "try again later")
     if code in _EXPIRED:
-        return Refused(
-            what, f"the credentials are not valid, or have ended ({code})", "sign in again, or see how they are renewed"
-        )
+        return Refused(what, f"the credentials are invalid or have expired ({code})", "sign in again, or renew them")
     if code in _STATES or (code == "InvalidRequestException" and "deletion" in message):
         why, hint = _STATES.get(code, _DELETED)
         return Refused(what, f"{why} ({code})", hint.format(resource=resource or "it"))
@@ -140,7 +150,7 @@ def _explain_transport(error: Exception, what: str, resource: str) -> UpstreamEr
             what, f"there are no credentials ({kind})", "give the service a role, set AWS_PROFILE, or: aws sso login"
         )
     if "SSO" in kind or "Token" in kind:
-        return Refused(what, f"the sign-in has ended ({kind})", "sign in again: aws sso login")
+        return Refused(what, f"the sign-in has expired ({kind})", "sign in again: aws sso login")
     if kind in {"NoRegionError", "InvalidRegionError"}:
         return Refused(what, "no region is set", "set AWS_REGION")
     if "Timeout" in kind:
@@ -158,7 +168,7 @@ def _what(action: str, resource: str) -> str:
 
 
 def _join(found: UpstreamError, error: Exception) -> UpstreamError:
-    """Return the found error as one that is of both classes, with all that the original carries."""
+    """Return an error of both classes, with all attributes of the original."""
     kind = _both((type(found), type(error)))
     made = kind.__new__(kind, *found.args)
     vars(made).update({**vars(error), **vars(found)})

@@ -1,10 +1,10 @@
-"""The key service of closed files that is AWS KMS, by one boto3 client."""
+"""AWS KMS as the key service of encrypted files, by one boto3 client."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from carboy.aws.clients import default_retries, shared_session
-from carboy.aws.explain import explain
+from carboy.aws.explain import explained
 from carboy.extras import extra
 
 __all__ = ["Kms", "connect_kms"]
@@ -36,7 +36,7 @@ class Kms:
 
         Raises:
             WrongKey: the ciphertext is not of this key and context.
-            UpstreamError: KMS said no, or nothing.
+            UpstreamError: KMS refused, or did not answer.
         """
         named = {"KeyId": key_id} if key_id else {}
         found = _ask(
@@ -70,29 +70,20 @@ def connect_kms(session: Any = None, region: str | None = None) -> Kms:
     """
     with extra("aws"):
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    settings = Config(
-        connect_timeout=2,
-        read_timeout=5,
-        max_pool_connections=32,
-        retries=default_retries(4),
-    )
-    try:
+    settings = Config(connect_timeout=2, read_timeout=5, max_pool_connections=32, retries=default_retries(4))
+    with explained("kms:Decrypt", "KMS"):
         return Kms((session or shared_session()).client("kms", region_name=region, config=settings))
-    except BotoCoreError as error:
-        raise explain(error, "kms:Decrypt", "KMS") from error
 
 
 def _ask(action: str, name: str, call: Callable[[], Any]) -> Any:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
-    try:
-        return call()
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _WRONG:
-            from carboy.config.encrypted import WrongKey  # with all that reads the file, which few need
+    with explained(action, name):
+        try:
+            return call()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in _WRONG:
+                raise
+        from carboy.config.encrypted import WrongKey  # lazy: it imports all that reads the file
 
-            raise WrongKey(f"`{name}` did not make this ciphertext", "KMS says so", "check who changed it") from None
-        raise explain(error, action, name) from error
-    except BotoCoreError as error:
-        raise explain(error, action, name) from error
+        raise WrongKey(f"`{name}` did not make this ciphertext", "KMS refused it", "check who changed it")

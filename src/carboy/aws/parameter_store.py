@@ -1,13 +1,13 @@
 """Parameters of AWS Systems Manager: cached one by one, fetched in tens, and found by path.
 
-How they are kept is left to `refreshing`.
+Caching itself is left to `swr_cache`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from carboy.aws.batching import Client, in_batches
-from carboy.aws.swr_cache import Refreshing
+from carboy.aws.swr_cache import SwrCache
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Missing, Refused, UpstreamError
 from carboy.redact import register_secret
@@ -21,35 +21,35 @@ class ParameterCache:
     """Cache of decrypted parameters with a TTL: a cached read takes no lock and makes no call.
 
     Args:
-        client: boto3's of `ssm`; None for one with the process's own session and short time-outs.
-        ttl_s: how long a parameter is fresh; then it is renewed in the background.
+        client: boto3's of `ssm`; None for one with the process's own session and short timeouts.
+        ttl_s: how long a parameter is fresh; then it is refreshed in the background.
         min_interval_s: the least time between two fetches of one parameter.
-        clock: tells the age of parameters.
+        clock: measures the age of parameters.
     """
 
     def __init__(
         self, client: object = None, *, ttl_s: float = 300.0, min_interval_s: float = 5.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._client = Client("ssm", client)
-        self._values: Refreshing[str, str] = Refreshing(
+        self._values: SwrCache[str, str] = SwrCache(
             self._fetch, ttl_s=ttl_s, min_interval_s=min_interval_s, clock=clock, what="parameter"
         )
-        self._kept, self._now = self._values.kept, self._values.now
+        self._cached, self._now = self._values.cached, self._values.now
 
     def get(self, name: str) -> str:
-        """Return a parameter; of a StringList its text with commas.
+        """Return a parameter; a StringList as text with commas.
 
         Args:
             name: or ARN; with `:version` or `:label` where that is wanted.
 
         Raises:
-            Missing: there is no such parameter.
+            Missing: the parameter does not exist.
             Refused: we may not read it.
-            Throttled: AWS asks to come back later, and nothing is kept.
-            Unreachable: AWS is away, and nothing is kept.
+            Throttled: AWS throttles the call, and nothing is cached.
+            Unreachable: AWS is unavailable, and nothing is cached.
         """
         try:
-            value, until_s = self._kept[name]
+            value, until_s = self._cached[name]
             if self._now() < until_s:
                 return value
         except KeyError:
@@ -61,37 +61,37 @@ class ParameterCache:
 
         Args:
             names: or ARNs.
-            renew: fetch the kept ones too, but for those that were fetched just now.
+            renew: fetch cached ones too, except those fetched within `min_interval_s`.
         """
         return self._values.values(names, renew=renew)
 
     def refresh(self, name: str, *, unless: str | None = None, timeout_s: float | None = None) -> str:
-        """Fetch a parameter again and return it: always, or at most once for all who saw the same value.
+        """Fetch a parameter again and return it: always, or at most once for all callers that saw the same value.
 
         Args:
             name: of the parameter.
-            unless: the value that the caller saw: a kept one that differs, or was fetched within `min_interval_s`, is
+            unless: the value that the caller saw: a cached one that differs, or was fetched within `min_interval_s`, is
                 returned as it is. None to fetch in any case.
-            timeout_s: how long to wait for AWS; None for the client's own time-outs.
+            timeout_s: how long to wait for AWS; None for the client's own timeouts.
 
         Raises:
-            UpstreamError: as `get`, where nothing is kept.
+            UpstreamError: as `get`, where nothing is cached.
         """
-        is_old = None if unless is None else lambda kept: kept == unless
+        is_old = None if unless is None else lambda cached: cached == unless
         return self._values.refresh(name, is_old, timeout_s=timeout_s)
 
     def clear_cache(self, name: str | None = None) -> None:
-        """Forget a parameter, or all of them: the next `get` fetches it."""
+        """Remove a parameter, or all of them, from the cache: the next `get` fetches it."""
         self._values.clear(None if name is None else [name])
 
     def below(self, prefix: str) -> dict[str, str]:
-        """Return everything below a path, by its full name; asked of AWS each time.
+        """Return every parameter below a path, by its full name; fetched each time.
 
         Args:
             prefix: such as `/dev_flask/`.
 
         Raises:
-            UpstreamError: AWS said no, or nothing.
+            UpstreamError: AWS refused, or did not answer.
         """
         found: dict[str, str] = {}
         more: dict[str, str] = {}
@@ -115,7 +115,7 @@ class ParameterCache:
         return found | in_batches(self._batch, alone, 1)
 
     def _batch(self, names: Sequence[str]) -> dict[str, str | CarboyError]:
-        """Return what one call gives; nothing where a name spoils it for the others."""
+        """Return the parameters of one call; nothing where one of several names makes AWS refuse it."""
         try:
             page = self._client.call("get_parameters", Names=list(names), WithDecryption=True)
         except Refused as error:
@@ -130,7 +130,7 @@ class ParameterCache:
 
 
 def _value(parameter: Mapping[str, Any]) -> str:
-    """Return a parameter's value; what is kept encrypted is masked from now on wherever it appears."""
+    """Return a parameter's value; a SecureString is masked from now on in logs."""
     value = str(parameter["Value"])
     if parameter.get("Type") == "SecureString":
         register_secret(value)

@@ -21,19 +21,19 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass(frozen=True, slots=True)
 class RackspaceUser:
-    """Who asks Rackspace."""
+    """A user of Rackspace, with an API key."""
 
     username: str
     api_key: str = field(repr=False)
 
 
 class Rackspace:
-    """Rackspace's two services; a user's token is asked for once.
+    """Client of Rackspace's two services; a user's token is fetched once.
 
     Args:
         identity_url: where tokens come from; https, or loopback.
         accounts_url: where credentials come from; https, or loopback.
-        timeout_s: the time for each answer.
+        timeout_s: of each request.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Rackspace:
 
         Raises:
             Refused: the user, the key or the account is not accepted.
-            Unreachable: no answer, or none that can be read.
+            Unreachable: no response, or one that cannot be read.
         """
         token, tenant = self._token(user)
         answer = self._post(
@@ -66,13 +66,11 @@ class Rackspace:
             {"X-Auth-Token": token, "X-Tenant-Id": tenant},
             f"credentials of the account {account}",
         )
-        try:
-            found = {name: answer["credential"][name] for name in ("accessKeyId", "secretAccessKey", "sessionToken")}
-        except (KeyError, TypeError):
-            raise _unreadable(f"credentials of the account {account}") from None
-        if not all(isinstance(value, str) and value for value in found.values()):
+        found = answer.get("credential") if isinstance(answer, dict) else None
+        names = ("accessKeyId", "secretAccessKey", "sessionToken")
+        if not isinstance(found, dict) or not all(isinstance(found.get(name), str) and found[name] for name in names):
             raise _unreadable(f"credentials of the account {account}")
-        return found
+        return {name: found[name] for name in names}
 
     def _token(self, user: RackspaceUser) -> tuple[str, str]:
         if user not in self._tokens:

@@ -1,5 +1,6 @@
-"""References to secrets and parameters, looked up in batches; AWS is first asked when there is one."""
+"""Resolve references to secrets and parameters in batches."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 from carboy.aws.parameter_store import ParameterCache
@@ -17,7 +18,7 @@ class SecretResolver:
         self._secrets, self._renew = secrets, renew
 
     def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
-        """Return for each reference its text, why it has none, or None where there is no such secret."""
+        """Return for each reference its text, an error, or None where the secret does not exist."""
         found = self._secrets.get_many((one.name for one in references), renew=self._renew)
         return {one: _text(one, found[one.name]) for one in references}
 
@@ -29,7 +30,7 @@ class ParameterResolver:
         self._parameters, self._renew = parameters, renew
 
     def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
-        """Return for each reference its text, why it has none, or None where there is no such parameter."""
+        """Return for each reference its text, an error, or None where the parameter does not exist."""
         found = self._parameters.get_many((one.name for one in references), renew=self._renew)
         return {one: _or_none(found[one.name]) for one in references}
 
@@ -47,13 +48,7 @@ def _text(reference: Reference, answer: SecretValue | CarboyError) -> str | Carb
         return Refused(str(reference), f"the secret has no field `{reference.field}`", "see what is in it")
     if value is None:
         return Refused(str(reference), f"the field `{reference.field}` of the secret is null", "give it a value")
-    return value if isinstance(value, str) else _render(value)
-
-
-def _render(value: object) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _or_none(answer: str | CarboyError) -> str | CarboyError | None:

@@ -1,6 +1,6 @@
 """Cache of AWS Secrets Manager: fetched in batches, refreshed in the background or on request.
 
-How they are kept is left to `refreshing`.
+Caching itself is left to `swr_cache`.
 """
 
 import base64
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from carboy.aws.agent import Agent
 from carboy.aws.batching import Client, each, in_batches
 from carboy.aws.explain import explain_code
-from carboy.aws.swr_cache import Refreshing
+from carboy.aws.swr_cache import SwrCache
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Refused, UpstreamError, UsageError
 from carboy.redact import register_secret
@@ -27,14 +27,14 @@ _PLAIN_FIELDS = {
 }  # fmt: skip
 
 Key = str | tuple[str, str]
-"""A secret's name, with the stage of its version where that is not the current one: names alone are read faster."""
+"""A secret's name, with its stage where that is not `AWSCURRENT`: a lookup by name alone is faster."""
 
 
 class SecretValue(dict[str, Any]):
-    """A version of a secret: the dict of a JSON secret; it cannot be changed, and does not show itself.
+    """One version of a secret: the read-only dict of a JSON secret, with a masked `repr`.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was requested.
         version: the id of the version.
         stages: the version's stages, such as `AWSCURRENT`, where it was fetched.
     """
@@ -42,7 +42,7 @@ class SecretValue(dict[str, Any]):
     __slots__ = ("_binary", "_text", "name", "stages", "version")
 
     def __init__(self, name: str, answer: Mapping[str, Any]) -> None:
-        """Read what `GetSecretValue` answered."""
+        """Read a response of `GetSecretValue`."""
         self.name: str = name
         self.version: str = str(answer["VersionId"])
         self.stages: tuple[str, ...] = tuple(answer.get("VersionStages") or ())
@@ -53,7 +53,7 @@ class SecretValue(dict[str, Any]):
 
     @property
     def text(self) -> str:
-        """The text of the secret, as it is.
+        """The text of the secret.
 
         Raises:
             UsageError: it is binary.
@@ -69,7 +69,7 @@ class SecretValue(dict[str, Any]):
 
     def __missing__(self, key: str) -> NoReturn:
         if not self:
-            raise UsageError(f"the secret `{self.name}` has no `{key}`", "it is no JSON object", "read `.text`")
+            raise UsageError(f"the secret `{self.name}` has no `{key}`", "it is not a JSON object", "read `.text`")
         raise KeyError(key)
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class SecretValue(dict[str, Any]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("a SecretValue cannot be changed: it is shared")
 
-    if not TYPE_CHECKING:  # a type checker knows these from `dict`, and cannot know that they are gone
+    if not TYPE_CHECKING:  # a type checker has their types from `dict`
         __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[type["SecretValue"], tuple[str, dict[str, Any]]]:
@@ -92,11 +92,11 @@ class SecretCache:
     """Cache of secrets with a TTL: a cached read takes no lock and makes no call.
 
     Args:
-        client: boto3's of Secrets Manager; None for one with the process's own session and short time-outs.
-        ttl_s: how long a secret is fresh; then it is renewed in the background.
+        client: boto3's of Secrets Manager; None for one with the process's own session and short timeouts.
+        ttl_s: how long a secret is fresh; then it is refreshed in the background.
         min_interval_s: the least time between two fetches of one version of one secret.
-        agent: the address of AWS's agent or Lambda extension; what it does not give is asked of AWS.
-        clock: tells the age of secrets.
+        agent: the address of AWS's agent or Lambda extension; what it does not have is fetched from AWS.
+        clock: measures the age of secrets.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class SecretCache:
     ) -> None:
         self._client = Client("secretsmanager", client)
         self._agent = Agent(agent) if agent else None
-        self._values: Refreshing[Key, SecretValue] = Refreshing(
+        self._values: SwrCache[Key, SecretValue] = SwrCache(
             self._fetch, ttl_s=ttl_s, min_interval_s=min_interval_s, clock=clock, what="secret"
         )
-        self._kept, self._now = self._values.kept, self._values.now
-        self._doubted: set[Key] = set()
+        self._cached, self._now = self._values.cached, self._values.now
+        self._suspect: set[Key] = set()
         self._cleared: set[Key] = set()
 
     def get(self, name: str, stage: str = CURRENT) -> SecretValue:
@@ -125,13 +125,13 @@ class SecretCache:
             stage: of the version.
 
         Raises:
-            Missing: there is no such secret, or none at that stage.
+            Missing: the secret does not exist, or has no version at that stage.
             Refused: we may not read it.
-            Throttled: AWS asks to come back later, and nothing is kept.
-            Unreachable: AWS is away, and nothing is kept.
+            Throttled: AWS throttles the call, and nothing is cached.
+            Unreachable: AWS is unavailable, and nothing is cached.
         """
         try:
-            value, until_s = self._kept[name if stage is CURRENT else (name, stage)]
+            value, until_s = self._cached[name if stage is CURRENT else (name, stage)]
             if self._now() < until_s:
                 return value
         except KeyError:
@@ -143,7 +143,7 @@ class SecretCache:
 
         Args:
             names: or ARNs.
-            renew: fetch the kept ones too, but for those that were fetched just now.
+            renew: fetch cached ones too, except those fetched within `min_interval_s`.
         """
         return {str(name): answer for name, answer in self._values.values(names, renew=renew).items()}
 
@@ -156,10 +156,10 @@ class SecretCache:
         timeout_s: float | None = None,
         even_if_recent: bool = True,
     ) -> SecretValue:
-        """Fetch a secret again and return it: always, or at most once for all who saw the same bad version.
+        """Fetch a secret again and return it: always, or at most once for all callers that saw the same bad version.
 
-        With `unless`, the kept one is returned where it is newer than what was seen and where it was fetched within
-        `min_interval_s`. The kept one is returned as well where AWS cannot be asked.
+        With `unless`, the cached one is returned where it is newer than what was seen or was fetched within
+        `min_interval_s`. The cached one is returned as well where AWS is unavailable.
 
         Args:
             name: of the secret.
@@ -169,22 +169,22 @@ class SecretCache:
             even_if_recent: without `unless`: fetch also what was fetched within `min_interval_s`.
 
         Raises:
-            UpstreamError: as `get`, where nothing is kept.
+            UpstreamError: as `get`, where nothing is cached.
         """
         if isinstance(unless, SecretValue):
             seen: Collection[str] | None = {unless.version}
         else:
             seen = {unless} if isinstance(unless, str) else unless
         key = _key(name, stage)
-        self._doubted.add(key)
+        self._suspect.add(key)
         try:
-            is_old = None if seen is None and even_if_recent else lambda kept: seen is None or kept.version in seen
+            is_old = None if seen is None and even_if_recent else lambda cached: seen is None or cached.version in seen
             return self._values.refresh(key, is_old, timeout_s=timeout_s)
         finally:
-            self._doubted.discard(key)
+            self._suspect.discard(key)
 
     def clear_cache(self, name: str | None = None, *, stage: str = CURRENT) -> None:
-        """Forget a secret, or all of them: the next `get` fetches it.
+        """Remove a secret, or all of them, from the cache: the next `get` fetches it.
 
         Args:
             name: of the secret; None for all.
@@ -207,11 +207,11 @@ class SecretCache:
         found: dict[Key, SecretValue | CarboyError] = {}
         for key in keys:
             name, stage = _parts(key)
-            old = self._kept.get(key)
+            old = self._cached.get(key)
             answer = self._agent.secret(name, stage, refresh=old is not None or key in self._cleared)
             self._cleared.discard(key)
             is_same = answer is not None and old is not None and answer["VersionId"] == old[0].version
-            if answer is not None and not (is_same and key in self._doubted):  # the same may be the agent's own cache
+            if answer is not None and not (is_same and key in self._suspect):  # the same may be the agent's own cache
                 found[key] = _value(name, answer)
         return found
 
@@ -223,7 +223,7 @@ class SecretCache:
             return error
 
     def _batch(self, names: Sequence[str]) -> dict[str, SecretValue | CarboyError]:
-        """Return what one batch call gives; what it leaves out is fetched alone."""
+        """Return the secrets of one batch call; `_one` fetches those that it leaves out."""
         if len(names) == 1:
             return {}
         answers: list[dict[str, Any]] = []

@@ -1,18 +1,18 @@
 """Temporary AWS credentials of an environment: from AWS's own chain, an assumed role, or Rackspace.
 
-They are kept until shortly before they end, in a file that only its owner reads.
+They are cached until shortly before they expire, in a file that only its owner can read.
 """
 
 import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from carboy.aws.explain import explain
+from carboy.aws.explain import explain, explained
 from carboy.aws.rackspace import Rackspace, RackspaceUser
 from carboy.clock import SYSTEM_CLOCK, Clock, from_unix_ms
 from carboy.config.encrypted.file import write_private
@@ -22,14 +22,14 @@ from carboy.extras import extra
 
 __all__ = ["CredentialBroker", "Credentials", "Environment", "boto_session", "parse_environments", "region_of"]
 
-_MARGIN_S = 300  # credentials that end sooner are not handed out again
+_MARGIN_S = 300  # credentials that expire sooner are not returned from the cache
 _CHAINED_S = 3600  # AWS's limit where a role is assumed from a role
 _TEXTS = ("profile", "region", "source_profile", "mfa_serial", "external_id", "rs_username_var", "rs_apikey_var")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An entry of `environments.yml`: an AWS account, and how one gets into it.
+    """An entry of `environments.yml`: an AWS account, and where its credentials come from.
 
     Attributes:
         name: the environment's name; empty for an account that was given by its number.
@@ -118,16 +118,16 @@ def _read_environment(entry: object, problems: list[str]) -> Environment | None:
 
 
 class CredentialBroker:
-    """Gives temporary credentials.
+    """Gets temporary credentials, and caches them.
 
     Args:
         environ: the environment variables, for the user names and keys that environments name.
-        user: the Rackspace user that was named on the command line.
+        user: the Rackspace user of the command line.
         rackspace: makes the client of Rackspace, where it is needed.
-        cache: the folder where credentials are kept; None for nowhere.
+        cache: the folder of cached credentials; None for no cache.
         ask_code: asks a person for the code of an MFA device.
-        warn: gets a text where AWS does not say which account the credentials are of.
-        duration_s: how long credentials are asked for.
+        warn: gets a message where AWS does not say which account the credentials are of.
+        duration_s: the lifetime to request.
         clock: the time.
     """
 
@@ -148,27 +148,27 @@ class CredentialBroker:
         self._client: Rackspace | None = None
         self._warn = warn
 
-    def lend(self, environment: Environment) -> Credentials:
-        """Return credentials for an environment: kept ones while they last.
+    def get(self, environment: Environment) -> Credentials:
+        """Return credentials for an environment, cached ones while they are valid.
 
         Raises:
             UsageError: a user has no key.
-            ConfigurationError: a variable or a profile that the environment names is not there, or the credentials
+            ConfigurationError: a variable or a profile that the environment names does not exist, or the credentials
                 are of another account than it names.
-            UpstreamError: AWS or Rackspace refused or was away.
+            UpstreamError: AWS or Rackspace refused or was unavailable.
         """
         user = self._rackspace_user(environment)
         path = self._path(environment, user)
-        kept = self._kept(path)
-        if kept:
-            return kept
-        lent = self._from_rackspace(environment, user) if user else self._from_aws(environment)
+        cached = self._read_cache(path)
+        if cached:
+            return cached
+        found = self._from_rackspace(environment, user) if user else self._from_aws(environment)
         for at, role in enumerate(environment.roles):
-            lent = self._assume(environment, role, lent, is_first=at == 0, is_chained=at > 0 or user is not None)
+            found = self._assume(environment, role, found, is_first=at == 0, is_chained=at > 0 or user is not None)
         if user is None and environment.account and not environment.roles:
-            self._verify_account(environment, lent)
-        self._keep(path, lent)
-        return lent
+            self._verify_account(environment, found)
+        self._write_cache(path, found)
+        return found
 
     def _rackspace_user(self, environment: Environment) -> RackspaceUser | None:
         if self._user:
@@ -229,8 +229,6 @@ class CredentialBroker:
     def _assume(
         self, environment: Environment, role: str, by: Credentials, *, is_first: bool, is_chained: bool
     ) -> Credentials:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         session = boto_session(by)
         wanted: dict[str, Any] = {"RoleSessionName": "carboy", "DurationSeconds": self._duration_s}
         if is_chained or by.session_token:
@@ -239,30 +237,29 @@ class CredentialBroker:
             wanted["ExternalId"] = environment.external_id
         if environment.mfa_serial and is_first:
             if self._ask_code is None:
-                raise UsageError("the role needs an MFA code", "nobody can be asked here", "run it on a terminal")
+                raise UsageError("the role needs an MFA code", "it is not run on a terminal", "run it on a terminal")
             wanted |= {"SerialNumber": environment.mfa_serial, "TokenCode": self._ask_code(environment.mfa_serial)}
-        name = role
-        try:
+        with explained("sts:AssumeRole", role):
             client = session.client("sts")
-            if not role.startswith("arn:"):
-                account = environment.account or client.get_caller_identity()["Account"]
-                partition = client.meta.partition
-                name = f"arn:{partition}:iam::{account}:role/{role.lstrip('/')}"
-            found = client.assume_role(RoleArn=name, **wanted)["Credentials"]
-        except (BotoCoreError, ClientError) as error:
-            raise explain(error, "sts:AssumeRole", name) from error
+            account = environment.account
+            if not role.startswith("arn:") and account is None:
+                account = client.get_caller_identity()["Account"]
+        if not role.startswith("arn:"):
+            role = f"arn:{client.meta.partition}:iam::{account}:role/{role.lstrip('/')}"
+        with explained("sts:AssumeRole", role):
+            found = client.assume_role(RoleArn=role, **wanted)["Credentials"]
         return Credentials(
             found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], found["Expiration"], by.region
         )
 
-    def _verify_account(self, environment: Environment, lent: Credentials) -> None:
-        """Ask AWS whose credentials these are: without a role, AWS's own chain decides which account they are of."""
+    def _verify_account(self, environment: Environment, found: Credentials) -> None:
+        """Raise where the credentials are of another account: without a role, AWS's own chain decides which one."""
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
 
         quick = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
         try:
-            account = boto_session(lent).client("sts", config=quick).get_caller_identity()["Account"]
+            account = boto_session(found).client("sts", config=quick).get_caller_identity()["Account"]
         except (BotoCoreError, ClientError) as error:
             failure = explain(error, "sts:GetCallerIdentity", str(environment.account))
             if not isinstance(failure, Unreachable):
@@ -277,7 +274,7 @@ class CredentialBroker:
                 "name a role or a profile of that account, or correct the account",
             )
 
-    # Kept
+    # Cache
 
     def _now(self) -> datetime:
         return from_unix_ms(self._clock.now_ms())
@@ -293,36 +290,30 @@ class CredentialBroker:
         key = [str(environment), asked, user and [user.username, user.api_key], self._duration_s]
         return self._cache / "credentials" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.json"
 
-    def _kept(self, path: Path | None) -> Credentials | None:
+    def _read_cache(self, path: Path | None) -> Credentials | None:
         try:
             found = json.loads(path.read_bytes()) if path else None
             if found is None:
                 return None
-            kept = Credentials(**{**found, "expires_at": datetime.fromisoformat(found["expires_at"])})
+            cached = Credentials(**{**found, "expires_at": datetime.fromisoformat(found["expires_at"])})
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return kept if kept.expires_at and kept.expires_at - self._now() > timedelta(seconds=_MARGIN_S) else None
+        return cached if cached.expires_at and cached.expires_at - self._now() > timedelta(seconds=_MARGIN_S) else None
 
-    def _keep(self, path: Path | None, lent: Credentials) -> None:
-        if path is None or lent.expires_at is None or lent.session_token is None:
+    def _write_cache(self, path: Path | None, found: Credentials) -> None:
+        if path is None or found.expires_at is None or found.session_token is None:
             return
-        made = {
-            "access_key_id": lent.access_key_id,
-            "secret_access_key": lent.secret_access_key,
-            "session_token": lent.session_token,
-            "expires_at": lent.expires_at.astimezone(UTC).isoformat(),
-            "region": lent.region,
-        }
         try:
+            made = asdict(found) | {"expires_at": found.expires_at.astimezone(UTC).isoformat()}
             write_private(path, json.dumps(made).encode())
             self._sweep(path.parent)
         except OSError:
-            return  # a home that cannot be written to: they are asked for again
+            return  # the folder is read-only: they are fetched each time
 
     def _sweep(self, folder: Path) -> None:
-        """Remove kept credentials that have ended."""
+        """Remove cached credentials that have expired."""
         for path in folder.glob("*.json"):
-            if self._kept(path) is None:
+            if self._read_cache(path) is None:
                 path.unlink(missing_ok=True)
 
 

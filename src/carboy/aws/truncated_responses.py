@@ -1,49 +1,49 @@
-"""Detect truncated responses of AWS: botocore takes a short or an empty body for success.
+"""Detect truncated responses of AWS, which botocore takes for success.
 
-botocore asks urllib3 not to compare what came with `Content-Length`, and an answer that ends inside its headers looks
-like an empty 200: from a JSON service an answer without any field.
+botocore turns urllib3's check of `Content-Length` off, and a response that ends inside its headers looks like an empty
+200: from a JSON service a response without any field.
 """
 
 from typing import Any
 
-__all__ = ["require_whole_answers"]
+__all__ = ["reject_truncated_responses"]
 
 _WITHOUT_BODY = frozenset({204, 304})
 
 
-def require_whole_answers(client: Any) -> None:
+def reject_truncated_responses(client: Any) -> None:
     """Make a boto3 client treat a truncated response as a closed connection: retry, then raise."""
     endpoint = client._endpoint
-    if not isinstance(endpoint.http_session, _WholeAnswers):
-        endpoint.http_session = _WholeAnswers(endpoint.http_session)
+    if not isinstance(endpoint.http_session, _CompleteResponses):
+        endpoint.http_session = _CompleteResponses(endpoint.http_session)
 
 
-class _WholeAnswers:
+class _CompleteResponses:
     """Send a client's requests and check the length of each response."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
     def send(self, request: Any) -> Any:
-        answer = self._inner.send(request)
-        if request.method == "HEAD" or answer.status_code < 200 or answer.status_code in _WITHOUT_BODY:
-            return answer
-        size = answer.headers.get("Content-Length")
-        if size is None and not answer.headers.get("Transfer-Encoding"):
-            if request.stream_output or not answer.content:
-                answer.raw.close()  # what is left unread would keep the socket open until a garbage collection
-                raise _cut(request, "its headers tell no end")
+        response = self._inner.send(request)
+        if request.method == "HEAD" or response.status_code < 200 or response.status_code in _WITHOUT_BODY:
+            return response
+        size = response.headers.get("Content-Length")
+        if size is None and not response.headers.get("Transfer-Encoding"):
+            if request.stream_output or not response.content:
+                response.raw.close()  # what is left unread would keep the socket open until a garbage collection
+                raise _truncated(request, "its headers do not say where it ends")
         elif request.stream_output:
-            answer.raw.enforce_content_length = True  # urllib3 raises where the stream ends early
-        elif size is not None and len(answer.content) != int(size):
-            raise _cut(request, f"{len(answer.content)} of {size} bytes came")
-        return answer
+            response.raw.enforce_content_length = True  # urllib3 raises where the stream ends early
+        elif size is not None and len(response.content) != int(size):
+            raise _truncated(request, f"{len(response.content)} of {size} bytes came")
+        return response
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
 
-def _cut(request: Any, why: str) -> Exception:
+def _truncated(request: Any, why: str) -> Exception:
     from botocore.exceptions import ConnectionClosedError
 
-    return ConnectionClosedError(endpoint_url=request.url, request=request, error=f"the answer was cut: {why}")
+    return ConnectionClosedError(endpoint_url=request.url, request=request, error=f"the response was truncated: {why}")

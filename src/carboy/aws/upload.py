@@ -1,4 +1,4 @@
-"""Write a stage's values to Parameter Store: planned and checked whole before the first write.
+"""Upload a stage's values to Parameter Store: planned and checked before the first write.
 
 Source: AWS Systems Manager, "Parameter Store: names, tiers and limits".
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from carboy.aws.explain import explain
+from carboy.aws.explain import explain, explained
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config.encrypted.render import flatten, scalar_text
 from carboy.errors import ConfigurationError, Fault, Missing, Throttled, Unreachable, UsageError
@@ -29,7 +29,7 @@ _PATIENCE = Retry(attempts=12, base_s=0.5, cap_s=20.0, total_s=300.0)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an upload would do; names in order, the values not shown."""
+    """The writes and deletions of an upload, in order; its `repr` shows no values."""
 
     create: dict[str, str] = field(repr=False)
     change: dict[str, str] = field(repr=False)
@@ -38,13 +38,13 @@ class Plan:
 
     @property
     def writes(self) -> dict[str, str]:
-        """Return what is written: created first, then changed."""
+        """Return the parameters to write: created first, then changed."""
         return {**self.create, **self.change}
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One upload, as `_version` keeps it."""
+    """One upload, as the parameter `_version` records it."""
 
     number: int
     at: datetime
@@ -100,7 +100,7 @@ def parameters_of(prefix: str, values: Mapping[Any, object], tier: str = "Standa
         if why is None and (name in made or name == f"{prefix}/{_VERSION}"):
             why = "another value has this name"
         if why is None and not text:
-            why = "is empty, which Parameter Store does not keep"
+            why = "is empty, which Parameter Store does not accept"
         if why is None and _NESTED.search(text):
             why = "holds `{{…}}`, which Parameter Store takes for the name of another parameter and refuses"
         if why is None and size > limit:
@@ -120,19 +120,19 @@ def parameters_of(prefix: str, values: Mapping[Any, object], tier: str = "Standa
 
 
 def plan_upload(wanted: Mapping[str, str], there: Mapping[str, str], *, prune: bool, again: bool = False) -> Plan:
-    """Return what makes Parameter Store hold what is wanted.
+    """Return the writes and deletions that make Parameter Store match the wanted values.
 
     Args:
         wanted: text by name.
-        there: what it holds below the prefix.
-        prune: whether what is not wanted is deleted.
-        again: whether what is equal is written all the same, for another KMS key or tier.
+        there: its parameters below the prefix.
+        prune: whether others are deleted.
+        again: whether equal values are written too, for another KMS key or tier.
     """
     create = {name: text for name, text in wanted.items() if name not in there}
     change = {name: text for name, text in wanted.items() if name in there and (again or there[name] != text)}
     same = [name for name in wanted if name not in create and name not in change]
-    gone = [name for name in there if name not in wanted and not name.endswith(f"/{_VERSION}")]
-    return Plan(create, change, same, sorted(gone) if prune else [])
+    surplus = [name for name in there if name not in wanted and not name.endswith(f"/{_VERSION}")]
+    return Plan(create, change, same, sorted(surplus) if prune else [])
 
 
 class Store:
@@ -143,7 +143,7 @@ class Store:
         prefix: as `check_prefix` returns it.
         key: the KMS key of the parameters (id, ARN, alias); AWS's own when None.
         tier: the tier of what is written.
-        clock: waits out throttling.
+        clock: measures the waits while AWS throttles.
     """
 
     def __init__(
@@ -159,15 +159,11 @@ class Store:
         self._key_arn: str | None = None
 
     def _client(self, service: str) -> Any:
-        from botocore.exceptions import BotoCoreError
-
-        try:
+        with explained(service, self.prefix):
             return self._session.client(service, config=self._settings)
-        except BotoCoreError as error:
-            raise explain(error, service, self.prefix) from error
 
     def _call(self, action: str, name: str, operation: Callable[..., Any], **wanted: Any) -> Any:
-        """Call AWS, waiting as long as it asks to come back later."""
+        """Call AWS; try again with backoff while it throttles."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         attempt, started = 1, self._clock.monotonic_s()
@@ -190,7 +186,7 @@ class Store:
         return f"{found['Account']} ({self._ssm.meta.region_name})"
 
     def look_up_key(self) -> None:
-        """Look the KMS key up, once; a key that is not there is found out before the first write."""
+        """Look up the KMS key, so that a missing one is reported before the first write."""
         if self._key is None:
             return
         kms = self._client("kms")
@@ -218,7 +214,7 @@ class Store:
         return {item["Name"]: item["Value"] for item in found}
 
     def settings_changed(self, there: Mapping[str, str]) -> bool:
-        """Say whether the last upload used another KMS key or tier, so that equal values are written again."""
+        """Return whether the last upload used another KMS key or tier, so that equal values are written again."""
         before = _manifest(there.get(f"{self.prefix}/{_VERSION}"))
         return before is not None and (before.get("key"), before.get("tier")) != (self._key_arn, self._tier)
 
@@ -229,7 +225,7 @@ class Store:
             plan: what to do.
             there: what `read` returned.
             stage: the stage's name, for the history.
-            note: is told every name that is done.
+            note: called with each name that is written or deleted.
         """
         name = f"{self.prefix}/{_VERSION}"
         before = _manifest(there.get(name)) or {}
@@ -257,13 +253,13 @@ class Store:
             wanted["Tier"] = self._tier
         self._call("ssm:PutParameter", name, self._ssm.put_parameter, **wanted)
 
-    # What was
+    # History
 
     def _versions(self, name: str) -> list[Any]:
         return self._pages("ssm:GetParameterHistory", name, self._ssm.get_parameter_history, Name=name)
 
     def history(self) -> list[Release]:
-        """Return the uploads that Parameter Store still knows (it keeps a hundred), the newest first."""
+        """Return the uploads that Parameter Store still has (it keeps a hundred), the newest first."""
         try:
             versions = self._versions(f"{self.prefix}/{_VERSION}")
         except Missing:
@@ -275,7 +271,7 @@ class Store:
         """Return the text of every parameter as it was when a release was complete.
 
         Raises:
-            ConfigurationError: parameters that it had were deleted since; Parameter Store keeps nothing of those.
+            ConfigurationError: parameters of it were deleted since, with their history.
         """
         values: dict[str, str] = {}
         for name in self.read():

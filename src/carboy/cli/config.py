@@ -75,7 +75,7 @@ def export(file: ClosedFile, as_json: bool) -> None:
     """
     data = file.load()
     if data is None:
-        first = template(file.borrowing.known() or (), file.name)
+        first = template(file.credentials_of.known() or (), file.name)
         click.echo(dump_json(first.tree) if as_json else first.text, nl=False)
         return
     opened, _ = file.open(data)
@@ -123,8 +123,8 @@ def render(file: ClosedFile, stage: str, environment: str | None, **given: Any) 
         names = ", ".join(f"--{name.replace('_', '-')}" for name in extra)
         raise UsageError(f"{names} means nothing here", "nothing is uploaded", "give --parameter-store PREFIX as well")
     config, _ = file.read()
-    if environment is not None and (file.borrowing.known() is not None):
-        file.borrowing.find(environment)
+    if environment is not None and (file.credentials_of.known() is not None):
+        file.credentials_of.find(environment)
     keyring = file.keyring(config, environment)
     values = render_stage(config, stage, keyring)
     if given["parameter_store"] is not None:
@@ -217,12 +217,12 @@ def check(file: ClosedFile, offline: bool) -> None:
     """
     config, _ = file.read()
     faults = unresolved(config) + downgraded(config, config.secrets, config.seals)
-    known = file.borrowing.known()
+    known = file.credentials_of.known()
     if known is not None:
         faults += [
             config.document.fault(
                 ("stages", name),
-                f"its environment `{stage.environment}` is not in `{file.borrowing.environments}`",
+                f"its environment `{stage.environment}` is not in `{file.credentials_of.environments}`",
                 name,
             )
             for name, stage in config.stages.items()

@@ -68,7 +68,7 @@ def edit(file: ClosedFile, as_json: bool, editor: str | None, go_on: bool | None
 def _begin(file: ClosedFile, as_json: bool) -> _Edit:
     before = file.load()
     if before is None:
-        first = template(file.borrowing.known() or (), file.name)
+        first = template(file.credentials_of.known() or (), file.name)
         return _Edit(None, None, file.keyring(), dump_json(first.tree) if as_json else first.text, None)
     opened, keyring = file.open(before)
     is_json = as_json or opened.config.document.is_json

@@ -20,7 +20,7 @@ def upload(
     prefix = check_prefix(options["parameter_store"])
     tier = options["tier"] or "Standard"
     wanted = parameters_of(prefix, values, tier)
-    store = Store(file.borrowing.session(environment), prefix, options["ssm_kms_key"], tier)
+    store = Store(file.credentials_of.session(environment), prefix, options["ssm_kms_key"], tier)
     say(f"AWS account {store.account()}, below {prefix or '/'}")
     store.look_up_key()
     there = store.read()
@@ -110,6 +110,6 @@ def rollback(
 def _find_store(file: ClosedFile, stage: str, prefix: str, environment: str | None) -> Store:
     config, _ = file.read()
     prefix = check_prefix(prefix)
-    store = Store(file.borrowing.session(environment or config.stage(stage).environment), prefix)
+    store = Store(file.credentials_of.session(environment or config.stage(stage).environment), prefix)
     say(f"AWS account {store.account()}, below {prefix or '/'}")
     return store

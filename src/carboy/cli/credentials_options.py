@@ -23,7 +23,7 @@ from carboy.config.environ import live_environ
 from carboy.errors import ConfigurationError, UsageError
 from carboy.extras import extra
 
-__all__ = ["Borrowing", "cache_folder"]
+__all__ = ["CredentialOptions", "cache_folder"]
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path | None:
@@ -38,7 +38,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 @dataclass(slots=True)
-class Borrowing:
+class CredentialOptions:
     """Credentials for the environments of one command.
 
     Attributes:
@@ -54,7 +54,7 @@ class Borrowing:
     apikey: str | None
     duration_s: int = 3600
     environ: Mapping[str, str] = field(default_factory=live_environ, repr=False)
-    _lender: CredentialBroker | None = None
+    _broker: CredentialBroker | None = None
 
     def known(self) -> dict[str, Environment] | None:
         """Return the environments in the file, by name; None when there is no file."""
@@ -82,10 +82,10 @@ class Borrowing:
             )
         return known[name]
 
-    def lend(self, environment: Environment) -> Credentials:
+    def get(self, environment: Environment) -> Credentials:
         """Return credentials for an environment."""
-        if self._lender is None:
-            self._lender = CredentialBroker(
+        if self._broker is None:
+            self._broker = CredentialBroker(
                 self.environ,
                 user=self._user(),
                 rackspace=self._rackspace,
@@ -94,12 +94,12 @@ class Borrowing:
                 warn=lambda text: click.echo(f"warning: {text}", err=True),
                 duration_s=self.duration_s,
             )
-        return self._lender.lend(environment)
+        return self._broker.get(environment)
 
     def session(self, name: str) -> Any:
         """Return a boto3 session for an environment; AWS's own chain where there is no `environments.yml`."""
         if self.known() is not None or self.username is not None:
-            return boto_session(self.lend(self.find(name)))
+            return boto_session(self.get(self.find(name)))
         with extra("aws"):
             import boto3
         return boto3.Session(region_name=region_of(self.environ))

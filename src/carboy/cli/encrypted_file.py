@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from carboy.aws import connect_kms
-from carboy.cli.credentials_options import Borrowing, cache_folder
+from carboy.cli.credentials_options import CredentialOptions, cache_folder
 from carboy.config.encrypted.decrypt import Opened, open_secrets
 from carboy.config.encrypted.drafts import Drawer
 from carboy.config.encrypted.file import read_file, write_whole
@@ -34,12 +34,12 @@ class ClosedFile:
 
     Attributes:
         path: the file.
-        borrowing: whose credentials.
+        credentials_of: whose credentials.
         allowed: the KMS keys and accounts that may be used; empty for all.
     """
 
     path: Path
-    borrowing: Borrowing
+    credentials_of: CredentialOptions
     allowed: tuple[str, ...]
     _service: Callable[[str], KeyService] = field(init=False, repr=False)
 
@@ -54,7 +54,7 @@ class ClosedFile:
     @property
     def drawer(self) -> Drawer:
         """Return the private place for drafts and marks."""
-        return Drawer(cache_folder(self.borrowing.environ), self.path)
+        return Drawer(cache_folder(self.credentials_of.environ), self.path)
 
     def load(self) -> bytes | None:
         """Return the content of the file; None if the file does not exist."""
@@ -89,7 +89,7 @@ class ClosedFile:
         return self._service(environment)
 
     def _connect(self, environment: str) -> KeyService:
-        return connect_kms(self.borrowing.session(environment))
+        return connect_kms(self.credentials_of.session(environment))
 
     def write(self, text: str, before: bytes | None) -> None:
         """Write the file, unless it changed meanwhile or would not read back."""
@@ -144,12 +144,12 @@ def pass_file(function: Callable[..., None]) -> Callable[..., None]:
     def called(ctx: click.Context, /, *args: Any, **given: Any) -> None:
         note_options(ctx, given)
         found = ctx.meta[_META]
-        borrowing = Borrowing(
+        credentials_of = CredentialOptions(
             found.get("environments") or _DEFAULTS["environments"], found.get("username"), found.get("apikey")
         )
-        pinned = borrowing.environ.get("CONFIG_KMS_KEYS", "")
+        pinned = credentials_of.environ.get("CONFIG_KMS_KEYS", "")
         allowed = tuple(entry.strip() for entry in pinned.split(",") if entry.strip())
-        function(ClosedFile(found.get("config") or _DEFAULTS["config"], borrowing, allowed), *args, **given)
+        function(ClosedFile(found.get("config") or _DEFAULTS["config"], credentials_of, allowed), *args, **given)
 
     return called
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from carboy.aws.temporary_credentials import Credentials, Environment
-from carboy.cli.credentials_options import Borrowing
+from carboy.cli.credentials_options import CredentialOptions
 from carboy.config.encrypted.file import read_file
 from carboy.config.encrypted.selectors import Ambiguous, choose
 from carboy.config.encrypted.yaml_document import parse_document
@@ -112,21 +112,21 @@ def command(
             "there is nothing to run", "give a command, --print-env or --credential-process, one of them",
             "carboy run -e staging -- aws s3 ls",
         )  # fmt: skip
-    borrowing = Borrowing(given["environments"], given["username"], given["apikey"], given["duration"])
-    environment = _wanted(borrowing, given)
-    lent = borrowing.lend(environment)
+    options = CredentialOptions(given["environments"], given["username"], given["apikey"], given["duration"])
+    environment = _wanted(options, given)
+    credentials = options.get(environment)
     if credential_process:
-        click.echo(json.dumps(_for_aws_tools(lent)))
+        click.echo(json.dumps(_for_aws_tools(credentials)))
         return
     drop = [name for name in (environment.rs_username_var, environment.rs_apikey_var) if name]
     if print_env:
-        click.echo(_for_shell(lent, drop), nl=False)
+        click.echo(_for_shell(credentials, drop), nl=False)
         return
     arguments = ["/bin/sh", "-c", words[0]] if ctx.meta["carboy.run.is_one_string"] else list(words)
-    _become(arguments, child_environment(read_environ(), lent, drop), words[0])
+    _become(arguments, child_environment(read_environ(), credentials, drop), words[0])
 
 
-def _wanted(borrowing: Borrowing, given: Mapping[str, Any]) -> Environment:
+def _wanted(options: CredentialOptions, given: Mapping[str, Any]) -> Environment:
     """Return what the options ask for."""
     environment, stage, account, role, profile = (
         given[name] for name in ("environment", "stage", "account", "role", "profile")
@@ -148,7 +148,7 @@ def _wanted(borrowing: Borrowing, given: Mapping[str, Any]) -> Environment:
         raise UsageError(f"`{account}` is not an AWS account", "it has twelve digits", "correct --account")
     if not (environment or stage):
         return Environment("", account, (role,) if role else (), profile)
-    found = borrowing.find(environment or _environment_of(stage, given["stages_file"], given["environments"]))
+    found = options.find(environment or _environment_of(stage, given["stages_file"], given["environments"]))
     if profile:
         raise UsageError(
             f"--profile and {where[0]} do not go together", "the environment says which profile", "write it there"
@@ -182,35 +182,35 @@ def _environment_of(stage: str, closed: Path, environments: Path) -> str:
     )
 
 
-def _variables(lent: Credentials) -> dict[str, str]:
-    made = {"AWS_ACCESS_KEY_ID": lent.access_key_id, "AWS_SECRET_ACCESS_KEY": lent.secret_access_key}
-    if lent.session_token:
-        made["AWS_SESSION_TOKEN"] = lent.session_token
-    if lent.region:
-        made |= {"AWS_REGION": lent.region, "AWS_DEFAULT_REGION": lent.region}
+def _variables(credentials: Credentials) -> dict[str, str]:
+    made = {"AWS_ACCESS_KEY_ID": credentials.access_key_id, "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key}
+    if credentials.session_token:
+        made["AWS_SESSION_TOKEN"] = credentials.session_token
+    if credentials.region:
+        made |= {"AWS_REGION": credentials.region, "AWS_DEFAULT_REGION": credentials.region}
     return made
 
 
-def child_environment(environ: Mapping[str, str], lent: Credentials, drop: Sequence[str] = ()) -> dict[str, str]:
+def child_environment(environ: Mapping[str, str], credentials: Credentials, drop: Sequence[str] = ()) -> dict[str, str]:
     """Return the environment variables of a child: the credentials, and nothing that competes with or made them."""
     gone = {*_DROPPED, *drop, "AWS_SESSION_TOKEN"}
-    return {**{name: value for name, value in environ.items() if name not in gone}, **_variables(lent)}
+    return {**{name: value for name, value in environ.items() if name not in gone}, **_variables(credentials)}
 
 
-def _for_shell(lent: Credentials, drop: Sequence[str]) -> str:
-    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in _variables(lent).items()]
-    gone = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", *([] if lent.session_token else ["AWS_SESSION_TOKEN"]), *drop]
+def _for_shell(credentials: Credentials, drop: Sequence[str]) -> str:
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in _variables(credentials).items()]
+    gone = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", *([] if credentials.session_token else ["AWS_SESSION_TOKEN"]), *drop]
     return "".join([*lines, f"unset {' '.join(gone)}\n"])
 
 
-def _for_aws_tools(lent: Credentials) -> dict[str, object]:
+def _for_aws_tools(credentials: Credentials) -> dict[str, object]:
     made: dict[str, object] = {
-        "Version": 1, "AccessKeyId": lent.access_key_id, "SecretAccessKey": lent.secret_access_key,
+        "Version": 1, "AccessKeyId": credentials.access_key_id, "SecretAccessKey": credentials.secret_access_key,
     }  # fmt: skip
-    if lent.session_token:
-        made["SessionToken"] = lent.session_token
-    if lent.expires_at:
-        made["Expiration"] = lent.expires_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if credentials.session_token:
+        made["SessionToken"] = credentials.session_token
+    if credentials.expires_at:
+        made["Expiration"] = credentials.expires_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return made
 
 
