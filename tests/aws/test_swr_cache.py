@@ -65,7 +65,7 @@ def test_readers_go_on_with_the_old_value_while_one_thread_renews_all() -> None:
     assert values.value("a") == "value 1"
     source.gate.set()
 
-    _until(lambda: values.cached["a"][0] == "value 2" and values.kept["b"][0] == "value 2")
+    _until(lambda: values.cached["a"][0] == "value 2" and values.cached["b"][0] == "value 2")
     assert len(source.batches) == 2
 
 
