@@ -356,3 +356,37 @@ def test_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     _write(tmp_path, ".env", "\ufeffSHOP_PASSWORD=p\n")
 
     assert _load(tmp_path, {})["SHOP_NAME"] == "toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Numbers that have limits."""
+
+    part: float = setting(0.5, "a part", least=0, most=1)
+    threads: int = setting(4, "threads", least=1)
+    wait_s: float = setting(1.0, "a wait", unit="s")
+    lease: Duration = setting(Duration("1m"), "a lease", least=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PART", "1.01", "it must be from 0 to 1"),
+        ("PART", "-1e-9", "it must be from 0 to 1"),
+        ("THREADS", "0", "it must be at least 1"),
+        ("WAIT_S", "-0.5", "it must be at least 0"),
+        ("LEASE", "50ms", "it must be at least 0.1"),
+    ],
+)
+def test_a_number_beyond_its_limits_is_a_fault(tmp_path: Path, name: str, value: str, said: str) -> None:
+    """Declared once, where the setting is; a number with a unit is never negative."""
+    with pytest.raises(ConfigurationError) as caught:
+        load([Limited], read_sources(folder=tmp_path, environ={name: value}))
+    assert [(fault.pointer, said in fault.detail) for fault in caught.value.faults] == [(name, True)]
+
+
+def test_a_number_at_its_limit_is_taken(tmp_path: Path) -> None:
+    """The limits themselves are allowed."""
+    environ = {"PART": "1", "THREADS": "1", "WAIT_S": "0", "LEASE": "100ms"}
+    found = load([Limited], read_sources(folder=tmp_path, environ=environ)).part(Limited)
+    assert (found.part, found.threads, found.wait_s, float(found.lease)) == (1.0, 1, 0.0, 0.1)

@@ -154,6 +154,7 @@ DOTENV = [
     ("A\nexport B\nC=1", {"C": "1"}),
     ("'A B'=1", {"A B": "1"}),
     ("A=1\rB=2", {"A": "1", "B": "2"}),
+    ("A-B=1\n1A=2\nä.b/c=3", {"A-B": "1", "1A": "2", "ä.b/c": "3"}),
 ]
 
 
@@ -173,6 +174,8 @@ def test_a_dotenv_is_read_as_python_dotenv_reads_it(text: str, values: dict[str,
         ('A="x${s3cret}"', "line 1: `${…}` is not expanded"),
         ("A B=s3cret\n=s3cret", "line 1, 2: not NAME=value"),
         ("A: s3cret", "line 1: not NAME=value"),
+        ("B=1\nA=s3cret\0", "line 2: a NUL"),
+        ('A="s3cret\n\0"', "line 1: a NUL"),
     ],
 )
 def test_a_dotenv_that_would_be_read_otherwise_is_refused(text: str, said: str) -> None:

@@ -56,6 +56,8 @@ def test_urls_of_the_databases_that_are_known_are_taken(url: str) -> None:
         ("DB_PORT", "99999"),
         ("DB_PORT", "0"),
         ("DB_POOL_SIZE", "-1"),
+        ("DB_POOL_SIZE", "0"),
+        ("DB_POOL_OVERFLOW", "-1"),
         ("DB_HEAL_S", "nan"),
         ("DB_REQUEST_BUDGET_S", "inf"),
         ("DB_BUSY_S", "-1"),

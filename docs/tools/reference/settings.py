@@ -53,4 +53,11 @@ def _what(item: Any) -> str:
     unit = f", {item.unit}" if item.unit else ""
     choices = f"; one of {', '.join(f'`{one}`' for one in item.choices)}" if item.choices else ""
     secret = "; secret" if item.is_secret else ""
-    return f"{item.help}{unit}{choices}{secret}"
+    return f"{item.help}{unit}{choices}{_limits(item)}{secret}"
+
+
+def _limits(item: Any) -> str:
+    """Return the smallest and the largest value, where a reader would not expect them."""
+    least = f"; at least {item.least:g}" if item.least else ""
+    most = f"; at most {item.most:,g}" if item.most is not None else ""
+    return least + most

@@ -41,6 +41,3 @@ class BaseSettings:
         """Yield what cannot be meant."""
         if self.parameter_prefix and not self.parameter_prefix.removeprefix("optional:").startswith("/"):
             yield Fault("PARAMETER_PREFIX", "it must begin with `/`")
-        for name in ("secret_ttl_s", "secret_min_interval_s"):
-            if getattr(self, name) < 0:
-                yield Fault(name.upper(), "it cannot be below 0")

@@ -9,7 +9,7 @@ from carboy.errors import ConfigurationError
 __all__ = ["find_toml", "parse_dotenv", "read_dotenv", "read_secret_file", "read_toml"]
 
 _MAX_SECRET_BYTES = 1_000_000
-_NAME = re.compile(r"(?:export[ \t]+)?(?:'(?P<quoted>[^'\n]+)'|(?P<name>[A-Za-z_][A-Za-z0-9_.]*))[ \t]*")
+_NAME = re.compile(r"(?:export[ \t]+)?(?:'(?P<quoted>[^'\n]+)'|(?P<name>[^\s=#'\"]+))[ \t]*")
 _SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?\n|\r|\Z)")
@@ -83,6 +83,8 @@ def parse_dotenv(text: str, source: str = ".env") -> dict[str, str]:
         if row and not row.startswith("#"):
             try:
                 name, value, end = _read_assignment(text, at)
+                if "\0" in text[at:end]:
+                    raise ValueError("a NUL, which no variable can hold")
                 if value is not None:
                     found[name] = value
             except ValueError as error:

@@ -206,8 +206,8 @@ def _read(
         origin, item = origins[name], declared.get(name)
         try:
             typed = convert(value, item.kind) if item else value
-            if item and item.unit and isinstance(typed, int | float) and typed < 0:
-                raise ValueError("it is negative")
+            if item:
+                item.check_range(typed)
         except ValueError as error:
             faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
             skipped.add(name)

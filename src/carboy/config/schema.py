@@ -57,6 +57,8 @@ class Setting(NamedTuple):
         is_secret: shown masked everywhere and taken as raw text.
         is_table: a table of `carboy.toml` (`[sms.templates.captcha]`), merged key by key across layers.
         place: makes a relative path inside the value start at the project's folder; None where there is none.
+        least: the smallest value of a number; None where there is no such limit.
+        most: the largest value of a number; None where there is no such limit.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Setting(NamedTuple):
     is_secret: bool
     is_table: bool
     place: Callable[[Any, Path], Any] | None = None
+    least: float | None = None
+    most: float | None = None
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -76,6 +80,21 @@ class Setting(NamedTuple):
         kinds = (self.kind, *typing.get_args(self.kind))  # `Literal[…] | None` has it inside
         found = next((one for one in kinds if typing.get_origin(one) is typing.Literal), None)
         return tuple(map(str, typing.get_args(found)))
+
+    def check_range(self, value: Any) -> None:
+        """Check that a number is within the limits of this setting.
+
+        Raises:
+            ValueError: it is not.
+        """
+        least, most = self.least, self.most
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return
+        if (least is None or value >= least) and (most is None or value <= most):
+            return
+        if least is not None and most is not None:
+            raise ValueError(f"it must be from {least:g} to {most:g}")
+        raise ValueError(f"it must be at {f'least {least:g}' if most is None else f'most {most:g}'}")
 
 
 def setting(
@@ -85,6 +104,8 @@ def setting(
     unit: str = "",
     secret: bool = False,
     place: Callable[[Any, Path], Any] | None = None,
+    least: float | None = None,
+    most: float | None = None,
 ) -> Any:
     """Return a dataclass field that declares a setting.
 
@@ -96,8 +117,11 @@ def setting(
             `Secret`, which masks itself.
         place: gets a value and the project's folder, and returns the value with its path starting there, where it is
             one inside of something else (a URL); what is a `Path` is placed by itself.
+        least: the smallest value of a number; 0 where it has a unit.
+        most: the largest value of a number.
     """
-    meta = {"setting": (default, help, unit, secret, place)}
+    least = 0 if least is None and unit else least
+    meta = {"setting": (default, help, unit, secret, place, least, most)}
     if default is REQUIRED or isinstance(default, Derived):
         return field(metadata=meta, kw_only=True, repr=not secret)
     if isinstance(default, dict | list):
@@ -111,7 +135,7 @@ def settings_of(part: type) -> tuple[Setting, ...]:
     hints = typing.get_type_hints(part)
     found = []
     for item in dataclasses.fields(part):
-        default, text, unit, secret, place = item.metadata["setting"]
+        default, text, unit, secret, place, least, most = item.metadata["setting"]
         kind = hints[item.name]
         found.append(
             Setting(
@@ -125,6 +149,8 @@ def settings_of(part: type) -> tuple[Setting, ...]:
                 is_secret=secret or _mentions(kind, Secret),
                 is_table=typing.get_origin(_without_none(kind)) in {dict, Mapping},
                 place=place,
+                least=least,
+                most=most,
             )
         )
     return tuple(found)

@@ -1,6 +1,5 @@
 """The settings of the database."""
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,7 +54,9 @@ class DbSettings:
         None, "the RDS secret in Secrets Manager that holds the login; it may rotate while the service runs"
     )
     db_host: str | None = setting(None, "the database's host, over what the secret and the URL say")
-    db_port: int | None = setting(None, "the database's port, over what the secret and the URL say")
+    db_port: int | None = setting(
+        None, "the database's port, over what the secret and the URL say", least=1, most=65_535
+    )
     db_name: str | None = setting(None, "the database's name, over what the secret and the URL say")
     db_auth: Literal["password", "iam"] = setting("password", "`iam`: log in with tokens of RDS IAM authentication")
     db_tls_ca: Path | None = setting(
@@ -76,9 +77,9 @@ class DbSettings:
     db_idle_write_s: float = setting(
         60.0, "how long a write may stand still, with rows locked, before the server ends it; 0 for ever", unit="s"
     )
-    db_pool_size: int = setting(10, "connections kept open per process")
-    db_pool_overflow: int = setting(20, "further connections opened under load")
-    db_leaders: int = setting(1, "transactions of group commits at the same time; on SQLite always 1")
+    db_pool_size: int = setting(10, "connections kept open per process", least=1)
+    db_pool_overflow: int = setting(20, "further connections opened under load", least=0)
+    db_leaders: int = setting(1, "transactions of group commits at the same time; on SQLite always 1", least=1)
     db_busy_s: float = setting(5.0, "how long a write waits for another process's lock on SQLite", unit="s")
     sqlalchemy_engine_options: dict[str, Any] = setting({}, "passed to SQLAlchemy's create_engine as they are")
 
@@ -100,25 +101,5 @@ class DbSettings:
             yield Fault("DB_AUTH", "with `iam` DATABASE_URL must name the user: mysql://user@host/name")
         if self.db_tls_ca is not None and not self.db_tls_ca.is_file():
             yield Fault("DB_TLS_CA", "there is no such file")
-        named = (
-            "db_heal_s",
-            "db_connect_budget_s",
-            "db_request_budget_s",
-            "db_probe_s",
-            "db_connect_timeout_s",
-            "db_busy_s",
-            "db_silence_s",
-            "db_idle_write_s",
-        )
-        for name in named:
-            if not 0 <= getattr(self, name) < math.inf:
-                yield Fault(name.upper(), "it must be a number of seconds, 0 or more")
-        for name in ("db_pool_size", "db_pool_overflow"):
-            if getattr(self, name) < 0:
-                yield Fault(name.upper(), "it cannot be below 0")
-        if self.db_port is not None and not 0 < self.db_port < 65_536:
-            yield Fault("DB_PORT", "it must be between 1 and 65535")
         if self.db_host is not None and not _HOST.fullmatch(self.db_host):
             yield Fault("DB_HOST", "it must be a host's name or address alone, without scheme, port or blanks")
-        if self.db_leaders < 1:
-            yield Fault("DB_LEADERS", "it must be at least 1")

@@ -20,13 +20,17 @@ class JobsSettings:
     )
     jobs_broker_url: Secret | None = setting(None, "the broker of `celery`, or the queue's URL of `sqs`")
     jobs_queue: str = setting("carboy", "the queue's name at the broker; each service that shares a broker has its own")
-    jobs_sweep_s: float = setting(15.0, "how long a job may be due and not taken until it is published again", unit="s")
-    jobs_concurrency: int = setting(8, "jobs at the same time per process")
+    jobs_sweep_s: float = setting(
+        15.0, "how long a job may be due and not taken until it is published again", unit="s", least=0.1
+    )
+    jobs_concurrency: int = setting(8, "jobs at the same time per process; 0 for none here", least=0)
     jobs_lease_s: float = setting(
-        60.0, "how long a worker holds a job without renewing; then others may take it", unit="s"
+        60.0, "how long a worker holds a job without renewing; then others may take it", unit="s", least=0.1
     )
     jobs_retention: Duration = setting(Duration("7d"), "how long finished jobs are kept; dead ones are kept for ever")
-    jobs_poll_s: float = setting(1.0, "how often the table is looked at when nothing wakes the engine", unit="s")
+    jobs_poll_s: float = setting(
+        1.0, "how often the table is looked at when nothing wakes the engine", unit="s", least=0.01
+    )
     jobs_drain_s: float = setting(20.0, "how long a stopping process waits for jobs that run", unit="s")
 
     def faults(self, _profile: Profile) -> Iterator[Fault]:

@@ -16,15 +16,16 @@ class ServeSettings:
         75.0, "how long a kept connection may be silent; longer than the load balancer's own patience", unit="s"
     )
     header_timeout_s: float = setting(
-        10.0, "how long a client may take to send its headers; then it is answered 408", unit="s"
+        10.0, "how long a client may take to send its headers; then it is answered 408", unit="s", least=0.01
     )
     body_timeout_s: float = setting(
         30.0,
         "how long a body may take to arrive, then it is answered 408; and how long a client may read nothing",
         unit="s",
+        least=0.01,
     )
     max_connections: int = setting(
-        1024, "connections kept at once by a process; a further one takes the place of the longest silent"
+        1024, "connections kept at once by a process; a further one takes the place of the longest silent", least=1
     )
     worker_cpu_affinity: Literal["off", "auto"] = setting(
         "off", "`auto`: each worker stays on one CPU; for a machine that serves nothing else"

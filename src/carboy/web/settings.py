@@ -43,17 +43,19 @@ class WebSettings:
         Derived(_log_format, "by terminal: `console` on one, else `json`"), "how a log line looks"
     )
     log_file: Path | None = setting(None, "a file that log lines go to as well")
-    log_file_max_bytes: int = setting(5_000_000, "when the log file is rotated", unit="bytes")
-    log_file_max_count: int = setting(5, "how many rotated log files are kept")
+    log_file_max_bytes: int = setting(5_000_000, "when the log file is rotated", unit="bytes", least=1)
+    log_file_max_count: int = setting(5, "how many rotated log files are kept", least=0)
     trace: Literal["off", "xray", "otlp"] = setting("off", "where traces go: the X-Ray daemon, or OpenTelemetry's SDK")
-    trace_sample: float = setting(1.0, "the part of requests that is traced where the caller has not decided")
+    trace_sample: float = setting(
+        1.0, "the part of requests that is traced where the caller has not decided", least=0, most=1
+    )
     aws_xray_daemon_address: str = setting(DEFAULT_ADDRESS, "where the X-Ray daemon listens")
-    max_body_bytes: int = setting(1_048_576, "the largest request body", unit="bytes")
-    trusted_proxies: int = setting(0, "how many proxies in front append to `X-Forwarded-For`")
+    max_body_bytes: int = setting(1_048_576, "the largest request body", unit="bytes", least=1)
+    trusted_proxies: int = setting(0, "how many proxies in front append to `X-Forwarded-For`", least=0)
     rate_limit: Rate | None = setting(Rate(6000, 60.0), "requests per key and per client address; `off` lifts it")
-    rate_limit_clients: int = setting(50_000, "how many keys and addresses are counted at the same time")
+    rate_limit_clients: int = setting(50_000, "how many keys and addresses are counted at the same time", least=1)
     keys_cache_s: float = setting(0.25, "how long a process believes what it read about a key", unit="s")
-    ready_timeout_s: float = setting(2.0, "how long `/readyz` waits for each of its checks", unit="s")
+    ready_timeout_s: float = setting(2.0, "how long `/readyz` waits for each of its checks", unit="s", least=0.01)
     retry_after_s: int = setting(5, "what `Retry-After` says where an upstream did not", unit="s")
     metrics_bind: str | None = setting(None, "where `/metrics` is served without a key, such as `127.0.0.1:9090`")
     console: bool = setting(True, "whether the console is served, at `/` and below `/console`")
@@ -81,16 +83,6 @@ class WebSettings:
                 yield Fault("AUTH", f"it cannot be off on profile `{profile}`: only on `local` and `test`")
             if self.debug:
                 yield Fault("DEBUG", f"it cannot be on on profile `{profile}`: only on `local` and `test`")
-        for name in ("max_body_bytes", "rate_limit_clients", "log_file_max_bytes"):
-            if getattr(self, name) < 1:
-                yield Fault(name.upper(), "it must be at least 1")
-        for name in ("trusted_proxies", "keys_cache_s", "retry_after_s", "log_file_max_count"):
-            if getattr(self, name) < 0:
-                yield Fault(name.upper(), "it cannot be below 0")
-        if self.ready_timeout_s <= 0:
-            yield Fault("READY_TIMEOUT_S", "it must be above 0")
-        if not 0 <= self.trace_sample <= 1:
-            yield Fault("TRACE_SAMPLE", "it is a part, from 0 to 1")
         if parse_daemon_address(self.aws_xray_daemon_address) is None:
             yield Fault("AWS_XRAY_DAEMON_ADDRESS", "it is HOST:PORT, such as 127.0.0.1:2000")
         yield from self._console_faults()

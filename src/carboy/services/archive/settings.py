@@ -46,11 +46,15 @@ class ArchiveSettings:
         place=_place_folder,
     )
     archive_endpoint: str = setting("", "another address for s3://, such as a server of one's own")
-    archive_timeout_s: float = setting(10.0, "how long one request to the object store may take", unit="s")
-    archive_connect_timeout_s: float = setting(2.0, "how long connecting to the object store may take", unit="s")
+    archive_timeout_s: float = setting(10.0, "how long one request to the object store may take", unit="s", least=0.01)
+    archive_connect_timeout_s: float = setting(
+        2.0, "how long connecting to the object store may take", unit="s", least=0.01
+    )
     archive_wait_max_s: float = setting(30.0, "the longest `?wait=` that is honoured", unit="s")
-    archive_waiters: int = setting(8, "requests that may wait at the same time; others are answered 202 at once")
-    archive_readers: int = setting(16, "objects read at the same time for one answer")
+    archive_waiters: int = setting(
+        8, "requests that may wait at the same time; others are answered 202 at once", least=0
+    )
+    archive_readers: int = setting(16, "objects read at the same time for one answer", least=1)
     archive_sources: dict[str, SourceConfig] = setting({}, "senders of webhooks, by name")
     archive_destinations: dict[str, DestinationConfig] = setting({}, "receivers of what is kept, by name")
     deliveries_retention: Duration = setting(Duration("30d"), "how long deliveries that ended, and attempts, are kept")
@@ -62,8 +66,10 @@ class ArchiveSettings:
     threatstack_user_id: str = setting("", "the Hawk id of version 2")
     threatstack_organization_id: str = setting("", "the organization, needed by version 2")
     threatstack_rate: Rate | None = setting(Rate(2, 1.0), "requests to the Threat Stack API at most; off for no limit")
-    threatstack_timeout_s: float = setting(30.0, "how long an answer of the Threat Stack API may take", unit="s")
-    threatstack_connect_timeout_s: float = setting(5.0, "how long connecting to it may take", unit="s")
+    threatstack_timeout_s: float = setting(
+        30.0, "how long an answer of the Threat Stack API may take", unit="s", least=0.01
+    )
+    threatstack_connect_timeout_s: float = setting(5.0, "how long connecting to it may take", unit="s", least=0.01)
     threatstack_missing_for: Duration = setting(
         Duration("5m"), "how long an alert that the API does not know yet is asked for again"
     )

@@ -18,6 +18,7 @@ from carboy.services.sms.templates import template_faults
 
 __all__ = ["ACCOUNTS", "SmsSettings"]
 
+_MOST = 2**31 - 1
 _E164 = re.compile(r"\+[1-9]\d{3,14}")
 
 _CAPTCHA = {"captcha": {"params": ["code"], "otp": True, "text": "Your code is {code}"}}
@@ -150,9 +151,13 @@ class SmsSettings:
     sms_conversion_min: float = setting(
         Derived(_guarded_min, "`0` on `local` and `test`, else `0.05`"),
         "the part of a range's one-time passwords that must be entered, where others' are; 0 asks for none",
+        least=0,
+        most=1,
     )
-    sms_conversion_after: int = setting(50, "one-time passwords sent to a range in a day before that is asked")
-    sms_daily_budget: int = setting(0, "messages per API key and day, UTC; 0 for no limit")
+    sms_conversion_after: int = setting(
+        50, "one-time passwords sent to a range in a day before that is asked", least=1, most=_MOST
+    )
+    sms_daily_budget: int = setting(0, "messages per API key and day, UTC; 0 for no limit", least=0, most=_MOST)
     sms_resend_unknown: bool = setting(
         False, "whether a message whose response was lost is sent again, so that it may arrive twice"
     )
@@ -169,14 +174,16 @@ class SmsSettings:
     sms_receipt_tokens: tuple[Secret, ...] = setting(
         (), "path tokens for receipts at `/api/sms/receipts/<provider>/<token>`; providers are given the first"
     )
-    sms_timeout_s: float = setting(5.0, "how long a provider's complete response may take", unit="s")
-    sms_connect_timeout_s: float = setting(2.0, "how long connecting to a provider may take", unit="s")
-    sms_circuit_s: float = setting(30.0, "how long a provider that failed is skipped", unit="s")
-    sms_circuit_failures: int = setting(1, "failures in a row that open a provider's circuit")
-    sms_waiters: int = setting(16, "requests with `wait` at the same time; further ones are answered 202 at once")
+    sms_timeout_s: float = setting(5.0, "how long a provider's complete response may take", unit="s", least=0.01)
+    sms_connect_timeout_s: float = setting(2.0, "how long connecting to a provider may take", unit="s", least=0.01)
+    sms_circuit_s: float = setting(30.0, "how long a provider that failed is skipped", unit="s", least=0.01)
+    sms_circuit_failures: int = setting(1, "failures in a row that open a provider's circuit", least=1)
+    sms_waiters: int = setting(
+        16, "requests with `wait` at the same time; further ones are answered 202 at once", least=0
+    )
     sms_code_expires: Duration = setting(Duration("5m"), "how long a one-time password is good")
-    sms_code_tries: int = setting(5, "how often a one-time password may be guessed")
-    sms_code_digits: int = setting(6, "digits of a one-time password")
+    sms_code_tries: int = setting(5, "how often a one-time password may be guessed", least=1, most=100)
+    sms_code_digits: int = setting(6, "digits of a one-time password", least=4, most=10)
 
     aliyun_url: str = setting("https://dysmsapi.aliyuncs.com", "Aliyun: the endpoint")
     aliyun_sms_app_key: str = setting("", "Aliyun: the AccessKey id")
@@ -240,8 +247,6 @@ class SmsSettings:
                     parse_rate(text)
                 except ValueError as error:
                     yield Fault(name.upper(), str(error))
-        if not 0 <= self.sms_conversion_min <= 1:
-            yield Fault("SMS_CONVERSION_MIN", "it is a part, from 0 to 1")
         yield from quiet_faults(self.sms_quiet_hours)
         yield from self._callback_faults(profile)
         known = {*BUILT_IN, *self.sms_providers}
@@ -249,20 +254,9 @@ class SmsSettings:
         yield from price_faults(self.sms_prices, known)
         for name, table in self.sms_templates.items():
             yield from template_faults(name, table, known)
-        for name in ("sms_timeout_s", "sms_connect_timeout_s", "sms_circuit_s", "sms_circuit_failures"):
-            if getattr(self, name) <= 0:
-                yield Fault(name.upper(), "it must be above 0")
         for name in self.sms_number_types:
             if name not in NUMBER_TYPES:
                 yield Fault("SMS_NUMBER_TYPES", f"`{name}` is not a type; there are {', '.join(NUMBER_TYPES)}")
-        for name, least, most in (
-            ("sms_daily_budget", 0, 2**31 - 1),
-            ("sms_conversion_after", 1, 2**31 - 1),
-            ("sms_code_digits", 4, 10),
-            ("sms_code_tries", 1, 100),
-        ):
-            if not least <= getattr(self, name) <= most:
-                yield Fault(name.upper(), f"it must be from {least} to {most}")
 
     def _callback_faults(self, profile: Profile) -> Iterator[Fault]:
         from carboy.webhooks import StandardWebhooks
