@@ -5,11 +5,15 @@ import decimal
 import enum
 import logging
 import uuid
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
+import numpy
 import pytest
 from flask import Response
 from tests.api.kit import MakeDocument, Serve
@@ -186,7 +190,110 @@ def test_a_decimal_is_a_number(make_document: MakeDocument, serve: Serve, value:
     assert client.get("/things").data == data
 
 
+@dataclass
+class _Price:
+    amount: decimal.Decimal
+    count: int = 1
+
+
+class _Priced(msgspec.Struct):
+    amount: decimal.Decimal
+    count: int = 1
+
+
+_D = decimal.Decimal("1.50")
+_BIG = 2**70
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ([_BIG, _D, decimal.Decimal("0.1000000000000000000001")], f"[{_BIG},1.50,0.1000000000000000000001]"),
+        ([_BIG, float("nan"), uuid.UUID(int=1), _Colour.RED], f'[{_BIG},null,"{uuid.UUID(int=1)}","red"]'),
+        (
+            [_Price(_D, _BIG), _Priced(_D, -_BIG)],
+            f'[{{"amount":1.50,"count":{_BIG}}},{{"amount":1.50,"count":-{_BIG}}}]',
+        ),
+        ([_Price(_D), _Priced(_D)], '[{"amount":1.50,"count":1},{"amount":1.50,"count":1}]'),
+        ({_BIG: {dt.date(2024, 1, 2): (_BIG,)}, _D: {_BIG}}, f'{{"{_BIG}":{{"2024-01-02":[{_BIG}]}},"1.50":[{_BIG}]}}'),
+        (["\udc80", _BIG], f'["\\udc80",{_BIG}]'),
+        (
+            [MappingProxyType({"a": _D}), deque([_BIG]), range(2), {"a": 1}.keys()],
+            f'[{{"a":1.50}},[{_BIG}],[0,1],["a"]]',
+        ),
+        ([numpy.int64(5), numpy.float64(0.5), numpy.array([[1, 2]])], "[5,0.5,[[1,2]]]"),
+    ],
+)
+def test_a_value_that_orjson_does_not_write_changes_nothing_beside_it(
+    make_document: MakeDocument, serve: Serve, value: Any, data: str
+) -> None:
+    """Integers beyond 64 bits, lone surrogates, decimals in structs, collections of any kind."""
+    assert serve(make_document(), lambda: value).get("/things").data.decode() == data
+
+
+def test_an_iterator_within_a_value_is_an_error(make_document: MakeDocument, serve: Serve) -> None:
+    """It could be read once only, and a second look would find nothing."""
+    assert serve(make_document(), lambda: {"a": iter([1]), "b": _BIG}).get("/things").status_code == 500
+
+
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_a_decimal_is_text_where_the_document_says_so(
+    make_document: MakeDocument, serve: Serve, is_checked: bool
+) -> None:
+    """At any depth, by reference, in parts; a number where both are allowed."""
+    money = {"allOf": [{"type": "string", "format": "decimal"}]}
+    properties = {
+        "price": {"$ref": "#/components/schemas/Money"},
+        "list": {"type": "array", "items": {"type": "string"}},
+        "map": {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+        "row": {"type": "object", "properties": {"amount": {"type": "string"}, "count": {"type": "integer"}}},
+        "either": {"type": ["string", "number"]},
+        "number": {"type": "number"},
+    }
+    responses = {"200": {"description": "", "content": {"application/json": {"schema": {"properties": properties}}}}}
+    document = make_document(responses=responses, components={"schemas": {"Money": money}})
+    value = {
+        "price": _D, "list": [_D], "map": {"a": _D, "b": None}, "row": _Price(_D), "either": _D, "number": _D,
+        "big": _BIG,
+    }  # fmt: skip
+    answer = serve(document, lambda: value, validate_responses=is_checked).get("/things")
+    assert answer.data.decode() == (
+        '{"price":"1.50","list":["1.50"],"map":{"a":"1.50","b":null},"row":{"amount":"1.50","count":1},'
+        f'"either":1.50,"number":1.50,"big":{_BIG}}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("application/x-ndjson", b'{"a":1}\n[1.50]\nraw\n'),
+        ("application/jsonl; charset=utf-8", b'{"a":1}\n[1.50]\nraw\n'),
+        ("application/json-seq", b'\x1e{"a":1}\n\x1e[1.50]\nraw\n'),
+    ],
+)
+def test_json_lines_are_written_value_by_value(
+    make_document: MakeDocument, serve: Serve, kind: str, data: bytes
+) -> None:
+    """A generator is sent as it goes, and closed; a list is sent whole, and a single value is one line."""
+    closed = []
+
+    def lines() -> Iterator[Any]:
+        try:
+            yield {"a": 1}
+            yield [_D]
+            yield "raw\n"
+        finally:
+            closed.append(True)
+
+    responses = {"200": {"description": "", "content": {kind: {"itemSchema": {}}}}}
+    document = make_document(responses=responses, version="3.2.0")
+    answer = serve(document, lines, validate_responses=True).get("/things")
+    assert (answer.data, answer.content_type, closed) == (data, kind, [True])
+    assert serve(document, lambda: [{"a": 1}, [_D], "raw\n"], validate_responses=True).get("/things").data == data
+    assert serve(document, lambda: {"a": 1}).get("/things").data.endswith(b'{"a":1}\n')
+
+
 def test_a_decimal_beside_a_large_integer_is_a_number(make_document: MakeDocument, serve: Serve) -> None:
     """Which only the standard library writes."""
     answer = serve(make_document(), lambda: [2**70, decimal.Decimal("1.5"), decimal.Decimal(2)]).get("/things")
-    assert answer.data == f"[{2**70}, 1.5, 2]".encode()
+    assert answer.data == f"[{2**70},1.5,2]".encode()

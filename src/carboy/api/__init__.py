@@ -3,7 +3,7 @@
 from carboy.api.loading import load_document, prepare_document
 from carboy.api.merge import merge
 from carboy.api.model import Document
-from carboy.api.request_body import check_json_type
+from carboy.api.raw_body import check_json_type
 from carboy.api.router import blueprint
 from carboy.api.security import Answered, Caller
 from carboy.raw_request import RawRequest

@@ -1,41 +1,27 @@
 """Compile the body of an operation: one reader for each content type."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from io import BytesIO
 from typing import Any, NamedTuple
 
 from flask import Request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from carboy.api import coercion as typed
-from carboy.api.media_types import FORM, MULTIPART, is_json, is_json_lines, kind_of, matcher, matches
+from carboy.api.media_types import FORM, MULTIPART, is_json, is_json_lines, kind_of, matches
 from carboy.api.operations import Signature, argument_names, choose
 from carboy.api.parameters import ABSENT, compile_field
+from carboy.api.raw_body import BodyReader, BodyStep, find_reader, read_body, read_bytes
 from carboy.api.validators import Schemas
 from carboy.errors import Fault
 from carboy.http_values import render_pointer
 from carboy.problems import Problem
 from carboy.strict_json import parse_json
 
-__all__ = [
-    "Body",
-    "BodyStep",
-    "arguments_of",
-    "check_json_type",
-    "compile_body",
-    "compile_parsed_body",
-    "compile_raw_body",
-    "read_body",
-]
-
-BodyStep = Callable[[Request, dict[str, Any], list[Fault]], None]
-_Read = Callable[[Request, dict[str, Any], list[Fault]], Any]
+__all__ = ["Body", "arguments_of", "compile_body"]
 
 _FORMS = (FORM, MULTIPART)
 _ANY_BYTES = "application/octet-stream"
-_MAX_HEADERS = 64  # content types that are kept as clients write them
 
 
 class Body(NamedTuple):
@@ -63,7 +49,7 @@ class Body(NamedTuple):
 def compile_body(body: Body) -> BodyStep:
     """Return the function that reads a body, and leaves it as an argument or leaves what is wrong with it."""
     readers = {kind: _reader(body, kind, media) for kind, media in body.node.get("content", {}).items()}
-    choose_reader = _chooser(readers)
+    choose_reader = find_reader(readers)
     required, argument = body.node.get("required", False), _argument(body)
     default = _default(body)
     others = sorted((arguments_of(body) - {argument or ""}) & body.signature.required)
@@ -82,53 +68,6 @@ def compile_body(body: Body) -> BodyStep:
     return step
 
 
-def compile_raw_body(node: Mapping[str, Any]) -> BodyStep:
-    """Return the function that passes a body as `body: bytes`, of a content type that the document lists."""
-    choose_reader = _chooser(dict.fromkeys(map(str.lower, node["content"]), _bytes))
-
-    def step(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> None:
-        header = request.environ.get("CONTENT_TYPE") or ""
-        kind, _, parameters = header.lower().partition(";")
-        if kind.strip() == "application/json":
-            _check_charset(parameters)
-        kwargs["body"] = choose_reader(header)(request, kwargs, faults)
-
-    return step
-
-
-def compile_parsed_body(max_depth: int) -> BodyStep:
-    """Return the function that passes the value of a JSON body as `body`, whose shape the operation checks."""
-
-    def step(request: Request, kwargs: dict[str, Any], _faults: list[Fault]) -> None:
-        check_json_type(request.environ.get("CONTENT_TYPE") or "")
-        kwargs["body"] = parse_json(read_body(request), max_depth)
-
-    return step
-
-
-def check_json_type(header: str) -> None:
-    """Check that a `Content-Type` is JSON in UTF-8; an empty one is read as that.
-
-    Raises:
-        Problem: 415, it is something else.
-    """
-    kind, _, parameters = header.lower().partition(";")
-    if kind.strip() not in {"", "application/json"}:
-        raise _wrong_type(["application/json"])
-    _check_charset(parameters)
-
-
-def _check_charset(parameters: str) -> None:
-    if parameters.partition("charset=")[2].partition(";")[0].strip(' "') not in {"", "utf-8", "utf8"}:
-        raise Problem(415, "send it in UTF-8")
-
-
-def _wrong_type(accepted: Iterable[str]) -> Problem:
-    kinds = list(accepted)
-    detail = f"the content type must be {' or '.join(kinds)}"
-    return Problem(415, detail, headers={"Accept": ", ".join(kinds)})
-
-
 def arguments_of(body: Body) -> set[str]:
     """Return the arguments that a body can fill: itself, and in forms the files and what else is an argument there."""
     names = {_argument(body)}
@@ -137,31 +76,6 @@ def arguments_of(body: Body) -> set[str]:
             properties = typed.properties_of(body.content, media.get("schema", {}))
             names |= {_argument_of(body, name) for name in properties}
     return {name for name in names if name is not None}
-
-
-def read_body(request: Request) -> bytes:
-    """Return the bytes of the body, as `request.get_data()` does and also afterwards.
-
-    A body of a known length that no code has read is read without the layers that others need, which would cost more
-    than its checking.
-    """
-    environ = request.environ
-    length = environ.get("CONTENT_LENGTH", "")
-    if "carboy.max_body_bytes" in environ:  # a path may have a limit of its own
-        request.max_content_length = environ["carboy.max_body_bytes"]
-    if "stream" in vars(request) or "wsgi.input_terminated" in environ or not length.isdecimal():
-        return request.get_data()
-    size, limit = int(length), request.max_content_length
-    if limit is not None and size > limit:
-        raise RequestEntityTooLarge
-    data = environ["wsgi.input"].read(size)
-    while len(data) < size:
-        more = environ["wsgi.input"].read(size - len(data))
-        if not more:
-            raise ClientDisconnected
-        data += more
-    environ["wsgi.input"] = BytesIO(data)
-    return bytes(data)
 
 
 def _argument(body: Body) -> str | None:
@@ -183,27 +97,7 @@ def _default(body: Body) -> Any:
     return None if argument in body.signature.required else ABSENT
 
 
-def _chooser(readers: Mapping[str, _Read]) -> Callable[[str], _Read]:
-    """Make the function that finds the reader for the header `Content-Type`; a missing one is read as JSON."""
-    first = next((reader for kind, reader in readers.items() if "json" in kind), next(iter(readers.values())))
-    find = matcher(readers)
-    known: dict[str, _Read] = {"": first}
-
-    def choose_reader(header: str) -> _Read:
-        reader = known.get(header)
-        if reader is None:
-            key = find(header) if header.strip() else ""
-            if key is None:
-                raise _wrong_type(readers)
-            reader = readers[key] if key else first
-            if len(known) < _MAX_HEADERS:
-                known[header] = reader
-        return reader
-
-    return choose_reader
-
-
-def _reader(body: Body, name: str, media: Mapping[str, Any]) -> _Read:
+def _reader(body: Body, name: str, media: Mapping[str, Any]) -> BodyReader:
     kind = kind_of(name)
     if kind in _FORMS:
         return _form(body, media)
@@ -213,21 +107,17 @@ def _reader(body: Body, name: str, media: Mapping[str, Any]) -> _Read:
         return _json(body, media)
     if matches("application/json", kind):
         return _by_header(_json(body, media))
-    return _text(body, media) if kind.startswith("text/") else _bytes
+    return _text(body, media) if kind.startswith("text/") else read_bytes
 
 
-def _by_header(json: _Read) -> _Read:
+def _by_header(json: BodyReader) -> BodyReader:
     def read(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> Any:
-        return (json if is_json(request.mimetype) else _bytes)(request, kwargs, faults)
+        return (json if is_json(request.mimetype) else read_bytes)(request, kwargs, faults)
 
     return read
 
 
-def _bytes(request: Request, _kwargs: dict[str, Any], _faults: list[Fault]) -> Any:
-    return read_body(request)
-
-
-def _json(body: Body, media: Mapping[str, Any]) -> _Read:
+def _json(body: Body, media: Mapping[str, Any]) -> BodyReader:
     check = body.schemas.compile(media["schema"], "request") if "schema" in media else None
     required, max_depth = body.node.get("required", False), body.max_depth
 
@@ -243,7 +133,7 @@ def _json(body: Body, media: Mapping[str, Any]) -> _Read:
     return read
 
 
-def _json_lines(body: Body, media: Mapping[str, Any]) -> _Read:
+def _json_lines(body: Body, media: Mapping[str, Any]) -> BodyReader:
     """Make the reader of a sequence of JSON texts, one on each line, which becomes a list."""
     item = body.schemas.compile(media["itemSchema"], "request") if "itemSchema" in media else None
     whole = body.schemas.compile(media["schema"], "request") if "schema" in media else None
@@ -267,7 +157,7 @@ def _json_lines(body: Body, media: Mapping[str, Any]) -> _Read:
     return read
 
 
-def _text(body: Body, media: Mapping[str, Any]) -> _Read:
+def _text(body: Body, media: Mapping[str, Any]) -> BodyReader:
     check = body.schemas.compile(media["schema"], "request") if "schema" in media else None
 
     def read(request: Request, _kwargs: dict[str, Any], faults: list[Fault]) -> Any:
@@ -288,7 +178,7 @@ class _FileField(NamedTuple):
     content_types: tuple[str, ...]
 
 
-def _form(body: Body, media: Mapping[str, Any]) -> _Read:
+def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
     """Make the reader of a form: its fields become the body, its files become arguments of their own."""
     schema, encodings = media.get("schema", {}), media.get("encoding", {})
     properties = typed.properties_of(body.content, schema)

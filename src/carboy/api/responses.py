@@ -1,10 +1,9 @@
 """Make a response of what an operation returns, and check it against the document when asked to."""
 
-import decimal
-import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,7 +12,8 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
 from carboy.api import coercion as typed
-from carboy.api.media_types import is_json, kind_of, matcher, matches
+from carboy.api.json_values import render_json, render_lines
+from carboy.api.media_types import is_json, is_json_lines, kind_of, matcher, matches
 from carboy.api.validators import Check, Schemas
 from carboy.api.walk import deref
 from carboy.errors import Fault
@@ -24,7 +24,6 @@ __all__ = ["Finish", "compile_answers"]
 Finish = Callable[[Any], BaseResponse]
 
 _log = logging.getLogger("carboy.api")
-_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _JSON = "application/json"
 
 
@@ -41,7 +40,7 @@ def compile_answers(
         is_checked: an answer that breaks the document is logged and becomes a 500.
     """
     known = {status: deref(content, node) for status, node in responses.items() if not status.startswith("x-")}
-    media: dict[int, str] = {}
+    media: dict[int, tuple[str, Callable[[Any], bytes]]] = {}
     fallback = _media_type([kind for node in known.values() for kind in node.get("content", {})])
     check = _compile_check(known, content, schemas, operation_id) if is_checked else None
 
@@ -54,11 +53,12 @@ def compile_answers(
         else:
             if status is None:
                 status = 204 if result is None else 200
-            kind = media.get(status)
-            if kind is None:
-                found = _find(known, status)
-                kind = media[status] = _media_type(list(found.get("content", {})) if found else []) or fallback or _JSON
-            response = _make(result, status, headers, kind)
+            chosen = media.get(status)
+            if chosen is None:
+                offered = (_find(known, status) or {}).get("content", {})
+                kind = _media_type(list(offered)) or fallback or _JSON
+                chosen = media[status] = kind, _writer(content, offered.get(kind, {}).get("schema"))
+            response = _make(result, status, headers, *chosen)
         if check is not None:
             check(response)
         return response
@@ -84,7 +84,11 @@ def _number(status: Any) -> int:
     return int(status.value if isinstance(status, Enum) else status)
 
 
-def _make(value: Any, status: int, headers: Any, kind: str) -> Response:
+def _writer(content: Any, schema: Any) -> Callable[[Any], bytes]:
+    return render_json if schema is None else partial(render_json, content=content, schema=schema)
+
+
+def _make(value: Any, status: int, headers: Any, kind: str, write: Callable[[Any], bytes]) -> Response:
     headers = Headers(headers) if headers else None
     if headers is not None and "Content-Type" in headers:
         kind = headers["Content-Type"]
@@ -97,11 +101,15 @@ def _make(value: Any, status: int, headers: Any, kind: str) -> Response:
     if isinstance(value, bytes | bytearray):
         data: Any = bytes(value)
     elif is_json(kind):
-        data = value if hasattr(value, "__next__") else _dump(value)
+        data = value if hasattr(value, "__next__") else write(value)
+    elif is_json_lines(kind) and not isinstance(value, str):
+        values = value if isinstance(value, Iterable) and not isinstance(value, Mapping) else [value]
+        lines = render_lines(values, b"\x1e" if kind_of(kind) == "application/json-seq" else b"")
+        data = lines if hasattr(value, "__next__") else b"".join(lines)
     elif isinstance(value, str) or hasattr(value, "__next__"):
         data = value
     else:
-        data, kind = _dump(value), _JSON
+        data, kind = render_json(value), _JSON
     if kind.startswith("text/") and "charset" not in kind:
         kind += "; charset=utf-8"
     return Response(data, status, headers, content_type=kind)
@@ -113,34 +121,6 @@ def _amend(response: BaseResponse, status: int | None, headers: Any) -> BaseResp
     if headers:
         response.headers.update(headers)
     return response
-
-
-def _dump(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value, default=_plain, option=_OPTIONS)
-    except orjson.JSONEncodeError:
-        # What only the standard library can write: integers beyond 64 bits.
-        return json.dumps(value, default=_plainer, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, decimal.Decimal):
-        return orjson.Fragment(str(value)) if value.is_finite() else None  # all its digits
-    if hasattr(type(value), "__struct_fields__"):
-        import msgspec
-
-        return msgspec.to_builtins(value)
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if isinstance(value, set | frozenset):
-        return list(value)
-    raise TypeError(f"`{type(value).__name__}` has no form in JSON")
-
-
-def _plainer(value: Any) -> Any:
-    if isinstance(value, decimal.Decimal):
-        return (int if value == value.to_integral_value() else float)(value) if value.is_finite() else None
-    return _plain(value)
 
 
 def _media_type(kinds: list[str]) -> str:

@@ -25,7 +25,8 @@ from carboy.api.operations import (
     synchronous,
 )
 from carboy.api.parameters import Read, Value, compile_value, unknown_names
-from carboy.api.request_body import Body, BodyStep, arguments_of, compile_body, compile_parsed_body, compile_raw_body
+from carboy.api.raw_body import BodyStep, compile_parsed_body, compile_raw_body
+from carboy.api.request_body import Body, arguments_of, compile_body
 from carboy.api.responses import Finish, compile_answers
 from carboy.api.routing import (
     Place,

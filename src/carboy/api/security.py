@@ -17,7 +17,7 @@ from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
 from carboy.api.operations import import_function, signature_of
-from carboy.api.request_body import read_body
+from carboy.api.raw_body import read_body
 from carboy.problems import Problem
 from carboy.raw_request import RawRequest
 

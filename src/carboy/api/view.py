@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 
 from carboy.api.operations import Signature
 from carboy.api.parameters import Given, Read, parse_query
-from carboy.api.request_body import BodyStep
+from carboy.api.raw_body import BodyStep
 from carboy.api.responses import Finish
 from carboy.api.security import Authorise, Caller, anonymous
 from carboy.errors import Fault
@@ -58,20 +58,8 @@ def make_view(
         parameter_status: the status of a parameter that does.
     """
     current = request._get_current_object  # type: ignore[attr-defined]  # the request itself: each use of the proxy costs
-    authorise, body, unknown, fill_caller = steps.authorise, steps.body, steps.unknown, steps.caller
+    enter, body, unknown = _compile_entry(steps.authorise, steps.caller), steps.body, steps.unknown
     path_reads, query_reads, header_reads, cookie_reads = steps.path, steps.query, steps.header, steps.cookie
-
-    def enter(now: Request, kwargs: dict[str, Any]) -> RawRequest | None:
-        """Let the caller in or raise; return the request that a security scheme has verified and read."""
-        if authorise is None:
-            if fill_caller is not None:
-                fill_caller(now, anonymous(now), kwargs)
-            return None
-        caller = authorise(now)
-        g.carboy_auth = caller.info
-        if fill_caller is not None:
-            fill_caller(now, caller, kwargs)
-        return caller.request
 
     def view(**path: Any) -> Any:
         now: Request = current()
@@ -108,6 +96,25 @@ def make_view(
         return finish(function(**kwargs))
 
     return view
+
+
+def _compile_entry(
+    authorise: Authorise | None, fill_caller: CallerStep | None
+) -> Callable[[Request, dict[str, Any]], RawRequest | None]:
+    """Return what lets the caller in or raises; it returns the request that a security scheme verified and read."""
+
+    def enter(now: Request, kwargs: dict[str, Any]) -> RawRequest | None:
+        if authorise is None:
+            if fill_caller is not None:
+                fill_caller(now, anonymous(now), kwargs)
+            return None
+        caller = authorise(now)
+        g.carboy_auth = caller.info
+        if fill_caller is not None:
+            fill_caller(now, caller, kwargs)
+        return caller.request
+
+    return enter
 
 
 def compile_caller(signature: Signature, media_types: list[str], *, is_secured: bool) -> CallerStep | None:

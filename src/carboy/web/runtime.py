@@ -1,7 +1,6 @@
 """What an application runs with: one object, found by `runtime()`."""
 
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from carboy.web.configuration import ConfigProvider
 from carboy.web.http.path_masking import SecretPaths
 from carboy.web.http.rate_limits import RateLimiter, SharedRateLimiter
 from carboy.web.metrics.registry import Metrics
+from carboy.web.once import Once
 from carboy.web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Runtime(Extension):
         self.error_page: Callable[[Mapping[str, Any], Problem], tuple[bytes, Mapping[str, str]] | None] | None = None
         self.app = app
         self.is_adopted = False
-        self._once = _Once()
+        self._once = Once()
         self.limiter: RateLimiter | None = None
         if web.rate_limit:
             self.limiter = self.make_limiter("all", web.rate_limit, web.rate_limit_clients)
@@ -268,7 +268,7 @@ class Jobs:
 
     def __init__(self, runtime: Runtime, app: "Flask") -> None:
         self._runtime, self._app = runtime, app
-        self._once = _Once()
+        self._once = Once()
         self.park: ClaimCheck | None = None  # where `send` puts what is too long for a message
         self._runs = runtime.metrics.counter("carboy_job_runs_total", "Tries of jobs.", ("kind", "outcome"))
         self._durations = runtime.metrics.histogram("carboy_job_duration_seconds", "Time of each try.", ("kind",))
@@ -381,21 +381,3 @@ def runtime(app: "Flask | None" = None) -> Runtime:
             "there is no runtime", "the application was made without Carboy", "call `carboy.init_app(app)`"
         )
     return found
-
-
-class _Once:
-    """Makes each thing once, when it is first asked for, whatever the number of threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._made: dict[str, Any] = {}
-        self.get = self._made.get
-
-    def __call__(self, name: str, make: Callable[[], T]) -> T:
-        found: T | None = self._made.get(name)
-        if found is None:
-            with self._lock:
-                found = self._made.get(name)
-                if found is None:
-                    found = self._made[name] = make()
-        return found
