@@ -341,3 +341,17 @@ def test_a_reference_has_siblings_in_openapi_3_1(make_document: MakeDocument, se
         client = serve(make_document(version=version, components=components, parameters=[parameter]))
         assert client.get("/things").get_json() == expected
         assert client.get("/things?a=7").get_json() == {"a": 7}
+
+
+def test_what_is_read_only_is_not_demanded_by_another_property(make_document: MakeDocument, serve: Serve) -> None:
+    """Neither by `dependentRequired`, nor does a condition hold by itself that asks whether it is there."""
+    schema = {
+        "properties": {"id": {"readOnly": True}, "name": {}},
+        "dependentRequired": {"name": ["id", "size"]},
+        "if": {"required": ["id"]},
+        "then": {"required": ["colour"]},
+    }
+    client = serve(make_document(method="post", requestBody={"content": {"application/json": {"schema": schema}}}))
+    assert client.post("/things", json={}).status_code == 200
+    assert client.post("/things", json={"name": "a", "size": 1}).status_code == 200
+    assert [one["pointer"] for one in client.post("/things", json={"name": "a"}).get_json()["errors"]] == ["/size"]

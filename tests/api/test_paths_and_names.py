@@ -17,6 +17,12 @@ def _parameters(*names: str, **schema: Any) -> list[dict[str, Any]]:
     ("path", "names", "url", "expected"),
     [
         ("/a/{2fa}", ["2fa"], "/a/x", {"fa": "x"}),
+        (
+            "/a/{None}/{True}/{__debug__}",
+            ["None", "True", "__debug__"],
+            "/a/1/2/3",
+            {"None": "1", "True": "2", "__debug__": "3"},
+        ),
         ("/a/{größe}", ["größe"], "/a/x", {"größe": "x"}),
         ("/a/{имя}/{год}", ["имя", "год"], "/a/x/y", {"имя": "x", "год": "y"}),
         ("/a/{pet-id}", ["pet-id"], "/a/x", {"pet_id": "x"}),
@@ -181,3 +187,39 @@ def test_arrays_in_arrays_of_swagger_2_have_a_format_of_their_own(
     operation = {"operationId": "op", "parameters": [parameter], "responses": {"200": {"description": ""}}}
     document = {"swagger": "2.0", "info": {"title": "t", "version": "1"}, "paths": {"/things": {"get": operation}}}
     assert serve(document).get(f"/things?a={query}").get_json() == {"a": expected}
+
+
+_NESTED = {"properties": {"s": {"type": "string"}, "o": {"properties": {"n": {"type": "string"}}}}}
+_ROWS = {"type": "array", "items": {"properties": {"n": {"type": "string"}}}}
+
+
+@pytest.mark.parametrize(
+    ("style", "explode", "schema", "query"),
+    [
+        ("deepObject", True, _NESTED, "a[s]=1&a[s]=2"),
+        ("deepObject", True, _NESTED, "a[o][n]=1&a[o][n]=2"),
+        ("deepObject", True, _ROWS, "a[][n]=1&a[][n]=2"),
+        ("form", True, {**_NESTED, "type": "object"}, "s=1&s=2"),
+    ],
+)
+def test_a_value_that_is_given_twice_is_refused_or_the_last_counts(
+    make_document: MakeDocument, serve: Serve, style: str, explode: bool, schema: Any, query: str
+) -> None:
+    """As a plain parameter is: nothing is dropped under `strict_validation`."""
+    parameter = {"name": "a", "in": "query", "style": style, "explode": explode, "schema": schema}
+    document = make_document(parameters=[parameter])
+    answer = serve(document).get(f"/things?{query}")
+    assert answer.status_code == 422
+    assert "more than once" in answer.get_json()["errors"][0]["detail"]
+    assert "2" in str(serve(document, strict_validation=False).get(f"/things?{query}").get_json()["a"])
+
+
+@pytest.mark.parametrize(("explode", "value"), [(False, "s,1,s,2"), (True, "s=1,s=2")])
+def test_a_name_that_stands_twice_in_one_text_is_refused(
+    make_document: MakeDocument, serve: Serve, explode: bool, value: str
+) -> None:
+    """No part of a value is dropped."""
+    schema = {**_NESTED, "type": "object"}
+    parameter = {"name": "a", "in": "header", "style": "simple", "explode": explode, "schema": schema}
+    answer = serve(make_document(parameters=[parameter]), lambda a=None: a).get("/things", headers={"a": value})
+    assert [one["detail"] for one in answer.get_json()["errors"]] == ["must not have a name twice"]

@@ -132,3 +132,49 @@ def test_an_array_of_objects_is_one_json_text_for_each(make_document: MakeDocume
     assert post('[{"n": 1}]') == {"a": [{"n": 1}]}
     assert post("{") == [{"pointer": "/a", "detail": "must be JSON"}]
     assert post('{"n": "x"}') == [{"pointer": "/a/0/n", "detail": "must be integer"}]
+
+
+_TWO_OR_THREE = {"type": "string", "format": "binary", "minLength": 2, "maxLength": 3}
+
+
+@pytest.mark.parametrize(
+    ("schema", "parts", "pointers"),
+    [
+        (_TWO_OR_THREE, [b"\xff\xfe"], []),
+        (_TWO_OR_THREE, [b"\xc3\xa4\xc3"], []),
+        (_TWO_OR_THREE, [b"1"], ["/file"]),
+        (_TWO_OR_THREE, [b"1234"], ["/file"]),
+        ({"type": "array", "items": _TWO_OR_THREE}, [b"12", b"1", b"123"], ["/file/1"]),
+    ],
+)
+def test_the_length_of_a_file_is_that_of_its_bytes(
+    make_document: MakeDocument, serve: Serve, schema: Any, parts: list[bytes], pointers: list[str]
+) -> None:
+    """And the file is read from its beginning afterwards."""
+
+    def total(file: Any) -> int:
+        return sum(len(one.read()) for one in (file if isinstance(file, list) else [file]))
+
+    client = serve(make_document(method="post", requestBody=_form({"properties": {"file": schema}})), total)
+    answer = client.post("/things", data={"file": [_part(data) for data in parts]}, content_type=_KIND)
+    if pointers:
+        assert [one["pointer"] for one in answer.get_json()["errors"]] == pointers
+    else:
+        assert answer.get_json() == sum(map(len, parts))
+
+
+@pytest.mark.parametrize(("data", "status"), [(b"1", 422), (b"\xff\xfe", 200), (b"1234", 422)])
+def test_the_length_of_a_body_of_bytes_is_checked(
+    make_document: MakeDocument, serve: Serve, data: bytes, status: int
+) -> None:
+    """As OpenAPI 3.1 has it for unencoded binary data."""
+    content = {"application/octet-stream": {"schema": {"minLength": 2, "maxLength": 3}}}
+    client = serve(make_document(method="post", requestBody={"content": content}), len)
+    assert client.post("/things", data=data, content_type="application/octet-stream").status_code == status
+
+
+def test_a_form_without_a_schema_takes_any_field(make_document: MakeDocument, serve: Serve) -> None:
+    """Nothing is described that a field could differ from."""
+    client = serve(make_document(method="post", requestBody={"content": {_KIND: {}}}))
+    answer = client.post("/things", data={"a": "1", "b": _part(b"x")}, content_type=_KIND)
+    assert answer.get_json() == {"body": {"a": "1"}}

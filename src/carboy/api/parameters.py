@@ -333,12 +333,11 @@ def _spread(value: Value, content: Any) -> Raw:
     takes_any = bool(coercion.keyword_of(content, value.schema, "additionalProperties"))
 
     def raw(given: Given) -> Any:
-        found = {
-            name: values if name in lists else values[-1]
-            for name, values in given.items()
-            if takes_any or name in properties
-        }
-        return found or ABSENT
+        known = {name: values for name, values in given.items() if takes_any or name in properties}
+        for name, values in known.items() if value.is_strict else ():
+            if len(values) > 1 and name not in lists:
+                raise ValueError(f"has `{name}` more than once")
+        return {name: values if name in lists else values[-1] for name, values in known.items()} or ABSENT
 
     return raw
 
@@ -356,7 +355,7 @@ def _deep(value: Value, content: Any) -> Raw:
         return "array" in coercion.types_of(content, below)
 
     def raw(given: Given) -> Any:
-        found = styles.deep_object(name, given, is_array)
+        found = styles.deep_object(name, given, is_array, is_strict=value.is_strict)
         return ABSENT if found is None else found
 
     return raw

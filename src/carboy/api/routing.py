@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _ARGUMENT = re.compile(r"(<[^<>]+>)")
+_CONSTANTS = ("None", "True", "False", "__debug__")  # no names of arguments, which Werkzeug makes of them
 _NO_WORD = re.compile(r"\W+", re.ASCII)
 
 
@@ -99,7 +100,7 @@ def path_keys(path: str) -> dict[str, str]:
     keys: dict[str, str] = {}
     for index, name in enumerate(PLACEHOLDER.findall(path)):
         key = _NO_WORD.sub("_", name)
-        fits = name.isascii() and not key[0].isdigit() and key not in keys.values()
+        fits = name.isascii() and not key[0].isdigit() and key not in {*keys.values(), *_CONSTANTS}
         keys[name] = key if fits else f"carboy_{index}"
     return keys
 

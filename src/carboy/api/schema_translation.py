@@ -105,7 +105,7 @@ class SchemaTranslator:
         hidden |= self._gather(schema, direction, set())[0][0]
 
         def change(pointer: tuple[str, ...], _kind: str, value: Any) -> Any:
-            if pointer[0] in _IN_PLACE:
+            if pointer[0] in _IN_PLACE and pointer[0] != "if":  # what it asks is no demand
                 return self._translate(value, direction, needed, hidden, within)
             return self._translate(value, direction, needed)
 
@@ -150,6 +150,11 @@ class SchemaTranslator:
             schema["properties"] = {**properties, **own}
         if hidden and isinstance(required, list):
             schema["required"] = [name for name in required if name not in hidden]
+        dependent = schema.get("dependentRequired")
+        if hidden and isinstance(dependent, dict):
+            schema["dependentRequired"] = {
+                name: [one for one in names if one not in hidden] for name, names in dependent.items()
+            }
 
     def _gather(
         self, schema: Any, direction: Direction, seen: set[int]

@@ -46,27 +46,38 @@ def pairs(items: Iterable[str]) -> dict[str, str]:
     """Return the mapping of items such as `R=100`.
 
     Raises:
-        ValueError: an item has no `=`.
+        ValueError: an item has no `=`, or a name is there twice.
     """
-    result = {}
+    result = []
     for item in items:
         key, equals, value = item.partition("=")
         if not equals:
             raise ValueError("must be name=value pairs")
-        result[key] = value
-    return result
+        result.append((key, value))
+    return _unique(result)
 
 
-def deep_object(name: str, given: Mapping[str, Sequence[str]], is_array: Callable[[tuple[str, ...]], bool]) -> Any:
+def _unique(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    listed = list(items)
+    found = dict(listed)
+    if len(found) < len(listed):
+        raise ValueError("must not have a name twice")
+    return found
+
+
+def deep_object(
+    name: str, given: Mapping[str, Sequence[str]], is_array: Callable[[tuple[str, ...]], bool], *, is_strict: bool
+) -> Any:
     """Return the mapping (or list) that `name[a][b]=…` parameters spell, or None without such parameters.
 
     Args:
         name: the parameter's name.
         given: every parameter of the query.
         is_array: says whether the value at a path is a list; a list may also be spelt `name[a][]=…` or `name[a][0]=…`.
+        is_strict: whether a value that is no list may be there once only; else the last one counts.
 
     Raises:
-        ValueError: one is written both as a value and as an object.
+        ValueError: one is written both as a value and as an object, or more than once.
     """
     root: dict[str, Any] = {}
     for key, values in given.items():
@@ -84,18 +95,21 @@ def deep_object(name: str, given: Mapping[str, Sequence[str]], is_array: Callabl
         if type(node.get(path[-1])) is dict:
             raise ValueError("is written both as a value and as an object")
         node[path[-1]] = list(values)
-    return _settle(root, (), is_array) if root else None
+    return _settle(root, (), is_array, is_strict) if root else None
 
 
-def _settle(node: Any, path: tuple[str, ...], is_array: Callable[[tuple[str, ...]], bool]) -> Any:
+def _settle(node: Any, path: tuple[str, ...], is_array: Callable[[tuple[str, ...]], bool], is_strict: bool) -> Any:
     """Turn a tree of texts into what the schema wants: lists of indexed keys, single texts elsewhere."""
     if type(node) is list:
+        is_list = is_array(path) or (path[-1] == "" and is_array(path[:-1]))
+        if is_strict and len(node) > 1 and not is_list:
+            raise ValueError(f"has {''.join(f'[{part}]' for part in path)} more than once")
         return node if is_array(path) else node[-1]
     if not is_array(path) or not all(part == "" or part.isdecimal() for part in node):
-        return {part: _settle(below, (*path, part), is_array) for part, below in node.items()}
+        return {part: _settle(below, (*path, part), is_array, is_strict) for part, below in node.items()}
     found: list[Any] = []
     for part in sorted(node, key=lambda part: int(part[:9] or 0)):
-        value = _settle(node[part], (*path, part), is_array)
+        value = _settle(node[part], (*path, part), is_array, is_strict)
         if type(node[part]) is list and type(value) is str:
             found += node[part]  # `[]` several times
         else:
@@ -119,7 +133,7 @@ def _mapping(between: str, explode: bool) -> Callable[[str], dict[str, str]]:
             return pairs(parts)
         if len(parts) % 2:
             raise ValueError("must be names and values in turn")
-        return dict(zip(parts[::2], parts[1::2], strict=True))
+        return _unique(zip(parts[::2], parts[1::2], strict=True))
 
     return split
 
