@@ -18,7 +18,7 @@ ROOTS = {
 }
 """The folders that have a catalog of their own, `translations/zh_Hans/LC_MESSAGES/console.po` below the first."""
 
-_UI = re.compile(r"""(?:ui\.)?\b(?:table|cell|state|empty|choice|text_field|action|careful|filters)\(""")
+_UI = re.compile(r"""(?<!macro )(?:ui\.)?\b(?:table|cell|state|empty|choice|text_field|action|careful|filters)\(""")
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*[A-Za-z](?:[^"\\]|\\.)*)"')
 _FACTS = re.compile(r"""\[\s*"([^"]+)"\s*,""")
 _CODE = re.compile(r"^[a-z_]+(?:-[a-z]+)*$")
@@ -56,7 +56,7 @@ def _labels(macro: str, arguments: str) -> list[str]:
     if macro in {"choice(", "text_field("}:
         return texts[1:2]
     if macro == "cell(":
-        return texts[:1]
+        return texts[:1] if arguments.startswith('"') else []
     if macro == "state(":
         return [one for one in texts if one not in {"ok", "wait", "run", "bad"}]
     return [one for one in texts if one not in {"primary", "danger"}]

@@ -33,7 +33,7 @@ def test_the_figures_are_those_of_the_rows() -> None:
 
     figure = Tally(rows.count, clock).figure("in", "In")
 
-    assert (figure.hour, figure.day, figure.week) == (1, 2, 4)
+    assert (figure.minute, figure.hour, figure.day, figure.week) == (1, 2, 2, 4)
     assert len(figure.series) == 24
     assert all(end - start <= HOUR_MS for start, end in rows.asked)
 

@@ -65,14 +65,15 @@ def local_key(runtime: Any) -> str:
 
     Keys are stored hashed, so this one is kept beside the database, in a file that only its owner can read.
     """
-    from carboy.web.auth.api_keys import SCOPES
+    from carboy.web.console.roles import all_scopes
 
+    scopes = all_scopes(runtime)
     path = Path(runtime.settings["INSTANCE_PATH"]) / "local-key"
     kept = path.read_text(encoding="ascii").strip() if path.is_file() else ""
     known = runtime.keys.find(kept) if kept else None
-    if known is not None and set(known.scopes) >= set(SCOPES):
+    if known is not None and set(known.scopes) >= set(scopes):
         return kept
-    _, text = runtime.keys.store.create(_KEY_NAME, SCOPES)
+    _, text = runtime.keys.store.create(_KEY_NAME, scopes)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         os.fchmod(descriptor, 0o600)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from carboy.web.configuration import ConfigProvider, load_settings
     from carboy.web.console.access import has_scope
     from carboy.web.console.audit import record_action
+    from carboy.web.console.downloads import Download, make_download
     from carboy.web.console.forms import PAGE_ROWS, read_choice, read_cursor, read_time_range
-    from carboy.web.console.inputs import form_field, host_url, query_string, query_value
+    from carboy.web.console.inner_calls import call_service
+    from carboy.web.console.inputs import form_field, host_url, query_string, query_value, query_values, visitor_address
     from carboy.web.console.rendering import go_to_page, render_page, show_notice, translate
     from carboy.web.console.tallies import Tally
     from carboy.web.http.rate_limits import RateLimiter
@@ -35,6 +37,7 @@ __all__ = [
     "SCOPES",
     "ConfigProvider",
     "Counter",
+    "Download",
     "Fact",
     "Failure",
     "Figure",
@@ -55,6 +58,7 @@ __all__ = [
     "authenticate",
     "basic_info",
     "bearer_info",
+    "call_service",
     "create_app",
     "current_key",
     "form_field",
@@ -63,9 +67,11 @@ __all__ = [
     "host_url",
     "init_app",
     "load_settings",
+    "make_download",
     "mark",
     "query_string",
     "query_value",
+    "query_values",
     "read_choice",
     "read_cursor",
     "read_time_range",
@@ -76,6 +82,7 @@ __all__ = [
     "settings_parts",
     "show_notice",
     "translate",
+    "visitor_address",
     "write_audit",
 ]
 
@@ -100,13 +107,15 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ),
         ".console.access": ("has_scope",),
         ".console.audit": ("record_action",),
+        ".console.downloads": ("Download", "make_download"),
+        ".console.inner_calls": ("call_service",),
         ".console.forms": (
             "PAGE_ROWS",
             "read_choice",
             "read_cursor",
             "read_time_range",
         ),
-        ".console.inputs": ("form_field", "host_url", "query_string", "query_value"),
+        ".console.inputs": ("form_field", "host_url", "query_string", "query_value", "query_values", "visitor_address"),
         ".console.rendering": (
             "go_to_page",
             "render_page",

@@ -27,6 +27,7 @@ class Figure:
         series: the counts of the last 24 hours, the oldest first; None for those not known.
         href: the page with the things that were counted.
         is_bad: whether any of them needs attention.
+        minute: in the last 60 seconds.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Figure:
     series: Sequence[int | None] = ()
     href: str = ""
     is_bad: bool = False
+    minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

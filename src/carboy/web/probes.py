@@ -29,6 +29,7 @@ def add_health(app: "Flask", runtime: "Runtime") -> None:
         dependencies=runtime.dependencies,
         report=lambda name, is_up: works.set(float(is_up), (name,)),
     )
+    runtime.keep(checks)
 
     def livez() -> "ResponseReturnValue":
         return {"status": "alive"}, 200, _FRESH

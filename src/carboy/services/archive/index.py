@@ -310,4 +310,5 @@ def _row(item: NewItem, row: int, now_ms: int, *, version: int) -> dict[str, Any
         "organization_id": item.organization_id,
         "origin": item.origin,
         "event_type": item.type,
+        "size": len(item.body),
     }

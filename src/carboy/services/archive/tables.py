@@ -30,6 +30,7 @@ ITEMS = Table(
     Column("organization_id", ExactString(255)),
     Column("origin", ExactString(255)),  # an alert's own `source`: Host, CloudTrail
     Column("event_type", ExactString(255)),  # where the source's settings say what it is
+    Column("size", BigInteger),  # of its bytes; None in rows of earlier releases
     # of two processes that add to one id at the same moment one is refused, looks again, and finds the other's
     UniqueConstraint("source", "item_id", "version"),
 )

@@ -18,7 +18,7 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.circuit_breaker import Circuits
 from carboy.services.sms.due_times import expires_at_ms, is_due, release_at_ms
 from carboy.services.sms.message_queries import Queued, Records, Work
-from carboy.services.sms.message_store import Begin, Mark, begin, mark, release
+from carboy.services.sms.message_store import Attempt, Begin, Mark, begin, mark, release
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.opt_outs import OPTED_OUT_CODES
 from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
@@ -51,6 +51,7 @@ class _Run:
     left: list[Queued]
     marks: list[Mark] = field(default_factory=list)
     tried: dict[int, list[tuple[str, Outcome]]] = field(default_factory=dict)
+    failed_calls: dict[int, list[Attempt]] = field(default_factory=dict)
     retry_after_s: float = 0.0
     wake_at_ms: int | None = None
 
@@ -254,6 +255,9 @@ class Dispatcher:
             if outcome.code in OPTED_OUT_CODES and run.template.kind == "marketing":
                 state = "opted_out"
             run.tried.setdefault(one.id, []).append((route.name, outcome))
+            if outcome.kind != "accepted":
+                call = Attempt(route.name, outcome.kind, outcome.code, outcome.words, now_ms)
+                run.failed_calls.setdefault(one.id, []).append(call)
             if state is None:
                 run.left.append(one)
             else:
@@ -325,6 +329,7 @@ class Dispatcher:
             look_up=self.looks_up.row(provider, one.id) if state == "unknown" else None,
             keeps_params=state == "sent" and run.template.retry_undelivered > 0,
             opt_out=Number(one.receiver, one.shown, one.country) if outcome.code in OPTED_OUT_CODES else None,
+            tried=run.failed_calls.pop(one.id, ()),
         )
 
 

@@ -8,21 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import bindparam, case, func, insert, literal_column, or_, select, update
 
 from carboy.db import chunks, placeholders
-from carboy.jobs import put
+from carboy.jobs import new_id, put
 from carboy.services.sms.delivery_reports import settle_early_receipts
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.opt_outs import OptOut, find_opted_out, opt_out
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import OPEN, RANKS, STATES, WAITING, State
-from carboy.services.sms.tables import MESSAGES, REQUESTS
+from carboy.services.sms.tables import ATTEMPTS, MESSAGES, REQUESTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Begin", "Mark", "begin", "forget_params", "mark", "release"]
+__all__ = ["Attempt", "Begin", "Mark", "begin", "forget_params", "mark", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,17 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A call to a provider for one message, with the outcome's kind, and the provider's own code and words."""
+
+    provider: str
+    kind: str
+    code: str
+    words: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """The new state of a message.
 
@@ -58,6 +69,7 @@ class Mark:
         keeps_params: whether the message may be sent again later.
         due_at_ms: when a held message is sent.
         opt_out: the receiver, where the provider says that it has opted out.
+        tried: the calls of this run that did not get it accepted.
     """
 
     id: int
@@ -73,6 +85,7 @@ class Mark:
     keeps_params: bool = False
     due_at_ms: int | None = None
     opt_out: Number | None = None
+    tried: Sequence[Attempt] = ()
 
 
 def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[int]]:
@@ -143,6 +156,8 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
         with track_changes(connection, settled, marks[0].at_ms):
             for state, some in by_state.items():
                 _write(connection, state, some)
+    if calls := [_attempt_row(one.id, call) for one in marks for call in one.tried]:
+        connection.execute(insert(ATTEMPTS), calls)
     if numbers := [OptOut(one.opt_out, "provider", one.provider, one.at_ms) for one in marks if one.opt_out]:
         opt_out(connection, numbers)
     done = [one for one in marks if one.state not in {"queued", "held"}]
@@ -152,6 +167,18 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
     if jobs := [one.look_up for one in done if one.look_up is not None]:
         put(connection, jobs)
     return [None] * len(batches)
+
+
+def _attempt_row(message: int, call: Attempt) -> dict[str, Any]:
+    return {
+        "id": new_id(call.at_ms),
+        "message": message,
+        "provider": call.provider,
+        "kind": call.kind[:16],
+        "code": call.code[:100] or None,
+        "words": call.words[:500] or None,
+        "at": call.at_ms,
+    }
 
 
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take

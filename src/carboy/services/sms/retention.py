@@ -11,7 +11,7 @@ from carboy.db import GroupCommit
 from carboy.jobs import Job, put, row_of
 from carboy.services.sms.intake import CLAIM_MS
 from carboy.services.sms.states import OPEN
-from carboy.services.sms.tables import BUDGETS, CODES, INBOUND, MESSAGES, RECEIPTS, REQUESTS
+from carboy.services.sms.tables import ATTEMPTS, BUDGETS, CODES, INBOUND, MESSAGES, RECEIPTS, REQUESTS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -94,5 +94,6 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
         connection.execute(update(INBOUND).where(INBOUND.c.id.in_(inbound)).values(sender=None, text=None))
     connection.execute(delete(CODES).where(CODES.c.expires_at < limits.now_ms))
     connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < limits.now_ms))
+    connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.at < limits.before_ms))
     connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < limits.before_ms))
     return _AT_MOST in {len(messages), len(claims), len(kept), len(inbound)}

@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInt
 
 from carboy.db import ExactString, ExactText, big_id, metadata
 
-__all__ = ["BUDGETS", "CODES", "DAILY", "INBOUND", "MESSAGES", "OPT_OUTS", "RECEIPTS", "REQUESTS"]
+__all__ = ["ATTEMPTS", "BUDGETS", "CODES", "DAILY", "INBOUND", "MESSAGES", "OPT_OUTS", "RECEIPTS", "REQUESTS"]
 
 REQUESTS = Table(
     "sms_requests",
@@ -70,6 +70,19 @@ RECEIPTS = Table(
     Index(None, "at"),
 )
 """Receipts of messages that are unknown, or not yet known."""
+
+ATTEMPTS = Table(
+    "sms_attempts",
+    metadata,
+    Column("id", big_id(), primary_key=True, autoincrement=False),
+    Column("message", BigInteger, nullable=False, index=True),
+    Column("provider", ExactString(64), nullable=False),
+    Column("kind", ExactString(16), nullable=False),  # see `providers.Outcome`
+    Column("code", ExactString(100)),
+    Column("words", ExactString(500)),
+    Column("at", BigInteger, nullable=False, index=True),
+)
+"""Calls that did not get a message accepted; the one that did stands in the message."""
 
 BUDGETS = Table(
     "sms_budgets",

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from flask import Request, g, request
 
 from carboy.problems import Problem
-from carboy.web.auth.api_keys import SCOPES
 from carboy.web.console.sessions import SessionStore, csrf_of
 from carboy.web.console.visitors import Visitor
 from carboy.web.runtime import Runtime, runtime
@@ -39,7 +38,7 @@ def find_visitor(given: Request) -> Visitor | None:
     header = given.headers.get("Authorization", "")
     if header[:7].lower() == "bearer ":
         key = held.keys.find(header[7:].strip())
-        return None if key is None else Visitor(key.name, frozenset(key.scopes), key.id)
+        return None if key is None else Visitor(key.name, frozenset(key.scopes), key.id, sends_key=True)
     token = given.cookies.get(COOKIE, "")
     session = sessions(held).find(token) if token and held.has_database else None
     if session is None:
@@ -72,11 +71,6 @@ def require_scope(scope: str) -> None:
         raise Problem(403, f"this needs the scope {scope}")
 
 
-def all_scopes() -> list[str]:
-    """Return the scopes that a key can be given: Carboy's own, and those of the modules' pages."""
-    return sorted({*SCOPES, *(page.scope for page in runtime().pages if page.scope)})
-
-
 def csrf_token() -> str:
     """Return the token that the forms of this visitor carry."""
     return csrf_of(_anchor())
@@ -85,12 +79,14 @@ def csrf_token() -> str:
 def check_csrf() -> None:
     """Refuse a form without the token of its visitor.
 
-    A request with an API key in its header needs none: a browser does not send that by itself.
+    A request with an API key in its header needs none: a browser does not send that by itself, as it does a password
+    that a proxy asked for.
 
     Raises:
         Problem: 400.
     """
-    if g.get("visitor") is not None and request.headers.get("Authorization"):
+    found: Visitor | None = g.get("visitor")
+    if found is not None and found.sends_key:
         return
     anchor = request.cookies.get(COOKIE) or request.cookies.get(ANCHOR)
     given = request.form.get("csrf_token", "")

@@ -47,7 +47,13 @@ def record_as(who: str, key_id: str | None, action: str, target: str = "", detai
 
 
 def list_audit(
-    *, who: str = "", action: str = "", start_ms: int | None = None, before: int | None = None, limit: int = 50
+    *,
+    who: str = "",
+    action: str = "",
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    before: int | None = None,
+    limit: int = 50,
 ) -> list[Any]:
     """Return rows of the audit log, the newest first."""
     query = select(AUDIT).order_by(AUDIT.c.id.desc()).limit(limit)
@@ -57,6 +63,8 @@ def list_audit(
         query = query.where(AUDIT.c.action == action)
     if start_ms is not None:
         query = query.where(AUDIT.c.id >= max(0, start_ms) << 22)
+    if end_ms is not None:
+        query = query.where(AUDIT.c.id < max(0, end_ms) << 22)
     if before is not None:
         query = query.where(AUDIT.c.id < before)
     with runtime().engine.connect() as connection:

@@ -3,15 +3,28 @@
 from typing import TYPE_CHECKING, Any
 
 from flask import Request
+from markupsafe import Markup
 
 from carboy.problems import Problem
 from carboy.web.console.access import is_html
+from carboy.web.console.languages import choose_language, translations
 from carboy.web.console.rendering import HEADERS
 
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["make_error_page"]
+__all__ = ["ERROR_HEADERS", "make_error_page", "make_plain_page"]
+
+ERROR_HEADERS = {**HEADERS, "Vary": "Accept, Accept-Language", "Content-Type": "text/html; charset=utf-8"}
+
+_PLAIN = Markup(
+    '<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    '<meta name="color-scheme" content="light dark">'
+    "<title>{status} {what}</title></head>\n"
+    "<body><main><h1>{status} {what}</h1><p>{detail}</p>"
+    "<p>{request} <code>{request_id}</code></p></main></body></html>\n"
+)
 
 
 def make_error_page(inner: "Flask", environ: dict[str, Any], problem: Problem, request_id: str) -> bytes | None:
@@ -33,4 +46,14 @@ def make_error_page(inner: "Flask", environ: dict[str, Any], problem: Problem, r
     return page.encode()
 
 
-ERROR_HEADERS = {**HEADERS, "Vary": "Accept, Accept-Language", "Content-Type": "text/html; charset=utf-8"}
+def make_plain_page(environ: dict[str, Any], problem: Problem, request_id: str) -> bytes | None:
+    """Return an error as a page that loads nothing, for an address where the console is not served."""
+    request = Request(environ, populate_request=False)
+    if not is_html(request):
+        return None
+    language = choose_language(list(request.accept_languages))
+    texts = translations(language).gettext
+    return _PLAIN.format(
+        language=language, status=problem.status, what=texts(problem.what), detail=texts(problem.detail),
+        request=texts("Request"), request_id=request_id,
+    ).encode()  # fmt: skip

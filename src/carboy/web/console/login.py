@@ -69,6 +69,8 @@ def _enter() -> Response:
 
 
 def _enter_once(token: str) -> Response:
+    if request.method == "HEAD":  # of a program that previews links: the address stays good
+        return Response()
     held, caller = runtime(), bucket_of(request.remote_addr or "")
     limiter = _limiter(held)
     found = None if limiter.peek(caller) else sessions(held).redeem(token)

@@ -54,15 +54,30 @@ class Console:
         return None if page is None else (page, ERROR_HEADERS)
 
 
+def plain_error_page(environ: Mapping[str, Any], problem: Problem) -> "tuple[bytes, Mapping[str, str]] | None":
+    """Return an error as HTML that loads nothing, with its headers; None for a client that does not ask for HTML."""
+    if "html" not in environ.get("HTTP_ACCEPT", ""):
+        return None
+    from carboy.web.console.error_pages import ERROR_HEADERS, make_plain_page
+
+    page = make_plain_page(dict(environ), problem, request_id())
+    return None if page is None else (page, ERROR_HEADERS)
+
+
 def add_console(app: "Flask", runtime: "Runtime") -> None:
-    """Add the console where `CONSOLE` is on and there is a database; with `CONSOLE_BIND` only error pages are added."""
+    """Add the console where `CONSOLE` is on and there is a database; elsewhere a browser gets plain error pages.
+
+    With `CONSOLE_BIND` the console is made, and served by its own listener.
+    """
+    if not runtime.is_adopted:
+        runtime.error_page = plain_error_page
     if not runtime.web.console or not runtime.has_database or find_spec("sqlalchemy") is None:
         return
     console = Console(runtime)
     runtime.keep(console)
-    runtime.error_page = console.error_page
     if runtime.web.console_bind is not None:
         return
+    runtime.error_page = console.error_page
 
     def view(**_: str) -> "ResponseReturnValue":
         from flask import Response, request

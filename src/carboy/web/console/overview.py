@@ -7,14 +7,17 @@ from flask import Response, current_app, url_for
 from carboy.logs import BoundLogger, get_logger
 from carboy.web.console.access import has_scope
 from carboy.web.console.rendering import render_page
+from carboy.web.health.readiness import Checks, Verdict
 from carboy.web.pages import Fact, Failure, Summary, mark
 from carboy.web.runtime import Runtime, runtime
 
-__all__ = ["show_overview", "summarize_jobs"]
+__all__ = ["show_overview", "summarize_checks", "summarize_jobs"]
 
 log: BoundLogger = get_logger("carboy.console")
 
 _NEWEST = 10
+_CHECKS_S = 0.02
+_CHECKS_AGE_S = 30.0
 
 
 def show_overview() -> Response:
@@ -37,6 +40,20 @@ def _summary_of(page: Any) -> Summary:
         log.error("overview_part_failed", page=page.label, exc_info=error)
         return Summary(facts=(Fact(mark("Checks"), page.label, mark("cannot be read"), "bad"),))
     return found
+
+
+def summarize_checks() -> Summary:
+    """Return what the checks of `/readyz` found, as far as it is known at once."""
+    checks = runtime().find(Checks)
+    found = {} if checks is None else checks.latest(_CHECKS_S, _CHECKS_AGE_S)
+    href = url_for("health.index")
+    return Summary(facts=[Fact(mark("Checks"), name, *_check_words(one), href=href) for name, one in found.items()])
+
+
+def _check_words(verdict: Verdict | None) -> tuple[str, str]:
+    if verdict is None:
+        return mark("is being checked"), "run"
+    return (mark("does not work"), "bad") if verdict.event else (mark("works"), "ok")
 
 
 def summarize_jobs() -> Summary:

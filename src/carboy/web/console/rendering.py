@@ -32,6 +32,7 @@ HEADERS = {
 """On every page."""
 
 _MAX_TREE = 2000
+_NO_FILTER = {"form", "cursor", "lang"}
 
 
 def render_page(template: str, status: int = 200, /, **values: Any) -> Response:
@@ -78,9 +79,12 @@ def set_up(app: Flask, pages: Sequence[Any]) -> None:
     env.globals.update(
         _=translate, has_scope=has_scope, csrf_token=csrf_token, bars=bars, asset=_asset_url, same=_same_page,
         languages=LANGUAGES, language=language, navigation=lambda: _navigation(pages), tree=json_tree,
-        notice=_notice, fact_text=_fact_text, profile=lambda: str(runtime().settings.profile), service=_service_name,
+        notice=_notice, download_url=_download_url, has_docs=_has_docs, fact_text=_fact_text,
+        profile=lambda: str(runtime().settings.profile), service=_service_name,
     )  # fmt: skip
-    env.filters.update(when=when, number=number, size=size, ago=ago, duration=duration)
+    env.filters.update(
+        when=when, number=number, size=size, ago=ago, duration=duration, percent=percent, amount=amount
+    )  # fmt: skip
 
 
 def when(at_ms: int | str | None) -> Markup:
@@ -103,6 +107,16 @@ def when(at_ms: int | str | None) -> Markup:
 def number(value: float | None) -> str:
     """Return a count with its thousands apart; an ellipsis for one that is not known yet."""
     return "…" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def percent(part: float | None) -> str:
+    """Return a part of 1 as a percentage."""
+    return "–" if part is None else f"{part * 100:.1f}\u202f%"
+
+
+def amount(value: float | None) -> str:
+    """Return an amount of money, in the currency of the prices."""
+    return "–" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".").replace(",", "\u202f")
 
 
 def size(value: int | None) -> str:
@@ -188,15 +202,26 @@ def _scalar(value: Any) -> tuple[str, str]:
     return "str", str(value)
 
 
+def _download_url(endpoint: str, form: str) -> str:
+    """Return the address of a download with the filter of this page."""
+    fields = [(name, value) for name, value in request.args.items(multi=True) if value and name not in _NO_FILTER]
+    return f"{url_for(endpoint, form=form)}{'?' if fields else ''}{urlencode(fields)}"
+
+
+def _has_docs() -> bool:
+    """Return whether the reading page of the API is at this address."""
+    held = runtime()
+    return not held.web.console_bind and any(rule.rule == "/docs" for rule in held.app.url_map.iter_rules())
+
+
 def _asset_url(file: str) -> str:
     return url_for("console.asset", name=asset_name(file))
 
 
 def _same_page(**changes: Any) -> str:
     """Return the address of this page with other query fields; None takes one out."""
-    fields = {key: value for key, value in request.args.items(multi=False) if value}
-    fields |= {key: value for key, value in changes.items() if value is not None}
-    kept = {key: value for key, value in fields.items() if changes.get(key, "") is not None}
+    kept = [(name, value) for name, value in request.args.items(multi=True) if value and name not in changes]
+    kept += [(name, value) for name, value in changes.items() if value is not None]
     return request.script_root + request.path + (f"?{urlencode(kept)}" if kept else "")
 
 

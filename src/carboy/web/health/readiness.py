@@ -79,6 +79,7 @@ class Checks:
         self._lock = threading.Lock()
         self._running: dict[str, _Run] = {}
         self._lost: dict[str, tuple[str, float]] = {}  # the event that was logged, and when
+        self._latest: dict[str, tuple[float, Verdict]] = {}  # when it came out, monotonic seconds
 
     def run(self) -> dict[str, Verdict]:
         """Return the verdict of each check, after at most `timeout_s`."""
@@ -94,6 +95,21 @@ class Checks:
             verdicts[name] = verdict
             self._log_change(name, verdict)
         return verdicts
+
+    def latest(self, wait_s: float, max_age_s: float) -> dict[str, Verdict | None]:
+        """Return the newest verdict of each check, None for one that has none yet.
+
+        A check whose verdict is older than `max_age_s` is started, and has `wait_s`; then its verdict of before counts.
+        """
+        now_s = time.monotonic()
+        every = dict(chain(self._checks.items(), self._dependencies.items()))
+        with self._lock:
+            known = dict(self._latest)
+        due = [name for name in every if name not in known or now_s - known[name][0] > max_age_s]
+        for run in [self._start(name, every[name]) for name in due]:
+            run.is_done.wait(max(0.0, now_s + wait_s - time.monotonic()))
+        with self._lock:
+            return {name: self._latest[name][1] if name in self._latest else None for name in every}
 
     def _start(self, name: str, check: Check) -> _Run:
         with self._lock:
@@ -116,6 +132,7 @@ class Checks:
             run.verdict = verdict._replace(latency_ms=round((time.perf_counter() - started) * 1000, 1))
             with self._lock:
                 del self._running[name]
+                self._latest[name] = time.monotonic(), run.verdict
             run.is_done.set()
 
     def _timed_out(self) -> Verdict:

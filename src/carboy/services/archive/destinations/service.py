@@ -175,7 +175,7 @@ class Destinations:
         destination, now_ms = self.get(name), self._clock.now_ms()
         progress = self.store.progress(name)
         waiting, failed, oldest = self.store.counts(name)
-        success_rate, p95_ms = self.store.last_hour(name, now_ms)
+        success_rate, p50_ms, p95_ms = self.store.last_hour(name, now_ms)
         is_paused = bool(progress.paused) or not destination.config.enabled
         reason = progress.paused or ("enabled is false" if is_paused else "")
         return {
@@ -187,6 +187,7 @@ class Destinations:
             "failed": failed,
             "oldest_waiting_s": 0.0 if oldest is None else max(0.0, (now_ms - oldest) / 1000),
             "success_rate": success_rate,
+            "p50_ms": p50_ms,
             "p95_ms": p95_ms,
         }
 

@@ -64,8 +64,8 @@ class DeliveryStore:
             oldest = [connection.execute(_oldest(name, state)).scalar() for state in ("waiting", "delivering")]
         return waiting, failed, min((one for one in oldest if one is not None), default=None)
 
-    def last_hour(self, name: str, now_ms: int) -> tuple[float | None, float | None]:
-        """Return the part of the attempts of the last hour that succeeded, and the 95th percentile of their time in ms.
+    def last_hour(self, name: str, now_ms: int) -> tuple[float | None, float | None, float | None]:
+        """Return the part of the attempts of the last hour that succeeded, and p50 and p95 of their time in ms.
 
         Of many attempts the newest are counted; None where there was none.
         """
@@ -78,10 +78,11 @@ class DeliveryStore:
         with self._engine.connect() as connection:
             found = connection.execute(query).all()
         if not found:
-            return None, None
+            return None, None, None
         times = sorted(row.duration_ms for row in found)
         succeeded = sum(row.error is None for row in found)
-        return round(succeeded / len(found), 4), float(times[min(len(times) - 1, int(len(times) * 0.95))])
+        p50, p95 = (float(times[min(len(times) - 1, int(len(times) * part))]) for part in (0.5, 0.95))
+        return round(succeeded / len(found), 4), p50, p95
 
     def list(self, name: str, chosen: DeliveryFilter, limit: int) -> list[Any]:
         """Return the rows of a destination's deliveries, the newest first, at most `limit`."""

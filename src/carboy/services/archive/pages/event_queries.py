@@ -26,6 +26,7 @@ _LAST = "\U0010ffff"
 _COLUMNS = (
     ITEMS.c.id, ITEMS.c.source, ITEMS.c.item_id, ITEMS.c.event_type, ITEMS.c.at, ITEMS.c.received_at, ITEMS.c.state,
     ITEMS.c.detail, ITEMS.c.severity, ITEMS.c.content_type, ITEMS.c.version, ITEMS.c.newest, ITEMS.c.object_key,
+    ITEMS.c.size,
 )  # fmt: skip
 
 

@@ -1,19 +1,16 @@
 """Events: the list with its filters and exports, and one event with everything that is known of it."""
 
-import csv
-import io
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response
 from sqlalchemy import select
 
-from carboy.errors import UpstreamError
+from carboy.errors import Missing, UpstreamError
 from carboy.http_values import render_cursor, render_time
 from carboy.problems import Problem
-from carboy.services.archive.destinations.tables import DELIVERIES
+from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
 from carboy.services.archive.pages.event_queries import (
     EventFilter,
     export_events,
@@ -27,9 +24,11 @@ from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.tables import ITEMS
 from carboy.web import (
     PAGE_ROWS,
+    Download,
     go_to_page,
     has_scope,
     host_url,
+    make_download,
     mark,
     query_string,
     query_value,
@@ -45,7 +44,8 @@ __all__ = ["make_blueprint"]
 STATES = (mark("accepted"), mark("copied"), mark("archived"))
 _MAX_EXPORT = 100_000
 _MAX_SHOWN_BYTES = 262_144
-_FIELDS = ("id", "source", "type", "time", "received_at", "state", "severity", "content_type", "object_key")
+_FIELDS = ("id", "source", "type", "time", "received_at", "state", "severity", "content_type", "size",
+           "object_key")  # fmt: skip
 
 
 def make_blueprint() -> Blueprint:
@@ -85,41 +85,19 @@ def _index() -> Response:
     )  # fmt: skip
 
 
-def _export(form: str) -> Response:
+def _export(form: Download) -> Response:
     at, chosen = reach(), _filter()
     record_action("events.export", form, query_string())
     rows = export_events(at.engine, chosen, at.sources(), _MAX_EXPORT)
-    lines = _csv(rows) if form == "csv" else _ndjson(rows)
-    kind = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
-    headers = {"Content-Disposition": f'attachment; filename="events.{form}"'}
-    return Response(lines, headers=headers, content_type=kind)
+    return make_download("events", form, _FIELDS, map(_facts, rows))
 
 
 def _facts(row: Any) -> dict[str, Any]:
     return {
         "id": row.item_id, "source": row.source, "type": row.event_type, "time": render_time(row.at),
         "received_at": render_time(row.received_at), "state": row.state, "severity": row.severity,
-        "content_type": row.content_type, "object_key": row.object_key,
+        "content_type": row.content_type, "size": row.size, "object_key": row.object_key,
     }  # fmt: skip
-
-
-def _ndjson(rows: Iterator[Any]) -> Iterator[bytes]:
-    for row in rows:
-        yield orjson.dumps(_facts(row), option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _csv(rows: Iterator[Any]) -> Iterator[bytes]:
-    """Yield the lines of a table; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(_FIELDS)
-    for row in rows:
-        cells = ["" if one is None else str(one) for one in _facts(row).values()]
-        writer.writerow([f"'{one}" if one[:1] in "=+-@\t\r" and one else one for one in cells])
-        yield out.getvalue().encode()
-        out.seek(0)
-        out.truncate()
-    yield out.getvalue().encode()
 
 
 def _find(at: Reach, row: int) -> Any:
@@ -130,6 +108,7 @@ def _find(at: Reach, row: int) -> Any:
     return found
 
 
+_ATTEMPT = [column for column in ATTEMPTS.c if column.name != "response"]
 _WITHOUT_BODY = [column for column in ITEMS.c if column.name != "body"]
 
 
@@ -143,10 +122,12 @@ def _show(row: int) -> Response:
         versions = connection.execute(select(*columns).where(same).order_by(ITEMS.c.version.desc()).limit(50)).all()
         query = select(DELIVERIES).where(DELIVERIES.c.item == event.id).order_by(DELIVERIES.c.id).limit(200)
         deliveries = connection.execute(query).all() if has_scope("destinations:read") else []
+        tried = ATTEMPTS.c.delivery.in_([one.id for one in deliveries])
+        attempts = connection.execute(select(*_ATTEMPT).where(tried).order_by(ATTEMPTS.c.at).limit(200)).all()
     headers = orjson.loads(event.headers) if event.headers else {}
     return render_page(
         "archive/event.html", event=event, headers=headers, versions=versions, deliveries=deliveries,
-        steps=_steps(at, event, deliveries), curl=_curl(event, headers, body), **_body_views(body),
+        steps=_steps(at, event, deliveries, attempts), curl=_curl(event, headers, body), **_body_views(body),
         fetched=_fetched(at, event),
     )  # fmt: skip
 
@@ -173,7 +154,7 @@ def _fetched(at: Reach, event: Any) -> Any:
         return None
 
 
-def _steps(at: Reach, event: Any, deliveries: Any) -> list[dict[str, Any]]:
+def _steps(at: Reach, event: Any, deliveries: Any, attempts: Any) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = [
         {"title": mark("Happened"), "at": event.at, "state": "", "detail": ""},
         {"title": mark("Received"), "at": event.received_at, "state": "ok", "detail": ""},
@@ -187,6 +168,11 @@ def _steps(at: Reach, event: Any, deliveries: Any) -> list[dict[str, Any]]:
         if job.args[:1] == [event.id] and job.kind.startswith("archive."):
             last = ((job.error or "").strip().splitlines() or [""])[-1]
             steps.append({"title": mark("Failed"), "at": job.finished_at, "state": "bad", "detail": last[:300]})
+    names = {one.id: one.destination for one in deliveries}
+    for one in attempts:
+        said = " ".join(str(part) for part in (one.status, one.error) if part)
+        steps.append({"title": mark("Attempt"), "at": one.at, "state": "bad" if one.error else "ok",
+                      "detail": f"{names[one.delivery]}: {said}"})  # fmt: skip
     for one in deliveries:
         kind = {"delivered": "ok", "failed": "bad", "expired": "bad"}.get(one.state, "run")
         steps.append({"title": one.state, "at": one.finished_at or one.next_at, "state": kind,
@@ -236,8 +222,10 @@ def _replay(row: int) -> Response:
 def _deliver(row: int, delivery: int) -> Response:
     if not has_scope("destinations:write"):
         raise Problem(403, "this needs the scope destinations:write")
-    at = reach()
-    count = at.archive.destinations.retry_delivery(delivery)
+    try:
+        count = reach().archive.destinations.retry_delivery(min(delivery, (1 << 63) - 1))
+    except Missing as error:
+        raise Problem(404, "there is no such delivery") from error
     record_action("delivery.retry", str(delivery))
     show_notice(mark("It is delivered again.") if count else mark("It is on its way, or was delivered."))
     return go_to_page("events.show", row=row)

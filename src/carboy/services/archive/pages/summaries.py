@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from flask import url_for
 from sqlalchemy import func, select
 
-from carboy.services.archive.destinations.tables import DELIVERIES
+from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
 from carboy.services.archive.pages.event_queries import count_events
 from carboy.services.archive.pages.reaching import Reach, reach
 from carboy.services.archive.tables import ITEMS
@@ -108,8 +108,10 @@ def summarize_destinations() -> Summary:
 
 
 def _failures(engine: "Engine", name: str) -> list[Failure]:
+    last = (ATTEMPTS.c.delivery == DELIVERIES.c.id) & (ATTEMPTS.c.number == DELIVERIES.c.attempts)
     query = (
-        select(DELIVERIES)
+        select(DELIVERIES, ATTEMPTS.c.error)
+        .outerjoin_from(DELIVERIES, ATTEMPTS, last)
         .where(DELIVERIES.c.destination == name, DELIVERIES.c.state == "failed")
         .order_by(DELIVERIES.c.id.desc())
         .limit(_NEWEST)
@@ -118,7 +120,7 @@ def _failures(engine: "Engine", name: str) -> list[Failure]:
         rows = connection.execute(query).all()
     return [
         Failure(
-            row.finished_at or row.created_at, f"{row.destination}: {row.event_id}", f"{row.attempts} attempts",
+            row.finished_at or row.created_at, f"{row.destination}: {row.event_id}", row.error or "",
             url_for("destinations.delivery", delivery=row.id),
         )
         for row in rows

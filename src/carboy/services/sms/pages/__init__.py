@@ -1,4 +1,4 @@
-"""The gateway's pages of the console: messages, templates, providers."""
+"""The gateway's pages of the console: messages, statistics, templates, providers."""
 
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,12 @@ def _providers() -> "Blueprint":
     return make_blueprint()
 
 
+def _statistics() -> "Blueprint":
+    from carboy.services.sms.pages.statistics_page import make_blueprint
+
+    return make_blueprint()
+
+
 def _summary() -> Summary:
     from carboy.services.sms.pages.messages import summarize
 
@@ -38,6 +44,7 @@ def _summary() -> Summary:
 
 pages: tuple[Page, ...] = (
     Page(mark("Messages"), mark("Messages"), "sms:read", _messages, _GROUP, _summary),
+    Page(mark("Message statistics"), mark("Statistics"), "sms:read", _statistics, _GROUP),
     Page(mark("Templates"), mark("Templates"), "sms:read", _templates, _GROUP),
     Page(mark("Providers"), mark("Providers"), "sms:read", _providers, _GROUP),
 )

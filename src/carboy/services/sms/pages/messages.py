@@ -6,15 +6,16 @@ import orjson
 from flask import Blueprint, Response, url_for
 from sqlalchemy import func, select
 
-from carboy.errors import CarboyError
+from carboy.errors import CarboyError, InvalidInput
 from carboy.http_values import render_cursor
 from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway
 from carboy.services.sms.numbers import parse_number
+from carboy.services.sms.prices import price_of
 from carboy.services.sms.requests import read_send
 from carboy.services.sms.service import sms_of
-from carboy.services.sms.states import STATES
-from carboy.services.sms.tables import MESSAGES, REQUESTS
+from carboy.services.sms.states import OPEN, STATES, WAITING, is_handed_over
+from carboy.services.sms.tables import ATTEMPTS, MESSAGES, REQUESTS
 from carboy.web import (
     PAGE_ROWS,
     Fact,
@@ -40,6 +41,7 @@ __all__ = ["gateway", "make_blueprint", "summarize"]
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
 _NEWEST = 10
+_MOST_ATTEMPTS = 200
 _RESENDABLE = ("failed", "undelivered", "expired")
 
 
@@ -59,6 +61,7 @@ def make_blueprint() -> Blueprint:
     made.add_url_rule("/", "index", _index, strict_slashes=False)
     made.add_url_rule("/<int:row>", "show", _show)
     made.add_url_rule("/<int:row>/number", "reveal", _reveal, methods=["POST"])
+    made.add_url_rule("/<int:row>/cancel", "cancel", _cancel, methods=["POST"])
     made.add_url_rule("/<int:row>/resend", "resend", _resend, methods=["POST"])
     return made
 
@@ -71,7 +74,7 @@ def _index() -> Response:
         "template": query_value("template", 100),
         "provider": query_value("provider", 64),
         "state": state,
-        "country": query_value("country", 2).upper() if "country" in MESSAGES.c else "",
+        "country": query_value("country", 2).upper(),
     }
     if number := query_value("receiver"):
         try:
@@ -82,7 +85,6 @@ def _index() -> Response:
     return render_page(
         "sms/messages.html", rows=rows, following=render_cursor(following) if following else None, states=STATES,
         templates=sorted(sms.rules.templates), providers=sorted(sms.dispatcher.routes), error=error,
-        has_country="country" in MESSAGES.c,
     )  # fmt: skip
 
 
@@ -119,9 +121,9 @@ def _find(held: Runtime, row: int) -> tuple[Any, Any]:
 
 
 def _show(row: int, number: str = "") -> Response:
-    held, _ = gateway()
+    held, sms = gateway()
     message, asked = _find(held, row)
-    params = orjson.loads(asked.params) if asked is not None and asked.params else None
+    params = _params(message, asked)
     may_read = has_scope("sms:content")
     if params is not None and may_read:
         record_action("message.read_params", str(message.id))
@@ -133,10 +135,34 @@ def _show(row: int, number: str = "") -> Response:
     ]  # fmt: skip
     shown = [one for one in steps if one["at"] is not None or one["title"] == message.state]
     return render_page(
-        "sms/message.html", message=message, request_row=asked, steps=shown, number=number,
-        params=params if may_read else None, has_params=params is not None, may_read=may_read,
-        can_resend=message.state in _RESENDABLE and params is not None,
+        "sms/message.html", message=message, steps=shown, number=number, attempts=_attempts(held, message),
+        cost=_cost(sms, message), params=params if may_read else None, has_params=params is not None,
+        may_read=may_read, can_resend=message.state in _RESENDABLE and params is not None,
+        can_cancel=message.state in WAITING,
     )  # fmt: skip
+
+
+def _params(message: Any, asked: Any) -> Any:
+    """Return the message's own parameters, or those of its request; None once they are deleted."""
+    kept = message.params or (asked.params if asked is not None else None)
+    return orjson.loads(kept) if kept else None
+
+
+def _attempts(held: Runtime, message: Any) -> list[Any]:
+    """Return the calls to providers for a message, the oldest first; the one that took it stands in the message."""
+    query = select(ATTEMPTS).where(ATTEMPTS.c.message == message.id).order_by(ATTEMPTS.c.id).limit(_MOST_ATTEMPTS)
+    with held.engine.connect() as connection:
+        found: list[Any] = list(connection.execute(query).all())
+    if message.sent_at is not None:
+        found.append({"at": message.sent_at, "provider": message.provider, "kind": mark("accepted")})
+    return found
+
+
+def _cost(sms: Gateway, message: Any) -> Any:
+    """Return what the parts of a message cost; None where that is not known, or it was not handed over."""
+    is_billed = is_handed_over(message.state) or message.state == "unknown"
+    price = price_of(sms.settings.sms_prices, message.provider or "", message.country or "")
+    return None if price is None or not is_billed or not message.segments else price * message.segments
 
 
 def _reveal(row: int) -> Response:
@@ -153,13 +179,28 @@ def _resend(row: int) -> Response:
         raise Problem(403, "this needs the scope sms:send")
     held, sms = gateway()
     message, asked = _find(held, row)
-    if message.state not in _RESENDABLE or asked is None or not asked.params or not message.receiver:
+    params = _params(message, asked)
+    if message.state not in _RESENDABLE or params is None or not message.receiver:
         raise Problem(409, "only a failed message whose parameters are still there can be sent again")
-    body = {"receivers": [message.receiver], "template": message.template, "params": orjson.loads(asked.params)}
-    accepted = sms.submit(read_send(body, sms.rules), "", None)
+    body = {"receivers": [message.receiver], "template": message.template, "params": params}
+    try:
+        accepted = sms.submit(read_send(body, sms.rules), "", None)
+    except InvalidInput as error:  # the template has changed since
+        raise Problem(422, str(error), faults=error.faults) from error
     record_action("message.resend", str(message.id), f"as request {accepted.row}")
     show_notice(mark("The message is sent again, as a new one."))
     return go_to_page("messages.show", row=accepted.ids[0])
+
+
+def _cancel(row: int) -> Response:
+    if not has_scope("sms:send"):
+        raise Problem(403, "this needs the scope sms:send")
+    held, sms = gateway()
+    message, _ = _find(held, row)
+    sms.cancel(message.id)
+    record_action("message.cancel", str(message.id))
+    show_notice(mark("The message is canceled."))
+    return go_to_page("messages.show", row=message.id)
 
 
 def summarize() -> Summary:
@@ -210,11 +251,11 @@ def _count(held: Runtime, start_ms: int, end_ms: int) -> dict[str, int]:
         found = {str(state): int(count) for state, count in connection.execute(query)}
     sent = sum(found.get(state, 0) for state in ("sent", "delivered", "undelivered"))
     failed = found.get("failed", 0) + found.get("undelivered", 0)
-    is_open = sum(found.get(state, 0) for state in ("queued", "sending", "sent", "unknown"))
+    is_open = sum(found.get(state, 0) for state in (*OPEN, "sent", "unknown"))
     return {"sent": sent, "delivered": found.get("delivered", 0), "failed": failed, "open": is_open}
 
 
 def _kind(state: str) -> str:
     if state in {"failed", "undelivered", "expired", "unknown"}:
         return "bad"
-    return "ok" if state in {"sent", "delivered"} else "run"
+    return "ok" if is_handed_over(state) else "run" if state in OPEN else ""

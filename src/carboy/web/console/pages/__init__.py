@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from carboy.web.console.overview import summarize_jobs
+from carboy.web.console.overview import summarize_checks, summarize_jobs
 from carboy.web.pages import Page, mark
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ OWN_PAGES = (
     Page(mark("Jobs"), mark("Jobs"), "jobs:admin", _jobs, _GROUP, summarize_jobs),
     Page(mark("API keys"), mark("Keys"), "keys:admin", _keys, _GROUP),
     Page(mark("Settings"), mark("Settings"), "settings:read", _settings, _GROUP),
-    Page(mark("Health"), mark("Health"), "settings:read", _health, _GROUP),
+    Page(mark("Health"), mark("Health"), "settings:read", _health, _GROUP, summarize_checks),
     Page(mark("Audit log"), mark("Audit"), "audit:read", _audit, _GROUP),
 )
 """In the order of the navigation, after the modules' own."""

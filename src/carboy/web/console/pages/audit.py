@@ -3,18 +3,20 @@
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, request
 
 from carboy.http_values import render_cursor, render_time
 from carboy.web.console.audit import list_audit, record_action
+from carboy.web.console.downloads import Download, make_download
 from carboy.web.console.forms import PAGE_ROWS, read_cursor, read_time
 from carboy.web.console.rendering import render_page
 from carboy.web.runtime import runtime
+from carboy.web.tables import AUDIT
 
 __all__ = ["make_blueprint"]
 
 _EXPORT_PAGE = 1000
+_FIELDS = tuple(column.name for column in AUDIT.c)
 _MAX_EXPORT = 100_000
 
 
@@ -22,7 +24,7 @@ def make_blueprint() -> Blueprint:
     """Return the blueprint of the page."""
     made = Blueprint("audit", __name__)
     made.add_url_rule("/", "index", _index, strict_slashes=False)
-    made.add_url_rule("/export", "export", _export)
+    made.add_url_rule("/export.<any(csv,ndjson):form>", "export", _export)
     return made
 
 
@@ -31,6 +33,7 @@ def _filters() -> dict[str, Any]:
         "who": request.args.get("who", "").strip()[:200],
         "action": request.args.get("action", "").strip()[:100],
         "start_ms": read_time("from"),
+        "end_ms": read_time("until"),
     }
 
 
@@ -41,24 +44,23 @@ def _index() -> Response:
     return render_page("console/audit.html", rows=rows[:PAGE_ROWS], following=following)
 
 
-def _export() -> Response:
+def _export(form: Download) -> Response:
     filters = _filters()
-    record_action("audit.export")
+    record_action("audit.export", form)
+    return make_download("audit", form, _FIELDS, _rows(filters))
+
+
+def _rows(filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a filter, the newest first, a page in memory at a time."""
     app = runtime().app
-
-    def lines() -> Iterator[bytes]:
-        before, count = None, 0
-        while count < _MAX_EXPORT:
-            with app.app_context():
-                rows = list_audit(**filters, before=before, limit=_EXPORT_PAGE)
-            for row in rows:
-                one = {str(name): value for name, value in row._mapping.items()}
-                one |= {"id": str(row.id), "at": render_time(row.at)}
-                yield orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE)
-            count += len(rows)
-            if len(rows) < _EXPORT_PAGE:
-                return
-            before = rows[-1].id
-
-    headers = {"Content-Disposition": 'attachment; filename="audit.ndjson"'}
-    return Response(lines(), headers=headers, content_type="application/x-ndjson")
+    before, count = None, 0
+    while count < _MAX_EXPORT:
+        with app.app_context():
+            rows = list_audit(**filters, before=before, limit=_EXPORT_PAGE)
+        for row in rows:
+            one = {str(name): value for name, value in row._mapping.items()}
+            yield {**one, "id": str(row.id), "at": render_time(row.at)}
+        count += len(rows)
+        if len(rows) < _EXPORT_PAGE:
+            return
+        before = rows[-1].id

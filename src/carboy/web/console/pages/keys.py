@@ -5,9 +5,9 @@ from flask import Blueprint, Response, request
 from carboy.config import parse_duration
 from carboy.errors import InvalidInput, Missing
 from carboy.problems import Problem
-from carboy.web.console.access import all_scopes
 from carboy.web.console.audit import record_action
 from carboy.web.console.rendering import go_to_page, render_page, show_notice
+from carboy.web.console.roles import all_scopes
 from carboy.web.pages import mark
 from carboy.web.runtime import runtime
 
@@ -58,6 +58,6 @@ def _page(status: int = 200, **values: object) -> Response:
     keys = runtime().keys.store.list()[::-1]
     now_ms = runtime().clock.now_ms()
     return render_page(
-        "console/keys.html", status, keys=keys, now_ms=now_ms, scopes=all_scopes(), lives=LIVES,
+        "console/keys.html", status, keys=keys, now_ms=now_ms, scopes=all_scopes(runtime()), lives=LIVES,
         **{"created": None, "text": "", "error": "", "name": "", "chosen": (), **values},
     )  # fmt: skip

@@ -1,0 +1,28 @@
+"""Send a request to the service itself, through all of its application and without the network."""
+
+from carboy.raw_request import RawRequest
+from carboy.web.runtime import runtime
+
+__all__ = ["call_service"]
+
+_MAX_TEXT = 500
+
+
+def call_service(sent: RawRequest) -> tuple[int, str]:
+    """Return the status of the response to a request, and the beginning of its text.
+
+    Args:
+        sent: with the client's address that the service is to see.
+    """
+    from werkzeug.test import Client
+    from werkzeug.wrappers import Response
+
+    held = runtime()
+    headers = dict(sent.headers)
+    if held.web.trusted_proxies:
+        headers["X-Forwarded-For"] = ", ".join([sent.client] * held.web.trusted_proxies)
+    client = Client(held.app.wsgi_app, Response)
+    response = client.open(
+        sent.url, method=sent.method, headers=headers, data=sent.body, environ_base={"REMOTE_ADDR": sent.client}
+    )
+    return response.status_code, response.get_data(as_text=True)[:_MAX_TEXT]
