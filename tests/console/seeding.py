@@ -47,7 +47,8 @@ def make_busy_app(make_app: Any, **overrides: Any) -> tuple[Flask, dict[str, str
         "destinations": "/console/destinations", "destination": "/console/destinations/warehouse",
         "delivery": delivery_address(app), "messages": "/console/messages", "message": f"/console/messages/{message}",
         "templates": "/console/templates", "template": "/console/templates/captcha",
-        "providers": "/console/providers", "jobs": "/console/jobs", "job": f"/console/jobs/{dead_job(app)}",
+        "providers": "/console/providers", "statistics": "/console/statistics",
+        "jobs": "/console/jobs", "job": f"/console/jobs/{dead_job(app)}",
         "keys": "/console/keys", "settings": "/console/settings", "health": "/console/health",
         "audit": "/console/audit",
     }  # fmt: skip

@@ -219,12 +219,14 @@ def test_without_authentication_everybody_is_let_in(make_app: MakeApp) -> None:
 
 
 def test_switched_off_there_is_nothing(make_app: MakeApp) -> None:
-    """Also no error pages."""
+    """Errors are plain pages for a browser, problem documents for a program."""
     client = make_app(console=False).test_client()
 
     for path in ("/", "/login", "/console/jobs"):
-        found = client.get(path, headers=HTML)
-        assert (found.status_code, found.content_type) == (404, "application/problem+json")
+        page, problem = client.get(path, headers=HTML), client.get(path)
+        assert (page.status_code, page.content_type) == (404, "text/html; charset=utf-8")
+        assert "console" not in page.text
+        assert (problem.status_code, problem.content_type) == (404, "application/problem+json")
 
 
 def test_each_action_is_in_the_audit_log(make_app: MakeApp) -> None:
@@ -237,7 +239,7 @@ def test_each_action_is_in_the_audit_log(make_app: MakeApp) -> None:
     person.post(f"/console/keys/{key.id}/revoke")
     person.post("/console/settings/refresh")
 
-    lines = person.get("/console/audit/export").text.splitlines()
+    lines = person.get("/console/audit/export.ndjson").text.splitlines()
     page = person.get("/console/audit?action=key.revoke").text
 
     assert [json.loads(line)["action"] for line in lines] == [

@@ -1,14 +1,19 @@
 """What the pages of the services show and do."""
 
+import csv
 import re
 
-from sqlalchemy import select
-from tests.console.kit import HTML, MakeApp, visit
-from tests.console.seeding import XSS, make_busy_app
+from sqlalchemy import insert, select
+from tests.console.kit import HTML, MakeApp, make_key, visit
+from tests.console.seeding import SETTINGS, XSS, make_busy_app
 
+from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
 from carboy.services.archive.tables import ITEMS
-from carboy.services.sms.tables import MESSAGES
+from carboy.services.sms.tables import ATTEMPTS as SMS_ATTEMPTS
+from carboy.services.sms.tables import DAILY, MESSAGES
+from carboy.testing.clock import ManualClock
 from carboy.web import runtime
+from carboy.web.console.audit import record_as
 
 
 def test_what_a_sender_controls_is_text_on_every_page(make_app: MakeApp) -> None:
@@ -114,3 +119,149 @@ def test_a_stranger_learns_nothing(make_app: MakeApp) -> None:
         found = client.get(path, headers=HTML)
         assert found.status_code == 302, path
         assert XSS not in found.text
+
+
+def test_a_source_is_tested_with_its_own_secret(make_app: MakeApp) -> None:
+    """Through the whole service: the event is kept; a source that only its sender can sign for says so."""
+    sources = {
+        **SETTINGS["archive_sources"],
+        "repos": {"preset": "github", "secrets": ["g" * 32], "allow": ["192.0.2.0/24"]},
+        "keyed": {"verify": "key"},
+    }
+    app, _ = make_busy_app(make_app, archive_sources=sources)
+    person = visit(app)
+
+    for name, words in (("shop", "accepted (202)"), ("repos", "accepted (202)"), ("keyed", "No sample was sent")):
+        assert person.post(f"/console/sources/{name}/test").status_code == 303
+        assert words in person.get(f"/console/sources/{name}").text, name
+    events = person.get("/console/events?source=repos").text
+    assert len(re.findall(r'href="/console/events/\d+"', events)) == 1
+    assert "source.test" in person.get("/console/audit").text
+    assert "set, version " in person.get("/console/sources/shop").text
+    assert "s" * 32 not in person.get("/console/sources/shop").text
+
+
+def test_a_source_shows_why_requests_were_refused(make_app: MakeApp) -> None:
+    app, paths = make_busy_app(make_app)
+    app.test_client().post("/api/v1/webhooks/shop", data="{}")
+
+    page = visit(app).get(paths["source"]).text
+
+    rows = re.findall(r'data-label="Reason">\s*<span class="state bad">(\w+)</span>', page)
+    assert sorted(rows) == ["missing", "signature"]
+
+
+def test_an_event_shows_its_size_and_each_attempt_of_its_deliveries(make_app: MakeApp) -> None:
+    app, paths = make_busy_app(make_app)
+    with runtime(app).engine.begin() as connection:
+        mine = DELIVERIES.c.item == int(paths["event"].rpartition("/")[2])
+        delivery = connection.execute(select(DELIVERIES.c.id).where(mine)).scalar_one()
+        row = {"delivery": delivery, "number": 1, "destination": "warehouse", "at": 1, "duration_ms": 7, "status": 503,
+               "error": "it answered 503"}  # fmt: skip
+        connection.execute(insert(ATTEMPTS), row)
+    person = visit(app)
+
+    assert "warehouse: 503 it answered 503" in person.get(paths["event"]).text
+    listed = person.get("/console/events?id=order-1").text
+    size = len(b'{"id": "order-1", "type": "order.paid", "lines": [{"sku": "A-1", "count": 1}]}')
+    assert f"{size} B" in listed
+
+
+def test_the_page_of_a_message_lists_its_attempts_and_its_cost(make_app: MakeApp) -> None:
+    """Those that failed at one provider, and the one that another accepted."""
+    app, paths = make_busy_app(make_app, sms_prices={"outbox": {"CN": 0.045, "default": 1}})
+    number = int(paths["message"].rpartition("/")[2])
+    with runtime(app).engine.begin() as connection:
+        row = {"id": 1, "message": number, "provider": "first", "kind": "not_sent", "code": "E7", "words": XSS, "at": 5}
+        connection.execute(insert(SMS_ATTEMPTS), row)
+        connection.execute(MESSAGES.update().values(state="sent", sent_at=9, provider="outbox", segments=2))
+
+    page = visit(app).get(paths["message"]).text
+
+    assert "not sent" in page
+    assert "E7" in page
+    assert page.count("<tr>") == 3
+    assert "0.09" in page
+    assert "<img" not in page
+
+
+def test_parameters_of_one_receiver_are_its_own(make_app: MakeApp) -> None:
+    """A request may have other parameters for each message."""
+    app, _ = make_busy_app(make_app)
+    key = make_key(app)[1]
+    body = {"template": "captcha", "messages": [
+        {"receiver": "+8613800000011", "params": {"code": "1111"}},
+        {"receiver": "+8613800000012", "params": {"code": "2222"}},
+    ]}  # fmt: skip
+    made = app.test_client().post("/api/sms", json=body, headers={"Authorization": f"Bearer {key}"}).json
+    assert made is not None
+    person = visit(app)
+
+    pages = [person.get(f"/console/messages/{one['id']}").text for one in made["messages"]]
+
+    assert [("1111" in page, "2222" in page) for page in pages] == [(True, False), (False, True)]
+
+
+def test_a_message_that_waits_is_canceled(make_app: MakeApp) -> None:
+    app, _ = make_busy_app(make_app)
+    key = make_key(app)[1]
+    body = {"receivers": "+8613800000013", "template": "captcha", "params": {"code": "1"}}
+    made = app.test_client().post("/api/sms", json=body, headers={"Authorization": f"Bearer {key}"}).json
+    assert made is not None
+    person, path = visit(app), f"/console/messages/{made['messages'][0]['id']}"
+
+    assert person.post(f"{path}/cancel").status_code == 303
+
+    page = person.get(path).text
+    assert "canceled" in page
+    assert f"{path}/cancel" not in page
+    with runtime(app).engine.begin() as connection:
+        connection.execute(MESSAGES.update().values(state="sent"))
+    assert person.post(f"{path}/cancel").status_code == 409
+
+
+def test_statistics_are_shown_by_what_is_chosen_and_downloaded(make_app: MakeApp) -> None:
+    """By day with charts; a range that cannot be is named."""
+    app, _ = make_busy_app(make_app)
+    held, row = runtime(app), {"template": "captcha", "provider": "outbox", "country": "CN", "bucket": 0, "shard": 0}
+    with held.engine.begin() as connection:
+        row |= {"day": held.clock.now_ms() // 86_400_000, "state": "sent", "messages": 1234, "parts": 2000}
+        connection.execute(insert(DAILY), row)
+    person = visit(app)
+
+    page = person.get("/console/statistics").text
+    assert page.count('class="chart') == 3
+    grouped = person.get("/console/statistics?group=template&group=state").text
+    assert "captcha" in grouped
+    assert "1\u202f234" in grouped
+    lines = person.get("/console/statistics/export.csv?group=template&group=state").text.splitlines()
+    assert lines[0].startswith("template,state,messages,sent,")
+    assert lines[1].startswith("captcha,sent,1234,1234,0,0,2000,")
+    wrong = person.get("/console/statistics?from=2026-02-01&until=2026-01-01")
+    assert wrong.status_code == 422
+    assert "must be after" in wrong.text
+    assert person.get("/console/statistics/export.csv?from=never").status_code == 422
+
+
+def test_the_overview_names_the_checks_and_what_came_just_now(make_app: MakeApp) -> None:
+    app, _ = make_busy_app(make_app, clock=ManualClock())
+    app.test_client().get("/readyz")
+
+    page = visit(app).get("/").text
+
+    assert re.search(r"object store</a>\s*<span class=\"state (?:ok|run|bad)", page)
+    received = page.split(">Received</a>")[1].split("</section>")[0]
+    assert re.search(r"last minute <b>5</b></span><span>last hour <b>5</b>", received)
+
+
+def test_the_audit_log_is_downloaded_as_a_table(make_app: MakeApp) -> None:
+    """Cells that begin like a formula are quoted."""
+    app, _ = make_busy_app(make_app)
+    with app.test_request_context():
+        record_as("=cmd|' /C calc'!A0", None, "demo.formula", "+1", "@x")
+
+    lines = visit(app).get("/console/audit/export.csv?action=demo.formula").text.splitlines()
+
+    assert lines[0] == "id,at,who,key_id,action,object,detail,address,request_id"
+    [row] = list(csv.DictReader(lines))
+    assert (row["who"], row["object"], row["detail"]) == ("'=cmd|' /C calc'!A0", "'+1", "'@x")

@@ -14,6 +14,7 @@ _HOUR_MS = 3_600_000
 _SETTLE_MS = 120_000  # after so long no commit adds to a minute any more
 _BUDGET_S = 0.02
 _PART_MS = 60_000
+_LONG_MS = 600_000
 _FRESH_S = 0.5
 
 
@@ -84,12 +85,16 @@ class Tally:
     def _minutes(self, start_ms: int, end_ms: int, now_ms: int, deadline_s: float) -> Mapping[str, int] | None:
         """Return the counts of a range of minutes; None where the time is not enough for all of them."""
         total: dict[str, int] = {}
-        for at in range(start_ms, end_ms, _PART_MS):
-            part = self._part(at, at + _PART_MS, now_ms, deadline_s)
+        at = start_ms
+        while at < end_ms:
+            is_long = at % _LONG_MS == 0 and at + _LONG_MS <= min(end_ms, now_ms - _SETTLE_MS)
+            length_ms = _LONG_MS if is_long else _PART_MS
+            part = self._part(at, at + length_ms, now_ms, deadline_s)
             if part is None:
                 return None
             for key, number in part.items():
                 total[key] = total.get(key, 0) + number
+            at += length_ms
         return total
 
     def _part(self, start_ms: int, end_ms: int, now_ms: int, deadline_s: float) -> Mapping[str, int] | None:

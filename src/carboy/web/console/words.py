@@ -7,8 +7,10 @@ __all__ = ["WORDS"]
 WORDS = (
     mark("queued"), mark("running"), mark("done"), mark("dead"), mark("accepted"), mark("copied"), mark("archived"),
     mark("off"), mark("pending"), mark("missing"), mark("kept"), mark("sending"), mark("sent"), mark("delivered"),
-    mark("undelivered"), mark("failed"), mark("unknown"), mark("scheduled"), mark("cancelled"), mark("suppressed"),
-    mark("expired"), mark("active"), mark("revoked"), mark("paused"), mark("open"), mark("closed"), mark("half-open"),
+    mark("undelivered"), mark("failed"), mark("unknown"), mark("scheduled"), mark("held"), mark("canceled"),
+    mark("opted_out"), mark("expired"), mark("refused"), mark("braked"), mark("account"), mark("unsupported"),
+    mark("throttled"), mark("not_sent"), mark("waiting"), mark("delivering"), mark("failing"),
+    mark("active"), mark("revoked"), mark("paused"), mark("open"), mark("closed"), mark("half-open"),
     mark("Bad Request"), mark("Unauthorized"), mark("Forbidden"), mark("Not Found"), mark("Method Not Allowed"),
     mark("Conflict"), mark("Too Many Requests"), mark("Internal Server Error"), mark("Service Unavailable"),
     mark("Unprocessable Entity"), mark("Not Acceptable"), mark("Unsupported Media Type"),
