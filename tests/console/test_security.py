@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from tests.console.kit import HTML, MakeApp, Person, make_key, visit
-from tests.console.seeding import MODULES, XSS, make_busy_app
+from tests.console.kit import HTML, MODULES, MakeApp, Person, make_key, visit
+from tests.console.seeding import XSS, make_busy_app
 
 from carboy.services.sms.tables import MESSAGES
 from carboy.web import SCOPES, runtime
