@@ -18,7 +18,7 @@ from carboy.webhooks.named_schemes import OPTIONS, SCHEMES, make_scheme
 from carboy.webhooks.places import find, find_text, is_place
 from carboy.webhooks.presets import Preset, find_preset, list_presets, nearest_preset
 from carboy.webhooks.samples import sign_sample
-from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
+from carboy.webhooks.schemes import Basic, Bearer, Open, Twilio
 from carboy.webhooks.signatures import Signature
 from carboy.webhooks.sns import (
     Notification,
@@ -30,6 +30,7 @@ from carboy.webhooks.sns import (
     read_raw,
 )
 from carboy.webhooks.sns_endpoint import SnsEndpoint
+from carboy.webhooks.standard_webhooks import StandardWebhooks
 from carboy.webhooks.verification import Scheme, Unverified, matches_any
 
 __all__ = [

@@ -9,8 +9,10 @@ from typing import Any
 from carboy.errors import ConfigurationError, Fault
 from carboy.webhooks.jwt import BODY_ENCODINGS, JsonWebToken, KeySet
 from carboy.webhooks.places import is_place
-from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
-from carboy.webhooks.signatures import ALGORITHMS, ENCODINGS, PLACEHOLDERS, Signature
+from carboy.webhooks.schemes import Basic, Bearer, Open, Twilio
+from carboy.webhooks.signatures import ALGORITHMS, ENCODINGS, Signature
+from carboy.webhooks.standard_webhooks import StandardWebhooks
+from carboy.webhooks.templates import parse_template
 from carboy.webhooks.verification import SECRET_ENCODINGS, Scheme
 
 __all__ = ["OPTIONS", "SCHEMES", "make_scheme"]
@@ -50,7 +52,7 @@ SCHEMES: Mapping[str, tuple[Any, frozenset[str]]] = {
         ),
         _TIMED,
     ),
-    "standard-webhooks": (StandardWebhooks(), _TIMED),
+    "standard-webhooks": (StandardWebhooks(), _TIMED | {"secret_encoding"}),
     "twilio": (Twilio(), frozenset({"public_url"})),
     "hmac": (Signature(), _GENERAL),
     "ed25519": (Signature(kind="ed25519"), _GENERAL - {"algorithm", "secret_encoding"}),
@@ -129,7 +131,7 @@ def _signature_faults(scheme: Signature) -> Iterator[Fault]:
     """Yield what is wrong with how a signature is described: what is not signed proves nothing."""
     if bool(scheme.header) == bool(scheme.signature):
         yield Fault("header", "is needed: where the signature stands; `signature` for another place, not both")
-    names = PLACEHOLDERS.findall(scheme.template)
+    names = parse_template(scheme.template).names
     if unknown := sorted({*re.findall(r"\{([\w:/~.-]*)\}", scheme.template)} - {*names}):
         yield Fault("template", f"has unknown placeholders: {', '.join(unknown)}")
     is_inside = scheme.signature.startswith(("/", "form:")) and any(

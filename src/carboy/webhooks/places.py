@@ -6,8 +6,9 @@ import orjson
 
 from carboy.http_values import MISSING, look_up, parse_pointer
 from carboy.raw_request import RawRequest
+from carboy.webhooks.verification import Unverified
 
-__all__ = ["find", "find_text", "is_place"]
+__all__ = ["find", "find_text", "is_place", "required_header", "required_text"]
 
 _KINDS = ("header", "query", "form")
 
@@ -47,3 +48,19 @@ def find_text(place: str, request: RawRequest) -> str:
     if isinstance(found, str):
         return found
     return "" if isinstance(found, bool) or not isinstance(found, int | float) else orjson.dumps(found).decode()
+
+
+def required_text(place: str, request: RawRequest) -> str:
+    """Return what `find_text` does; raise `Unverified` where there is nothing."""
+    text = find_text(place, request)
+    if not text:
+        raise Unverified(f"the request has nothing at {place}", "missing")
+    return text
+
+
+def required_header(name: str, request: RawRequest) -> str:
+    """Return a header, whatever the case of its name; raise `Unverified` where it is absent or empty."""
+    value = request.headers.get(name.lower(), "")
+    if not value:
+        raise Unverified(f"the header {name} is absent", "missing")
+    return value

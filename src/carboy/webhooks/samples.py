@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from carboy.errors import UsageError
 from carboy.raw_request import RawRequest
-from carboy.webhooks.schemes import Basic, Bearer, Open, StandardWebhooks, Twilio
-from carboy.webhooks.signatures import ENCODINGS, PLACEHOLDERS, Signature
+from carboy.webhooks.schemes import Basic, Bearer, Open, Twilio
+from carboy.webhooks.signatures import ENCODINGS, Signature
+from carboy.webhooks.standard_webhooks import StandardWebhooks
+from carboy.webhooks.templates import parse_template
 from carboy.webhooks.verification import Scheme, keys_of, public_address
 
 __all__ = ["sign_sample"]
@@ -34,10 +36,10 @@ def sign_sample(scheme: Scheme, request: RawRequest, secret: str, now_s: int) ->
         case Basic():
             plain = f"{scheme.username or 'test'}:{secret}".encode()
             return _with(request, {"Authorization": "Basic " + base64.b64encode(plain).decode()})
-        case StandardWebhooks() if not secret.startswith("whpk_"):
+        case StandardWebhooks() if "whpk_" not in secret:
             event_id = request.headers.get("webhook-id") or request.headers.get("svix-id") or f"msg_{now_s}"
             signed = b"%s.%d.%s" % (event_id.encode(), now_s, request.body)
-            digest = hmac.digest(keys_of([secret], "whsec")[0], signed, "sha256")
+            digest = hmac.digest(scheme.key(secret), signed, "sha256")
             family = "svix" if "svix-id" in request.headers else "webhook"
             names = (f"{family}-id", f"{family}-timestamp", f"{family}-signature")
             values = (event_id, str(now_s), "v1," + base64.b64encode(digest).decode())
@@ -60,12 +62,12 @@ def _signed(scheme: Signature, request: RawRequest, secret: str, now_s: int) -> 
     """Return a request with an HMAC where the scheme looks for it."""
     if scheme.timestamp:
         raise UsageError("a sample cannot be signed here", "its time stands in no header", "have the sender send one")
-    needed = [name[7:] for name in PLACEHOLDERS.findall(scheme.template) if name.startswith("header:")]
+    needed = [name[7:] for name in parse_template(scheme.template).names if name.startswith("header:")]
     request = _with(request, {name: f"test-{now_s}" for name in needed if name.lower() not in request.headers})
     if scheme.timestamp_header:
         request = _with(request, {scheme.timestamp_header: str(now_s)})
     fields = [(scheme.timestamp_field, str(now_s))] if scheme.timestamp_field else []
-    fields += [(name[6:], "test") for name in PLACEHOLDERS.findall(scheme.template) if name.startswith("field:")]
+    fields += [(name[6:], "test") for name in parse_template(scheme.template).names if name.startswith("field:")]
     text = scheme.text(request, str(now_s), fields)
     signature = ENCODINGS[scheme.encoding](
         hmac.digest(keys_of([secret], scheme.secret_encoding)[0], text, scheme.algorithm)

@@ -1,4 +1,4 @@
-"""The schemes of senders that `signatures` does not cover: Standard Webhooks, Twilio, bearer tokens, HTTP basic."""
+"""The schemes that no template describes: Twilio, bearer tokens, HTTP basic, and none."""
 
 import base64
 import hashlib
@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from carboy.raw_request import RawRequest, authority_of
-from carboy.webhooks.public_keys import is_signed_by, load_public_key, public_keys_of
+from carboy.webhooks.places import required_header
 from carboy.webhooks.verification import (
     Unverified,
     any_equal,
     check_secret,
-    check_time,
     decode_base64,
     keys_of,
     public_address,
@@ -22,45 +21,7 @@ from carboy.webhooks.verification import (
     text_bytes,
 )
 
-__all__ = ["Basic", "Bearer", "Open", "StandardWebhooks", "Twilio"]
-
-_MAX_SIGNATURES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class StandardWebhooks:
-    """Standard Webhooks and Svix: `v1` by a shared key (`whsec_…`), `v1a` by an ed25519 public key (`whpk_…`).
-
-    Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
-    """
-
-    tolerance_s: float = 300.0
-
-    def verify(self, request: RawRequest, secrets: Sequence[str], now_s: float) -> None:
-        """Check the signatures over id, time and body, under `webhook-…` or `svix-…` headers."""
-        family = "webhook" if "webhook-signature" in request.headers else "svix"
-        event_id, timestamp = _header(request, f"{family}-id"), _header(request, f"{family}-timestamp")
-        check_time(timestamp, now_s, self.tolerance_s)
-        signed = b"%s.%s.%s" % (text_bytes(event_id), timestamp.encode(), request.body)
-        given: dict[str, list[bytes]] = {"v1": [], "v1a": []}
-        for version, text in re.findall(r"(v1a?),([^\s,]+)", _header(request, f"{family}-signature"))[:_MAX_SIGNATURES]:
-            given[version].append(text_bytes(text))
-        shared = [text for text in secrets if text and not text.startswith("whpk_")]
-        public_keys = public_keys_of((text[5:] for text in secrets if text.startswith("whpk_")), "ed25519")
-        keys = keys_of(shared, "whsec") if shared else []
-        is_shared = any_equal(given["v1"], (base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys))
-        signatures = [decode_base64(text.decode()) for text in given["v1a"]]
-        require(any([is_shared, *(is_signed_by(key, one, signed, "") for key in public_keys for one in signatures)]))
-
-    def check_secret(self, secret: str) -> str:
-        """Return what is wrong with a secret; empty where nothing is."""
-        if not secret.startswith("whpk_"):
-            return check_secret(secret, "whsec")
-        try:
-            load_public_key(secret[5:], "ed25519")
-        except ValueError as error:
-            return str(error)
-        return ""
+__all__ = ["Basic", "Bearer", "Open", "Twilio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +40,7 @@ class Twilio:
 
     def verify(self, request: RawRequest, secrets: Sequence[str], now_s: float) -> None:
         """Compare the header with the HMAC of the address, with and without its port, by each secret."""
-        given = text_bytes(_header(request, "X-Twilio-Signature"))
+        given = text_bytes(required_header("X-Twilio-Signature", request))
         url = public_address(request, self.public_url)
         hashes = [value for name, value in parse_qsl(url.partition("?")[2]) if name == "bodySHA256"]
         fields = ""
@@ -108,7 +69,7 @@ class Bearer:
 
     def verify(self, request: RawRequest, secrets: Sequence[str], now_s: float) -> None:
         """Compare the header with each secret."""
-        given = _header(request, self.header)
+        given = required_header(self.header, request)
         if self.header.lower() == "authorization":
             kind, _, given = given.partition(" ")
             if kind.lower() != "bearer":
@@ -134,7 +95,7 @@ class Basic:
 
     def verify(self, request: RawRequest, secrets: Sequence[str], now_s: float) -> None:
         """Compare the password with each secret."""
-        kind, _, text = _header(request, "Authorization").partition(" ")
+        kind, _, text = required_header("Authorization", request).partition(" ")
         if kind.lower() != "basic":
             raise Unverified("the header Authorization is not basic")
         username, _, password = decode_base64(text.strip(" ")).partition(b":")
@@ -157,14 +118,6 @@ class Open:
     def check_secret(self, secret: str) -> str:
         """Return what is wrong with a secret: nothing, as none is used."""
         return ""
-
-
-def _header(request: RawRequest, name: str) -> str:
-    """Return a header, whatever the case of its name; `Unverified` where it is absent or empty."""
-    value = request.headers.get(name.lower(), "")
-    if not value:
-        raise Unverified(f"the header {name} is absent", "missing")
-    return value
 
 
 def _spellings(url: str) -> list[str]:

@@ -4,30 +4,29 @@ Source: the senders' documents; RFC 2104, RFC 8032, FIPS 186-5.
 """
 
 import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from carboy.raw_request import RawRequest
-from carboy.webhooks.places import find_text
+from carboy.webhooks.places import required_header, required_text
 from carboy.webhooks.public_keys import is_signed_by, load_public_key, public_keys_of
+from carboy.webhooks.templates import parse_template
 from carboy.webhooks.verification import (
+    MAX_SIGNATURES,
     Unverified,
     any_equal,
     check_secret,
     check_time,
     decode_base64,
     keys_of,
-    public_address,
     require,
     text_bytes,
 )
 
-__all__ = ["ALGORITHMS", "ENCODINGS", "PLACEHOLDERS", "Signature"]
+__all__ = ["ALGORITHMS", "ENCODINGS", "Signature"]
 
 ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
     "hex": lambda digest: digest.hex().encode(),
@@ -36,13 +35,8 @@ ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
     "base64url": lambda digest: base64.urlsafe_b64encode(digest).rstrip(b"="),
 }
 ALGORITHMS = ("sha256", "sha384", "sha512", "sha1")
-PLACEHOLDERS = re.compile(
-    r"\{(timestamp|url|method|path|id|body|body_sha256|body_sha256_hex|(?:header|query|form|field):[^{}]+|json:/[^{}]*)\}"
-)
-"""What a template may hold; `header:`, `query:`, `form:` and `field:` are followed by a name, `json:` by a pointer."""
 
-_JOINTS = re.compile(r"[,;\s]")
-_MAX_SIGNATURES = 16
+_BETWEEN_PARTS = re.compile(r"[,;\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +49,16 @@ class Signature:
         kind: `hmac`, with secrets that both sides have; `ed25519`, `ecdsa` or `rsa`, with public keys as secrets.
         algorithm: the hash: sha256, sha384, sha512 or sha1.
         encoding: of the signature: hex, HEX (in capitals), base64 or base64url.
-        prefix: what stands before each signature, such as `sha256=`.
+        prefix: what stands before each signature, or before a list of them, such as `sha256=`.
         signature_field: the name of the signature in a header of named parts, such as `v1` in `t=…,v1=…`.
         timestamp_field: the name of the time in it, such as `t`.
-        separator: what stands between signatures, or between named parts; by default commas, semicolons and blanks.
+        separator: what stands between signatures, or between named parts; by default commas, semicolons and blanks, so
+            that several sets of parts may stand in one header (`t=…,v1=… t=…,v1=…`).
         assigns: what stands between name and value of a named part.
         timestamp_header: the header where the time stands.
         timestamp: where it stands, if not in a header.
         id: where the id stands that `{id}` is replaced by.
-        template: what is signed; see `PLACEHOLDERS`. `{body_sha256}` is 32 raw bytes, `{url}` the address as it was
+        template: what is signed; see `parse_template`. `{body_sha256}` is 32 raw bytes, `{url}` the address as it was
             sent, `{path}` its path and query.
         tolerance_s: how far the time may be from now, both ways.
         public_url: the address that the sender was given, where a proxy changes it; it may have a path.
@@ -90,8 +85,8 @@ class Signature:
 
     def verify(self, request: RawRequest, secrets: Sequence[str], now_s: float) -> None:
         """Compare the signatures of the request with that by each secret, or check them with each public key."""
-        given = _required(self.signature or f"header:{self.header}", request)
-        fields = self._fields(given)
+        given = required_text(self.signature, request) if self.signature else required_header(self.header, request)
+        fields = self._fields(given) if self.signature_field or self.timestamp_field else []
         signatures = self._signatures(given, fields)
         signed = self.text(request, self._timestamp(request, fields, now_s), fields)
         if self.kind != "hmac":
@@ -104,7 +99,7 @@ class Signature:
         if self.encoding == "base64url":
             written = [text.rstrip(b"=") for text in written]
         keys = keys_of(secrets, self.secret_encoding)
-        require(any_equal(written, (encode(hmac.digest(key, signed, self.algorithm)) for key in keys)))
+        require(any_equal(written, [encode(hmac.digest(key, signed, self.algorithm)) for key in keys]))
 
     def check_secret(self, secret: str) -> str:
         """Return what is wrong with a secret; empty where nothing is."""
@@ -116,43 +111,7 @@ class Signature:
             return str(error)
         return ""
 
-    def _fields(self, given: str) -> list[tuple[str, str]]:
-        """Return the named parts of a header, in their order; none where the header has no names."""
-        if not (self.signature_field or self.timestamp_field):
-            return []
-        parts = given.split(self.separator) if self.separator else re.split(r"[,;]", given)
-        pairs = (part.strip().partition(self.assigns) for part in parts)
-        return [(name.strip(), value.strip().strip('"')) for name, _, value in pairs]
-
-    def _signatures(self, given: str, fields: list[tuple[str, str]]) -> list[str]:
-        """Return the signatures without their prefix; several stand there while a secret is being replaced."""
-        if self.signature_field:
-            found = [value for name, value in fields if name == self.signature_field]
-        elif self.separator:
-            found = [part.strip() for part in given.split(self.separator)]
-        elif not _JOINTS.search(given):
-            found = [given]
-        else:
-            found = [given, *(part.strip() for by in (",", ";", None) for part in given.split(by))]
-        kept = [one.removeprefix(self.prefix) for one in dict.fromkeys(found) if one.startswith(self.prefix)]
-        if not kept:
-            raise Unverified(f"the request has no signature that begins with `{self.prefix}`", "missing")
-        return kept[:_MAX_SIGNATURES]
-
-    def _timestamp(self, request: RawRequest, fields: list[tuple[str, str]], now_s: float) -> str:
-        if self.timestamp_field:
-            times = [value for name, value in fields if name == self.timestamp_field]
-            if len(times) != 1:
-                raise Unverified("the signature's header has not one time", "time")
-            timestamp = times[0]
-        elif self.timestamp or self.timestamp_header:
-            timestamp = _required(self.timestamp or f"header:{self.timestamp_header}", request)
-        else:
-            return ""
-        check_time(timestamp, now_s, self.tolerance_s)
-        return timestamp
-
-    def text(self, request: RawRequest, timestamp: str, fields: list[tuple[str, str]]) -> bytes:
+    def text(self, request: RawRequest, timestamp: str, fields: Sequence[tuple[str, str]]) -> bytes:
         """Return the bytes that the sender signs: the template, filled in.
 
         Args:
@@ -160,49 +119,48 @@ class Signature:
             timestamp: as the request has it.
             fields: the named parts of the signature's header.
         """
+        return parse_template(self.template).fill(request, timestamp, fields, self.id, self.public_url)
 
-        def fill(name: str) -> bytes:
-            match name.partition(":"):
-                case "body", _, _:
-                    return request.body
-                case "body_sha256", _, _:
-                    return hashlib.sha256(request.body).digest()
-                case "body_sha256_hex", _, _:
-                    return hashlib.sha256(request.body).hexdigest().encode()
-                case "timestamp", _, _:
-                    text = timestamp
-                case "url", _, _:
-                    text = public_address(request, self.public_url)
-                case "path", _, _:
-                    text = request.target
-                case "method", _, _:
-                    text = request.method
-                case "id", _, _:
-                    text = _required(self.id, request)
-                case "field", _, field:
-                    text = next((value for one, value in fields if one == field), "")
-                case "json", _, pointer:
-                    text = find_text(pointer, request)
-                case _:
-                    text = find_text(name, request)
-            return text_bytes(text)
+    def _fields(self, given: str) -> list[tuple[str, str]]:
+        """Return the named parts of a header, in their order."""
+        parts = given.split(self.separator) if self.separator else _BETWEEN_PARTS.split(given)
+        pairs = [part.partition(self.assigns) for part in parts]
+        return [(name.strip(), value.strip().strip('"')) for name, _, value in pairs]
 
-        if self.template == "{body}":
-            return request.body
-        return b"".join(fill(part) if at % 2 else part.encode() for at, part in enumerate(_split(self.template)))
+    def _signatures(self, given: str, fields: list[tuple[str, str]]) -> list[str]:
+        """Return the signatures without their prefix; several stand there while a secret is being replaced.
 
+        A list may have the prefix before each signature, or once: `v0=one,two`.
+        """
+        if self.signature_field:
+            found = [value for name, value in fields if name == self.signature_field]
+        elif self.separator:
+            found = [part.strip() for part in given.split(self.separator)]
+        elif not ("," in given or ";" in given or " " in given):
+            found = [given]
+        else:
+            found = [given, *(part.strip() for by in (",", ";", None) for part in given.split(by))]
+        begun = [one for one in found if one.startswith(self.prefix)]
+        if not begun:
+            raise Unverified(f"the request has no signature that begins with `{self.prefix}`", "missing")
+        rest = [one for one in found if not one.startswith(self.prefix)] if given.startswith(self.prefix) else []
+        kept = [one[len(self.prefix) :] for one in begun] + rest
+        return kept if len(kept) == 1 else list(dict.fromkeys(kept))[:MAX_SIGNATURES]
 
-@lru_cache(maxsize=256)
-def _split(template: str) -> tuple[str, ...]:
-    """Return the text, the name, the text, the name, …, the text of a template."""
-    return tuple(PLACEHOLDERS.split(template))
-
-
-def _required(place: str, request: RawRequest) -> str:
-    text = find_text(place, request)
-    if not text:
-        raise Unverified(f"the request has nothing at {place}", "missing")
-    return text
+    def _timestamp(self, request: RawRequest, fields: list[tuple[str, str]], now_s: float) -> str:
+        if self.timestamp_field:
+            times = [value for name, value in fields if name == self.timestamp_field]
+            if not times or len(times if self.separator else {*times}) != 1:  # several sets of parts share one time
+                raise Unverified("the signature's header has not one time", "time")
+            timestamp = times[0]
+        elif self.timestamp_header:
+            timestamp = required_header(self.timestamp_header, request)
+        elif self.timestamp:
+            timestamp = required_text(self.timestamp, request)
+        else:
+            return ""
+        check_time(timestamp, now_s, self.tolerance_s)
+        return timestamp
 
 
 def _bytes_of(text: str, encoding: str) -> bytes:

@@ -14,6 +14,7 @@ from carboy.http_values import parse_time
 from carboy.raw_request import RawRequest, authority_of
 
 __all__ = [
+    "MAX_SIGNATURES",
     "SECRET_ENCODINGS",
     "Reason",
     "Scheme",
@@ -28,6 +29,9 @@ __all__ = [
     "require",
     "text_bytes",
 ]
+
+MAX_SIGNATURES = 16
+"""How many signatures of one request are compared."""
 
 SECRET_ENCODINGS = ("text", "hex", "base64", "whsec")
 
@@ -75,8 +79,8 @@ def check_time(timestamp: str, now_s: float, tolerance_s: float) -> None:
     Raises:
         Unverified: it is not, or cannot be read.
     """
-    if len(timestamp) == 10 and timestamp.isascii() and timestamp.isdigit():  # seconds, as most senders write them
-        _check_age(now_s - int(timestamp), tolerance_s)
+    if len(timestamp) in {10, 13} and timestamp.isascii() and timestamp.isdigit():  # as most senders write them
+        _check_age(now_s - int(timestamp) / (1 if len(timestamp) == 10 else 1000), tolerance_s)
         return
     is_readable = timestamp.isascii() and (timestamp.isdigit() or "T" in timestamp)
     at_ms = parse_time(timestamp) if is_readable else None

@@ -19,6 +19,7 @@ from carboy.services.archive.source_settings import NO_SCHEME, SourceConfig, sou
 from carboy.webhooks import (
     Reply,
     Scheme,
+    StandardWebhooks,
     cloudevent_id,
     cloudevent_type,
     find,
@@ -36,6 +37,7 @@ _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "
 _OF_TRANSPORT = frozenset(  # differ from one delivery of the same event to the next
     ("host", "connection", "content-length", "forwarded", "via", "date", "traceparent", "tracestate", "x-request-id")
 )
+_STANDARD_IDS = frozenset({"header:webhook-id", "header:svix-id"})
 _SNS_FACTS = ("x-amz-sns-topic-arn", "x-amz-sns-subject", "x-amz-sns-message-attributes")
 
 
@@ -157,6 +159,8 @@ class WebhookSource:
         """Return the id in the places of the settings; empty where one of them has none."""
         parts = []
         for place in self.source.id or (cloudevent_id(request) if self.source.cloudevents else ()):
+            if isinstance(self.scheme, StandardWebhooks) and place in _STANDARD_IDS:  # the one that is signed
+                place = f"header:{self.scheme.family(request)}-id"
             found = find(place, request)
             if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
                 self._warn_once("id", place)
