@@ -5,6 +5,7 @@ from base64 import b64decode
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from carboy.extras import extra
@@ -65,25 +66,40 @@ def is_signed_by(key: Any, signature: bytes, signed: bytes, algorithm: str) -> b
         signed: what was signed.
         algorithm: the hash, such as `sha256`; Ed25519 has its own.
     """
+    known = _primitives()
+    try:
+        if isinstance(key, known.RSAPublicKey):
+            key.verify(signature, signed, known.PKCS1v15(), known.hash(algorithm))
+        elif isinstance(key, known.EllipticCurvePublicKey):
+            half = (key.key_size + 7) // 8
+            if len(signature) == 2 * half and not (signature[0] == 0x30 and signature[1] == len(signature) - 2):
+                r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+                signature = known.encode_dss_signature(r, s)
+            key.verify(signature, signed, known.ECDSA(known.hash(algorithm)))
+        else:
+            key.verify(signature, signed)
+    except known.errors:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _primitives() -> Any:
+    """Return what verifies, imported once: an import statement in each call costs more than the rest of it."""
     with extra("archive"):
         from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, signed, padding.PKCS1v15(), getattr(hashes, algorithm.upper())())
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            half = (key.key_size + 7) // 8
-            if len(signature) == 2 * half and not (signature[0] == 0x30 and signature[1] == len(signature) - 2):
-                r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
-                signature = utils.encode_dss_signature(r, s)
-            key.verify(signature, signed, ec.ECDSA(getattr(hashes, algorithm.upper())()))
-        else:
-            key.verify(signature, signed)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
-        return False
-    return True
+    return SimpleNamespace(
+        RSAPublicKey=rsa.RSAPublicKey,
+        EllipticCurvePublicKey=ec.EllipticCurvePublicKey,
+        ECDSA=ec.ECDSA,
+        PKCS1v15=padding.PKCS1v15,
+        encode_dss_signature=utils.encode_dss_signature,
+        hash=lambda name: getattr(hashes, name.upper())(),
+        errors=(InvalidSignature, UnsupportedAlgorithm, ValueError),
+    )
 
 
 def _decoded(text: str) -> bytes:
