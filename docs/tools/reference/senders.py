@@ -13,20 +13,26 @@ def render_senders() -> str:
     """Return the page of the senders: what each needs, where it is entered, and what is checked."""
     presets = list_presets()
     rows = [
-        (f"`{one.name}`", f"[{one.title}]({one.docs})", f"`{one.needs}`", _OWNERS[one.secret], one.enter)
+        (f"`{one.name}`", f"[{one.title}]({one.docs})", f"`{one.needs}`", _OWNERS[one.secret], one.enter, _checked(one))
         for one in presets
     ]
     details = [(f"`{one.name}`", _keys(one), one.note) for one in presets]
     return page(
         "Senders",
         "A source needs the name of its sender and what the sender needs: see\n"
-        "[keep what any sender sends](../how-to/any-sender-to-s3.md). Each name links to the document that its facts\n"
-        "come from.",
-        table(("preset", "sender", "needs", "who makes the secret", "where the address is entered"), rows),
+        "[keep what any sender sends](../how-to/any-sender-to-s3.md). Each name links to the sender's\n"
+        "document. *Checked* is how the preset was verified: against an example that the sender publishes and a test\n"
+        "repeats, against the source of the sender's own SDK, or against its document; *not checked* are written from\n"
+        "the document alone, with no second look: send a test event before you rely on one.",
+        table(("preset", "sender", "needs", "who makes the secret", "where the address is entered", "checked"), rows),
         "## What each preset sets",
         "A source's own keys replace these, one by one.",
         table(("preset", "keys", "note"), details),
     )
+
+
+def _checked(preset: Preset) -> str:
+    return f"[{preset.checked}]({preset.evidence or preset.docs})" if preset.checked != "not checked" else preset.checked
 
 
 def _keys(preset: Preset) -> str:

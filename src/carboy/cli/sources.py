@@ -26,11 +26,13 @@ def senders(as_json: bool) -> None:
 
     presets = list_presets()
     if as_json:
-        names = ("name", "title", "needs", "secret", "enter", "docs", "note")
+        names = ("name", "title", "needs", "secret", "enter", "docs", "checked", "evidence", "note")
         print_json([{**{key: getattr(one, key) for key in names}, "keys": dict(one.keys)} for one in presets])
         return
-    rows = [(one.name, one.title, str(one.keys["verify"]), one.needs, _OWNERS[one.secret]) for one in presets]
-    print_table(("NAME", "SENDER", "VERIFY", "NEEDS", "WHO MAKES IT"), rows)
+    rows = [
+        (one.name, one.title, str(one.keys["verify"]), one.needs, _OWNERS[one.secret], one.checked) for one in presets
+    ]
+    print_table(("NAME", "SENDER", "VERIFY", "NEEDS", "WHO MAKES IT", "CHECKED"), rows)
 
 
 @click.command()

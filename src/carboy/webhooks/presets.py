@@ -10,7 +10,7 @@ from typing import Any, Literal
 __all__ = ["Preset", "find_preset", "list_presets", "nearest_preset"]
 
 _FILE = Path(__file__).with_name("presets.toml")
-_FACTS = ("title", "docs", "enter", "secret", "note")
+_FACTS = ("title", "docs", "enter", "secret", "checked", "evidence", "note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Preset:
         docs: the address of the document that the facts come from.
         enter: where a person enters the address of the source at the sender.
         secret: who makes the secret: the `sender`, `you`, both in an `exchange`, or `none`.
+        checked: how it was verified: against a `published example` that a test has, against the source of the
+            `sender's SDK`, against the `document`, or `not checked`.
+        evidence: the address of that, where it is not `docs`.
         note: what else to know; may be empty.
         keys: the keys of a source, such as `verify` and `header`; a source's own keys replace them.
     """
@@ -32,6 +35,8 @@ class Preset:
     docs: str
     enter: str
     secret: Literal["sender", "you", "exchange", "none"]
+    checked: Literal["published example", "sender's SDK", "document", "not checked"]
+    evidence: str
     note: str
     keys: Mapping[str, Any]
 

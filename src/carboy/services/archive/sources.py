@@ -159,9 +159,8 @@ class WebhookSource:
         """Return the id in the places of the settings; empty where one of them has none."""
         parts = []
         for place in self.source.id or (cloudevent_id(request) if self.source.cloudevents else ()):
-            if isinstance(self.scheme, StandardWebhooks) and place in _STANDARD_IDS:  # the one that is signed
-                place = f"header:{self.scheme.family(request)}-id"
-            found = find(place, request)
+            is_signed = isinstance(self.scheme, StandardWebhooks) and place in _STANDARD_IDS
+            found = find(f"header:{StandardWebhooks.family(request)}-id" if is_signed else place, request)
             if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
                 self._warn_once("id", place)
                 return ""
