@@ -32,7 +32,8 @@ def render_senders() -> str:
 
 
 def _checked(preset: Preset) -> str:
-    return f"[{preset.checked}]({preset.evidence or preset.docs})" if preset.checked != "not checked" else preset.checked
+    is_checked = preset.checked != "not checked"
+    return f"[{preset.checked}]({preset.evidence or preset.docs})" if is_checked else preset.checked
 
 
 def _keys(preset: Preset) -> str:
