@@ -183,23 +183,23 @@ def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
 
 def _begin_sqlite(connection: "Connection") -> None:
     options, info = connection.get_execution_options(), connection.info
+    pragma = connection.connection.driver_connection.execute  # type: ignore[union-attr]  # SQLAlchemy's costs ten times as much
     soon = options.get("carboy_write_soon", False)
     if soon is not info.get("carboy_soon", False):
-        connection.exec_driver_sql(_SYNC[soon])
+        pragma(_SYNC[soon])
         info["carboy_soon"] = soon
     checks = not is_migrating()  # a batch migration copies and drops a table: its children must not go with it
     if checks is not info.get("carboy_foreign_keys", True):
-        connection.exec_driver_sql(f"PRAGMA foreign_keys={'ON' if checks else 'OFF'}")
+        pragma(f"PRAGMA foreign_keys={'ON' if checks else 'OFF'}")
         info["carboy_foreign_keys"] = checks
     usual_ms, budget_ms = info.get("carboy_busy_ms", (0, 0))
     if is_hurried():
         left_ms = max(1, round(seconds_left(budget_ms / 1000) * 1000))
-        known_ms = int(connection.exec_driver_sql("PRAGMA busy_timeout").scalar() or 0)
-        if left_ms < known_ms or info.get("carboy_hurried"):
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={min(left_ms, usual_ms)}")
+        if left_ms < pragma("PRAGMA busy_timeout").fetchone()[0] or info.get("carboy_hurried"):
+            pragma(f"PRAGMA busy_timeout={min(left_ms, usual_ms)}")
             info["carboy_hurried"] = True
     elif info.pop("carboy_hurried", False):
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={usual_ms}")
+        pragma(f"PRAGMA busy_timeout={usual_ms}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
 
 
