@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,6 +14,7 @@ from tests.services.sms.kit import TEMPLATES, MakeService, Service, outbox
 
 from carboy.services.sms.inbound_events import InboundMessage, _functions, on_inbound
 from carboy.services.sms.opt_outs import read_keyword
+from carboy.testing import LoopbackServer
 
 StandIn = Callable[..., SmsProvider]
 
@@ -202,6 +204,18 @@ def test_a_number_that_a_provider_reports_as_opted_out_is_added(stand_in: StandI
     assert not second.sent
 
 
+def test_a_delivery_report_that_says_opted_out_counts(stand_in: StandIn, make_service: MakeService) -> None:
+    """Twilio takes the message of a messaging service first and reports 21610 later."""
+    first, second = stand_in("twilio"), stand_in("aliyun")
+    service = make_service(first, second, sms_templates=WITH_OFFERS)
+    message = service.sent_now(receivers=NUMBER, **OFFER)
+    body = urlencode({"MessageSid": message["provider_id"], "MessageStatus": "failed", "ErrorCode": "21610"}).encode()
+    assert signed(service, "/api/sms/receipts/twilio", body, first.state.control.secret).status_code == 204
+    assert service.message(message["request"])["state"] == "undelivered"
+    assert service.sent_now(receivers=NUMBER, provider="aliyun", **OFFER)["state"] == "opted_out"
+    assert not second.sent
+
+
 def test_a_stop_between_acceptance_and_sending_counts(service: Service) -> None:
     answer = service.send(receivers=NUMBER, **OFFER)
     opt_out(service)
@@ -234,3 +248,47 @@ def test_a_key_needs_the_scope(make_service: MakeService) -> None:
         _, text = held.keys.store.create("-".join(scopes).replace(":", "-"), scopes)
         found = service.client.get("/api/sms/opt-outs", headers={"Authorization": f"Bearer {text}"})
         assert found.status_code == status
+
+
+def test_inbound_messages_reach_the_destinations_that_want_them(
+    stand_in: StandIn, make_service: MakeService, tmp_path: Path
+) -> None:
+    """One delivery for each message, however often the provider and the job repeat it."""
+    with LoopbackServer() as sink:
+        service = make_service(
+            stand_in("huawei"),
+            sms_receipt_tokens="tok",
+            modules="carboy.services.sms,carboy.services.archive",
+            archive_url=f"file://{tmp_path}/archive",
+            archive_destinations={"crm": {"url": sink.url, "sources": ["sms"], "events": ["inbound"]}},
+        )
+        body = urlencode({"from": "+8613800000000", "to": "1069", "body": "hello", "smsMsgId": "97"})
+        for _ in range(2):
+            service.client.post(
+                "/api/sms/inbound/huawei/tok", data=body, content_type="application/x-www-form-urlencoded"
+            )
+        for _ in range(4):
+            service.run_jobs()
+            service.clock.advance(1)
+        [request] = sink.requests
+    document = json.loads(request.body)
+    assert (document["sender"], document["text"], document["provider"]) == ("+8613800000000", "hello", "huawei")
+    listed = service.client.get("/api/v1/destinations/crm/deliveries").json
+    assert listed is not None
+    assert [one["event"]["source"] for one in listed["deliveries"]] == ["sms"]
+
+
+def test_no_message_is_archived_that_no_destination_wants(
+    stand_in: StandIn, make_service: MakeService, tmp_path: Path
+) -> None:
+    service = make_service(
+        stand_in("huawei"),
+        sms_receipt_tokens="tok",
+        modules="carboy.services.sms,carboy.services.archive",
+        archive_url=f"file://{tmp_path}/archive",
+    )
+    body = urlencode({"from": "+8613800000000", "to": "1069", "body": "hello", "smsMsgId": "97"})
+    service.client.post("/api/sms/inbound/huawei/tok", data=body, content_type="application/x-www-form-urlencoded")
+    for _ in range(2):
+        service.run_jobs()
+    assert not [path for path in (tmp_path / "archive").rglob("*") if path.is_file() and "sms" in path.parts]

@@ -1,5 +1,6 @@
 """Build the destinations of an application, with their metrics and their upkeep."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from carboy.services.archive.configured import Configured, surroundings
 from carboy.services.archive.destinations.hooks import hooks
 from carboy.services.archive.destinations.operations import DestinationOperations
 from carboy.services.archive.destinations.service import Destinations
+from carboy.services.archive.intake import Acceptor
+from carboy.services.archive.items import NewItem
+from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.objects import Store
 from carboy.services.archive.retention import Limits, Upkeep
 from carboy.services.archive.settings import ArchiveSettings
@@ -20,8 +24,9 @@ from carboy.web import Runtime, add_api
 if TYPE_CHECKING:
     from carboy.services.archive.index import Index
 
-__all__ = ["add_destination_api", "build_destinations", "build_upkeep"]
+__all__ = ["add_destination_api", "build_destinations", "build_upkeep", "offer_events"]
 
+KEEP_EVENT = "carboy.keep_event"
 DOCUMENT = Path(__file__).parent / "destinations" / "openapi.yaml"
 
 
@@ -116,3 +121,19 @@ def build_upkeep(runtime: Runtime, store: Store, destinations: Destinations) -> 
         purge,
         lambda source, reason, count: deleted.inc((source, reason), count),
     )
+
+
+def offer_events(app: Flask, destinations: Destinations, acceptor: Acceptor) -> None:
+    """Let other services of the application archive an event, where a destination takes it; each id once."""
+
+    def keep(source: str, event_id: str, event_type: str, at_ms: int, body: bytes) -> None:
+        if not any(one.config.enabled and one.takes(source, event_type) for one in destinations.all().values()):
+            return
+        key = webhook_key(event_id, at_ms, source)
+        digest = hashlib.sha256(body).digest()
+        item = NewItem(
+            source, key.rpartition("/")[2], digest, digest, at_ms, key, "application/json", body, type=event_type
+        )
+        acceptor.accept([item], [event_id])
+
+    app.extensions[KEEP_EVENT] = keep

@@ -184,7 +184,7 @@ def _with_index(
     app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
 ) -> _Service:
     from carboy.services.archive.index import Index
-    from carboy.services.archive.passing_on import add_destination_api, build_destinations, build_upkeep
+    from carboy.services.archive.passing_on import add_destination_api, build_destinations, build_upkeep, offer_events
 
     index = Index(runtime.engine)
     waiters = Waiters(settings.archive_waiters)
@@ -210,6 +210,7 @@ def _with_index(
     )
     runtime.keep(Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep))
     add_destination_api(app, runtime, destinations)
+    offer_events(app, destinations, acceptor)
 
     def replay_alert(alert_id: str) -> bool:
         item = index.newest(THREATSTACK, alert_id)

@@ -28,11 +28,12 @@ from carboy.webhooks import (
     split_batch,
 )
 
-__all__ = ["THREATSTACK", "WebhookSource", "event_digest", "make_sources", "source_names"]
+__all__ = ["SMS", "THREATSTACK", "WebhookSource", "event_digest", "make_sources", "source_names"]
 
 log: BoundLogger = get_logger("carboy.archive")
 
 THREATSTACK = "threatstack"
+SMS = "sms"
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "x-amz-security-token"})
 _OF_TRANSPORT = frozenset(  # differ from one delivery of the same event to the next
     ("host", "connection", "content-length", "forwarded", "via", "date", "traceparent", "tracestate", "x-request-id")
@@ -215,8 +216,8 @@ def _of_event(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def source_names(sources: Mapping[str, SourceConfig]) -> list[str]:
-    """Return the names of the sources of the settings; `threatstack` is always one."""
-    return list(dict.fromkeys((THREATSTACK, *sources)))
+    """Return the names of the sources of the settings; `threatstack`, and `sms` for inbound messages, always are."""
+    return list(dict.fromkeys((THREATSTACK, *sources, SMS)))
 
 
 def make_sources(sources: Mapping[str, SourceConfig]) -> dict[str, WebhookSource]:

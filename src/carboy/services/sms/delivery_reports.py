@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, delete, select, update
 
 from carboy.db import chunks, insert_rows
 from carboy.jobs import Job, new_id, put, row_of
-from carboy.services.sms.numbers import mask_digits
+from carboy.services.sms.numbers import Number, mask_digits
+from carboy.services.sms.opt_outs import OPTED_OUT_CODES, OptOut, opt_out
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import RANKS, State, settle
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Report", "report", "settle_early_receipts"]
 
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
+_COLUMNS = (
+    MESSAGES.c.id,
+    MESSAGES.c.state,
+    MESSAGES.c.receiver_hash,
+    MESSAGES.c.receiver,
+    MESSAGES.c.receiver_shown,
+    MESSAGES.c.country,
+)
 _EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
 
 
@@ -84,8 +93,7 @@ def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str])
 
 def _find(connection: "Connection", one: Report) -> Sequence[Any]:
     """Return the messages of a receipt: by the provider's id, else by our own id that it repeats."""
-    columns = (MESSAGES.c.id, MESSAGES.c.state, MESSAGES.c.receiver_hash, MESSAGES.c.receiver)
-    of_provider = select(*columns).where(MESSAGES.c.provider == one.provider).with_for_update()
+    of_provider = select(*_COLUMNS).where(MESSAGES.c.provider == one.provider).with_for_update()
     if one.receipt.provider_id:
         known = connection.execute(of_provider.where(MESSAGES.c.provider_id == one.receipt.provider_id)).all()
         if found := _of_receiver(known, one):
@@ -120,6 +128,9 @@ def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
         return
     with track_changes(connection, [row.id for row in rows], one.at_ms):
         _settle(connection, rows, reported, one)
+    if one.receipt.code in OPTED_OUT_CODES:
+        numbers = [Number(row.receiver, row.receiver_shown, row.country or "") for row in rows if row.receiver]
+        opt_out(connection, [OptOut(number, "provider", one.provider, one.at_ms) for number in numbers])
 
 
 def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one: Report) -> None:

@@ -1,17 +1,24 @@
-"""Events of inbound messages: functions of an application run once for each, as a job.
+"""Events of inbound messages: the archive's destinations and functions of an application get each, by a job.
 
 @on_inbound
 def answer(message: InboundMessage) -> None: ...
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import orjson
+from flask import current_app
+
+from carboy.http_values import render_time
 from carboy.jobs import Job, row_of
 from carboy.logs import BoundLogger, get_logger
 
 __all__ = ["INBOUND_JOB", "InboundMessage", "inbound_row", "on_inbound"]
+
+KEEP_EVENT = "carboy.keep_event"
+"""The extension of an application that archives an event, as the archive registers it."""
 
 log: BoundLogger = get_logger("carboy.sms")
 
@@ -57,6 +64,11 @@ def inbound_row(row: Mapping[str, Any]) -> dict[str, Any]:
 def _hand_on(*values: Any) -> None:
     message = InboundMessage(*values)
     log.info("sms_inbound", message=str(message.id), provider=message.provider, keyword=message.keyword)
+    keep = current_app.extensions.get(KEEP_EVENT)
+    if keep is not None:
+        document = {**asdict(message), "id": str(message.id), "at": render_time(message.at_ms)}
+        del document["at_ms"]
+        keep("sms", str(message.id), "inbound", message.at_ms, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     for function in _functions:
         function(message)
 
