@@ -36,6 +36,20 @@ def test_providers_and_templates_are_listed(gateway: Path, carboy: Carboy) -> No
     assert "captcha" in carboy("sms", "templates").out
 
 
+def test_a_provider_is_taken_out_and_put_back(gateway: Path, carboy: Carboy) -> None:
+    assert carboy("sms", "providers", "out", "outbox").code == 0
+    [provider] = carboy("sms", "providers", "--json").json
+    assert provider["share"] == 0
+    assert provider["out_since"]
+    waiting = carboy(*SEND, "--json")
+    assert [one["state"] for one in waiting.json["messages"]] == ["queued"]
+    assert carboy("sms", "providers", "back", "outbox").code == 0
+    [provider] = carboy("sms", "providers", "--json").json
+    assert (provider["share"], provider["out_since"]) == (1, None)
+    assert carboy("sms", "providers", "out", "nobody").code == 4
+    assert "OUT SINCE" in carboy("sms", "providers").out
+
+
 def test_what_cannot_be_sent_is_refused_with_every_fault(gateway: Path, carboy: Carboy) -> None:
     ended = carboy("sms", "send", "+86138", "--template", "nothing")
     assert ended.code == 2

@@ -8,6 +8,7 @@ import click
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
 from carboy.cli.sms_gateway import open_gateway
+from carboy.cli.sms_providers import providers
 from carboy.cli.sms_reports import add_commands
 from carboy.errors import InvalidInput, Missing, UpstreamError, UsageError
 
@@ -85,33 +86,6 @@ def status(project: Project, sms_id: str, as_json: bool) -> None:
         raise UsageError(f"`{sms_id}` is no id", "an id has digits only", "it is the `id` of the answer")
     with open_gateway(project) as gateway:
         _show(gateway, min(int(sms_id), _MAX_ID), as_json=as_json)
-
-
-@command.command("providers")
-@json_option
-@pass_project
-def providers(project: Project, as_json: bool) -> None:
-    """List who carries texts, in the order in which they are tried.
-
-    Example:
-      carboy sms providers --json
-    """
-    with open_gateway(project) as gateway:
-        found = [
-            {
-                "name": route.name,
-                "kind": route.kind,
-                "needs": route.needs,
-                "max_receivers": route.max_receivers,
-                "templates": [name for name, carriers in gateway.rules.carriers.items() if route.name in carriers],
-                "receipts": bool(route.callback),
-            }
-            for route in gateway.dispatcher.routes.values()
-        ]
-    if as_json:
-        print_json(found)
-        return
-    print_table(("NAME", "KIND", "NEEDS", "RECEIVERS AT ONCE", "TEMPLATES"), [list(one.values())[:5] for one in found])
 
 
 @command.command("templates")
@@ -212,3 +186,4 @@ def _show(gateway: "Gateway", row: int, *, as_json: bool) -> list[dict[str, Any]
 
 
 add_commands(command)
+command.add_command(providers)

@@ -1,6 +1,6 @@
 """Tencent's `SendSms` 2021-01-11, from its documents, with TC3-HMAC-SHA256.
 
-Sources: cloud.tencent.com, "SendSms", "Signature v3", "Error codes", "SMS status callback".
+Sources: cloud.tencent.com, "SendSms", "Signature v3", "Error codes", "SMS status callback", "SmsPackagesStatistics".
 """
 
 import hashlib
@@ -34,12 +34,15 @@ _URL = re.compile(r"https?://|www\.", re.IGNORECASE)
 def answer(request: Request, state: State, now_s: float) -> Answer:
     """Return the response to a signed request, with an outcome for each number."""
     _check(request, state, now_s)
-    if request.headers.get("x-tc-action") != "SendSms":
+    action = request.headers.get("x-tc-action")
+    if action not in {"SendSms", "SmsPackagesStatistics"}:
         raise Refusal("InvalidAction")
     if request.headers.get("x-tc-version") != "2021-01-11":
         raise Refusal("NoSuchVersion")
     if not request.headers.get("x-tc-region"):
         raise Refusal("MissingParameter", "The request is missing a required parameter `Region`.")
+    if action == "SmsPackagesStatistics":
+        return _packages(request, state, now_s)
     wanted = _read(request)
     numbers, values = wanted["PhoneNumberSet"], wanted.get("TemplateParamSet") or []
     kinds = {not one.startswith("+") or one.startswith(MAINLAND) for one in numbers}
@@ -53,6 +56,37 @@ def answer(request: Request, state: State, now_s: float) -> Answer:
         raise Refusal("InvalidParameterValue")
     outcomes = [_send(one, wanted, values, state, is_mainland=True in kinds) for one in numbers]
     return json_answer({"Response": {"SendStatusSet": outcomes, "RequestId": "R"}})
+
+
+def _packages(request: Request, state: State, now_s: float) -> Answer:
+    """Return a package in use, one of which nothing is left, and one that has expired."""
+    wanted = request.json()
+    begin, end = (
+        datetime.strptime(wanted[name], "%Y%m%d%H").replace(tzinfo=UTC).timestamp() for name in ("BeginTime", "EndTime")
+    )
+    if not begin < end <= now_s or not 0 < wanted["Limit"] <= 500 or not wanted["SmsSdkAppId"]:
+        raise Refusal("InvalidParameterValue")
+    left = round(state.control.balance)
+    packages = [(left + 100, 100, 86_400), (500, 500, 86_400), (1000, 0, -1)]
+    return json_answer(
+        {
+            "Response": {
+                "SmsPackagesStatisticsSet": [
+                    {
+                        "PackageCreateTime": round(now_s) - 86_400,
+                        "PackageEffectiveTime": round(now_s) - 86_400,
+                        "PackageExpiredTime": round(now_s) + until_s,
+                        "PackageAmount": amount,
+                        "PackageType": 1,
+                        "PackageId": at,
+                        "CurrentUsage": used,
+                    }
+                    for at, (amount, used, until_s) in enumerate(packages)
+                ],
+                "RequestId": "R",
+            }
+        }
+    )
 
 
 def refuse(error: Refusal) -> Answer:

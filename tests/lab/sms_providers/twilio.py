@@ -1,6 +1,6 @@
 """Twilio's `Messages.json` of 2010-04-01, from its documents, and the signature of its callbacks.
 
-Sources: twilio.com/docs, "Message resource", "Error and warning dictionary", "Webhooks security".
+Sources: twilio.com/docs, "Message resource", "Error and warning dictionary", "Webhooks security", "Balance".
 """
 
 import base64
@@ -33,6 +33,8 @@ def answer(request: Request, state: State, now_s: float) -> Answer:
     login = base64.b64encode(f"{control.key}:{control.secret}".encode()).decode()
     if not hmac.compare_digest(request.headers.get("authorization", ""), f"Basic {login}"):
         raise Refusal("20003", "Authenticate")
+    if (request.method, request.path) == ("GET", f"/2010-04-01/Accounts/{control.key}/Balance.json"):
+        return json_answer({"account_sid": control.key, "balance": str(control.balance), "currency": "USD"})
     if request.path != f"/2010-04-01/Accounts/{control.key}/Messages.json":
         raise Refusal("20404", f"The requested resource {request.path} was not found")
     form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))

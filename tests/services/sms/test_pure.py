@@ -42,7 +42,7 @@ def test_weights_are_what_is_drawn() -> None:
     """Three in four go to the one of weight 3 first; every order names everybody."""
     places = read_order(["a:3", "b:1"])
     draws = [number / 1000 for number in range(1000)]
-    orders = [draw_order(places, iter((draw, 0.5)).__next__) for draw in draws]
+    orders = [draw_order(places, None, iter((draw, 0.5)).__next__) for draw in draws]
     assert Counter(order[0] for order in orders) == {"a": 750, "b": 250}
     assert all(sorted(order) == ["a", "b"] for order in orders)
 

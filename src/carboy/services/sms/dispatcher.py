@@ -22,6 +22,7 @@ from carboy.services.sms.message_store import Attempt, Begin, Mark, begin, mark,
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.opt_outs import OPTED_OUT_CODES
 from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
+from carboy.services.sms.provider_traffic import ProviderTraffic
 from carboy.services.sms.providers import Outcome
 from carboy.services.sms.quiet_hours import QuietHours
 from carboy.services.sms.routing import CountryRoute, WeightedRoute, draw_order, nominal_order
@@ -35,6 +36,7 @@ __all__ = ["Dispatcher"]
 log: BoundLogger = get_logger("carboy.sms")
 
 _LONGEST_WAIT_S = 60.0
+_OUT_S = 5.0  # how soon a provider that is put back gets what waits for it
 _THROTTLED_S = 1.0
 _LONGEST_THROTTLE_S = 900.0
 _ACCOUNT = frozenset({"account", "unsupported"})
@@ -72,6 +74,7 @@ class Dispatcher:
     Attributes:
         routes: by the provider's name.
         places: the order of the providers.
+        traffic: their shares, and those that were taken out.
         resends_unknown: whether a message that may have been sent is sent again.
         outcomes: counts outcomes, by provider and kind.
         looks_up: asks later what became of messages that are unknown.
@@ -85,6 +88,7 @@ class Dispatcher:
     places: Sequence[WeightedRoute]
     templates: Mapping[str, Template]
     circuits: Circuits
+    traffic: ProviderTraffic
     records: Records
     writer: GroupCommit
     clock: Clock
@@ -110,7 +114,14 @@ class Dispatcher:
             pinned: the only provider that may carry it.
             country: of the receivers; None for any.
         """
-        return self._carrying(template, [pinned] if pinned else draw_order(self._places_for(country)), country)
+        if pinned:
+            return self._carrying(template, [pinned], country)
+        return self._carrying(template, draw_order(self._places_for(country), self.traffic.factors()), country)
+
+    def can_carry(self, template: Template, pinned: str | None, country: str) -> bool:
+        """Return whether some provider can carry a template to a country."""
+        names = [pinned] if pinned else nominal_order(self._places_for(country))
+        return bool(self._carrying(template, names, country))
 
     def batch_size(self, template: Template, pinned: str | None, at_most: int) -> int:
         """Return how many receivers one job carries: as many as the first provider takes, whatever is drawn later."""
@@ -223,7 +234,7 @@ class Dispatcher:
             route = self.routes[name]
             waiting, run.left = run.left, []
             while waiting:
-                if not self.circuits.admit(name):
+                if self.traffic.is_out(name) or not self.circuits.admit(name):
                     run.left += waiting
                     break
                 some, waiting = waiting[: route.max_receivers], waiting[route.max_receivers :]
@@ -251,6 +262,7 @@ class Dispatcher:
             return
         for one, outcome in zip(mine, outcomes, strict=True):
             self.outcomes.inc((route.name, outcome.kind))
+            self.traffic.note(route.name, outcome)
             state = _FINAL.get("not_sent" if outcome.kind == "unknown" and self.resends_unknown else outcome.kind)
             if outcome.code in OPTED_OUT_CODES and run.template.kind == "marketing":
                 state = "opted_out"
@@ -305,7 +317,9 @@ class Dispatcher:
         if run.left:
             tries = max(one.attempts for one in run.left)
             wait_s = random.uniform(0.1, min(_LONGEST_WAIT_S, 0.5 * 2.0 ** min(tries, 10)))  # noqa: S311 (spread)
-            wait_s = max(wait_s, self.circuits.opens_in_s(names), run.retry_after_s)
+            in_turn = [name for name in names if not self.traffic.is_out(name)]
+            opens_in_s = self.circuits.opens_in_s(in_turn) if in_turn else _OUT_S
+            wait_s = max(wait_s, opens_in_s, run.retry_after_s)
             ends_ms = min(expires_at_ms(one, run.work) for one in run.left)
             waits.append(min(wait_s, (ends_ms - now_ms) / 1000))
         raise Later("no provider takes it now" if run.left else "it is not due", max(0.05, min(waits)))

@@ -39,6 +39,7 @@ from carboy.services.sms.intake import (
 from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import Number, hash_number, parse_number
 from carboy.services.sms.one_time_codes import Guess, Verdict, guess, hash_code, subject_of
+from carboy.services.sms.periodic import Periodic
 from carboy.services.sms.providers import Inbound, Receipt
 from carboy.services.sms.requests import Catalog, SendRequest
 from carboy.services.sms.retention import Upkeep
@@ -66,6 +67,7 @@ class Gateway:
         pepper: the key of the hashes of numbers and codes.
         otp_job: sends messages with codes.
         bulk_job: sends the rest.
+        periodic: jobs that a period's first request enqueues.
         wake: notifies the job engine.
         unknown_receipts: counts receipts of unknown messages.
         statistics: figures of the messages.
@@ -84,7 +86,7 @@ class Gateway:
     clock: Clock
     otp_job: Job[...]
     bulk_job: Job[...]
-    upkeep_job: Job[[int]]
+    periodic: Sequence[Periodic]
     wake: Callable[[], None]
     unknown_receipts: Counter
     statistics: Statistics
@@ -127,7 +129,8 @@ class Gateway:
         if answer.is_new:
             if code is not None:
                 self.guards.note_sent(wanted.receivers[0])
-            self.upkeep.ask(self.upkeep_job)
+            for one in self.periodic:
+                one.ask()
             self.wake()
         accepted: Accepted = answer
         return accepted

@@ -1,11 +1,11 @@
 """Queries of messages and requests: the work of a job, and what the API lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, case, func, select
 
 from carboy.services.sms.states import OPEN, State
 from carboy.services.sms.tables import MESSAGES, REQUESTS
@@ -147,6 +147,31 @@ class Records:
             query = query.where(MESSAGES.c.id < before)
         with self._engine.connect() as connection:
             return list(connection.execute(query).all())
+
+    def count_on_time(self, since_ms: Mapping[str, int], until_ms: int, late_ms: int) -> dict[str, tuple[int, int]]:
+        """Return for each provider how many messages it was handed at once, and how many of them it delivered in time.
+
+        Args:
+            since_ms: by provider, from when on messages count.
+            until_ms: messages handed over later do not count yet.
+            late_ms: how long a delivery may take.
+        """
+        is_on_time = (MESSAGES.c.state == "delivered") & (MESSAGES.c.settled_at - MESSAGES.c.sent_at <= late_ms)
+        columns = (func.count(), func.coalesce(func.sum(case((is_on_time, 1), else_=0)), 0))
+        at_once = (MESSAGES.c.sent_at <= until_ms, MESSAGES.c.due_at.is_(None), MESSAGES.c.retries == 0)
+        with self._engine.connect() as connection:
+            return {
+                name: (int(count), int(on_time))
+                for name, begin_ms in since_ms.items()
+                for count, on_time in connection.execute(
+                    select(*columns).where(
+                        MESSAGES.c.created_at >= begin_ms,
+                        MESSAGES.c.created_at <= until_ms,
+                        MESSAGES.c.provider == name,
+                        *at_once,
+                    )
+                )
+            }
 
     def unfinished(self, row: int) -> int:
         """Return how many messages of a request are not done."""

@@ -8,7 +8,7 @@ import orjson
 from flask import Response
 
 from carboy.api import Caller
-from carboy.errors import Fault, InvalidInput
+from carboy.errors import Fault, InvalidInput, Missing
 from carboy.http_values import parse_query_time, render_time
 from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
@@ -18,6 +18,7 @@ from carboy.services.sms.message_queries import MessageFilter
 from carboy.services.sms.numbers import Number, NumberRules, parse_number
 from carboy.services.sms.one_time_codes import make_code
 from carboy.services.sms.opt_outs import OptIn, OptOut, OptOuts, opt_in, opt_out
+from carboy.services.sms.provider_reports import describe_providers, turn_provider
 from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import read_otp, read_send, read_verify
 from carboy.services.sms.states import FAILED, OPEN, is_handed_over
@@ -164,6 +165,14 @@ class SmsOperations:
         """Return the providers, with their circuits and calls."""
         return {"providers": describe_providers(self.gateway)}
 
+    def take_provider_out(self, caller: Caller, provider: str) -> dict[str, Any]:
+        """Give a provider no messages until it is put back."""
+        return self._turn_provider(caller, provider, is_out=True)
+
+    def put_provider_back(self, caller: Caller, provider: str) -> dict[str, Any]:
+        """Give a provider its whole share again."""
+        return self._turn_provider(caller, provider, is_out=False)
+
     def post_receipt(self, caller: Caller) -> Response:
         """Take the delivery reports of a provider that proves itself."""
         return self._take(caller)
@@ -237,6 +246,12 @@ class SmsOperations:
         self.gateway.take_inbound(caller.id, self.inbound.read(caller.request))
         return self.inbound.response(caller.id)
 
+    def _turn_provider(self, caller: Caller, provider: str, *, is_out: bool) -> dict[str, Any]:
+        try:
+            return turn_provider(self.gateway, provider, caller.id, is_out=is_out)
+        except Missing as error:
+            raise Problem(404, error.why) from error
+
     def _receiver(self, text: str) -> str:
         text = text.strip()  # a plus that was not encoded is a blank
         return self._number(f"+{text}" if text[:1].isdigit() and len(text) > 11 else text, "/query/receiver").e164
@@ -271,26 +286,6 @@ def describe_inbound(row: Any) -> dict[str, Any]:
         "keyword": row.keyword,
         "at": render_time(row.at),
     }
-
-
-def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
-    """Return each provider's circuit and the outcomes of its calls in this process; no secret."""
-    phases = gateway.circuits.shown()
-    kinds = ("accepted", "refused", "braked", "account", "unsupported", "throttled", "not_sent", "unknown")
-    outcomes = gateway.dispatcher.outcomes
-    places = {one.name: one.weight for one in gateway.dispatcher.places}
-    return [
-        {
-            "name": name,
-            "kind": route.kind,
-            "circuit": phases[name][0],
-            "reason": phases[name][1] or None,
-            "weight": places.get(name),
-            "max_receivers": route.max_receivers,
-            "calls": {kind: int(outcomes.value((name, kind))) for kind in kinds},
-        }
-        for name, route in gateway.dispatcher.routes.items()
-    ]
 
 
 def _accepted(row: int, messages: Iterable[tuple[int, Number]], state: str) -> dict[str, Any]:

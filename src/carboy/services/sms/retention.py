@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
-from carboy.jobs import Job, put, row_of
+from carboy.jobs import Job
 from carboy.services.sms.intake import CLAIM_MS
 from carboy.services.sms.states import OPEN
 from carboy.services.sms.tables import ATTEMPTS, BUDGETS, CODES, INBOUND, MESSAGES, RECEIPTS, REQUESTS
@@ -16,10 +16,10 @@ from carboy.services.sms.tables import ATTEMPTS, BUDGETS, CODES, INBOUND, MESSAG
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Upkeep"]
+__all__ = ["UPKEEP_EVERY_MS", "Upkeep"]
 
 _AT_MOST = 1000
-_HOUR_MS = 3_600_000
+UPKEEP_EVERY_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +28,17 @@ class _Limits:
     before_ms: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Upkeep:
-    """The hourly clean-up, in one process: the first request of an hour enqueues it."""
+    """The hourly clean-up."""
 
     writer: GroupCommit
     clock: Clock
     retention_ms: int
-    _asked_hour: int = 0
 
     def job(self) -> Job[[int]]:
         """Return the job `sms.upkeep`, with its hour."""
         return Job("sms.upkeep", self.run, attempts=5, priority=9)
-
-    def ask(self, job: Job[[int]]) -> None:
-        """Enqueue the job of this hour, unless this process has done so."""
-        now_ms = self.clock.now_ms()
-        hour = now_ms // _HOUR_MS
-        if hour == self._asked_hour:
-            return
-        self._asked_hour = hour
-        self.writer.run(_put, row_of(job, (hour,), now_ms=now_ms, key=f"sms.upkeep:{hour}"))
 
     def run(self, _hour: int = 0) -> None:
         """Delete everything that is due."""
@@ -56,11 +46,6 @@ class Upkeep:
         limits = _Limits(now_ms, now_ms - self.retention_ms)
         while self.writer.run(_forget, limits):
             pass
-
-
-def _put(connection: "Connection", rows: Sequence[dict[str, object]]) -> list[None]:
-    put(connection, rows)
-    return [None] * len(rows)
 
 
 def _forget(connection: "Connection", limits: Sequence[_Limits]) -> list[bool]:

@@ -8,7 +8,16 @@ from typing import Any
 
 from carboy.errors import Fault
 
-__all__ = ["CountryRoute", "WeightedRoute", "draw_order", "nominal_order", "read_order", "read_routes", "route_faults"]
+__all__ = [
+    "CountryRoute",
+    "WeightedRoute",
+    "draw_order",
+    "nominal_order",
+    "read_order",
+    "read_routes",
+    "route_faults",
+    "shares",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,31 +116,53 @@ def read_order(texts: Sequence[str]) -> list[WeightedRoute]:
     return routes
 
 
-def draw_order(routes: Sequence[WeightedRoute], draw: Callable[[], float] = random.random) -> list[str]:
-    """Return the providers in the order in which one message tries them.
-
-    Without weights it is the order given. With weights each route is drawn in turn, so that the first is a provider as
-    often as its weight says.
+def draw_order(
+    routes: Sequence[WeightedRoute],
+    factors: Mapping[str, float] | None = None,
+    draw: Callable[[], float] = random.random,
+) -> list[str]:
+    """Return the providers in the order in which one message tries them: each is drawn in turn, by its share.
 
     Args:
         routes: of `SMS_PROVIDER`.
+        factors: of each provider's health; a provider that is not named has its whole share.
         draw: returns numbers from 0 to below 1.
     """
     left = list(routes)
-    if not left or left[0].weight is None:
-        return [one.name for one in left]
     names = []
-    while left:
-        at = draw() * sum(one.weight or 0.0 for one in left)
-        drawn = left[-1]
-        for one in left:
-            at -= one.weight or 0.0
+    while len(left) > 1:
+        by_name = shares(left, factors)
+        certain = next((name for name, share in by_name.items() if share == 1), None)
+        at, drawn = 0.0 if certain else draw(), certain or left[-1].name
+        for name, share in by_name.items() if certain is None else ():
+            at -= share
             if at < 0:
-                drawn = one
+                drawn = name
                 break
-        left.remove(drawn)
-        names.append(drawn.name)
-    return names
+        left = [one for one in left if one.name != drawn]
+        names.append(drawn)
+    return [*names, *(one.name for one in left)]
+
+
+def shares(routes: Sequence[WeightedRoute], factors: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Return the part of the traffic that each provider gets first, in the order given; together 1.
+
+    With weights it is the weight times the factor. Without, the first gets as much as its factor says, and the next
+    one as much of the rest.
+
+    Args:
+        routes: of `SMS_PROVIDER`.
+        factors: of each provider's health, from above 0 to 1; 1 for one that is not named.
+    """
+    of = factors or {}
+    if routes and routes[0].weight is not None:
+        weights = {one.name: (one.weight or 0.0) * of.get(one.name, 1.0) for one in routes}
+        return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    found, rest = {}, 1.0
+    for one in routes[:-1]:
+        found[one.name] = rest * of.get(one.name, 1.0)
+        rest -= found[one.name]
+    return found | {one.name: rest for one in routes[-1:]}
 
 
 def nominal_order(routes: Sequence[WeightedRoute]) -> list[str]:

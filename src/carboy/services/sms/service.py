@@ -13,6 +13,7 @@ from carboy.jobs import JobsSettings, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.net import Limits
 from carboy.services.sms.accounts import Accounts, make_provider, read_traits
+from carboy.services.sms.balance_polling import BALANCES_EVERY_MS, BalancePolling
 from carboy.services.sms.callbacks import Callbacks
 from carboy.services.sms.circuit_breaker import Circuits, SharedCircuits
 from carboy.services.sms.dispatcher import Dispatcher
@@ -25,12 +26,21 @@ from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
 from carboy.services.sms.opt_outs import OptOuts
+from carboy.services.sms.periodic import Periodic
 from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
-from carboy.services.sms.providers import AnswersQueries, Outbox, ReadsReceipts, ReportsThroughSns, SignsReceipts
+from carboy.services.sms.provider_traffic import ProviderTraffic
+from carboy.services.sms.providers import (
+    AnswersQueries,
+    Outbox,
+    ReadsReceipts,
+    ReportsThroughSns,
+    SignsReceipts,
+    TellsBalance,
+)
 from carboy.services.sms.quiet_hours import read_quiet_hours
 from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import Catalog, read_send
-from carboy.services.sms.retention import Upkeep
+from carboy.services.sms.retention import UPKEEP_EVERY_MS, Upkeep
 from carboy.services.sms.routing import read_order, read_routes
 from carboy.services.sms.settings import ACCOUNTS, SmsSettings
 from carboy.services.sms.statistics import Statistics
@@ -60,9 +70,11 @@ def register(app: Flask) -> None:
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     runtime.keep(gateway)
     callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock)
-    sending = (gateway.otp_job, gateway.bulk_job, gateway.upkeep_job, gateway.dispatcher.looks_up.job())
-    for job in (*sending, callbacks.job(), INBOUND_JOB):
+    periodic = (one.job for one in gateway.periodic)
+    sending = (gateway.otp_job, gateway.bulk_job, gateway.dispatcher.looks_up.job())
+    for job in (*sending, *periodic, callbacks.job(), INBOUND_JOB):
         runtime.jobs.registry.add(job)
+    _add_gauges(runtime, gateway.dispatcher.traffic)
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
     app.extensions["carboy.send_sms"] = lambda body, key: gateway.submit(read_send(body, gateway.rules), "", key)
     receipts = ReceiptWebhooks(
@@ -162,7 +174,7 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
         clock=runtime.clock,
         otp_job=otp_job,
         bulk_job=bulk_job,
-        upkeep_job=upkeep.job(),
+        periodic=_periodic(runtime, upkeep, routes, dispatcher.traffic),
         wake=runtime.jobs.notify,
         statistics=Statistics(
             runtime.engine, settings.sms_prices, frozenset(name for name, one in templates.items() if one.otp)
@@ -173,20 +185,33 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
     )
 
 
+def _periodic(
+    runtime: Runtime, upkeep: Upkeep, routes: Mapping[str, Route], traffic: ProviderTraffic
+) -> list[Periodic]:
+    asked = {
+        name: transport for name, transport in _http(routes).items() if isinstance(transport.provider, TellsBalance)
+    }
+    jobs = [(upkeep.job(), UPKEEP_EVERY_MS)]
+    if asked:
+        jobs.append((BalancePolling(asked, traffic).job(), BALANCES_EVERY_MS))
+    return [Periodic(job, every_ms, runtime.writer, runtime.clock) for job, every_ms in jobs]
+
+
+def _http(routes: Mapping[str, Route]) -> dict[str, HttpTransport]:
+    return {name: one.transport for name, one in routes.items() if isinstance(one.transport, HttpTransport)}
+
+
 def _dispatcher(
     runtime: Runtime, settings: SmsSettings, routes: dict[str, Route], templates: Mapping[str, Template]
 ) -> Dispatcher:
     records = Records(runtime.engine)
-    asked = {
-        name: route.transport
-        for name, route in routes.items()
-        if isinstance(route.transport, HttpTransport) and isinstance(route.transport.provider, AnswersQueries)
-    }
+    asked = {name: one for name, one in _http(routes).items() if isinstance(one.provider, AnswersQueries)}
     return Dispatcher(
         routes=routes,
         places=read_order(settings.sms_provider),
         templates=templates,
         circuits=_circuits(runtime, settings, list(routes)),
+        traffic=ProviderTraffic(list(routes), _shared(runtime), records.count_on_time, runtime.clock),
         records=records,
         writer=runtime.writer,
         clock=runtime.clock,
@@ -232,7 +257,7 @@ def _rules(
         ordered,
         numbers,
         signs,
-        lambda template, provider, country: bool(dispatcher.candidates(template, provider, country)),
+        dispatcher.can_carry,
         settings.sms_callback_hosts,
         not runtime.settings.profile.is_guarded,
         runtime.clock,
@@ -246,9 +271,32 @@ def _circuits(runtime: Runtime, settings: SmsSettings, names: Sequence[str]) -> 
     return SharedCircuits(runtime.shared, names, threshold=threshold, open_s=open_s, clock=runtime.clock)
 
 
+def _add_gauges(runtime: Runtime, traffic: ProviderTraffic) -> None:
+    runtime.metrics.collect(
+        "carboy_sms_provider_health",
+        "By how much a provider's share of the messages is multiplied; 0 while it is out of turn.",
+        lambda: [
+            ((name,), 0.0 if one.out_at_ms is not None else one.health.factor) for name, one in traffic.states().items()
+        ],
+        ("provider",),
+    )
+    runtime.metrics.collect(
+        "carboy_sms_provider_balance",
+        "What is left of the account, where the provider tells it: money, or messages.",
+        lambda: [
+            ((name, one.balance.unit), one.balance.amount) for name, one in traffic.states().items() if one.balance
+        ],
+        ("provider", "unit"),
+    )
+
+
+def _shared(runtime: Runtime) -> Shared:
+    return runtime.shared or Shared(lambda: runtime.engine, runtime.clock)
+
+
 def _guards(runtime: Runtime, settings: SmsSettings) -> Guards:
     return Guards(
-        runtime.shared or Shared(lambda: runtime.engine, runtime.clock),
+        _shared(runtime),
         _rates(settings.sms_prefix_limits),
         _rates(settings.sms_client_limits),
         Conversion(settings.sms_conversion_min, settings.sms_conversion_after),
@@ -262,8 +310,10 @@ def _rates(texts: Sequence[str]) -> list[Rate]:
 
 
 def _check(gateway: Gateway) -> None:
-    """Raise an error if the circuit of a provider of `SMS_PROVIDER` is open."""
+    """Raise an error if the circuit of a provider of `SMS_PROVIDER` is open, or if all of them are out of turn."""
     ordered = {place.name for place in gateway.dispatcher.places}
+    if all(map(gateway.dispatcher.traffic.is_out, ordered)):
+        raise CarboyError("the SMS providers", "all were taken out by hand", "`carboy sms providers back NAME`")
     phases = gateway.circuits.shown()
     if failed := {name: reason for name, (phase, reason) in phases.items() if phase == "open" and name in ordered}:
         why = "; ".join(f"{name}: {reason}" for name, reason in failed.items())

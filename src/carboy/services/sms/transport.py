@@ -7,6 +7,7 @@ request that the provider may have read without a response is `unknown`; one of 
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from secrets import token_hex
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -17,7 +18,17 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.net import CallFailed, Limits, ResponseTooLarge, Session, fetch, make_session
 from carboy.services.sms.accounts import Accounts
 from carboy.services.sms.numbers import mask_digits
-from carboy.services.sms.providers import AnswersQueries, Message, Outbox, Outcome, Receipt, Request, Response
+from carboy.services.sms.providers import (
+    AnswersQueries,
+    Balance,
+    Message,
+    Outbox,
+    Outcome,
+    Receipt,
+    Request,
+    Response,
+    TellsBalance,
+)
 
 __all__ = ["HttpTransport", "OutboxTransport", "Sessions", "Transport", "send_request"]
 
@@ -97,6 +108,15 @@ class HttpTransport:
             return []
         response = self._exchange(self.provider.build_query(message, sent_at_ms, self.accounts.get(self.name)))
         return [] if isinstance(response, Outcome) else self.provider.read_query(response)
+
+    def ask_balance(self) -> Balance | None:
+        """Return what is left of the account; None if the provider does not say."""
+        if not isinstance(self.provider, TellsBalance):
+            return None
+        now_ms = self.clock.now_ms()
+        request = self.provider.build_balance_request(self.accounts.get(self.name), now_ms, token_hex(16))
+        response = None if request is None else self._exchange(request)
+        return self.provider.read_balance(response, now_ms) if isinstance(response, Response) else None
 
     def _exchange(self, request: Request) -> Response | Outcome:
         return send_request(self.sessions.get(request.url), request, self.limits, self.ca_setting)

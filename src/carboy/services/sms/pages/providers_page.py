@@ -3,13 +3,11 @@
 from flask import Blueprint, Response
 
 from carboy.problems import Problem
-from carboy.services.sms.operations import describe_providers
 from carboy.services.sms.pages.messages import gateway
+from carboy.services.sms.provider_reports import describe_providers
 from carboy.web import go_to_page, has_scope, mark, record_action, render_page, show_notice
 
 __all__ = ["make_blueprint"]
-
-_OUT_S = 30 * 86_400.0
 
 
 def make_blueprint() -> Blueprint:
@@ -36,10 +34,12 @@ def _act(name: str, action: str) -> Response:
     if name not in sms.dispatcher.routes:
         raise Problem(404, "there is no such provider")
     if action == "out":
-        sms.circuits.fail(name, "taken out by an operator", _OUT_S)
+        sms.dispatcher.traffic.take_out(name)
         show_notice(mark("%(name)s gets no messages until it is put back."), name=name)
     else:
+        sms.dispatcher.traffic.put_back(name)
         sms.circuits.succeed(name)
+        sms.wake()
         show_notice(mark("%(name)s gets messages again."), name=name)
     record_action(f"provider.{action}", name)
     return go_to_page("providers.index")

@@ -8,6 +8,7 @@ from carboy.services.sms.providers.tencent import Tencent
 from carboy.services.sms.providers.twilio import Twilio
 from carboy.services.sms.providers.wire import (
     AnswersQueries,
+    Balance,
     Inbound,
     Message,
     Outcome,
@@ -19,11 +20,13 @@ from carboy.services.sms.providers.wire import (
     Request,
     Response,
     SignsReceipts,
+    TellsBalance,
 )
 
 __all__ = [
     "BUILT_IN",
     "AnswersQueries",
+    "Balance",
     "Inbound",
     "Message",
     "Outbox",
@@ -36,6 +39,7 @@ __all__ = [
     "Request",
     "Response",
     "SignsReceipts",
+    "TellsBalance",
 ]
 
 BUILT_IN: dict[str, type] = {

@@ -1,6 +1,7 @@
 """Tencent Cloud SMS: `SendSms` of 2021-01-11, signed by TC3-HMAC-SHA256.
 
-Sources: cloud.tencent.com/document, "Send SMS", "Signature v3", "SMS status callback", "Error codes".
+Sources: cloud.tencent.com/document, "Send SMS", "Signature v3", "SMS status callback", "SmsPackagesStatistics", "Error
+codes".
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from carboy.clock import from_unix_ms
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
+    Balance,
     Inbound,
     Message,
     Outcome,
@@ -21,10 +23,13 @@ from carboy.services.sms.providers.wire import (
     Request,
     Response,
     compact_json,
+    read_amount,
     read_without_words,
 )
 
 __all__ = ["Account", "Tencent", "sign_tc3"]
+
+_PACKAGES_MS = 2 * 365 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +76,7 @@ class Tencent:
                 "SessionContext": message.id,
             }
         ).encode()
-        at_s = message.now_ms // 1000
-        headers = {
-            "content-type": "application/json; charset=utf-8",
-            "host": urlsplit(account.url).netloc,
-            "x-tc-action": "SendSms",
-        }
-        key = (account.secret_id, account.secret_key.reveal())
-        return Request(
-            "POST",
-            f"{account.url.rstrip('/')}/",
-            {
-                **headers,
-                "Authorization": sign_tc3("sms", headers, body, at_s, key),
-                "X-TC-Version": "2021-01-11",
-                "X-TC-Region": account.region,
-                "X-TC-Timestamp": str(at_s),
-            },
-            body,
-        )
+        return _signed("SendSms", body, message.now_ms, account)
 
     def read_response(self, response: Response) -> Outcome | dict[str, Outcome]:
         """Return how the call ended for each receiver; the HTTP status is 200 in any case."""
@@ -108,6 +95,25 @@ class Tencent:
             for one in inner.get("SendStatusSet") or ()
             if isinstance(one, dict)
         }
+
+    def build_balance_request(self, account: Account, now_ms: int, nonce: str) -> Request:
+        """Return the request for the prepaid packages of the last two years; its times are past in any zone."""
+        begin, end = (f"{from_unix_ms(at_ms):%Y%m%d%H}" for at_ms in (now_ms - _PACKAGES_MS, now_ms))
+        wanted = {"SmsSdkAppId": account.sdk_app_id, "Limit": 500, "Offset": 0, "BeginTime": begin, "EndTime": end}
+        return _signed("SmsPackagesStatistics", compact_json(wanted).encode(), now_ms, account)
+
+    def read_balance(self, response: Response, now_ms: int) -> Balance | None:
+        """Return how many messages are left in the packages that have not expired."""
+        document = response.json()
+        inner = document.get("Response") if isinstance(document, dict) else None
+        packages = inner.get("SmsPackagesStatisticsSet") if isinstance(inner, dict) else None
+        if not isinstance(packages, list):
+            return None
+        good = [
+            one for one in packages if isinstance(one, dict) and int(one.get("PackageExpiredTime", 0)) > now_ms // 1000
+        ]
+        left = sum(int(one.get("PackageAmount", 0)) - int(one.get("CurrentUsage", 0)) for one in good)
+        return read_amount(left, "messages", now_ms)
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the receipts of a status callback."""
@@ -135,6 +141,22 @@ class Tencent:
 
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"result":0,"errmsg":"OK"}')
     inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
+
+
+def _signed(action: str, body: bytes, now_ms: int, account: Account) -> Request:
+    at_s = now_ms // 1000
+    headers = {
+        "content-type": "application/json; charset=utf-8",
+        "host": urlsplit(account.url).netloc,
+        "x-tc-action": action,
+    }
+    more = {
+        "Authorization": sign_tc3("sms", headers, body, at_s, (account.secret_id, account.secret_key.reveal())),
+        "X-TC-Version": "2021-01-11",
+        "X-TC-Region": account.region,
+        "X-TC-Timestamp": str(at_s),
+    }
+    return Request("POST", f"{account.url.rstrip('/')}/", {**headers, **more}, body)
 
 
 def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, key: tuple[str, str]) -> str:

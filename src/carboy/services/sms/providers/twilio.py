@@ -1,6 +1,7 @@
 """Twilio: `Messages.json` of 2010-04-01.
 
-Sources: twilio.com/docs, "Message resource", "Track outbound message status", "Error and warning dictionary".
+Sources: twilio.com/docs, "Message resource", "Track outbound message status", "Error and warning dictionary", "Account
+balance".
 """
 
 import base64
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import outcome_of
 from carboy.services.sms.providers.wire import (
+    Balance,
     Inbound,
     Message,
     Outcome,
@@ -18,6 +20,7 @@ from carboy.services.sms.providers.wire import (
     Request,
     Response,
     encode_form,
+    read_amount,
     read_fields,
     read_without_words,
 )
@@ -76,14 +79,8 @@ class Twilio:
         form = [("To", message.receivers[0]), (sender, from_), ("Body", message.text)]
         if message.callback:
             form.append(("StatusCallback", message.callback))
-        login = base64.b64encode(f"{account.account_sid}:{account.auth_token.reveal()}".encode()).decode()
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-            "Authorization": f"Basic {login}",
-        }
-        url = f"{account.url.rstrip('/')}/2010-04-01/Accounts/{account.account_sid}/Messages.json"
-        return Request("POST", url, headers, encode_form(form).encode())
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **_headers(account)}
+        return Request("POST", _url(account, "Messages"), headers, encode_form(form).encode())
 
     def read_response(self, response: Response) -> Outcome:
         """Return how the call ended: a message with its `sid`, or an error with its code."""
@@ -99,6 +96,17 @@ class Twilio:
         if not code:
             return read_without_words(response)
         return outcome_of("twilio", str(code), str(document.get("message", "")), status=response.status)
+
+    def build_balance_request(self, account: Account, now_ms: int, nonce: str) -> Request:
+        """Return the request for `Balance.json`; subaccounts have none."""
+        return Request("GET", _url(account, "Balance"), _headers(account))
+
+    def read_balance(self, response: Response, now_ms: int) -> Balance | None:
+        """Return the account's balance in its currency."""
+        document = response.json()
+        if response.status != 200 or not isinstance(document, dict):
+            return None
+        return read_amount(document.get("balance"), document.get("currency"), now_ms)
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the receipt of a status callback."""
@@ -135,3 +143,12 @@ class Twilio:
         '<?xml version="1.0" encoding="UTF-8"?><Response></Response>',
     )
     receipt_answer: ClassVar[tuple[int, str, str]] = (204, "text/plain", "")
+
+
+def _headers(account: Account) -> dict[str, str]:
+    login = base64.b64encode(f"{account.account_sid}:{account.auth_token.reveal()}".encode()).decode()
+    return {"Accept": "application/json", "Authorization": f"Basic {login}"}
+
+
+def _url(account: Account, resource: str) -> str:
+    return f"{account.url.rstrip('/')}/2010-04-01/Accounts/{account.account_sid}/{resource}.json"

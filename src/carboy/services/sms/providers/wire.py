@@ -7,6 +7,7 @@ A provider is a class with two pure functions, `build_request` and `read_respons
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, quote
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnswersQueries",
+    "Balance",
     "Fault",
     "Inbound",
     "Kind",
@@ -32,8 +34,10 @@ __all__ = [
     "Request",
     "Response",
     "SignsReceipts",
+    "TellsBalance",
     "compact_json",
     "encode_form",
+    "read_amount",
     "read_fields",
     "read_without_words",
 ]
@@ -181,6 +185,21 @@ class Inbound:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is left of an account, as its provider says.
+
+    Attributes:
+        amount: money, or messages of prepaid packages.
+        unit: an ISO 4217 currency, or `messages`.
+        at_ms: when the provider said so, milliseconds since the epoch.
+    """
+
+    amount: float
+    unit: str
+    at_ms: int
+
+
 class Provider(Protocol):
     """A company that carries SMS.
 
@@ -275,6 +294,25 @@ class AnswersQueries(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsBalance(Protocol):
+    """A provider that says how much is left of an account."""
+
+    def build_balance_request(self, account: Any, now_ms: int, nonce: str) -> Request | None:
+        """Return the request that asks for the balance; None where the account cannot ask.
+
+        Args:
+            account: ours.
+            now_ms: the time.
+            nonce: random, for signatures.
+        """
+        ...
+
+    def read_balance(self, response: Response, now_ms: int) -> Balance | None:
+        """Return the balance; None if the response has none."""
+        ...
+
+
 _BEFORE_THE_WORK = frozenset({400, 404, 405, 406, 411, 413, 414, 415, 417, 426, 431})
 
 
@@ -294,6 +332,15 @@ def read_without_words(response: Response) -> Outcome:
 def encode_form(pairs: Sequence[tuple[str, str]]) -> str:
     """Return a form or query in RFC 3986's encoding: a blank is `%20`, and only `-._~` stay as they are."""
     return "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
+
+
+def read_amount(amount: Any, unit: Any, now_ms: int) -> Balance | None:
+    """Return a balance of a response's two values; None if they are none."""
+    try:
+        found = float(amount)
+    except (TypeError, ValueError):
+        return None
+    return Balance(found, unit, now_ms) if isfinite(found) and isinstance(unit, str) else None
 
 
 def read_fields(body: bytes) -> dict[str, str]:

@@ -1,0 +1,241 @@
+"""Provider traffic: each provider's health, and those that an operator took out, shared by all processes.
+
+Each process adds what became of its calls; the one that comes first after a minute judges for all. What a person took
+out stays out until it is put back.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.db import Shared
+from carboy.errors import Unreachable
+from carboy.logs import BoundLogger, get_logger
+from carboy.services.sms.provider_health import LATE_MS, STEP_MS, WINDOW_MS, Evidence, Health, relative, step
+from carboy.services.sms.providers import Balance, Outcome
+
+__all__ = ["CountDeliveries", "ProviderState", "ProviderTraffic"]
+
+log: BoundLogger = get_logger("carboy.sms")
+
+CountDeliveries = Callable[[Mapping[str, int], int, int], Mapping[str, tuple[int, int]]]
+"""Given since when each provider is judged, until when, and how long a delivery may take; `Records.count_on_time`."""
+
+_NAME = "sms:traffic"
+_KEEP_S = 10 * 365 * 86_400.0
+_LOOK_EVERY_S = 2.0
+_MINUTE_MS = 60_000
+_FAULTY = frozenset({"account", "not_sent", "throttled", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """What all processes know of a provider.
+
+    Attributes:
+        health: how much of its share it gets.
+        evidence: what it was judged by last.
+        out_at_ms: when it was taken out by hand; None while it is in turn.
+        balance: what the provider said last of our balance; None if it tells none.
+        minutes: calls and errors by the minute since the epoch.
+    """
+
+    health: Health = Health()
+    evidence: Evidence = Evidence()
+    out_at_ms: int | None = None
+    balance: Balance | None = None
+    minutes: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _All:
+    judged_at_ms: int = 0
+    providers: Mapping[str, ProviderState] = field(default_factory=dict)
+
+
+class ProviderTraffic:
+    """Shares of the providers, for any number of threads and processes.
+
+    While the database does not answer, this process uses what it read last.
+
+    Args:
+        names: of the providers.
+        shared: state in the database.
+        count_deliveries: counts what was delivered on time.
+        clock: the time, the same for all processes.
+    """
+
+    def __init__(
+        self, names: Sequence[str], shared: Shared, count_deliveries: CountDeliveries, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._names, self._shared, self._clock = names, shared, clock
+        self._count_deliveries = count_deliveries
+        self._lock = threading.Lock()
+        self._known = _All()
+        self._calls: dict[str, tuple[int, int]] = {}
+        self._look_at_s = float("-inf")
+
+    def note(self, name: str, outcome: Outcome) -> None:
+        """Count a call."""
+        is_faulty = outcome.is_listed and outcome.kind in _FAULTY
+        with self._lock:
+            calls, errors = self._calls.get(name, (0, 0))
+            self._calls[name] = calls + 1, errors + is_faulty
+
+    def factors(self) -> dict[str, float]:
+        """Return by how much each provider's share is multiplied, from above 0 to 1."""
+        known = self._look()
+        return relative({name: known.get(name, ProviderState()).health.factor for name in self._names})
+
+    def is_out(self, name: str) -> bool:
+        """Return whether an operator took a provider out."""
+        return self._look().get(name, ProviderState()).out_at_ms is not None
+
+    def states(self) -> dict[str, ProviderState]:
+        """Return what is known of each provider."""
+        known = self._look()
+        return {name: known.get(name, ProviderState()) for name in self._names}
+
+    def take_out(self, name: str) -> None:
+        """Give a provider no messages until it is put back.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        self._set(name, lambda state, now_ms: replace(state, out_at_ms=state.out_at_ms or now_ms))
+
+    def put_back(self, name: str) -> None:
+        """Give a provider messages again, with its whole share.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        whole = Health()
+        self._set(
+            name, lambda state, _: replace(state, out_at_ms=None, health=replace(whole, usual=state.health.usual))
+        )
+
+    def set_balance(self, name: str, balance: Balance) -> None:
+        """Keep what a provider said of our balance.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        self._set(name, lambda state, _: replace(state, balance=balance))
+
+    def _set(self, name: str, change: Callable[[ProviderState, int], ProviderState]) -> None:
+        def apply(known: _All, now_ms: int) -> _All:
+            return replace(
+                known, providers={**known.providers, name: change(known.providers.get(name, ProviderState()), now_ms)}
+            )
+
+        self._exchange(apply)
+
+    def _look(self) -> Mapping[str, ProviderState]:
+        """Return the states, which are read again every two seconds and judged every minute."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            is_due = now_s >= self._look_at_s
+            if is_due:
+                self._look_at_s = now_s + _LOOK_EVERY_S
+        if is_due:
+            try:
+                self._refresh()
+            except Unreachable:
+                log.debug("sms_traffic_not_shared")
+        return self._known.providers
+
+    def _refresh(self) -> None:
+        now_ms, known = self._clock.now_ms(), self._known
+        deliveries: Mapping[str, tuple[int, int]] | None = None
+        if now_ms - known.judged_at_ms >= STEP_MS:
+            changed = {name: known.providers.get(name, ProviderState()).health.changed_at_ms for name in self._names}
+            since = {name: max(now_ms - WINDOW_MS, at_ms) for name, at_ms in changed.items()}
+            deliveries = self._count_deliveries(since, now_ms - LATE_MS, LATE_MS)
+        with self._lock:
+            calls, self._calls = self._calls, {}
+        before: dict[str, Health] = {}
+
+        def apply(known: _All, now_ms: int) -> _All:
+            added = _add_calls(known, calls, now_ms)
+            if deliveries is None or now_ms - known.judged_at_ms < STEP_MS:
+                return added
+            before.clear()
+            before.update({name: one.health for name, one in added.providers.items()})
+            return _judge(added, self._names, deliveries, now_ms)
+
+        self._exchange(apply)
+        self._log_changes(before)
+
+    def _log_changes(self, before: Mapping[str, Health]) -> None:
+        for name, old in before.items():
+            new = self._known.providers[name].health
+            if new.factor != old.factor:
+                write = log.warning if new.factor < old.factor else log.info
+                write(
+                    "sms_provider_share", provider=name, health=round(new.factor, 3), reason=new.reason or "recovered"
+                )
+
+    def _exchange(self, apply: Callable[[_All, int], _All]) -> None:
+        def change(value: Any, now_ms: int) -> tuple[Any, _All]:
+            changed = apply(_read(value), now_ms)
+            return _render(changed), changed
+
+        seen = self._shared.change(_NAME, change, keep_s=_KEEP_S)
+        with self._lock:
+            self._known = seen
+
+
+def _add_calls(known: _All, calls: Mapping[str, tuple[int, int]], now_ms: int) -> _All:
+    minute, oldest = now_ms // _MINUTE_MS, (now_ms - WINDOW_MS) // _MINUTE_MS
+    providers = dict(known.providers)
+    for name, (count, errors) in calls.items():
+        state = providers.get(name, ProviderState())
+        minutes = {at: both for at, both in state.minutes.items() if at >= oldest}
+        were = minutes.get(minute, (0, 0))
+        minutes[minute] = were[0] + count, were[1] + errors
+        providers[name] = replace(state, minutes=minutes)
+    return replace(known, providers=providers)
+
+
+def _judge(known: _All, names: Sequence[str], deliveries: Mapping[str, tuple[int, int]], now_ms: int) -> _All:
+    providers = dict(known.providers)
+    for name in names:
+        state = providers.get(name, ProviderState())
+        oldest = max(now_ms - WINDOW_MS, state.health.changed_at_ms) // _MINUTE_MS
+        minutes = [both for at, both in state.minutes.items() if at > oldest]
+        judged, on_time = deliveries.get(name, (0, 0))
+        calls, errors = (sum(both[place] for both in minutes) for place in (0, 1))
+        evidence = Evidence(calls, errors, judged, on_time)
+        providers[name] = replace(state, health=step(state.health, evidence, now_ms), evidence=evidence)
+    return _All(now_ms, providers)
+
+
+def _read(value: Any) -> _All:
+    if not value:
+        return _All()
+    return _All(
+        value["judged_at_ms"],
+        {
+            name: ProviderState(
+                Health(**one["health"]),
+                Evidence(**one["evidence"]),
+                one["out_at_ms"],
+                Balance(**one["balance"]) if one["balance"] else None,
+                {int(at): (calls, errors) for at, calls, errors in one["minutes"]},
+            )
+            for name, one in value["providers"].items()
+        },
+    )
+
+
+def _render(known: _All) -> dict[str, Any]:
+    return {
+        "judged_at_ms": known.judged_at_ms,
+        "providers": {
+            name: asdict(one) | {"minutes": [[at, *both] for at, both in sorted(one.minutes.items())]}
+            for name, one in known.providers.items()
+        },
+    }
