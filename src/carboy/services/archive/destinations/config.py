@@ -100,6 +100,11 @@ class DestinationConfig:
         return self.url.partition(":")[2]
 
     @property
+    def in_flight(self) -> int:
+        """How many attempts are made at the same time; one where the receiver keeps an order."""
+        return 1 if self.kind in {"sqs", "sns"} and self.target.endswith(".fifo") else self.max_in_flight
+
+    @property
     def schedule_s(self) -> tuple[float, ...]:
         """The wait before each attempt."""
         return tuple(map(float, self.retry)) or RETRY_SCHEDULE_S

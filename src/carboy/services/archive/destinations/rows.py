@@ -46,12 +46,14 @@ class Pending:
     Attributes:
         attempts: made so far.
         tries: made since the last retry by hand.
+        due_ms: since when it has been due.
     """
 
     id: int
     item: int
     attempts: int
     tries: int
+    due_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ def _begin(connection: "Connection", one: Begin) -> Progress | None:
     values = {"owner": one.owner, "lease_until": one.lease_until_ms}
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
     orphaned = (DELIVERIES.c.destination == one.destination) & (DELIVERIES.c.state == "delivering")
-    connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=one.now_ms))
+    connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
     return progress_of(row)
 
 
@@ -237,7 +239,7 @@ def _take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]]
     if progress.paused or progress.blocked_until() > now_ms or one.count < 1:
         return progress, []
     count = 1 if progress.open_until is not None else one.count  # half-open: one probe
-    columns = (DELIVERIES.c.id, DELIVERIES.c.item, DELIVERIES.c.attempts, DELIVERIES.c.tries)
+    columns = (DELIVERIES.c[name] for name in ("id", "item", "attempts", "tries", "next_at"))
     due = _due(name, now_ms).with_only_columns(*columns).order_by(DELIVERIES.c.next_at, DELIVERIES.c.id)
     found = [Pending(*each) for each in connection.execute(due.limit(count).with_for_update(skip_locked=True))]
     if found:

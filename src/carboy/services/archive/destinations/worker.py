@@ -1,72 +1,63 @@
 """Deliver: take what is due for a destination, attempt it, and write what came of it.
 
 The job `archive.deliver` has a turn of some seconds at one destination; what is left gets the next job. A destination
-that hangs holds one thread of the job engine, and of all threads some are always left for other work.
+that hangs holds one thread of the job engine, and of all threads some are always left for other work. Attempts are
+written in batches by one thread, so that those that send never wait for the database.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from carboy.clock import Clock
-from carboy.errors import Missing, UpstreamError
+from carboy.errors import Missing, Unreachable, UpstreamError
 from carboy.jobs import Job, Later, make_owner
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
-from carboy.services.archive.destinations.kinds import Outgoing, Sender
-from carboy.services.archive.destinations.rows import (
-    Begin,
-    Ended,
-    Finish,
-    Pending,
-    Take,
-    begin,
-    finish,
-    record,
-    take,
-)
+from carboy.services.archive.destinations.kinds import Outgoing, Sender, caught
+from carboy.services.archive.destinations.rows import Begin, Ended, Finish, Pending, Take, begin, finish, record, take
+from carboy.services.archive.destinations.turn import Turn, Work
 from carboy.services.archive.items import Item
 from carboy.services.archive.objects import ObjectMissing, Store
 from carboy.services.archive.pacer import Pacer
 from carboy.webhooks import Attempt, Progress, next_wait_s
 
 if TYPE_CHECKING:
-    from carboy.db import GroupCommit
+    from carboy.db import Apply, GroupCommit
     from carboy.services.archive.index import Index
 
 __all__ = ["Deliverer"]
 
 log: BoundLogger = get_logger("carboy.archive")
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 _ATTEMPTS = 10_000
 _TURN_S = 10.0
+_LONGEST_S = 330.0  # a turn, and an attempt of five minutes that begins at its end
 _LEASE_MS = 15_000
 _LOOK_S = 0.1
-_MAX_SLEEP_S = 1.0
 _UNREAD_MS = 5_000
+_AWAY_S = 0.5
 
 OnAttempt = Callable[[str, str, float], None]
 """Gets the destination, `delivered` or `failed`, and the seconds of each attempt, for the metrics."""
 
 
 @dataclass(slots=True)
-class _Turn:
-    """A turn at a destination."""
+class _Running:
+    """A turn of this process, its threads, and its lease."""
 
-    destination: Destination
+    turn: Turn
     sender: Sender
-    until_s: float
-    waiting: deque[tuple[Pending, Item | None]] = field(default_factory=deque)
-    flying: set[Future[None]] = field(default_factory=set)
-    is_blocked: bool = False
-    is_probing: bool = False
+    owner: str
+    leased_until_s: float
+    threads: list[threading.Thread] = field(default_factory=list)
+    looked_at_s: float = 0.0
     is_empty: bool = False
-    taken_at_s: float = 0.0
-    hold_until_ms: int = 0
 
 
 class Deliverer:
@@ -102,7 +93,7 @@ class Deliverer:
         self._running: set[str] = set()
         self._again: set[str] = set()
         self._pacers: dict[tuple[str, str], Pacer] = {}
-        self.job: Job[[str]] = Job("archive.deliver", self.deliver, attempts=_ATTEMPTS, timeout_s=900.0)
+        self.job: Job[[str]] = Job("archive.deliver", self.deliver, attempts=_ATTEMPTS, timeout_s=_LONGEST_S)
 
     def deliver(self, name: str) -> None:
         """Deliver what is due for a destination.
@@ -135,121 +126,139 @@ class Deliverer:
             raise
 
     def _take_turn(self, destination: Destination) -> None:
-        owner = make_owner()
+        owner, pacer = make_owner(), self._pacer(destination)
         progress = self._writer.run(begin, self._begin(destination.name, owner), durable=False)
         if progress is None:
             return
-        turn = _Turn(destination, self._sender(destination), self._clock.monotonic_s() + _TURN_S)
+        sender = self._sender(destination)
+        turn = Turn(destination, sender.batch, progress, pacer, self._clock)
+        running = _Running(turn, sender, owner, self._clock.monotonic_s() + _LEASE_MS / 1000)
         try:
-            with ThreadPoolExecutor(destination.config.max_in_flight, f"deliver-{destination.name}") as pool:
-                self._run(turn, owner, pool)
+            self._run(running)
         finally:
-            end = Finish(destination.name, owner, self._clock.now_ms(), self.job, turn.hold_until_ms)
-            self._writer.run(finish, end, durable=False)
+            now_ms = self._clock.now_ms()
+            hold_ms = turn.hold_until_ms or (0 if pacer is None else now_ms + round(pacer.take(-1.0) * 1000))
+            self._write(running, finish, Finish(destination.name, owner, now_ms, self.job, hold_ms))
 
     def _begin(self, name: str, owner: str) -> Begin:
         now_ms = self._clock.now_ms()
         return Begin(name, owner, now_ms, now_ms + _LEASE_MS)
 
-    def _run(self, turn: _Turn, owner: str, pool: ThreadPoolExecutor) -> None:
+    def _pacer(self, destination: Destination) -> Pacer | None:
+        rate = destination.config.rate
+        if rate is None:
+            return None
+        key = destination.name, str(rate)
+        if key not in self._pacers:
+            self._pacers[key] = Pacer(rate, self._clock)
+        return self._pacers[key]
+
+    def _run(self, running: _Running) -> None:
         """Keep as many attempts in flight as the destination allows, until nothing is due or the turn ends."""
-        renew_at_s = self._clock.monotonic_s() + _LEASE_MS / 3000
-        while True:
-            now_s = self._clock.monotonic_s()
-            has_time = now_s < turn.until_s and not turn.is_blocked and not turn.hold_until_ms
-            if (has_time and self._wants_more(turn, now_s)) or now_s >= renew_at_s:
-                self._take(turn, owner, has_time=has_time)
-                renew_at_s = now_s + _LEASE_MS / 3000
-            while turn.waiting and self._may_start(turn):
-                self._start(turn, pool)
-            if turn.is_blocked or turn.hold_until_ms:
-                self._give_back(turn)
-            if not turn.flying and (not turn.waiting or now_s >= turn.until_s):
-                if turn.is_empty or turn.is_blocked or turn.hold_until_ms or now_s >= turn.until_s:
-                    break
-                continue
-            if turn.flying:
-                done, turn.flying = wait(turn.flying, _LOOK_S, FIRST_COMPLETED)
-                for one in done:
-                    one.result()
-        self._give_back(turn)
+        turn, until_s = running.turn, self._clock.monotonic_s() + _TURN_S
+        try:
+            while True:
+                now_s = self._clock.monotonic_s()
+                if now_s >= until_s or not turn.may_send:
+                    self._give_back(running)
+                self._take(running, now_s)
+                self._record(running, turn.collect(_LOOK_S))
+                if turn.is_idle and (running.is_empty or not turn.may_send):
+                    return
+        finally:
+            turn.close()
+            for thread in running.threads:
+                thread.join()
+            self._record(running, turn.collect(0.0))
 
-    @staticmethod
-    def _wants_more(turn: _Turn, now_s: float) -> bool:
-        if turn.is_probing and (turn.flying or turn.waiting):
-            return False
-        if turn.is_empty and turn.flying and now_s < turn.taken_at_s + _LOOK_S:
-            return False
-        return len(turn.waiting) < turn.destination.config.max_in_flight
-
-    def _take(self, turn: _Turn, owner: str, *, has_time: bool) -> None:
-        config = turn.destination.config
-        count = config.max_in_flight * 4 * turn.sender.batch - len(turn.waiting) if has_time else 0
-        request = self._begin(turn.destination.name, owner)
-        until_ms = request.now_ms + round(config.timeout_s * 10_000) + 600_000
-        turn.taken_at_s = self._clock.monotonic_s()
-        taken = self._writer.run(take, Take(request, count, until_ms), durable=False)
-        if taken is None:
-            turn.is_blocked = True
+    def _take(self, running: _Running, now_s: float) -> None:
+        """Renew the lease and take what is due, where either is needed."""
+        turn, in_flight = running.turn, running.turn.destination.config.in_flight
+        room = turn.room(in_flight) if turn.may_send else 0
+        if running.is_empty and not turn.is_idle and now_s < running.looked_at_s + _LOOK_S:
+            room = 0
+        if not room and now_s < running.leased_until_s - _LEASE_MS / 1500:
             return
+        request = self._begin(turn.destination.name, running.owner)
+        ends_ms = request.now_ms + round(turn.destination.config.timeout_s * 10_000) + 600_000
+        running.looked_at_s = now_s
+        taken = self._write(running, take, Take(request, room, ends_ms))
+        if taken is None:
+            log.warning("destination_lease_lost", destination=turn.destination.name)
+            turn.stop()
+            return
+        running.leased_until_s = now_s + _LEASE_MS / 1000
         progress, found = taken
-        turn.is_probing = progress.open_until is not None
-        turn.is_blocked = bool(progress.paused) or progress.blocked_until() > request.now_ms
-        turn.is_empty = not found
+        running.is_empty = not found
         items = {item.id: item for item in self._index.rows([one.item for one in found])} if found else {}
-        turn.waiting.extend((one, items.get(one.item)) for one in found)
+        wanted = min(in_flight, turn.add([Work(one, items.get(one.item)) for one in found], progress))
+        while len(running.threads) < wanted:
+            name = f"deliver-{turn.destination.name}-{len(running.threads)}"
+            thread = threading.Thread(target=self._send, args=(running,), name=name, daemon=True)
+            running.threads.append(thread)
+            thread.start()
 
-    def _may_start(self, turn: _Turn) -> bool:
-        """Return whether an attempt may begin now, after a short wait for the destination's rate where it has one."""
-        config = turn.destination.config
-        if turn.is_blocked or len(turn.flying) >= config.max_in_flight:
-            return False
-        if config.rate is None:
-            return True
-        key = turn.destination.name, str(config.rate)
-        pacer = self._pacers.get(key)
-        if pacer is None:
-            pacer = self._pacers[key] = Pacer(config.rate, self._clock)
-        wait_s = pacer.take(_MAX_SLEEP_S)
-        if wait_s > _MAX_SLEEP_S:
-            turn.hold_until_ms = self._clock.now_ms() + round(wait_s * 1000)
-            return False
-        if wait_s > 0:
-            self._clock.sleep(wait_s)
-        return True
+    def _give_back(self, running: _Running) -> None:
+        """Let the turn end: what was not attempted waits again, in its place."""
+        waiting, name = running.turn.stop(), running.turn.destination.name
+        if waiting:
+            ended = [Ended(name, one.delivery, None, "waiting", one.delivery.due_ms) for one in waiting]
+            self._write(running, record, ended)
 
-    def _start(self, turn: _Turn, pool: ThreadPoolExecutor) -> None:
-        size = 1 if turn.destination.config.rate is not None else turn.sender.batch
-        batch = [turn.waiting.popleft() for _ in range(min(size, len(turn.waiting)))]
-        turn.flying.add(pool.submit(self._attempt, turn, batch))
+    def _record(self, running: _Running, ended: Sequence[Ended]) -> None:
+        if ended:
+            for change, end in zip(self._write(running, record, ended), ended, strict=True):
+                self._report(running.turn, change, end)
 
-    def _give_back(self, turn: _Turn) -> None:
-        if turn.waiting:
-            now_ms = self._clock.now_ms()
-            name = turn.destination.name
-            self._writer.run(
-                record, [Ended(name, one, None, "waiting", now_ms) for one, _ in turn.waiting], durable=False
-            )
-            turn.waiting.clear()
-
-    def _attempt(self, turn: _Turn, batch: Sequence[tuple[Pending, Item | None]]) -> None:
-        """Attempt deliveries and write what came of them; in a thread of its own."""
-        name, ended, outgoing = turn.destination.name, [], []
-        for one, item in batch:
+    def _write(self, running: _Running, apply: "Apply[T, R]", item: T) -> R:
+        """Write, again and again while the database is away and the lease lasts."""
+        while True:
             try:
-                outgoing.append((one, Outgoing(str(one.id), self._event(item))))
+                return self._writer.run(apply, item, durable=False)
+            except Unreachable:
+                if self._clock.monotonic_s() >= running.leased_until_s:
+                    raise
+                self._clock.sleep(_AWAY_S)
+
+    # --- the threads that send ---
+
+    def _send(self, running: _Running) -> None:
+        """Attempt deliveries until the turn ends; in a thread of its own."""
+        turn = running.turn
+        while (batch := turn.next()) is not None:
+            ended: list[Ended] = []
+            try:
+                self._attempt(running, batch, ended)
+            finally:
+                turn.put(ended)
+
+    def _attempt(self, running: _Running, batch: Sequence[Work], ended: list[Ended]) -> None:
+        destination, outgoing = running.turn.destination, []
+        for one in batch:
+            try:
+                outgoing.append((one.delivery, Outgoing(str(one.delivery.id), self._event(one.item))))
             except Missing:
-                ended.append(Ended(name, one, None, "expired", None, self._clock.now_ms()))
+                ended.append(Ended(destination.name, one.delivery, None, "expired", None, self._clock.now_ms()))
             except UpstreamError as error:
-                log.warning("delivery_unreadable", destination=name, delivery=str(one.id), error=str(error))
-                ended.append(Ended(name, one, None, "waiting", self._clock.now_ms() + _UNREAD_MS))
-        attempts = turn.sender.send([one for _, one in outgoing]) if outgoing else []
-        for (one, _), attempt in zip(outgoing, attempts, strict=True):
-            ended.append(self._plan(turn.destination, one, attempt))
+                facts = {"destination": destination.name, "delivery": str(one.delivery.id)}
+                log.warning("delivery_unreadable", **facts, error=str(error))
+                again_ms = self._clock.now_ms() + _UNREAD_MS
+                ended.append(Ended(destination.name, one.delivery, None, "waiting", again_ms))
+        for (one, _), attempt in zip(outgoing, self._attempts(running, [each for _, each in outgoing]), strict=True):
+            ended.append(self._plan(destination, one, attempt))
             outcome = "delivered" if attempt.is_delivered else "failed"
-            self._on_attempt(name, outcome, attempt.duration_ms / 1000)
-        for change, end in zip(self._writer.run(record, ended, durable=False), ended, strict=True):
-            self._report(turn, change, end)
+            self._on_attempt(destination.name, outcome, attempt.duration_ms / 1000)
+
+    def _attempts(self, running: _Running, outgoing: Sequence[Outgoing]) -> Sequence[Attempt]:
+        if not outgoing:
+            return []
+        at_ms = self._clock.now_ms()
+        try:
+            return running.sender.send(outgoing)
+        except Exception as error:  # noqa: BLE001 (whatever it is: the other deliveries go on)
+            name = running.turn.destination.name
+            log.error("delivery_not_attempted", destination=name, error=type(error).__name__, exc_info=True)
+            return [caught(error, at_ms, max(0, self._clock.now_ms() - at_ms))] * len(outgoing)
 
     def _event(self, item: Item | None) -> Event:
         if item is None:
@@ -266,19 +275,17 @@ class Deliverer:
             return Ended(destination.name, one, attempt, "failed", None)
         return Ended(destination.name, one, attempt, "waiting", self._clock.now_ms() + round(wait_s * 1000))
 
-    def _report(self, turn: _Turn, change: tuple[Progress, Progress], one: Ended) -> None:
+    @staticmethod
+    def _report(turn: Turn, change: tuple[Progress, Progress], one: Ended) -> None:
         before, after = change
         facts = {"destination": one.destination, "delivery": str(one.delivery.id)}
         if one.attempt is not None and not one.attempt.is_delivered:
             level = log.warning if one.state == "failed" else log.info
-            level(
-                "delivery_failed", **facts, error=one.attempt.error, number=one.delivery.attempts + 1, state=one.state
-            )
+            number = one.delivery.attempts + 1
+            level("delivery_failed", **facts, error=one.attempt.error, number=number, state=one.state)
+        if after.paused:
+            turn.pause(after.paused)
         if after.paused and not before.paused:
             log.error("destination_paused", alarm=True, destination=one.destination, why=after.paused)
         elif after.open_until is not None and before.open_until is None:
             log.warning("destination_failing", destination=one.destination, failures=after.failures)
-        if after.paused or after.blocked_until() > self._clock.now_ms():
-            turn.is_blocked = True
-        elif after.open_until is None:
-            turn.is_probing = False
