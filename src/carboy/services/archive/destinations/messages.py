@@ -11,7 +11,7 @@ from typing import Any
 
 from carboy.clock import Clock
 from carboy.errors import Throttled, Unreachable
-from carboy.jobs import Abandon, Job
+from carboy.jobs import Abandon, Job, Later
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
@@ -22,6 +22,7 @@ __all__ = ["MessageDeliverer"]
 
 log: BoundLogger = get_logger("carboy.archive")
 
+_DISABLED_S = 900.0
 _ATTEMPTS = 10_000  # the queue counts, and keeps what it gives up
 
 
@@ -71,10 +72,13 @@ class MessageDeliverer:
             Throttled: the receiver asks to be left alone for a while.
             Unreachable: the attempt failed; the queue brings it again.
             Abandon: it can never succeed, or the receiver wants no further delivery.
+            Later: the destination is not enabled; the queue keeps its deliveries.
         """
         destination = self._destinations().get(name)
-        if destination is None or not destination.config.enabled:
+        if destination is None:
             raise Abandon(f"there is no destination `{name}`")
+        if not destination.config.enabled:
+            raise Later(f"the destination `{name}` is not enabled", _DISABLED_S)
         [attempt] = self._sender(destination).send([Outgoing(wire["delivery"], _parse(wire))])
         if attempt.is_delivered:
             return
