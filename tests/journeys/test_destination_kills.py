@@ -18,7 +18,6 @@ from tests.journeys.zygote import Process, eventually
 
 from carboy.db import DbSettings, engine, upgrade
 from carboy.testing import Answer, LoopbackServer, Request
-from carboy.testing.ports import HOST
 from carboy.testing.processes import DatabaseServer, redis, require
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
@@ -38,7 +37,9 @@ class Sinks:
         self.taken: dict[str, dict[str, set[str]]] = {"good": defaultdict(set), "flaky": defaultdict(set)}
         self.mixed: list[str] = []
         self._turns = count()
-        self._servers = {name: stack.enter_context(LoopbackServer(self._answer(name), record=False)) for name in self.taken}
+        self._servers = {
+            name: stack.enter_context(LoopbackServer(self._answer(name), record=False)) for name in self.taken
+        }
 
     def _answer(self, name: str) -> Any:
         def answer(got: Request) -> Answer:
@@ -126,8 +127,8 @@ class Traffic(threading.Thread):
             alert = {"id": event, "created_at": 1484653401000, "title": "x"}
             if call(self._fleet.url, "POST", "/api/v1/s3/alert", {"alerts": [alert]}):
                 self.accepted.append(event)
-            if number % 10 == 0:
-                self._by_hand(number // 10)
+            if number % 4 == 0:
+                self._by_hand(number // 4)
 
     def _by_hand(self, turn: int) -> None:
         url, name = self._fleet.url, ("good", "flaky")[turn % 2]

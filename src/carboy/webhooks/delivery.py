@@ -142,8 +142,10 @@ def advance(progress: Progress, attempt: Attempt) -> Progress:
     """Return how a receiver does after an attempt.
 
     The circuit breaker opens after five failures in a row, for 30 s and then twice as long each time, up to 5 minutes.
-    A 410, and five days of failure, pause the receiver.
+    A 410, and five days of failure, pause the receiver. A delivery that can never succeed says nothing about it.
     """
+    if attempt.is_final:
+        return progress
     if attempt.is_delivered:
         return Progress(hold_until=progress.hold_until, paused=progress.paused)
     now_ms = attempt.at_ms + attempt.duration_ms

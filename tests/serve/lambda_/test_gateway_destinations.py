@@ -121,9 +121,7 @@ def test_what_is_not_text_and_what_no_message_can_hold_is_delivered_as_it_came(
     assert [key for key in bucket() if key.startswith("messages/")] == []
 
 
-def test_a_destination_that_is_not_enabled_keeps_what_waits(
-    make: Make, trigger: Trigger, sink: LoopbackServer
-) -> None:
+def test_a_destination_that_is_not_enabled_keeps_what_waits(make: Make, trigger: Trigger, sink: LoopbackServer) -> None:
     handler = make(toml=table(sink.url))
     accept(handler, ALERT)
     off = make(toml=table(sink.url, "enabled = false"))

@@ -146,3 +146,52 @@ def test_deliveries_retries_and_retention_work_on_servers(
         gateway.archive.upkeep.delete(items, "keep")
         assert len(ended(gateway)()) == 1
         gateway.archive.upkeep.run()
+
+
+def test_a_message_that_is_refused_takes_no_other_with_it(serve: Serve, cloud: AwsServer) -> None:
+    """Batches are no longer than a message may be; one that is too long alone fails at once, and alone."""
+    sqs = cloud.client("sqs")
+    queue = sqs.create_queue(QueueName="alerts")["QueueUrl"]
+    gateway = operator(serve(toml=table("sqs:alerts"), max_body_bytes=8_000_000))
+    gateway.post("/api/v1/destinations/siem/pause")
+    sizes = [150_000] * 8 + [1_200_000, 100, 10]
+
+    answer = gateway.send(*({**ALERT, "id": f"a{at}", "text": "x" * size} for at, size in enumerate(sizes)))
+    assert answer.status_code == 202, answer.get_json()
+    gateway.post("/api/v1/destinations/siem/resume")
+    [failed] = until(ended(gateway, "failed"))
+    until(lambda: len(ended(gateway)()) == len(sizes) - 1)
+
+    assert failed["event"]["id"] == "a8"
+    assert failed["attempts_made"] == 1
+    assert gateway.get("/api/v1/destinations/siem").get_json()["state"] == "active"
+    got: set[str] = set()
+    while some := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages"):
+        got |= {json.loads(one["Body"])["id"] for one in some}
+    assert got == {f"a{at}" for at in range(len(sizes))} - {"a8"}
+
+
+@pytest.mark.parametrize("kind", ["https", "sqs", "slack"])
+def test_an_expression_that_fails_over_one_event_fails_that_one_alone(
+    serve: Serve, cloud: AwsServer, kind: str
+) -> None:
+    """It is shown with the reason, is not tried again, and says nothing about the destination."""
+    cloud.client("sqs").create_queue(QueueName="alerts")
+    with LoopbackServer(Answer()) as receiver:
+        more = "body = \"{text: join(',', tags)}\""
+        tables = {
+            "https": table(receiver.url, more),
+            "sqs": table("sqs:alerts", more),
+            "slack": table("slack:", f'{more}\nsecret = "{receiver.url}/T0"'),
+        }
+        gateway = operator(serve(toml=tables[kind]))
+        bad = [{**ALERT, "id": f"bad{at}"} for at in range(6)]
+
+        gateway.send(*bad, {**ALERT, "id": "good", "tags": ["a", "b"]})
+        until(ended(gateway))
+        until(lambda: len(ended(gateway, "failed")()) == len(bad))
+
+        [failed, *_] = ended(gateway, "failed")()
+        [attempt] = gateway.get(f"/api/v1/deliveries/{failed['id']}").get_json()["attempts"]
+        assert "`body` cannot be computed" in attempt["error"]
+        assert gateway.get("/api/v1/destinations/siem").get_json()["state"] == "active"

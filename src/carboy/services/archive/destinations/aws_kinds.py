@@ -3,13 +3,15 @@
 Sources: the API references of SendMessageBatch, PublishBatch, PutEvents and PutRecords.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from carboy import aws
 from carboy.clock import Clock
+from carboy.errors import Refused, UpstreamError
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.kinds import Outgoing, body_bytes, caught
 from carboy.webhooks import Attempt, hide_secrets
@@ -18,6 +20,17 @@ __all__ = ["Aws"]
 
 _BATCH = 10
 _MAX_ID = 128
+_MOST_BYTES, _ROOM = 262_144, 2_048  # of a batch; of what stands beside a body in it
+_FINAL = {
+    "BatchRequestTooLong",
+    "InvalidArgumentException",
+    "InvalidMessageContents",
+    "InvalidParameter",
+    "InvalidParameterValue",
+    "MalformedDetail",
+    "ValidationException",
+}
+"""Codes by which a service refuses this message, whenever it is sent."""
 
 
 class Aws:
@@ -39,20 +52,41 @@ class Aws:
 
     def send(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
         """Send a batch; what the service refuses of it is a failure of its own."""
+        return [attempt for batch in self._fitting(deliveries) for attempt in self._attempts(batch)]
+
+    def _fitting(self, deliveries: Sequence[Outgoing]) -> Iterator[list[Outgoing]]:
+        """Yield the batches that the service takes: no longer together than one may be alone."""
+        batch: list[Outgoing] = []
+        size = 0
+        for one in deliveries:
+            length = len(one.event.body) + _ROOM
+            if batch and size + length > _MOST_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(one)
+            size += length
+        yield batch
+
+    def _attempts(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
         at_ms, started_s = self._clock.now_ms(), self._clock.monotonic_s()
         try:
             failed = self._send(deliveries)
         except Exception as error:  # noqa: BLE001 (the client's errors, and what botocore refuses to send)
-            return [caught(error, at_ms, self._took_ms(started_s)) for _ in deliveries]
+            is_everyones = isinstance(error, UpstreamError) and not isinstance(error, Refused)
+            if len(deliveries) > 1 and not is_everyones:  # one of them may be at fault for all
+                return [attempt for one in deliveries for attempt in self._attempts([one])]
+            attempt = caught(error, at_ms, self._took_ms(started_s))
+            return [replace(attempt, is_final=attempt.is_final or _code_of(error) in _FINAL) for _ in deliveries]
         took_ms = self._took_ms(started_s)
-        return [Attempt(at_ms, took_ms, error=hide_secrets(failed.get(at, ""))[:500]) for at in range(len(deliveries))]
+        return [_attempt(at_ms, took_ms, failed.get(at, "")) for at in range(len(deliveries))]
 
     def _took_ms(self, started_s: float) -> int:
         return max(0, round((self._clock.monotonic_s() - started_s) * 1000))
 
     def _client(self) -> Any:
         service = "events" if self._kind == "eventbridge" else self._kind
-        return aws.client(service, read_timeout=self._destination.config.timeout_s)
+        timeout_s = self._destination.config.timeout_s
+        return aws.client(service, connect_timeout=min(5.0, timeout_s), read_timeout=timeout_s, attempts=1)
 
     def _sqs(self, deliveries: Sequence[Outgoing]) -> dict[int, str]:
         client = self._client()
@@ -78,7 +112,7 @@ class Aws:
         entries = [
             {
                 "Source": f"carboy.{one.event.source}",
-                "DetailType": one.event.type or "event",
+                "DetailType": one.event.type[:_MAX_ID] or "event",
                 "Detail": self._detail(one),
                 "EventBusName": self._target,
             }
@@ -112,6 +146,16 @@ class Aws:
         if not self._target.endswith(".fifo"):
             return {}
         return {"MessageGroupId": one.event.source, "MessageDeduplicationId": one.id[:_MAX_ID]}
+
+
+def _attempt(at_ms: int, took_ms: int, error: str) -> Attempt:
+    is_final = error.partition(":")[0].rpartition(".")[2] in _FINAL
+    return Attempt(at_ms, took_ms, error=hide_secrets(error)[:500], is_final=is_final)
+
+
+def _code_of(error: Exception) -> str:
+    response: Any = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
 def _attributes(one: Outgoing) -> dict[str, Any]:

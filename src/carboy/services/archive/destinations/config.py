@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from carboy.config import Duration, Profile, Rate
-from carboy.errors import ConfigurationError, Fault
+from carboy.errors import ConfigurationError, Fault, InvalidInput
 from carboy.extras import extra
 from carboy.net import AddressGuard
 from carboy.redact import Secret
@@ -149,8 +149,12 @@ class Destination:
         return self._filter is None or is_match(self._filter, event.document)
 
     def body_of(self, event: "Event") -> Any:
-        """Return what the expression `body` makes of an event; `None` where there is no expression."""
-        return None if self._body is None else self._body(event.document)
+        """Return what the expression `body` makes of an event; `None` where there is no expression.
+
+        Raises:
+            InvalidInput: it cannot be computed over this event.
+        """
+        return None if self._body is None else _compute("body", self._body, event)
 
     @property
     def has_body(self) -> bool:
@@ -158,8 +162,20 @@ class Destination:
         return self._body is not None
 
     def params_of(self, event: "Event") -> dict[str, Any]:
-        """Return the values of the sms template's parameters."""
-        return {name: search(event.document) for name, search in self._params.items()}
+        """Return the values of the sms template's parameters.
+
+        Raises:
+            InvalidInput: one cannot be computed over this event.
+        """
+        return {name: _compute(f"params.{name}", search, event) for name, search in self._params.items()}
+
+
+def _compute(key: str, search: Search, event: "Event") -> Any:
+    try:
+        return search(event.document)
+    except Exception as error:
+        why = f"`{key}` cannot be computed over this event: {str(error).partition(chr(10))[0]}"
+        raise InvalidInput("nothing was sent", why, "correct the expression in carboy.toml") from error
 
 
 def is_match(search: Search, document: Any) -> bool:

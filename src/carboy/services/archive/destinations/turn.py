@@ -82,7 +82,7 @@ class Turn:
             progress: how the destination does, as it is written.
         """
         with self._changed:
-            if not self._flying and not self._ended or progress.paused:
+            if (not self._flying and not self._ended) or progress.paused:
                 self._progress = progress
             self._waiting.extend(taken)
             self._changed.notify_all()

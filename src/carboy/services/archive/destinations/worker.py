@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from carboy.clock import Clock
-from carboy.errors import Missing, Unreachable, UpstreamError
+from carboy.errors import CarboyError, Missing, Unreachable, UpstreamError
 from carboy.jobs import Job, Later, make_owner
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.config import Destination
@@ -244,8 +244,9 @@ class Deliverer:
                 log.warning("delivery_unreadable", **facts, error=str(error))
                 again_ms = self._clock.now_ms() + _UNREAD_MS
                 ended.append(Ended(destination.name, one.delivery, None, "waiting", again_ms))
-        for (one, _), attempt in zip(outgoing, self._attempts(running, [each for _, each in outgoing]), strict=True):
-            ended.append(self._plan(destination, one, attempt))
+        attempts = self._attempts(running, [each for _, each in outgoing])
+        for (delivery, _), attempt in zip(outgoing, attempts, strict=True):
+            ended.append(self._plan(destination, delivery, attempt))
             outcome = "delivered" if attempt.is_delivered else "failed"
             self._on_attempt(destination.name, outcome, attempt.duration_ms / 1000)
 
@@ -255,9 +256,10 @@ class Deliverer:
         at_ms = self._clock.now_ms()
         try:
             return running.sender.send(outgoing)
-        except Exception as error:  # noqa: BLE001 (whatever it is: the other deliveries go on)
-            name = running.turn.destination.name
-            log.error("delivery_not_attempted", destination=name, error=type(error).__name__, exc_info=True)
+        except Exception as error:
+            is_known = isinstance(error, CarboyError)
+            name, kind = running.turn.destination.name, type(error).__name__
+            log.error("delivery_not_attempted", destination=name, error=kind, exc_info=not is_known)
             return [caught(error, at_ms, max(0, self._clock.now_ms() - at_ms))] * len(outgoing)
 
     def _event(self, item: Item | None) -> Event:
