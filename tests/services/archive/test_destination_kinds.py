@@ -157,7 +157,7 @@ def test_a_message_that_is_refused_takes_no_other_with_it(serve: Serve, cloud: A
     sizes = [150_000] * 8 + [1_200_000, 100, 10]
 
     answer = gateway.send(*({**ALERT, "id": f"a{at}", "text": "x" * size} for at, size in enumerate(sizes)))
-    assert answer.status_code == 202, answer.get_json()
+    assert answer.get_json()["accepted"] == len(sizes)
     gateway.post("/api/v1/destinations/siem/resume")
     [failed] = until(ended(gateway, "failed"))
     until(lambda: len(ended(gateway)()) == len(sizes) - 1)
