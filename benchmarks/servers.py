@@ -13,35 +13,13 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from tests.lab.load import load_process
+from tests.lab.probe_app import write_probe
 from tests.lab.slow_clients import KINDS, slow_clients
 
 from carboy.testing import free_port
 
 IS_LONG = True
 
-_APP = """
-import time
-from flask import Flask, request
-
-app = Flask("probe")
-
-@app.get("/")
-def root():
-    return "ok"
-
-@app.post("/echo")
-def echo():
-    return request.get_data()
-
-@app.get("/big")
-def big():
-    return b"x" * 8_000_000
-
-@app.get("/sleep")
-def sleep():
-    time.sleep(0.2)
-    return "slept"
-"""
 _PYTHON = (sys.executable, "-m")
 _SERVERS = {
     "gunicorn, our worker": (*_PYTHON, "carboy", "serve", "--app", "probe", "--port", "{port}"),
@@ -107,7 +85,7 @@ def _rate(command: tuple[str, ...], seconds: int, *headers: str) -> str:
 def _busy(command: tuple[str, ...], seconds: int) -> str:
     with _serving(command) as (_, port):
         url = f"http://127.0.0.1:{port}"
-        with load_process(url, "--get", "/sleep", "--connections", "31", "--seconds", str(seconds + 2)):
+        with load_process(url, "--get", "/sleep/0.2", "--connections", "31", "--seconds", str(seconds + 2)):
             time.sleep(0.5)
             return f"{_load(port, seconds)[0]:.0f}"
 
@@ -120,7 +98,7 @@ def _cut(command: tuple[str, ...]) -> str:
 
 def _cut_requests(process: "subprocess.Popen[bytes]", port: int) -> str:
     def ask() -> bool:
-        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/sleep", timeout=10) as answer:
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/sleep/0.2", timeout=10) as answer:
             return bool(answer.read() == b"slept")
         return False
 
@@ -140,7 +118,7 @@ def _answers(port: int) -> bool:
 @contextmanager
 def _serving(command: tuple[str, ...]) -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
     with tempfile.TemporaryDirectory(prefix="carboy-bench-") as folder:
-        (Path(folder) / "probe.py").write_text(_APP)
+        write_probe(Path(folder))
         port = free_port()
         words = [word.format(port=port) for word in command]
         environ = {**os.environ, "PYTHONPATH": folder}

@@ -19,38 +19,12 @@ from pathlib import Path
 import pytest
 import trustme
 from tests.lab.load import load_process
+from tests.lab.probe_app import write_probe
 from tests.lab.slow_clients import KINDS, slow_clients
 
 from carboy.testing import ServeProcess, free_port, serve_process
 from carboy.testing.ports import takes_connections
 
-APP = """
-import os, time
-from flask import Flask, request
-
-app = Flask("probe")
-
-@app.get("/")
-def root():
-    return "ok"
-
-@app.get("/livez")
-def livez():
-    return "alive"
-
-@app.post("/echo")
-def echo():
-    return request.get_data()
-
-@app.get("/big")
-def big():
-    return b"x" * 8_000_000
-
-@app.get("/sleep/<float:seconds>")
-def sleep(seconds):
-    time.sleep(seconds)
-    return "slept"
-"""
 MAX_RATIO = 3.0
 
 Starter = Callable[[list[str]], "subprocess.Popen[bytes]"]
@@ -59,7 +33,7 @@ Starter = Callable[[list[str]], "subprocess.Popen[bytes]"]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    (folder / "probe.py").write_text(APP)
+    write_probe(folder)
     return folder
 
 

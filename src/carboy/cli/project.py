@@ -135,12 +135,14 @@ class Project:
     def make_quiet_app(self, **overrides: Any) -> "Flask":
         """Make the application for a command that prints data: log lines go to stderr."""
         from carboy import logs
+        from carboy.config import read_environ
 
         lines = io.StringIO()
         with contextlib.redirect_stdout(lines):  # an error in it is told by whoever catches it
             app = self.make_app(log_level="WARNING", log_format="console", **overrides)
         click.echo(lines.getvalue(), nl=False, err=True)
-        logs.setup("WARNING", "console", stream=sys.stderr)
+        has_colour = not read_environ().get("NO_COLOR")
+        logs.setup("WARNING", "console", stream=sys.stderr, has_colour=has_colour)
         return app
 
     def runtime(self) -> "Runtime":

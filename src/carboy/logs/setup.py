@@ -1,4 +1,4 @@
-"""Set up the logs of a program: once, before anything else, so that a fault in its configuration is logged too."""
+"""Set up the logs of a program, before anything else, so that a fault in its configuration is logged too."""
 
 import logging
 import os
@@ -24,56 +24,51 @@ def setup(
     file_max_count: int = 5,
     *,
     max_chars: int = MAX_CHARS,
+    has_colour: bool = True,
 ) -> None:
-    """Write one line per event from now on: ours, those of libraries, warnings and uncaught exceptions.
+    """Write one line per event from now on: Carboy's, those of libraries, warnings and uncaught exceptions.
 
-    It may be called again: the last call holds, for every logger made before and after. Handlers of the root logger
-    that print to the terminal are removed, others stay and get every event too. structlog is configured where it is
-    imported already and not configured; else see `configure_structlog`.
+    The last call wins, for every logger made before and after. Handlers of the root logger that print to the terminal
+    are removed, others stay and get every event too. structlog is configured where it is imported already and not
+    configured; else see `configure_structlog`.
 
     Args:
         level: the least level that is written: a name in any case, or a number of `logging`.
         format: `json`, `console` (text for a person), or None: console when the stream is a terminal.
-        stream: where lines go; None for whatever `sys.stdout` is at the time.
+        stream: where lines go; None for the current `sys.stdout`.
         file: a file that gets every line too, always as JSON.
         file_max_bytes: how large the file grows before it is renamed to `<file>.1`; 0 for no bound.
         file_max_count: how many files there are in all.
-        max_chars: how much text the values of one line may hold; the rest is cut.
+        max_chars: how much text the values of one line may have; the rest is cut.
+        has_colour: whether `console` lines have colours on a terminal; pass False where `NO_COLOR` is set.
 
     Raises:
-        ConfigurationError: the level or the format is none, or the file cannot be opened; nothing was changed.
+        ConfigurationError: the level or the format is unknown, or the file cannot be opened; nothing was changed.
     """
     faults: list[Fault] = []
-    number = _parse_level(level, faults)
+    try:
+        number = parse_level(level)
+    except UnknownLevel as error:
+        number = logging.NOTSET
+        faults.append(Fault("LOG_LEVEL", error.why))
     if format not in {None, "", "json", "console"}:
         faults.append(Fault("LOG_FORMAT", "it is neither `json` nor `console`"))
     new_file = _open_file(file, file_max_bytes, file_max_count, faults) if file else None
     if faults:
-        told = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults)
-        raise ConfigurationError("logs cannot be set up", told, "correct what is named", faults)
-
-    old_file, OUTPUT.file = OUTPUT.file, new_file
-    if old_file is not None:
-        old_file.close()
-    OUTPUT.level = number
-    OUTPUT.max_chars = max_chars
+        why = "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults)
+        raise ConfigurationError("logs cannot be set up", why, "correct these settings", faults)
+    if OUTPUT.file is not None:
+        OUTPUT.file.close()
+    OUTPUT.level, OUTPUT.max_chars, OUTPUT.file = number, max_chars, new_file
     OUTPUT.stream = StreamSink(stream)
     OUTPUT.is_console = format == "console" or (not format and OUTPUT.stream.is_terminal())
-    OUTPUT.has_colour = OUTPUT.stream.is_terminal() and not os.environ.get("NO_COLOR")  # a core knows no `config`
+    OUTPUT.has_colour = has_colour and OUTPUT.stream.is_terminal()
     OUTPUT.is_set_up = True
     structlog = sys.modules.get("structlog")
     if structlog is not None and not structlog.is_configured():
         configure_structlog()
     replace_root_handlers(number)
     install_hooks()
-
-
-def _parse_level(level: int | str, faults: list[Fault]) -> int:
-    try:
-        return parse_level(level)
-    except UnknownLevel as error:
-        faults.append(Fault("LOG_LEVEL", error.why))
-        return logging.NOTSET
 
 
 def _open_file(file: str | os.PathLike[str], max_bytes: int, max_count: int, faults: list[Fault]) -> FileSink | None:
@@ -85,7 +80,7 @@ def _open_file(file: str | os.PathLike[str], max_bytes: int, max_count: int, fau
 
 
 def is_set_up() -> bool:
-    """Say whether the root logger writes our lines already."""
+    """Return whether the root logger writes Carboy's lines already."""
     return any(isinstance(handler, LineHandler) for handler in logging.root.handlers)
 
 
@@ -98,6 +93,6 @@ def reset() -> None:
     """Undo `setup`; for tests, which share a process."""
     if OUTPUT.file is not None:
         OUTPUT.file.close()
-    OUTPUT.__init__()  # type: ignore[misc]  # the object stays the same: loggers hold it
+    OUTPUT.__init__()  # type: ignore[misc]  # the object stays the same: loggers refer to it
     remove_hooks()
     take_back_root()

@@ -1,6 +1,6 @@
 """Assemble an application: settings, logs, middleware, modules, and the routes for machines.
 
-`create_app` makes one from nothing; `init_app` gives single parts to one that is there already.
+`create_app` makes one; `init_app` adds parts to an existing one.
 """
 
 import logging
@@ -14,7 +14,7 @@ from flask import Flask
 
 from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config import Resolver, Settings, Sources, glance, read_sources, settings_of
+from carboy.config import Resolver, Settings, Sources, glance, read_environ, read_sources, settings_of
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, MissingExtra, UsageError
 from carboy.events import offer_events
@@ -46,14 +46,14 @@ def create_app(
     """Return a Flask application with everything wired: what `carboy serve` runs.
 
     Args:
-        profile: which of its lives the service is in; `FLASK_PROFILE` by default.
+        profile: the profile's name; `FLASK_PROFILE` by default.
         folder: the project's folder, where `carboy.toml` and `.env` are; the working folder by default.
         env_file: read in place of `.env`.
-        clock: what time it is.
-        overrides: settings by name, stronger than every layer.
+        clock: the time.
+        overrides: settings by name; they override every layer.
 
     Raises:
-        ConfigurationError: with everything that is wrong with the settings; it was logged too.
+        ConfigurationError: with every fault of the settings, which is logged too.
     """
     root = Path(folder or ".").absolute()
 
@@ -61,23 +61,23 @@ def create_app(
         return read_sources(folder=root, profile=profile, env_file=env_file, overrides=overrides)
 
     try:
-        settings, centre = load_settings(_export_and_return_parts, read, clock)
+        settings, configuration = load_settings(_export_dotenv, read, clock)
         modules = load_modules(settings["MODULES"])
         _set_up_logs(settings.part(WebSettings))
     except ConfigurationError as error:
-        logs.setup()
-        _tell_refusal(error)
+        logs.setup(has_colour=_has_colour())
+        _log_refusal(error)
         raise
     instance = str(settings["INSTANCE_PATH"])
     app = Flask("carboy", root_path=str(root), static_folder=None, instance_path=instance)
     if settings.profile.is_guarded:
-        app.config.update(SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")  # the settings may say otherwise
+        app.config.update(SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")  # the settings may override it
     _fill_config(app, settings)
     app.session_interface = LazySessions()
     app.debug = settings.part(WebSettings).debug
-    if not app.testing:  # an error is answered and logged alike, whatever the profile
+    if not app.testing:  # errors become responses and log lines on every profile
         app.config["PROPAGATE_EXCEPTIONS"] = False
-    _assemble(app, settings, PARTS, modules, Runtime(app, settings, centre, clock)).bind_models()
+    _assemble(app, settings, PARTS, modules, Runtime(app, settings, configuration, clock)).bind_models()
     return app
 
 
@@ -88,102 +88,108 @@ def init_app(
     folder: Path | str | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Runtime:
-    """Give parts of Carboy to an application that has its own factory; its configuration and logging stay its own.
+    """Add parts of Carboy to an application that has its own factory; its configuration and logging stay its own.
 
     Args:
-        app: the application. What its `config` already says of a setting is stronger than every layer.
+        app: the application. A setting in its `config` overrides every layer.
         parts: of `PARTS`; by default all but `logs` and `console` whose libraries are installed. Without `settings`
-            the environment, `.env` and `carboy.toml` are not read: the defaults and `app.config` are what counts.
+            the environment, `.env` and `carboy.toml` are not read: only the defaults and `app.config` count.
         folder: the project's folder; the working folder by default.
-        clock: what time it is.
+        clock: the time.
 
     Raises:
-        UsageError: there is no such part, or the application has its parts already.
-        MissingExtra: the library of a part that was asked for is not installed.
-        ConfigurationError: with everything that is wrong with the settings.
+        UsageError: a part is unknown, or `init_app` was called before.
+        MissingExtra: the library of a part in `parts` is not installed.
+        ConfigurationError: with every fault of the settings.
     """
     if parts is None:
         parts = [part for part in PARTS if part not in {"logs", "console"} and _has_library(part)]
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
-        raise UsageError(f"`{unknown[0]}` is no part", f"the parts are {', '.join(PARTS)}", "correct `parts`")
+        raise UsageError(f"`{unknown[0]}` is not a part", f"the parts are {', '.join(PARTS)}", "correct `parts`")
     if isinstance(find_extension(app), Runtime):
         raise UsageError("the application has its parts already", "`init_app` was called before", "call it once")
     for part in parts:
         _require_library(part)
-    declared = {item.name for part in _OWN for item in settings_of(part)}
-    given = {name: value for name, value in app.config.items() if name in declared and value is not None}
-    if not given.get("DEBUG"):
-        given.pop("DEBUG", None)  # Flask's own default, which nobody said
-    if app.config["MAX_CONTENT_LENGTH"] is not None:
-        given.setdefault("MAX_BODY_BYTES", app.config["MAX_CONTENT_LENGTH"])
+    given = _configured(app)
     root = Path(folder or ".").absolute()
 
     def read() -> Sources:
         found = read_sources(folder=root, profile=app.config.get("PROFILE"), overrides=given)
         return found if "settings" in parts else replace(found, toml={}, dotenv={}, environ={})
 
-    settings, centre = load_settings(lambda *_: _OWN, read, clock)
+    settings, configuration = load_settings(lambda *_: _OWN, read, clock)
     if "settings" in parts:
         read().export_undeclared(_OWN)
     if "logs" in parts:
         _set_up_logs(settings.part(WebSettings))
     if "settings" in parts:
         _fill_config(app, settings)
-    for each in map(logging.getLogger, ("alembic.runtime.plugins", "botocore.credentials")):  # a line at each start
+    for each in map(logging.getLogger, ("alembic.runtime.plugins", "botocore.credentials")):  # they log at each start
         each.setLevel(each.level or logging.WARNING)
-    held = Runtime(app, settings, centre, clock)
-    held.is_adopted = True
-    _assemble(app, settings, parts, (), held)
+    runtime = Runtime(app, settings, configuration, clock)
+    runtime.is_adopted = True
+    _assemble(app, settings, parts, (), runtime)
     _warn_of_other_engines(app, settings)
     if "sqlalchemy" in app.extensions:  # else the application may make its own later
-        held.bind_models()
-    return held
+        runtime.bind_models()
+    return runtime
+
+
+def _configured(app: Flask) -> dict[str, Any]:
+    """Return Carboy's settings in an application's `config`."""
+    declared = {item.name for part in _OWN for item in settings_of(part)}
+    given = {name: value for name, value in app.config.items() if name in declared and value is not None}
+    if not given.get("DEBUG"):
+        given.pop("DEBUG", None)  # Flask's own default
+    if app.config["MAX_CONTENT_LENGTH"] is not None:
+        given.setdefault("MAX_BODY_BYTES", app.config["MAX_CONTENT_LENGTH"])
+    return given
 
 
 def settings_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
-    """Return the dataclasses that declare what can be set: Carboy's own, and those of the modules that are named.
+    """Return the dataclasses that declare settings: Carboy's own, and those of `MODULES`.
 
     Raises:
-        ConfigurationError: there is no such module.
+        ConfigurationError: a module does not exist.
     """
     names = glance(ModulesSettings, sources, resolvers).modules
     return [*_OWN, *(part for module in load_modules(names) for part in module.settings)]
 
 
-def _export_and_return_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
+def _export_dotenv(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
     parts = settings_parts(sources, resolvers)
     sources.export_undeclared(parts)
     return parts
 
 
 def _assemble(
-    app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], held: Runtime
+    app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], runtime: Runtime
 ) -> Runtime:
-    held.adopt(extension_of(app))  # functions for events may be registered before
-    app.extensions[EXTENSION] = held
+    runtime.adopt(extension_of(app))  # functions for events may be registered before
+    app.extensions[EXTENSION] = runtime
     offer_events(app)
     for module in modules:
         for job in module.jobs:
-            held.jobs.registry.add(job)
+            runtime.jobs.registry.add(job)
     if "problems" not in parts:
-        answer_own_problems(app, held.web.retry_after_s, held.show_path)
+        answer_own_problems(app, runtime.web.retry_after_s, runtime.show_path)
     for part, add in BEFORE_MODULES.items():
         if part in parts:
-            add(app, held)
+            add(app, runtime)
     for module in modules:
-        held.bind_models()
+        runtime.bind_models()
         module.register(app)
-        held.checks.update(module.checks)
-        held.dependencies.update(module.dependencies)
-        held.pages += module.pages
-    held.bind_later()
+        runtime.checks.update(module.checks)
+        runtime.dependencies.update(module.dependencies)
+        runtime.pages += module.pages
+    runtime.bind_later()
     for part, add in AFTER_MODULES.items():
         if part in parts:
-            add(app, held)
+            add(app, runtime)
     for warning in settings.warnings:
         log.warning("setting_unknown", warning=warning)
-    return held
+    return runtime
 
 
 def _fill_config(app: Flask, settings: Settings) -> None:
@@ -218,11 +224,16 @@ def _set_up_logs(web: WebSettings) -> None:
         file=web.log_file,
         file_max_bytes=web.log_file_max_bytes,
         file_max_count=web.log_file_max_count,
+        has_colour=_has_colour(),
     )
-    for name in ("alembic", "botocore"):  # they tell of each plugin, and of where they found each setting
+    for name in ("alembic", "botocore"):  # they log each plugin, and where they found each setting
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _tell_refusal(error: ConfigurationError) -> None:
+def _has_colour() -> bool:
+    return not read_environ().get("NO_COLOR")
+
+
+def _log_refusal(error: ConfigurationError) -> None:
     faults = [{"setting": fault.pointer, "detail": fault.detail} for fault in error.faults]
     log.error("configuration_refused", what=error.what, why="" if faults else error.why, hint=error.hint, faults=faults)

@@ -1,4 +1,4 @@
-"""The configuration centre of an application: its settings from all layers, and the vaults that some of them are in.
+"""The configuration provider of an application: its settings from all layers, and the vaults that some of them are in.
 
 Nothing of AWS is imported unless a setting asks for it.
 """
@@ -170,15 +170,15 @@ def load_settings(
         ConfigurationError: with every fault at once.
     """
     here = read()
-    centre = ConfigProvider(glance(BaseSettings, here), clock)
+    provider = ConfigProvider(glance(BaseSettings, here), clock)
 
     def load_all(near: Sources, *, renew: bool) -> Settings:
-        sources, resolvers = centre.read(near), centre.resolvers(renew=renew)
+        sources, resolvers = provider.read(near), provider.resolvers(renew=renew)
         return load(parts_of(sources, resolvers), sources, resolvers=resolvers)
 
     settings = load_all(here, renew=False)
-    centre.follow(settings, lambda: load_all(read(), renew=True))
-    return settings, centre
+    provider.follow(settings, lambda: load_all(read(), renew=True))
+    return settings, provider
 
 
 class _OnDemand:

@@ -1,4 +1,4 @@
-"""The parts of an application, each added alone."""
+"""The parts of an application; each can be added alone."""
 
 import logging
 from collections.abc import Callable
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
 __all__ = ["AFTER_MODULES", "BEFORE_MODULES", "LIBRARIES", "PARTS"]
 
-_STATS_S = 0.5  # how long a scrape's reading of the jobs is good for
+_STATS_S = 0.5  # how long the counts of jobs are cached, for both metrics of a scrape
 
 
 class _Globals(_AppCtxGlobals):
-    """`flask.g`, which knows the request's id from its first moment."""
+    """`flask.g` with the request id."""
 
     def __init__(self) -> None:
         self.request_id = request_id()
 
 
-def _door(app: "Flask", held: "Runtime") -> RequestMiddleware:
+def _middleware(app: "Flask", runtime: "Runtime") -> RequestMiddleware:
     """Return the application's middleware, installed when the first part needs it."""
     if not isinstance(app.wsgi_app, RequestMiddleware):
         app.app_ctx_globals_class = _Globals
-        made = RequestMiddleware(app.wsgi_app, show_path=held.show_path, propagates=partial(_propagates, app))
+        made = RequestMiddleware(app.wsgi_app, show_path=runtime.show_path, propagates=partial(_propagates, app))
         vars(app)["wsgi_app"] = made
-    door: RequestMiddleware = vars(app)["wsgi_app"]
-    return door
+    middleware: RequestMiddleware = vars(app)["wsgi_app"]
+    return middleware
 
 
 def _propagates(app: "Flask", environ: "WSGIEnvironment") -> bool:
@@ -51,16 +51,16 @@ def _propagates(app: "Flask", environ: "WSGIEnvironment") -> bool:
     return bool(app.testing or app.debug if chosen is None else chosen) or (app.debug and is_debugged(environ))
 
 
-def _add_trace(app: "Flask", held: "Runtime") -> None:
-    if held.web.trace != "off":
+def _add_trace(app: "Flask", runtime: "Runtime") -> None:
+    if runtime.web.trace != "off":
         from carboy.web.tracing import add_tracing
 
-        _door(app, held).tracing = add_tracing(app, held)
+        _middleware(app, runtime).tracing = add_tracing(app, runtime)
 
 
-def _add_request_ids(app: "Flask", held: "Runtime") -> None:
-    door = _door(app, held)
-    door.is_logged, door.trusted_proxies = True, held.web.trusted_proxies
+def _add_request_ids(app: "Flask", runtime: "Runtime") -> None:
+    middleware = _middleware(app, runtime)
+    middleware.is_logged, middleware.trusted_proxies = True, runtime.web.trusted_proxies
     logging.getLogger("werkzeug").addFilter(_is_not_logged_twice)
 
 
@@ -70,78 +70,78 @@ def _is_not_logged_twice(record: logging.LogRecord) -> bool:
     return not (is_request_line and request_log.isEnabledFor(logging.INFO))
 
 
-def _add_problems(app: "Flask", held: "Runtime") -> None:
-    handle_problems(app, held.web.retry_after_s, held.show_path, has_pages=held.is_adopted)
+def _add_problems(app: "Flask", runtime: "Runtime") -> None:
+    handle_problems(app, runtime.web.retry_after_s, runtime.show_path, has_pages=runtime.is_adopted)
 
 
-def _add_limits(app: "Flask", held: "Runtime") -> None:
-    door = _door(app, held)
-    door.limits = Limits(held.body_limit, held.limiter, held.takes_compressed)
-    door.trusted_proxies = held.web.trusted_proxies
-    app.config["MAX_CONTENT_LENGTH"] = held.web.max_body_bytes
-    answer = problem_answerer(app, held.web.retry_after_s, held.show_path, has_pages=held.is_adopted)
+def _add_limits(app: "Flask", runtime: "Runtime") -> None:
+    middleware = _middleware(app, runtime)
+    middleware.limits = Limits(runtime.body_limit, runtime.limiter, runtime.takes_compressed)
+    middleware.trusted_proxies = runtime.web.trusted_proxies
+    app.config["MAX_CONTENT_LENGTH"] = runtime.web.max_body_bytes
+    answer = problem_answerer(app, runtime.web.retry_after_s, runtime.show_path, has_pages=runtime.is_adopted)
 
     def refuse() -> "ResponseReturnValue | None":
         refusal = request.environ.get("carboy.refusal")
         return None if refusal is None else answer(refusal)
 
-    door.passes_refusals = lambda: bool(app.after_request_funcs)
+    middleware.passes_refusals = lambda: bool(app.after_request_funcs)
     app.before_request_funcs.setdefault(None, []).insert(0, refuse)
 
 
-def _add_health(app: "Flask", held: "Runtime") -> None:
+def _add_health(app: "Flask", runtime: "Runtime") -> None:
     from carboy.web.probes import add_health
 
-    add_health(app, held)
+    add_health(app, runtime)
 
 
-def _add_metrics(app: "Flask", held: "Runtime") -> None:
+def _add_metrics(app: "Flask", runtime: "Runtime") -> None:
     from carboy.web.metrics_listener import add_metrics
 
-    door, metrics = _door(app, held), held.metrics
-    door.requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
-    door.durations = metrics.histogram("http_request_duration_seconds", "Time to answer.", ("method", "route"))
-    add_metrics(app, held)
+    middleware, metrics = _middleware(app, runtime), runtime.metrics
+    middleware.requests = metrics.counter("http_requests_total", "Requests answered.", ("method", "route", "status"))
+    middleware.durations = metrics.histogram("http_request_duration_seconds", "Time to answer.", ("method", "route"))
+    add_metrics(app, runtime)
 
 
-def _add_db(_app: "Flask", held: "Runtime") -> None:
+def _add_db(_app: "Flask", runtime: "Runtime") -> None:
     def check() -> None:
         from carboy.web.health.database import check_database
 
-        check_database(held.engine)
-        held.writer.check()
+        check_database(runtime.engine)
+        runtime.writer.check()
 
-    if held.has_database and find_spec("sqlalchemy") is not None:
-        held.checks["database"] = check
+    if runtime.has_database and find_spec("sqlalchemy") is not None:
+        runtime.checks["database"] = check
 
 
-def _add_jobs(app: "Flask", held: "Runtime") -> None:
-    settings = held.settings.part(JobsSettings)
+def _add_jobs(app: "Flask", runtime: "Runtime") -> None:
+    settings = runtime.settings.part(JobsSettings)
     if settings.jobs_engine != "embedded":
         from carboy.jobs import check_engine
 
         check_engine(settings)
 
-    stats = _Stats(held)
-    held.checks["job engine"] = held.jobs.check
-    if held.settings["JOBS_ENGINE"] == "sqs":
+    stats = _Stats(runtime)
+    runtime.checks["job engine"] = runtime.jobs.check
+    if runtime.settings["JOBS_ENGINE"] == "sqs":
         from carboy.web.queue_events import take_queue_events
 
-        take_queue_events(app, held.jobs)
-    if not held.has_database:
+        take_queue_events(app, runtime.jobs)
+    if not runtime.has_database:
         return
-    held.metrics.collect("carboy_jobs", "Jobs that are not done.", lambda: stats("count"), ("kind", "state"))
-    held.metrics.collect(
+    runtime.metrics.collect("carboy_jobs", "Jobs that are not done.", lambda: stats("count"), ("kind", "state"))
+    runtime.metrics.collect(
         "carboy_job_oldest_seconds", "Age of the oldest job that is due.", lambda: stats("age_s"), ("kind", "state")
     )
     if find_spec("jsonschema_rs") is not None and find_spec("sqlalchemy") is not None:
         from carboy.web.jobs_api import add_jobs_api
 
-        add_jobs_api(app, held)
+        add_jobs_api(app, runtime)
 
 
 class _Stats:
-    """Counts and ages of the jobs by kind and state, read once for both metrics of a scrape."""
+    """Counts and ages of the jobs by kind and state, read once per scrape."""
 
     def __init__(self, runtime: "Runtime") -> None:
         self._runtime = runtime
@@ -155,35 +155,35 @@ class _Stats:
         return [((row["kind"], row["state"]), row[what]) for row in self._read[1]]
 
 
-def _add_docs(app: "Flask", held: "Runtime") -> None:
+def _add_docs(app: "Flask", runtime: "Runtime") -> None:
     from carboy.web.openapi import add_documents
 
-    if held.web.api_docs:
-        add_documents(app, held)
+    if runtime.web.api_docs:
+        add_documents(app, runtime)
 
 
-def _add_console(app: "Flask", held: "Runtime") -> None:
+def _add_console(app: "Flask", runtime: "Runtime") -> None:
     from carboy.web.console.mounting import add_console
 
-    add_console(app, held)
+    add_console(app, runtime)
     if isinstance(app.wsgi_app, RequestMiddleware):
-        app.wsgi_app.error_page = held.error_page
+        app.wsgi_app.error_page = runtime.error_page
 
 
-def _needs_nothing(_app: "Flask", _held: "Runtime") -> None:
-    """Do nothing: the part is there with the runtime."""
+def _add_nothing(_app: "Flask", _runtime: "Runtime") -> None:
+    """Do nothing: the runtime has the part."""
 
 
 BEFORE_MODULES: "dict[str, Callable[[Flask, Runtime], None]]" = {
-    "settings": _needs_nothing,
-    "logs": _needs_nothing,
+    "settings": _add_nothing,
+    "logs": _add_nothing,
     "trace": _add_trace,
     "request_ids": _add_request_ids,
     "problems": _add_problems,
     "limits": _add_limits,
-    "keys": _needs_nothing,
+    "keys": _add_nothing,
 }
-"""What stands before the modules are registered."""
+"""Parts that are added before the modules are registered."""
 
 AFTER_MODULES: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "db": _add_db,
@@ -193,14 +193,14 @@ AFTER_MODULES: "dict[str, Callable[[Flask, Runtime], None]]" = {
     "docs": _add_docs,
     "console": _add_console,
 }
-"""What comes after them: routes of the same address are the modules' own."""
+"""Parts that are added after them: where a path is the same, the module's route wins."""
 
 LIBRARIES: dict[str, tuple[str, str]] = {
     "db": ("sqlalchemy", "db"),
     "metrics": ("prometheus_client", "metrics"),
     "docs": ("jsonschema_rs", "api"),
 }
-"""The library that a part is nothing without, and the extra that installs it."""
+"""The library that a part needs, and the extra that installs it."""
 
 PARTS = (*BEFORE_MODULES, *AFTER_MODULES)
-"""What `init_app` can give to an application, in the order in which it is given."""
+"""The parts that `init_app` can add to an application, in the order in which they are added."""

@@ -88,25 +88,34 @@ def open_secrets(
         secrets.update(opened)
         if not trust_macs:
             _check_macs(config, name, ring, mine, opened, faults)
-    old = []
-    for path in chosen:
-        text, stage = config.secrets[path]
-        if text.startswith(ENCRYPT):
-            faults.append(config.fault(path, "stands here in plain text: close the file with `carboy config import`"))
-        elif _is_sealed(text) and stage.name in wanted and stage.name not in keys:
-            faults.append(config.fault(path, f"is sealed, but `seal` has no key of the stage `{stage.name}`"))
-        elif text.startswith(DECRYPT) and stage.name in wanted and keyring.is_pinned:
-            faults.append(config.fault(path, _DOWNGRADED))
-        elif text.startswith(DECRYPT) and stage.name in wanted and stage.name not in config.seals:
-            old.append((path, text, stage))
+    old = _find_old(config, keyring, chosen, wanted, faults)
     faults += downgraded(config, chosen, wanted & set(config.seals))
-    if faults:
-        old = []  # nothing is decrypted for a file that is refused
-    secrets.update(_open_old(config, keyring, old, faults))
+    if not faults:  # nothing is decrypted for a file that is refused
+        secrets.update(_open_old(config, keyring, old, faults))
     if faults:
         hint = "look in git who changed it; after a merge by hand: carboy config rekey --after-merge"
         raise faulty(config.document.source, faults, hint)
     return Opened(config, secrets)
+
+
+def _find_old(
+    config: Config, keyring: Keyring, chosen: Iterable[Path], wanted: set[str], faults: list[Fault]
+) -> list[tuple[Path, str, Stage]]:
+    """Return the secrets in Fleece's form; add a fault for each secret that cannot be decrypted."""
+    old = []
+    for path in chosen:
+        text, stage = config.secrets[path]
+        if text.startswith(ENCRYPT):
+            faults.append(config.fault(path, "is in plain text: encrypt the file with `carboy config import`"))
+        elif stage.name not in wanted:
+            continue
+        elif _is_sealed(text) and stage.name not in config.seals:
+            faults.append(config.fault(path, f"is sealed, but `seal` has no key of the stage `{stage.name}`"))
+        elif text.startswith(DECRYPT) and keyring.is_pinned:
+            faults.append(config.fault(path, _DOWNGRADED))
+        elif text.startswith(DECRYPT) and stage.name not in config.seals:
+            old.append((path, text, stage))
+    return old
 
 
 def downgraded(config: Config, paths: Iterable[Path], stages: Iterable[str]) -> list[Fault]:

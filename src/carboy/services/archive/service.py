@@ -91,18 +91,7 @@ def register(app: Flask) -> None:
         runtime.dependencies["threatstack"] = api.check_last
     refusals = refused_requests(runtime)
     runtime.keep(refusals)
-    has_database = runtime.has_database
-    admission = Admission(
-        sources,
-        _sns(settings, runtime),
-        sources.take,
-        sources.take_handshake,
-        runtime.clock,
-        refusals=refusals,
-        metrics=SourceMetrics(runtime, sources, _last_received(app) if has_database else None),
-        exchanged=_exchanged(app, runtime) if has_database else None,
-        max_body_bytes=runtime.web.max_body_bytes,
-    )
+    admission = _admission(app, runtime, settings, sources, refusals)
     operations = ArchiveOperations(
         admission=admission,
         acceptor=service.acceptor,
@@ -121,6 +110,23 @@ def register(app: Flask) -> None:
     add_api(app, DOCUMENT, operations, name="archive", security=security)
     if api is None:
         log.info("threatstack_off", hint="set THREATSTACK_API_KEY to have the full alert fetched")
+
+
+def _admission(
+    app: Flask, runtime: Runtime, settings: ArchiveSettings, sources: "SourceRegistry", refusals: RefusedRequests
+) -> Admission:
+    has_database = runtime.has_database
+    return Admission(
+        sources,
+        _sns(settings, runtime),
+        sources.take,
+        sources.take_handshake,
+        runtime.clock,
+        refusals=refusals,
+        metrics=SourceMetrics(runtime, sources, _last_received(app) if has_database else None),
+        exchanged=_exchanged(app, runtime) if has_database else None,
+        max_body_bytes=runtime.web.max_body_bytes,
+    )
 
 
 def refused_requests(runtime: Runtime) -> RefusedRequests:

@@ -117,6 +117,13 @@ class DatabaseServer:
         return {row[0] for row in self.execute(query)}
 
 
+_INIT_SQL = (
+    f"CREATE USER IF NOT EXISTS '{_USER}'@'%' IDENTIFIED BY '{_PASSWORD}';\n"
+    f"GRANT ALL ON *.* TO '{_USER}'@'%' WITH GRANT OPTION;\n"
+    f"CREATE DATABASE IF NOT EXISTS {_DATABASE};\n"
+)
+
+
 @contextmanager
 def mariadb(
     tls: bool | str = False, *, also_on: str = "", settings: Mapping[str, str | int] | None = None
@@ -158,12 +165,7 @@ def mariadb(
             chosen |= {"ssl-ca": ca_path, "ssl-cert": certificate, "ssl-key": key}
         lines = ["[mariadbd]", "skip-name-resolve", *(f"{name} = {value}" for name, value in chosen.items())]
         (folder / "my.cnf").write_text("\n".join([*lines, ""]), "utf-8")
-        (folder / "init.sql").write_text(
-            f"CREATE USER IF NOT EXISTS '{_USER}'@'%' IDENTIFIED BY '{_PASSWORD}';\n"
-            f"GRANT ALL ON *.* TO '{_USER}'@'%' WITH GRANT OPTION;\n"
-            f"CREATE DATABASE IF NOT EXISTS {_DATABASE};\n",
-            "utf-8",
-        )
+        (folder / "init.sql").write_text(_INIT_SQL, "utf-8")
         defaults = f"--defaults-file={folder / 'my.cnf'}"
         options = ["--skip-test-db", "--auth-root-authentication-method=normal"]
         _prepare([installer, defaults, *options, *([f"--user={user}"] if user else [])], folder, None)

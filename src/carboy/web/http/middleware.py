@@ -181,21 +181,31 @@ class _Exchange:
     """One request on its way through."""
 
     __slots__ = (
-        "_door", "_environ", "_start_response", "_started", "request_id", "route", "size_bytes", "span", "status"
+        "_environ",
+        "_middleware",
+        "_start_response",
+        "_started",
+        "request_id",
+        "route",
+        "size_bytes",
+        "span",
+        "status"
     )  # fmt: skip
 
-    def __init__(self, door: RequestMiddleware, environ: "WSGIEnvironment", start_response: "StartResponse") -> None:
+    def __init__(
+        self, middleware: RequestMiddleware, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> None:
         self._started = time.perf_counter()
-        self._door, self._environ, self._start_response = door, environ, start_response
+        self._middleware, self._environ, self._start_response = middleware, environ, start_response
         self.status = self.route = ""
         self.size_bytes = -1
         self.request_id = environ["carboy.request_id"] = choose_request_id(environ.get("HTTP_X_REQUEST_ID"))
         peer = environ.get("REMOTE_ADDR") or ""
-        if door.trusted_proxies:
-            peer = client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), door.trusted_proxies)
-            _set_scheme(environ, door.trusted_proxies)
+        if middleware.trusted_proxies:
+            peer = client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), middleware.trusted_proxies)
+            _set_scheme(environ, middleware.trusted_proxies)
         environ["REMOTE_ADDR"] = peer
-        tracing = None if environ.get("PATH_INFO") in _OF_MACHINES else door.tracing
+        tracing = None if environ.get("PATH_INFO") in _OF_MACHINES else middleware.tracing
         self.span: Span | None = None if tracing is None else tracing.begin(environ)
 
     def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
@@ -223,7 +233,7 @@ class _Exchange:
 
     def answer_problem(self, problem: Problem) -> list[bytes]:
         """Answer with an error that the application did not see."""
-        make_page = self._door.error_page
+        make_page = self._middleware.error_page
         page = make_page(self._environ, problem) if make_page is not None else None
         body = page[0] if page else render_problem(problem, self.path(), self.request_id)
         kind = list(page[1].items()) if page else _PROBLEM_HEADERS
@@ -234,21 +244,21 @@ class _Exchange:
     def path(self) -> str:
         """Return the path as it may be shown."""
         environ = self._environ
-        path = self._door.show_path(_text(environ.get("PATH_INFO", "")))
+        path = self._middleware.show_path(_text(environ.get("PATH_INFO", "")))
         root = environ.get("SCRIPT_NAME")
         return _text(root) + path if root else path
 
     def end(self) -> None:
         """Count and log the request."""
-        door, environ = self._door, self._environ
+        middleware, environ = self._middleware, self._environ
         took_s = time.perf_counter() - self._started
         method = environ["REQUEST_METHOD"]
         code = self.status[:3] or "500"
-        if door.requests is not None and door.durations is not None:
+        if middleware.requests is not None and middleware.durations is not None:
             labels = (method if method in _METHODS else "other", self.route)
-            door.requests.inc((*labels, code))
-            door.durations.observe(took_s, labels)
-        if door.is_logged:
+            middleware.requests.inc((*labels, code))
+            middleware.durations.observe(took_s, labels)
+        if middleware.is_logged:
             log.info(
                 "request",
                 method=method,
@@ -258,8 +268,8 @@ class _Exchange:
                 bytes=max(self.size_bytes, 0),
                 client=environ["REMOTE_ADDR"],
             )
-        if self.span is not None and door.tracing is not None:
-            door.tracing.end(self.span, environ, int(code), self.path(), self.size_bytes)
+        if self.span is not None and middleware.tracing is not None:
+            middleware.tracing.end(self.span, environ, int(code), self.path(), self.size_bytes)
 
 
 class _Stream:
