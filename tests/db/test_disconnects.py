@@ -23,9 +23,9 @@ def _mysql(code: int, cause: BaseException | None = None) -> pymysql.err.Operati
     [
         (_mysql(1045), "refused"),
         *((_mysql(code), "other") for code in (1044, 1049, 1130, 3955)),
-        *((_mysql(code), "away") for code in (2003, 2006, 2013, 1040, 1053)),
+        *((_mysql(code), "unavailable") for code in (2003, 2006, 2013, 1040, 1053)),
         (_mysql(2003, socket.gaierror(socket.EAI_NONAME, "no such name")), "other"),
-        (_mysql(2003, socket.gaierror(socket.EAI_AGAIN, "later")), "away"),
+        (_mysql(2003, socket.gaierror(socket.EAI_AGAIN, "later")), "unavailable"),
         (_mysql(2003, ssl.SSLCertVerificationError("self-signed")), "certificate"),
     ],
 )
@@ -41,9 +41,9 @@ def test_mysql_says_it_by_number(error: Exception, kind: str) -> None:
         ('FATAL:  PAM authentication failed for user "app"', "refused"),
         ('FATAL:  database "x" does not exist', "other"),
         ('FATAL:  no pg_hba.conf entry for host "1.2.3.4"', "other"),
-        ("FATAL:  the database system is starting up", "away"),
-        ("FATAL:  sorry, too many clients already", "away"),
-        ('connection to server at "x" failed: Connection refused', "away"),
+        ("FATAL:  the database system is starting up", "unavailable"),
+        ("FATAL:  sorry, too many clients already", "unavailable"),
+        ('connection to server at "x" failed: Connection refused', "unavailable"),
         ("SSL error: certificate verify failed", "certificate"),
         ('server certificate for "a" does not match host name "b"', "certificate"),
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", "unsure"),
@@ -58,7 +58,7 @@ def test_postgresql_says_it_by_state_where_the_driver_knows() -> None:
     """As other drivers do."""
     assert kind_of("postgresql", psycopg.errors.InvalidPassword()) == "refused"
     assert kind_of("postgresql", psycopg.errors.InvalidCatalogName()) == "other"
-    assert kind_of("postgresql", psycopg.errors.CannotConnectNow()) == "away"
+    assert kind_of("postgresql", psycopg.errors.CannotConnectNow()) == "unavailable"
 
 
 def test_hosts_of_rds_are_known_in_every_partition() -> None:

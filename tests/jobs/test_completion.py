@@ -23,7 +23,7 @@ def test_the_end_of_a_row_is_heard_at_once() -> None:
             time.sleep(0.0001)
         is_over.set()
         for row in (2, 1, 7, 3):
-            waiters.tell(row)
+            waiters.notify(row)
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -224,5 +224,5 @@ def _become(arguments: list[str], environ: dict[str, str], shown: str) -> None:
         os.execvpe(arguments[0], arguments, environ)  # noqa: S606 (no shell is what is wanted)
     except OSError as error:
         kind = NotFound if isinstance(error, FileNotFoundError) else NotAllowed
-        why = error.strerror or "the system says no"
+        why = error.strerror or "the system refuses it"
         raise kind(f"`{shown}` was not started", why, "check the command and PATH") from None

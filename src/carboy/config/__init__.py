@@ -1,4 +1,4 @@
-"""What the settings are, where each came from."""
+"""Settings: layers, references, types, and the origin of each value."""
 
 from carboy.config.base import BaseSettings
 from carboy.config.environ import read_environ

@@ -13,7 +13,7 @@ __all__ = ["BaseSettings"]
 
 @dataclass(frozen=True, slots=True)
 class BaseSettings:
-    """The service's name, where its embedded defaults live, and the layers outside of it."""
+    """The service's name, its instance folder, and its remote layers."""
 
     app: str = setting("flask", "the service's name in parameter paths; as a variable `APP`, as `FLASK_APP` is Flask's")
     instance_path: Path = setting(
@@ -32,12 +32,12 @@ class BaseSettings:
     )
 
     def prefix(self, profile: Profile) -> str | None:
-        """Return the path that the service's parameters are below; None where they are no layer."""
+        """Return the path that the service's parameters are below; None where Parameter Store is not a layer."""
         if self.parameter_prefix:
             return self.parameter_prefix.removeprefix("optional:")
         return f"/{profile}_{self.app}/" if self.parameter_store else None
 
     def faults(self, _profile: Profile) -> Iterator[Fault]:
-        """Yield what cannot be meant."""
+        """Yield the faults of these settings."""
         if self.parameter_prefix and not self.parameter_prefix.removeprefix("optional:").startswith("/"):
             yield Fault("PARAMETER_PREFIX", "it must begin with `/`")

@@ -1,6 +1,6 @@
 """Merge configuration layers and remember where each value came from.
 
-Reading the layers is left to `environ` and `files`; this module only decides.
+Reading the layers is left to `environ` and `files`.
 """
 
 import difflib
@@ -60,7 +60,7 @@ def toml_layers(
         if key not in _TOML_TOP:
             near = difflib.get_close_matches(key, _TOML_TOP, 1)
             hint = f"; did you mean `{near[0]}`?" if near else "; settings stand below [default] or [profile.<name>]"
-            faults.append(Fault(f"{source} `{key}`", f"it is read by nobody{hint}"))
+            faults.append(Fault(f"{source} `{key}`", f"it is not a known key{hint}"))
     profiles = document.get("profile", {})
     tables = {"[default]": document.get("default", {})}
     if isinstance(profiles, Mapping):
@@ -99,7 +99,7 @@ def parameter_values(found: Mapping[str, str], prefix: str, declared: Mapping[st
 
 
 def pick_raw(raw: Mapping[str, str], declared: Collection[str]) -> dict[str, Any]:
-    """Return what concerns us of an environment or `.env`: declared names, and everything with Flask's prefix.
+    """Return the settings in an environment or `.env`: declared names, and everything with Flask's prefix.
 
     `FLASK_DATABASE_URL` wins over `DATABASE_URL`. An undeclared `FLASK_` name is read as Flask's
     `from_prefixed_env` does: as JSON where it is JSON, and `FLASK_A__b` as `b` in the table `A`. `FLASK_APP` is Flask's

@@ -1,4 +1,4 @@
-"""Settings that change while the process runs: read again, checked, and swapped whole, or left as they are."""
+"""Live settings: reload, check and swap them while the process runs."""
 
 import os
 import threading
@@ -23,7 +23,7 @@ class Changes(NamedTuple):
     """What a refresh changed, by name.
 
     Attributes:
-        refused: why nothing was changed; None where the new settings are good.
+        refused: why nothing was changed; None where the new settings are valid.
     """
 
     added: frozenset[str] = frozenset()
@@ -36,17 +36,17 @@ class Changes(NamedTuple):
 
 
 class Live:
-    """Holds the newest good settings.
+    """The newest valid settings.
 
     Args:
         first: the settings of the start.
         reload: reads all layers again and returns checked settings.
-        ttl_s: how long they are fresh; then they are read again in the background, when somebody asks. None for
-            settings that only change when they are told to.
-        min_interval_s: the least time between two readings.
-        pin: given the newest, returns those that whoever asks has seen already: a request sees one state.
-        on_refused: told what is wrong with settings that were read again; the last good ones stay.
-        clock: tells their age.
+        ttl_s: how long they are fresh; then the next read reloads them in the background. None to reload on request
+            only.
+        min_interval_s: the least time between two reloads.
+        pin: takes the newest settings and returns those that the current request uses already.
+        on_refused: called with the error of invalid reloaded settings; the last valid ones stay.
+        clock: measures their age.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class Live:
         """Return the newest value of a setting.
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: no setting has that name.
         """
         return self.current()[name]
 
     def current(self) -> Settings:
-        """Return the newest settings; where they are too old they are read again in the background."""
+        """Return the newest settings; stale ones are reloaded in the background."""
         if self._ttl_s is not None and self._now() - self._read_at >= self._ttl_s:
             self.ask()
         return self._pin(self.newest)
 
     def ask(self) -> None:
-        """Have the settings read again in the background, unless that is under way or was done just now."""
+        """Reload the settings in the background, unless a reload runs or ended just now."""
         with self._guard:
             if self._is_asked or self._now() - self._read_at < self._min_interval_s:
                 return
@@ -94,7 +94,7 @@ class Live:
         threading.Thread(target=self._refresh_then_rest, name="carboy-settings", daemon=True).start()
 
     def refresh(self) -> Changes:
-        """Read the settings again now and swap them whole; where they are not good, the last good ones stay."""
+        """Reload the settings now and swap them; invalid ones are refused, and the last valid ones stay."""
         with self._refreshing:
             self._read_at = self._now()
             try:

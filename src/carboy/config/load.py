@@ -38,13 +38,13 @@ class Sources:
 
     Attributes:
         folder: the project's folder; relative paths of settings start here.
-        toml: the document of `carboy.toml`; empty where there is none.
+        toml: the document of `carboy.toml`; empty where it has none.
         dotenv: the lines of `.env`, raw.
         environ: the environment, raw.
         overrides: what `create_app(**overrides)` was given, by name in any case.
         closed: the closed file's settings for the stage of the profile; see `read_remote`.
         parameters: what Parameter Store has, by full name, and the prefix that it is below.
-        faults: what could not be read, to be told with all else that is wrong.
+        faults: what could not be read; reported with all other faults.
     """
 
     profile: Profile
@@ -58,7 +58,7 @@ class Sources:
     faults: tuple[Fault, ...] = ()
 
     def export_undeclared(self, parts: Iterable[type]) -> None:
-        """Put the variables of `.env` that are no settings into the environment, as `flask` does; what is there stays.
+        """Export the variables of `.env` that are not settings, as `flask` does; variables that exist stay.
 
         Args:
             parts: the dataclasses that declare the settings.
@@ -121,10 +121,10 @@ def load(
         parts: the dataclasses whose settings are wanted; `BaseSettings` is always among them. A relative path is
             taken from the project's folder.
         sources: what was read from outside; read now by default.
-        resolvers: who looks up references, by scheme, beside `file:`.
+        resolvers: of references by scheme, beside `file:`.
 
     Raises:
-        ConfigurationError: with every fault: the setting, its layer, what is wrong, what would do.
+        ConfigurationError: with every fault: the setting, its layer, what is wrong, and what is valid.
     """
     sources = sources or read_sources()
     parts = [BaseSettings, *(part for part in parts if part is not BaseSettings)]
@@ -140,16 +140,16 @@ def load(
     settings = Settings(sources.profile, entries, _build(parts, entries, sources.profile))
     settings.references = references
     settings.warnings = tuple(
-        f"`{name}` is no setting; did you mean `{near}`?" for name, near in _misspelt(sources, origins, declared)
+        f"`{name}` is not a setting; did you mean `{near}`?" for name, near in _misspelt(sources, origins, declared)
     )
     return settings
 
 
 def glance(part: type[P], sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> P:
-    """Return one part's settings before the others are known; its own rules are asked later, with all else.
+    """Return one part's settings before the others are loaded; its rules are checked later, with all others.
 
     Raises:
-        ConfigurationError: a setting of this part is wrong, or leads to what cannot be had.
+        ConfigurationError: a setting of this part is invalid, or its reference cannot be resolved.
     """
     declared = _declared([part])
     layers, _ = _layers(sources, declared)

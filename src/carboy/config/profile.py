@@ -1,4 +1,4 @@
-"""The profile: which of its lives a service is in."""
+"""The profile of a service, such as `dev` or `prod`."""
 
 import re
 from collections.abc import Mapping
@@ -43,10 +43,10 @@ def parse_profile(text: str, source: str = "FLASK_PROFILE") -> Profile:
 
 
 def choose_profile(given: str | None, *layers: Mapping[str, str]) -> Profile:
-    """Return the profile that was given, else what the first layer says that knows one, else `local`.
+    """Return the given profile, else that of the first layer that has one, else `local`.
 
     Args:
-        given: the name from the command line or `create_app`; None when neither said one.
+        given: the name from the command line or `create_app`; None without one.
         layers: raw names and values, the strongest first (environment, then `.env`). In each `FLASK_PROFILE` is
             read before `FLASK_ENV`.
     """

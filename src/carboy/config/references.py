@@ -1,7 +1,7 @@
 """Values that point elsewhere: `file:/run/secrets/stripe`, `aws-secretsmanager:/prod/db#password`.
 
-References are found at any depth of the merged values and resolved in batches, one call per scheme. What a reference
-leads to is a value: it is not read as a reference again, or whoever may write one secret could have files read here.
+References are found at any depth of the merged values and resolved in batches, one call per scheme. The value of
+a reference is not resolved again: otherwise one writable secret could make this process read files.
 """
 
 import re
@@ -24,7 +24,7 @@ class Reference(NamedTuple):
         scheme: `file`, `aws-secretsmanager` or `aws-parameterstore`.
         name: the path or name there.
         field: the field of a JSON secret, after `#`; empty for the whole value.
-        is_optional: whether its absence is no error (`optional:` before it).
+        is_optional: whether its absence is allowed (`optional:` before it).
     """
 
     scheme: str
@@ -37,10 +37,10 @@ class Reference(NamedTuple):
 
 
 class Resolver(Protocol):
-    """What can look up the references of one scheme."""
+    """Looks up the references of one scheme."""
 
     def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str | CarboyError | None]:
-        """Return for each reference its value, why it has none, or None where there is no such thing."""
+        """Return for each reference its value, the error, or None where it does not exist."""
         ...
 
 
@@ -131,7 +131,7 @@ def _is_usable(reference: Reference, answer: str | CarboyError | None) -> bool:
 
 def _why(reference: Reference, answer: object) -> str:
     if answer is None:
-        return f"`{reference}` is not there; put `optional:` before it if that is no fault"
+        return f"`{reference}` is not there; put `optional:` before it if that is not a fault"
     why, hint = (answer.why, answer.hint) if isinstance(answer, CarboyError) else (str(answer), "")
     return f"`{reference}`: {why}" + (f" ({hint})" if hint else "")
 

@@ -1,6 +1,6 @@
-"""Read the layers that are outside: the closed file, and everything below a prefix of Parameter Store.
+"""Read the remote layers: the encrypted file, and everything below a prefix of Parameter Store.
 
-Who reads them is handed in; this module knows no AWS.
+The readers are arguments; this module does not import AWS.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ __all__ = ["Parameters", "ReadClosed", "read_remote"]
 
 
 class Parameters(Protocol):
-    """What can list parameters."""
+    """Lists parameters."""
 
     def below(self, prefix: str) -> Mapping[str, str]:
         """Return everything below a path, by its full name."""
@@ -30,13 +30,13 @@ ReadClosed = Callable[[Path, str, tuple[str, ...]], Mapping[str, Any]]
 def read_remote(
     sources: Sources, base: BaseSettings, parameters: Callable[[], Parameters], read_closed: ReadClosed
 ) -> Sources:
-    """Return the sources with the layers that the settings ask for; what cannot be read is among their faults.
+    """Return the sources with their remote layers; a layer that cannot be read becomes a fault.
 
     Args:
         sources: what was read so far.
-        base: the settings that say which layers there are.
-        parameters: gives Parameter Store, where it is a layer.
-        read_closed: reads the closed file, where it is a layer.
+        base: the settings of the layers.
+        parameters: returns Parameter Store, where it is a layer.
+        read_closed: reads the encrypted file, where it is a layer.
     """
     closed: Mapping[str, Any] = {}
     found: Mapping[str, str] = {}
@@ -54,7 +54,7 @@ def read_remote(
             faults.append(Fault("PARAMETER_PREFIX", _why(error)))
         else:
             if not found and not (base.parameter_prefix or "").startswith("optional:"):
-                detail = f"there is no parameter below `{prefix}`; put `optional:` before it if that is no fault"
+                detail = f"there is no parameter below `{prefix}`; put `optional:` before it if that is not a fault"
                 faults.append(Fault("PARAMETER_PREFIX", detail))
     return replace(sources, closed=closed, parameters=(prefix or "/", found), faults=(*sources.faults, *faults))
 

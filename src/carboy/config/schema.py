@@ -36,7 +36,7 @@ class Derived(NamedTuple):
 
     Attributes:
         make: gets a look-up by setting name (`get("INSTANCE_PATH")`) and returns the value.
-        text: how the default reads in the reference, such as `sqlite:///<instance>/carboy.db`.
+        text: the default as the reference shows it, such as `sqlite:///<instance>/carboy.db`.
     """
 
     make: Callable[[Callable[[str], Any]], Any]
@@ -53,12 +53,12 @@ class Setting(NamedTuple):
         kind: the type that a value is converted to.
         default: a value, `REQUIRED` or a `Derived`.
         help: what it is for, one sentence without a full stop.
-        unit: `s`, `bytes`, …; empty where there is none.
+        unit: `s`, `bytes`, …; empty where it has none.
         is_secret: shown masked everywhere and taken as raw text.
         is_table: a table of `carboy.toml` (`[sms.templates.captcha]`), merged key by key across layers.
-        place: makes a relative path inside the value start at the project's folder; None where there is none.
-        least: the smallest value of a number; None where there is no such limit.
-        most: the largest value of a number; None where there is no such limit.
+        place: makes a relative path inside the value start at the project's folder; None without one.
+        least: the smallest value of a number; None without a limit.
+        most: the largest value of a number; None without a limit.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Setting(NamedTuple):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Return what can be chosen, as it is written; empty where the type is no choice."""
+        """Return the possible values as text; empty where the type is not a `Literal`."""
         kinds = (self.kind, *typing.get_args(self.kind))  # `Literal[…] | None` has it inside
         found = next((one for one in kinds if typing.get_origin(one) is typing.Literal), None)
         return tuple(map(str, typing.get_args(found)))

@@ -18,13 +18,13 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting as it came out.
+    """One merged setting.
 
     Attributes:
         name: the flat name.
         value: the typed value; secrets as `Secret` or text, so never print it: print `shown`.
-        layer: the layer that gave it, with `via <reference>` where it was looked up.
-        hides: the layers below that gave it too.
+        layer: the layer of its value, with `via <reference>` where it was looked up.
+        hides: the layers below that have it too.
         setting: its declaration; None for a name that no part declares.
     """
 
@@ -46,17 +46,17 @@ class Entry:
             return None
         if self.is_secret and not (self.setting and self.setting.is_table):
             return _shown_secret(self.value)
-        return mask(render(self.value))  # a name that tells nothing may hold what a vault gave
+        return mask(render(self.value))  # a value of an innocent name may come from a vault
 
 
 class Settings:
-    """What every part was configured with.
+    """The settings of every part.
 
     `part(WebSettings)` gives a part's own typed dataclass; `settings["NAME"]` one value; `flat()` all of them for
     `app.config`; `live("NAME")` the newest value, where settings change while the process runs.
 
     Attributes:
-        profile: which of its lives the service is in.
+        profile: the service's profile.
         warnings: names that look like misspelt settings.
         references: those that were followed.
     """
@@ -87,11 +87,11 @@ class Settings:
         return self._newest(name)
 
     def follow(self, newest: Callable[[str], Any]) -> None:
-        """Have `live` ask there."""
+        """Make `live` read from this function."""
         self._newest = newest
 
     def entry(self, name: str) -> Entry | None:
-        """Return a setting with its origin; None where there is no such name."""
+        """Return a setting with its origin; None for an unknown name."""
         return self._entries.get(name)
 
     def flat(self) -> dict[str, Any]:

@@ -103,7 +103,9 @@ def _insert(dialect: str, mark: str, table: Table, columns: tuple[str, ...], cou
     quote = "`" if dialect in {"mysql", "mariadb"} else '"'
     names = ", ".join(f"{quote}{column}{quote}" for column in columns)
     row = f"({', '.join([mark] * len(columns))})"
-    verb = "INSERT OR FAIL" if dialect == "sqlite" else "INSERT"  # else it notes all it changes in a file, to undo it
+    verb = (
+        "INSERT OR FAIL" if dialect == "sqlite" else "INSERT"
+    )  # else SQLite journals all changes of the statement, to undo it
     text = f"{verb} INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"
     if not skip_known:
         return text

@@ -12,7 +12,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.credentials import Address, Credentials, Login, Where
 from carboy.db.deadlines import is_hurried, seconds_left, watch
 from carboy.db.disconnects import kind_of
-from carboy.db.keepalive import libpq_silence, set_keepalive
+from carboy.db.keepalive import libpq_keepalive, set_keepalive
 from carboy.db.login_recovery import LoginRecovery, LoginRefused
 from carboy.db.settings import DbSettings
 from carboy.db.tls import Tls, bundle_hint
@@ -36,11 +36,11 @@ class Connector:
 
     Args:
         settings: of the database.
-        credentials: the vault; None where the URL holds the login.
-        where: says the address that is stronger than the login's and the URL's.
-        on_away: called when the server does not answer: its address may have changed.
-        probe_s: the least time between two looks at credentials that are refused.
-        clock: tells the time.
+        credentials: the vault; None where the URL has the login.
+        where: returns the address that overrides those of the login and the URL.
+        on_unavailable: called when the server does not answer: its address may have changed.
+        probe_s: the least time between two tries of refused credentials.
+        clock: the time.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class Connector:
         credentials: Credentials | None = None,
         *,
         where: Where | None = None,
-        on_away: Callable[[], object] = lambda: None,
+        on_unavailable: Callable[[], object] = lambda: None,
         probe_s: float = 5.0,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._settings, self._on_away, self._clock = settings, on_away, clock
+        self._settings, self._on_unavailable, self._clock = settings, on_unavailable, clock
         self._where = where or (lambda: Address(settings.db_host, settings.db_port, settings.db_name))
         self.tls: Tls = Tls(settings.db_tls_ca)
-        self._healing = (
+        self._recovery = (
             LoginRecovery(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
         )
         self.circuit: CircuitBreaker = CircuitBreaker(settings.db_probe_s, settings.db_request_budget_s, clock)
 
     def describe_tls(self, engine: "Engine") -> str:
-        """Return how an engine's connections are encrypted, verified, and until when: for people.
+        """Return a description of the TLS of an engine's connections: version, verification, expiry of the CA.
 
         Raises:
             DBAPIError: the database does not answer.
@@ -82,7 +82,7 @@ class Connector:
         return f"{version}, verified" + (f", its authorities until {ends_at:%Y-%m-%d}" if ends_at else "")
 
     def install(self, engine: "Engine") -> None:
-        """Have an engine open and ping its connections here."""
+        """Attach this connector to an engine: it opens and pings its connections."""
         from sqlalchemy import event
 
         event.listen(engine, "do_connect", self._do_connect)
@@ -126,35 +126,37 @@ class Connector:
                     "the database's URL has an option that its driver does not know", str(error), "see DATABASE_URL"
                 ) from error
             except dialect.loaded_dbapi.Error as error:
-                self._raise_unless_away(dialect, named, error)
-                took_s = now_s() - tried_s if is_brief else 0.0  # the next try may take as long
+                self._raise_unless_unavailable(dialect, named, error)
+                took_s = now_s() - tried_s if is_brief else 0.0  # a further try may take as long
                 step = next_step(retry, tries, Failure(is_transient=True), now_s() - began_s + took_s)
                 if is_brief and state == "closed" and self.circuit.is_open:
-                    step = GiveUp("another has waited for it long enough")
+                    step = GiveUp("another request has waited for the whole budget")
                 if isinstance(step, GiveUp):
                     self.circuit.open(error)
-                    why = f"{_words(error)}, {tries} {'try' if tries == 1 else 'tries'} in {now_s() - began_s:.1f} s"
-                    raise self._away(named, why, error) from error
+                    why = (
+                        f"{_message_of(error)}, {tries} {'try' if tries == 1 else 'tries'} in {now_s() - began_s:.1f} s"
+                    )
+                    raise self._unreachable(named, why, error) from error
                 if tries == 1:
-                    log.warning("database_away", why=_words(error))
+                    log.warning("database_unavailable", why=_message_of(error))
                 with suppress(CarboyError):
-                    self._on_away()
+                    self._on_unavailable()
                 self._clock.sleep(step.seconds)
             else:
                 self.circuit.close()
                 return opened
 
-    def _raise_unless_away(self, dialect: "Dialect", named: dict[str, Any], error: Exception) -> None:
+    def _raise_unless_unavailable(self, dialect: "Dialect", named: dict[str, Any], error: Exception) -> None:
         kind = kind_of(dialect.name, error)
         if kind == "certificate":
             raise self._untrusted(named, error) from error
-        if kind != "away":
+        if kind != "unavailable":
             from carboy.db.explain import DatabaseRefused
 
             host = self._where().host or named.get("host") or "its host"
             hint = "see DATABASE_URL, DB_HOST and DB_NAME: host, database, options, and what the user may do"
             raise DatabaseRefused(
-                f"the database at `{host}` refused the connection", _words(error), hint, error
+                f"the database at `{host}` refused the connection", _message_of(error), hint, error
             ) from error
 
     def _connect(self, dialect: "Dialect", arguments: list[Any], named: dict[str, Any], left_s: float | None) -> Any:
@@ -164,7 +166,7 @@ class Connector:
                 set_keepalive(getattr(made, "_sock", None), self._settings.db_silence_s)
             return made
 
-        if self._healing is None:
+        if self._recovery is None:
             return connect(None)
 
         def open_(login: Login) -> Any:
@@ -177,14 +179,14 @@ class Connector:
                 raise LoginRefused(login, error, is_sure=kind == "refused") from error
 
         try:
-            return self._healing.connect(open_)
+            return self._recovery.connect(open_)
         except LoginRefused as refusal:
             if not refusal.is_sure:
                 raise refusal.cause from None
             raise self._refused(refusal) from refusal.cause
 
     def _named(self, dialect: str, given: dict[str, Any], login: Login | None, left_s: float | None) -> dict[str, Any]:
-        """Return the driver's arguments: settings over the login over the URL; a try ends within `left_s`."""
+        """Return the driver's arguments: settings override the login and the URL; a try ends within `left_s`."""
         where = self._where()
         named = dict(given)
         found: dict[str, Any] = {
@@ -197,7 +199,7 @@ class Connector:
             found |= {"password": login.password if dialect == "postgresql" else login.password.encode()}
         named |= {name: value for name, value in found.items() if value is not None}
         if dialect == "postgresql":
-            named = libpq_silence(self._settings.db_silence_s) | named
+            named = libpq_keepalive(self._settings.db_silence_s) | named
         try_s = float(named.get("connect_timeout", self._settings.db_connect_timeout_s))
         try_s = max(0.1, try_s if left_s is None else min(try_s, left_s))
         named["connect_timeout"] = max(2, round(try_s)) if dialect == "postgresql" else try_s
@@ -216,15 +218,15 @@ class Connector:
         login = refusal.login
         return DatabaseRefused(
             f"the database refused the login of `{login.user}`",
-            f"{_words(refusal.cause)}; {login.source}, version {login.version[:8]}, and no other version works",
-            f"see whether the last rotation of {login.source} came to its end, and put the right password there",
+            f"{_message_of(refusal.cause)}; {login.source}, version {login.version[:8]}, and no other version works",
+            f"see whether the last rotation of {login.source} is complete, and correct its password",
             refusal.cause,
         )
 
     def _fail_fast(self, named: dict[str, Any]) -> "DatabaseUnreachable":
-        return self._away(named, "it did not a moment ago, and is asked again soon", self.circuit.error)
+        return self._unreachable(named, "it did not a moment ago, and is probed again soon", self.circuit.error)
 
-    def _away(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
+    def _unreachable(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
         from carboy.db.explain import DatabaseUnreachable
 
         return DatabaseUnreachable(
@@ -239,12 +241,12 @@ class Connector:
 
         host = str(self._where().host or named.get("host") or "its host")
         return DatabaseRefused(
-            f"the certificate of the database at `{host}` is not trusted", _words(error), bundle_hint(host), error
+            f"the certificate of the database at `{host}` is not trusted", _message_of(error), bundle_hint(host), error
         )
 
 
 def _open(dialect: "Dialect", arguments: list[Any], named: dict[str, Any]) -> Any:
-    """Connect within the driver's time; PyMySQL by itself would wait for ever for a server that says nothing."""
+    """Connect within the driver's timeout; PyMySQL has none for a server that accepts and sends nothing."""
     if dialect.driver != "pymysql" or named.get("read_timeout"):
         return dialect.connect(*arguments, **named)
     opened = dialect.connect(*arguments, **{**named, "read_timeout": named["connect_timeout"]})
@@ -252,8 +254,8 @@ def _open(dialect: "Dialect", arguments: list[Any], named: dict[str, Any]) -> An
     return opened
 
 
-def _words(error: BaseException) -> str:
-    """Return a driver's words in one line; they name users and hosts, never a password."""
+def _message_of(error: BaseException) -> str:
+    """Return a driver's message in one line; it names users and hosts, never a password."""
     text = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else str(error)
     code = f" ({error.args[0]})" if error.args and isinstance(error.args[0], int) else ""
     return " ".join(text.split()) + code

@@ -8,15 +8,15 @@ __all__ = ["Address", "Credentials", "Login", "Where"]
 
 
 class Login(Protocol):
-    """A user and a password, and what else the vault says.
+    """User, password and address of a database, as a vault returns them.
 
     Attributes:
-        version: tells this login from the one before and the one after.
+        version: differs from that of the login before and after.
         user: the name.
         password: never shown.
-        source: where it is from, for people.
-        engine: the kind of database, as RDS calls it; empty where it is not said.
-        host: None where it is not said; likewise `port` and `database`.
+        source: where it is from, for messages.
+        engine: the kind of database, as RDS calls it; empty where unknown.
+        host: None where unknown; likewise `port` and `database`.
     """
 
     @property
@@ -38,10 +38,10 @@ class Login(Protocol):
 
 
 class Credentials(Protocol):
-    """Gives logins, and newer ones when the database refuses."""
+    """A source of logins, and of newer ones after a refusal."""
 
     def newest(self) -> Login:
-        """Return the current login, as it is kept: asked for at every connect, so it must be quick."""
+        """Return the cached current login; called at every connect, so it must be quick."""
         ...
 
     def refreshed(self, refused: Collection[str], timeout_s: float) -> Login:
@@ -49,13 +49,13 @@ class Credentials(Protocol):
         ...
 
     def pending(self, timeout_s: float) -> Login | None:
-        """Return the pending login of a rotation; None if there is no such version."""
+        """Return the pending login of a rotation; None without one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the database is, as far as settings say; None leaves it to the login or the URL."""
+    """The address of a database in the settings; None leaves a part to the login or the URL."""
 
     host: str | None = None
     port: int | None = None
@@ -63,4 +63,4 @@ class Address:
 
 
 Where = Callable[[], Address]
-"""Says the address at every connect: settings may change while the process runs."""
+"""Returns the address at every connect: settings may change while the process runs."""

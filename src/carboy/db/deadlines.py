@@ -1,6 +1,6 @@
 """Deadlines of database work: how long a request may wait, and a watchdog that ends what waits longer.
 
-Drivers have no time-out that covers a server which accepts and then says nothing. The watchdog shuts the socket of such
+Drivers have no timeout that covers a server which accepts and then says nothing. The watchdog shuts the socket of such
 a connection down, so that the thread that reads from it gets an error at once.
 """
 

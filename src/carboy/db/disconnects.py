@@ -10,11 +10,11 @@ from typing import Literal
 
 __all__ = ["Kind", "is_demoted", "is_unavailable", "kind_of"]
 
-Kind = Literal["refused", "unsure", "away", "certificate", "other"]
-"""`unsure`: the server said no, and whether to the login cannot be told."""
+Kind = Literal["refused", "unsure", "unavailable", "certificate", "other"]
+"""`unsure`: the server refused, and the error does not say whether it refused the login."""
 
 _MYSQL_REFUSED = 1045
-_MYSQL_AWAY = {1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1203, 2002, 2003, 2006, 2013, 2055}
+_MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1203, 2002, 2003, 2006, 2013, 2055}
 _MYSQL_READ_ONLY = {1792, 1836}
 _MYSQL_OPTION = 1290  # `The MySQL server is running with the --read-only option`, and others
 _MYSQL_BUSY = {
@@ -25,7 +25,7 @@ _PG_BUSY = {"25006", "40001", "40P01", "55P03", "55006"}
 _SQLITE_BUSY = ("BUSY", "LOCKED", "IOERR", "FULL", "CANTOPEN", "READONLY", "NOMEM", "PROTOCOL", "INTERRUPT")
 _PG_REFUSED = {"28P01"}
 _PG_OTHER = {"28000", "3D000", "42501", "0A000"}
-_PG_AWAY_CLASSES = ("08", "53", "57", "58")
+_PG_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 _REFUSED_WORDS = ("password authentication failed", "PAM authentication failed")
 _CERTIFICATE_WORDS = ("certificate verify failed", "does not match host name", "root certificate file")
 _OTHER_WORDS = (
@@ -33,7 +33,7 @@ _OTHER_WORDS = (
     "Name or service not known", "nodename nor servname", "permission denied for database", "missing \"=\"",
     "invalid connection option", "invalid port number", "could not read root certificate",
 )  # fmt: skip
-_AWAY_WORDS = (
+_UNAVAILABLE_WORDS = (
     "Connection refused", "Connection reset", "timeout expired", "timed out", "server closed the connection",
     "is starting up", "is shutting down", "recovery mode", "too many clients", "too many connections",
     "connection slots", "terminating connection", "could not receive data", "could not send", "No route to host",
@@ -55,7 +55,7 @@ def kind_of(dialect: str, error: BaseException) -> Kind:
         return "other"
     if dialect in {"mysql", "mariadb"}:
         code = error.args[0] if error.args else None
-        return "refused" if code == _MYSQL_REFUSED else "away" if code in _MYSQL_AWAY else "other"
+        return "refused" if code == _MYSQL_REFUSED else "unavailable" if code in _MYSQL_UNAVAILABLE else "other"
     return _kind_of_postgres(error) if dialect == "postgresql" else "other"
 
 
@@ -71,7 +71,7 @@ def is_demoted(error: BaseException) -> bool:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether an error of SQLAlchemy means that the database cannot do it now, and the same may work later.
+    """Return whether an error of SQLAlchemy is temporary: the same statement may succeed later.
 
     A missing table, a syntax error or a NULL where none may be are faults of the code, whatever class a driver gives
     them.
@@ -93,10 +93,10 @@ def is_unavailable(error: BaseException) -> bool:
         return str(name).startswith(tuple(f"SQLITE_{one}" for one in _SQLITE_BUSY))
     state = getattr(cause, "sqlstate", None)
     if isinstance(state, str):
-        return state.startswith(_PG_AWAY_CLASSES) or state in _PG_BUSY
+        return state.startswith(_PG_UNAVAILABLE_CLASSES) or state in _PG_BUSY
     code = cause.args[0] if cause.args else None
     if isinstance(code, int):
-        return code in _MYSQL_AWAY | _MYSQL_BUSY or (code == 0 and not cause.args[1:])
+        return code in _MYSQL_UNAVAILABLE | _MYSQL_BUSY or (code == 0 and not cause.args[1:])
     return type(cause).__name__ == "OperationalError" and not hasattr(cause, "sqlite_errorcode")
 
 
@@ -105,13 +105,15 @@ def _kind_of_postgres(error: BaseException) -> Kind:
     if isinstance(state, str):
         if state in _PG_REFUSED:
             return "refused"
-        return "away" if state.startswith(_PG_AWAY_CLASSES) else "other" if state in _PG_OTHER else "unsure"
+        return (
+            "unavailable" if state.startswith(_PG_UNAVAILABLE_CLASSES) else "other" if state in _PG_OTHER else "unsure"
+        )
     text = str(error)
     groups: tuple[tuple[Kind, tuple[str, ...]], ...] = (
         ("refused", _REFUSED_WORDS),
         ("certificate", _CERTIFICATE_WORDS),
         ("other", _OTHER_WORDS),
-        ("away", _AWAY_WORDS),
+        ("unavailable", _UNAVAILABLE_WORDS),
     )
     for kind, words in groups:
         if any(word in text for word in words):

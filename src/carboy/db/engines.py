@@ -11,7 +11,7 @@ from carboy.db.connector import Connector
 from carboy.db.credentials import Credentials
 from carboy.db.deadlines import is_hurried, seconds_left
 from carboy.db.disconnects import is_demoted
-from carboy.db.keepalive import server_silence
+from carboy.db.keepalive import server_keepalive
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
 from carboy.extras import extra
@@ -38,8 +38,8 @@ def engine(
 
     Args:
         settings: of the database.
-        credentials: logs in with what it gives, at every connect; None where the URL holds user and password.
-        connector: opens the connections; by default one that goes by the settings and credentials.
+        credentials: the vault of logins; None where the URL has user and password.
+        connector: opens the connections; by default one of these settings and credentials.
 
     Raises:
         MissingExtra: SQLAlchemy is not installed.
@@ -74,12 +74,12 @@ def _is_queue(pool_class: Any) -> bool:
 
 
 def prepare(made: "Engine", settings: DbSettings, connector: Connector | None = None) -> "Engine":
-    """Attach to an engine what its database needs, once, and return it.
+    """Set up an engine for its database, once, and return it.
 
     Args:
         made: the engine.
         settings: of the database.
-        connector: opens the connections to a server; by default one that goes by the settings alone.
+        connector: opens the connections to a server; by default one of these settings.
     """
     if made.dialect.name == "sqlite":
         _prepare_sqlite(made, settings)
@@ -92,7 +92,7 @@ def prepare(made: "Engine", settings: DbSettings, connector: Connector | None = 
 
 
 def _prepare_server(made: "Engine", settings: DbSettings) -> None:
-    """Bound how long transactions wait for locks and stand still, and leave a server that is no longer the writer.
+    """Limit how long transactions wait for locks and are idle, and reconnect after a fail-over.
 
     At MariaDB's usual level, REPEATABLE READ, a worker that looks for rows locks the gaps that others insert into, and
     they end in deadlocks. A process that was frozen in the middle of a write would keep its rows locked for ever, and
@@ -116,7 +116,7 @@ def _prepare_postgres(made: "Engine", settings: DbSettings) -> None:
     from sqlalchemy import event
 
     wanted = {"idle_in_transaction_session_timeout": round(settings.db_idle_write_s * 1000)}
-    wanted |= server_silence(settings.db_silence_s)
+    wanted |= server_keepalive(settings.db_silence_s)
     write = "; ".join(f"SET LOCAL {name} = {value}" for name, value in wanted.items())
     wait_ms = max(1, round(settings.db_request_budget_s * 1000))
     brief = f"SET LOCAL lock_timeout = {wait_ms}"  # the watchdog ends the client's wait; this ends the server's

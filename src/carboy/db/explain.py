@@ -1,4 +1,4 @@
-"""Errors of connecting: ours, and SQLAlchemy's at the same time, so that either is caught by its own name."""
+"""Errors of connecting that are both Carboy's and SQLAlchemy's, so that callers can catch either."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ __all__ = ["DatabaseRefused", "DatabaseUnreachable"]
 
 
 class _Both(UpstreamError, OperationalError):
-    """What both kinds share.
+    """An `UpstreamError` that is an `OperationalError`.
 
     Attributes:
-        orig: what the driver raised last.
+        orig: the driver's last exception.
     """
 
     def __init__(self, what: str, why: str, hint: str, orig: BaseException | None = None) -> None:
@@ -33,7 +33,7 @@ class _Both(UpstreamError, OperationalError):
 
 
 class DatabaseRefused(_Both, Refused):
-    """The database refused every login that there is, or its certificate is not to be trusted."""
+    """The database refused every login, or its certificate is not trusted."""
 
 
 class DatabaseUnreachable(_Both, Unreachable):

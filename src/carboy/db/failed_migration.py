@@ -1,7 +1,7 @@
 """Record that a migration stopped half-way, and at which statement, for `carboy doctor`.
 
 MySQL and SQLite commit each change of a table as they go: what came before the statement that failed is there, and the
-version says nothing of it. The note is a table, there only from such a stop to the next migration that ends well.
+version says nothing of it. The record is a table that exists only until the next migration succeeds.
 """
 
 import json
@@ -28,7 +28,7 @@ class FailedMigration:
     Attributes:
         migration: the file of the migration.
         statement: in SQL, without its values; empty where it was none.
-        why: what the database or the migration said.
+        why: the error of the database or the migration.
     """
 
     migration: str

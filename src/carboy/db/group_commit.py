@@ -1,7 +1,7 @@
-"""Commit the writes of many threads in one transaction: the first thread in commits for all who wait.
+"""Group commit: one thread commits the writes of all threads that wait, in one transaction.
 
 A durable commit costs one fsync, whatever it holds. While one thread waits for the disk the others queue, and the next
-leader takes the whole queue. A thread is answered only after the commit that holds its work.
+leader takes the whole queue. A caller returns only after the commit of its work.
 """
 
 import random
@@ -34,7 +34,7 @@ _TRIES_LOCKED = 8
 _PAUSE_S = 0.005
 _CHECK_S = 1.5
 _TOO_LARGE = 1153  # MariaDB: a packet is bigger than `max_allowed_packet`
-_GRACE_S = 0.25  # what a leader gets that comes to its turn at the last moment
+_GRACE_S = 0.25  # of a leader whose turn comes at the last moment
 _LOCKED = {1020, 1205, 1213, "40001", "40P01", "55P03"}
 
 Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
@@ -50,7 +50,7 @@ class _Work(Generic[T, R]):
         self.error: Exception | None = None
         self.cause: BaseException | None = None
         self.is_done = self.leads = False
-        self.woken = threading.Lock()  # the cheapest thing to wait for; locked until there is an answer
+        self.woken = threading.Lock()  # the cheapest primitive to wait for; locked until there is a result
         self.woken.acquire()
 
 
@@ -95,7 +95,7 @@ class GroupCommit:
             Exception: what `apply` or the database raised for this item; the faults of other items do not matter.
         """
         if self._circuit.ask() == "open":
-            raise _away("it did not answer a moment ago, and is asked again soon")
+            raise _unavailable("it did not answer a moment ago, and is probed again soon")
         work = _Work(apply, item, durable, time.monotonic() + self._wait_s)
         with self._lock:
             work.leads = self._leading < self._leaders
@@ -110,20 +110,20 @@ class GroupCommit:
         return cast("R", work.answer)
 
     def check(self) -> None:
-        """Find out whether this process can write, without writing a row; for a readiness check.
+        """Check whether this process can write, without writing a row; for a readiness check.
 
         Raises:
             Unreachable: it cannot, or could not a moment ago.
         """
         if self._circuit.is_open:
-            raise _away(f"writes get no answer ({self._circuit.error})")
+            raise _unavailable(f"writes get no answer ({self._circuit.error})")
         try:
             self._write([_Work(_touch, None, False, 0.0)], min(self._wait_s, _CHECK_S))
         except UpstreamError:
-            raise  # it says more
+            raise
         except Exception as error:
             if is_unavailable(error):
-                raise _away(_reason(error)) from error
+                raise _unavailable(_reason(error)) from error
             log.debug("write_not_checked", error=_reason(error))  # the table is not there yet, or not this user's
 
     def _wait(self, work: _Work[Any, Any]) -> bool:
@@ -131,7 +131,7 @@ class GroupCommit:
         if work.woken.acquire(timeout=max(0.0, work.until_s - time.monotonic())):
             return work.leads
         with self._lock:
-            if work.leads:  # it was handed over in this instant
+            if work.leads:  # the lead was handed over meanwhile
                 return True
             if work in self._waiting:
                 self._waiting.remove(work)
@@ -140,21 +140,21 @@ class GroupCommit:
                 why = f"there was no answer within {self._wait_s:g} s, and it may be written all the same"
         if work.woken.acquire(timeout=_GRACE_S):  # the leader's own deadline has come too
             return work.leads
-        error = _away(why)
+        error = _unavailable(why)
         self._circuit.open(error)
         raise error
 
-    def _lead(self, mine: _Work[Any, Any]) -> None:
+    def _lead(self, own: _Work[Any, Any]) -> None:
         with self._lock:
             others = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch - 1))]
-        batch = [mine, *others]
+        batch = [own, *others]
         try:
-            self._commit(batch, mine.until_s)
+            self._commit(batch, own.until_s)
         finally:
             self._hand_on()  # the next transaction waits for the disk while these answer their callers
             for work in others:
                 if not work.is_done:  # only where this thread was interrupted: no caller may wait for ever
-                    _finish(work, error=_away("the thread that was writing was interrupted"))
+                    _finish(work, error=_unavailable("the thread that was writing was interrupted"))
                 work.woken.release()
 
     def _hand_on(self) -> None:
@@ -162,9 +162,9 @@ class GroupCommit:
             if not self._waiting:
                 self._leading -= 1
                 return
-            heir = self._waiting.popleft()
-            heir.leads = True
-        heir.woken.release()
+            successor = self._waiting.popleft()
+            successor.leads = True
+        successor.woken.release()
 
     def _commit(self, batch: Sequence[_Work[Any, Any]], until_s: float, tried: int = 1) -> None:
         """Write a batch, again where another process interfered; where one item is at fault, each on its own."""
@@ -176,18 +176,18 @@ class GroupCommit:
                 time.sleep(random.uniform(0.0, _PAUSE_S * 2**tried) if tried > 1 else 0.0)  # noqa: S311 (apart)
                 self._commit(batch, until_s, tried + 1)
                 return
-            is_away = is_unavailable(error)
-            if not is_away:
+            is_temporary = is_unavailable(error)
+            if not is_temporary:
                 self._circuit.close()
-            elif until_s - time.monotonic() <= self._wait_s / 2:  # it did not refuse, it stood still
+            elif until_s - time.monotonic() <= self._wait_s / 2:  # it did not refuse, it did not answer
                 self._circuit.open(error)
-            if len(batch) > 1 and not is_away:
+            if len(batch) > 1 and not is_temporary:
                 for work in batch:
                     self._commit([work], until_s)
                 return
             for work in batch:
-                if is_away:
-                    _finish(work, error=_away(_reason(error)), cause=error)
+                if is_temporary:
+                    _finish(work, error=_unavailable(_reason(error)), cause=error)
                 else:
                     fault = _as_input_fault(error)
                     _finish(work, error=fault, cause=error if fault is not error else error.__cause__)
@@ -258,10 +258,10 @@ def _finish(
     work.is_done = True
 
 
-def _away(why: str) -> Unreachable:
+def _unavailable(why: str) -> Unreachable:
     return Unreachable("the write was not committed", why, "see the database, its disk and its locks; try again later")
 
 
 def _reason(error: Exception) -> str:
-    """Return the driver's words without the statement and its values."""
+    """Return the driver's message without the statement and its values."""
     return str(getattr(error, "orig", None) or type(error).__name__)

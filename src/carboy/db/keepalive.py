@@ -1,26 +1,26 @@
-"""Notice that a network swallows everything, without bounding how long an answer may take.
+"""TCP keepalive: detect a connection whose other end no longer acknowledges, without limiting long queries.
 
-A read time-out would end a long query too. The kernel can tell the two apart: a machine that is there acknowledges.
+A read timeout would end a long query too; the kernel of a machine that is up acknowledges probes meanwhile.
 """
 
 import socket
 from contextlib import suppress
 
-__all__ = ["libpq_silence", "server_silence", "set_keepalive", "silence_times"]
+__all__ = ["keepalive_times", "libpq_keepalive", "server_keepalive", "set_keepalive"]
 
 _PROBES = 3
 
 
-def silence_times(seconds: float) -> tuple[int, int, int]:
-    """Return after how many idle seconds a connection is probed, how far apart, and how often, to end in that time."""
+def keepalive_times(seconds: float) -> tuple[int, int, int]:
+    """Return idle seconds before the first probe, seconds between probes, and their number, to end in that time."""
     return max(1, round(seconds / 2)), max(1, round(seconds / 2 / _PROBES)), _PROBES
 
 
-def libpq_silence(seconds: float) -> dict[str, int]:
-    """Return libpq's arguments that do what `set_keepalive` does."""
+def libpq_keepalive(seconds: float) -> dict[str, int]:
+    """Return libpq's arguments for the same keepalive as `set_keepalive`."""
     if not seconds:
         return {}
-    idle_s, interval_s, probes = silence_times(seconds)
+    idle_s, interval_s, probes = keepalive_times(seconds)
     return {
         "keepalives_idle": idle_s,
         "keepalives_interval": interval_s,
@@ -29,19 +29,19 @@ def libpq_silence(seconds: float) -> dict[str, int]:
     }
 
 
-def server_silence(seconds: float) -> dict[str, int]:
-    """Return PostgreSQL's settings with which it gives up a client in that time."""
-    return {f"tcp_{name.removeprefix('tcp_')}": value for name, value in libpq_silence(seconds).items()}
+def server_keepalive(seconds: float) -> dict[str, int]:
+    """Return PostgreSQL's settings that end the connection of a client that is silent for that long."""
+    return {f"tcp_{name.removeprefix('tcp_')}": value for name, value in libpq_keepalive(seconds).items()}
 
 
 def set_keepalive(connection: socket.socket | None, seconds: float) -> None:
-    """Have the kernel end a connection whose other end has acknowledged nothing for that long; 0 for its own idea.
+    """Make the kernel end a connection whose other end acknowledges nothing for that long; 0 for its defaults.
 
     Source: Linux, tcp(7), `TCP_KEEPIDLE` and `TCP_USER_TIMEOUT`.
     """
     if connection is None or not seconds:
         return
-    idle_s, interval_s, probes = silence_times(seconds)
+    idle_s, interval_s, probes = keepalive_times(seconds)
     wanted = {
         "TCP_KEEPIDLE": idle_s,
         "TCP_KEEPINTVL": interval_s,

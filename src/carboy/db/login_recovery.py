@@ -1,7 +1,7 @@
-"""Find the login that works while a password rotates: one thread looks for it, the others wait for what it finds.
+"""Find the login that works while a password rotates: one thread tries logins, the others wait for its result.
 
 Between a rotation's `setSecret` and `finishSecret` only the pending version works, and before and after it only the
-current one. A password that is truly wrong is tried seldom, as accounts get locked.
+current one. A wrong password is tried seldom, as accounts get locked.
 """
 
 import os
@@ -25,8 +25,8 @@ class LoginRefused(Exception):
     """The database refused a login.
 
     Attributes:
-        login: what was refused.
-        cause: what the driver raised.
+        login: the refused one.
+        cause: the driver's exception.
         is_sure: False where the server's answer may mean something else.
     """
 
@@ -38,13 +38,13 @@ class LoginRefused(Exception):
 
 
 class LoginRecovery:
-    """Logs in, and when that is refused, looks for another version of the credentials.
+    """Logs in, and after a refusal tries other versions of the credentials.
 
     Args:
         credentials: the vault.
         heal_s: how long one caller waits for a login that works.
-        probe_s: the least time between two looks, and between two tries of a login that was refused.
-        clock: tells the time.
+        probe_s: the least time between two searches, and between two tries of a refused login.
+        clock: the time.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class LoginRecovery:
         """Return what `open_` returns for the login that works.
 
         Args:
-            open_: logs in; raises `LoginRefused`, or whatever else is wrong.
+            open_: logs in; raises `LoginRefused`, or any other error.
 
         Raises:
-            LoginRefused: there was none within `heal_s`; or there was none a moment ago.
-            UpstreamError: the vault has nothing to begin with.
+            LoginRefused: no login worked within `heal_s`, or in the last `probe_s`.
+            UpstreamError: the vault has no login.
         """
         until_s = self._clock.monotonic_s() + self._heal_s
         while True:
@@ -113,7 +113,7 @@ class LoginRecovery:
         is_current = self._credentials.newest().version == login.version
         with self._changed:
             if self._refused and self._good is None:
-                log.info("database_login_healed", source=login.source, is_pending=not is_current)
+                log.info("database_login_recovered", source=login.source, is_pending=not is_current)
             self._good, self._gave_up_at, self._looks = login, None, 0
             if is_current:
                 self._used = (*self._used[-15:], login.version)
@@ -128,10 +128,10 @@ class LoginRecovery:
         return self._try(open_, login)
 
     def _must_look(self, until_s: float) -> bool:
-        """Wait while another thread looks; return False when it has found something, True to look oneself.
+        """Wait while another thread looks; return False when it has found a login, True when this thread must look.
 
         Raises:
-            LoginRefused: nobody found anything.
+            LoginRefused: no login works.
         """
         with self._changed:
             while self._good is None:
@@ -146,8 +146,8 @@ class LoginRecovery:
             return False
 
     def _lead(self, open_: Callable[[Login], T], until_s: float) -> tuple[T] | None:
-        """Look until there is a login that works, and return what it opens; None when there was none in time."""
-        is_probe = self._gave_up_at is not None  # then one look is enough
+        """Try logins until one works, and return what it opens; None when none works in time."""
+        is_probe = self._gave_up_at is not None  # then one search is enough
         found = None
         try:
             while found is None:
@@ -176,7 +176,7 @@ class LoginRecovery:
         return None
 
     def _candidates(self, until_s: float) -> Iterator[Login]:
-        """Yield what to try: at the first look both versions of the vault, if new; then one and the other in turn.
+        """Yield the logins to try: first both versions of the vault, if new; then one and the other in turn.
 
         From the second look on a login that was refused is tried again: its password may have been corrected.
         """
@@ -196,6 +196,6 @@ class LoginRecovery:
         return until_s - self._clock.monotonic_s()
 
 
-def _begin_again(healing: LoginRecovery | None) -> None:
-    if healing is not None:
-        healing._begin()
+def _begin_again(recovery: LoginRecovery | None) -> None:
+    if recovery is not None:
+        recovery._begin()

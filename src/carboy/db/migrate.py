@@ -1,6 +1,6 @@
-"""Bring the tables of Carboy's own parts to the version that this code needs: once, however many processes ask.
+"""Migrate the tables of Carboy's own parts, once, however many processes start.
 
-They have a version table of their own, `carboy_version`, so that a project's migrations and ours never meet.
+They have a version table of their own, `carboy_version`, apart from that of a project's migrations.
 """
 
 import fcntl
@@ -47,7 +47,7 @@ def head() -> str:
 
 
 def current(engine: "Engine") -> str | None:
-    """Return the version that a database has; None where it has none of Carboy's tables."""
+    """Return the version that a database has; None without Carboy's tables."""
     with extra("db"):
         from sqlalchemy import inspect
     with engine.connect() as connection:
@@ -87,7 +87,7 @@ def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
         lock_wait_s: how long to wait for another process that is migrating.
 
     Raises:
-        Unreachable: another process held the lock for longer than that.
+        Unreachable: another process kept the lock for longer than that.
     """
     with extra("db"):
         from alembic import command
@@ -116,7 +116,7 @@ def lock(engine: "Engine", wait_s: float = 300.0) -> Iterator[None]:
     """Hold the one lock of migrations, a project's own too.
 
     Raises:
-        Unreachable: another process held it for longer than `wait_s`.
+        Unreachable: another process kept it for longer than `wait_s`.
     """
     match engine.dialect.name:
         case "sqlite":
@@ -146,7 +146,7 @@ def _wait_for(has_lock: Callable[[], bool], wait_s: float) -> None:
         if time.monotonic() >= give_up_at_s:
             raise Unreachable(
                 "the database was not migrated",
-                f"another process held the lock of migrations for {wait_s:g} s",
+                f"another process kept the lock of migrations for {wait_s:g} s",
                 "see what migrates it",
             )
         time.sleep(_LOOK_AGAIN_S)

@@ -29,7 +29,7 @@ __all__ = ["Model", "bind", "db", "hide_our_tables"]
 
 
 class _LateSQLAlchemy(SQLAlchemy):
-    """Flask-SQLAlchemy's object, which a notebook or a module may import after the application was made."""
+    """Flask-SQLAlchemy's object that binds itself where it is imported after the application was made."""
 
     @property
     def engines(self) -> Mapping[str | None, "Engine"]:
@@ -59,7 +59,7 @@ else:
 def bind(
     app: Flask, settings: DbSettings, credentials: Credentials | None = None, connector: Connector | None = None
 ) -> "Engine | None":
-    """Give an application's SQLAlchemy the login, TLS and time-outs of these settings; return its default engine.
+    """Set up an application's SQLAlchemy with the login, TLS and timeouts of these settings; return its default engine.
 
     An application without Flask-SQLAlchemy gets `db`; one that has a `SQLAlchemy()` of its own keeps it, and its
     engines and binds are set up where they are. An application that has `SQLALCHEMY_DATABASE_URI` of its own keeps it.
@@ -67,8 +67,8 @@ def bind(
     Args:
         app: the application.
         settings: of the database.
-        credentials: logs in with what it gives; None where the URL holds user and password.
-        connector: opens the connections; by default one that goes by the settings and credentials.
+        credentials: the vault of logins; None where the URL has user and password.
+        connector: opens the connections; by default one of these settings and credentials.
     """
     if "sqlalchemy" not in app.extensions:
         _configure(app, settings, credentials)

@@ -59,7 +59,7 @@ def upgrade_project(app: "Flask", revision: str = "head") -> bool:
 
     Raises:
         CarboyError: Flask-Migrate failed, or rows lack what they refer to.
-        Unreachable: another process held the lock of migrations for too long.
+        Unreachable: another process kept the lock of migrations for too long.
     """
     if not has_migrations(app):
         return False
@@ -135,7 +135,7 @@ def _script(app: "Flask") -> "tuple[Config, ScriptDirectory]":
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep a look at the version from changing the logging that is set up, as a project's `env.py` does."""
+    """Keep a project's `env.py` from changing the logging configuration."""
     usual = logging.config.fileConfig
     logging.config.fileConfig = lambda *_, **__: None
     try:
@@ -145,7 +145,7 @@ def _quiet() -> Iterator[None]:
 
 
 def run_flask_migrate(function: Callable[..., object], /, **options: Any) -> None:
-    """Call one of Flask-Migrate's functions, which log why they fail and end the process: here it is an error.
+    """Call a function of Flask-Migrate, and raise an error where it would log and end the process.
 
     Raises:
         CarboyError: it failed.

@@ -1,4 +1,4 @@
-"""The time of the database server, so that processes on machines whose clocks disagree agree with each other."""
+"""Clock of the database server, so that processes on machines with different clocks agree."""
 
 import threading
 from contextlib import suppress
@@ -64,12 +64,12 @@ class ServerClock:
         self._machine.sleep(seconds)
 
     def _open(self) -> None:
-        """Open a connection, which brings the time along; where that fails, go by the machine for a while."""
+        """Open a connection, which reads the time; where that fails, use the local clock for a while."""
         if self._engine is None or getattr(self._asks, "is_asking", False):  # a vault is asked within a connect
             return
         self._asks.is_asking = True
         try:
-            with suppress(Exception):  # whoever needs the database meets the fault himself
+            with suppress(Exception):  # the next statement raises the error
                 self._engine.connect().close()
         finally:
             self._asks.is_asking = False
@@ -93,5 +93,5 @@ class ServerClock:
     def _on_checkout(self, connection: Any, record: Any, _proxy: Any) -> None:
         if self._machine.monotonic_s() >= self._ask_at_s:
             self._ask_at_s = self._machine.monotonic_s() + _ASK_LATER_S
-            with suppress(Exception):  # the next statement tells what is wrong with the connection
+            with suppress(Exception):  # the next statement raises the error of the connection
                 self._on_connect(connection, record)

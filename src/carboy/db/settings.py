@@ -27,12 +27,12 @@ def _fault_of_url(url: str) -> str | None:
     if found is None:
         return "it is not a valid URL, such as postgresql://user:password@host/name or sqlite:///file.db"
     if found[1] not in _KINDS:
-        return f"`{found[1]}` is none of {', '.join(_KINDS)}"
+        return f"`{found[1]}` is not one of {', '.join(_KINDS)}"
     login, _, host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")
     if "@" in login:
         return "an `@` in its user or password must be written as %40"
     if not re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host):
-        return "its port is no number"
+        return "its port is not a number"
     return None
 
 
@@ -42,7 +42,7 @@ _KINDS = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 
 @dataclass(frozen=True, slots=True)
 class DbSettings:
-    """Where rows are kept, and how one gets there."""
+    """The database, its login, and the limits of connections and writes."""
 
     database_url: str = setting(
         Derived(_sqlite, "sqlite:///<instance>/carboy.db"),
@@ -63,19 +63,19 @@ class DbSettings:
         None, "PEM of the authorities to verify the server against; hosts of RDS are always verified"
     )
     db_heal_s: float = setting(10.0, "how long a connect waits for a login that works while it rotates", unit="s")
-    db_connect_budget_s: float = setting(30.0, "how long a connect is tried again while the server is away", unit="s")
-    db_request_budget_s: float = setting(
-        3.0, "the same for who holds up a request or a write that others wait for", unit="s"
+    db_connect_budget_s: float = setting(
+        30.0, "how long a connect is tried again while the server is unavailable", unit="s"
     )
+    db_request_budget_s: float = setting(3.0, "the same for a request, or a write that requests wait for", unit="s")
     db_probe_s: float = setting(
-        1.0, "how often requests look whether a server that is away is back; the others fail at once", unit="s"
+        1.0, "how often a request probes a server that is unavailable; the others fail at once", unit="s"
     )
     db_connect_timeout_s: float = setting(5.0, "how long one try to connect may take", unit="s")
     db_silence_s: float = setting(
-        20.0, "how long a server is believed to be there whose machine answers nothing at all", unit="s"
+        20.0, "how long a server may acknowledge no packet before its connections are closed", unit="s"
     )
     db_idle_write_s: float = setting(
-        60.0, "how long a write may stand still, with rows locked, before the server ends it; 0 for ever", unit="s"
+        60.0, "how long a write may be idle, with rows locked, before the server ends it; 0 for ever", unit="s"
     )
     db_pool_size: int = setting(10, "connections kept open per process", least=1)
     db_pool_overflow: int = setting(20, "further connections opened under load", least=0)
@@ -89,7 +89,7 @@ class DbSettings:
         return self.database_url.startswith("sqlite") and not self.db_secret_name
 
     def faults(self, _profile: Profile) -> Iterator[Fault]:
-        """Yield what cannot be together."""
+        """Yield the faults of these settings."""
         wrong = _fault_of_url(self.database_url)
         if wrong is not None:
             yield Fault("DATABASE_URL", wrong)
@@ -100,6 +100,6 @@ class DbSettings:
         if self.db_auth == "iam" and self.database_url.startswith("sqlite"):
             yield Fault("DB_AUTH", "with `iam` DATABASE_URL must name the user: mysql://user@host/name")
         if self.db_tls_ca is not None and not self.db_tls_ca.is_file():
-            yield Fault("DB_TLS_CA", "there is no such file")
+            yield Fault("DB_TLS_CA", "the file does not exist")
         if self.db_host is not None and not _HOST.fullmatch(self.db_host):
             yield Fault("DB_HOST", "it must be a host's name or address alone, without scheme, port or blanks")

@@ -1,6 +1,6 @@
-"""Small values that all processes of a database change one after the other: counts, circuits, turns.
+"""Shared state: small values that all processes change in turn in the database, such as counts and circuits.
 
-A change waits for a moment at most: whoever asks goes on alone where the database does not answer in time.
+A change waits for `patience_s` at most; without an answer the caller goes on with its own state.
 """
 
 import random
@@ -32,7 +32,7 @@ log: BoundLogger = get_logger(__name__)
 T = TypeVar("T")
 
 Step = Callable[[Any, int], tuple[Any, T]]
-"""Given a value (None: there is none) and the time in milliseconds, returns the next value and an answer."""
+"""Takes a value (None: none is stored) and the time in milliseconds; returns the next value and a result."""
 
 SHARED = Table(
     "carboy_shared",
@@ -42,7 +42,7 @@ SHARED = Table(
     Column("expires_at", BigInteger, nullable=False, index=True),  # milliseconds since the epoch
 )
 
-_AWAY_S = 5.0
+_PAUSE_S = 5.0
 _TIDY_ONE_IN = 500
 _TIDY_AT_MOST = 100
 _UPDATE = (
@@ -63,11 +63,11 @@ class _Change:
 
 
 class Shared:
-    """The values of a database.
+    """The shared values in a database.
 
     Args:
-        engine: made when the first value is asked for.
-        clock: what time it is; the same for all processes.
+        engine: returns the engine, when the first value is changed.
+        clock: the time, the same for all processes.
         patience_s: how long a change waits for the database.
     """
 
@@ -76,71 +76,73 @@ class Shared:
         self._lock = threading.Lock()
         self._waiting: list[_Change] = []
         self._is_writing = False
-        self._away_until_s = float("-inf")
+        self._unavailable_until_s = float("-inf")
         self._writer: GroupCommit | None = None
 
     def change(self, name: str, step: Step[T], *, keep_s: float = 3600.0) -> T:
-        """Replace a value by what the step makes of it, while no other process changes it; return its answer.
+        """Replace a value by the result of a step, while no other process changes it; return the step's second result.
 
         Args:
             name: of the value, at most 150 characters.
-            step: may be called again where the database wants the transaction again.
-            keep_s: how long the value is kept when nobody changes it.
+            step: called again where the transaction is repeated.
+            keep_s: how long the value is kept after its last change.
 
         Raises:
-            Unreachable: the database did not answer in time, or not a moment ago; the change may be made all the same.
+            Unreachable: the database did not answer in time, or a moment ago; the change may be made all the same.
         """
-        wish = _Change(name, step, round(keep_s * 1000))
+        change = _Change(name, step, round(keep_s * 1000))
         with self._lock:
-            if self._clock.monotonic_s() < self._away_until_s:
-                raise _away()
-            self._waiting.append(wish)
+            if self._clock.monotonic_s() < self._unavailable_until_s:
+                raise _unavailable()
+            self._waiting.append(change)
             begins = not self._is_writing
             self._is_writing = True
         if begins:
             threading.Thread(target=self._write, name="carboy-shared", daemon=True).start()
-        if not wish.is_done.wait(self._patience_s):
-            self._turn_away(TimeoutError(f"no answer within {self._patience_s:g} s"))
-            raise _away()
-        if wish.error is not None:
-            raise _away() from wish.error
-        return cast("T", wish.answer)
+        if not change.is_done.wait(self._patience_s):
+            self._pause(TimeoutError(f"no answer within {self._patience_s:g} s"))
+            raise _unavailable()
+        if change.error is not None:
+            raise _unavailable() from change.error
+        return cast("T", change.answer)
 
     def _write(self) -> None:
         while True:
             with self._lock:
-                wishes, self._waiting = self._waiting, []
-                if not wishes:
+                changes, self._waiting = self._waiting, []
+                if not changes:
                     self._is_writing = False
                     return
             try:
                 if self._writer is None:
                     self._writer = GroupCommit(self._engine())
-                self._writer.run(self._apply, wishes)
-            except Exception as error:  # noqa: BLE001 (each who waits is told)
-                self._turn_away(error)
-                for wish in wishes:
-                    wish.error = error
-            for wish in wishes:
-                wish.is_done.set()
+                self._writer.run(self._apply, changes)
+            except Exception as error:  # noqa: BLE001 (each waiting caller gets it)
+                self._pause(error)
+                for change in changes:
+                    change.error = error
+            for change in changes:
+                change.is_done.set()
 
-    def _turn_away(self, error: Exception) -> None:
-        """Ask nothing more for a while: a limit must not make a request wait again and again."""
+    def _pause(self, error: Exception) -> None:
+        """Fail fast for a while: a limit must not make request after request wait."""
         with self._lock:
-            if self._clock.monotonic_s() >= self._away_until_s:
-                log.warning("not_shared", error=str(error), hint="each process counts for itself meanwhile")
-            self._away_until_s = self._clock.monotonic_s() + _AWAY_S
+            if self._clock.monotonic_s() >= self._unavailable_until_s:
+                log.warning(
+                    "shared_state_unavailable", error=str(error), hint="each process counts for itself meanwhile"
+                )
+            self._unavailable_until_s = self._clock.monotonic_s() + _PAUSE_S
 
     def _apply(self, connection: "Connection", batches: Sequence[Sequence[_Change]]) -> list[None]:
-        wishes = [wish for batch in batches for wish in batch]
+        changes = [change for batch in batches for change in batch]
         now_ms = self._clock.now_ms()
-        kept = lock_values(connection, sorted({wish.name for wish in wishes}))
+        kept = lock_values(connection, sorted({change.name for change in changes}))
         changed: dict[str, int] = {}
-        for wish in wishes:
-            value, wish.answer = wish.step(kept[wish.name], now_ms)
-            if value != kept[wish.name]:
-                kept[wish.name] = value
-                changed[wish.name] = max(changed.get(wish.name, 0), now_ms + wish.keep_ms)
+        for change in changes:
+            value, change.answer = change.step(kept[change.name], now_ms)
+            if value != kept[change.name]:
+                kept[change.name] = value
+                changed[change.name] = max(changed.get(change.name, 0), now_ms + change.keep_ms)
         store_values(connection, {name: (kept[name], expires_at) for name, expires_at in changed.items()})
         if random.randrange(_TIDY_ONE_IN) == 0:  # noqa: S311 (now and then)
             _tidy(connection, now_ms)
@@ -185,5 +187,5 @@ def _tidy(connection: "Connection", now_ms: int) -> None:
         connection.execute(delete(SHARED).where(SHARED.c.name.in_(names)))
 
 
-def _away() -> Unreachable:
+def _unavailable() -> Unreachable:
     return Unreachable("the value is not shared", "the database did not answer in time", "see the database")

@@ -13,7 +13,7 @@ __all__ = ["choose_driver", "endpoint_of", "url_of"]
 
 _DRIVERS = {
     "mysql": "mysql+pymysql",
-    "mariadb": "mysql+pymysql",  # it finds out by itself, and what is written for MySQL goes for it
+    "mariadb": "mysql+pymysql",  # SQLAlchemy detects MariaDB by itself
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
 }
@@ -30,13 +30,13 @@ def url_of(settings: DbSettings, credentials: Credentials | None) -> "str | URL"
     """Return the URL for `create_engine`: the one given, else what the secret says, without its user and password.
 
     Raises:
-        ConfigurationError: there is no login, or it does not say which kind of database it is for.
-        UpstreamError: the secret cannot be had.
+        ConfigurationError: a login is configured without credentials, or it does not name the kind of database.
+        UpstreamError: the secret could not be fetched.
     """
     if credentials is None and (settings.db_secret_name or settings.db_auth == "iam"):
         raise ConfigurationError(
             "the database has no credentials",
-            f"`{'DB_SECRET_NAME' if settings.db_secret_name else 'DB_AUTH'}` is set and nobody reads it",
+            f"`{'DB_SECRET_NAME' if settings.db_secret_name else 'DB_AUTH'}` is set, and no `credentials` were given",
             "give `credentials`, such as `carboy.aws.SecretLogins`; `create_app` does so",
         )
     if credentials is None or not settings.database_url.startswith("sqlite"):
@@ -49,7 +49,7 @@ def url_of(settings: DbSettings, credentials: Credentials | None) -> "str | URL"
     if driver is None:
         raise ConfigurationError(
             f"{login.source} does not say which database it is for",
-            "its `engine` is none of mysql, mariadb and postgres",
+            "its `engine` is not mysql, mariadb or postgres",
             "correct the secret, or give DATABASE_URL without a password, such as mysql://host/name",
         )
     return URL.create(
@@ -65,7 +65,7 @@ def endpoint_of(settings: DbSettings, host: str | None = None, port: int | None 
 
     Args:
         settings: of the database.
-        host: stronger than what the URL says.
+        host: overrides that of the URL.
         port: likewise.
     """
     from sqlalchemy import make_url

@@ -1,8 +1,8 @@
 """Notify of job rows after their commit, by a group commit, a session or a bare connection.
 
-`note` puts rows beside the connection that writes them. A rollback forgets them, a commit hands them on when the
-connection goes back to its pool, which is right after it. Rows of a savepoint that was rolled back, or of a commit that
-failed, may be told all the same: who is told looks at the row, and finds none.
+`note` keeps rows in the `info` of the connection that writes them. A rollback drops them, a commit passes them on when
+the connection returns to its pool. Rows of a savepoint that was rolled back, or of a commit that failed, may be passed
+on too: an engine that looks for such a row does not find it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["note", "notify_after_commit"]
 
-_OPTION, _NOTED, _COMMITTED = "carboy_jobs_told", "carboy_jobs_noted", "carboy_jobs_committed"
+_IS_LISTENING, _NOTED, _COMMITTED = "carboy_jobs_listening", "carboy_jobs_noted", "carboy_jobs_committed"
 
 
 def note(connection: "Connection", rows: Callable[[], Sequence[Ready]]) -> None:
     """Remember rows to notify of after their transaction; does nothing without a listener."""
-    if _OPTION in connection.get_execution_options():
+    if _IS_LISTENING in connection.get_execution_options():
         connection.info.setdefault(_NOTED, []).extend(rows())
 
 
@@ -42,7 +42,7 @@ def notify_after_commit(engine: "Engine", notify: Callable[[Sequence[Ready]], No
         if committed:
             notify(committed)
 
-    engine.update_execution_options(**{_OPTION: True})
+    engine.update_execution_options(**{_IS_LISTENING: True})
     event.listen(engine, "commit", on_commit)
     event.listen(engine, "rollback", on_rollback)
     event.listen(engine, "checkin", on_checkin)

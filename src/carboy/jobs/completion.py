@@ -1,4 +1,4 @@
-"""Wait until rows are done: notified by this process, and polling for rows that others run."""
+"""Wait until rows are done: notified by this process, polling for rows that others run."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ class _Waiter:
 
 
 class Waiters:
-    """Those who wait in this process.
+    """The callers that wait for rows in this process.
 
     Args:
         seats: how many may wait at the same time.
@@ -31,9 +31,9 @@ class Waiters:
         """Wait until `is_done`; return whether that came within `wait_s` seconds: False too where no seat is free.
 
         Args:
-            rows: `is_done` is asked when all of them were told, and now and then.
-            is_done: looks where the truth is.
-            wait_s: how long.
+            rows: their ids; `is_done` is called when all of them were notified, and now and then.
+            is_done: looks the rows up.
+            wait_s: how long to wait.
         """
         if not self._seats.acquire(blocking=False):
             return False
@@ -56,8 +56,8 @@ class Waiters:
                 self._waiting.discard(waiter)
             self._seats.release()
 
-    def tell(self, row: int) -> None:
-        """Say that a row is done; call it after the commit."""
+    def notify(self, row: int) -> None:
+        """Notify of a row that is done; call it after the commit."""
         if not self._waiting:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""What a job is, and what follows from how a try ended: no row and no thread is touched here."""
+"""Definitions of jobs, and the outcome of a failed try; pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,14 +63,16 @@ class Registry:
             self.add(one)
 
     def add(self, one: Job[...]) -> None:
-        """Make a job known.
+        """Add a job.
 
         Raises:
             ConfigurationError: another job has that kind.
         """
         known = self._jobs.setdefault(one.kind, one)
         if known is not one:
-            raise ConfigurationError(f"job `{one.kind}` is there twice", "two functions claim it", "rename one of them")
+            raise ConfigurationError(
+                f"job `{one.kind}` is defined twice", "two functions have it", "rename one of them"
+            )
 
     def get(self, kind: str) -> Job[...]:
         """Return the job of a kind; raise `KeyError` for an unknown kind."""
@@ -148,7 +150,7 @@ Outcome = Done | Queued | Dead
 
 
 def plan_failure(one: Job[...], attempt: int, error: BaseException, now_ms: int) -> Queued | Dead:
-    """Say what becomes of a job whose try number `attempt` (from 1) ended in this error."""
+    """Return the outcome of a job whose try number `attempt` (from 1) ended in this error."""
     hint = error.hint if isinstance(error, CarboyError) and not isinstance(error, Abandon | Later) else ""
     text = f"{type(error).__name__}: {error}{f' (hint: {hint})' if hint else ''}"[:2000]
     if isinstance(error, Later):

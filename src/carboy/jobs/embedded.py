@@ -1,8 +1,8 @@
 """The embedded engine: threads of this process take rows by lease and run them.
 
-One thread, the keeper, takes rows and renews leases; the others run. A worker that dies loses nothing: its rows are
-taken again when their lease ends, or at once by a process on the same machine that sees that the owner is dead. A
-thread whose job does not end counts as lost: the keeper takes no more rows than the remaining threads can begin.
+One thread, the keeper, leases rows and renews leases; the others run them. A worker that dies loses nothing: its rows
+are requeued when their lease ends, or at once by a process on the same machine that finds the owner dead. A thread
+whose job does not end counts as lost: the keeper takes no more rows than the remaining threads can begin.
 """
 
 import queue
@@ -49,12 +49,12 @@ class Embedded:
     """Takes and runs jobs until it is stopped.
 
     Args:
-        writer: the process's door for writes.
-        registry: the jobs that are known here; rows of other kinds are left to others.
+        writer: the process's writer.
+        registry: the jobs of this process; rows of other kinds are left to others.
         settings: concurrency, lease, retention.
         context: entered around each job, such as `app.app_context`.
-        clock: what time it is.
-        on_end: told kind, outcome and seconds of each try, for the metrics.
+        clock: the time.
+        on_end: called with kind, outcome and seconds of each try, for the metrics.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Embedded:
             thread.start()
 
     def notify(self, rows: Sequence[Ready] = ()) -> None:
-        """Take rows now and not at the next poll; which were added does not matter, all are in the table."""
+        """Take rows now, not at the next poll; which ones were added does not matter."""
         if self._notified or self._has_enough:
             return
         with self._changed:
@@ -128,13 +128,13 @@ class Embedded:
                 "the job engine",
                 f"{count} of {self._settings.jobs_concurrency} threads are lost in jobs that do not end "
                 f"({', '.join(kinds)})",
-                "give these jobs time-outs of their own, and restart the process",
+                "give these jobs timeouts of their own, and restart the process",
             )
 
     def stop(self, drain_s: float | None = None) -> bool:
-        """Take no more, give back what has not begun, wait for what runs; return whether all of it ended in time.
+        """Take no more rows, release those that have not begun, wait for the others; return whether all ended in time.
 
-        What still runs after `drain_s` (`JOBS_DRAIN_S` by default) is given back too: the process is about to end.
+        Rows that still run after `drain_s` (`JOBS_DRAIN_S` by default) are released too: the process is about to end.
         """
         if not self._threads:
             return True
@@ -155,7 +155,7 @@ class Embedded:
             self._kept.clear()
             self._changed.notify_all()
         self._return(unfinished, counts=True)
-        self._threads[0].join(max(0.0, deadline_s - self._clock.monotonic_s()))  # it gives back what it just took
+        self._threads[0].join(max(0.0, deadline_s - self._clock.monotonic_s()))  # it releases what it just took
         return not unfinished
 
     # --- the keeper: takes rows, renews their leases, looks after those of others ---
@@ -283,7 +283,7 @@ class Embedded:
     def _work(self) -> None:
         while (kept := self._inbox.get()) is not None:
             with self._changed:
-                if self._kept.get(kept.row.id) is not kept:  # given back, or lost and taken again, before it began
+                if self._kept.get(kept.row.id) is not kept:  # released, or lost and leased again, before it began
                     continue
                 kept.began_s = self._clock.monotonic_s()
             try:
@@ -308,4 +308,4 @@ class Embedded:
         try:
             self._writer.run(give_back, (self._owner, ids, counts))
         except Exception as error:  # noqa: BLE001 (they come back when their lease ends)
-            log.warning("jobs_not_given_back", count=len(ids), error=str(error))
+            log.warning("jobs_not_released", count=len(ids), error=str(error))

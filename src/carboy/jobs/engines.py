@@ -1,7 +1,7 @@
 """Load the job engine that `JOBS_ENGINE` names.
 
-The rows are the truth. An engine decides only which process looks at one next: a thread of this process, or whoever a
-broker tells.
+The rows are the truth. An engine only decides which process runs one next: a thread of this process, or a worker that
+receives its message from a broker.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,17 +53,17 @@ class JobEngine(Protocol):
         ...
 
     def notify(self, rows: Sequence[Ready]) -> None:
-        """Say that rows were committed; none where only that is known.
+        """Notify of committed rows; an empty sequence where only that is known.
 
-        Called after the commit, in the thread that committed: it never raises, and never waits for what may be away.
+        Called after the commit, in the thread that committed: it never raises, and never waits for a broker.
         """
         ...
 
     def check(self) -> None:
-        """Ask whether it can work.
+        """Check whether it can work.
 
         Raises:
-            Degraded: rows are kept, and will be done later than they should.
+            Degraded: rows are kept, and will run late.
             CarboyError: it cannot work.
         """
         ...
@@ -94,10 +94,10 @@ _HOMES = {
 
 
 def check_engine(settings: JobsSettings) -> None:
-    """Find out at the start whether the engine that the settings name can be made.
+    """Check at the start whether the engine of the settings can be made.
 
     Raises:
-        CarboyError: it cannot, and why.
+        CarboyError: it cannot be made.
     """
     check = getattr(engine_class(settings.jobs_engine), "check_settings", None)
     if check is not None:
@@ -105,10 +105,10 @@ def check_engine(settings: JobsSettings) -> None:
 
 
 def engine_class(name: str) -> MakeEngine:
-    """Return what makes the engine of that name.
+    """Return the class of the engine of that name.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: the name is unknown.
     """
     if name not in _HOMES:
         known = ", ".join(f"`{one}`" for one in _HOMES)

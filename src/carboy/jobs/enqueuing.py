@@ -1,4 +1,4 @@
-"""Put a job into the caller's own transaction."""
+"""Enqueue a job in the caller's own transaction."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -26,15 +26,15 @@ def enqueue(
     session: "Session | Connection | None" = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> None:
-    """Write a row that has the job done, in the transaction of the session: both are kept or lost together.
+    """Add the row of a job in the transaction of the session: both are committed or rolled back together.
 
     Args:
-        job: what is to be done.
-        args: its arguments, anything that JSON can hold.
-        key: at most one row of a key is ever kept, so that what is asked for twice is done once.
-        after_s: not before so many seconds from now.
+        job: the job.
+        args: its arguments, anything that JSON can represent.
+        key: an idempotency key: of rows with the same key only the first is kept.
+        after_s: the least delay in seconds.
         session: a session or connection; `db.session` of the current Flask application by default.
-        clock: what time it is.
+        clock: the time.
     """
     with extra("jobs"):
         from sqlalchemy import event

@@ -8,7 +8,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import CarboyError, Unreachable
 from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
-from carboy.jobs.rows import LeasedRow, Settled, settle, still_held
+from carboy.jobs.rows import LeasedRow, Settled, settle, still_leased
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger, request_context
 
@@ -18,16 +18,16 @@ log: BoundLogger = get_logger("carboy.jobs")
 
 
 class Runner:
-    """Runs rows that this process holds.
+    """Runs rows that this process has leased.
 
     Args:
-        writer: the process's door for writes.
+        writer: the process's writer.
         registry: the jobs that are known here.
         settings: lease and poll.
         context: entered around each job, such as `app.app_context`.
-        clock: what time it is.
-        on_end: told kind, outcome and seconds of each try, for the metrics.
-        is_stopping: tells that the process ends, so that there is no time to wait for a database that is away.
+        clock: the time.
+        on_end: called with kind, outcome and seconds of each try, for the metrics.
+        is_stopping: whether the process ends, so that it cannot wait for a database that is unavailable.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Runner:
         self._context, self._clock, self._on_end, self._is_stopping = context, clock, on_end, is_stopping
 
     def run(self, row: LeasedRow, owner: str) -> Outcome:
-        """Run a row that `owner` holds, write how it ended, and return that; it never raises."""
+        """Run a row that `owner` has leased, record its outcome, and return it; never raises."""
         started = self._clock.monotonic_s()
         one = self._registry.get(row.kind)
         outcome: Outcome = Done()
@@ -60,22 +60,22 @@ class Runner:
                     commit = answer if isinstance(answer, Commit) else None
             except BaseException as error:  # noqa: BLE001 (whatever it is, also `sys.exit`, decides about its row)
                 outcome = plan_failure(one, row.attempt, error, self._clock.now_ms())
-                _tell(outcome, row, error)
+                _log_failure(outcome, row, error)
             self._settle(row, owner, outcome, commit)
         if self._on_end:
             self._on_end(row.kind, type(outcome).__name__.lower(), self._clock.monotonic_s() - started)
         return outcome
 
     def _settle(self, row: LeasedRow, owner: str, outcome: Outcome, commit: Commit | None) -> None:
-        """Write how a try ended; while the database is away, again and again for the time of a lease."""
+        """Record the outcome of a try; while the database is unavailable, retry for the time of a lease."""
         settled = Settled(row.id, owner, row.attempt, outcome, self._clock.now_ms())
         give_up_at_s = self._clock.monotonic_s() + self._settings.jobs_lease_s
         while True:
             try:
                 self._writer.run(_settle_with, (commit, settled))
             except Exception as error:  # noqa: BLE001 (the row is done again when its lease has ended)
-                is_away = isinstance(error, Unreachable)
-                if not is_away or self._is_stopping() or self._clock.monotonic_s() >= give_up_at_s:
+                is_unavailable = isinstance(error, Unreachable)
+                if not is_unavailable or self._is_stopping() or self._clock.monotonic_s() >= give_up_at_s:
                     log.warning("job_not_settled", error=str(error), outcome=type(outcome).__name__.lower())
                     return
                 self._clock.sleep(min(self._settings.jobs_poll_s, 1.0))
@@ -86,8 +86,8 @@ class Runner:
 
 
 def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]) -> list[None]:
-    """Write what the jobs wanted written, and their rows, in one transaction; of rows that went to others, nothing."""
-    still_ours = still_held(connection, [settled for _, settled in ended])
+    """Apply the commits of jobs and settle their rows in one transaction; rows that others lease are left alone."""
+    still_ours = still_leased(connection, [settled for _, settled in ended])
     by_apply: dict[Any, list[Any]] = {}
     for commit, settled in ended:
         if commit is not None and settled.id in still_ours:
@@ -98,7 +98,7 @@ def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]
     return [None] * len(ended)
 
 
-def _tell(outcome: Outcome, row: LeasedRow, error: BaseException) -> None:
+def _log_failure(outcome: Outcome, row: LeasedRow, error: BaseException) -> None:
     known = isinstance(error, CarboyError)
     facts: dict[str, Any] = {"error": str(error), "attempt": row.attempt}
     if isinstance(error, CarboyError) and error.hint:

@@ -34,5 +34,5 @@ def _started(pid: int) -> str:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
-        return "" if not Path("/proc/self/stat").exists() else "gone"
-    return "gone" if stat[0] in {"Z", "X"} else stat[19]
+        return "" if not Path("/proc/self/stat").exists() else "dead"
+    return "dead" if stat[0] in {"Z", "X"} else stat[19]

@@ -90,10 +90,10 @@ def requeue_orphaned(connection: Connection, nows_ms: Sequence[int]) -> list[lis
 
 
 def _release(connection: Connection, now_ms: int) -> list[Ready]:
-    gone = [owner for owner in owners(connection) if is_dead(owner)]
+    dead_owners = [owner for owner in owners(connection) if is_dead(owner)]
     query = (
         select(*_READY)
-        .where(in_state("running"), (JOBS.c.lease_until < now_ms) | JOBS.c.owner.in_(gone))
+        .where(in_state("running"), (JOBS.c.lease_until < now_ms) | JOBS.c.owner.in_(dead_owners))
         .limit(_AT_MOST)
         .with_for_update(skip_locked=True)
     )

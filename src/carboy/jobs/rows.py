@@ -1,4 +1,4 @@
-"""The rows of jobs: put in, taken by lease, settled, given back. Every function runs in the caller's transaction."""
+"""Rows of jobs: add, lease, settle, release. Every function runs in the caller's transaction."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ __all__ = [
     "LeaseRequest",
     "LeasedRow",
     "Settled",
-    "Wanted",
+    "TakenRows",
     "accepted_ms",
     "claim",
     "give_back",
@@ -34,7 +34,7 @@ __all__ = [
     "renew",
     "row_of",
     "settle",
-    "still_held",
+    "still_leased",
     "take",
 ]
 
@@ -64,7 +64,7 @@ class LeaseRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TakenRows:
     """The rows of a `LeaseRequest`, and when the next row falls due (None: there is no other)."""
 
     rows: tuple[LeasedRow, ...]
@@ -93,7 +93,7 @@ class Settled:
 
 
 AT_ONCE = 500
-"""How many rows upkeep touches in one transaction."""
+"""How many rows maintenance changes in one transaction."""
 
 _COUNT_BITS = 22
 
@@ -134,7 +134,7 @@ def row_of(
     after_s: float = 0.0,
     request_id: str = "",
 ) -> dict[str, Any]:
-    """Return the row of a job to be done."""
+    """Return the row of a new job."""
     return {
         "id": new_id(now_ms),
         "kind": one.kind,
@@ -156,12 +156,12 @@ def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     note(connection, lambda: [Ready(row["id"], row["kind"], row["priority"], row["run_at"]) for row in rows])
 
 
-def take(connection: Connection, requests: Sequence[LeaseRequest]) -> list[Wanted]:
+def take(connection: Connection, requests: Sequence[LeaseRequest]) -> list[TakenRows]:
     """Lease rows that are due to each request; no row is leased twice."""
     return [_take(connection, request) for request in requests]
 
 
-def _take(connection: Connection, request: LeaseRequest) -> Wanted:
+def _take(connection: Connection, request: LeaseRequest) -> TakenRows:
     found: list[LeasedRow] = []
     for priority in request.priorities:
         if len(found) >= request.count:
@@ -182,19 +182,19 @@ def _take(connection: Connection, request: LeaseRequest) -> Wanted:
             )
         )
     if len(found) >= request.count:
-        return Wanted(tuple(found), request.now_ms)
+        return TakenRows(tuple(found), request.now_ms)
     upcoming = [
         connection.execute(_queued(request, priority).with_only_columns(JOBS.c.run_at).limit(1)).scalar()
         for priority in request.priorities
     ]
-    return Wanted(tuple(found), min((at for at in upcoming if at is not None), default=None))
+    return TakenRows(tuple(found), min((at for at in upcoming if at is not None), default=None))
 
 
 def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[LeasedRow | int | None]:
     """Lease the row of each request.
 
-    The answer is the time where the row is not due yet, and None where there is no such row, it has ended, or another
-    owner has a lease of it; an owner that is known to be dead has none.
+    The result is the time where the row is not due yet, and None where the row is missing or has ended, or another live
+    owner has a lease of it.
     """
     return [_claim(connection, request) for request in requests]
 
@@ -226,12 +226,12 @@ def _queued(request: LeaseRequest, priority: int) -> Any:
     )
 
 
-def still_held(connection: Connection, ended: Sequence[Settled]) -> set[int]:
-    """Return the ids of those rows whose lease did not go to another since, and keep them from going."""
+def still_leased(connection: Connection, ended: Sequence[Settled]) -> set[int]:
+    """Return the ids of rows that are still leased to their owners, and lock them."""
     query = (
         select(JOBS.c.id, JOBS.c.owner, JOBS.c.attempts)
         .where(JOBS.c.id.in_([one.id for one in ended]), in_state("running"))
-        .order_by(JOBS.c.id)  # two that lock the same rows in one order cannot wait for each other
+        .order_by(JOBS.c.id)  # one order of locks: no deadlock
         .with_for_update()
     )
     found = {(row.id, row.owner, row.attempts) for row in connection.execute(query)}
@@ -243,11 +243,11 @@ def settle(connection: Connection, ended: Sequence[Settled]) -> list[None]:
     for kind, values in _BY_OUTCOME.items():
         rows = [_settled_row(one) for one in sorted(ended, key=lambda one: one.id) if isinstance(one.outcome, kind)]
         if rows:
-            connection.execute(_HELD.values(values), rows)
+            connection.execute(_LEASED.values(values), rows)
     return [None] * len(ended)
 
 
-_HELD = update(JOBS).where(
+_LEASED = update(JOBS).where(
     JOBS.c.id == bindparam("b_id"),
     JOBS.c.owner == bindparam("b_owner"),
     JOBS.c.attempts == bindparam("b_attempt"),
@@ -329,9 +329,9 @@ def owners(connection: Connection) -> list[str]:
 
 
 def prune(connection: Connection, befores_ms: Sequence[int], at_most: int = AT_ONCE) -> list[int]:
-    """Delete done rows that ended before a time, the oldest first, at most so many; return how many went.
+    """Delete at most so many done rows that ended before a time, the oldest first; return how many.
 
-    Those that another is deleting just now are left to it.
+    Rows that another process is deleting are left to it.
     """
     counts = []
     for before_ms in befores_ms:
@@ -355,6 +355,6 @@ def count_by_kind(connection: Connection) -> Iterable[Mapping[str, Any]]:
     columns = (JOBS.c.kind, JOBS.c.state, func.count().label("count"), func.min(JOBS.c.run_at).label("oldest_at"))
     return [
         dict(row._mapping)
-        for state in ("queued", "running", "dead")  # each by its own index, which knows nothing of those that are done
+        for state in ("queued", "running", "dead")  # each by its own partial index
         for row in connection.execute(select(*columns).where(in_state(state)).group_by(JOBS.c.kind, JOBS.c.state))
     ]

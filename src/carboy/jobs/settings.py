@@ -13,7 +13,7 @@ __all__ = ["JobsSettings"]
 
 @dataclass(frozen=True, slots=True)
 class JobsSettings:
-    """How work is taken and how long its rows are kept."""
+    """The job engine: concurrency, leases and retention."""
 
     jobs_engine: Literal["embedded", "celery", "sqs"] = setting(
         "embedded", "who runs the jobs: this process or a broker"
@@ -25,15 +25,13 @@ class JobsSettings:
     )
     jobs_concurrency: int = setting(8, "jobs at the same time per process; 0 for none here", least=0)
     jobs_lease_s: float = setting(
-        60.0, "how long a worker holds a job without renewing; then others may take it", unit="s", least=0.1
+        60.0, "how long a lease lasts without renewal; then another worker may take the job", unit="s", least=0.1
     )
     jobs_retention: Duration = setting(Duration("7d"), "how long finished jobs are kept; dead ones are kept for ever")
-    jobs_poll_s: float = setting(
-        1.0, "how often the table is looked at when nothing wakes the engine", unit="s", least=0.01
-    )
+    jobs_poll_s: float = setting(1.0, "how often the table is polled without a notification", unit="s", least=0.01)
     jobs_drain_s: float = setting(20.0, "how long a stopping process waits for jobs that run", unit="s")
 
     def faults(self, _profile: Profile) -> Iterator[Fault]:
-        """Yield what cannot be together."""
+        """Yield the faults of these settings."""
         if self.jobs_engine == "sqs" and not self.jobs_broker_url:
             yield Fault("JOBS_BROKER_URL", "with the engine `sqs` it is the queue's URL: set it")

@@ -1,4 +1,4 @@
-"""Look at the rows from outside: list, retry, purge, count."""
+"""List, retry, purge and count the rows of jobs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ __all__ = ["JobStore", "JobView"]
 
 _STATES = ("queued", "running", "done", "dead")
 _RETRIABLE = ("dead", "queued")
-_TOLD_AT_ONCE = 10_000  # of more the engine hears when it looks
+_NOTIFIED_AT_ONCE = 10_000  # the engine finds the others at its next poll
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A row as a person sees it; times are milliseconds since the epoch."""
+    """A row in lists and in the API; times are milliseconds since the epoch."""
 
     id: str
     kind: str
@@ -43,7 +43,7 @@ class JobView:
 
 
 class JobStore:
-    """The rows of a database, for people and their tools."""
+    """The rows of jobs in a database."""
 
     def __init__(self, engine: "Engine", writer: GroupCommit, clock: Clock = SYSTEM_CLOCK) -> None:
         self._engine, self._writer, self._clock = engine, writer, clock
@@ -73,19 +73,19 @@ class JobStore:
         """Return one row.
 
         Raises:
-            Missing: there is none of that id.
+            Missing: no row has that id.
         """
         with self._engine.connect() as connection:
             row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
         if row is None:
-            raise Missing(f"job {job_id}", "there is no such job", "`carboy jobs list` shows what there is")
+            raise Missing(f"job {job_id}", "it does not exist", "`carboy jobs list` shows what there is")
         return _view(row._mapping)
 
     def retry(self, job_id: int) -> JobView:
         """Queue a dead or waiting row to run now, with all its tries before it; a running or done one stays as it is.
 
         Raises:
-            Missing: there is none of that id.
+            Missing: no row has that id.
         """
         self._writer.run(_requeue, (self._clock.now_ms(), JOBS.c.id == job_id))
         return self.get(job_id)
@@ -153,12 +153,12 @@ def _view(row: Any) -> JobView:
     )
 
 
-def _requeue(connection: "Connection", wishes: Sequence[tuple[int, Any]]) -> list[int]:
-    return [_requeue_some(connection, now_ms, chosen & JOBS.c.state.in_(_RETRIABLE)) for now_ms, chosen in wishes]
+def _requeue(connection: "Connection", requests: Sequence[tuple[int, Any]]) -> list[int]:
+    return [_requeue_some(connection, now_ms, chosen & JOBS.c.state.in_(_RETRIABLE)) for now_ms, chosen in requests]
 
 
 def _requeue_some(connection: "Connection", now_ms: int, chosen: Any) -> int:
-    query = select(JOBS.c.id, JOBS.c.kind, JOBS.c.priority).where(chosen).order_by(JOBS.c.id).limit(_TOLD_AT_ONCE)
+    query = select(JOBS.c.id, JOBS.c.kind, JOBS.c.priority).where(chosen).order_by(JOBS.c.id).limit(_NOTIFIED_AT_ONCE)
     note(connection, lambda: [Ready(row.id, row.kind, row.priority, now_ms) for row in connection.execute(query)])
     values = {"state": "queued", "attempts": 0, "run_at": now_ms, "finished_at": None}
     return connection.execute(update(JOBS).where(chosen).values(values)).rowcount
@@ -175,5 +175,5 @@ def _cancel(connection: "Connection", requests: Sequence[tuple[int, int]]) -> li
     ]
 
 
-def _delete(connection: "Connection", wishes: Sequence[Any]) -> list[int]:
-    return [connection.execute(delete(JOBS).where(chosen)).rowcount for chosen in wishes]
+def _delete(connection: "Connection", requests: Sequence[Any]) -> list[int]:
+    return [connection.execute(delete(JOBS).where(chosen)).rowcount for chosen in requests]

@@ -232,7 +232,7 @@ class RetryHandler(logging.Handler):
         return {}
 
     def flush(self) -> None:
-        """Wait until what was logged so far is delivered or given up, at most the time-out; then flush the handler."""
+        """Wait until what was logged so far is delivered or given up, at most the timeout; then flush the handler."""
         deadline = time.monotonic() + self._timeout_s
         with self._changed:
             while self._queue or self._is_delivering:
@@ -243,7 +243,7 @@ class RetryHandler(logging.Handler):
         self._quietly(self.handler.flush)
 
     def close(self) -> None:
-        """Deliver what is left, at most within the time-out, and close the wrapped handler.
+        """Deliver what is left, at most within the timeout, and close the wrapped handler.
 
         What could not be delivered is told in a line of our own. A record that comes later is delivered all the same,
         if the wrapped handler still can.

@@ -127,7 +127,7 @@ class BoundLogger:
             self._log("info", event, args, facts)
 
     def warning(self, event: str, *args: Any, **facts: Any) -> None:
-        """Log an event that someone should look at some day."""
+        """Log an event that an operator should look at."""
         if self._is_enabled(_WARNING):
             self._log("warning", event, args, facts)
 
@@ -170,7 +170,7 @@ class BoundLogger:
     alog: Callable[..., Coroutine[Any, Any, None]] = _async(log)
 
     def is_enabled_for(self, level: int) -> bool:
-        """Say whether an event of this level would be written."""
+        """Return whether an event of this level would be written."""
         return self._is_enabled(level)
 
     def get_effective_level(self) -> int:
@@ -179,7 +179,7 @@ class BoundLogger:
         return standard.getEffectiveLevel() if OUTPUT.is_set_up else OUTPUT.level
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (as `logging` has it)
-        """Say whether an event of this level would be written."""
+        """Return whether an event of this level would be written."""
         return self.is_enabled_for(level)
 
     def getEffectiveLevel(self) -> int:  # noqa: N802 (as `logging` has it)

@@ -43,7 +43,7 @@ class StreamSink:
         self._is_forked = True
 
     def is_terminal(self) -> bool:
-        """Say whether a person is looking."""
+        """Return whether a person is looking."""
         try:
             return bool((self._given or sys.stdout).isatty())
         except (AttributeError, ValueError):

@@ -138,7 +138,7 @@ def make_retry(retries: Given) -> "Retry":
 
 
 def fill_timeout(*given: Any) -> Any:
-    """Return a time-out in which nothing is left open: the first that is said counts, at last the default.
+    """Return a timeout in which nothing is left open: the first that is said counts, at last the default.
 
     Args:
         given: each as requests takes it: seconds, a pair of them, urllib3's `Timeout`, or None.

@@ -38,7 +38,7 @@ _verdicts: dict[str, bool] = {}
 
 
 def is_secret_name(name: str) -> bool:
-    """Say whether what is kept under this name should be masked: `db_password`, `X-Api-Key`, `clientSecret`.
+    """Return whether what is kept under this name should be masked: `db_password`, `X-Api-Key`, `clientSecret`.
 
     Names about a secret are not secret themselves: `token_count`, `secret_name`, `SignatureVersion`.
     """

@@ -44,7 +44,7 @@ def _mask(value: Any, depth: int) -> Any:
 
 
 def is_secret_pair(value: Any) -> bool:
-    """Say whether a value is a name that sounds secret and its value, as headers and cookies come in lists."""
+    """Return whether a value is a name that sounds secret and its value, as headers and cookies come in lists."""
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes, bytearray)) or len(value) != 2:
         return False
     name = value[0]

@@ -59,7 +59,7 @@ def run_worker(service: Service) -> int:
     except ConfigurationError:
         raise
     except Exception as error:  # noqa: BLE001 (the broker is unreachable: the worker goes on trying)
-        log.warning("jobs_broker_away", error=f"{type(error).__name__}: {error}")
+        log.warning("jobs_broker_unavailable", error=f"{type(error).__name__}: {error}")
     worker: Any = app.Worker(
         hostname=f"carboy{os.getpid()}@{socket.gethostname()}",
         pool_cls="prefork",
@@ -152,7 +152,7 @@ class _Life:
             self._worker.give_back()
             self._worker.requeue_orphaned()
         except Exception as error:  # noqa: BLE001 (the sweeper of another worker does it)
-            log.warning("jobs_not_given_back", error=str(error))
+            log.warning("jobs_not_released", error=str(error))
         self._service.stop()
 
 

@@ -72,7 +72,7 @@ class Connections:
 
     Args:
         config: gunicorn's.
-        timeouts: time-outs and limits.
+        timeouts: timeouts and limits.
         poller: gunicorn's selector; its events call the steps.
         deadlines: ends the waits of threads.
         dispatch: hands a request to a thread.

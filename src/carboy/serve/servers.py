@@ -20,7 +20,7 @@ def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnRe
     Args:
         plan: what to run.
         make_app: makes the application; called in each process that serves.
-        settings: time-outs and limits.
+        settings: timeouts and limits.
         on_ready: called when the first process answers; a closed stdout or stderr does not stop the server.
 
     Raises:

@@ -25,7 +25,7 @@ class Sampler:
     _taken: int = field(default=0, init=False)
 
     def __call__(self) -> bool:
-        """Say whether the next request is traced; threads that ask at the same moment may get one more."""
+        """Return whether the next request is traced; threads that ask at the same moment may get one more."""
         if self.rate >= 1 or self.rate <= 0:
             return self.rate >= 1
         second = int(self.clock.monotonic_s())

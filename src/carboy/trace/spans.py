@@ -53,7 +53,7 @@ class Span:
         tracer: who sends it.
         root: the first span of this trace in this process: the segment; itself, where it is that.
         id: 16 hexadecimal digits.
-        parent_id: of the span that it is within; empty where there is none.
+        parent_id: of the span that it is within; empty where it has none.
         name: cleaned.
         namespace: `aws` or `remote` for a call to another service.
         is_segment: whether it is a service's own piece; else it is a subsegment, within one.

@@ -1,4 +1,4 @@
-"""Who is calling, and may they: for plain views and for `carboy.api`."""
+"""Authenticate and authorize callers by API key: for plain views and for `carboy.api`."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -22,13 +22,13 @@ _CHALLENGES = {"WWW-Authenticate": 'Bearer, Basic realm="api", charset="UTF-8"'}
 
 
 def require(*scopes: str, basic: bool = False) -> Callable[[Callable[A, R]], Callable[A, R]]:
-    """Let only callers into a view whose key has all of these scopes.
+    """Require an API key with all of these scopes for a view.
 
-    The view is answered 401 without a key that is known, 403 without a scope, 429 when the key asks too often.
+    The response is 401 without a valid key, 403 without a scope, 429 over the rate limit.
 
     Args:
-        scopes: what the key must be good for; none of them means any key.
-        basic: whether the key may come as the password of HTTP basic, for senders that know nothing else.
+        scopes: those that the key must have; without any, every key is accepted.
+        basic: whether the key may be the password of HTTP basic, for senders that cannot send a bearer.
     """
 
     def wrap(view: Callable[A, R]) -> Callable[A, R]:
@@ -69,7 +69,7 @@ def authenticate(*scopes: str, basic: bool = False) -> Key | None:
 
 
 def current_key() -> Key | None:
-    """Return the key that let the current request in; None where none was asked for."""
+    """Return the key that authenticated the current request; None without authentication."""
     from flask import g
 
     key: Key | None = g.get("carboy_key")
@@ -77,12 +77,12 @@ def current_key() -> Key | None:
 
 
 def bearer_info(token: str, required_scopes: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Return what is known of a bearer, as `carboy.api` asks for it; None when the key is unknown.
+    """Return the caller of a bearer token for `carboy.api`; None when the key is unknown.
 
-    The scopes that it has are told, and judged by who asks. Where `AUTH` is off, anyone has what is required.
+    The result lists the key's scopes; the API checks them. Where `AUTH` is off, every caller has the required scopes.
 
     Raises:
-        Problem: 429, the key asks too often.
+        Problem: 429, the key is over the rate limit.
     """
     from flask import g
 
@@ -97,7 +97,7 @@ def bearer_info(token: str, required_scopes: Sequence[str] = ()) -> dict[str, An
 
 
 def basic_info(username: str, password: str, required_scopes: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Return what is known of a caller by HTTP basic: the password is the key, the name is anything."""
+    """Return the caller of HTTP basic, whose password is the key; the user name is ignored."""
     return bearer_info(password, required_scopes)
 
 

@@ -1,4 +1,4 @@
-"""The configuration provider of an application: its settings from all layers, and the vaults that some of them are in.
+"""Configuration provider of an application: its settings from all layers, and the vaults of its secrets.
 
 Nothing of AWS is imported unless a setting asks for it.
 """
@@ -35,15 +35,15 @@ __all__ = ["ConfigProvider", "PartsOf", "load_settings"]
 log: BoundLogger = get_logger(__name__)
 
 PartsOf = Callable[[Sources, Mapping[str, Resolver]], Sequence[type]]
-"""Says which parts' settings are wanted, given every layer."""
+"""Returns the parts whose settings to load, given every layer."""
 
 
 class ConfigProvider:
-    """What an application's settings come from.
+    """The layers and vaults of an application's settings.
 
     Args:
-        base: the settings that say which layers there are, and how long their values are fresh.
-        clock: tells the age of secrets and parameters.
+        base: the settings of the layers, and of how long values are fresh.
+        clock: measures the age of secrets and parameters.
     """
 
     def __init__(self, base: BaseSettings, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -72,10 +72,10 @@ class ConfigProvider:
         return ParameterCache(ttl_s=base.secret_ttl_s, min_interval_s=base.secret_min_interval_s, clock=self._clock)
 
     def resolvers(self, *, renew: bool = False) -> dict[str, Resolver]:
-        """Return who looks up references; AWS is asked when there is one.
+        """Return the resolvers of references by scheme, which connect to AWS on demand.
 
         Args:
-            renew: look up again what is known, but for what was looked up just now.
+            renew: fetch cached values again, except those fetched within `SECRET_MIN_INTERVAL_S`.
         """
         return {
             "aws-secretsmanager": _OnDemand(lambda: self._secret_resolver(renew)),
@@ -83,11 +83,11 @@ class ConfigProvider:
         }
 
     def read(self, sources: Sources) -> Sources:
-        """Return the sources with the layers that are outside."""
+        """Return the sources with the encrypted file and Parameter Store."""
         return read_remote(sources, self._base, lambda: self.parameters, _read_closed)
 
     def follow(self, settings: Settings, reload: Callable[[], Settings]) -> Live:
-        """Have `settings.live` give the newest values, read again by `reload` when they are too old."""
+        """Make `settings.live` return the newest values, reloaded when they are stale."""
         changes_by_itself = bool(settings.references) or self._base.prefix(settings.profile) is not None
         self.live = Live(
             settings,
@@ -95,7 +95,7 @@ class ConfigProvider:
             ttl_s=self._base.secret_ttl_s if changes_by_itself else None,
             min_interval_s=self._base.secret_min_interval_s,
             pin=_pin,
-            on_refused=_tell_refusal,
+            on_refused=_log_refusal,
             clock=self._clock,
         )
         return self.live
@@ -109,13 +109,13 @@ class ConfigProvider:
         return engine(db, credentials, connector=self.connector(settings, credentials))
 
     def connector(self, settings: Settings, credentials: "Credentials | None") -> "Connector":
-        """Return what opens connections with these credentials, at the address that the newest settings say."""
+        """Return the connector with these credentials and the address of the newest settings."""
         from carboy.db import Address, Connector
 
         def where() -> Address:
             return Address(settings.live("DB_HOST"), settings.live("DB_PORT"), settings.live("DB_NAME"))
 
-        def on_away() -> None:
+        def on_unavailable() -> None:
             if self.live is not None:
                 self.live.ask()
 
@@ -123,12 +123,12 @@ class ConfigProvider:
             settings.part(DbSettings),
             credentials,
             where=where,
-            on_away=on_away,
+            on_unavailable=on_unavailable,
             probe_s=self._base.secret_min_interval_s,
         )
 
     def credentials(self, settings: Settings) -> "Credentials | None":
-        """Return the vault that the settings of the database name; None where its URL holds user and password."""
+        """Return the vault that the settings of the database name; None where its URL has user and password."""
         db = settings.part(DbSettings)
         if db.db_secret_name:
             from carboy.aws import SecretLogins
@@ -162,9 +162,9 @@ def load_settings(
     """Return the settings of all layers, and where they come from.
 
     Args:
-        parts_of: says which parts' settings are wanted.
-        read: reads the layers that are here; called again at each refresh.
-        clock: tells the age of secrets and parameters.
+        parts_of: returns the parts whose settings to load.
+        read: reads the local layers; called again at each refresh.
+        clock: measures the age of secrets and parameters.
 
     Raises:
         ConfigurationError: with every fault at once.
@@ -182,7 +182,7 @@ def load_settings(
 
 
 class _OnDemand:
-    """A resolver that is made when there is something to resolve."""
+    """A resolver that is made at its first use."""
 
     def __init__(self, make: Callable[[], Resolver]) -> None:
         self._make = make
@@ -199,7 +199,7 @@ def _read_closed(path: Path, stage: str, allowed_keys: tuple[str, ...]) -> Mappi
 
 
 def _pin(newest: Settings) -> Settings:
-    """Return the settings that this request has seen already, or the newest."""
+    """Return the settings that this request uses already, or the newest."""
     from flask import g, has_request_context
 
     if not has_request_context():
@@ -208,5 +208,5 @@ def _pin(newest: Settings) -> Settings:
     return seen
 
 
-def _tell_refusal(error: CarboyError) -> None:
+def _log_refusal(error: CarboyError) -> None:
     log.error("settings_refused", what=error.what, why=error.why, hint=error.hint)

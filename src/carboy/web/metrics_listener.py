@@ -46,7 +46,7 @@ def add_metrics(app: "Flask", runtime: "Runtime") -> None:
 
         authenticate("metrics:read")
         if metrics.is_off:
-            raise Problem(404, "metrics are off here: on AWS Lambda, or for want of `pip install 'carboy[metrics]'`")
+            raise Problem(404, "metrics are off here: on AWS Lambda, or without `pip install 'carboy[metrics]'`")
         return metrics.render(), 200, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
 
     app.add_url_rule("/metrics", "carboy_metrics", show)

@@ -1,4 +1,4 @@
-"""Find the modules that `MODULES` names, and what each brings."""
+"""Load the modules that `MODULES` names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -25,8 +25,8 @@ class Module(NamedTuple):
         register: adds its routes and what it needs to the application.
         settings: the dataclasses that declare its settings.
         jobs: the jobs that it can do.
-        checks: what `/readyz` asks it; a failure is a 503.
-        dependencies: likewise, of what its requests can do without; a failure is `degraded`.
+        checks: those of `/readyz`; a failure is a 503.
+        dependencies: checks of what its requests can do without; a failure is `degraded`.
         pages: its pages of the console.
     """
 
@@ -43,7 +43,7 @@ def load_modules(names: Sequence[str]) -> list[Module]:
     """Import modules by dotted name.
 
     Raises:
-        ConfigurationError: there is no such module, or it has no `register(app)`.
+        ConfigurationError: the module does not exist, or has no `register(app)`.
         Exception: whatever a module raises while it is imported, as it is.
     """
     return [_module(name) for name in dict.fromkeys(names)]
@@ -51,18 +51,18 @@ def load_modules(names: Sequence[str]) -> list[Module]:
 
 def _module(name: str) -> Module:
     if not all(part.strip() for part in name.split(".")):
-        raise _refusal(name, "it is no dotted name")
+        raise _refusal(name, "it is not a dotted name")
     try:
         found = import_module(name)
     except ModuleNotFoundError as error:
         if not f"{name}.".startswith(f"{error.name or name}."):
-            raise  # it is there, and something that it needs is not
-        raise _refusal(name, "there is no module of that name") from error
+            raise  # the module exists, and one of its imports does not
+        raise _refusal(name, "no module has that name") from error
     register = getattr(found, "register", None)
     if not callable(register):
         raise _refusal(name, "it has no function `register(app)`")
     settings, jobs, checks, dependencies, pages = (
-        _brought(found, what) for what in ("settings", "jobs", "checks", "dependencies", "pages")
+        _declared(found, what) for what in ("settings", "jobs", "checks", "dependencies", "pages")
     )
     return Module(
         name=name,
@@ -75,8 +75,8 @@ def _module(name: str) -> Module:
     )
 
 
-def _brought(found: ModuleType, what: str) -> Any:
-    """Return what a module declares under a name; a submodule that happens to be called so is no declaration."""
+def _declared(found: ModuleType, what: str) -> Any:
+    """Return the value of a module's attribute; a submodule of that name does not count."""
     value = getattr(found, what, None)
     return None if isinstance(value, ModuleType) else value
 

@@ -1,4 +1,4 @@
-"""Hand the events of the queue, and of the schedule that sweeps, to the job engine `sqs`."""
+"""Pass events of the queue, and of the schedule that sweeps, to the job engine `sqs`."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +19,7 @@ log: BoundLogger = get_logger(__name__)
 
 
 class QueueRunner:
-    """Works on SQS batches: what `carboy.serve` calls where no function of the application wants them."""
+    """Runs SQS batches that no function of the application handles."""
 
     def __init__(self, jobs: "Jobs") -> None:
         self._jobs = jobs
@@ -29,10 +29,10 @@ class QueueRunner:
         return self.run_while(records, lambda: True)
 
     def run_while(self, records: Sequence[Any], is_time_left: Callable[[], bool]) -> list[str]:
-        """Do the same while there is time; the records that were not begun come back."""
+        """Do the same while there is time; records that were not begun come back."""
         engine = cast("SqsEngine | None", self._jobs.engine)
         if engine is None:
-            log.error("sqs_batch_unwanted", count=len(records), hint="no module of MODULES brings a job")
+            log.error("sqs_batch_unexpected", count=len(records), hint="no module of MODULES brings a job")
             return [record["messageId"] for record in records]
         return engine.run(records, is_time_left)
 

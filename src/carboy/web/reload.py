@@ -1,7 +1,7 @@
 """Reload the settings of a running service: on SIGHUP, or by `carboy settings refresh`.
 
-Every process that serves keeps a locked file in the instance folder. The lock is the kernel's and ends with it,
-so that a number that another program has got meanwhile is never signalled.
+Every process that serves keeps a locked file in the instance folder. The lock ends with the process,
+so that another process that got the same id is never signalled.
 """
 
 import fcntl
@@ -46,7 +46,7 @@ class RefreshOnRequest:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         if self._before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGHUP, self._before)
         if self._file is not None:
@@ -61,13 +61,13 @@ class RefreshOnRequest:
 
 
 def ask_all(instance: Path) -> list[int]:
-    """Ask every process that serves from an instance folder to read its settings again; return their numbers."""
+    """Ask every process that serves from an instance folder to reload its settings; return their ids."""
     asked = []
     for path in sorted((instance / _FOLDER).glob("[0-9]*")):
         with suppress(OSError), path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # held: it is alive, and the number is its own
+            except BlockingIOError:  # the lock is taken: the process is alive, and the id is its own
                 os.kill(int(path.name), signal.SIGHUP)
                 asked.append(int(path.name))
             else:

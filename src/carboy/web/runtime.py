@@ -50,7 +50,7 @@ class Runtime(Extension):
         settings: every setting, typed, with its origin; as they were at the start, but for `settings.live`.
         centre: what the settings come from; its `secrets` and `parameters` are for the project too.
         web: the settings of the assembly.
-        clock: what time it is.
+        clock: the time.
         metrics: what `/metrics` tells; modules add theirs.
         checks: what `/readyz` asks, by the name that it shows; modules add theirs. A check raises when its part
             cannot work; it runs in a thread of its own, inside the application's context. A failure is a 503.
@@ -176,7 +176,7 @@ class Runtime(Extension):
             self._once("models", self._make_models)
 
     def prepare(self, engine: "Engine") -> "Engine":
-        """Give an engine that the application made itself the login, TLS and time-outs of these settings; return it.
+        """Give an engine that the application made itself the login, TLS and timeouts of these settings; return it.
 
         A `SQLAlchemy()` of Flask-SQLAlchemy needs no call.
         """

@@ -1,4 +1,4 @@
-"""Open a closed file: every secret with the key that sealed it, each stage's MAC checked, every fault at once."""
+"""Decrypt an encrypted file: every secret with its key, each stage's MAC checked, all faults reported at once."""
 
 import hmac
 from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ def open_secrets(
 
     Raises:
         ConfigurationError: something was tampered with; every fault is named.
-        UpstreamError: the key service refused or was away.
+        UpstreamError: the key service refused or was unavailable.
     """
     faults: list[Fault] = []
     wanted = set(config.stages if stages is None else stages)
@@ -181,7 +181,7 @@ def _unseal_all(
 
 
 def _diagnose(config: Config, path: Path, text: str, keys: dict[str, list[tuple[Block, StageKey]]]) -> str:
-    """Say what was done to a value that does not open: it is tried at every other place of the file."""
+    """Return what was done to a value that cannot be decrypted: it is tried at every other place of the file."""
     for other, (_, stage) in config.secrets.items():
         for _, key in keys.get(stage.name, []):
             try:
@@ -218,7 +218,7 @@ def _open_old(
     config: Config, keyring: Keyring, old: list[tuple[Path, str, Stage]], faults: list[Fault]
 ) -> dict[Path, Secret]:
     for stage in {stage.environment: stage for _, _, stage in old}.values():
-        keyring.service(stage)  # credentials first, once, before many threads want them
+        keyring.service(stage)  # credentials first, once, before many threads need them
 
     def one(item: tuple[str, Stage]) -> str | None:
         text, stage = item
@@ -248,7 +248,7 @@ def render_stage(config: Config, stage: str, keyring: Keyring) -> dict[str, obje
 
     Raises:
         ConfigurationError: the stage has no value somewhere, or the file was tampered with.
-        UpstreamError: the key service refused or was away.
+        UpstreamError: the key service refused or was unavailable.
     """
     entry = config.stage(stage)
     seen, paths, faults = pick(config, stage)

@@ -1,7 +1,7 @@
-"""What stays on the machine between two commands: interrupted edits, sealed, and marks of what was last exported.
+"""Local state between two commands: sealed drafts of interrupted edits, and marks of the last export.
 
-Nothing here holds a secret in the clear: a draft opens only with the keys of every stage it shows, a mark is a slow
-salted hash of the whole open form.
+No secret is in plain text: a draft opens only with the keys of all its stages, a mark is a slow salted hash of the
+whole decrypted form.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _MARKS = 4  # open forms remembered for one file: YAML and JSON, before and afte
 
 @dataclass(frozen=True, slots=True)
 class DraftKey:
-    """A key that only who may open every stage can have.
+    """A key that only a user with access to every stage can derive.
 
     Attributes:
         secret: 32 bytes.
@@ -78,7 +78,7 @@ def make_draft_key(opened: Opened, keyring: Keyring, parts: Mapping[str, str] | 
 
 
 class Drawer:
-    """The private place of one closed file.
+    """The local state of one encrypted file.
 
     Args:
         folder: the cache folder; None to keep nothing.
@@ -118,7 +118,7 @@ class Drawer:
         return True
 
     def drop_draft(self) -> None:
-        """Forget the draft."""
+        """Delete the draft."""
         if self._draft:
             with suppress(OSError):
                 self._draft.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ class Drawer:
     # Marks
 
     def mark(self, closed: bytes, text: str) -> None:
-        """Remember that a closed file and an open text say the same."""
+        """Record that an encrypted file and a decrypted text are equal."""
         found = _read(self._marks)
         digest = hashlib.sha256(closed).hexdigest()
         marks = found.get("marks", []) if found.get("closed") == digest else []
@@ -137,7 +137,7 @@ class Drawer:
                 write_private(self._marks, json.dumps({"closed": digest, "marks": marks}).encode())
 
     def is_marked(self, closed: bytes, text: str) -> bool:
-        """Say whether the closed file and the open text are known to say the same."""
+        """Return whether the encrypted file and the decrypted text are known to be equal."""
         found = _read(self._marks)
         digest = hashlib.sha256(closed).hexdigest()
         if found.get("closed") != digest:

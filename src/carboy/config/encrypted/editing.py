@@ -109,7 +109,9 @@ def run_editor(words: Sequence[str], path: Path) -> None:
         code = _wait([*words, str(path)])
     except OSError as error:
         raise EditorFailed(
-            f"the editor `{words[0]}` was not started", error.strerror or "the system says no", "name one: --editor vi"
+            f"the editor `{words[0]}` was not started",
+            error.strerror or "the system refuses it",
+            "name one: --editor vi",
         ) from None
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Close an open file: seal what is new, keep the bytes of what is not, and set each stage's MAC."""
+"""Encrypt a decrypted file: seal new values, keep the bytes of others, and set each stage's MAC."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -41,12 +41,12 @@ def close_text(data: bytes | str, source: str, old: Opened | None, keyring: Keyr
     Args:
         data: the open form, YAML or JSON.
         source: its name in messages.
-        old: the closed file as it is, open; None when there is none.
+        old: the current encrypted file, decrypted; None without one.
         keyring: seals what is new.
 
     Raises:
         ConfigurationError: every fault in the open form.
-        UpstreamError: the key service refused or was away.
+        UpstreamError: the key service refused or was unavailable.
     """
     new = parse_config(data, source)
     if old is not None and new.document.is_json:
@@ -132,11 +132,11 @@ def _close_secrets(new: Config, old: Opened | None, keyring: Keyring) -> _Closed
         block = old.config.seals.get(name) if old and was_stage and was_stage.key == stage.key else None
         mine = {path: plain for path, (plain, of) in fresh.items() if of.name == name}
         of_stage = {path: secret for path, secret in kept.items() if secret.stage.name == name}
-        held = {path: secret for path, secret in of_stage.items() if secret.key}
+        sealed_before = {path: secret for path, secret in of_stage.items() if secret.key}
         if mine:  # a stage has one form: what is in Fleece's moves with the first that is sealed
             mine |= {path: str(secret.value) for path, secret in of_stage.items() if not secret.key}
         if mine or block:
-            sealed, seals[name] = _seal_stage(stage, block, mine, held, keyring)
+            sealed, seals[name] = _seal_stage(stage, block, mine, sealed_before, keyring)
             texts.update(sealed)
     return _Closed(texts, seals, True)
 
@@ -161,17 +161,17 @@ def _seal_stage(
 def with_macs(
     stage: Stage, key: StageKey, main: Block, texts: Mapping[Path, str], kept: Mapping[Path, Secret], keyring: Keyring
 ) -> Block:
-    """Return a stage's block with MACs over its new texts and the kept ones; added keys that hold nothing go."""
-    held = dict[str, list[tuple[Path, str]]]()
+    """Return a stage's block with MACs over its new texts and the kept ones; added keys without a value are dropped."""
+    by_kid = dict[str, list[tuple[Path, str]]]()
     for path, secret in kept.items():
         if secret.key:
-            held.setdefault(secret.key.kid, []).append((path, secret.text))
+            by_kid.setdefault(secret.key.kid, []).append((path, secret.text))
     added = [
-        part.with_mac(mac_of(keyring.open(stage, part), part.kms, held[part.kid]))
+        part.with_mac(mac_of(keyring.open(stage, part), part.kms, by_kid[part.kid]))
         for part in main.added
-        if part.kid in held
+        if part.kid in by_kid
     ]
-    mac = mac_of(key, main.kms, [*texts.items(), *held.get(key.kid, [])])
+    mac = mac_of(key, main.kms, [*texts.items(), *by_kid.get(key.kid, [])])
     return replace(main, mac=mac, added=tuple(added))
 
 
@@ -190,7 +190,7 @@ def rekey_text(opened: Opened, keyring: Keyring, stages: Iterable[str], *, to_se
     config = opened.config
     if not (config.is_sealed or to_sealed):
         raise UsageError(
-            "there is no data key to renew", "the file is in Fleece's form", "move it: carboy config rekey --sealed"
+            "the file has no data key to renew", "the file is in Fleece's form", "move it: carboy config rekey --sealed"
         )
     texts, seals = {}, dict(config.seals)
     for name in stages:
@@ -214,7 +214,7 @@ def rekey_text(opened: Opened, keyring: Keyring, stages: Iterable[str], *, to_se
 def set_text(config: Config, keyring: Keyring, stage_name: str, where: str, value: str, *, is_secret: bool) -> str:
     """Return the closed file's text with one value of a stage set.
 
-    Whoever may not open the stage adds the secret under a data key of its own, which the next rekey folds in.
+    A caller that may not decrypt the stage adds the secret under a data key of its own, which the next rekey replaces.
 
     Args:
         config: the closed file.

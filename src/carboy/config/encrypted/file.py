@@ -1,4 +1,4 @@
-"""Read and write files that must stay whole: atomically, under a lock, never over what changed meanwhile."""
+"""Read and write files atomically, under a lock, and never over a concurrent change."""
 
 import fcntl
 import os
@@ -30,12 +30,12 @@ def load_stage(
 
     Raises:
         ConfigurationError: the file or the stage is wrong, or was tampered with; every fault is listed.
-        UpstreamError: the key service refused or was away.
+        UpstreamError: the key service refused or was unavailable.
     """
     data = read_file(Path(path))
     if data is None:
         raise ConfigurationError(
-            f"`{os.fspath(path)}` cannot be read", "there is no such file", "correct the path (CONFIG_FILE)"
+            f"`{os.fspath(path)}` cannot be read", "the file does not exist", "correct the path (CONFIG_FILE)"
         )
     return load_text(data, os.fspath(path), stage, key_service, allowed_keys)
 
@@ -52,16 +52,16 @@ def read_file(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise ConfigurationError(
-            f"`{path}` cannot be read", error.strerror or "the system says no", "check the path and its mode"
+            f"`{path}` cannot be read", error.strerror or "the system refuses it", "check the path and its mode"
         ) from error
 
 
 @contextmanager
 def locked(path: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
-    """Hold the lock of a file's folder; nothing is left behind, and it ends with the process.
+    """Lock a file's folder for a block; the lock ends with the process.
 
     Raises:
-        ConfigurationError: another process held it all the time.
+        ConfigurationError: another process kept it all the time.
     """
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -145,5 +145,5 @@ def _umask() -> int:
 
 def _unwritable(path: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError(
-        f"`{path}` cannot be written", error.strerror or "the system says no", "check its folder and its mode"
+        f"`{path}` cannot be written", error.strerror or "the system refuses it", "check its folder and its mode"
     )

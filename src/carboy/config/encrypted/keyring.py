@@ -94,7 +94,7 @@ class Keyring:
 
     @property
     def is_pinned(self) -> bool:
-        """Say whether only some keys are allowed."""
+        """Return whether only some keys are allowed."""
         return bool(self._allowed)
 
     def named(self, app: str) -> "Keyring":
@@ -117,7 +117,7 @@ class Keyring:
 
         Raises:
             ConfigurationError: the block was tampered with, or its KMS key is not allowed.
-            UpstreamError: the key service refused or was away.
+            UpstreamError: the key service refused or was unavailable.
         """
         at = (stage.name, block.data)
         if at in self._keys and self._keys[at].kid == block.kid:

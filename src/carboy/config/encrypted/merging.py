@@ -1,6 +1,6 @@
 """Merge two versions of an encrypted file, place by place, and recompute the MACs.
 
-Each side's own MACs are checked first, so that a merge never blesses what someone tampered with.
+Each side's own MACs are checked first, so that a merge never accepts a manipulated value.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from carboy.errors import ConfigurationError
 
 __all__ = ["Conflicts", "merge_configs"]
 
-_GONE: Any = object()
+_MISSING: Any = object()
 
 
 class Conflicts(Exception):
@@ -51,7 +51,7 @@ def merge_configs(
     Raises:
         Conflicts: both changed the same value differently.
         ConfigurationError: a side was tampered with.
-        UpstreamError: the key service refused or was away.
+        UpstreamError: the key service refused or was unavailable.
     """
     seals, both = _merge_seals(base.seals if base else {}, ours.seals, theirs.seals)
     sides = [
@@ -121,7 +121,7 @@ class _TreeMerge:
         self.ours, self.theirs = ({encode(path): secret for path, secret in side.secrets.items()} for side in sides)
 
     def values(self, base: Any, our: Any, their: Any, path: Path) -> Any:
-        """Return what three values merge to; `_GONE` stands for one that is not there."""
+        """Return what three values merge to; `_MISSING` stands for one that is not there."""
         if same(our, their) or same(base, their):
             return our
         if same(base, our):
@@ -140,9 +140,9 @@ class _TreeMerge:
     def _mappings(self, base: Any, our: Any, their: Any, path: Path) -> dict[Any, Any]:
         made = {}
         for key in [*our, *(key for key in their if key not in our)]:
-            was, ours, theirs = (side.get(key, _GONE) for side in (base, our, their))
+            was, ours, theirs = (side.get(key, _MISSING) for side in (base, our, their))
             value = self.values(was, ours, theirs, (*path, key))
-            if value is not _GONE:
+            if value is not _MISSING:
                 made[key] = value
         return made
 

@@ -21,7 +21,7 @@ class Ambiguous(Exception):
 
 
 def is_selection(node: Mapping[object, object]) -> bool:
-    """Say whether a mapping chooses by stage: a key starts with `+`."""
+    """Return whether a mapping chooses by stage: a key starts with `+`."""
     return any(isinstance(key, str) and key.startswith("+") for key in node)
 
 

@@ -153,7 +153,7 @@ def faulty(source: str, faults: list[Fault], hint: str = "correct them, then try
 
 
 def literal(text: str) -> str:
-    """Return what a text that is no secret means: `::encrypt:x` is the literal `:encrypt:x`."""
+    """Return the value of a text that is not a secret: `::encrypt:x` is the literal `:encrypt:x`."""
     return text[1:] if _ESCAPED.match(text) else text
 
 

@@ -1,4 +1,4 @@
-"""Make the text of a file from what it was and what it must say; what it then says is always read again and compared.
+"""Write a file's new text from its old text and its new values; the result is parsed again and compared.
 
 Where only scalars and the top entries change, the text around them is not touched. Where keys come or go, ruamel.yaml
 writes the document again with its comments.
@@ -62,7 +62,7 @@ def _says(text: str, expected: object) -> bool:
 
 
 def same(one: object, other: object) -> bool:
-    """Say whether two values are equal, types and keys' types included; the order of keys is free."""
+    """Return whether two values are equal, types and keys' types included; the order of keys is free."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = {(type(key) is bool, key): value for key, value in one.items()}
         return len(one) == len(other) and all(
@@ -87,13 +87,13 @@ def cut_top(text: str, source: str, names: Iterable[str]) -> str:
     """Return a YAML text without some entries of its root; what is around them stays as it is."""
     document = parse_document(text, source)
     root, found = document.root, document.tree
-    gone = [(key, value) for key, value in getattr(root, "value", ()) if key.value in names]
-    if not gone or not isinstance(found, dict):
+    removed = [(key, value) for key, value in getattr(root, "value", ()) if key.value in names]
+    if not removed or not isinstance(found, dict):
         return text
     kept = {key: value for key, value in found.items() if key not in names}
     cut = text
     if not root.flow_style:
-        for key, value in reversed(gone):
+        for key, value in reversed(removed):
             start = text.rfind("\n", 0, key.start_mark.index) + 1
             end = text.find("\n", max(key.end_mark.index, _content_end(text, value)))
             cut = cut[:start] + ("" if end < 0 else cut[end + 1 :])
@@ -144,7 +144,7 @@ def _dumper() -> type[Any]:
         if "\n" in text:
             style = "|" if re.fullmatch(r"[^\s\x00-\x1f][^\x00-\x09\x0b-\x1f\x7f-\xa0]*", text) else '"'
         elif text[:1] in "0123456789+-." and scalar_of(text) != text:
-            style = "'"  # a number in YAML 1.2 that is none in 1.1
+            style = "'"  # a number in YAML 1.2, but not in 1.1
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
     Dumper.add_representer(str, represent_text)

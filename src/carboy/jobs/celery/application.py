@@ -34,7 +34,7 @@ def make_celery(
         from kombu import entity
 
     class Own(Celery):  # type: ignore[misc]
-        """Speaks with our broker alone, whatever the environment says of others."""
+        """Connects to this broker alone, whatever the environment variables of Celery say."""
 
         backend_cls = "disabled"
 
@@ -50,7 +50,7 @@ def make_celery(
         event_exchange=f"{settings.jobs_queue}.events",
         task_acks_late=True,
         task_create_missing_queues=False,
-        task_default_delivery_mode="transient",  # the rows are what is kept
+        task_default_delivery_mode="transient",  # the rows are durable
         task_default_queue=broker.queues[-1],
         task_ignore_result=True,
         task_queues=[_queue(entity, name, broker) for name in broker.queues],
@@ -85,6 +85,6 @@ def _add_task(app: "Celery", one: Job[...], perform: Callable[[str, int], Any]) 
         lazy=False,
         shared=False,  # else every Celery application in the process would have it
         soft_time_limit=one.timeout_s,
-        time_limit=one.timeout_s * 1.1 + 1.0,  # for one that does not hear the first
-        throws=(Exception,),  # the job's own log has told it
+        time_limit=one.timeout_s * 1.1 + 1.0,  # for a job that ignores the first
+        throws=(Exception,),  # the job's failure is logged already
     )

@@ -1,4 +1,4 @@
-"""Transport options of each broker: priorities, and short time-outs for a broker that is unavailable.
+"""Transport options of each broker: priorities, and short timeouts for a broker that is unavailable.
 
 Redis keeps a list for each priority (the lower first), RabbitMQ a queue that sorts (the higher first); SQS has no
 priorities, so that what is urgent has a queue of its own there.
@@ -24,10 +24,10 @@ _NO_WAITING = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "inter
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """How to speak with a broker.
+    """The address and options of a broker.
 
     Attributes:
-        url: where it is; may hold a password.
+        url: its address; may have a password.
         queues: their names, the urgent one first.
         route: the queue and the message's own priority of a job's priority.
         queue_arguments: of every queue.
@@ -52,14 +52,14 @@ class Broker:
 
 
 def plan_broker(url: str | None, queue: str) -> Broker:
-    """Say how to speak with the broker of that address.
+    """Return the address and options of a broker.
 
     Raises:
-        ConfigurationError: it is none that is known.
+        ConfigurationError: the URL is missing, or names an unknown broker.
     """
     scheme = urlsplit(url or "").scheme
     if url is None or scheme.partition("+")[0] not in _PLANS:
-        detail = "a broker is needed by JOBS_ENGINE=celery" if url is None else "it names no broker that is known"
+        detail = "a broker is needed by JOBS_ENGINE=celery" if url is None else "it names an unknown broker"
         raise ConfigurationError(
             "the jobs have no broker", f"JOBS_BROKER_URL: {detail}", _HINT, [Fault("JOBS_BROKER_URL", detail)]
         )

@@ -1,4 +1,4 @@
-"""Celery's consumer of messages, that outlives what a broken connection raises when it is closed."""
+"""Celery's consumer of messages that survives errors of closing a broken connection."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class _LastingConsumer(Consumer):  # type: ignore[misc]
     """
 
     def on_connection_error_after_connected(self, exc: Exception) -> Any:
-        """Let the broken connection go."""
+        """Close the broken connection."""
         try:
             super().on_connection_error_after_connected(exc)
         except Exception as error:  # noqa: BLE001 (whatever it is, a new connection knows nothing of it)

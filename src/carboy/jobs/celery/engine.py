@@ -26,7 +26,7 @@ __all__ = ["CeleryEngine"]
 
 _CONNECT_S = 2.0
 _PRECONDITION_FAILED = 406  # AMQP 0-9-1, reply codes
-_CHECK_S = 1.5  # less than `/readyz` has: it must hear that rows are kept, and not nothing
+_CHECK_S = 1.5  # less than the budget of `/readyz`, so that it reports a degraded service and not a timeout
 
 
 class CeleryEngine:
@@ -106,16 +106,16 @@ class CeleryEngine:
         return self._publisher.stop(self.settings.jobs_drain_s if drain_s is None else drain_s)
 
     def notify(self, rows: Sequence[Ready]) -> None:
-        """Have rows published, and come back at once."""
+        """Publish rows in the background."""
         if rows:
             self._publisher.add(rows)
 
     def check(self) -> None:
-        """Ask the broker how much it holds, and wait a moment for the answer.
+        """Ask the broker how many messages it has, and wait a moment for the answer.
 
         Raises:
             ConfigurationError: RabbitMQ has a queue of this name with other arguments.
-            Degraded: it gives none; rows are kept, and published once it does.
+            Degraded: it does not answer; rows are kept, and published once it does.
         """
         found: list[Exception | None] = []
         asking = threading.Thread(target=lambda: found.append(self._ask()), name="carboy-jobs-check", daemon=True)
@@ -127,7 +127,7 @@ class CeleryEngine:
         if error is not None:
             raise Degraded(
                 "the broker of the jobs",
-                f"it is away ({type(error).__name__}); jobs are kept, and published when it is back",
+                f"it is unavailable ({type(error).__name__}); jobs are kept, and published when it is available",
                 "see JOBS_BROKER_URL, and whether the broker is up",
             ) from error
 
@@ -165,7 +165,7 @@ class CeleryEngine:
         """Return how many messages wait at the broker.
 
         Raises:
-            Exception: whatever the broker's library raises while it is away.
+            Exception: whatever the broker's library raises while it is unavailable.
         """
         with self._connect() as connection:
             return sum(_depth(connection, name) for name in self.broker.queues)
@@ -237,7 +237,7 @@ def _depth(connection: Any, queue: str) -> int:
 
 
 def _notice_end(connection: Any) -> None:
-    """Raise where the server has closed the connection: the first write after that would be lost without a word."""
+    """Raise where the server has closed the connection: the first write after that would be lost without an error."""
     sock = connection.connection.transport.sock
     if select.select([sock], [], [], 0)[0]:
         connection.drain_events(timeout=0.1)

@@ -1,7 +1,7 @@
 """Publish row ids from a separate thread, so that a commit never waits for the broker.
 
-While the broker is away rows are kept, up to a number, and tried again ever more seldom; what there is no room for, and
-what a process takes with it when it ends, is found by the sweeper.
+While the broker is unavailable rows are kept, up to a number, and tried again with backoff; the sweeper finds rows for
+which there is no room, and those that a process did not publish before it ended.
 """
 
 import atexit
@@ -21,7 +21,7 @@ __all__ = ["AHEAD_MS", "Publisher"]
 log: BoundLogger = get_logger("carboy.jobs")
 
 AHEAD_MS = 5_000
-"""Rows that are due later than this from now are left to the sweeper, which comes by before that."""
+"""Rows that are due later than this from now are left to the sweeper, which runs before that."""
 
 _AT_ONCE = 100
 _MOST_KEPT = 10_000
@@ -30,12 +30,12 @@ _GOODBYE_S = 2.0
 
 
 class Publisher:
-    """RowWorker rows on when they are due.
+    """Publishes rows when they are due.
 
     Args:
         send: publishes rows, or raises; called in one thread.
-        close: forgets the connection after a fault, and at the end.
-        clock: what time it is.
+        close: drops the connection after a fault, and at the end.
+        clock: the time.
     """
 
     def __init__(self, send: Callable[[Sequence[Ready]], None], close: Callable[[], None], clock: Clock) -> None:
@@ -43,23 +43,23 @@ class Publisher:
         self.counts: Counter[str] = Counter()
         self.on_message: Callable[[str, int], None] | None = None
         self.stopped: bool = False
-        self._begin_anew()
+        self._start_fresh()
 
-    def _begin_anew(self) -> None:
+    def _start_fresh(self) -> None:
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._heap: list[tuple[int, int, int, Ready]] = []
         self._due_ms: dict[int, int] = {}  # of the rows in the heap
         self._thread: threading.Thread | None = None
-        self.is_away: bool = False
+        self.is_unavailable: bool = False
 
     def add(self, rows: Iterable[Ready]) -> None:
-        """Have rows published when they are due; never raises, and waits for nothing.
+        """Publish rows when they are due; never raises or waits.
 
-        One that waits here already is not added again: the sweepers tell of it until the broker has its message.
+        A row that waits here already is not added again: the sweepers find it until the broker has its message.
         """
         if self._pid != os.getpid():  # the thread and its connection are the parent's
-            self._begin_anew()
+            self._start_fresh()
         until_ms = self._clock.now_ms() + AHEAD_MS
         with self._changed:
             for row in rows:
@@ -98,9 +98,9 @@ class Publisher:
                 self._send(batch)
             except Exception as error:  # noqa: BLE001 (whatever it is: the rows are there, and published later)
                 self._count("failed", len(batch))
-                if not self.is_away:
-                    log.warning("jobs_broker_away", error=f"{type(error).__name__}: {error}")
-                self.is_away = True
+                if not self.is_unavailable:
+                    log.warning("jobs_broker_unavailable", error=f"{type(error).__name__}: {error}")
+                self.is_unavailable = True
                 self._close()
                 if self.stopped:
                     break
@@ -108,9 +108,9 @@ class Publisher:
                 self.add(batch)
             else:
                 self._count("published", len(batch))
-                if self.is_away:
-                    log.info("jobs_broker_back")
-                failures, self.is_away = 0, False
+                if self.is_unavailable:
+                    log.info("jobs_broker_recovered")
+                failures, self.is_unavailable = 0, False
         self._close()
 
     @staticmethod

@@ -87,7 +87,7 @@ class RowWorker:
         threading.Thread(target=self._keep, args=(sweeps,), name="carboy-jobs-keeper", daemon=True).start()
 
     def perform(self, kind: str, row_id: int) -> str:
-        """Take a row and run it; a message of a row that is not to be had does nothing.
+        """Take a row and run it; a message whose row cannot be claimed does nothing.
 
         Returns:
             how it ended, for Celery's own tools.
@@ -106,8 +106,8 @@ class RowWorker:
             self._notify(kind, row_id, row)
             return "it is not due"
         if row is None:
-            log.debug("job_message_in_vain", job_id=str(row_id))
-            return "another has it, or it has ended"
+            log.debug("job_message_skipped", job_id=str(row_id))
+            return "another worker has it, or it has ended"
         with self._lock:
             self._running[row.id] = row, self._clock.monotonic_s()
         try:
@@ -161,7 +161,7 @@ class RowWorker:
                     continue
                 next_s[place] = now_s + every_s
                 try:
-                    if task() is True:  # there is more of it
+                    if task() is True:  # there may be more
                         next_s[place] = now_s
                 except Exception as error:  # noqa: BLE001 (the keeper outlives every fault of database and broker)
                     log.warning("jobs_keeper_failed", error=f"{type(error).__name__}: {error}")
@@ -169,12 +169,12 @@ class RowWorker:
     def _renew(self) -> None:
         now_s = self._clock.monotonic_s()
         with self._lock:
-            held = list(self._running.values())
-        overdue = [row for row, began_s in held if now_s - began_s > self._registry.get(row.kind).timeout_s]
-        keep = [row.id for row, _ in held if row not in overdue]
-        if keep:
+            running = list(self._running.values())
+        overdue = [row for row, began_s in running if now_s - began_s > self._registry.get(row.kind).timeout_s]
+        renewed = [row.id for row, _ in running if row not in overdue]
+        if renewed:
             until_ms = self._clock.now_ms() + round(self._settings.jobs_lease_s * 1000)
-            self._writer.run(renew, (self._owner, keep, until_ms))
+            self._writer.run(renew, (self._owner, renewed, until_ms))
         for row in overdue:
             log.warning("job_overdue", job_id=str(row.id), kind=row.kind)
 
@@ -192,7 +192,7 @@ class RowWorker:
             log.warning("jobs_published_again", count=len(lost))
 
     def _prune(self) -> bool:
-        """Forget a part of what is done; return whether there may be more."""
+        """Delete a part of the done rows; return whether there may be more."""
         now_ms = self._clock.now_ms()
         if not self._is_pruning and not self._writer.run(
             take_turn, PeriodicLock("prune", now_ms, round(_PRUNE_EVERY_S * 1000))

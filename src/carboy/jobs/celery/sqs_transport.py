@@ -1,8 +1,8 @@
-"""Kombu's transport for SQS, for workers that outlive SQS being away.
+"""Kombu's transport for SQS, for workers that outlive an outage of SQS.
 
-Kombu 5.7 takes a poll without an answer for a list where it then wants a mapping, and where SQS refuses one raises what
-nobody expects, in the middle of its HTTP client: either ends the worker, or has it never poll again. Here such a poll
-brought nothing, and the next one is as good as any.
+Kombu 5.7 takes a poll without an answer for a list where it then needs a mapping, and raises inside its HTTP client
+where SQS refuses a poll: either ends the worker, or makes it stop polling. Here such a poll counts as empty, and
+polling goes on.
 """
 
 from functools import cached_property
@@ -20,18 +20,18 @@ log: BoundLogger = get_logger("carboy.jobs")
 
 class _Polls(AsyncSQSConnection):
     @cached_property
-    def _away(self) -> set[str]:
+    def _unavailable(self) -> set[str]:
         return set()
 
     def _on_list_ready(self, parent: str, markers: Any, operation: str, response: Any) -> Any:
         if response.status != self.STATUS_CODE_OK:
-            if parent not in self._away:
-                log.warning("jobs_queue_away", queue=parent, status=response.status, error=str(response.reason))
-            self._away.add(parent)
+            if parent not in self._unavailable:
+                log.warning("jobs_queue_unavailable", queue=parent, status=response.status, error=str(response.reason))
+            self._unavailable.add(parent)
             return {}
-        if parent in self._away:
-            log.info("jobs_queue_back", queue=parent)
-            self._away.discard(parent)
+        if parent in self._unavailable:
+            log.info("jobs_queue_recovered", queue=parent)
+            self._unavailable.discard(parent)
         return super()._on_list_ready(parent, markers, operation, response)  # type: ignore[no-untyped-call]
 
 

@@ -28,10 +28,10 @@ Record = Mapping[str, Any]
 
 
 class ClaimCheck(Protocol):
-    """Where arguments lie that are too long for a message."""
+    """The store of arguments that are too long for a message."""
 
     def put(self, data: bytes) -> str:
-        """Keep bytes, durably; return the name under which they are."""
+        """Store bytes durably; return their name."""
         ...
 
     def get(self, name: str) -> bytes:
@@ -39,28 +39,28 @@ class ClaimCheck(Protocol):
         ...
 
     def drop(self, name: str) -> None:
-        """Forget a name."""
+        """Delete the bytes of a name."""
         ...
 
 
 class SqsEngine:
-    """Sends and runs.
+    """Sends messages to SQS, and runs those that Lambda receives.
 
-    With a database, messages name rows: what is lost is found by `sweep`, what comes twice is done once, and a job that
-    has used up its tries is `dead` in its row. Without one, messages are the work: what has used up its tries goes to
-    the queue's own dead-letter queue, and a job must be such that doing it twice does no harm.
+    With a database, messages name rows: `sweep` finds what is lost, a repeated message runs once, and a job that has
+    used up its tries is `dead` in its row. Without one, messages are the work: one that has used up its tries goes to
+    the queue's own dead-letter queue, and a job must be idempotent.
 
     Args:
-        writer: the process's door for writes; None where there is no database.
-        registry: the jobs that are known; messages of other kinds come back.
+        writer: the process's writer; None where there is no database.
+        registry: the jobs; messages of other kinds come back.
         settings: the queue's URL, the lease of a row, how many run at the same time.
         context: entered around each job, such as `app.app_context`.
-        clock: what time it is.
-        on_end: told kind, outcome and seconds of each try, for the metrics.
+        clock: the time.
+        on_end: called with kind, outcome and seconds of each try, for the metrics.
         queue: by default that of `JOBS_BROKER_URL`.
 
     Attributes:
-        park: where arguments lie that are too long for a message; None where such are refused.
+        park: the store of arguments that are too long for a message; None where such are refused.
     """
 
     is_running = True
@@ -82,14 +82,14 @@ class SqsEngine:
         self.park: ClaimCheck | None = None
 
     def start(self) -> None:
-        """Start nothing: Lambda calls us."""
+        """Do nothing: Lambda calls `run`."""
 
     def stop(self, drain_s: float | None = None) -> bool:
-        """Stop nothing."""
+        """Do nothing."""
         return True
 
     def notify(self, rows: Sequence[Ready]) -> None:
-        """Send a message for each row; what cannot be sent is found by the next sweep."""
+        """Send a message for each row; the next sweep finds rows that could not be sent."""
         now_ms = self._clock.now_ms()
         texts = [
             Outgoing(render_message(RowMessage(row.id, row.kind)), _delay_s(row.run_at_ms - now_ms)) for row in rows
@@ -100,7 +100,7 @@ class SqsEngine:
             log.warning("jobs_not_sent", count=len(rows), error=str(error), hint="the next sweep sends them")
 
     def check(self) -> None:
-        """Ask the queue; with a database rows are kept while it is away."""
+        """Check the queue; with a database rows are kept while it is unavailable."""
         try:
             self._queue.waiting()
         except UpstreamError as error:
@@ -109,7 +109,7 @@ class SqsEngine:
             raise Degraded("the queue", error.why, error.hint) from error
 
     def send(self, job: Job[...], *calls: Sequence[Any]) -> None:
-        """Have a job done once for each list of arguments, without a database; when this returns, the queue has all.
+        """Send a job once for each list of arguments, without a database; when this returns, the queue has all.
 
         Raises:
             UpstreamError: the queue, or the place for long arguments, cannot be used; some calls may be done all the
@@ -121,7 +121,7 @@ class SqsEngine:
         self._queue.send([Outgoing(text) for text in messages])
 
     def run(self, records: Sequence[Record], is_time_left: Callable[[], bool] = lambda: True) -> list[str]:
-        """Do what the records of an SQS event ask for; return the `messageId` of those that are to come back.
+        """Run the records of an SQS event; return the `messageId` of those that are to come back.
 
         Args:
             records: of the event.
@@ -153,8 +153,8 @@ class SqsEngine:
 
         now_ms = self._clock.now_ms()
         freed: list[Ready] = self._writer.run(requeue_orphaned, now_ms)
-        wish = Lost(self._registry.kinds, now_ms - round(self._settings.jobs_sweep_s * 1000))
-        lost: tuple[Ready, ...] = self._writer.run(find_lost, (wish, self._queue.waiting() + len(freed)))
+        request = Lost(self._registry.kinds, now_ms - round(self._settings.jobs_sweep_s * 1000))
+        lost: tuple[Ready, ...] = self._writer.run(find_lost, (request, self._queue.waiting() + len(freed)))
         if freed or lost:
             log.warning("jobs_sent_again", freed=len(freed), lost=len(lost))
             self.notify([*freed, *lost])
@@ -164,7 +164,7 @@ class SqsEngine:
     # --- one message ---
 
     def _is_done(self, record: Record) -> bool:
-        """Do what a message asks for; return whether the queue may forget it."""
+        """Run a message; return whether the queue may delete it."""
         try:
             message = parse_message(record["body"])
             job = self._registry.get(message.kind)
@@ -185,11 +185,11 @@ class SqsEngine:
 
         if self._writer is None:
             raise ConfigurationError("a row cannot be run", "there is no database here", "set DATABASE_URL")
-        owner = f"sqs:{secrets.token_hex(8)}"  # no name by which another could think us gone: functions look all alike
+        owner = f"sqs:{secrets.token_hex(8)}"  # not `make_owner`: functions share host and process ids
         now_ms = self._clock.now_ms()
-        lease_ms = round(max(self._settings.jobs_lease_s, job.timeout_s) * 1000)  # nobody renews it
+        lease_ms = round(max(self._settings.jobs_lease_s, job.timeout_s) * 1000)  # it is not renewed
         found = self._writer.run(claim, ClaimRequest(message.id, owner, now_ms, now_ms + lease_ms))
-        if found is None:  # it is done, or in the hands of another, whose loss the sweep would see
+        if found is None:  # done, or leased by another, whose loss the sweep finds
             return True
         if not isinstance(found, LeasedRow):
             return self._send_later(message, found)
@@ -211,14 +211,14 @@ class SqsEngine:
         with request_context(request_id=message.request_id, job_id=record["messageId"], job=message.kind):
             try:
                 args = self._args(message)
-                if args is None:  # it was done before: what is done is dropped
+                if args is None:  # done before: its arguments are deleted
                     return True
                 with self._context():
                     if isinstance(job.function(*args), Commit):
                         raise UsageError("the job cannot be settled", "it writes rows", "give it a database")
             except BaseException as error:  # noqa: BLE001 (whatever it is, it decides about the message)
                 outcome = plan_failure(job, attempt, error, self._clock.now_ms())
-                _tell(outcome, attempt, error)
+                _log_failure(outcome, attempt, error)
         if self._on_end:
             how = "done" if outcome is None else type(outcome).__name__.lower()
             self._on_end(message.kind, how, self._clock.monotonic_s() - started_s)
@@ -228,7 +228,7 @@ class SqsEngine:
         return self._is_over(record, replace(message, tries=attempt - 1), outcome)
 
     def _is_over(self, record: Record, message: RowMessage | CallMessage, outcome: Outcome) -> bool:
-        """Return whether the queue may forget a message whose job ended so; else say when it is to come back."""
+        """Return whether the queue may delete a message with this outcome; else set when it comes back."""
         match outcome:
             case Queued(run_at_ms, _, counts):
                 if not counts:
@@ -236,13 +236,13 @@ class SqsEngine:
                 self._hide(record, run_at_ms - self._clock.now_ms())
                 return False
             case Dead() if isinstance(message, CallMessage):
-                self._hide(record, 0)  # the queue counts it out, and gives it to its dead letters
+                self._hide(record, 0)  # the queue moves it to its dead letters
                 return False
             case _:
                 return True
 
     def _send_later(self, message: RowMessage | CallMessage, run_at_ms: int) -> bool:
-        """Put a message that only waits in the place of the one that came: the queue counts how often one came."""
+        """Replace a message that only waits by a new one: the queue counts how often a message was received."""
         delay_s = _delay_s(run_at_ms - self._clock.now_ms())
         try:
             self._queue.send([Outgoing(render_message(message), delay_s)])
@@ -288,7 +288,7 @@ class SqsEngine:
             try:
                 self.park.drop(message.parked)
             except CarboyError as error:
-                log.info("parked_not_dropped", name=message.parked, error=str(error))
+                log.info("claim_check_not_deleted", name=message.parked, error=str(error))
 
 
 def _queue_of(settings: JobsSettings) -> Queue:
@@ -303,7 +303,7 @@ def _delay_s(wait_ms: int) -> int:
     return min(max(-(-wait_ms // 1000), 0), MAX_DELAY_S)
 
 
-def _tell(outcome: Outcome, attempt: int, error: BaseException) -> None:
+def _log_failure(outcome: Outcome, attempt: int, error: BaseException) -> None:
     known = isinstance(error, CarboyError)
     facts: dict[str, Any] = {"error": str(error), "attempt": attempt}
     if isinstance(outcome, Dead):

@@ -1,4 +1,4 @@
-"""What a message of the queue says."""
+"""The messages of the queue: parse and render."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def parse_message(text: str) -> RowMessage | CallMessage:
     """Return what a message says.
 
     Raises:
-        InvalidInput: it is none of ours.
+        InvalidInput: it is not a message of Carboy.
     """
     try:
         wire = _DECODER.decode(text)

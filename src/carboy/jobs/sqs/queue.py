@@ -34,12 +34,12 @@ class Queue(Protocol):
         """Send messages; when this returns, the queue has all of them.
 
         Raises:
-            UpstreamError: of some it is not known, or known that not.
+            UpstreamError: some were not sent, or may not have been.
         """
         ...
 
     def hide(self, receipt: str, seconds: float) -> None:
-        """Have a message that was received come back after so many seconds, and no later.
+        """Make a received message come back after so many seconds, and no later.
 
         Raises:
             UpstreamError: it comes back when the queue's own time is over.
@@ -55,7 +55,7 @@ class SqsQueue:
     """A queue of Amazon SQS, or of a server that speaks its protocol.
 
     Args:
-        url: the queue's. Its host is asked itself where it is not one of AWS's.
+        url: the queue's; its host is the endpoint where it is not one of AWS.
         connect_timeout_s: for connecting.
         read_timeout_s: for an answer.
     """
@@ -76,7 +76,7 @@ class SqsQueue:
                 )
 
     def hide(self, receipt: str, seconds: float) -> None:
-        """Have a message come back after so many seconds; at most twelve hours."""
+        """Make a message come back after so many seconds; at most twelve hours."""
         visible_s = min(max(ceil(seconds), 0), _MAX_HIDDEN_S)
         self._client().change_message_visibility(QueueUrl=self.url, ReceiptHandle=receipt, VisibilityTimeout=visible_s)
 

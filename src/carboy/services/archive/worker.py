@@ -135,7 +135,7 @@ class ArchiveWorker:
     def _end(self, one: Archived) -> Commit:
         from carboy.services.archive.index import mark  # here: the archive without a database needs no SQLAlchemy
 
-        return Commit(mark, one, then=lambda: self.waiters.tell(one.row))
+        return Commit(mark, one, then=lambda: self.waiters.notify(one.row))
 
 
 def _without_news(item: Item, object_key: str, detail: str) -> Archived:

@@ -163,7 +163,7 @@ class Dispatcher:
         run.left = unsent
         if unsent or run.wake_at_ms is not None:
             self._put_off(run, list(dict.fromkeys(names)))
-        return Commit(mark, tuple(run.marks), then=lambda: self.waiters.tell(row))
+        return Commit(mark, tuple(run.marks), then=lambda: self.waiters.notify(row))
 
     def _groups(self, template: Template, waiting: Sequence[Queued]) -> list[list[Queued]]:
         """Return the messages by what one request to a provider may carry: one country, equal parameters."""

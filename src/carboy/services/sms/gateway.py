@@ -166,7 +166,7 @@ class Gateway:
         found = self.writer.run(cancel, Cancel(row, self.clock.now_ms()))
         if found is None:
             raise Problem(404, "there is no such request")
-        self.dispatcher.waiters.tell(found.request)
+        self.dispatcher.waiters.notify(found.request)
         if not found.canceled:
             raise Problem(409, "it is too late to cancel: no message waits to be sent")
         return found.request

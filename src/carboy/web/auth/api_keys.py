@@ -35,12 +35,12 @@ class Key:
     """An API key as it is kept; times are milliseconds since the epoch.
 
     Attributes:
-        id: names it in lists and logs; no secret.
-        name: what its maker called it.
-        scopes: what it may do.
+        id: identifies it in lists and logs; not secret.
+        name: given at its creation.
+        scopes: its rights.
         last_used_at: to the minute; None when it never was.
-        revoked_at: since when it is refused; None while it is good.
-        expires_at: from when on it is refused; None for never.
+        revoked_at: None while it is valid.
+        expires_at: None for never.
     """
 
     id: str
@@ -60,7 +60,7 @@ def make_key() -> tuple[str, str]:
 
 
 def parse_key_id(text: str) -> str | None:
-    """Return the id in a key; None when it cannot be a key: another form, or a typing error."""
+    """Return the id in a key; None when it is not a key: another form, or a typing error."""
     found = _shape(text)
     if found is None or _checksum(text[:-_CHECK_CHARS]) != text[-_CHECK_CHARS:]:
         return None
@@ -68,7 +68,7 @@ def parse_key_id(text: str) -> str | None:
 
 
 def hash_key(text: str) -> str:
-    """Return what is kept of a key: the SHA-256 of all of it, in hexadecimal."""
+    """Return the stored hash of a key: its SHA-256 in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -91,8 +91,8 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
         if not _SCOPE.fullmatch(scope) or (scope not in SCOPES and scope.partition(":")[0] in own_parts)
     ]
     if wrong or not wanted:
-        why = f"`{wrong[0]}` is no scope" if wrong else "it has no scope"
-        faults = [Fault("scope", f"`{scope}` is no scope") for scope in wrong]
+        why = f"`{wrong[0]}` is not a scope" if wrong else "it has no scope"
+        faults = [Fault("scope", f"`{scope}` is not a scope") for scope in wrong]
         raise InvalidInput("the key cannot be made", why, f"the scopes are {', '.join(SCOPES)}", faults)
     return wanted
 

@@ -20,22 +20,22 @@ _CLOSE_S = 5.0
 
 
 class KeyRing:
-    """Looks keys up.
+    """Cache of API keys.
 
     Args:
         store: the rows.
-        cache_s: how long what a row said is believed: for so long a revoked key still works here.
-        clock: what time it is.
-        max_kept: of how many keys it is believed: ids come from outside, so there is a bound.
+        cache_s: how long a row is cached: for so long a revoked key still works in this process.
+        clock: the time.
+        max_cached: the most keys in the cache, as ids come from clients.
     """
 
     def __init__(
-        self, store: "KeyStore | NoKeys", cache_s: float, clock: Clock = SYSTEM_CLOCK, *, max_kept: int = 10_000
+        self, store: "KeyStore | NoKeys", cache_s: float, clock: Clock = SYSTEM_CLOCK, *, max_cached: int = 10_000
     ) -> None:
         self.store: Any = store
-        self._cache_s, self._clock, self._max_kept = cache_s, clock, max_kept
-        self._good: dict[str, tuple[float, Key]] = {}  # by the hash of the key: what was found good not long ago
-        self._kept: dict[str, tuple[float, tuple[Key, str] | None]] = {}
+        self._cache_s, self._clock, self._max_cached = cache_s, clock, max_cached
+        self._valid: dict[str, tuple[float, Key]] = {}  # by the hash of the key, without a look at its row
+        self._rows: dict[str, tuple[float, tuple[Key, str] | None]] = {}
         self._lock = threading.Lock()
         self._noted: dict[str, int] = {}  # key id → the minute that was written or will be
         self._unwritten: dict[str, int] = {}
@@ -43,70 +43,70 @@ class KeyRing:
         self._writing: threading.Thread | None = None
 
     def __len__(self) -> int:
-        """Return of how many keys something is believed."""
-        return len(self._kept)
+        """Return the number of cached rows."""
+        return len(self._rows)
 
     def find(self, text: str) -> Key | None:
-        """Return the key that this is; None when it is unknown, revoked or no key at all.
+        """Return the key of a text; None when it is unknown, revoked or not a key.
 
         Raises:
             Unreachable: the database is unavailable.
         """
         digest = hash_key(text)
-        good = self._good.get(digest)
-        if good is not None and self._clock.monotonic_s() - good[0] <= self._cache_s:
-            self._note(good[1])
-            return good[1]
+        valid = self._valid.get(digest)
+        if valid is not None and self._clock.monotonic_s() - valid[0] <= self._cache_s:
+            self._note(valid[1])
+            return valid[1]
         key_id = parse_key_id(text)
         found = None if key_id is None else self._row(key_id)
         if key_id is None or found is None:
             return None
         key, kept_hash = found
-        if not matches(text, kept_hash) or not self._is_good(key):
+        if not matches(text, kept_hash) or not self._is_valid(key):
             return None
-        if len(self._good) >= self._max_kept:
-            self._good.clear()
-        kept = self._kept.get(key_id)  # another thread may have made room meanwhile
-        if kept is not None:
-            self._good[digest] = kept[0], key  # as old as the row that it was read from
+        if len(self._valid) >= self._max_cached:
+            self._valid.clear()
+        cached = self._rows.get(key_id)  # another thread may have made room meanwhile
+        if cached is not None:
+            self._valid[digest] = cached[0], key  # as old as the row that it was read from
         self._note(key)
         return key
 
     def find_by_id(self, key_id: str) -> Key | None:
-        """Return the key of an id while it is good; None when it is unknown, revoked or over.
+        """Return the valid key of an id; None when it is unknown, revoked or expired.
 
         Raises:
             Unreachable: the database is unavailable.
         """
         found = self._row(key_id)
-        return found[0] if found is not None and self._is_good(found[0]) else None
+        return found[0] if found is not None and self._is_valid(found[0]) else None
 
     def forget(self, key_id: str) -> None:
-        """Read a key again the next time: it was changed just now."""
-        self._kept.pop(key_id, None)
-        self._good.clear()
+        """Remove a key from the cache after a change."""
+        self._rows.pop(key_id, None)
+        self._valid.clear()
 
-    def _is_good(self, key: Key) -> bool:
+    def _is_valid(self, key: Key) -> bool:
         return key.revoked_at is None and (key.expires_at is None or key.expires_at > self._clock.now_ms())
 
     def _row(self, key_id: str) -> tuple[Key, str] | None:
         now = self._clock.monotonic_s()
-        kept = self._kept.get(key_id)
-        if kept is not None and now - kept[0] <= self._cache_s:
-            return kept[1]
+        cached = self._rows.get(key_id)
+        if cached is not None and now - cached[0] <= self._cache_s:
+            return cached[1]
         row: tuple[Key, str] | None = self.store.find(key_id)
-        if len(self._kept) >= self._max_kept:
-            self._kept.clear()
-        self._kept[key_id] = (now, row)
+        if len(self._rows) >= self._max_cached:
+            self._rows.clear()
+        self._rows[key_id] = (now, row)
         return row
 
     def _note(self, key: Key) -> None:
-        """Have the minute of use written in the background, at most once a minute; no caller waits for it."""
+        """Record the minute of use in the background, at most once a minute."""
         minute = self._clock.now_ms() // _MINUTE_MS * _MINUTE_MS
         if self._noted.get(key.id) == minute:
             return
         with self._lock:
-            if len(self._noted) >= self._max_kept:
+            if len(self._noted) >= self._max_cached:
                 self._noted.clear()
             self._noted[key.id] = self._unwritten[key.id] = minute
             if self._is_writing:
@@ -116,7 +116,7 @@ class KeyRing:
             self._writing.start()
 
     def close(self) -> None:
-        """Wait a little for what is being written: its connection would be left open."""
+        """Wait a moment for a write in progress, whose connection would be left open."""
         if self._writing is not None:
             self._writing.join(_CLOSE_S)
 
@@ -129,32 +129,22 @@ class KeyRing:
                     return
             try:
                 self.store.note_used(times)
-            except Exception as error:  # noqa: BLE001 (the next minute tries again; a request must not care)
+            except Exception as error:  # noqa: BLE001 (the next minute tries again)
                 log.warning("key_use_not_kept", keys=len(times), error=type(error).__name__)
 
 
 class NoKeys:
-    """Where there is no database there is no key: who sends webhooks proves it in another way."""
+    """The key store of a service without a database, which authenticates callers by other schemes."""
 
     def find(self, key_id: str) -> None:
-        """Find nothing."""
+        """Return None."""
 
     def create(self, *_: Any) -> NoReturn:
-        """Raise `ConfigurationError`: there is no database to keep keys in."""
-        raise _no_keys()
+        """Raise `ConfigurationError`: keys need a database."""
+        raise ConfigurationError(
+            "API keys need a database",
+            "with JOBS_ENGINE `sqs` there is one only where it is configured",
+            "set DATABASE_URL or DB_SECRET_NAME",
+        )
 
-    def list(self, *_: Any) -> NoReturn:
-        """Raise `ConfigurationError`: there is no database to keep keys in."""
-        raise _no_keys()
-
-    def revoke(self, *_: Any) -> NoReturn:
-        """Raise `ConfigurationError`: there is no database to keep keys in."""
-        raise _no_keys()
-
-
-def _no_keys() -> ConfigurationError:
-    return ConfigurationError(
-        "there are no API keys",
-        "they are rows, and with JOBS_ENGINE `sqs` there is a database only where it is named",
-        "set DATABASE_URL or DB_SECRET_NAME",
-    )
+    list = revoke = create

@@ -27,12 +27,12 @@ class KeyStore:
         self._engine, self._writer, self._clock = engine, writer, clock
 
     def create(self, name: str, scopes: Iterable[str], expires_at: int | None = None) -> tuple[Key, str]:
-        """Make a key; return what is kept of it, and the key itself, which cannot be had a second time.
+        """Make a key; return its row and the key itself, which is shown this once.
 
         Args:
-            name: what its maker calls it.
-            scopes: what it may do.
-            expires_at: from when on it is refused, milliseconds since the epoch; None for never.
+            name: of the key.
+            scopes: its rights.
+            expires_at: milliseconds since the epoch; None for never.
 
         Raises:
             InvalidInput: the name is empty or longer than 100 characters, or a scope is not valid.
@@ -59,15 +59,15 @@ class KeyStore:
             return [_key(row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id))]
 
     def revoke(self, key_id: str) -> Key:
-        """Have a key refused from now on; every process knows it within `KEYS_CACHE_S`.
+        """Revoke a key; every process refuses it within `KEYS_CACHE_S`.
 
         Raises:
-            Missing: there is no key of that id.
+            Missing: no key has that id.
         """
         self._writer.run(_revoke, (key_id, self._clock.now_ms()))
         found = self.find(key_id)
         if found is None:
-            raise Missing(f"key `{key_id}`", "there is no such key", "`carboy keys list` shows what there is")
+            raise Missing(f"key `{key_id}`", "it does not exist", "`carboy keys list` shows what there is")
         return found[0]
 
     def find(self, key_id: str) -> tuple[Key, str] | None:
@@ -86,7 +86,7 @@ class KeyStore:
         return None if row is None else (_key(row), row.hash)
 
     def note_used(self, times: Mapping[str, int]) -> None:
-        """Keep when keys were used last, by id; a time before the one that is kept changes nothing."""
+        """Store the last use of keys by id; an older time than the stored one changes nothing."""
         self._writer.run(_note_used, times)
 
 
@@ -100,16 +100,18 @@ def _insert(connection: "Connection", rows: Sequence[Mapping[str, Any]]) -> list
     return [None] * len(rows)
 
 
-def _revoke(connection: "Connection", wishes: Sequence[tuple[str, int]]) -> list[None]:
-    for key_id, now_ms in wishes:
+def _revoke(connection: "Connection", requests: Sequence[tuple[str, int]]) -> list[None]:
+    for key_id, now_ms in requests:
         connection.execute(
             update(KEYS).where(KEYS.c.id == key_id, KEYS.c.revoked_at.is_(None)).values(revoked_at=now_ms)
         )
-    return [None] * len(wishes)
+    return [None] * len(requests)
 
 
-def _note_used(connection: "Connection", wishes: Sequence[Mapping[str, int]]) -> list[None]:
-    for key_id, at_ms in sorted(pair for times in wishes for pair in times.items()):  # all lock in one order
+def _note_used(connection: "Connection", requests: Sequence[Mapping[str, int]]) -> list[None]:
+    for key_id, at_ms in sorted(
+        pair for times in requests for pair in times.items()
+    ):  # one order of locks: no deadlock
         is_older = or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < at_ms)
         connection.execute(update(KEYS).where(KEYS.c.id == key_id, is_older).values(last_used_at=at_ms))
-    return [None] * len(wishes)
+    return [None] * len(requests)

@@ -1,7 +1,7 @@
 """WSGI middleware around every request: request id, limits, log line, metrics, trace.
 
-It stands around Flask as WSGI middleware, and not in hooks, so that answers that Flask gives before or after its hooks
-carry the same headers, are logged and counted; and because it costs a fifth of what hooks do.
+It is WSGI middleware and not Flask hooks, so that responses that Flask makes before or after its hooks have the same
+headers, are logged and counted; and because it costs a fifth of what hooks do.
 """
 
 import io
@@ -30,17 +30,17 @@ log: BoundLogger = get_logger("carboy.request")
 
 Headers = list[tuple[str, str]]
 
-_OF_MACHINES = frozenset({"/livez", "/readyz"})  # asked every few seconds: never refused, never traced
+_OF_MACHINES = frozenset({"/livez", "/readyz"})  # called every few seconds: never refused, never traced
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROBLEM_HEADERS: Headers = [("Content-Type", CONTENT_TYPE)]
 
 
 class Limits(NamedTuple):
-    """What a request may be at most.
+    """Limits of requests.
 
     Attributes:
         max_body_bytes: of a path; by `Content-Length`, or of a body without one as it is read.
-        rate: counts by client address; None lifts it.
+        rate: counts by client address; None for no limit.
         takes_compressed: whether compressed bodies are read at a path.
     """
 
@@ -68,11 +68,11 @@ class RequestMiddleware:
     Attributes:
         inner: the application.
         trusted_proxies: how many proxies append to `X-Forwarded-For`.
-        limits: what is refused before the application sees it.
+        limits: those that are checked before the application.
         requests: counts by method, route and status.
         durations: of each method and route.
         is_logged: whether each request gets a line.
-        show_path: hides what is secret in a path.
+        show_path: masks secrets in a path.
         tracing: begins and ends the span of each request.
         propagates: whether an exception of the application is raised again, for a debugger or a test client.
         passes_refusals: whether a refused request goes through the application's `after_request` functions, which
@@ -94,45 +94,45 @@ class RequestMiddleware:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer a request."""
-        visit = _Exchange(self, environ, start_response)
-        token = bind_request_id(visit.request_id)
-        span = visit.span
+        exchange = _Exchange(self, environ, start_response)
+        token = bind_request_id(exchange.request_id)
+        span = exchange.span
         inside = None if span is None else span.enter()
         try:
-            body = self._answer(environ, visit)
-            if visit.size_bytes < 0:  # a stream: it is over when it was read
-                return _Stream(body, visit)
-            visit.end()
+            body = self._answer(environ, exchange)
+            if exchange.size_bytes < 0:  # a stream: it ends when it was read
+                return _Stream(body, exchange)
+            exchange.end()
             return body
         finally:
             if span is not None:
                 span.leave(inside)
             reset_request_id(token)
 
-    def _answer(self, environ: "WSGIEnvironment", visit: "_Exchange") -> Iterable[bytes]:
+    def _answer(self, environ: "WSGIEnvironment", exchange: "_Exchange") -> Iterable[bytes]:
         refusal = self.refusal(environ)
         if refusal is not None:
             if not self.passes_refusals():
-                return visit.answer_problem(refusal)
+                return exchange.answer_problem(refusal)
             environ["carboy.refusal"] = refusal
         elif self.limits is not None and not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _AtMost(environ["wsgi.input"], environ["carboy.max_body_bytes"])
         try:
-            return self.inner(environ, visit.start)
+            return self.inner(environ, exchange.start)
         except Exception as error:
-            if visit.span is not None:
-                visit.span.fail(error)
+            if exchange.span is not None:
+                exchange.span.fail(error)
             if self.propagates(environ):
-                visit.end()
+                exchange.end()
                 raise
             log.error("request_failed", exc_info=error)
-            if visit.status:  # the head is out: the server must cut the connection
-                visit.end()
+            if exchange.status:  # the head is out: the server must cut the connection
+                exchange.end()
                 raise
-            return visit.answer_problem(Problem(500, INTERNAL))
+            return exchange.answer_problem(Problem(500, INTERNAL))
 
     def refusal(self, environ: "WSGIEnvironment") -> Problem | None:
-        """Say why a request is not let in; None when it is."""
+        """Return why a request is refused; None when it is accepted."""
         limits = self.limits
         if limits is None:
             return None
@@ -156,7 +156,7 @@ class RequestMiddleware:
 
 
 class _AtMost(io.RawIOBase):
-    """A body of unknown length: 413 where it is larger than it may be. Werkzeug would cut it there, without a word."""
+    """A body of unknown length: 413 where it is larger than allowed, where werkzeug would truncate it silently."""
 
     def __init__(self, stream: Any, limit_bytes: int) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class _AtMost(io.RawIOBase):
 
 
 class _Exchange:
-    """One request on its way through."""
+    """One request and its response."""
 
     __slots__ = (
         "_environ",
@@ -275,37 +275,37 @@ class _Exchange:
 class _Stream:
     """A body of unknown length: counted while it is read, over when it is closed."""
 
-    __slots__ = ("_body", "_is_over", "_visit")
+    __slots__ = ("_body", "_exchange", "_is_over")
 
-    def __init__(self, body: Iterable[bytes], visit: _Exchange) -> None:
-        self._body, self._visit, self._is_over = body, visit, False
+    def __init__(self, body: Iterable[bytes], exchange: _Exchange) -> None:
+        self._body, self._exchange, self._is_over = body, exchange, False
 
     def __iter__(self) -> Iterator[bytes]:
-        visit = self._visit
-        visit.size_bytes = 0
+        exchange = self._exchange
+        exchange.size_bytes = 0
         chunks = iter(self._body)
         while True:
-            token = bind_request_id(visit.request_id)  # generators log too
-            inside = None if visit.span is None else visit.span.enter()
+            token = bind_request_id(exchange.request_id)  # generators log too
+            inside = None if exchange.span is None else exchange.span.enter()
             try:
                 chunk = next(chunks)
             except StopIteration:
                 return
             except Exception as error:
                 log.error("stream_failed", exc_info=error)
-                if visit.span is not None:
-                    visit.span.fail(error)
+                if exchange.span is not None:
+                    exchange.span.fail(error)
                 raise
             finally:
-                if visit.span is not None:
-                    visit.span.leave(inside)
+                if exchange.span is not None:
+                    exchange.span.leave(inside)
                 reset_request_id(token)
-            visit.size_bytes += len(chunk)
+            exchange.size_bytes += len(chunk)
             yield chunk
 
     def close(self) -> None:
         """End the request; servers call it whether or not the body was read to its end."""
-        token = bind_request_id(self._visit.request_id)
+        token = bind_request_id(self._exchange.request_id)
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -313,7 +313,7 @@ class _Stream:
         finally:
             if not self._is_over:
                 self._is_over = True
-                self._visit.end()
+                self._exchange.end()
             reset_request_id(token)
 
 
@@ -323,7 +323,7 @@ def _text(path: str) -> str:
 
 
 def _set_scheme(environ: "WSGIEnvironment", trusted_proxies: int) -> None:
-    """Believe the scheme that the outermost of the trusted proxies saw."""
+    """Set the scheme that the outermost trusted proxy saw."""
     given = environ.get("HTTP_X_FORWARDED_PROTO")
     if given:
         entries = given.rsplit(",", trusted_proxies)

@@ -29,17 +29,17 @@ __all__ = [
 
 log: BoundLogger = get_logger(__name__)
 
-INTERNAL = "the service failed; its log tells why, under this request's id"
+INTERNAL = "the service failed; see its log under this request's id"
 _UPSTREAM = "a service that this one needs did not do its part; try again later"
-_PLAINLY = {404: "there is nothing at this address", 405: "this address does not take this method"}
+_DETAILS = {404: "there is nothing at this address", 405: "this address does not take this method"}
 
 
 def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
     """Return the problem document of an error: an expected one is explained, an unexpected one is not.
 
     Args:
-        error: what was raised.
-        retry_after_s: what `Retry-After` says where an upstream did not.
+        error: the exception.
+        retry_after_s: the value of `Retry-After` where an upstream sent none.
     """
     if isinstance(error, Problem):
         return error
@@ -48,7 +48,7 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
     if isinstance(error, UpstreamError):
         asked_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
         return Problem(503, _UPSTREAM, headers={"Retry-After": render_retry_after(max(asked_s, retry_after_s))})
-    if _is_database_away(getattr(error, "original_exception", error)):
+    if _is_database_unavailable(getattr(error, "original_exception", error)):
         return Problem(503, _UPSTREAM, headers={"Retry-After": render_retry_after(retry_after_s)})
     if _is_bad_value(getattr(error, "original_exception", error)):
         return Problem(422, "a value cannot be stored: it is too long, too large, or holds characters such as NUL")
@@ -65,12 +65,12 @@ def too_many(wait_s: float) -> Problem:
 def handle_problems(
     app: "Flask", retry_after_s: int, show_path: Callable[[str], str], *, has_pages: bool = False
 ) -> None:
-    """Have an application answer its errors as problem documents, and log those that are its own fault once.
+    """Make an application respond to errors with problem documents, and log its own faults once.
 
     Args:
         app: the application.
         retry_after_s: see `problem_of`.
-        show_path: hides what is secret in a path.
+        show_path: masks secrets in a path.
         has_pages: whether the application has pages for browsers: who prefers HTML gets Flask's own error page, and
             handlers of the application for `HTTPException` and `Exception` keep the HTTP errors that they had.
     """
@@ -89,10 +89,9 @@ def handle_problems(
 
 
 def answer_own_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str], str]) -> None:
-    """Have an application answer what is raised as a `Problem`, and leave all its other errors to itself.
+    """Make an application respond to a raised `Problem`, and leave all other errors to it.
 
-    Other parts answer so, also in an application that has not the part `problems`: 401 without a key, 503 while not
-    ready.
+    Other parts raise it, also in an application without the part `problems`: 401 without a key, 503 while not ready.
     """
     app.register_error_handler(Problem, problem_answerer(app, retry_after_s, show_path, has_pages=True))
 
@@ -100,18 +99,20 @@ def answer_own_problems(app: "Flask", retry_after_s: int, show_path: Callable[[s
 def problem_answerer(
     app: "Flask", retry_after_s: int, show_path: Callable[[str], str], *, has_pages: bool
 ) -> "Callable[[Exception], ResponseReturnValue]":
-    """Return the error handler that answers with a problem document, or with a page; see `handle_problems`."""
+    """Return the error handler that responds with a problem document, or with a page; see `handle_problems`."""
     from flask import Response, current_app, g, request
 
     def answer(error: Exception) -> "ResponseReturnValue":
         if isinstance(error, HTTPException) and (error.response is not None or (error.code or 0) < 400):
             return error  # a finished answer, or a redirect: not an error
-        theirs = app.error_handler_spec[None][None].get(Exception) if has_pages else None
-        if theirs is not None and isinstance(error, HTTPException):
-            return cast("ResponseReturnValue", app.ensure_sync(theirs)(getattr(error, "original_exception", error)))
+        own_handler = app.error_handler_spec[None][None].get(Exception) if has_pages else None
+        if own_handler is not None and isinstance(error, HTTPException):
+            return cast(
+                "ResponseReturnValue", app.ensure_sync(own_handler)(getattr(error, "original_exception", error))
+            )
         problem = problem_of(error, retry_after_s)
         if isinstance(error, CarboyError) and problem.status >= 500:
-            _tell(error, problem)
+            _log(error, problem)
         make_page = getattr(find_extension(current_app), "error_page", None)
         page = make_page(request.environ, problem) if make_page is not None else None
         if page is not None:
@@ -127,7 +128,7 @@ def problem_answerer(
 
 
 def is_debugged(environ: "WSGIEnvironment") -> bool:
-    """Return whether werkzeug's debugger stands around the application."""
+    """Return whether werkzeug's debugger wraps the application."""
     return "werkzeug.debug.preserve_context" in environ
 
 
@@ -140,8 +141,8 @@ def _page(problem: Problem) -> "ResponseReturnValue":
     return cast("ResponseReturnValue", response)
 
 
-def _is_database_away(error: BaseException) -> bool:
-    """Say so without importing SQLAlchemy: who has not loaded it does not raise its errors."""
+def _is_database_unavailable(error: BaseException) -> bool:
+    """Check without importing SQLAlchemy: a process that has not loaded it does not raise its errors."""
     if "sqlalchemy.exc" not in sys.modules:
         return False
     from carboy.db import is_unavailable
@@ -156,14 +157,14 @@ def _is_bad_value(error: BaseException) -> bool:
 
 
 def _of_werkzeug(error: HTTPException, code: int) -> Problem:
-    """Keep werkzeug's words and headers (`Allow`, `Retry-After`, `WWW-Authenticate`), not its HTML."""
+    """Keep werkzeug's description and headers (`Allow`, `Retry-After`, `WWW-Authenticate`), not its HTML."""
     own = {"content-type", "content-length"}
     headers = {name: value for name, value in error.get_headers() if name.lower() not in own}
-    said = error.description if error.description != type(error).description else _PLAINLY.get(code)
-    return Problem(code, said or error.description or error.name, title=error.name, headers=headers)
+    detail = error.description if error.description != type(error).description else _DETAILS.get(code)
+    return Problem(code, detail or error.description or error.name, title=error.name, headers=headers)
 
 
-def _tell(error: CarboyError, problem: Problem) -> None:
+def _log(error: CarboyError, problem: Problem) -> None:
     facts = {"status": problem.status, "what": error.what, "why": error.why, "hint": error.hint}
     if isinstance(error, UpstreamError | Problem):
         log.warning("upstream_failed" if isinstance(error, UpstreamError) else "request_refused", **facts)

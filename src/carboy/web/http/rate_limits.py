@@ -1,4 +1,4 @@
-"""Count requests by caller and say when there were too many: in one process, or in all that share a database."""
+"""Rate limits by caller: in one process, or shared by all processes of a database."""
 
 import math
 import threading
@@ -26,17 +26,17 @@ class _Window:
 
 
 class RateLimiter:
-    """Lets each caller have at most `rate.count` requests in any `rate.period_s` seconds.
+    """Sliding-window rate limit: at most `rate.count` requests of a caller in any `rate.period_s` seconds.
 
-    Time is cut into twelfths of the period. A request is let in while the slots that a window ending now can touch
-    (the running one and the twelve before it) hold less than the count; so no window, wherever it begins, ever
-    holds more, and a caller waits for at most a thirteenth too long. Refused requests are not counted.
+    Time is divided into twelfths of the period. A request is accepted while the slots that a window ending now can
+    touch (the current one and the twelve before it) have less than the count; so no window ever has more, and a caller
+    waits at most a thirteenth too long. Refused requests are not counted.
 
     Args:
         rate: how many in how long.
-        max_callers: how many callers are remembered; of more the one longest unseen is forgotten, so that a scan
-            from many addresses costs no memory and does not free those who go on asking.
-        clock: what time it is.
+        max_callers: how many callers are counted; beyond that the least recent one is dropped, so that a scan from many
+            addresses costs no memory and does not reset active callers.
+        clock: the time.
     """
 
     def __init__(self, rate: Rate, *, max_callers: int = 50_000, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -47,11 +47,11 @@ class RateLimiter:
         self._windows: OrderedDict[str, _Window] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return how many callers are remembered."""
+        """Return how many callers are counted."""
         return len(self._windows)
 
     def take(self, caller: str) -> float:
-        """Count a request of this caller; return 0.0, or how many seconds from now it is worth to ask again."""
+        """Count a request of this caller; return 0.0, or the seconds until the next request can be accepted."""
         now = self._now()
         slot = int(now / self._slot_s)
         with self._lock:
@@ -91,25 +91,25 @@ class RateLimiter:
 
 
 class _Lease:
-    __slots__ = ("left", "refused_until_ms", "size", "slot", "wish")
+    __slots__ = ("left", "refused_until_ms", "request", "size", "slot")
 
     def __init__(self) -> None:
         self.slot = self.left = self.size = self.refused_until_ms = 0
-        self.wish = 1
+        self.request = 1
 
 
 class SharedRateLimiter(RateLimiter):
-    """Lets each caller have at most `rate.count` requests in any period, however many processes answer them.
+    """Sliding-window rate limit that all processes of a database share.
 
-    The counts are a value that all processes share. A process takes several requests of a slot at a time, the more the
-    faster it uses them, and the fewer the less is left; so few requests wait for the database, and what an idle
-    process holds is little. While the database does not answer, each process counts for itself.
+    A process leases several requests of a slot at a time: more when it uses them fast, fewer when few are left; so few
+    requests wait for the database, and an idle process keeps few. While the database does not answer, each process
+    counts for itself.
 
     Args:
         shared: the values of the database.
         name: of this limit.
         rate: how many in how long.
-        max_callers: how many callers this process remembers.
+        max_callers: how many callers this process counts.
         clock: what time it is, the same for all processes.
     """
 
@@ -123,7 +123,7 @@ class SharedRateLimiter(RateLimiter):
         self._leases: OrderedDict[str, _Lease] = OrderedDict()
 
     def take(self, caller: str) -> float:
-        """Count a request of this caller; return 0.0, or how many seconds from now it is worth to ask again."""
+        """Count a request of this caller; return 0.0, or the seconds until the next request can be accepted."""
         now_ms = self._now_ms()
         with self._lock:
             lease = self._lease(caller)
@@ -133,14 +133,14 @@ class SharedRateLimiter(RateLimiter):
                 if lease.left:
                     lease.left -= 1
                     return 0.0
-                lease.wish = 2 * lease.size or 1
+                lease.request = 2 * lease.size or 1
             else:
-                lease.wish = max(1, lease.size // 2)
-            wish = lease.wish
+                lease.request = max(1, lease.size // 2)
+            request = lease.request
         try:
             slot, size, until_ms = self._shared.change(
                 f"rate:{self._name}:{caller}"[:150],
-                lambda value, at_ms: self._grant(value, at_ms, wish),
+                lambda value, at_ms: self._grant(value, at_ms, request),
                 keep_s=self._keep_s,
             )
         except Unreachable:
@@ -162,14 +162,14 @@ class SharedRateLimiter(RateLimiter):
             until_ms = lease.refused_until_ms if lease is not None else 0
         return max(0.0, (until_ms - now_ms) / 1000) or super().peek(caller)
 
-    def _grant(self, value: Any, now_ms: int, wish: int) -> tuple[Any, tuple[int, int, int]]:
+    def _grant(self, value: Any, now_ms: int, request: int) -> tuple[Any, tuple[int, int, int]]:
         """Return the counts by slot, and the slot, how many requests of it were granted, and until when none are."""
         slot = int(now_ms / self._slot_ms)
         slots = [list(one) for one in value or () if one[0] >= slot - _SLOTS]
         left = self._count - sum(count for _, count in slots)
         if left <= 0:
             return slots, (slot, 0, math.ceil((slots[0][0] + _SLOTS + 1) * self._slot_ms))
-        size = min(wish, max(1, left // 8))
+        size = min(request, max(1, left // 8))
         if slots and slots[-1][0] >= slot:
             slots[-1][1] += size
         else:
