@@ -26,14 +26,14 @@ class KeyRing:
         store: the rows.
         cache_s: how long a row is cached: for so long a revoked key still works in this process.
         clock: the time.
-        max_cached: the most keys in the cache, as ids come from clients.
+        max_kept: the most keys in the cache, as ids come from clients.
     """
 
     def __init__(
-        self, store: "KeyStore | NoKeys", cache_s: float, clock: Clock = SYSTEM_CLOCK, *, max_cached: int = 10_000
+        self, store: "KeyStore | NoKeys", cache_s: float, clock: Clock = SYSTEM_CLOCK, *, max_kept: int = 10_000
     ) -> None:
         self.store: Any = store
-        self._cache_s, self._clock, self._max_cached = cache_s, clock, max_cached
+        self._cache_s, self._clock, self._max_kept = cache_s, clock, max_kept
         self._valid: dict[str, tuple[float, Key]] = {}  # by the hash of the key, without a look at its row
         self._rows: dict[str, tuple[float, tuple[Key, str] | None]] = {}
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class KeyRing:
         key, kept_hash = found
         if not matches(text, kept_hash) or not self._is_valid(key):
             return None
-        if len(self._valid) >= self._max_cached:
+        if len(self._valid) >= self._max_kept:
             self._valid.clear()
         cached = self._rows.get(key_id)  # another thread may have made room meanwhile
         if cached is not None:
@@ -95,7 +95,7 @@ class KeyRing:
         if cached is not None and now - cached[0] <= self._cache_s:
             return cached[1]
         row: tuple[Key, str] | None = self.store.find(key_id)
-        if len(self._rows) >= self._max_cached:
+        if len(self._rows) >= self._max_kept:
             self._rows.clear()
         self._rows[key_id] = (now, row)
         return row
@@ -106,7 +106,7 @@ class KeyRing:
         if self._noted.get(key.id) == minute:
             return
         with self._lock:
-            if len(self._noted) >= self._max_cached:
+            if len(self._noted) >= self._max_kept:
                 self._noted.clear()
             self._noted[key.id] = self._unwritten[key.id] = minute
             if self._is_writing:
