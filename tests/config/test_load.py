@@ -184,7 +184,7 @@ def test_a_misspelt_name_is_warned_about(tmp_path: Path) -> None:
     """A typing error such as `FLASK_SHOP_NMAE` is found at once."""
     found = _load(tmp_path, {"FLASK_SHOP_NMAE": "x"})
 
-    assert found.warnings == ("`FLASK_SHOP_NMAE` is no setting; did you mean `SHOP_NAME`?",)
+    assert found.warnings == ("`FLASK_SHOP_NMAE` is not a setting; did you mean `SHOP_NAME`?",)
 
 
 @pytest.mark.parametrize("name", ["prod/../dev", "", "x" * 33, "Prod", "a b", "prod\n"])

@@ -15,8 +15,8 @@ from carboy.errors import ConfigurationError
         ("", "not a valid URL"),
         ("hunter2", "not a valid URL"),
         ("mysql:/app:hunter2@host/orders", "not a valid URL"),
-        ("oracle://app:hunter2@host/orders", "`oracle` is none of sqlite, postgresql"),
-        ("postgresql://app:hunter2@host:port/orders", "its port is no number"),
+        ("oracle://app:hunter2@host/orders", "`oracle` is not one of sqlite, postgresql"),
+        ("postgresql://app:hunter2@host:port/orders", "its port is not a number"),
     ],
 )
 def test_an_invalid_url_is_a_fault_and_is_not_repeated(url: str, why: str) -> None:

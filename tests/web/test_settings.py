@@ -150,7 +150,7 @@ def test_a_misspelt_setting_is_warned_about(tmp_path: Path, make_app: Any, lines
     make_app()
 
     assert [line["warning"] for line in lines("setting_unknown")] == [
-        "`FLASK_TRUSTED_PROXYS` is no setting; did you mean `TRUSTED_PROXIES`?"
+        "`FLASK_TRUSTED_PROXYS` is not a setting; did you mean `TRUSTED_PROXIES`?"
     ]
 
 

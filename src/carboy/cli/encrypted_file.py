@@ -69,7 +69,7 @@ class ClosedFile:
         data = self.load()
         if data is None:
             raise ConfigurationError(
-                f"`{self.name}` cannot be read", "the file does not exist", "make one: carboy config edit"
+                f"`{self.name}` cannot be read", "there is no such file", "make one: carboy config edit"
             )
         return parse_config(data, self.name), data
 

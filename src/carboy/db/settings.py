@@ -100,6 +100,6 @@ class DbSettings:
         if self.db_auth == "iam" and self.database_url.startswith("sqlite"):
             yield Fault("DB_AUTH", "with `iam` DATABASE_URL must name the user: mysql://user@host/name")
         if self.db_tls_ca is not None and not self.db_tls_ca.is_file():
-            yield Fault("DB_TLS_CA", "the file does not exist")
+            yield Fault("DB_TLS_CA", "there is no such file")
         if self.db_host is not None and not _HOST.fullmatch(self.db_host):
             yield Fault("DB_HOST", "it must be a host's name or address alone, without scheme, port or blanks")

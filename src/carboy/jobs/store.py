@@ -78,7 +78,7 @@ class JobStore:
         with self._engine.connect() as connection:
             row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
         if row is None:
-            raise Missing(f"job {job_id}", "it does not exist", "`carboy jobs list` shows what there is")
+            raise Missing(f"job {job_id}", "there is no such job", "`carboy jobs list` shows what there is")
         return _view(row._mapping)
 
     def retry(self, job_id: int) -> JobView:

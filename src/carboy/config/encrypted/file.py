@@ -35,7 +35,7 @@ def load_stage(
     data = read_file(Path(path))
     if data is None:
         raise ConfigurationError(
-            f"`{os.fspath(path)}` cannot be read", "the file does not exist", "correct the path (CONFIG_FILE)"
+            f"`{os.fspath(path)}` cannot be read", "there is no such file", "correct the path (CONFIG_FILE)"
         )
     return load_text(data, os.fspath(path), stage, key_service, allowed_keys)
 

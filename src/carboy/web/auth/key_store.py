@@ -67,7 +67,7 @@ class KeyStore:
         self._writer.run(_revoke, (key_id, self._clock.now_ms()))
         found = self.find(key_id)
         if found is None:
-            raise Missing(f"key `{key_id}`", "it does not exist", "`carboy keys list` shows what there is")
+            raise Missing(f"key `{key_id}`", "there is no such key", "`carboy keys list` shows what there is")
         return found[0]
 
     def find(self, key_id: str) -> tuple[Key, str] | None:
