@@ -10,7 +10,7 @@ from tests.lab.rotation import ask
 
 from carboy.circuit_breaker import CircuitBreaker
 from carboy.db import Address, Connector, DbSettings, GroupCommit, engine, fail_fast
-from carboy.db.deadlines import is_hurried
+from carboy.db.watchdog import is_hurried
 from carboy.errors import Unreachable
 from carboy.testing import ManualClock, closed_port
 from carboy.testing.processes import DatabaseServer

@@ -23,7 +23,7 @@ _MODULES = (
     *("carboy.cli.main", "carboy.cli.serve", "carboy.cli.worker", "carboy.cli.archive", "carboy.cli.startup_notes"),
     *("carboy.web.assembly", "carboy.web.auth.key_cache", "carboy.web.auth.key_store", "carboy.web.apidocs.page"),
     *("carboy.serve.gunicorn_worker", "gunicorn.app.base", "carboy.services.archive.service"),
-    *("carboy.db.migrate", "carboy.jobs.embedded", "carboy.jobs.store", "alembic.command", "alembic.config"),
+    *("carboy.db.migrate", "carboy.jobs.embedded", "carboy.jobs.job_store", "alembic.command", "alembic.config"),
     *("carboy.api.router", "carboy.api.merge", "obstore.store", "requests", "sqlalchemy.dialects.sqlite"),
 )
 _PROGRAMS = {

@@ -24,8 +24,8 @@ from carboy.testing.answers import (
     redirect,
     render,
 )
+from carboy.testing.certificates import make_ca
 from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
-from carboy.testing.tls import make_ca
 
 SHORT_S = 0.2
 

@@ -75,7 +75,7 @@ def upgrade(project: Project, revision: str) -> None:
       carboy db upgrade --profile prod
     """
     from carboy.db import migrate
-    from carboy.db.project import has_migrations, project_version, upgrade_project
+    from carboy.db.project_migrations import has_migrations, project_version, upgrade_project
 
     app, runtime = _open(project)
     changed = migrate.upgrade(runtime.engine)
@@ -97,7 +97,7 @@ def current(project: Project, as_json: bool) -> None:
       carboy db current --json
     """
     from carboy.db import migrate
-    from carboy.db.project import has_migrations, project_head, project_version
+    from carboy.db.project_migrations import has_migrations, project_head, project_version
 
     app, runtime = _open(project)
     found: dict[str, Any] = {"carboy": {"current": migrate.current(runtime.engine), "head": migrate.head()}}
@@ -120,7 +120,7 @@ def check(project: Project) -> None:
       carboy db check
     """
     from carboy.db import migrate
-    from carboy.db.project import has_migrations, run_flask_migrate
+    from carboy.db.project_migrations import has_migrations, run_flask_migrate
 
     app, runtime = _open(project)
     if not migrate.is_current(runtime.engine):
@@ -141,7 +141,7 @@ def _pass_on(name: str, theirs: click.Command) -> click.Command:
     def call(project: Project, /, **options: Any) -> None:
         from flask import g
 
-        from carboy.db.project import migration_files, run_flask_migrate
+        from carboy.db.project_migrations import migration_files, run_flask_migrate
 
         app, _ = _open(project)
         before = migration_files(app)

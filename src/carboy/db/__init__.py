@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from carboy.db.bulk import chunks, insert_rows, placeholders
     from carboy.db.connector import Connector
     from carboy.db.credentials import Address, Credentials, Login, Where
-    from carboy.db.deadlines import fail_fast
     from carboy.db.disconnects import is_unavailable
     from carboy.db.engines import engine, engine_options, prepare
     from carboy.db.group_commit import Apply, GroupCommit
     from carboy.db.migrate import upgrade
     from carboy.db.models import Model, bind, db
-    from carboy.db.project import upgrade_project
+    from carboy.db.project_migrations import upgrade_project
     from carboy.db.schema import ExactString, ExactText, big_id, metadata
     from carboy.db.server_clock import ServerClock
     from carboy.db.settings import DbSettings
     from carboy.db.shared_state import Shared, Step, lock_values, store_values
-    from carboy.db.tracing import trace_statements
+    from carboy.db.statement_tracing import trace_statements
     from carboy.db.url import choose_driver, endpoint_of
+    from carboy.db.watchdog import fail_fast
 
 __all__ = [
     "Address",
@@ -67,7 +67,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
     {
         ".bulk": ("chunks", "insert_rows", "placeholders"),
         ".schema": ("ExactString", "ExactText", "big_id", "metadata"),
-        ".deadlines": ("fail_fast",),
+        ".watchdog": ("fail_fast",),
         ".connector": ("Connector",),
         ".credentials": ("Address", "Credentials", "Login", "Where"),
         ".disconnects": ("is_unavailable",),
@@ -75,11 +75,11 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".group_commit": ("Apply", "GroupCommit"),
         ".migrate": ("upgrade",),
         ".models": ("Model", "bind", "db"),
-        ".project": ("upgrade_project",),
+        ".project_migrations": ("upgrade_project",),
         ".server_clock": ("ServerClock",),
         ".settings": ("DbSettings",),
         ".shared_state": ("Shared", "Step", "lock_values", "store_values"),
-        ".tracing": ("trace_statements",),
+        ".statement_tracing": ("trace_statements",),
         ".url": ("choose_driver", "endpoint_of"),
     },
     part="db",

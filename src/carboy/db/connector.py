@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from carboy.circuit_breaker import CircuitBreaker
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.credentials import Address, Credentials, Login, Where
-from carboy.db.deadlines import is_hurried, seconds_left, watch
 from carboy.db.disconnects import kind_of
 from carboy.db.keepalive import libpq_keepalive, set_keepalive
 from carboy.db.login_recovery import LoginRecovery, LoginRefused
 from carboy.db.settings import DbSettings
 from carboy.db.tls import Tls, bundle_hint
+from carboy.db.watchdog import is_hurried, seconds_left, watch
 from carboy.errors import CarboyError, ConfigurationError
 from carboy.logs import BoundLogger, get_logger
 from carboy.retry import Failure, GiveUp, Retry, next_step
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.engine import Dialect
 
-    from carboy.db.explain import DatabaseRefused, DatabaseUnreachable
+    from carboy.db.connection_errors import DatabaseRefused, DatabaseUnreachable
 
 __all__ = ["Connector"]
 
@@ -151,7 +151,7 @@ class Connector:
         if kind == "certificate":
             raise self._untrusted(named, error) from error
         if kind != "unavailable":
-            from carboy.db.explain import DatabaseRefused
+            from carboy.db.connection_errors import DatabaseRefused
 
             host = self._where().host or named.get("host") or "its host"
             hint = "see DATABASE_URL, DB_HOST and DB_NAME: host, database, options, and what the user may do"
@@ -213,7 +213,7 @@ class Connector:
         return named | self.tls.arguments(dialect, host, named)
 
     def _refused(self, refusal: LoginRefused) -> "DatabaseRefused":
-        from carboy.db.explain import DatabaseRefused
+        from carboy.db.connection_errors import DatabaseRefused
 
         login = refusal.login
         return DatabaseRefused(
@@ -227,7 +227,7 @@ class Connector:
         return self._unreachable(named, "it did not a moment ago, and is probed again soon", self.circuit.error)
 
     def _unreachable(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
-        from carboy.db.explain import DatabaseUnreachable
+        from carboy.db.connection_errors import DatabaseUnreachable
 
         return DatabaseUnreachable(
             f"the database at `{self._where().host or named.get('host') or 'its host'}` did not answer",
@@ -237,7 +237,7 @@ class Connector:
         )
 
     def _untrusted(self, named: dict[str, Any], error: Exception) -> "DatabaseRefused":
-        from carboy.db.explain import DatabaseRefused
+        from carboy.db.connection_errors import DatabaseRefused
 
         host = str(self._where().host or named.get("host") or "its host")
         return DatabaseRefused(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from carboy.db.connector import Connector
 from carboy.db.credentials import Credentials
-from carboy.db.deadlines import is_hurried, seconds_left
 from carboy.db.disconnects import is_demoted
 from carboy.db.keepalive import server_keepalive
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
+from carboy.db.watchdog import is_hurried, seconds_left
 from carboy.extras import extra
 
 if TYPE_CHECKING:

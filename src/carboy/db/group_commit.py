@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from carboy.circuit_breaker import CircuitBreaker
-from carboy.db.deadlines import fail_fast, watch
 from carboy.db.disconnects import is_demoted, is_unavailable
 from carboy.db.engines import WRITE, WRITE_SOON
+from carboy.db.watchdog import fail_fast, watch
 from carboy.errors import InvalidInput, Unreachable, UpstreamError
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem

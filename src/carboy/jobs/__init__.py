@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from carboy.jobs.completion import Waiters
     from carboy.jobs.definitions import Abandon, Commit, Job, Later, Registry, job
     from carboy.jobs.embedded import Embedded
-    from carboy.jobs.engines import JobEngine, Ready, check_engine, engine_class
+    from carboy.jobs.engine_registry import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueuing import enqueue
+    from carboy.jobs.job_store import JobStore, JobView
     from carboy.jobs.owner import is_dead, make_owner
     from carboy.jobs.rows import accepted_ms, new_id, put, row_of
-    from carboy.jobs.store import JobStore, JobView
 
 __all__ = [
     "Abandon",
@@ -49,11 +49,11 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".after_commit": ("notify_after_commit",),
         ".definitions": ("Abandon", "Commit", "Job", "Later", "Registry", "job"),
         ".embedded": ("Embedded",),
-        ".engines": ("JobEngine", "Ready", "check_engine", "engine_class"),
+        ".engine_registry": ("JobEngine", "Ready", "check_engine", "engine_class"),
         ".enqueuing": ("enqueue",),
         ".owner": ("is_dead", "make_owner"),
         ".rows": ("accepted_ms", "new_id", "put", "row_of"),
-        ".store": ("JobStore", "JobView"),
+        ".job_store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),
     },
     part="jobs",

@@ -8,7 +8,7 @@ on too: an engine that looks for such a row does not find it.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -16,7 +16,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Degraded
 from carboy.jobs.definitions import Registry
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.jobs.execution import Runner
 from carboy.jobs.owner import is_dead, make_owner
 from carboy.jobs.rows import AT_ONCE, LeasedRow, LeaseRequest, give_back, owners, prune, release_expired, renew, take

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, update
 
 from carboy.db.bulk import insert_rows
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.jobs.owner import is_dead
 from carboy.jobs.rows import owners
 from carboy.jobs.tables import JOBS, TURNS, in_state

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from carboy.db.bulk import insert_rows
 from carboy.jobs.after_commit import note
 from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.jobs.owner import is_dead
 from carboy.jobs.tables import JOBS, in_state
 

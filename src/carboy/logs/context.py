@@ -7,9 +7,9 @@ from contextvars import ContextVar, Token
 from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple
 
+from carboy.logs.clean_values import Budget
 from carboy.logs.lines import clean_facts
 from carboy.logs.structlog_ import bound_by_structlog, restore_structlog
-from carboy.logs.values import Budget
 
 __all__ = [
     "bind_ids",

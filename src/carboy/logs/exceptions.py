@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from carboy.errors import CarboyError
-from carboy.logs.values import Budget, clean_text
+from carboy.logs.clean_values import Budget, clean_text
 
 __all__ = ["describe"]
 

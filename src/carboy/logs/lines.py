@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 
 from carboy.errors import UsageError
+from carboy.logs.clean_values import Budget, clean, clean_key, clean_named, clean_text
 from carboy.logs.exceptions import describe
-from carboy.logs.values import Budget, clean, clean_key, clean_named, clean_text
 from carboy.redact import is_secret_name, mask_text, may_hold_secret
 
 __all__ = [

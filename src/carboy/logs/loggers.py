@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Self
 
+from carboy.logs.clean_values import fill
 from carboy.logs.lines import LEVEL_NUMBERS, level_name, parse_level
 from carboy.logs.output import OUTPUT
-from carboy.logs.values import fill
 
 __all__ = ["BoundLogger", "configure_structlog", "getLogger", "get_logger"]
 

@@ -60,7 +60,7 @@ class Output:
         if self.is_console is None:
             self.is_console = self.stream.is_terminal()
         if self.is_console:
-            from carboy.logs.console import render_console  # for people: few processes write to a terminal
+            from carboy.logs.console_format import render_console  # for people: few processes write to a terminal
 
             fields = careful_fields(level, logger, event, bound_facts(), facts, self.max_chars)
             line = render_fields(fields)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TextIO
 
+from carboy.logs.clean_values import fill
 from carboy.logs.lines import level_name
 from carboy.logs.locks import NoLock
 from carboy.logs.output import OUTPUT
-from carboy.logs.values import fill
 from carboy.redact import MASK
 
 __all__ = [

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
         json_answer,
         redirect,
     )
+    from carboy.testing.certificates import make_ca
     from carboy.testing.clock import ManualClock
     from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
     from carboy.testing.ports import free_port
     from carboy.testing.serving import ServeProcess, serve_process
-    from carboy.testing.tls import make_ca
     from carboy.testing.udp import UdpListener
 
 __all__ = [
@@ -66,7 +66,7 @@ _MODULES = {
     "http_server": {"LoopbackServer", "closed_port", "deaf_port", "silent_port"},
     "ports": {"free_port"},
     "serving": {"ServeProcess", "serve_process"},
-    "tls": {"make_ca"},
+    "certificates": {"make_ca"},
     "udp": {"UdpListener"},
 }
 

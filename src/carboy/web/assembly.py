@@ -20,7 +20,7 @@ from carboy.errors import ConfigurationError, MissingExtra, UsageError
 from carboy.events import offer_events
 from carboy.extension import EXTENSION, extension_of, find_extension
 from carboy.jobs import JobsSettings
-from carboy.web.auth.sessions import LazySessions
+from carboy.web.auth.lazy_sessions import LazySessions
 from carboy.web.configuration import load_settings
 from carboy.web.http.problem_responses import answer_own_problems
 from carboy.web.modules import Module, load_modules

@@ -17,8 +17,19 @@ from carboy.jobs.celery.engine import CeleryEngine
 
 _MODULES = (
     *("carboy.cli.main", "carboy.cli.worker", "carboy.web.assembly", "carboy.db.migrate", "carboy.jobs.embedded"),
-    *("carboy.jobs.celery.row_worker", "carboy.jobs.celery.engine", "carboy.serve.celery_worker", "carboy.jobs.store"),
-    *("sqlalchemy.dialects.sqlite", "celery.bin.celery", "celery.apps.worker", "celery.concurrency.prefork"),
+    *(
+        "carboy.jobs.celery.row_worker",
+        "carboy.jobs.celery.engine",
+        "carboy.serve.celery_worker",
+        "carboy.jobs.job_store",
+    ),
+    *(
+        "carboy.jobs.job_store",
+        "sqlalchemy.dialects.sqlite",
+        "celery.bin.celery",
+        "celery.apps.worker",
+        "celery.concurrency.prefork",
+    ),
     *("kombu.transport.redis", "kombu.transport.pyamqp", "celery.worker.consumer", "celery.worker.strategy"),
 )
 

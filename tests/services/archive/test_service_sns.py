@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from carboy.clock import SYSTEM_CLOCK
+from carboy.testing.certificates import make_ca
 from carboy.testing.http_server import LoopbackServer
 from carboy.testing.processes import AwsServer
-from carboy.testing.tls import make_ca
 from carboy.webhooks.sns import string_to_sign
 
 PATH = "/api/v1/s3/alert"

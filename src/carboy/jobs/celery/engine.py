@@ -16,7 +16,7 @@ from carboy.extras import extra
 from carboy.jobs.celery.brokers import Broker, plan_broker
 from carboy.jobs.celery.publisher import Publisher, close_quietly
 from carboy.jobs.definitions import Registry
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.jobs.settings import JobsSettings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from carboy.clock import Clock
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.logs import BoundLogger, get_logger
 
 __all__ = ["AHEAD_MS", "Publisher"]

@@ -14,7 +14,7 @@ from carboy.clock import Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.jobs.celery.publisher import AHEAD_MS
 from carboy.jobs.definitions import Dead, Queued, Registry
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.jobs.execution import Runner
 from carboy.jobs.owner import make_owner
 from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, requeue_orphaned, sweep, take_turn

@@ -14,7 +14,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import CarboyError, ConfigurationError, Degraded, Missing, UpstreamError, UsageError
 from carboy.jobs.definitions import Commit, Dead, Job, Outcome, Queued, Registry, plan_failure
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.jobs.settings import JobsSettings
 from carboy.jobs.sqs.messages import MAX_BYTES, CallMessage, RowMessage, parse_message, render_message
 from carboy.jobs.sqs.queue import MAX_DELAY_S, Outgoing, Queue, SqsQueue

@@ -11,7 +11,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Missing
 from carboy.jobs.after_commit import note
-from carboy.jobs.engines import Ready
+from carboy.jobs.engine_registry import Ready
 from carboy.jobs.rows import count_by_kind
 from carboy.jobs.tables import JOBS, in_state
 
