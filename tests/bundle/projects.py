@@ -27,11 +27,13 @@ def options_for(folder: Path, **given: Any) -> BuildOptions:
     return BuildOptions(folder, **{"python": PYTHON, "cache_dir": folder.parent / "cache", **given})
 
 
-def make_index(folder: Path, name: str, files: Mapping[str, str], version: str = "1.0") -> str:
+def make_index(
+    folder: Path, name: str, files: Mapping[str, str], version: str = "1.0", tag: str = "py3-none-any"
+) -> str:
     """Add a wheel to an index in a folder (PEP 503) and return the index's URL."""
     package = folder / name
     package.mkdir(parents=True, exist_ok=True)
-    make_wheel(package, name, files, version=version)
+    make_wheel(package, name, files, version=version, tag=tag)
     links = "".join(f'<a href="{wheel.name}">{wheel.name}</a>' for wheel in sorted(package.glob("*.whl")))
     (package / "index.html").write_text(links)
     return folder.as_uri()

@@ -122,3 +122,53 @@ def test_the_cache_is_where_the_system_says(tmp_path: Path, monkeypatch: pytest.
 
     assert named == tmp_path / "xdg" / "carboy" / "build"
     assert BuildOptions(tmp_path).cache_dir == Path.home() / ".cache" / "carboy" / "build"
+
+
+@pytest.mark.parametrize("by", ["PIP_EXTRA_INDEX_URL", "requirements.txt"])
+@pytest.mark.parametrize("tag", ["cp39-cp39-manylinux2014_x86_64", "py3-none-any"])
+def test_no_index_hides_the_versions_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, tag: str
+) -> None:
+    """Beside an index with an older version, or with no wheel for the platform, the main one is asked too."""
+    monkeypatch.setenv("PIP_INDEX_URL", make_index(tmp_path / "main", "acme", {"acme.py": "main = 1\n"}, version="0.9"))
+    extra = make_index(tmp_path / "extra", "acme", {"acme.py": "extra = 1\n"}, version="0.1", tag=tag)
+    lines = f"--extra-index-url {extra}\nacme\n" if by == "requirements.txt" else "acme\n"
+    monkeypatch.setenv(by, extra)
+    project = write_files(tmp_path / "service", {"src/handler.py": "", "requirements.txt": lines})
+
+    report = build(options_for(project))
+
+    assert b"main" in zipfile.ZipFile(report.target).read("acme.py")
+
+
+def test_the_strategy_of_uv_is_stronger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who wants a private index to hide the public one says so to uv."""
+    monkeypatch.setenv(
+        "PIP_INDEX_URL", make_index(tmp_path / "main", "acme", {"acme.py": "public = 1\n"}, version="9.9")
+    )
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", make_index(tmp_path / "extra", "acme", {"acme.py": "private = 1\n"}))
+    monkeypatch.setenv("UV_INDEX_STRATEGY", "first-index")
+    project = write_files(tmp_path / "service", {"src/handler.py": "", "requirements.txt": "acme\n"})
+
+    report = build(options_for(project))
+
+    assert b"private" in zipfile.ZipFile(report.target).read("acme.py")
+
+
+def test_what_uv_has_no_platform_for_is_installed_by_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Amazon Linux 2 has glibc 2.26; uv knows 2.17 and 2.28."""
+    url = make_index(tmp_path / "main", "acme", {"acme.py": ""}, tag="cp311-cp311-manylinux_2_26_x86_64")
+    monkeypatch.setenv("PIP_INDEX_URL", url)
+    project = write_files(tmp_path / "service", {"src/handler.py": "", "requirements.txt": "acme\n"})
+
+    report = build(options_for(project, python="3.11"))
+
+    assert "acme.py" in zipfile.ZipFile(report.target).namelist()
+
+
+def test_uv_waits_as_long_as_pip(tmp_path: Path) -> None:
+    config = load_pip_config({"HOME": str(tmp_path), "PIP_DEFAULT_TIMEOUT": "180", "PIP_RETRIES": "9"}, tmp_path)
+
+    environ = config.uv_environ({"UV_HTTP_RETRIES": "2"})
+
+    assert (environ["UV_HTTP_TIMEOUT"], environ["UV_HTTP_RETRIES"]) == ("180", "2")

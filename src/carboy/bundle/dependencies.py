@@ -27,7 +27,7 @@ from carboy.config.environ import read_environ
 
 __all__ = ["cached_dependencies", "compiled"]
 
-_FORMAT = "4"  # of the cached files; another number has them written again
+_FORMAT = "5"  # of the cached files; another number has them written again
 _DECIDING = (
     "UV_INDEX",
     "UV_DEFAULT_INDEX",

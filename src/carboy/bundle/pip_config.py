@@ -30,6 +30,9 @@ class PipConfig:
     cert: str = ""
     client_cert: str = ""
     proxy: str = ""
+    timeout_s: str = ""
+    retries: str = ""
+    keyring: str = ""
     is_without_index: bool = False
     has_prereleases: bool = False
 
@@ -40,8 +43,14 @@ class PipConfig:
         lines += [f"--find-links {url}" for url in self.find_links if "://" in url]
         return lines + ["--no-index"] * self.is_without_index + ["--pre"] * self.has_prereleases
 
-    def uv_arguments(self, environ: Mapping[str, str], *, has_own_index: bool) -> list[str]:
-        """Return it as arguments of `uv pip install`; uv's own variables and the requirements' index are stronger."""
+    def uv_arguments(self, environ: Mapping[str, str], *, has_own_index: bool, has_more_indexes: bool) -> list[str]:
+        """Return it as arguments of `uv pip install`; uv's own variables and the requirements' index are stronger.
+
+        Args:
+            environ: the variables of the process.
+            has_own_index: whether the requirements name the index that replaces the configured one.
+            has_more_indexes: whether the requirements name indexes beside it.
+        """
         arguments: list[str] = []
         has_no_index = bool(environ.get("UV_NO_INDEX"))
         is_replaced = has_own_index or has_no_index or bool({"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & environ.keys())
@@ -55,13 +64,19 @@ class PipConfig:
         ):
             if not variables & environ.keys():
                 arguments += [part for value in values for part in (option, value)]
+        if (has_more_indexes or "--extra-index-url" in arguments) and "UV_INDEX_STRATEGY" not in environ:
+            arguments += ["--index-strategy", "unsafe-best-match"]  # pip's rule: no index hides another's versions
+        if self.keyring in {"import", "subprocess"} and "UV_KEYRING_PROVIDER" not in environ:
+            arguments += ["--keyring-provider", "subprocess"]
         arguments += ["--no-index"] * (self.is_without_index or has_no_index)
         return arguments + (["--prerelease", "allow"] if self.has_prereleases else [])
 
     def uv_environ(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment in which uv trusts the certificates and uses the proxy that pip would."""
+        """Return the environment in which uv trusts, waits and goes through the proxy as pip would."""
         wanted = {"SSL_CERT_FILE": self.cert, "SSL_CLIENT_CERT": self.client_cert, "ALL_PROXY": self.proxy}
-        return {**environ, **{name: value for name, value in wanted.items() if value}}
+        patience = {"UV_HTTP_TIMEOUT": self.timeout_s, "UV_HTTP_RETRIES": self.retries}
+        named = {name: value for name, value in patience.items() if value.isdecimal()}
+        return {**named, **environ, **{name: value for name, value in wanted.items() if value}}
 
 
 def load_pip_config(environ: Mapping[str, str], prefix: Path = Path(sys.prefix)) -> PipConfig:
@@ -98,6 +113,9 @@ def load_pip_config(environ: Mapping[str, str], prefix: Path = Path(sys.prefix))
         cert=values.get("cert", "").strip(),
         client_cert=values.get("client-cert", "").strip(),
         proxy=values.get("proxy", "").strip(),
+        timeout_s=(values.get("timeout") or values.get("default-timeout", "")).strip(),
+        retries=values.get("retries", "").strip(),
+        keyring=values.get("keyring-provider", "").strip(),
         is_without_index=is_on("no-index"),
         has_prereleases=is_on("pre"),
     )

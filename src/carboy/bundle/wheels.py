@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from carboy.bundle.lines import Line, Requirements, refused
@@ -67,10 +68,16 @@ def install_wheels(requirements: Requirements, target: Path, python: str, arch: 
             )
     folder = (requirements.origin or target).resolve().parent
     with tempfile.TemporaryDirectory(prefix="carboy-install-") as work:
-        if uv:
-            _install_by_uv(uv, requirements, Path(work), folder, target, python, arch)
-        else:
-            _install_by_pip(requirements, Path(work), folder, target, python, arch)
+        how = (requirements, Path(work), folder, target, python, arch)
+        try:
+            _install_by_uv(uv, *how) if uv else _install_by_pip(*how)
+        except Missing as missing:
+            if not (uv and find_spec("pip")):
+                raise
+            try:
+                _install_by_pip(*how)  # uv has fewer platforms: no glibc between 2.17 and 2.28
+            except CarboyError:
+                raise missing from missing.__cause__
     for line in requirements.lines:
         if line.is_source and _is_compiled(target, line.name):
             raise refused(
@@ -88,10 +95,11 @@ def _install_by_uv(
     text = work / "requirements.txt"
     text.write_text(requirements.render(), "utf-8")
     has_own_index = any(line.text.startswith(_INDEX_OPTIONS) for line in requirements.lines)
+    has_more_indexes = any(line.text.startswith("--extra-index-url") for line in requirements.lines)
     command = [
         *(uv, "pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"),
         *("--python-version", PYTHONS[python], "--python-platform", platform, "--target", str(target), "-r", str(text)),
-        *config.uv_arguments(environ, has_own_index=has_own_index),
+        *config.uv_arguments(environ, has_own_index=has_own_index, has_more_indexes=has_more_indexes),
     ]
     if pins := {line.name: line.index for line in requirements.lines if line.index}:
         (work / "pins").mkdir()
