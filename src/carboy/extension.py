@@ -17,6 +17,7 @@ class Extension:
         on_restore: called after AWS Lambda has restored a snapshot, to renew what must not be shared.
         on_sqs: works on SQS records that no function of the application wants; returns the `messageId` of those that
             are to come back.
+        table_groups: the services whose tables the application uses: `archive`, `sms`.
     """
 
     binds_models: ClassVar[bool] = False
@@ -24,6 +25,7 @@ class Extension:
     def __init__(self) -> None:
         self.on_restore: list[Callable[[], object]] = []
         self.on_sqs: Callable[[Sequence[Any]], list[str]] | None = None
+        self.table_groups: set[str] = set()
         self._kept: dict[type, Any] = {}
 
     def keep(self, value: object) -> None:
@@ -39,6 +41,7 @@ class Extension:
         """Take over what was left with the application before this object was made."""
         self.on_restore += other.on_restore
         self.on_sqs = self.on_sqs or other.on_sqs
+        self.table_groups |= other.table_groups
         self._kept |= other._kept
 
     def bind_models(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import inspect
 
 from carboy.db import DbSettings, engine, upgrade
-from carboy.db.migrate import is_ours
+from carboy.db.own_tables import is_ours
 
 
 def test_every_table_of_carboys_migrations_is_known_as_its_own(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def upgrade(project: Project, revision: str) -> None:
     from carboy.db.project_migrations import has_migrations, project_version, upgrade_project
 
     app, runtime = _open(project)
-    changed = migrate.upgrade(runtime.engine)
+    changed = migrate.upgrade(runtime.engine, runtime.table_groups)
     click.echo(f"carboy's tables: {migrate.head()}{'' if changed else ', nothing to do'}", err=True)
     if has_migrations(app):
         changed = upgrade_project(app, revision)
@@ -123,9 +123,9 @@ def check(project: Project) -> None:
     from carboy.db.project_migrations import has_migrations, run_flask_migrate
 
     app, runtime = _open(project)
-    if not migrate.is_current(runtime.engine):
+    if not migrate.is_current(runtime.engine, runtime.table_groups):
         raise CarboyError(
-            "the database is behind", f"it has not the version {migrate.head()}", "run `carboy db upgrade`"
+            "the database is behind", f"it has not all tables of {migrate.head()}", "run `carboy db upgrade`"
         )
     _compile_everywhere(app)
     if has_migrations(app):

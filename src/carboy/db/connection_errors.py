@@ -1,14 +1,14 @@
-"""Errors of connecting that are both Carboy's and SQLAlchemy's, so that callers can catch either."""
+"""Errors of the database that are both Carboy's and SQLAlchemy's, so that callers can catch either."""
 
 from typing import Any
 
-from carboy.errors import Refused, Unreachable, UpstreamError
+from carboy.errors import Missing, Refused, Unreachable, UpstreamError
 from carboy.extras import extra
 
 with extra("db"):
     from sqlalchemy.exc import OperationalError
 
-__all__ = ["DatabaseRefused", "DatabaseUnreachable"]
+__all__ = ["DatabaseRefused", "DatabaseUnreachable", "TablesMissing"]
 
 
 class _Both(UpstreamError, OperationalError):
@@ -38,3 +38,7 @@ class DatabaseRefused(_Both, Refused):
 
 class DatabaseUnreachable(_Both, Unreachable):
     """The database did not answer for as long as a connect may take."""
+
+
+class TablesMissing(_Both, Missing):
+    """Carboy's own tables are not in the database."""

@@ -79,10 +79,10 @@ def is_unavailable(error: BaseException) -> bool:
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.exc import TimeoutError as NoConnection
 
-    from carboy.errors import UpstreamError
+    from carboy.errors import Missing, UpstreamError
 
     if isinstance(error, UpstreamError | NoConnection):
-        return True
+        return not isinstance(error, Missing)
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig

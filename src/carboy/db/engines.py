@@ -11,6 +11,7 @@ from carboy.db.connector import Connector
 from carboy.db.credentials import Credentials
 from carboy.db.disconnects import is_demoted
 from carboy.db.keepalive import server_keepalive
+from carboy.db.own_tables import find_missing_table
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
 from carboy.db.watchdog import is_hurried, seconds_left
@@ -109,7 +110,20 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
             failure.is_disconnect = True  # of the whole pool: the next connection leads to the new writer
 
     event.listen(made, "handle_error", on_error)
+    event.listen(made, "handle_error", _explain_missing_table)
     (_prepare_postgres if made.dialect.name == "postgresql" else _prepare_mysql)(made, settings)
+
+
+def _explain_missing_table(failure: Any) -> Exception | None:
+    """Return an error that says what makes Carboy's tables, where a statement needs one that is not there."""
+    from carboy.db.explain import TablesMissing
+
+    error = failure.original_exception
+    table = find_missing_table(error) if error is not None else None
+    if table is None:
+        return None
+    hint = "run `carboy db upgrade`: it makes them, then runs the project's migrations"
+    return TablesMissing("the database lacks Carboy's tables", f"there is no `{table}`", hint, error)
 
 
 def _prepare_postgres(made: "Engine", settings: DbSettings) -> None:
@@ -176,6 +190,7 @@ def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
         cursor.close()
         record.info["carboy_busy_ms"] = busy_ms, round(settings.db_request_budget_s * 1000)
 
+    event.listen(made, "handle_error", _explain_missing_table)
     event.listen(made, "do_connect", lambda *_: _make_file(made))
     event.listen(made, "connect", on_connect)
     event.listen(made, "begin", _begin_sqlite)

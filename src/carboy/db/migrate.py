@@ -1,20 +1,21 @@
 """Migrate the tables of Carboy's own parts, once, however many processes start.
 
-They have a version table of their own, `carboy_version`, apart from that of a project's migrations.
+They have a version table of their own, `carboy_version`, apart from that of a project's migrations. A group of tables,
+`archive_…` or `sms_…`, is created once its service is in use, and kept up to date from then on.
 """
 
 import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carboy.db.engines import make_folder
-from carboy.db.failed_migration import TABLE as NOTE_TABLE
 from carboy.db.failed_migration import record_failures
+from carboy.db.own_tables import GROUPS, VERSION_TABLE
 from carboy.errors import CarboyError, Unreachable
 from carboy.extras import extra
 
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
-__all__ = ["VERSION_TABLE", "current", "head", "is_current", "is_ours", "lock", "upgrade"]
+__all__ = ["VERSION_TABLE", "current", "head", "is_current", "lock", "makes", "upgrade"]
 
-VERSION_TABLE = "carboy_version"
 ALEMBIC = threading.RLock()
 """Held while Alembic runs: it keeps what it works on in the module, one at a time."""
 
@@ -57,57 +57,113 @@ def current(engine: "Engine") -> str | None:
         return None if found is None else str(found)
 
 
-def is_current(engine: "Engine") -> bool:
-    """Return whether a database has the version that this code needs."""
-    return current(engine) == head()
+def is_current(engine: "Engine", groups: Collection[str] | None = None) -> bool:
+    """Return whether a database has the version that this code needs, and all tables of some groups.
+
+    Args:
+        engine: the database.
+        groups: `archive`, `sms`; all by default.
+    """
+    return current(engine) == head() and not _lacking(engine, groups)
 
 
-def is_ours(table: str) -> bool:
-    """Return whether a table is one of Carboy's own parts, so that a project's migrations leave it alone."""
-    return table in _TABLES
+def makes(group: str) -> bool:
+    """Return whether the migrations that run now work on a group of tables: `carboy`, `archive`, `sms`."""
+    from alembic import op
+
+    config = op.get_context().config
+    wanted: Collection[str] | None = config.attributes.get("groups") if config else None
+    return wanted is None or group in wanted
 
 
-_TABLES = frozenset(
-    {
-        VERSION_TABLE, NOTE_TABLE,
-        "archive_attempts", "archive_deliveries", "archive_destinations", "archive_exchanged_secrets",
-        "archive_items", "archive_refused", "carboy_audit", "carboy_jobs",
-        "carboy_keys", "carboy_sessions", "carboy_shared", "carboy_turns",
-        "sms_budgets", "sms_codes", "sms_daily", "sms_inbound",
-        "sms_messages", "sms_opt_outs", "sms_receipts", "sms_requests",
-    }
-)  # fmt: skip
-
-
-def upgrade(engine: "Engine", *, lock_wait_s: float = 300.0) -> bool:
+def upgrade(engine: "Engine", groups: Collection[str] | None = None, *, lock_wait_s: float = 300.0) -> bool:
     """Bring a database to the head and return whether there was anything to do; at the head no lock is taken.
 
     Args:
         engine: the database; a folder that its SQLite file needs is made.
+        groups: the services whose tables are made where they are not there yet, `archive` and `sms`; all by default.
+            Tables that are there are kept up to date.
         lock_wait_s: how long to wait for another process that is migrating.
 
     Raises:
         Unreachable: another process kept the lock for longer than that.
+        CarboyError: a service has only some of its tables.
     """
-    with extra("db"):
-        from alembic import command
     make_folder(engine)
-    if is_current(engine):
+    if is_current(engine, groups):
         return False
     with lock(engine, lock_wait_s):
-        if is_current(engine):
+        if is_current(engine, groups):
             return False
-        with record_failures(engine), engine.connect() as connection, ALEMBIC:
-            command.upgrade(_config(connection), "head")
+        with record_failures(engine), ALEMBIC:
+            version = current(engine)
+            if version != head():
+                _run_chain(engine, _wanted(groups) if version is None else _present(engine))
+            for group in sorted(_lacking(engine, groups)):
+                _add_group(engine, group)
         return True
 
 
-def _config(connection: "Connection | None") -> "Config":
+def _run_chain(engine: "Engine", groups: Collection[str]) -> None:
+    with extra("db"):
+        from alembic import command
+    with engine.connect() as connection:
+        command.upgrade(_config(connection, {"carboy", *groups}), "head")
+
+
+def _add_group(engine: "Engine", group: str) -> None:
+    """Make the tables of one group in a database at the head: what each migration does for them, in order."""
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    if found := sorted(_names(engine) & GROUPS[group]):
+        raise CarboyError(
+            f"the tables of `{group}` cannot be made",
+            f"some are there, {', '.join(found)}, and others are not",
+            "restore the others, or drop these where a migration that failed left them",
+        )
+
+    def run(_heads: object, _context: object) -> list[Any]:
+        for revision in reversed(list(script.walk_revisions())):
+            revision.module.upgrade()
+        return []
+
+    with engine.begin() as connection:
+        config = _config(connection, {group})
+        script = ScriptDirectory.from_config(config)
+        with EnvironmentContext(config, script, fn=run):
+            script.run_env()
+
+
+def _wanted(groups: Collection[str] | None) -> set[str]:
+    return set(GROUPS if groups is None else groups)
+
+
+def _lacking(engine: "Engine", groups: Collection[str] | None) -> set[str]:
+    """Return which of the wanted groups lack tables."""
+    wanted = _wanted(groups)
+    names = _names(engine) if wanted else set()
+    return {group for group in wanted if not names >= GROUPS[group]}
+
+
+def _present(engine: "Engine") -> set[str]:
+    """Return the groups that have tables."""
+    names = _names(engine)
+    return {group for group, tables in GROUPS.items() if names & tables}
+
+
+def _names(engine: "Engine") -> set[str]:
+    from sqlalchemy import inspect
+
+    return set(inspect(engine).get_table_names())
+
+
+def _config(connection: "Connection | None", groups: Collection[str] | None = None) -> "Config":
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    config.attributes["connection"] = connection
+    config.attributes |= {"connection": connection, "groups": groups}
     return config
 
 

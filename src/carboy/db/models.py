@@ -8,7 +8,7 @@ from flask import Flask, current_app
 from carboy.db.connector import Connector
 from carboy.db.credentials import Address, Credentials
 from carboy.db.engines import engine_options, prepare
-from carboy.db.migrate import is_ours
+from carboy.db.own_tables import is_ours
 from carboy.db.schema import NAMING
 from carboy.db.settings import DbSettings
 from carboy.db.url import choose_driver, url_of

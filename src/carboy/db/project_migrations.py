@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from carboy.db import migrate
 from carboy.db.failed_migration import record_failures
 from carboy.errors import CarboyError
+from carboy.extension import find_extension
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -69,7 +70,8 @@ def upgrade_project(app: "Flask", revision: str = "head") -> bool:
 
     if app.extensions["sqlalchemy"] is db:
         with app.app_context():
-            migrate.upgrade(db.engine)
+            extension = find_extension(app)
+            migrate.upgrade(db.engine, extension.table_groups if extension else ())
     if revision == "head" and project_version(app) == project_head(app):
         return False
     with app.app_context():

@@ -128,9 +128,8 @@ class Shared:
         """Fail fast for a while: a limit must not make request after request wait."""
         with self._lock:
             if self._clock.monotonic_s() >= self._unavailable_until_s:
-                log.warning(
-                    "shared_state_unavailable", error=str(error), hint="each process counts for itself meanwhile"
-                )
+                hint = getattr(error, "hint", "") or "each process counts for itself meanwhile"
+                log.warning("shared_state_unavailable", error=str(error), hint=hint)
             self._unavailable_until_s = self._clock.monotonic_s() + _PAUSE_S
 
     def _apply(self, connection: "Connection", batches: Sequence[Sequence[_Change]]) -> list[None]:

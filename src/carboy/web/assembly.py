@@ -166,6 +166,7 @@ def _export_dotenv(sources: Sources, resolvers: Mapping[str, Resolver] | None = 
 def _assemble(
     app: Flask, settings: Settings, parts: Sequence[str], modules: Sequence[Module], runtime: Runtime
 ) -> Runtime:
+    runtime.parts = frozenset(parts)
     runtime.adopt(extension_of(app))  # functions for events may be registered before
     app.extensions[EXTENSION] = runtime
     offer_events(app)

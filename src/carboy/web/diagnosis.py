@@ -135,9 +135,10 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         hint = f"undo by hand what `{halt.migration}` did before that, fix its cause, then run `carboy db upgrade`"
         yield Finding("migrations", ok=False, detail=f"`{halt.migration}` stopped half-way{at}: {halt.why}", hint=hint)
         return
-    if not migrate.is_current(runtime.engine):
+    if not migrate.is_current(runtime.engine, runtime.table_groups):
         found = migrate.current(runtime.engine) or "nothing"
-        detail = f"it has {found}, the code needs {migrate.head()}"
+        is_behind = found != migrate.head()
+        detail = f"it has {found}, the code needs {migrate.head()}" if is_behind else "a service's tables are missing"
         yield Finding("migrations", ok=False, detail=detail, hint="run `carboy db upgrade`")
         return
     yield Finding("migrations", ok=True, detail=f"at {migrate.head()}, the newest")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 from flask.ctx import _AppCtxGlobals
 
+from carboy.errors import Degraded, Missing
 from carboy.jobs import JobsSettings
 from carboy.logs import request_id
 from carboy.web.http.middleware import Limits, RequestMiddleware
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AFTER_MODULES", "BEFORE_MODULES", "LIBRARIES", "PARTS"]
 
+_KEEPING = frozenset({"keys", "jobs", "console"})  # parts with tables
 _STATS_S = 0.5  # how long the counts of jobs are cached, for both metrics of a scrape
 
 
@@ -109,7 +111,12 @@ def _add_db(_app: "Flask", runtime: "Runtime") -> None:
         from carboy.web.health.database import check_database
 
         check_database(runtime.engine)
-        runtime.writer.check()
+        try:
+            runtime.writer.check()
+        except Missing as error:
+            if runtime.parts & _KEEPING:
+                why = "it lacks Carboy's tables, which `carboy db upgrade` makes"
+                raise Degraded("the database", why, "run `carboy db upgrade`") from error
 
     if runtime.has_database and find_spec("sqlalchemy") is not None:
         runtime.checks["database"] = check

@@ -62,6 +62,7 @@ class Runtime(Extension):
         pages: the pages of the console that modules bring.
         error_page: returns an error as HTML with its headers, for a client that asks for it; None without a console.
         jobs: the jobs that are known, their rows, and who runs them here.
+        parts: the names of the parts that the application has.
         is_adopted: whether the application has a factory of its own, and `init_app` added parts to it.
     """
 
@@ -85,6 +86,7 @@ class Runtime(Extension):
         self.error_page: Callable[[Mapping[str, Any], Problem], tuple[bytes, Mapping[str, str]] | None] | None = None
         self.app = app
         self.is_adopted = False
+        self.parts: frozenset[str] = frozenset()
         self._once = Once()
         self.limiter: RateLimiter | None = None
         if web.rate_limit:
@@ -135,6 +137,20 @@ class Runtime(Extension):
     def shared(self) -> "Shared | None":
         """What the processes of this service share beside its rows; None where there is one process, on SQLite."""
         return self._once("shared", self._make_shared) if isinstance(self.clock, ServerClock) else None
+
+    def use_tables(self, group: str) -> None:
+        """Have the tables of a service, `archive` or `sms`, made when the others are."""
+        self.table_groups.add(group)
+        made = self._once.get("engine")
+        if made is not None:
+            self._upgrade_embedded(made)
+
+    def _upgrade_embedded(self, made: "Engine") -> None:
+        """Bring a SQLite database, which is this program's own to change, to its newest form."""
+        from carboy.db import upgrade
+
+        if made.dialect.name == "sqlite" and upgrade(made, self.table_groups):
+            log.info("database_migrated")
 
     def make_limiter(self, name: str, rate: Rate, max_callers: int = 1) -> RateLimiter:
         """Return a limit that all processes of this service keep together."""
@@ -214,8 +230,6 @@ class Runtime(Extension):
         return None  # the application's own database, which is not the one that the settings name
 
     def _make_engine(self) -> "Engine":
-        from carboy.db import upgrade
-
         if not self.has_database:
             raise ConfigurationError(
                 "there is no database",
@@ -227,8 +241,7 @@ class Runtime(Extension):
             from carboy.jobs import notify_after_commit
 
             notify_after_commit(made, self.jobs.notify)
-        if made.dialect.name == "sqlite" and upgrade(made):  # an embedded database is this program's own to change
-            log.info("database_migrated")
+        self._upgrade_embedded(made)
         if isinstance(self.clock, ServerClock):
             self.clock.follow(made)
         return made

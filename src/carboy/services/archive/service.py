@@ -73,6 +73,7 @@ class Archive:
 def register(app: Flask) -> None:
     """Register the archive: its routes, its jobs, its checks."""
     runtime = runtime_of(app)
+    runtime.use_tables("archive")
     settings = runtime.settings.part(ArchiveSettings)
     store = open_settings_store(settings, clock=runtime.clock)
     api = _threatstack(runtime, settings)

@@ -63,6 +63,7 @@ _MAX_RESPONSE_BYTES = 1_048_576
 def register(app: Flask) -> None:
     """Register the gateway: its routes, its jobs, its checks."""
     runtime = runtime_of(app)
+    runtime.use_tables("sms")
     settings = runtime.settings.part(SmsSettings)
     kinds = {name: settings.kind_of(name) for name in _names(settings)}
     providers = {name: make_provider(name, kind) for name, kind in kinds.items()}

@@ -75,10 +75,13 @@ class KeyStore:
 
         Raises:
             Unreachable: the database is unavailable.
+            Missing: it has no table of keys.
         """
         try:
             with self._engine.connect() as connection:
                 row = connection.execute(select(KEYS).where(KEYS.c.id == key_id)).one_or_none()
+        except Missing:  # its tables
+            raise
         except DBAPIError as error:
             raise Unreachable(
                 "the keys cannot be read", str(error.orig or type(error).__name__), "see the database"

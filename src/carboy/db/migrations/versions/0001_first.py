@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
+
 revision = "0001"
 down_revision = None
 
@@ -11,16 +13,20 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Make the tables."""
-    _make_jobs()
-    _make_keys()
-    _make_archive()
+    if makes("carboy"):
+        _make_jobs()
+        _make_keys()
+    if makes("archive"):
+        _make_archive()
 
 
 def downgrade() -> None:
     """Drop them with all that they hold."""
-    op.drop_table("archive_items")
-    op.drop_table("carboy_keys")
-    op.drop_table("carboy_jobs")
+    if makes("archive"):
+        op.drop_table("archive_items")
+    if makes("carboy"):
+        op.drop_table("carboy_keys")
+        op.drop_table("carboy_jobs")
 
 
 def _make_jobs() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
+
 revision = "0002"
 down_revision = "0001"
 
@@ -11,6 +13,8 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Make the tables."""
+    if not makes("sms"):
+        return
     _make_requests()
     _make_messages()
     _make_receipts()
@@ -19,6 +23,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them with all that they hold."""
+    if not makes("sms"):
+        return
     for name in ("sms_codes", "sms_budgets", "sms_receipts", "sms_messages", "sms_requests"):
         op.drop_table(name)
 

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
+
 revision = "0003"
 down_revision = "0002"
 
@@ -13,6 +15,24 @@ _INDEXES = [["source", *more, "at", "id"] for more in ([], ["severity"], ["organ
 
 def upgrade() -> None:
     """Make the table of what is shared; number the versions, and leave one of each id as the newest."""
+    if makes("carboy"):
+        _make_shared()
+    if makes("archive"):
+        op.add_column("archive_items", sa.Column("version", sa.Integer, nullable=False, server_default="0"))
+        _number_versions()
+        _swap(_DIGESTS, _VERSIONS, "version")
+
+
+def downgrade() -> None:
+    """Go back to digests; what was shared is forgotten."""
+    if makes("archive"):
+        _swap(_VERSIONS, _DIGESTS, "digest")
+        op.drop_column("archive_items", "version")
+    if makes("carboy"):
+        op.drop_table("carboy_shared")
+
+
+def _make_shared() -> None:
     op.create_table(
         "carboy_shared",
         sa.Column("name", sa.String(150), nullable=False),
@@ -21,16 +41,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_carboy_shared")),
     )
     op.create_index(op.f("ix_carboy_shared_expires_at"), "carboy_shared", ["expires_at"])
-    op.add_column("archive_items", sa.Column("version", sa.Integer, nullable=False, server_default="0"))
-    _number_versions()
-    _swap(_DIGESTS, _VERSIONS, "version")
-
-
-def downgrade() -> None:
-    """Go back to digests; what was shared is forgotten."""
-    _swap(_VERSIONS, _DIGESTS, "digest")
-    op.drop_column("archive_items", "version")
-    op.drop_table("carboy_shared")
 
 
 def _swap(old: str, new: str, column: str) -> None:

@@ -3,12 +3,16 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
+
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
     """Make the table."""
+    if not makes("carboy"):
+        return
     op.create_table(
         "carboy_turns",
         sa.Column("name", sa.String(50), nullable=False),
@@ -20,4 +24,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop it."""
-    op.drop_table("carboy_turns")
+    if makes("carboy"):
+        op.drop_table("carboy_turns")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
+
 revision = "0005"
 down_revision = "0004"
 
@@ -20,21 +22,23 @@ def upgrade() -> None:
     """Leave out the rows that have none; MySQL and MariaDB cannot."""
     if not _has_partial():
         return
-    for column in _FILTERS:
+    for column in _FILTERS if makes("archive") else ():
         _index_items(column, f" AND {column} IS NOT NULL")
-    _constrain_keys(is_wanted=False)
-    where = sa.text("key IS NOT NULL")
-    op.create_index(_KEY, "carboy_jobs", ["key"], unique=True, sqlite_where=where, postgresql_where=where)
+    if makes("carboy"):
+        _constrain_keys(is_wanted=False)
+        where = sa.text("key IS NOT NULL")
+        op.create_index(_KEY, "carboy_jobs", ["key"], unique=True, sqlite_where=where, postgresql_where=where)
 
 
 def downgrade() -> None:
     """Put all rows into them again."""
     if not _has_partial():
         return
-    for column in _FILTERS:
+    for column in _FILTERS if makes("archive") else ():
         _index_items(column, "")
-    op.drop_index(_KEY, "carboy_jobs")
-    _constrain_keys(is_wanted=True)
+    if makes("carboy"):
+        op.drop_index(_KEY, "carboy_jobs")
+        _constrain_keys(is_wanted=True)
 
 
 def _has_partial() -> bool:

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import DBAPIError
 
+from carboy.db.migrate import makes
 from carboy.db.schema import exact_collation
 
 revision = "0006"
@@ -26,7 +27,7 @@ def upgrade() -> None:
         return
     collation = exact_collation(connection.dialect)
     for table in _TABLES:
-        if not _is_exact(connection, table, collation):
+        if makes(table.partition("_")[0]) and not _is_exact(connection, table, collation):
             _convert(connection, f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}")
 
 

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
 from carboy.db.schema import ExactString, big_id
 
 revision = "0008"
@@ -11,6 +12,8 @@ down_revision = "0007"
 
 def upgrade() -> None:
     """Add the tables."""
+    if not makes("archive"):
+        return
     op.create_table(
         "archive_refused",
         sa.Column("id", big_id(), primary_key=True, autoincrement=False),
@@ -35,5 +38,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    op.drop_table("archive_exchanged_secrets")
-    op.drop_table("archive_refused")
+    if makes("archive"):
+        op.drop_table("archive_exchanged_secrets")
+        op.drop_table("archive_refused")

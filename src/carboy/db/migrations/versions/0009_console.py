@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
 from carboy.db.schema import ExactString, ExactText, big_id
 
 revision = "0009"
@@ -11,6 +12,8 @@ down_revision = "0008"
 
 def upgrade() -> None:
     """Make the two tables, and the column of the keys."""
+    if not makes("carboy"):
+        return
     op.create_table(
         "carboy_sessions",
         sa.Column("hash", ExactString(64), nullable=False),
@@ -43,6 +46,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
+    if not makes("carboy"):
+        return
     op.drop_column("carboy_keys", "expires_at")
     op.drop_table("carboy_audit")
     op.drop_table("carboy_sessions")

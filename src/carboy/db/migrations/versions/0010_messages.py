@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
 from carboy.db.schema import ExactString, ExactText
 
 revision = "0010"
@@ -23,6 +24,8 @@ _COUNT = """
 
 def upgrade() -> None:
     """Add the columns and tables, and count the messages that are there."""
+    if not makes("sms"):
+        return
     requests: tuple[sa.Column[Any], ...] = (
         sa.Column("send_at", sa.BigInteger),
         sa.Column("expires_after", sa.BigInteger),
@@ -49,6 +52,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them with all that they hold."""
+    if not makes("sms"):
+        return
     for name in ("sms_daily", "sms_inbound", "sms_opt_outs"):
         op.drop_table(name)
     op.drop_index(op.f("ix_sms_messages_reference"), "sms_messages")
