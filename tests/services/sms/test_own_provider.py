@@ -74,15 +74,3 @@ def test_a_dotted_class_is_taken_as_werkzeug_takes_it() -> None:
     settings = load([SmsSettings], sources).part(SmsSettings)
 
     assert [settings.kind_of(name) for name in ("mine", "second", "huawei")] == ["app.sms:Pigeon", "aliyun", "huawei"]
-
-
-def test_the_tutorials_dictionary_is_refused_with_what_replaces_it() -> None:
-    """`SMS_CONF`, in any layer."""
-    sources = read_sources(
-        environ={"FLASK_PROFILE": "test"}, overrides={"sms_conf": {"provider_cls": "app.sms.Aliyun"}}
-    )
-
-    with pytest.raises(ConfigurationError) as caught:
-        load([SmsSettings], sources)
-
-    assert "sms.templates" in next(fault.detail for fault in caught.value.faults if fault.pointer == "SMS_CONF")

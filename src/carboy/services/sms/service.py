@@ -156,7 +156,7 @@ def _callback(settings: SmsSettings, name: str, provider: object) -> str:
 
 
 def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Gateway:
-    templates = {name: read_template(name, table) for name, table in settings.sms_templates.items()}
+    templates = {name: read_template(name, table) for name, table in settings.templates.items()}
     dispatcher = _dispatcher(runtime, settings, routes, templates)
     otp_job, bulk_job = dispatcher.jobs()
     upkeep = Upkeep(runtime.writer, runtime.clock, round(float(settings.sms_retention) * 1000))

@@ -1,7 +1,7 @@
 """Settings of the SMS gateway."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from carboy.services.sms.providers import BUILT_IN
 from carboy.services.sms.quiet_hours import quiet_faults
 from carboy.services.sms.routing import read_order, route_faults
 from carboy.services.sms.templates import template_faults
+from carboy.services.sms.tutorial_settings import conf_faults, providers_of, templates_of
 
 __all__ = ["ACCOUNTS", "SmsSettings"]
 
@@ -107,7 +108,9 @@ class SmsSettings:
         {}, "your own providers, or further accounts: tables with `use` and the account's fields"
     )
     sms_templates: dict[str, dict[str, Any]] = setting(_CAPTCHA, "what may be sent, by name")
-    sms_conf: dict[str, Any] = setting({}, "refused: the SMS tutorial's dictionary, which SMS_TEMPLATES replaces")
+    sms_conf: dict[str, Any] = setting(
+        {}, "the SMS tutorial's dictionary of providers; SMS_PROVIDERS and SMS_TEMPLATES are stronger"
+    )
     sms_default_region: str = setting("", "the country of numbers without a code, such as CN; empty takes E.164 only")
     sms_countries: tuple[str, ...] = setting(
         (), "countries that may be written to, such as CN,US; required outside of `local` and `test`"
@@ -220,16 +223,26 @@ class SmsSettings:
     aws_sms_configuration_set: str = setting("", "End User Messaging: the configuration set, which directs events")
     aws_sms_topic_arns: tuple[str, ...] = setting((), "SNS topics that may bring events, beside SNS_TOPIC_ARNS")
 
+    @property
+    def providers(self) -> dict[str, dict[str, Any]]:
+        """The tables of providers: of `SMS_PROVIDERS`, and those of `SMS_CONF` that it has not."""
+        return {**providers_of(self.sms_conf, ACCOUNTS), **self.sms_providers}
+
+    @property
+    def templates(self) -> dict[str, Mapping[str, Any]]:
+        """The tables of templates, with the ids that `SMS_CONF` adds."""
+        return templates_of(self.sms_conf, self.sms_templates)
+
     def values_of(self, name: str) -> dict[str, Any]:
         """Return the fields of a provider's account: its table, over the settings of its kind."""
-        table = dict(self.sms_providers.get(name, {}))
+        table = dict(self.providers.get(name, {}))
         kind = table.pop("use", name)
         values = {field: getattr(self, given) for field, given in ACCOUNTS.get(kind, {}).items()}
         return {**values, **table}
 
     def kind_of(self, name: str) -> str:
         """Return the kind of a provider: a built-in one's name, or `module:Class`, also from `module.Class`."""
-        kind = str(self.sms_providers.get(name, {}).get("use", name))
+        kind = str(self.providers.get(name, {}).get("use", name))
         if kind in BUILT_IN or ":" in kind or "." not in kind:
             return kind
         return ":".join(kind.rsplit(".", 1))
@@ -249,10 +262,11 @@ class SmsSettings:
                     yield Fault(name.upper(), str(error))
         yield from quiet_faults(self.sms_quiet_hours)
         yield from self._callback_faults(profile)
-        known = {*BUILT_IN, *self.sms_providers}
+        yield from conf_faults(self.sms_conf, self.sms_templates, ACCOUNTS)
+        known = {*BUILT_IN, *self.providers}
         yield from route_faults(self.sms_routes, known)
         yield from price_faults(self.sms_prices, known)
-        for name, table in self.sms_templates.items():
+        for name, table in self.templates.items():
             yield from template_faults(name, table, known)
         for name in self.sms_number_types:
             if name not in NUMBER_TYPES:
@@ -274,9 +288,6 @@ class SmsSettings:
                 yield Fault("SMS_TEST_NUMBERS", "a number is not E.164, such as +15005550006")
 
     def _order_faults(self, profile: Profile) -> Iterator[Fault]:
-        if self.sms_conf:
-            instead = "write [default.sms.templates.<name>] and, for accounts, [default.sms.providers.<name>]"
-            yield Fault("SMS_CONF", f"the tutorial's dictionary is not read: {instead}")
         if not self.sms_provider:
             yield Fault("SMS_PROVIDER", "it names no provider; `outbox` writes to a file")
         try:
