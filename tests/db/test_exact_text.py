@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, Engine, create_engine, select, text
 
+import carboy.services.archive.destinations.tables
 import carboy.services.archive.tables
 import carboy.services.sms.tables
 import carboy.web.tables  # noqa: F401
