@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import inspect
 
 from carboy.db import DbSettings, engine, upgrade
-from carboy.db.own_tables import is_ours
+from carboy.db.own_tables import GROUPS, is_ours
 
 
 def test_every_table_of_carboys_migrations_is_known_as_its_own(tmp_path: Path) -> None:
@@ -20,3 +20,4 @@ def test_every_table_of_carboys_migrations_is_known_as_its_own(tmp_path: Path) -
     assert len(names) > 15
     assert [name for name in names if not is_ours(name)] == []
     assert not is_ours("notes")
+    assert {table for tables in GROUPS.values() for table in tables} <= set(names)

@@ -12,7 +12,7 @@ _TABLES = frozenset(
         "archive_attempts", "archive_deliveries", "archive_destinations", "archive_exchanged_secrets",
         "archive_items", "archive_refused", "carboy_audit", "carboy_halted", "carboy_jobs",
         "carboy_keys", "carboy_sessions", "carboy_shared", "carboy_turns",
-        "sms_budgets", "sms_codes", "sms_daily", "sms_inbound",
+        "sms_attempts", "sms_budgets", "sms_codes", "sms_daily", "sms_inbound",
         "sms_messages", "sms_opt_outs", "sms_receipts", "sms_requests",
     }
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carboy.db.migrate import makes
 from carboy.db.schema import ExactString
 
 revision = "0011"
@@ -13,7 +14,21 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Add the column and the table; what is there keeps an unknown size."""
-    op.add_column("archive_items", sa.Column("size", sa.BigInteger))
+    if makes("archive"):
+        op.add_column("archive_items", sa.Column("size", sa.BigInteger))
+    if makes("sms"):
+        _make_attempts()
+
+
+def downgrade() -> None:
+    """Drop them with all that they hold."""
+    if makes("sms"):
+        op.drop_table("sms_attempts")
+    if makes("archive"):
+        op.drop_column("archive_items", "size")
+
+
+def _make_attempts() -> None:
     op.create_table(
         "sms_attempts",
         sa.Column("id", _ID, autoincrement=False, nullable=False),
@@ -27,9 +42,3 @@ def upgrade() -> None:
     )
     for column in ("message", "at"):
         op.create_index(op.f(f"ix_sms_attempts_{column}"), "sms_attempts", [column])
-
-
-def downgrade() -> None:
-    """Drop them with all that they hold."""
-    op.drop_table("sms_attempts")
-    op.drop_column("archive_items", "size")
