@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from carboy.db.explain import TablesMissing
 from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 import carboy
+from carboy.db.connection_errors import TablesMissing
 from carboy.db.own_tables import find_missing_table
 from carboy.errors import Missing
 from carboy.jobs.tables import JOBS

@@ -116,7 +116,7 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
 
 def _explain_missing_table(failure: Any) -> Exception | None:
     """Return an error that says what makes Carboy's tables, where a statement needs one that is not there."""
-    from carboy.db.explain import TablesMissing
+    from carboy.db.connection_errors import TablesMissing
 
     error = failure.original_exception
     table = find_missing_table(error) if error is not None else None
