@@ -1,4 +1,4 @@
-"""The first line of every docstring uses the field's words."""
+"""Docstrings' first lines and the documentation use the field's words; CONTRIBUTING.md has the glossary."""
 
 import ast
 import re
@@ -13,7 +13,25 @@ REFUSED = re.compile(
     r"silence|wish(?:es)?|hands|door|brake|hurried)\b",
     re.IGNORECASE,
 )
+REFUSED_IN_PROSE = re.compile(
+    REFUSED.pattern + r"|\b(telling|everybody|mending|time-outs?|texts|held|upkeep|for ever|gone"
+    r"|(?:is|are|was|were|be|been|being) away|closed (?:configuration |encrypted )?(?:files?|form))\b",
+    re.IGNORECASE,
+)
+# What is quoted: the glossary's own list, a status of HTTP.
+QUOTES = re.compile(r"Words to avoid, with.*?(?:\n\n|\Z)|410 Gone", re.DOTALL)
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+    *sorted((ROOT / "changelog.d").glob("*.md")),
+    *sorted(
+        page for page in (ROOT / "docs").rglob("*.md") if not {"reference", "zh"} & set(page.relative_to(ROOT).parts)
+    ),
+]
 Docstring = tuple[str, str]
+_NOT_PROSE = re.compile(
+    r"^(?P<indent> *)```.*?^(?P=indent)```$|^<!--.*?^-->$|^    \S[^\n]*$|`[^`]*`|\]\([^)]*\)|<https?:[^>]*>",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def docstrings(folder: str) -> Iterator[Docstring]:
@@ -26,6 +44,13 @@ def docstrings(folder: str) -> Iterator[Docstring]:
                     yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text.splitlines()[0]
 
 
+def refused_words(markdown: str) -> list[tuple[int, str]]:
+    """Return the line and the text of each refused word in a page's prose; code, links and quotes are left out."""
+    for pattern in (_NOT_PROSE, QUOTES):
+        markdown = pattern.sub(lambda match: "\n" * match[0].count("\n") or "…", markdown)
+    return [(markdown.count("\n", 0, match.start()) + 1, match[0]) for match in REFUSED_IN_PROSE.finditer(markdown)]
+
+
 @pytest.mark.parametrize("folder", ["src", "benchmarks", "docs/tools", "tests"])
 def test_first_lines_use_the_words_of_the_field(folder: str) -> None:
     """A word without a use in the field hides a function from a search for it."""
@@ -34,8 +59,25 @@ def test_first_lines_use_the_words_of_the_field(folder: str) -> None:
     assert found == []
 
 
-def test_a_refused_word_is_found(tmp_path: Path) -> None:
+def test_the_documentation_uses_the_words_of_the_field() -> None:
+    """A reader needs no dictionary of Carboy's own."""
+    found = [
+        f"{page.relative_to(ROOT)}:{line}: {word}" for page in PAGES for line, word in refused_words(page.read_text())
+    ]
+
+    assert found == []
+
+
+def test_a_refused_word_is_found() -> None:
     """The pattern finds the words that it is there for, and leaves words that merely contain them."""
     assert REFUSED.search("Return whether the server is told.")
     assert REFUSED.search("Return a date; None where it is none.")
     assert not REFUSED.search("Recommend the threshold for shareholders in the intellect.")
+
+
+def test_a_refused_word_is_found_in_prose_only() -> None:
+    """Code, addresses of links, and longer words are no prose; lines are those of the page."""
+    page = "# A door\n\n```text\ntold\n```\n\nThe `held` state, [see](away.md#told), at 410 Gone.\nThe server is away."
+
+    assert refused_words(page) == [(1, "door"), (8, "is away")]
+    assert refused_words("A threshold, a handshake, a context, going away from it, once a connection is closed.") == []
