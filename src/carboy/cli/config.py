@@ -96,7 +96,7 @@ def export(file: ClosedFile, as_json: bool) -> None:
 @click.option("--ssm-kms-key", metavar="KEY", help="The parameters' KMS key: id, ARN, alias.  [default: AWS's own]")
 @click.option("--tier", type=click.Choice(["Standard", "Advanced", "Intelligent-Tiering"]), help="Of the parameters.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written, without values.")
-@click.option("--prune", is_flag=True, help="Delete parameters that are gone, after asking.")
+@click.option("--prune", is_flag=True, help="Delete parameters that the stage no longer has, after asking.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @common_options(short=False)
 @pass_file

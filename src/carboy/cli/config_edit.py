@@ -79,7 +79,7 @@ def _begin(file: ClosedFile, as_json: bool) -> _Edit:
 
 
 def _draft(file: ClosedFile, editing: _Edit, go_on: bool | None) -> str | None:
-    """Return the text of an interrupted edit, when there is one and the person wants it."""
+    """Return the text of an interrupted edit, where the user continues it."""
     if file.drawer.draft_parts() is None:
         return None
     text = file.drawer.open_draft(editing.draft_key)
@@ -92,7 +92,7 @@ def _draft(file: ClosedFile, editing: _Edit, go_on: bool | None) -> str | None:
             answer = click.prompt(question, type=click.Choice(["c", "a"], case_sensitive=False), err=True)
         except click.Abort:
             raise UsageError(
-                "an interrupted edit was kept", "nobody said what to do with it", "--continue or --discard"
+                "an interrupted edit was kept", "neither option was given", "--continue or --discard"
             ) from None
         go_on = answer.lower() == "c"
     if not go_on:

@@ -1,4 +1,4 @@
-"""`carboy doctor`: ask every part, and say what to do about what is wrong."""
+"""`carboy doctor`: check every part, and say how to fix what fails."""
 
 import platform
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "compare_clocks"]
 
-_PATIENCE_S = 2.0  # who asks how it is wants to hear it soon
+_PATIENCE_S = 2.0  # an interactive command has to end soon
 
 
 @click.command("doctor")

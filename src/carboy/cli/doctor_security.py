@@ -118,7 +118,7 @@ def audit_metrics_address(bind: str | None, is_pod: bool) -> Finding:
         hint = "let a NetworkPolicy admit only the monitor"
         return Finding("metrics", ok=True, detail=f"without a key on {bind}, in a pod", hint=hint)
     is_private = address.is_private and not address.is_unspecified
-    detail = f"everybody who reaches {bind} reads them without a key"
+    detail = f"every client that reaches {bind} reads them without a key"
     hint = "set METRICS_BIND to a private address, such as 127.0.0.1:9090"
     return _verdict("metrics", is_private, f"without a key on {bind}, a private address", detail, hint)
 
@@ -159,7 +159,7 @@ def _audit_sources(sources: dict[str, Any]) -> Iterator[Finding]:
         place = f"[archive.sources.{name}]"
         if source.verify == "none":
             hint = f"set `verify` in {place} to the scheme of the sender, or to `key`"
-            yield Finding(f"source {name}", ok=False, detail="`verify` is none: anybody may post to it", hint=hint)
+            yield Finding(f"source {name}", ok=False, detail="`verify` is none: every client may post to it", hint=hint)
         elif any(len(token) < _LEAST_TOKEN_CHARS for token in tokens):
             detail = f"a path token has fewer than {_LEAST_TOKEN_CHARS} characters: it can be guessed"
             hint = f"set `tokens` in {place} to the output of: {_RANDOM_TEXT}"

@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
         return [name for name, (module, _) in COMMANDS.items() if find_spec(module) is not None]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command and give it the options that all have."""
+        """Import a command and add the common options."""
         module, _ = COMMANDS.get(cmd_name, ("", ""))
         if not module or find_spec(module) is None:
             return None
@@ -78,12 +78,12 @@ class LazyGroup(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands with the table's words, importing none of them."""
+        """Write the commands with their lines of the table, without an import."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        """Complete a command's name, importing none of them."""
+        """Complete a command's name, without an import."""
         from click.shell_completion import CompletionItem
 
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
@@ -115,7 +115,7 @@ def complete(command: click.Command) -> None:
 
 
 def _common_options() -> Iterator[click.Option]:
-    """Yield the options that every command takes, before its name or after it."""
+    """Yield the common options, which stand before a command's name or after it."""
 
     def note(field: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
         def callback(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
@@ -188,7 +188,7 @@ def _run() -> int:
         _show(error)
         code = error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader is gone: print no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe: print no more
         code = 1
     return code if isinstance(code, int) else 0
 

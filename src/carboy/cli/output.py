@@ -1,4 +1,4 @@
-"""Print the results of commands: one JSON document, or a table; the only place that knows of colours and widths."""
+"""Print the results of commands: one JSON document, or a table; with colours and column widths."""
 
 import difflib
 import shutil

@@ -1,4 +1,4 @@
-"""What a command works on: the profile, the settings and the application that the options name."""
+"""The project of a command: profile, settings and application of its options."""
 
 import contextlib
 import io
@@ -65,7 +65,7 @@ class Project:
         return settings
 
     def export(self) -> None:
-        """Put the options where an application's own factory finds them, and the project where imports find it."""
+        """Export the options to the environment, for an application's own factory, and the project to `sys.path`."""
         from carboy.config.environ import write_environ
         from carboy.config.profile import parse_profile
 
@@ -112,7 +112,7 @@ class Project:
 
         try:
             return create_app(**overrides)
-        except MissingExtra as error:  # who has an application of his own needs less than the gateway does
+        except MissingExtra as error:  # an application of its own needs less than the gateway
             hint = f"{error.hint}, or for the whole gateway {_GATEWAY}; another application is named by --app"
             raise MissingExtra(error.what, error.why, hint) from error
 
@@ -138,7 +138,7 @@ class Project:
         from carboy.config import read_environ
 
         lines = io.StringIO()
-        with contextlib.redirect_stdout(lines):  # an error in it is told by whoever catches it
+        with contextlib.redirect_stdout(lines):  # the caller reports its error
             app = self.make_app(log_level="WARNING", log_format="console", **overrides)
         click.echo(lines.getvalue(), nl=False, err=True)
         has_colour = not read_environ().get("NO_COLOR")

@@ -30,7 +30,7 @@ _DROPPED = {
 
 
 class _Run(click.Command):
-    """A command whose own words start at the first that is no option, or after `--`."""
+    """A command whose words start at the first argument that is not an option, or after `--`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -41,13 +41,13 @@ class _Run(click.Command):
 
 
 class NotFound(CarboyError):
-    """There is no such command; the exit code is the shell's."""
+    """The command does not exist; the exit code is the shell's."""
 
     exit_code = 127
 
 
 class NotAllowed(CarboyError):
-    """The command is there and cannot be run; the exit code is the shell's."""
+    """The command cannot be run; the exit code is the shell's."""
 
     exit_code = 126
 
@@ -127,7 +127,7 @@ def command(
 
 
 def _wanted(options: CredentialOptions, given: Mapping[str, Any]) -> Environment:
-    """Return what the options ask for."""
+    """Return the environment that the options name."""
     environment, stage, account, role, profile = (
         given[name] for name in ("environment", "stage", "account", "role", "profile")
     )
@@ -141,7 +141,7 @@ def _wanted(options: CredentialOptions, given: Mapping[str, Any]) -> Environment
     if not where and not profile:
         raise UsageError(
             "no account was named",
-            "one must say whose credentials",
+            "credentials belong to an account",
             "give --environment, --stage, --account or --profile",
         )
     if account and not (len(account) == 12 and account.isascii() and account.isdigit()):
@@ -193,14 +193,14 @@ def _variables(credentials: Credentials) -> dict[str, str]:
 
 def child_environment(environ: Mapping[str, str], credentials: Credentials, drop: Sequence[str] = ()) -> dict[str, str]:
     """Return the environment variables of a child: the credentials, and nothing that competes with or made them."""
-    gone = {*_DROPPED, *drop, "AWS_SESSION_TOKEN"}
-    return {**{name: value for name, value in environ.items() if name not in gone}, **_variables(credentials)}
+    removed = {*_DROPPED, *drop, "AWS_SESSION_TOKEN"}
+    return {**{name: value for name, value in environ.items() if name not in removed}, **_variables(credentials)}
 
 
 def _for_shell(credentials: Credentials, drop: Sequence[str]) -> str:
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in _variables(credentials).items()]
-    gone = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", *([] if credentials.session_token else ["AWS_SESSION_TOKEN"]), *drop]
-    return "".join([*lines, f"unset {' '.join(gone)}\n"])
+    unset = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", *([] if credentials.session_token else ["AWS_SESSION_TOKEN"]), *drop]
+    return "".join([*lines, f"unset {' '.join(unset)}\n"])
 
 
 def _for_aws_tools(credentials: Credentials) -> dict[str, object]:
@@ -215,7 +215,7 @@ def _for_aws_tools(credentials: Credentials) -> dict[str, object]:
 
 
 def _become(arguments: list[str], environ: dict[str, str], shown: str) -> None:
-    """Replace this process with the command: its exit code, its signals and its terminal are its own."""
+    """Replace this process with the command, which gets its signals and its terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a child would inherit that

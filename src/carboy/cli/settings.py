@@ -104,7 +104,7 @@ def get(project: Project, name: str, as_json: bool) -> None:
 def refresh(project: Project, as_json: bool) -> None:
     """Have the processes that serve here read their settings again, secrets and parameters too.
 
-    Each checks them whole, and keeps its last good ones where they are not; its log tells.
+    Each checks them all, and keeps its last valid ones where they are not valid; see its log.
 
     Example:
       carboy settings refresh
@@ -115,7 +115,9 @@ def refresh(project: Project, as_json: bool) -> None:
     asked = ask_all(project.settings().part(BaseSettings).instance_path)
     if not asked:
         raise CarboyError(
-            "nobody was asked", "no process serves from this instance folder", "see INSTANCE_PATH, or send SIGHUP"
+            "no process was notified",
+            "no process serves from this instance folder",
+            "see INSTANCE_PATH, or send SIGHUP",
         )
     if as_json:
         print_json({"asked": asked})

@@ -1,4 +1,4 @@
-"""What `carboy serve` says when it is up: where, and how to try it."""
+"""Start-up notes of `carboy serve`: its address, and requests to try."""
 
 import os
 from pathlib import Path
@@ -55,7 +55,7 @@ def _show_console(service: "Service", url: str) -> None:
     base = f"http://{runtime.settings['CONSOLE_BIND']}" if runtime.settings["CONSOLE_BIND"] else url
     try:
         path = make_login(runtime, local_key(runtime)) if runtime.settings["AUTH"] else "/"
-    except DBAPIError:  # its tables are not there yet: `carboy db upgrade` makes them
+    except DBAPIError:  # its tables do not exist before `carboy db upgrade`
         return
     click.echo(f"console: {base}{path}", err=True)
 
@@ -82,7 +82,7 @@ def local_key(runtime: Any) -> str:
 
 
 def _tries(service: "Service") -> dict[str, str]:
-    """Return example requests by path; an SMS only where it goes to a file and not to a telephone."""
+    """Return example requests by path; an SMS only where it goes to a file."""
     if service.flask is None:
         return {}
     served = {rule.rule for rule in service.flask.url_map.iter_rules()}

@@ -1,4 +1,4 @@
-"""Deliver records to a handler that can fail, such as one of a log service, without holding up who logs."""
+"""Buffered handler: deliver records in the background to a handler that can fail, such as one of a log service."""
 
 import copy
 import logging
@@ -31,10 +31,10 @@ class RetryHandler(logging.Handler):
     """Wraps a handler that can fail: tries again, after waits with full jitter that double up to a cap.
 
     Records wait in a bounded queue and are delivered by a thread of this handler's own. What finds the queue full, or
-    fails to the end, is dropped and counted; the next record that gets through is preceded by one that tells the
-    count. An error that the wrapped handler hides in `handleError`, as those of the standard library do, counts as
-    one; so does one that watchtower's handler hides, with its own queue or without. Records are masked; a wrapped
-    handler without a formatter gets one that writes our lines.
+    fails to the end, is dropped and counted; the next delivered record is preceded by one with the count. An error that
+    the wrapped handler hides in `handleError`, as those of the standard library do, counts as one; so does one that
+    watchtower's handler hides, with its own queue or without. Records are masked; a wrapped handler without a formatter
+    gets one that writes our lines.
 
     Args:
         handler: what delivers; its level, filters and formatter hold.
@@ -76,7 +76,7 @@ class RetryHandler(logging.Handler):
         self._handle_error = handler.handleError
         handler.handleError = self._catch  # type: ignore[method-assign]
         client = getattr(handler, "cwl_client", None)
-        if hasattr(client, "put_log_events"):  # watchtower: it hides what its client raises, and gives up at once
+        if hasattr(client, "put_log_events"):  # watchtower: it hides its client's errors, and never retries
             handler.cwl_client = _WatchedClient(client, self)  # type: ignore[attr-defined]
         if handler.formatter is None:
             handler.setFormatter(LineFormatter())
@@ -149,7 +149,7 @@ class RetryHandler(logging.Handler):
             worker = threading.Thread(target=self._work, name="carboy-log-delivery", daemon=True)
             try:
                 worker.start()
-            except RuntimeError:  # the program is ending: no new threads, and nobody left to hold up
+            except RuntimeError:  # the program is ending: no new threads
                 return False
             self._worker = worker
         return True
@@ -245,8 +245,7 @@ class RetryHandler(logging.Handler):
     def close(self) -> None:
         """Deliver what is left, at most within the timeout, and close the wrapped handler.
 
-        What could not be delivered is told in a line of our own. A record that comes later is delivered all the same,
-        if the wrapped handler still can.
+        The count of lost records is logged. A record that comes later is delivered if the wrapped handler still can.
         """
         self.flush()
         with self._changed:
@@ -267,7 +266,7 @@ class RetryHandler(logging.Handler):
     def _quietly(what: Any) -> None:
         try:
             what()
-        except Exception as error:  # noqa: BLE001 (a log service that is away is no fault of the program)
+        except Exception as error:  # noqa: BLE001 (an outage of the log service must not fail the program)
             OUTPUT.emit("warning", _LOGGER, "log_handler_failed", {"error": type(error).__name__})
 
 

@@ -48,11 +48,13 @@ def log_calls(
     number = parse_level(level)  # an unknown one is an error here, not at the first call
 
     def decorate(function: _F) -> _F:
-        told = functools.partial(_told, logger or get_logger(function.__module__), number, function.__qualname__)
+        logged_call = functools.partial(
+            _logged_call, logger or get_logger(function.__module__), number, function.__qualname__
+        )
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with told() as facts:
+            with logged_call() as facts:
                 result = function(*args, **kwargs)
                 if with_result:
                     facts["result"] = result
@@ -60,7 +62,7 @@ def log_calls(
 
         @functools.wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with told() as facts:
+            with logged_call() as facts:
                 result = await function(*args, **kwargs)
                 if with_result:
                     facts["result"] = result
@@ -72,7 +74,7 @@ def log_calls(
 
 
 @contextmanager
-def _told(log: BoundLogger, level: int | str, name: str) -> Iterator[dict[str, Any]]:
+def _logged_call(log: BoundLogger, level: int | str, name: str) -> Iterator[dict[str, Any]]:
     log.log(level, "call_entered", function=name)
     facts: dict[str, Any] = {}
     started_s = perf_counter()

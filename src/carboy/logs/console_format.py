@@ -52,16 +52,16 @@ def render_console(fields: Mapping[str, Any], *, has_colour: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _exception(told: Mapping[str, Any]) -> list[str]:
+def _exception(described: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
-    if isinstance(cause := told.get("cause"), Mapping):
+    if isinstance(cause := described.get("cause"), Mapping):
         lines += [*_exception(cause), "which led to"]
-    lines += [f"  {frame}" for frame in told.get("stack", ())]
-    lines.append(f"{told.get('type')}: {told.get('message')}")
-    lines += [f"  note: {note}" for note in told.get("notes", ())]
-    if "hint" in told:
-        lines.append(f"  hint: {told['hint']}")
-    for number, one in enumerate(told.get("exceptions", ()), 1):
+    lines += [f"  {frame}" for frame in described.get("stack", ())]
+    lines.append(f"{described.get('type')}: {described.get('message')}")
+    lines += [f"  note: {note}" for note in described.get("notes", ())]
+    if "hint" in described:
+        lines.append(f"  hint: {described['hint']}")
+    for number, one in enumerate(described.get("exceptions", ()), 1):
         lines += [f"  {number}. {line}" for line in _exception(one)]
     return lines
 

@@ -25,7 +25,7 @@ _MAX_CHARS = 4096
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _facts: ContextVar[Mapping[str, Any]] = ContextVar("carboy_log_facts", default=_NOTHING)
 bound_facts: Callable[[], Mapping[str, Any]] = _facts.get
-"""Return what every line of this context carries; not to be changed by the caller."""
+"""Return the facts of every line of this context; the caller must not change them."""
 
 
 def _merged(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -54,7 +54,7 @@ class _Bound(NamedTuple):
 
 
 def bind_request_id(value: str) -> _Bound:
-    """Put this request id on every further line of this context; give what it returns to `reset_request_id`."""
+    """Put this request id on every further line of this context; pass the result to `reset_request_id`."""
     return _bind({"request_id": str(value)})
 
 

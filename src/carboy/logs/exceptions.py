@@ -26,7 +26,7 @@ def describe(error: BaseException, budget: Budget) -> dict[str, Any]:
 def _describe(error: BaseException, budget: Budget, seen: set[int], depth: int) -> dict[str, Any]:
     seen.add(id(error))
     kind = type(error)
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
         "message": clean_text(_text(error), budget),
         "stack": _stack(error.__traceback__, budget),
@@ -34,18 +34,18 @@ def _describe(error: BaseException, budget: Budget, seen: set[int], depth: int) 
     notes = [_text(note) for note in _notes(error)[: _GROUPED + 1]]
     if isinstance(error, CarboyError):
         hint = _text(error.hint)
-        told["hint"] = clean_text(hint, budget)
+        described["hint"] = clean_text(hint, budget)
         notes = [note for note in notes if note != f"hint: {hint}"]
     if notes:
-        told["notes"] = [clean_text(note, budget) for note in notes[:_GROUPED]]
+        described["notes"] = [clean_text(note, budget) for note in notes[:_GROUPED]]
     if isinstance(error, BaseExceptionGroup) and depth < _CAUSES:
-        told["exceptions"] = [
+        described["exceptions"] = [
             _describe(one, budget, seen, depth + 1) for one in error.exceptions[:_GROUPED] if id(one) not in seen
         ]
     cause = _cause(error)
     if cause is not None and id(cause) not in seen and depth < _CAUSES:
-        told["cause"] = _describe(cause, budget, seen, depth + 1)
-    return told
+        described["cause"] = _describe(cause, budget, seen, depth + 1)
+    return described
 
 
 def _text(value: object) -> str:

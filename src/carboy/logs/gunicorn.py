@@ -1,4 +1,4 @@
-"""The logger class of gunicorn: imported by gunicorn alone, through `carboy.logs.GunicornLogger`."""
+"""Logger class of gunicorn, loaded as `carboy.logs.GunicornLogger`."""
 
 from datetime import timedelta
 from logging.handlers import SysLogHandler
@@ -15,9 +15,9 @@ __all__ = ["GunicornLogger"]
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
-    """Writes gunicorn's own lines, and its access lines when `accesslog` is set, in our form: `logger_class` takes it.
+    """Writes gunicorn's lines, and its access lines when `accesslog` is set, as Carboy's; a value of `logger_class`.
 
-    Everything goes where `carboy.logs.setup` says; `accesslog` and `errorlog` only switch their lines on.
+    `carboy.logs.setup` decides where they go; `accesslog` and `errorlog` only turn their lines on.
     """
 
     def setup(self, cfg: Any) -> None:

@@ -60,7 +60,7 @@ def parse_level(level: int | str) -> int:
     """Return the number of a level: `INFO`, `warn`, `fatal`, `TRACE` (5), a name that `logging` was given, `25`.
 
     Raises:
-        UnknownLevel: it is none of these.
+        UnknownLevel: it is not one of these.
     """
     if isinstance(level, int) and not isinstance(level, bool):
         return level
@@ -93,7 +93,7 @@ def render_json(
         logger: who logs.
         event: what happened.
         context: the request id and what else is bound, as `clean_facts` returns it.
-        facts: what the caller says; wins over the context. `exc_info` becomes `exception`.
+        facts: of the caller; they override the context. `exc_info` becomes `exception`.
         max_chars: how much text the values may hold together.
     """
     line: dict[str, Any] = {"ts": timestamp(time_ns()), "level": level, "logger": logger, "event": event}

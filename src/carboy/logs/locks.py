@@ -4,14 +4,14 @@ __all__ = ["NoLock"]
 
 
 class NoLock:
-    """Is taken and given back at no cost, by any number at once: `logging` takes a lock unasked since 3.13."""
+    """A lock that any number of threads have at once; `logging` always takes one since 3.13."""
 
     def acquire(self) -> bool:
-        """Be taken at once."""
+        """Return True."""
         return True
 
     def release(self) -> None:
-        """Be given back."""
+        """Do nothing."""
 
     def __enter__(self) -> bool:
         return True

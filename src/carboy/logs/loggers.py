@@ -1,4 +1,4 @@
-"""Loggers as structlog has them, in its native form: no record of `logging` is made on the way to the line."""
+"""Loggers with structlog's interface; they write lines without a record of `logging`."""
 
 import logging
 from collections.abc import Callable, Coroutine
@@ -25,7 +25,7 @@ class _Target:
         self.standard = logging.getLogger(name)
 
     def is_enabled(self, number: int) -> bool:
-        """Return whether the levels of `logging` let an event pass; before `setup`, only explicit ones count."""
+        """Return whether the levels of `logging` allow an event; before `setup`, only explicit ones count."""
         standard = self.standard
         if OUTPUT.is_set_up or standard.disabled:
             return standard.isEnabledFor(number)
@@ -46,7 +46,7 @@ class _Target:
         return write
 
     def write(self, level: str, event: str, facts: dict[str, Any]) -> None:
-        """Write a line, and give the event to the handlers that `logging` has for this name."""
+        """Write a line, and pass the event to the handlers of `logging` for this name."""
         logger: logging.Logger | None = self.standard
         handlers: list[logging.Handler] = []
         is_for_root = False
@@ -106,7 +106,7 @@ class BoundLogger:
         return bound
 
     def try_unbind(self, *names: str) -> Self:
-        """Do as `unbind`, but let be what is not bound."""
+        """Like `unbind`; names that are not bound are ignored."""
         bound = self.bind()
         for name in names:
             bound._context.pop(name, None)
@@ -132,7 +132,7 @@ class BoundLogger:
             self._log("warning", event, args, facts)
 
     def error(self, event: str, *args: Any, **facts: Any) -> None:
-        """Log that something asked for was not done."""
+        """Log that a request or job failed."""
         if self._is_enabled(_ERROR):
             self._log("error", event, args, facts)
 
@@ -195,7 +195,7 @@ class BoundLogger:
             self._logger.write(level, event, {**self._context, **facts} if self._context else facts)
 
     def _process(self, level: str, line: Any) -> None:
-        from structlog import DropEvent  # it is there: whoever captures lines has imported it
+        from structlog import DropEvent  # imported already by the code that captures lines
 
         try:
             for processor in self._processors:
@@ -230,7 +230,7 @@ getLogger = get_logger  # noqa: N816 (as `logging` has it)
 
 
 def configure_structlog() -> None:
-    """Make `structlog.get_logger()` give loggers whose lines are the same; call it once, after `setup`.
+    """Make `structlog.get_logger()` return these loggers; call it once, after `setup`.
 
     Raises:
         ImportError: structlog is not installed.

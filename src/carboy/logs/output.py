@@ -48,7 +48,7 @@ class Output:
         """Write the line of an event, and return it as JSON; None when even that failed. Never raises."""
         try:
             return self._emit(level, logger, event, facts)
-        except Exception as error:  # noqa: BLE001 (a line that cannot be made must not fail who logs)
+        except Exception as error:  # noqa: BLE001 (logging never raises)
             with suppress(Exception):
                 what = {"fault": type(error).__name__, "of": type(event).__name__}
                 self.stream.write(render_json(level, "carboy.logs", "line_failed", {}, what, self.max_chars))
@@ -79,7 +79,7 @@ class Output:
         return render_json(level, logger, event, bound_facts(), facts, self.max_chars)
 
     def hand_on(self, level: str, logger: str, event: str, line: bytes, handlers: Iterable[logging.Handler]) -> None:
-        """Give an event that did not come through `logging` to handlers of `logging`."""
+        """Pass an event that did not come through `logging` to handlers of `logging`."""
         number = LEVEL_NUMBERS[level]
         record = logging.LogRecord(logger, number, "", 0, event, None, None)
         for name, value in orjson.loads(line).items():

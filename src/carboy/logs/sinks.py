@@ -1,4 +1,4 @@
-"""Where lines go: a stream, or files that take turns. A sink never raises, and a line arrives whole or not at all.
+"""Sinks of log lines: a stream, or rotated files. A sink never raises, and writes a line completely or not at all.
 
 Lines are written by one call to the kernel, past Python's buffers: nothing is written twice after a fork, nothing is
 lost by a kill, and a signal handler that logs meets no buffer in the middle of a write.
@@ -25,7 +25,7 @@ class StreamSink:
     """A stream that the program was given, or whatever `sys.stdout` is at the time.
 
     Attributes:
-        lost: how many lines could not be written, for the stream was closed or its reader gone.
+        lost: how many lines could not be written, as the stream was closed or had no reader.
     """
 
     def __init__(self, stream: IO[Any] | None) -> None:
@@ -43,7 +43,7 @@ class StreamSink:
         self._is_forked = True
 
     def is_terminal(self) -> bool:
-        """Return whether a person is looking."""
+        """Return whether the stream is a terminal."""
         try:
             return bool((self._given or sys.stdout).isatty())
         except (AttributeError, ValueError):
@@ -66,7 +66,7 @@ class StreamSink:
                         stream.flush()  # what was printed before stays before
                     with _turn(self._fd) if self._is_shared else contextlib.nullcontext():
                         _write_all(self._fd, line)
-        except Exception:  # noqa: BLE001 (a stream can be any object; whoever logs must not pay for it)
+        except Exception:  # noqa: BLE001 (a stream can be any object; logging never raises)
             self.lost += 1
 
 

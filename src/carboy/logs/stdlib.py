@@ -1,4 +1,4 @@
-"""What comes through `logging`, `warnings` and uncaught exceptions, in the very same lines."""
+"""Write records of `logging`, warnings and uncaught exceptions as log lines."""
 
 import logging
 import re
@@ -154,7 +154,7 @@ def _show_warning(
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, Exception):
         OUTPUT.emit("critical", "root", "uncaught_exception", {"exc_info": error})
-    else:  # Ctrl-C is no event of the service
+    else:  # Ctrl-C is not an event of the service
         sys.__excepthook__(kind, error, trace)
 
 

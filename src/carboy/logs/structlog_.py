@@ -1,4 +1,4 @@
-"""Facts that structlog's own `bind_contextvars` has bound: they go on our lines, and end with the request."""
+"""Facts of structlog's `bind_contextvars`: they are part of every line, and end with the request."""
 
 import sys
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ def bound_by_structlog() -> Mapping[str, Any]:
 
 
 def restore_structlog(before: Mapping[str, Any]) -> None:
-    """Go back to what was bound before: what a request binds is not the next request's on this thread."""
+    """Restore the facts that were bound before a request."""
     if bound_by_structlog() != before:
         context = sys.modules[_CONTEXT]
         context.clear_contextvars()

@@ -86,7 +86,7 @@ class Call:
         return kind(f"the budget of {self._budget_s:g} s is spent", request=request)
 
     def wait_after_error(self, request: "PreparedRequest", error: RequestException) -> float | None:
-        """Return the seconds to wait before the next try; None when there is no other and the error stands.
+        """Return the seconds to wait before the next try; None when the error is final.
 
         Raises:
             ReadTimeout: the error is the end of the budget.
@@ -113,7 +113,7 @@ class Call:
         """Return the seconds to wait before the next try; None when the response stands.
 
         Raises:
-            RetryError: it was tried again in vain, and the rules ask for an error then (`raise_on_status`).
+            RetryError: all tries failed, and the rules ask for an error then (`raise_on_status`).
         """
         retry = self._retry
         after = response.headers.get("Retry-After") if retry.respect_retry_after_header else None
@@ -166,14 +166,14 @@ def _reason(error: RequestException) -> HTTPError | None:
 
 
 def _rewind(request: "PreparedRequest") -> None:
-    if not _is_held(request):
+    if not _is_in_memory(request):
         rewind_body(request)
 
 
 def _can_resend(request: "PreparedRequest") -> bool:
-    return _is_held(request) or isinstance(getattr(request, "_body_position", None), int)
+    return _is_in_memory(request) or isinstance(getattr(request, "_body_position", None), int)
 
 
-def _is_held(request: "PreparedRequest") -> bool:
+def _is_in_memory(request: "PreparedRequest") -> bool:
     body: object = request.body  # files and generators too, whatever its type says
     return isinstance(body, str | bytes | None)

@@ -1,4 +1,4 @@
-"""What holds where a call says nothing: how long it may take, and how often it is tried."""
+"""Defaults of calls: timeouts, and how often a call is tried."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Retries:
             "backoff_factor": 0.5,
             "backoff_jitter": 0.5,
             "status_forcelist": (429, 503),
-            "raise_on_status": False,  # nobody asked for repeats: what they end in is the last answer
+            "raise_on_status": False,  # without `retries` of the caller, the last response is returned
         }
     )
     budget_s: float = BUDGET_S
@@ -61,7 +61,7 @@ _defaults = _Defaults()
 
 
 def set_default_timeout(timeout: Seconds = None, connect_timeout: Seconds = None, read_timeout: Seconds = None) -> None:
-    """Set how long a call may take that says nothing itself, in the whole process; without arguments 5 s and 30 s.
+    """Set the default timeout of calls in the whole process; without arguments 5 s and 30 s.
 
     Args:
         timeout: seconds to connect, and between two reads.
@@ -86,7 +86,7 @@ def set_default_retries(
     budget_s: float = BUDGET_S,
     **more: Any,
 ) -> None:
-    """Set how often a call is tried again that says nothing itself, in the whole process.
+    """Set the default retries of calls in the whole process.
 
     Args:
         total: repeats after the first try.
@@ -114,7 +114,7 @@ def set_default_retries(
 
 
 def default_retries() -> Retries:
-    """Return how often a call is tried again that says nothing itself."""
+    """Return the default retries of calls."""
     return _defaults.retries
 
 
@@ -138,10 +138,10 @@ def make_retry(retries: Given) -> "Retry":
 
 
 def fill_timeout(*given: Any) -> Any:
-    """Return a timeout in which nothing is left open: the first that is said counts, at last the default.
+    """Return a complete timeout: the first given value counts, the default last.
 
     Args:
-        given: each as requests takes it: seconds, a pair of them, urllib3's `Timeout`, or None.
+        given: each as in requests: seconds, a pair of them, urllib3's `Timeout`, or None.
     """
     connect_s = read_s = None
     for timeout in given:
@@ -150,7 +150,7 @@ def fill_timeout(*given: Any) -> Any:
         elif timeout is None or _is_number(timeout):
             one = other = timeout
         else:
-            return timeout  # urllib3's own, which can say more
+            return timeout  # urllib3's own, which has more fields
         connect_s = one if connect_s is None else connect_s
         read_s = other if read_s is None else read_s
     return _first(connect_s, _defaults.connect_s), _first(read_s, _defaults.read_s)

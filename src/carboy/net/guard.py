@@ -26,7 +26,7 @@ _CLOSED_V4 = """
 _PUBLIC_V6 = IPv6Network("2000::/3")
 _CLOSED_V6 = "2001::/23 2001:db8::/32 2002::/16 3fff::/20"  # Teredo and others, documentation, 6to4, documentation
 _CLOSED = [ip_network(net) for net in f"{_CLOSED_V4} {_CLOSED_V6}".split()]
-_NAT64 = IPv6Network("64:ff9b::/96")  # where only IPv6 is routed, DNS64 gives these for every IPv4 server
+_NAT64 = IPv6Network("64:ff9b::/96")  # DNS64 maps every IPv4 server here where only IPv6 is routed
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 
 
@@ -91,7 +91,7 @@ class AddressGuard:
 
         Args:
             host: for the message, and to find it among the allowed names.
-            addresses: as `getaddrinfo` gives them.
+            addresses: as `getaddrinfo` returns them.
 
         Raises:
             ForbiddenAddress: one of them is not public and not allowed.

@@ -41,7 +41,7 @@ class ResponseTooLarge(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much time and memory one response may take.
+    """Limits of time and memory for one response.
 
     Attributes:
         connect_timeout_s: for all addresses of the host, the look-up of its name included.

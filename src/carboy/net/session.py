@@ -25,10 +25,10 @@ __all__ = ["Session"]
 
 
 class Session(requests.Session):
-    """A session of requests whose calls end: with an answer, or with an error in time.
+    """A session of requests with timeouts, retries and a total budget for every call.
 
     Attributes:
-        timeout: for calls that say nothing themselves; seconds, or a pair: to connect, and between two reads.
+        timeout: of calls without their own; seconds, or a pair: to connect, and between two reads.
         retries: likewise: how often they are tried again.
         budget_s: likewise: the time for a call, with its waits, redirects and body.
     """
@@ -89,7 +89,7 @@ class Session(requests.Session):
             return response
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send a prepared request; as in requests, but without a timeout the default one holds."""
+        """Send a prepared request as in requests; without a timeout the default one is used."""
         options["timeout"] = fill_timeout(options.get("timeout"), self.timeout)
         if current_call.get() is not None:
             return super().send(request, **options)
@@ -142,7 +142,7 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def add_headers(self, request: requests.PreparedRequest, **options: Any) -> None:
-        """Let the request id and the trace go along; what the caller said himself stays."""
+        """Add the request id and the trace; headers of the caller stay."""
         headers = request.headers
         known = request_id()
         if known:
@@ -152,7 +152,7 @@ class _Adapter(HTTPAdapter):
     def send(  # type: ignore[override]
         self, request: requests.PreparedRequest, stream: bool = False, **options: Any
     ) -> requests.Response:
-        """Send a request until an answer stands or the rules want no further try."""
+        """Send a request until it succeeds or the retry rules allow no further try."""
         if self._pid != os.getpid():
             self._leave_connections()
         if self._guard is not None:

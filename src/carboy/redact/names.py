@@ -13,7 +13,7 @@ _STEMS = (
 _WORDS = frozenset({"token", "tokens", "cookie", "cookies", "signature", "pwd", "bearer", "jwt", "otp"})
 # As the last word: `DB_PASS`, `?sig=`.
 _LAST_WORDS = frozenset({"pass", "sig"})
-# A name that ends in one of these tells something about a secret, not the secret: `token_count`, `secret_name`.
+# A name that ends in one of these describes a secret and is not secret: `token_count`, `secret_name`.
 _ABOUT = frozenset(
     {
         "age", "alg", "algorithm", "arn", "at", "bytes", "count", "counts", "days", "endpoint", "expired", "expires",

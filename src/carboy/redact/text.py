@@ -1,4 +1,4 @@
-"""Mask what is secret in a text: known values, credentials by their form, and values whose name sounds secret."""
+"""Mask secrets in a text: known values, credentials by their form, and values with a secret name."""
 
 import binascii
 import re

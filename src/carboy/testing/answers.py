@@ -1,4 +1,4 @@
-"""What a server on loopback sees and says, as values: requests, answers, and every way to misbehave.
+"""Requests and responses of a server on loopback as values, with every kind of fault.
 
 Sending them is left to `http_server`.
 """
@@ -145,8 +145,8 @@ def come_back_later(status: int = 429, after_s: int = 1, as_date: bool = False, 
 
     Args:
         status: 429, 503 or any other.
-        after_s: how long to stay away.
-        as_date: say it as an HTTP date instead of seconds.
+        after_s: the seconds to wait.
+        as_date: send an HTTP date instead of seconds.
         now_s: the wall clock to count the date from, seconds since the epoch; None for the machine's own.
 
     Source: RFC 9110, section 10.2.3.

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 server on loopback that does as the test says: right answers, and every kind of wrong one.
+"""An HTTP/1.1 server on loopback that a test controls: correct responses, and every kind of fault.
 
 One thread and one event loop per server; what can be said is in `answers`.
 """
@@ -109,7 +109,7 @@ class LoopbackServer:
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # it has gone again
+        with contextlib.suppress(OSError):  # it closed the connection
             connection, _ = listener.accept()
             connection.setblocking(False)
             self._greeting[connection] = asyncio.get_running_loop().create_task(self._greet(connection))
@@ -139,7 +139,7 @@ class LoopbackServer:
         return _Connection(self._decide, self._open, self.connections)
 
     def _decide(self, request: Request) -> Step:
-        """Record a request and say what it gets."""
+        """Record a request and return its response."""
         if self._record:
             self.requests.append(request)
         if self._script:
@@ -307,7 +307,7 @@ def closed_port() -> Iterator[int]:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """Reserve a port that takes connections (and what is sent on them) and never says a word, not even in TLS."""
+    """Reserve a port that takes connections (and what is sent on them) and sends nothing, not even in TLS."""
     with closing(socket.create_server((HOST, 0), backlog=64)) as listener:
         yield listener.getsockname()[1]
 

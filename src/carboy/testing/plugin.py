@@ -28,7 +28,7 @@ def carboy_overrides() -> Mapping[str, Any]:
 def carboy_app(
     request: pytest.FixtureRequest, carboy_overrides: Mapping[str, Any], tmp_path: Path
 ) -> Iterator["Flask"]:
-    """An application on the profile `test`: no keys are asked for, and what it keeps lies in the test's own folder.
+    """An application on the profile `test`: it needs no keys, and its instance folder is the test's own.
 
     It reads the project's `carboy.toml` but not its `.env`: a developer's database is not for tests. It goes by
     `carboy_clock` where the test asks for that too, else by the machine's.

@@ -66,7 +66,7 @@ class ServeProcess:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        with suppress(ValueError):  # closed by whoever has done with the process
+        with suppress(ValueError):  # the caller closed it
             for line in self.process.stdout:
                 self._lines.append(line)
                 if found := _SERVING_ON.match(line):

@@ -1,4 +1,4 @@
-"""Follow calls to AWS by botocore's own events; nothing of botocore is replaced."""
+"""Trace calls to AWS by botocore's own events; nothing of botocore is patched."""
 
 import sys
 from typing import Any
@@ -40,7 +40,7 @@ def _register(session: Any) -> None:
 
 
 def _on_parameters(params: Any, context: dict[str, Any] | None = None, **_: Any) -> None:
-    """Remember what only the caller's own parameters say."""
+    """Record the table or queue in the caller's parameters."""
     if isinstance(params, dict) and isinstance(context, dict):
         names = {"TableName": "table_name", "QueueUrl": "queue_url"}
         context["carboy_aws"] = {ours: str(params[name]) for name, ours in names.items() if name in params}
@@ -60,12 +60,12 @@ def _on_call(model: Any, params: Any, context: dict[str, Any], **_: Any) -> None
             span.leave(token)
 
 
-def _on_answer(http_response: Any, parsed: Any, context: dict[str, Any], **_: Any) -> None:
+def _on_response(http_response: Any, parsed: Any, context: dict[str, Any], **_: Any) -> None:
     span = context.pop(_KEY, None)
     if span is None:
         return
-    told = parsed.get("ResponseMetadata", {}) if isinstance(parsed, dict) else {}
-    more = {"request_id": told.get("RequestId"), "retries": told.get("RetryAttempts")}
+    metadata = parsed.get("ResponseMetadata", {}) if isinstance(parsed, dict) else {}
+    more = {"request_id": metadata.get("RequestId"), "retries": metadata.get("RetryAttempts")}
     span.add(aws={**span.facts["aws"], **{name: value for name, value in more.items() if value}})
     span.add_response(http_response.status_code)
     code = parsed.get("Error", {}).get("Code", "") if http_response.status_code >= 300 else ""
@@ -94,6 +94,6 @@ def _refusal(code: str, message: str, exception_id: str) -> dict[str, Any]:
 _HANDLERS = {
     "before-parameter-build": _on_parameters,
     "before-call": _on_call,
-    "after-call": _on_answer,
+    "after-call": _on_response,
     "after-call-error": _on_failure,
 }

@@ -1,4 +1,4 @@
-"""The process's tracer: none until `setup`, and then what every span is begun with."""
+"""The process's tracer, which `setup` sets, and the current span."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -24,26 +24,26 @@ def setup(
     sampler: Callable[[], bool] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Tracer | None:
-    """Begin to trace, in the whole process; a second call takes the place of the first.
+    """Start tracing in the whole process; a second call replaces the first.
 
     Args:
         mode: `xray`: documents to the X-Ray daemon; `otlp`: spans to the OpenTelemetry SDK, whose own settings
             (`OTEL_EXPORTER_OTLP_ENDPOINT`, …) say where they go; `off`: nothing.
         service: the name under which this service is shown.
-        daemon_address: as AWS's SDKs take it: `HOST:PORT`, or `tcp:HOST:PORT udp:HOST:PORT`.
-        sampler: whether the next request is traced, where the caller has not said; everything is by default.
+        daemon_address: as in AWS's SDKs: `HOST:PORT`, or `tcp:HOST:PORT udp:HOST:PORT`.
+        sampler: whether the next request is traced, where the caller did not decide; by default always.
         environ: the process's own environment on AWS Lambda, where it names the segment to work in.
 
     Raises:
-        UsageError: there is no such mode, or the address is none.
+        UsageError: the mode is unknown, or the address is not valid.
         MissingExtra: `otlp` without the part `trace`.
     """
     if mode not in {"off", "xray", "otlp"}:
-        raise UsageError("traces cannot be sent", f"there is no way `{mode}`", "choose off, xray or otlp")
+        raise UsageError("traces cannot be sent", f"the mode `{mode}` is unknown", "choose off, xray or otlp")
     address = parse_daemon_address(daemon_address)
     if address is None:
         raise UsageError(
-            "traces cannot be sent", "the daemon's address is none", f"write HOST:PORT, such as {DEFAULT_ADDRESS}"
+            "traces cannot be sent", "the daemon's address is not valid", f"write HOST:PORT, such as {DEFAULT_ADDRESS}"
         )
     reset()
     if mode == "otlp":
@@ -59,14 +59,14 @@ def setup(
 
 
 def reset() -> None:
-    """Trace no more, and send what is left."""
+    """Stop tracing, and send the remaining spans."""
     while _active:
         _, close = _active.pop()
         close()
 
 
 def active_tracer() -> Tracer | None:
-    """Return what spans are begun with; None where nothing is traced."""
+    """Return the active tracer; None where nothing is traced."""
     return _active[0][0] if _active else None
 
 
@@ -98,11 +98,11 @@ def annotate(**facts: object) -> None:
 
 
 def outgoing_headers(present: Mapping[str, str] = _NOTHING) -> Mapping[str, str]:
-    """Return the headers that take the trace along to the service that is called.
+    """Return the headers that propagate the trace to the called service.
 
     Args:
-        present: what the request has already. A trace that the caller has put there himself stays; what an earlier try
-            or a redirect has left of this trace is replaced.
+        present: the request's headers. A trace that the caller set stays; one of an earlier try or a redirect is
+            replaced.
     """
     working_in = current_span()
     if working_in is None:

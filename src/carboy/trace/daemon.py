@@ -27,8 +27,8 @@ def parse_daemon_address(text: str) -> tuple[str, int] | None:
 class Daemon:
     """The daemon's address and the socket to it.
 
-    The socket is connected, so that the kernel tells when nobody listens; for a second after that, nothing is sent. A
-    name is looked up in a thread of its own; what is sent before it is known is dropped.
+    The socket is connected, so that the kernel reports a missing listener; for a second after that, nothing is sent. A
+    name is resolved in a separate thread; documents are dropped until then.
 
     Attributes:
         dropped: documents that could not be sent.
@@ -39,7 +39,7 @@ class Daemon:
         self._host, self._port, self._clock = host, port, clock
         self._looked_up_at_s = float("-inf")
         self._socket: socket.socket | None = None
-        self._away_until_s = 0.0
+        self._paused_until_s = 0.0
         try:
             self._open(socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET, host)
         except ValueError:
@@ -48,16 +48,16 @@ class Daemon:
     def send(self, datagram: bytes) -> None:
         """Send one datagram, or drop it where it cannot be sent at once."""
         connected = self._socket
-        if connected is None or self._away_until_s:
-            if connected is None or self._clock.monotonic_s() < self._away_until_s:
+        if connected is None or self._paused_until_s:
+            if connected is None or self._clock.monotonic_s() < self._paused_until_s:
                 self._drop()
                 return
-            self._away_until_s = 0.0
+            self._paused_until_s = 0.0
         try:
             connected.send(datagram)
         except ConnectionRefusedError:
             self.dropped += 1
-            self._away_until_s = self._clock.monotonic_s() + _ASK_AGAIN_S
+            self._paused_until_s = self._clock.monotonic_s() + _ASK_AGAIN_S
         except OSError:
             self.dropped += 1
 
@@ -88,7 +88,7 @@ class Daemon:
         made.setblocking(False)
         try:
             made.connect((host, self._port))
-        except OSError:  # there is no way to it
+        except OSError:  # unreachable
             made.close()
         else:
             self._socket = made

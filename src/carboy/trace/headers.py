@@ -1,4 +1,4 @@
-"""Read and write the headers by which a trace goes from service to service.
+"""Parse and render the headers that propagate a trace between services.
 
 Source: AWS X-Ray developer guide, "Tracing header"; W3C Trace Context, section 3.2.
 """
@@ -25,9 +25,9 @@ class Parent:
     Attributes:
         trace_id: in X-Ray's form, `1-5901e3bc-8da3814a5f3ccbc864b66ecc`.
         span_id: of the caller, 16 hexadecimal digits; empty where only the trace is known.
-        is_sampled: whether the caller sends his spans; None where he leaves it to us.
-        state: `tracestate`, which goes along unread.
-        lineage: `Lineage` of AWS Lambda, which goes along unread.
+        is_sampled: whether the caller sends its spans; None where it leaves the decision to this service.
+        state: `tracestate`, propagated unread.
+        lineage: `Lineage` of AWS Lambda, propagated unread.
     """
 
     trace_id: str
@@ -38,7 +38,7 @@ class Parent:
 
 
 def parse_xray(text: str | None) -> Parent | None:
-    """Return what `X-Amzn-Trace-Id` or `_X_AMZN_TRACE_ID` says; None where it names no trace."""
+    """Parse `X-Amzn-Trace-Id` or `_X_AMZN_TRACE_ID`; return None where it names no trace."""
     if not text:
         return None
     fields = {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in text.split(";"))}

@@ -1,4 +1,4 @@
-"""Decide which requests are traced, where the caller has not."""
+"""Sampling: decide which requests are traced, where the caller did not."""
 
 import random
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ __all__ = ["Sampler"]
 
 @dataclass(slots=True)
 class Sampler:
-    """Takes the first requests of each second, and a part of the others.
+    """Samples the first requests of each second, and a part of the others.
 
     Attributes:
         rate: the part, from 0 (none, and none of the first either) to 1 (all).

@@ -17,7 +17,7 @@ _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_]+")
 
 @lru_cache(maxsize=1024)
 def clean_name(name: str) -> str:
-    """Return a name with what X-Ray does not take as `_`, at most 200 characters."""
+    """Return a name of at most 200 characters, with `_` for those that X-Ray does not accept."""
     return _NOT_IN_A_NAME.sub("_", name).strip()[:_MAX_NAME] or "unnamed"
 
 

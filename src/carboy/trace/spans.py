@@ -1,4 +1,4 @@
-"""What was done, from when to when, and within what: spans, and which of them this code works in."""
+"""Spans: operations with start, end and parent; and the current span of this context."""
 
 import os
 import time
@@ -47,7 +47,7 @@ class Sink(Protocol):
 
 
 class Span:
-    """One piece of work; as a `with` block it is what the code inside works in.
+    """One operation; in a `with` block it is the current span.
 
     Attributes:
         tracer: who sends it.
@@ -61,7 +61,8 @@ class Span:
         is_sampled: whether it is sent.
         state: `tracestate` of the caller; only the root's counts.
         lineage: AWS Lambda's `Lineage`, by which AWS finds functions that call themselves; only the root's counts.
-        is_pass_through: whether nobody has decided about this trace, so that only its id goes along; the root's counts.
+        is_pass_through: whether no service has decided about sampling, so that only the id is propagated; the root's
+            counts.
         is_over: whether it has ended.
         facts: the further blocks of its document: `http`, `aws`, `sql`, `cause`, `error`, `fault`, `throttle`.
         annotations: what traces are searched by.
@@ -140,7 +141,7 @@ class Span:
                 _current.set(None if token.old_value is Token.MISSING else token.old_value)
 
     def end(self) -> None:
-        """End and send it, once; what happens to it later is not seen."""
+        """End and send it, once; later changes are not sent."""
         if self.is_over:
             return
         self.is_over = True
@@ -170,7 +171,7 @@ class Span:
         self.facts = {**self.facts, **facts} if self.facts else facts
 
     def annotate(self, **facts: object) -> None:
-        """Put facts on it by which traces are searched: at most 50, cleaned to what X-Ray takes."""
+        """Add annotations, by which traces are searched: at most 50, cleaned to what X-Ray accepts."""
         if not self.is_sampled:
             return
         kept = self.annotations if self.annotations is not None else {}
@@ -181,16 +182,16 @@ class Span:
                 kept[cleaned] = clean_value(cleaned, value)
 
     def add_metadata(self, **facts: Any) -> None:
-        """Put facts on it that are only shown; they are the first to go where the document gets too large."""
+        """Add metadata; it is dropped first where the document is too large."""
         if self.is_sampled:
             self.metadata = {**(self.metadata or {}), **facts}
 
     def add_request(self, method: str, url: str, **more: Any) -> None:
-        """Say which HTTP request it is; credentials, query and fragment of the URL are dropped."""
+        """Set the HTTP request; credentials, query and fragment of the URL are dropped."""
         self._add_http(request={"method": method.upper(), "url": bare_url(url), **more})
 
     def add_response(self, status: int, **more: Any) -> None:
-        """Say what the HTTP request was answered: 4xx is an error, 429 a throttle, 5xx a fault."""
+        """Set the HTTP response: 4xx is an error, 429 a throttle, 5xx a fault."""
         self._add_http(response={"status": status, **more})
         if status == 429:
             self.add(error=True, throttle=True)
@@ -208,10 +209,10 @@ class Span:
         """
         if not self.is_sampled or not isinstance(error, Exception):
             return
-        told = self.root.failure
+        recorded = self.root.failure
         self.add(**(flags or {"fault": True}))
-        if told is not None and told[0] is error:
-            self.add(cause=told[1])
+        if recorded is not None and recorded[0] is error:
+            self.add(cause=recorded[1])
         else:
             cause = describe_failure(error, new_span_id)
             self.root.failure = error, cause["exceptions"][0]["id"]

@@ -1,4 +1,4 @@
-"""Let work that is handed to another thread stay within the span that handed it over."""
+"""Propagate the current span to work in other threads."""
 
 import threading
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _MARK = "_carboy_carries_spans"
 
 
 def instrument_threads() -> None:
-    """Have every `Thread` and `ThreadPoolExecutor` carry the span of who starts them; a second call does nothing.
+    """Make every `Thread` and `ThreadPoolExecutor` propagate the current span; a second call does nothing.
 
     A thread that outlives the request does not stay in its trace.
     """

@@ -1,4 +1,4 @@
-"""Begin spans and send them: X-Ray's way. `otlp` has OpenTelemetry's."""
+"""Begin spans and send them as X-Ray documents; `otlp` has the tracer of OpenTelemetry."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""MariaDB and PostgreSQL from Debian's packages, as private processes, with TLS where a test wants it."""
+"""MariaDB and PostgreSQL from Debian's packages, as private processes, with TLS on request."""
 
 import glob
 import shutil

@@ -34,7 +34,7 @@ _LOOK_AGAIN_S = 0.02
 
 
 class MissingBinary(CarboyError):
-    """A server that a test wants is not installed; the hint says which package brings it."""
+    """A server that a test needs is not installed; the hint names its package."""
 
     exit_code = 3
 
@@ -118,7 +118,7 @@ class ServerProcess:
             raise
 
     def kill(self) -> None:
-        """End it and its children at once, as a power cut would (SIGKILL); one that has ended already is no error."""
+        """End it and its children at once, as a power cut would (SIGKILL); one that has ended already is ignored."""
         family = self._signal(signal.SIGKILL)
         self._running().wait()
         while _is_group_alive(self.pid) or any(_is_alive(pid) for pid in family):
@@ -147,7 +147,7 @@ class ServerProcess:
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on (SIGCONT)."""
+        """Resume it (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> list[int]:
@@ -192,7 +192,7 @@ def run_process(
 
     Args:
         arguments: the command.
-        ready: a port that takes connections, a text in its log, or a function that tells.
+        ready: a port that accepts connections, a text in its log, or a function.
         folder: where it keeps its things; None for a temporary one.
         environment: added to this process's own.
         start_timeout_s: how long it may take to answer.

@@ -131,12 +131,12 @@ def _section(document: Mapping[str, Any], tag: str, operations: Sequence[_Operat
 
 def _operation(document: Mapping[str, Any], schemas: SchemaText, one: _Operation) -> str:
     node = one.node
-    gone = " gone" if node.get("deprecated") else ""
+    css = " gone" if node.get("deprecated") else ""
     return "".join(
         [
             f'<details class="op" id="{one.anchor}"><summary>',
             _verb(one),
-            f'<span class="path{gone}">{_path(one)}</span>',
+            f'<span class="path{css}">{_path(one)}</span>',
             f'<span class="what">{escape(node.get("summary", ""))}</span></summary><div class="in">',
             _prose(node.get("description", "")),
             _security(node.get("security", ())),

@@ -66,9 +66,11 @@ class SchemaText:
         rows = []
         for name, given in schema.get("properties", {}).items():
             one = follow(self._document, given) if isinstance(given, Mapping) else {}
-            told = str((given if isinstance(given, Mapping) else {}).get("description") or one.get("description", ""))
+            description = str(
+                (given if isinstance(given, Mapping) else {}).get("description") or one.get("description", "")
+            )
             must = ' <span class="must">required</span>' if name in required else ""
-            text = f"<p>{escape(told)}</p>" if told else ""
+            text = f"<p>{escape(description)}</p>" if description else ""
             rows.append(f"<div><code>{escape(name)}</code>{must} {self.render(one, depth - 1)}{text}</div>")
         return f'<div class="props">{"".join(rows)}</div>' if rows else ""
 
