@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from carboy.cli.doctor import compare_clocks
 from carboy.clock import SYSTEM_CLOCK
 from carboy.testing.processes import AwsServer
+from carboy.web.diagnosis import compare_clocks
 
 if TYPE_CHECKING:
     from tests.cli.kit import Carboy

@@ -13,8 +13,6 @@ from urllib.parse import urlencode, urlsplit
 from carboy.config.environ import read_environ
 from carboy.errors import ConfigurationError
 
-__all__ = ["Agent"]
-
 _TOKENS = ("AWS_TOKEN", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN")
 _MAX_BYTES = 1_000_000
 

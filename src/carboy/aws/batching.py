@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 from carboy.aws.clients import client as shared_client
 from carboy.aws.explain import action_of, explained, resource_of
 
-__all__ = ["Client", "each", "in_batches"]
-
 _THREADS = 10
 K = TypeVar("K")
 V = TypeVar("V")

@@ -13,17 +13,6 @@ from carboy.aws.truncated_responses import reject_truncated_responses
 from carboy.config.environ import read_environ
 from carboy.extras import extra
 
-__all__ = [
-    "client",
-    "credentials",
-    "default_retries",
-    "forget",
-    "resource",
-    "set_default_session",
-    "set_default_timeout",
-    "shared_session",
-]
-
 _CONNECT_S, _READ_S = 5.0, 30.0
 _QUICK = {"secretsmanager": (2.0, 5.0), "ssm": (2.0, 5.0)}  # a request waits for them
 _ATTEMPTS = 3

@@ -15,8 +15,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, ConfigurationError
 from carboy.redact import register_secret
 
-__all__ = ["DatabaseLogin", "IamLogins", "SecretLogins", "make_token"]
-
 _TOKEN_S = 600.0  # a token is good for 15 minutes
 
 

@@ -11,8 +11,6 @@ from typing import Any, cast
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
 
-__all__ = ["action_of", "explain", "explain_code", "explained", "resource_of"]
-
 _THROTTLED = {
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
     "TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "SlowDown",

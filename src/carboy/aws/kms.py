@@ -7,8 +7,6 @@ from carboy.aws.clients import default_retries, shared_session
 from carboy.aws.explain import explained
 from carboy.extras import extra
 
-__all__ = ["Kms", "connect_kms"]
-
 _WRONG = {"IncorrectKeyException", "InvalidCiphertextException"}
 
 

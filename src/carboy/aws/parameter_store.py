@@ -12,8 +12,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Missing, Refused, UpstreamError
 from carboy.redact import register_secret
 
-__all__ = ["ParameterCache"]
-
 _BATCH = 10  # GetParameters takes no more, and GetParametersByPath gives no more
 
 

@@ -1,7 +1,5 @@
 """The partitions of AWS: the domain in which the endpoints of a region are."""
 
-__all__ = ["dns_suffix"]
-
 _SUFFIXES = {
     "cn-": "amazonaws.com.cn",
     "eusc-": "amazonaws.eu",

@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 from carboy.errors import ConfigurationError, Refused, Throttled, Unreachable
 from carboy.extras import extra
 
-__all__ = ["ACCOUNTS_URL", "IDENTITY_URL", "Rackspace", "RackspaceUser"]
-
 IDENTITY_URL = "https://identity.api.rackspacecloud.com"
 ACCOUNTS_URL = "https://accounts.api.manage.rackspace.com"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}

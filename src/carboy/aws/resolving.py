@@ -8,8 +8,6 @@ from carboy.aws.secrets import SecretCache, SecretValue
 from carboy.config import Reference
 from carboy.errors import CarboyError, Missing, Refused, UsageError
 
-__all__ = ["ParameterResolver", "SecretResolver"]
-
 
 class SecretResolver:
     """`aws-secretsmanager:/dev/flask-rds#password`: a secret, or a field of a JSON secret."""

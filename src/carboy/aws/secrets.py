@@ -16,8 +16,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Refused, UpstreamError, UsageError
 from carboy.redact import register_secret
 
-__all__ = ["CURRENT", "PENDING", "SecretCache", "SecretValue"]
-
 CURRENT, PENDING = "AWSCURRENT", "AWSPENDING"
 _BATCH = 20  # BatchGetSecretValue takes no more
 _GET = "secretsmanager:GetSecretValue"

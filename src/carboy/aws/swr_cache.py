@@ -15,8 +15,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Unreachable
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["SwrCache"]
-
 log: BoundLogger = get_logger(__name__)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -20,8 +20,6 @@ from carboy.config.encrypted.yaml_document import parse_document
 from carboy.errors import ConfigurationError, Fault, Refused, Unreachable, UsageError
 from carboy.extras import extra
 
-__all__ = ["CredentialBroker", "Credentials", "Environment", "boto_session", "parse_environments", "region_of"]
-
 _MARGIN_S = 300  # credentials that expire sooner are not returned from the cache
 _CHAINED_S = 3600  # AWS's limit where a role is assumed from a role
 _TEXTS = ("profile", "region", "source_profile", "mfa_serial", "external_id", "rs_username_var", "rs_apikey_var")

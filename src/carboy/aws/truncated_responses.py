@@ -6,8 +6,6 @@ botocore turns urllib3's check of `Content-Length` off, and a response that ends
 
 from typing import Any
 
-__all__ = ["reject_truncated_responses"]
-
 _WITHOUT_BODY = frozenset({204, 304})
 
 

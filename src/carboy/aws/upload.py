@@ -16,8 +16,6 @@ from carboy.config.encrypted.render import flatten, scalar_text
 from carboy.errors import ConfigurationError, Fault, Missing, Throttled, Unreachable, UsageError
 from carboy.retry import Failure, GiveUp, Retry, next_step
 
-__all__ = ["Plan", "Release", "Store", "check_prefix", "parameters_of", "plan_upload"]
-
 _NAME = re.compile(r"[A-Za-z0-9_./-]*")
 _MAX_NAME = 1_011
 _MAX_LEVELS = 15

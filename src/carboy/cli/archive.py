@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from carboy.services.archive.destinations.replay import Range
     from carboy.web import Runtime
 
-__all__ = ["command"]
-
 _DAY_MS = 86_400_000
 
 

@@ -13,8 +13,6 @@ from carboy.cli.output import json_option, print_json, print_table
 if TYPE_CHECKING:
     from carboy.bundle import BuildOptions, BuildReport
 
-__all__ = ["command"]
-
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 _FILE = click.Path(path_type=Path)
 _SEVERAL = {"-e", "--exclude", "-d", "--dependencies"}

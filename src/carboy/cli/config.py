@@ -17,8 +17,6 @@ from carboy.config.encrypted.structure import Config, faulty, unresolved
 from carboy.config.encrypted.yaml_edit import dump_json, dump_yaml
 from carboy.errors import ConfigurationError, Fault, Refused, UsageError
 
-__all__ = ["command"]
-
 
 @click.group("config")
 @common_options()

@@ -23,8 +23,6 @@ from carboy.config.encrypted.structure import Config, parse_config
 from carboy.config.encrypted.yaml_edit import same
 from carboy.errors import CarboyError, UsageError
 
-__all__ = ["diff", "merge_driver"]
-
 
 @click.command()
 @click.argument("stages", metavar="[STAGE [STAGE]]", nargs=-1)

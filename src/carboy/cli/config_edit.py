@@ -16,8 +16,6 @@ from carboy.config.encrypted.yaml_edit import dump_json
 from carboy.config.environ import read_environ
 from carboy.errors import ConfigurationError, UsageError
 
-__all__ = ["edit"]
-
 _EDITORS = ("CARBOY_EDITOR", "FLEECE_EDITOR", "VISUAL", "EDITOR")
 
 

@@ -10,8 +10,6 @@ import click
 from carboy.aws.upload import Plan, Store, check_prefix, find_release, parameters_of, plan_upload
 from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
 
-__all__ = ["history", "rollback", "upload"]
-
 
 def upload(
     file: ClosedFile, environment: str, stage: str, values: Mapping[Any, object], options: Mapping[str, Any]

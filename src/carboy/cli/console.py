@@ -8,8 +8,6 @@ from carboy.cli.project import Project, pass_project
 from carboy.cli.startup_notes import local_key
 from carboy.errors import UsageError
 
-__all__ = ["command"]
-
 
 @click.command("console")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the service is served.")

@@ -23,8 +23,6 @@ from carboy.config.environ import live_environ
 from carboy.errors import ConfigurationError, UsageError
 from carboy.extras import extra
 
-__all__ = ["CredentialOptions", "cache_folder"]
-
 
 def cache_folder(environ: Mapping[str, str]) -> Path | None:
     """Return the folder for what is kept between commands; None when `CARBOY_CACHE` is `off`."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from carboy.web import Runtime
 
-__all__ = ["command"]
-
 _EXAMPLES = {
     "init": "carboy db init",
     "migrate": "carboy db migrate -m 'orders have a due date'",

@@ -13,8 +13,6 @@ from carboy.errors import InvalidInput, UpstreamError
 if TYPE_CHECKING:
     from carboy.services.archive import Archive
 
-__all__ = ["command", "open_archive"]
-
 NAME = click.argument("name", metavar="NAME")
 
 

@@ -11,12 +11,10 @@ from carboy.cli.doctor_security import audit
 from carboy.cli.output import json_option, paint, print_json
 from carboy.cli.project import Project, pass_project, runtime_of
 from carboy.errors import CarboyError, ConfigurationError, UpstreamError
-from carboy.web.diagnosis import Finding, compare_clocks, diagnose, failed
+from carboy.web.diagnosis import Finding, diagnose, failed
 
 if TYPE_CHECKING:
     from carboy.serve import Service
-
-__all__ = ["command", "compare_clocks"]
 
 _PATIENCE_S = 2.0  # an interactive command has to end soon
 

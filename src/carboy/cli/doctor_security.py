@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from carboy.web import Runtime
     from carboy.web.auth.api_keys import Key
 
-__all__ = ["Finding", "audit", "audit_keys", "audit_metrics_address", "audit_modes"]
-
 _LEAST_SECRET_CHARS = 32
 _LEAST_DISTINCT_CHARS = 8
 _LEAST_TOKEN_CHARS = 22  # 128 random bits in base64

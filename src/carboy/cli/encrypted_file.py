@@ -17,8 +17,6 @@ from carboy.config.encrypted.keyring import Keyring, KeyService
 from carboy.config.encrypted.structure import Config, Stage, faulty, parse_config
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["ClosedFile", "common_options", "pass_file", "say"]
-
 _META = "carboy.config"
 _DEFAULTS = {"config": Path("config.yml"), "environments": Path("./environments.yml")}
 

@@ -14,8 +14,6 @@ from carboy.errors import UsageError
 if TYPE_CHECKING:
     from carboy.jobs import JobStore, JobView
 
-__all__ = ["command"]
-
 _PAGE = 1000
 _TIMES = ("run_at", "created_at", "finished_at")
 

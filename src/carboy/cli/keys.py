@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from carboy.web import Runtime
     from carboy.web.auth.api_keys import Key
 
-__all__ = ["command"]
-
 
 @click.group("keys")
 def command() -> None:

@@ -16,8 +16,6 @@ from carboy.errors import CarboyError, InvalidInput, UsageError
 if TYPE_CHECKING:
     from carboy.serve.lambda_.handler import LambdaHandler
 
-__all__ = ["command"]
-
 _SAMPLES = ("rest-v1", "http-v1", "http-v2", "alb", "alb-multi", "url", "sqs", "sns", "schedule", "authorizer")
 
 

@@ -18,8 +18,6 @@ from carboy.cli.output import did_you_mean, paint
 from carboy.cli.project import Project
 from carboy.errors import CarboyError, ConfigurationError, InvalidInput
 
-__all__ = ["COMMANDS", "cli", "main"]
-
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("carboy.cli.serve", "Serve the application, and run its jobs."),
     "worker": ("carboy.cli.worker", "Run jobs only."),

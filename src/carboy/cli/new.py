@@ -11,8 +11,6 @@ from carboy.cli.output import json_option, print_json
 if TYPE_CHECKING:
     from carboy.scaffold import Adoption
 
-__all__ = ["command"]
-
 
 @click.command("new")
 @click.argument("name", type=click.Path(path_type=Path))

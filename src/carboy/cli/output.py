@@ -12,8 +12,6 @@ import orjson
 from carboy.clock import from_unix_ms
 from carboy.config.environ import read_environ
 
-__all__ = ["did_you_mean", "fit_widths", "json_option", "paint", "print_json", "print_table", "time_text"]
-
 Style = Literal["bold", "red", "green", "yellow", "cyan"]
 
 _LEAST_WIDTH = 8

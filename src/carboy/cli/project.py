@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from carboy.serve import Service
     from carboy.web import Runtime
 
-__all__ = ["Project", "pass_project", "runtime_of"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -20,8 +20,6 @@ from carboy.config.encrypted.yaml_document import parse_document
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError, ConfigurationError, UsageError
 
-__all__ = ["child_environment", "command"]
-
 _DROPPED = {
     "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_EXPIRATION", "AWS_ROLE_ARN",
     "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME", "RS_USERNAME", "RS_API_KEY", "RACKSPACE_IDENTITY_URL",

@@ -11,8 +11,6 @@ from carboy.cli.project import Project, pass_project
 from carboy.errors import UsageError
 from carboy.serve.plan import ServerName
 
-__all__ = ["command"]
-
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")

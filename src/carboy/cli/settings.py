@@ -11,8 +11,6 @@ from carboy.errors import CarboyError, ConfigurationError, UsageError
 if TYPE_CHECKING:
     from carboy.config import Entry, Settings
 
-__all__ = ["command", "load_all"]
-
 _LEAST_LENGTH = 5
 _NEAR = 0.88
 

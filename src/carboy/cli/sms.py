@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from carboy.services.sms import Gateway
     from carboy.services.sms.requests import SendRequest
 
-__all__ = ["command"]
-
 _MAX_ID = (1 << 63) - 1
 
 

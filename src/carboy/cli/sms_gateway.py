@@ -10,8 +10,6 @@ from carboy.errors import UsageError
 if TYPE_CHECKING:
     from carboy.services.sms import Gateway
 
-__all__ = ["open_gateway"]
-
 
 @contextmanager
 def open_gateway(project: Project) -> "Iterator[Gateway]":

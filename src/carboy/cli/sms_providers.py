@@ -8,8 +8,6 @@ from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
 from carboy.cli.sms_gateway import open_gateway
 
-__all__ = ["providers"]
-
 
 @click.group("providers", invoke_without_command=True)
 @json_option

@@ -9,8 +9,6 @@ from carboy.cli.project import Project, pass_project
 from carboy.cli.sms_gateway import open_gateway
 from carboy.errors import InvalidInput, Missing
 
-__all__ = ["add_commands"]
-
 _COLUMNS = ("id", "receiver", "country", "template", "state", "provider", "segments", "reference", "created_at")
 
 

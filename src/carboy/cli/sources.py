@@ -9,8 +9,6 @@ from carboy.cli.output import json_option, print_json, print_table, time_text
 from carboy.cli.project import Project, pass_project
 from carboy.errors import Missing, Unreachable, UsageError
 
-__all__ = ["refused", "senders", "source_group"]
-
 _OWNERS = {"sender": "the sender", "you": "you", "exchange": "the sender, in an exchange", "none": "–"}
 
 

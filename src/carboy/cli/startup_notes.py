@@ -10,8 +10,6 @@ import click
 if TYPE_CHECKING:
     from carboy.serve import Plan, Service
 
-__all__ = ["local_key", "show_first_steps"]
-
 _ALERT_PATH = "/api/v1/s3/alert"
 _SAMPLE = Path("examples/threatstack-alert.json")
 _ALERT = '{"alerts":[{"id":"587c0159a907346eccb84004","title":"A first alert","created_at":1700000000000}]}'

@@ -8,8 +8,6 @@ import click
 from carboy.cli.output import time_text
 from carboy.cli.project import Project, pass_project
 
-__all__ = ["command"]
-
 _AT_ONCE = 200
 
 

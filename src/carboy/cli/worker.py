@@ -5,8 +5,6 @@ import click
 from carboy.cli.project import Project, pass_project, runtime_of
 from carboy.errors import UsageError
 
-__all__ = ["command"]
-
 
 @click.command("worker")
 @click.option("--concurrency", type=click.IntRange(1), help="Jobs at the same time.  [default: JOBS_CONCURRENCY, 8]")

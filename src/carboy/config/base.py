@@ -8,8 +8,6 @@ from carboy.config.profile import Profile
 from carboy.config.schema import setting
 from carboy.errors import Fault
 
-__all__ = ["BaseSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class BaseSettings:

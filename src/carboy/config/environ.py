@@ -3,8 +3,6 @@
 import os
 from collections.abc import Mapping
 
-__all__ = ["live_environ", "read_environ", "write_environ"]
-
 
 def read_environ() -> dict[str, str]:
     """Return a copy of the environment as it is now."""

@@ -6,8 +6,6 @@ from typing import Any
 
 from carboy.errors import ConfigurationError
 
-__all__ = ["find_toml", "parse_dotenv", "read_dotenv", "read_secret_file", "read_toml"]
-
 _MAX_SECRET_BYTES = 1_000_000
 _NAME = re.compile(r"(?:export[ \t]+)?(?:'(?P<quoted>[^'\n]+)'|(?P<name>[^\s=#'\"]+))[ \t]*")
 _SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from carboy.config.schema import Setting
 from carboy.errors import Fault
 
-__all__ = ["Layer", "Origin", "flatten", "merge", "misspelt", "parameter_values", "pick_raw", "toml_layers"]
-
 FLASK_PREFIX = "FLASK_"
 _FLASKS_OWN = {"APP", "ENV", "PROFILE", "SKIP_DOTENV", "RUN_HOST", "RUN_PORT", "RUN_CERT", "RUN_KEY", "RUN_EXTRA_FILES"}
 _TOML_TOP = {"default", "profile", "app"}

@@ -13,8 +13,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.config.settings import Settings
 from carboy.errors import CarboyError
 
-__all__ = ["Changes", "Live", "settings_changed"]
-
 settings_changed: NamedSignal = Namespace().signal("settings-changed")
 """Sent by the settings with `added`, `changed` and `removed`, each a frozenset of names, after they were swapped."""
 

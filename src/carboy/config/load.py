@@ -27,8 +27,6 @@ from carboy.config.settings import Entry, Settings
 from carboy.config.values import convert
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["Sources", "glance", "load", "read_sources"]
-
 P = TypeVar("P")
 
 

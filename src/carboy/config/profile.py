@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from carboy.errors import ConfigurationError
 
-__all__ = ["Profile", "choose_profile", "parse_profile"]
-
 _ALIASES = {"development": "dev", "production": "prod", "testing": "test"}
 _VALID = re.compile(r"[a-z0-9-]{1,32}")
 

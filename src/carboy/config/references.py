@@ -12,8 +12,6 @@ from typing import Any, NamedTuple, Protocol
 from carboy.config.files import read_secret_file
 from carboy.errors import CarboyError, Fault
 
-__all__ = ["FileResolver", "Reference", "Resolver", "find_references", "parse_reference", "resolve"]
-
 _REFERENCE = re.compile(r"(optional:)?(aws-secretsmanager|aws-parameterstore|file):(?!//)(.+)", re.DOTALL)
 
 

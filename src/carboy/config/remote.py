@@ -12,8 +12,6 @@ from carboy.config.base import BaseSettings
 from carboy.config.load import Sources
 from carboy.errors import CarboyError, Fault
 
-__all__ = ["Parameters", "ReadClosed", "read_remote"]
-
 
 class Parameters(Protocol):
     """Lists parameters."""

@@ -19,8 +19,6 @@ from typing import Any, NamedTuple
 
 from carboy.redact import Secret
 
-__all__ = ["REQUIRED", "Derived", "Setting", "setting", "settings_of"]
-
 
 class _Required:
     def __repr__(self) -> str:

@@ -11,8 +11,6 @@ from carboy.config.schema import Setting
 from carboy.config.values import render
 from carboy.redact import MASK, Secret, is_secret_name, mask, mask_url
 
-__all__ = ["Entry", "Settings"]
-
 P = TypeVar("P")
 
 

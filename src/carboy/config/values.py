@@ -15,8 +15,6 @@ from carboy.redact import Secret, register_secret
 if TYPE_CHECKING:
     import msgspec
 
-__all__ = ["Duration", "Rate", "convert", "parse_duration", "parse_rate", "render"]
-
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?")
 _RATE = re.compile(r"(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|m|h|d|w)?")

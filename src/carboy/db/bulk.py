@@ -16,8 +16,6 @@ from carboy.problems import Problem
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Dialect
 
-__all__ = ["chunks", "insert_rows", "placeholders"]
-
 _MAX_PARAMETERS = 8_000  # of one statement: SQLite takes 32,766, PostgreSQL and MySQL 65,535
 _OVERHEAD = 4096  # of a statement's bytes: its columns and placeholders
 

@@ -8,8 +8,6 @@ from carboy.extras import extra
 with extra("db"):
     from sqlalchemy.exc import OperationalError
 
-__all__ = ["DatabaseRefused", "DatabaseUnreachable", "TablesMissing"]
-
 
 class _Both(UpstreamError, OperationalError):
     """An `UpstreamError` that is an `OperationalError`.

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from carboy.db.connection_errors import DatabaseRefused, DatabaseUnreachable
 
-__all__ = ["Connector"]
-
 log: BoundLogger = get_logger(__name__)
 
 

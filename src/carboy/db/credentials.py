@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Address", "Credentials", "Login", "Where"]
-
 
 class Login(Protocol):
     """User, password and address of a database, as a vault returns them.

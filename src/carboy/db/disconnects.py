@@ -8,8 +8,6 @@ import ssl
 from collections.abc import Iterator
 from typing import Literal
 
-__all__ = ["Kind", "is_demoted", "is_unavailable", "kind_of"]
-
 Kind = Literal["refused", "unsure", "unavailable", "certificate", "other"]
 """`unsure`: the server refused, and the error does not say whether it refused the login."""
 

@@ -20,8 +20,6 @@ from carboy.extras import extra
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["WRITE", "WRITE_SOON", "engine", "engine_options", "make_folder", "prepare"]
-
 WRITE: dict[str, Any] = {"carboy_write": True}
 """Execution options of a connection that writes: SQLite takes its lock at BEGIN, not at the first write; a server
 locks rows alone, no gaps between them, and ends a transaction that stands still with rows locked."""

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["TABLE", "FailedMigration", "find_failed_migration", "record_failures"]
-
 TABLE = "carboy_halted"
 _MAX_STATEMENT = 1000
 

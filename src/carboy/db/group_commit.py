@@ -22,8 +22,6 @@ from carboy.problems import Problem
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Apply", "GroupCommit"]
-
 log: BoundLogger = get_logger(__name__)
 
 T = TypeVar("T")

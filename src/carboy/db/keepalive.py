@@ -6,8 +6,6 @@ A read timeout would end a long query too; the kernel of a machine that is up ac
 import socket
 from contextlib import suppress
 
-__all__ = ["keepalive_times", "libpq_keepalive", "server_keepalive", "set_keepalive"]
-
 _PROBES = 3
 
 

@@ -15,8 +15,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.credentials import Credentials, Login
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["LoginRecovery", "LoginRefused"]
-
 log: BoundLogger = get_logger(__name__)
 T = TypeVar("T")
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
-__all__ = ["VERSION_TABLE", "current", "head", "is_current", "lock", "makes", "upgrade"]
-
 ALEMBIC = threading.RLock()
 """Held while Alembic runs: it keeps what it works on in the module, one at a time."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["Model", "bind", "db", "hide_our_tables"]
-
 
 class _LateSQLAlchemy(SQLAlchemy):
     """Flask-SQLAlchemy's object that binds itself where it is imported after the application was made."""

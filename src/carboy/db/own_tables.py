@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["GROUPS", "VERSION_TABLE", "find_missing_table", "is_ours"]
-
 VERSION_TABLE = "carboy_version"
 
 _TABLES = frozenset(

@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from flask import Flask
     from sqlalchemy import Engine
 
-__all__ = [
-    "has_migrations",
-    "migration_files",
-    "project_head",
-    "project_version",
-    "run_flask_migrate",
-    "upgrade_project",
-]
-
 _HINTS = (
     ("Path doesn't exist", "go to the project's folder; where there are no migrations yet: `carboy db init`"),
     ("Target database is not up to date", "run `carboy db upgrade` first"),

@@ -7,8 +7,6 @@ from sqlalchemy import BigInteger, Integer, MetaData, String, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["NAMING", "ExactString", "ExactText", "big_id", "exact_collation", "metadata"]
-
 
 def _constraint_name(constraint: Any, _table: Any) -> str:
     """Return a CHECK's own name; one without gets a name of its text, as models for Flask-SQLAlchemy have them."""

@@ -9,8 +9,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["ServerClock"]
-
 _ASK_AGAIN_S = 30.0
 _ASK_LATER_S = 1.0
 _QUESTIONS = {

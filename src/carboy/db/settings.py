@@ -9,8 +9,6 @@ from typing import Any, Literal
 from carboy.config import Derived, Profile, setting
 from carboy.errors import Fault
 
-__all__ = ["DbSettings"]
-
 
 def _sqlite(get: Callable[[str], Any]) -> str:
     return f"sqlite:///{get('INSTANCE_PATH')}/carboy.db"

@@ -25,8 +25,6 @@ with extra("db"):
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["SHARED", "Shared", "Step", "lock_values", "store_values"]
-
 log: BoundLogger = get_logger(__name__)
 
 T = TypeVar("T")

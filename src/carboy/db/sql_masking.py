@@ -9,8 +9,6 @@ By SQLite", literal values and comments.
 
 import re
 
-__all__ = ["mask_sql"]
-
 _MASK = "?"
 _KNOWN = ("postgresql", "mysql", "mariadb", "sqlite")
 _TOKEN = re.compile(

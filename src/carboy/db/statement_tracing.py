@@ -10,8 +10,6 @@ from carboy.trace import begin_span
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, ExceptionContext
 
-__all__ = ["trace_statements"]
-
 _MAX_STATEMENT = 4000
 _KEY = "carboy_span"
 _TYPES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB", "sqlite": "SQLite"}

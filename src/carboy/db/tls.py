@@ -12,8 +12,6 @@ from typing import Any
 
 from carboy.errors import ConfigurationError
 
-__all__ = ["Tls", "bundle_hint", "is_rds"]
-
 _SUFFIXES = (
     "amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "c2s.ic.gov", "sc2s.sgov.gov", "cloud.adc-e.uk",
     "csp.hci.ic.gov",

@@ -9,8 +9,6 @@ from carboy.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-__all__ = ["choose_driver", "endpoint_of", "url_of"]
-
 _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mysql+pymysql",  # SQLAlchemy detects MariaDB by itself

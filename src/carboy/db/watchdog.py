@@ -16,8 +16,6 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Any
 
-__all__ = ["Watch", "fail_fast", "is_hurried", "seconds_left", "watch"]
-
 _until_s: ContextVar[float | None] = ContextVar("carboy_db_until_s", default=None)
 
 

@@ -13,8 +13,6 @@ from carboy.jobs.engine_registry import Ready
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["note", "notify_after_commit"]
-
 _IS_LISTENING, _NOTED, _COMMITTED = "carboy_jobs_listening", "carboy_jobs_noted", "carboy_jobs_committed"
 
 

@@ -4,8 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-__all__ = ["Waiters"]
-
 _FIRST_LOOK_S, _LONGEST_PAUSE_S = 0.01, 0.25
 
 

@@ -8,8 +8,6 @@ from carboy.db.group_commit import Apply
 from carboy.errors import CarboyError, ConfigurationError, Throttled
 from carboy.retry import Failure, GiveUp, Retry, next_step
 
-__all__ = ["Abandon", "Commit", "Dead", "Done", "Job", "Later", "Outcome", "Queued", "Registry", "job", "plan_failure"]
-
 A = ParamSpec("A")
 
 

@@ -23,8 +23,6 @@ from carboy.jobs.rows import AT_ONCE, LeasedRow, LeaseRequest, give_back, owners
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["Embedded"]
-
 log: BoundLogger = get_logger("carboy.jobs")
 
 _PRUNE_EVERY_S = 60.0

@@ -16,8 +16,6 @@ from carboy.errors import ConfigurationError
 from carboy.jobs.definitions import Registry
 from carboy.jobs.settings import JobsSettings
 
-__all__ = ["JobEngine", "MakeEngine", "Ready", "check_engine", "engine_class"]
-
 
 @dataclass(frozen=True, slots=True)
 class Ready:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
-__all__ = ["enqueue"]
-
 A = ParamSpec("A")
 
 

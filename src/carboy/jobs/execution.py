@@ -12,8 +12,6 @@ from carboy.jobs.rows import LeasedRow, Settled, settle, still_leased
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger, request_context
 
-__all__ = ["Runner"]
-
 log: BoundLogger = get_logger("carboy.jobs")
 
 

@@ -18,8 +18,6 @@ from carboy.jobs.tables import JOBS, in_state
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["JobStore", "JobView"]
-
 _STATES = ("queued", "running", "done", "dead")
 _RETRIABLE = ("dead", "queued")
 _NOTIFIED_AT_ONCE = 10_000  # the engine finds the others at its next poll

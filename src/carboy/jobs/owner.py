@@ -5,8 +5,6 @@ import secrets
 import socket
 from pathlib import Path
 
-__all__ = ["is_dead", "make_owner"]
-
 
 def make_owner() -> str:
     """Return a name for this process: host, process namespace, process id, its start, and a random end."""

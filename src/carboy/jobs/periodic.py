@@ -15,8 +15,6 @@ from carboy.jobs.owner import is_dead
 from carboy.jobs.rows import owners
 from carboy.jobs.tables import JOBS, TURNS, in_state
 
-__all__ = ["Lost", "PeriodicLock", "Sweep", "find_lost", "requeue_orphaned", "sweep", "take_turn"]
-
 _AT_MOST = 1000
 _READY = (JOBS.c.id, JOBS.c.kind, JOBS.c.priority, JOBS.c.run_at)
 

@@ -17,27 +17,6 @@ from carboy.jobs.engine_registry import Ready
 from carboy.jobs.owner import is_dead
 from carboy.jobs.tables import JOBS, in_state
 
-__all__ = [
-    "AT_ONCE",
-    "ClaimRequest",
-    "LeaseRequest",
-    "LeasedRow",
-    "Settled",
-    "TakenRows",
-    "accepted_ms",
-    "claim",
-    "give_back",
-    "new_id",
-    "prune",
-    "put",
-    "release_expired",
-    "renew",
-    "row_of",
-    "settle",
-    "still_leased",
-    "take",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class LeasedRow:

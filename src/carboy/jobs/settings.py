@@ -8,8 +8,6 @@ from carboy.config import Duration, Profile, setting
 from carboy.errors import Fault
 from carboy.redact import Secret
 
-__all__ = ["JobsSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class JobsSettings:

@@ -14,8 +14,6 @@ from sqlalchemy import (
 
 from carboy.db.schema import ExactString, ExactText, big_id, metadata
 
-__all__ = ["JOBS", "TURNS", "in_state"]
-
 JOBS = Table(
     "carboy_jobs",
     metadata,

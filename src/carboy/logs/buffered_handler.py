@@ -19,8 +19,6 @@ from carboy.logs.stdlib import LineFormatter, facts_of, message_of
 from carboy.redact import MASK, is_secret_name, mask, mask_text
 from carboy.retry import Retry
 
-__all__ = ["RetryHandler"]
-
 _LOGGER = "carboy.logs"
 _ANSWERED_BY_WATCHTOWER = frozenset(
     {"DataAlreadyAcceptedException", "InvalidSequenceTokenException", "ResourceNotFoundException"}

@@ -13,8 +13,6 @@ from carboy.logs.lines import parse_level
 from carboy.logs.loggers import BoundLogger, get_logger
 from carboy.logs.stdlib import deliver_waiting
 
-__all__ = ["inject_request_ids", "log_calls"]
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Answer = TypeVar("_Answer")
 

@@ -15,8 +15,6 @@ from uuid import UUID
 
 from carboy.redact import MASK, Secret, is_secret_name, is_secret_pair, mask, mask_text
 
-__all__ = ["Budget", "clean", "clean_key", "clean_named", "clean_text", "fill"]
-
 _MAX_DEPTH = 10
 _MAX_ITEMS = 1000
 _MAX_KEY_CHARS = 256

@@ -6,8 +6,6 @@ from typing import Any
 
 import orjson
 
-__all__ = ["render_console"]
-
 _RESET, _DIM, _BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
 _COLOURS = {
     "debug": "\x1b[34m",

@@ -11,16 +11,6 @@ from carboy.logs.clean_values import Budget
 from carboy.logs.lines import clean_facts
 from carboy.logs.structlog_ import bound_by_structlog, restore_structlog
 
-__all__ = [
-    "bind_ids",
-    "bind_request_id",
-    "bound_facts",
-    "new_request_id",
-    "request_context",
-    "request_id",
-    "reset_request_id",
-]
-
 _MAX_CHARS = 4096
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _facts: ContextVar[Mapping[str, Any]] = ContextVar("carboy_log_facts", default=_NOTHING)

@@ -8,8 +8,6 @@ from typing import Any
 from carboy.errors import CarboyError
 from carboy.logs.clean_values import Budget, clean_text
 
-__all__ = ["describe"]
-
 _FRAMES = 50
 _CAUSES = 8
 _GROUPED = 10

@@ -11,8 +11,6 @@ from carboy.logs.stdlib import LineHandler
 with extra("serve"):
     from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
-__all__ = ["GunicornLogger"]
-
 
 class GunicornLogger(Logger):  # type: ignore[misc]
     """Writes gunicorn's lines, and its access lines when `accesslog` is set, as Carboy's; a value of `logger_class`.

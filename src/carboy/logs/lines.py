@@ -21,18 +21,6 @@ from carboy.logs.clean_values import Budget, clean, clean_key, clean_named, clea
 from carboy.logs.exceptions import describe
 from carboy.redact import is_secret_name, mask_text, may_hold_secret
 
-__all__ = [
-    "LEVEL_NUMBERS",
-    "UnknownLevel",
-    "careful_fields",
-    "clean_facts",
-    "level_name",
-    "parse_level",
-    "render_fields",
-    "render_json",
-    "timestamp",
-]
-
 LEVEL_NUMBERS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,

@@ -1,7 +1,5 @@
 """A lock that never blocks, for handlers whose sinks do their own locking."""
 
-__all__ = ["NoLock"]
-
 
 class NoLock:
     """A lock that any number of threads have at once; `logging` always takes one since 3.13."""

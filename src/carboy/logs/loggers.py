@@ -8,8 +8,6 @@ from carboy.logs.clean_values import fill
 from carboy.logs.lines import LEVEL_NUMBERS, level_name, parse_level
 from carboy.logs.output import OUTPUT
 
-__all__ = ["BoundLogger", "configure_structlog", "getLogger", "get_logger"]
-
 _DEBUG, _INFO, _WARNING, _ERROR, _CRITICAL = LEVEL_NUMBERS.values()
 # Empty, and the very list that structlog is configured with: `structlog.testing.capture_logs` puts its own in here.
 _PROCESSORS: list[Any] = []

@@ -14,8 +14,6 @@ from carboy.logs.lines import LEVEL_NUMBERS, careful_fields, render_fields, rend
 from carboy.logs.sinks import FileSink, StreamSink
 from carboy.logs.structlog_ import bound_by_structlog
 
-__all__ = ["MAX_CHARS", "OUTPUT", "Output"]
-
 MAX_CHARS = 32_768
 _OF_A_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 

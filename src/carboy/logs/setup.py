@@ -12,8 +12,6 @@ from carboy.logs.output import MAX_CHARS, OUTPUT
 from carboy.logs.sinks import FileSink, StreamSink
 from carboy.logs.stdlib import LineHandler, install_hooks, remove_hooks, replace_root_handlers, take_back_root
 
-__all__ = ["is_set_up", "reset", "setup", "setup_root_logger"]
-
 
 def setup(
     level: int | str = "INFO",

@@ -16,8 +16,6 @@ import time
 from collections.abc import Iterator
 from typing import IO, Any
 
-__all__ = ["FileSink", "StreamSink"]
-
 _PATIENCE_S = 1.0
 
 

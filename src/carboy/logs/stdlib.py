@@ -15,18 +15,6 @@ from carboy.logs.locks import NoLock
 from carboy.logs.output import OUTPUT
 from carboy.redact import MASK
 
-__all__ = [
-    "LineFormatter",
-    "LineHandler",
-    "deliver_waiting",
-    "facts_of",
-    "install_hooks",
-    "message_of",
-    "remove_hooks",
-    "replace_root_handlers",
-    "take_back_root",
-]
-
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "carboy_line"}
 
 

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["bound_by_structlog", "restore_structlog"]
-
 _CONTEXT = "structlog.contextvars"
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
     from urllib3 import Retry
 
-__all__ = ["Call", "current_call"]
-
 
 class Call:
     """One call: its deadline, and its tries over all its redirects.

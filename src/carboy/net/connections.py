@@ -21,8 +21,6 @@ from urllib3.util.connection import allowed_gai_family
 from carboy.net.attempts import Call, current_call
 from carboy.net.guard import AddressGuard
 
-__all__ = ["find_addresses", "make_pools"]
-
 _PIECE = 65_536
 _FOREVER = float("inf")
 

@@ -9,16 +9,6 @@ from carboy.errors import UsageError
 if TYPE_CHECKING:
     from urllib3 import Retry
 
-__all__ = [
-    "BUDGET_S",
-    "InvalidDefault",
-    "Retries",
-    "default_retries",
-    "fill_timeout",
-    "set_default_retries",
-    "set_default_timeout",
-]
-
 CONNECT_S, READ_S, BUDGET_S = 5.0, 30.0, 60.0
 
 Seconds: TypeAlias = float | None

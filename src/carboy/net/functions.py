@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from carboy.net.session import Session
 
-__all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
-
 
 def request(method: str, url: str, **options: Any) -> "Response":
     """Send a request and return the answer, whatever its status.

@@ -13,8 +13,6 @@ from urllib.parse import unquote
 
 from carboy.errors import ConfigurationError, Refused
 
-__all__ = ["AddressGuard", "ForbiddenAddress"]
-
 Address = IPv4Address | IPv6Address
 
 # Source: IANA's special-purpose address registries for IPv4 and IPv6 (RFC 6890), multicast and reserved space

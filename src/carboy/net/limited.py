@@ -12,8 +12,6 @@ from carboy.net.guard import AddressGuard
 if TYPE_CHECKING:
     from carboy.net.session import Session
 
-__all__ = ["CallFailed", "Limits", "Reply", "ResponseTooLarge", "TimedOut", "fetch", "make_session"]
-
 _CHUNK = 65_536
 
 

@@ -21,8 +21,6 @@ from carboy.net.defaults import Given, default_retries, fill_timeout, make_retry
 from carboy.net.guard import AddressGuard
 from carboy.trace import outgoing_headers
 
-__all__ = ["Session"]
-
 
 class Session(requests.Session):
     """A session of requests with timeouts, retries and a total budget for every call.

@@ -8,8 +8,6 @@ from urllib.parse import quote, quote_plus
 
 from carboy.redact.secret import MASK, Secret, utf8
 
-__all__ = ["KNOWN", "forget_secrets", "register_secret"]
-
 # Every stored form of a secret is found by windows of four bytes. A text is looked at in steps of four; whatever its
 # place, a form of at least seven bytes holds one such window within its first seven, so four windows a form are
 # enough, and the cost of a look is that of the text, however many values are known.

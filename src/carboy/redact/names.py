@@ -2,8 +2,6 @@
 
 import re
 
-__all__ = ["is_secret_name"]
-
 # Anywhere in a name, also glued to other words: `PGPASSWORD`, `clientsecret`.
 _STEMS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "privatekey", "accesskey", "signingkey",

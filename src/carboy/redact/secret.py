@@ -3,8 +3,6 @@
 import hmac
 from typing import NoReturn, final
 
-__all__ = ["MASK", "Secret", "utf8"]
-
 MASK = "***"
 
 

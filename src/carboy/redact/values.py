@@ -8,8 +8,6 @@ from carboy.redact.names import is_secret_name
 from carboy.redact.secret import MASK, Secret
 from carboy.redact.text import mask_text
 
-__all__ = ["is_secret_pair", "mask"]
-
 _MAX_DEPTH = 32
 
 

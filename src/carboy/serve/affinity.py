@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 from carboy.errors import ConfigurationError
 
-__all__ = ["available_cpus", "choose_cpu"]
-
 
 def available_cpus() -> list[int]:
     """Return the CPUs that this process may use.

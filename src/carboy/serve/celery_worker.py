@@ -21,8 +21,6 @@ from carboy.serve.service import Service
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["attach", "run_worker"]
-
 log: BoundLogger = get_logger(__name__)
 
 _LAST_RESORT_S = 5.0

@@ -13,8 +13,6 @@ from carboy.serve.deadlines import Deadlines
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["BufferBudget", "ClientSocket", "shut"]
-
 _MAX_UNSENT_BYTES = 1_048_576
 
 

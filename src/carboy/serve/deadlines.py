@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 
-__all__ = ["Deadlines"]
-
 _CROWDED_AGE_S = 1.0
 
 

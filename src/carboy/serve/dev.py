@@ -19,8 +19,6 @@ from carboy.serve.service import MakeApp, Service
 if TYPE_CHECKING:
     from werkzeug.serving import WSGIRequestHandler
 
-__all__ = ["serve_dev"]
-
 _PR_SET_PDEATHSIG = 1
 _RELOADER = "stat"  # watchdog, which werkzeug prefers where it is installed, loses events on a busy machine
 

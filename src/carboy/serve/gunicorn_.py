@@ -20,8 +20,6 @@ with extra("serve"):
     from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
     from gunicorn.errors import HaltServer  # type: ignore[import-untyped]
 
-__all__ = ["serve_gunicorn"]
-
 
 class _Application(BaseApplication):  # type: ignore[misc]
     def __init__(self, make_app: MakeApp, options: dict[str, Any]) -> None:

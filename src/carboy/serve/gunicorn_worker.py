@@ -41,8 +41,6 @@ with extra("serve"):
     from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
     from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-__all__ = ["CODE", "CUT", "PRIVATE_NAMES", "PROBES", "BufferingWorker", "exit_report"]
-
 PRIVATE_NAMES: dict[str, tuple[str, ...]] = {
     "gunicorn.workers.gthread:TConn": ("init",),
     "gunicorn.workers.gthread:ThreadWorker": (

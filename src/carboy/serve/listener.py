@@ -10,8 +10,6 @@ import sys
 
 from carboy.errors import CarboyError, UsageError
 
-__all__ = ["BACKLOG", "address_of", "open_listener", "quiet"]
-
 BACKLOG = 2048
 _SO_ATTACH_FILTER = 26
 

@@ -7,8 +7,6 @@ from typing import Literal
 from carboy.errors import UsageError
 from carboy.serve.service import Service
 
-__all__ = ["OnReady", "Plan", "ServerName", "check_plan"]
-
 ServerName = Literal["gunicorn", "dev"]
 
 OnReady = Callable[[Service, str], None]

@@ -14,8 +14,6 @@ from carboy.problems import CONTENT_TYPE, Problem, render_problem
 with extra("serve"):
     from gunicorn.http import errors  # type: ignore[import-untyped]
 
-__all__ = ["check_headers", "client_address", "explain_error", "render_refusal"]
-
 _STATUSES = {
     errors.LimitRequestLine: (414, "the request line is too long"),
     errors.LimitRequestHeaders: (431, "there are too many headers, or they are too long"),

@@ -14,8 +14,6 @@ from carboy.serve.deadlines import Deadlines
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["Body", "Source", "length_of"]
-
 _AT_ONCE_BYTES = 1_048_576
 
 

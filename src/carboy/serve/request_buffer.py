@@ -8,8 +8,6 @@ Source: RFC 9112, sections 2.2, 6 and 7.1.
 
 import re
 
-__all__ = ["MAX_BUFFER_BYTES", "RequestBuffer"]
-
 MAX_BUFFER_BYTES = 1_048_576  # more than the parser's limit on headers
 _MAX_LINE_BYTES = 8192
 _bare_newline = re.compile(rb"(?<!\r)\n")

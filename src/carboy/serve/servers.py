@@ -11,8 +11,6 @@ from carboy.serve.service import MakeApp, Service
 from carboy.serve.settings import ServeSettings
 from carboy.web.metrics.shared_files import share_metrics
 
-__all__ = ["serve"]
-
 
 def serve(plan: Plan, make_app: MakeApp, settings: ServeSettings, on_ready: OnReady) -> None:
     """Serve until a signal asks for a stop; then finish what was accepted, stop the jobs, and return.

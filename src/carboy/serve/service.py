@@ -12,8 +12,6 @@ from carboy.logs import get_logger
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["MakeApp", "Service"]
-
 MakeApp = Callable[[], Any]
 """Makes the WSGI application in the process that serves it."""
 

@@ -5,8 +5,6 @@ from typing import Literal
 
 from carboy.config import setting
 
-__all__ = ["ServeSettings"]
-
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:

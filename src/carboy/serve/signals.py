@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Self
 
-__all__ = ["StopSignals"]
-
 _STOP_ON = (signal.SIGTERM, signal.SIGINT)
 
 

@@ -14,23 +14,6 @@ from threading import Event
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-__all__ = [
-    "Answer",
-    "Cut",
-    "Drip",
-    "Hold",
-    "Place",
-    "Raw",
-    "Request",
-    "Stall",
-    "Step",
-    "come_back_later",
-    "json_answer",
-    "redirect",
-    "render",
-    "render_until",
-]
-
 Place = Literal["start", "headers", "body"]
 """How far an answer gets: nothing of it, half of its headers, or its headers and half of its body."""
 

@@ -11,8 +11,6 @@ from carboy.extras import extra
 if TYPE_CHECKING:
     from trustme import CA, Blob
 
-__all__ = ["Authority", "IssuedCertificate", "make_ca"]
-
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificate:

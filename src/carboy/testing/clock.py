@@ -3,8 +3,6 @@
 import threading
 from typing import Literal
 
-__all__ = ["ManualClock"]
-
 _PATIENCE_S = 30.0  # a test that forgot to advance fails instead of hanging
 
 

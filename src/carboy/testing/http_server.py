@@ -18,8 +18,6 @@ from typing import Self
 from carboy.testing.answers import Answer, Cut, Drip, Hold, Raw, Request, Stall, Step, render, render_until
 from carboy.testing.ports import HOST, free_port
 
-__all__ = ["LoopbackServer", "closed_port", "deaf_port", "silent_port"]
-
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time left: close() sends RST
 _LOOK_AGAIN_S = 0.002
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from carboy.testing.clock import ManualClock
 
-__all__ = ["carboy_app", "carboy_client", "carboy_clock", "carboy_overrides"]
-
 
 @pytest.fixture
 def carboy_overrides() -> Mapping[str, Any]:

@@ -3,8 +3,6 @@
 import random
 import socket
 
-__all__ = ["HOST", "free_port", "free_ports", "takes_connections"]
-
 HOST = "127.0.0.1"
 _RANGE = range(20_000, 32_000)  # below what systems give to outgoing connections: still free after a restart
 

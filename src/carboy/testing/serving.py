@@ -10,8 +10,6 @@ from pathlib import Path
 
 from carboy.config.environ import read_environ
 
-__all__ = ["ServeProcess", "serve_process"]
-
 _READY_S = 60.0
 _READY = "Ctrl-C stops\n"
 _SERVING_ON = re.compile(r"^serving on (\S+) ")

@@ -5,8 +5,6 @@ import threading
 import time
 from typing import Self
 
-__all__ = ["UdpListener"]
-
 _LARGEST = 65_535
 
 

@@ -7,8 +7,6 @@ from carboy.extras import extra
 from carboy.trace.current import begin_span, outgoing_headers
 from carboy.trace.headers import XRAY
 
-__all__ = ["instrument_boto3"]
-
 _KEY = "carboy_span"
 _THROTTLES = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ProvisionedThroughputExceeded", "BandwidthLimitExceeded")  # fmt: skip  # noqa: E501
 _known: list[Any] = []

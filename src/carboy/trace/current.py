@@ -10,8 +10,6 @@ from carboy.trace.sampling import Sampler
 from carboy.trace.spans import Namespace, Span, current_span
 from carboy.trace.tracers import Tracer
 
-__all__ = ["active_tracer", "annotate", "begin_span", "outgoing_headers", "reset", "setup", "span"]
-
 _NOTHING: Mapping[str, str] = {}
 _active: list[tuple[Tracer, Callable[[], object]]] = []
 

@@ -6,8 +6,6 @@ from ipaddress import ip_address
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 
-__all__ = ["DEFAULT_ADDRESS", "Daemon", "parse_daemon_address"]
-
 DEFAULT_ADDRESS = "127.0.0.1:2000"
 _LOOK_UP_AGAIN_S, _ASK_AGAIN_S = 30.0, 1.0
 

@@ -11,8 +11,6 @@ from carboy.trace.current import active_tracer
 from carboy.trace.sanitize import clean_name
 from carboy.trace.spans import Span, current_span
 
-__all__ = ["trace"]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

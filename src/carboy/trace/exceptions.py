@@ -8,8 +8,6 @@ from typing import Any
 
 from carboy.trace.sanitize import show
 
-__all__ = ["describe_failure"]
-
 _MAX_CHAIN, _MAX_FRAMES, _MAX_MESSAGE = 5, 50, 1000
 
 

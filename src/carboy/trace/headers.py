@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["TRACEPARENT", "TRACESTATE", "XRAY", "Parent", "choose_parent", "parse_traceparent", "parse_xray"]
-
 XRAY, TRACEPARENT, TRACESTATE = "X-Amzn-Trace-Id", "traceparent", "tracestate"
 
 _TRACE_ID = re.compile(r"1-[0-9a-f]{8}-[0-9a-f]{24}")

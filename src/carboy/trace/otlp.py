@@ -17,8 +17,6 @@ with extra("trace"):
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-__all__ = ["OtelSpan", "OtlpTracer"]
-
 
 class OtelSpan(Span):
     """A span that OpenTelemetry records."""

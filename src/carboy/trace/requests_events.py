@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 from carboy.extras import extra
 from carboy.trace.current import begin_span, outgoing_headers
 
-__all__ = ["instrument_requests"]
-
 _MARK = "_carboy_follows"
 
 

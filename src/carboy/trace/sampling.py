@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 
-__all__ = ["Sampler"]
-
 
 @dataclass(slots=True)
 class Sampler:

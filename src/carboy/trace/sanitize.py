@@ -8,8 +8,6 @@ from functools import lru_cache
 
 from carboy.redact import MASK, is_secret_name, mask_text
 
-__all__ = ["clean_key", "clean_name", "clean_text", "clean_value", "show"]
-
 _MAX_NAME, _MAX_VALUE = 200, 1000
 _NOT_IN_A_NAME = re.compile(r"[^\w .:/%&#=+\\\-@]+")
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_]+")

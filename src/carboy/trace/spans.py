@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 from carboy.trace.exceptions import describe_failure
 from carboy.trace.sanitize import clean_key, clean_name, clean_value
 
-__all__ = ["Namespace", "Sink", "Span", "current_span", "new_span_id", "new_trace_id", "set_current"]
-
 Namespace = Literal["", "aws", "remote"]
 
 _current: ContextVar["Span | None"] = ContextVar("carboy_span", default=None)

@@ -9,8 +9,6 @@ from typing import Any
 from carboy.trace.current import active_tracer
 from carboy.trace.spans import Span, current_span, set_current
 
-__all__ = ["instrument_threads"]
-
 _MARK = "_carboy_carries_spans"
 
 

@@ -9,8 +9,6 @@ from carboy.trace.sanitize import clean_name
 from carboy.trace.spans import Namespace, Span, new_trace_id
 from carboy.trace.xray_documents import render_datagram
 
-__all__ = ["Tracer"]
-
 
 class Tracer:
     """Makes spans and sends their X-Ray documents."""

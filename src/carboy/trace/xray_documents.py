@@ -12,8 +12,6 @@ from carboy.redact import mask
 from carboy.trace.sanitize import show
 from carboy.trace.spans import Span
 
-__all__ = ["MAX_BYTES", "render_datagram", "render_document", "show_json"]
-
 HEADER = b'{"format": "json", "version": 1}\n'
 MAX_BYTES = 64_000
 """X-Ray takes 64 KB a document, and a datagram holds 65,507 bytes with its header line."""

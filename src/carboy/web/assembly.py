@@ -28,8 +28,6 @@ from carboy.web.parts import AFTER_MODULES, BEFORE_MODULES, LIBRARIES, PARTS
 from carboy.web.runtime import Runtime
 from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 
-__all__ = ["create_app", "init_app", "settings_parts"]
-
 log: logs.BoundLogger = logs.get_logger(__name__)
 
 _OWN = (ModulesSettings, WebSettings, DbSettings, JobsSettings)

@@ -11,8 +11,6 @@ from carboy.web.tables import AUDIT
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["audit_row", "write_audit"]
-
 
 def audit_row(
     now_ms: int,

@@ -12,8 +12,6 @@ from carboy.web.runtime import Runtime, runtime
 if TYPE_CHECKING:
     from flask import Request
 
-__all__ = ["authenticate", "basic_info", "bearer_info", "current_key", "require"]
-
 A = ParamSpec("A")
 R = TypeVar("R")
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from carboy.aws import ParameterCache, SecretCache
     from carboy.db import Connector, Credentials
 
-__all__ = ["ConfigProvider", "PartsOf", "load_settings"]
-
 log: BoundLogger = get_logger(__name__)
 
 PartsOf = Callable[[Sources, Mapping[str, Resolver]], Sequence[type]]

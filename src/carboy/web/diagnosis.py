@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from carboy.config import Settings
     from carboy.web.runtime import Runtime
 
-__all__ = ["Finding", "compare_clocks", "diagnose", "failed"]
-
 _LEAST_FREE_BYTES = 100_000_000
 _MOST_OFF_S = 60.0  # of the five minutes after which AWS refuses what was signed
 

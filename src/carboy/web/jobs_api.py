@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from carboy.jobs import JobView
     from carboy.web.runtime import Jobs, Runtime
 
-__all__ = ["add_jobs_api"]
 _RULES = (
     ("GET", "/api/jobs", "list_jobs"),
     ("POST", "/api/jobs/retry", "retry_jobs"),

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["MetricsListener", "MetricsServer", "add_metrics"]
-
 log: BoundLogger = get_logger("carboy.web")
 
 _RSS, _THREADS = 21, 17

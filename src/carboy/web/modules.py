@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from carboy.jobs import Job
     from carboy.web.health.readiness import Check
 
-__all__ = ["Module", "load_modules"]
-
 
 class Module(NamedTuple):
     """A part of an application.

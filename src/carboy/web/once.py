@@ -4,8 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["Once"]
-
 T = TypeVar("T")
 
 

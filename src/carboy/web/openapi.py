@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from carboy.api import Document
     from carboy.web.runtime import Runtime
 
-__all__ = ["add_api", "add_documents", "add_own_api", "merged_document"]
-
 _FOLDER = Path(__file__).parent / "apidocs" / "openapi"
 _PACKAGE = Path(__file__).parents[1]
 _SCHEMES: dict[str, dict[str, str]] = {

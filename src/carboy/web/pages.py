@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Blueprint
 
-__all__ = ["Fact", "Failure", "Figure", "Page", "Summary", "mark"]
-
 
 def mark(text: str) -> str:
     """Return a text as it is; it marks the text for translation, which the templates look up by `_`."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["AFTER_MODULES", "BEFORE_MODULES", "LIBRARIES", "PARTS"]
-
 _KEEPING = frozenset({"keys", "jobs", "console"})  # parts with tables
 _STATS_S = 0.5  # how long the counts of jobs are cached, for both metrics of a scrape
 

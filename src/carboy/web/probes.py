@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["add_health"]
-
 _FRESH = {"Cache-Control": "no-store"}
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from carboy.jobs.sqs import SqsEngine
     from carboy.web.runtime import Jobs
 
-__all__ = ["QueueRunner", "take_queue_events"]
-
 log: BoundLogger = get_logger(__name__)
 
 

@@ -16,8 +16,6 @@ from typing import IO, Any
 
 from carboy.config import Live
 
-__all__ = ["RefreshOnRequest", "ask_all"]
-
 _FOLDER = "running"
 
 
@@ -76,6 +74,7 @@ def ask_all(instance: Path) -> list[int]:
 
 
 def has_terminal() -> bool:
+    """Return whether this process has a controlling terminal."""
     try:
         return sys.stdin is not None and os.tcgetpgrp(sys.stdin.fileno()) >= 0
     except (OSError, ValueError):

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from carboy.web.health.readiness import Check
     from carboy.web.pages import Page
 
-__all__ = ["Jobs", "Runtime", "runtime"]
-
 log: BoundLogger = get_logger(__name__)
 T = TypeVar("T")
 

@@ -13,8 +13,6 @@ from carboy.errors import Fault
 from carboy.redact import Secret
 from carboy.trace import DEFAULT_ADDRESS, parse_daemon_address
 
-__all__ = ["ModulesSettings", "WebSettings", "make_secret_key", "parse_bind"]
-
 
 def _log_format(_get: Callable[[str], Any]) -> str:
     return "console" if sys.stdout is not None and sys.stdout.isatty() else "json"

@@ -4,8 +4,6 @@ from sqlalchemy import BigInteger, Column, Index, Table
 
 from carboy.db import ExactString, ExactText, big_id, metadata
 
-__all__ = ["AUDIT", "KEYS", "SESSIONS"]
-
 KEYS = Table(
     "carboy_keys",
     metadata,

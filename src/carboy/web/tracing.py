@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["Requests", "add_tracing"]
-
 _HEADERS = {XRAY: "HTTP_X_AMZN_TRACE_ID", TRACEPARENT: "HTTP_TRACEPARENT", TRACESTATE: "HTTP_TRACESTATE"}
 
 

@@ -22,8 +22,6 @@ from carboy.config.encrypted.structure import (
 from carboy.config.encrypted.yaml_document import replace_scalars
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["Opened", "Secret", "downgraded", "load_text", "open_secrets", "open_text", "open_tree", "render_stage"]
-
 _DOWNGRADED = (
     "is in Fleece's form where a sealed one is expected, so that it may have been put here without the right to seal: "
     "write the value itself, as `:encrypt:…`"

@@ -22,8 +22,6 @@ from carboy.config.encrypted.keyring import Keyring, in_parallel
 from carboy.config.encrypted.sealed import DoesNotOpen, derive, expand, open_blob, seal_blob
 from carboy.errors import CarboyError
 
-__all__ = ["DraftKey", "Drawer", "make_draft_key"]
-
 _MARKS = 4  # open forms remembered for one file: YAML and JSON, before and after
 
 

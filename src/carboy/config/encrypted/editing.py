@@ -18,8 +18,6 @@ from typing import Any
 
 from carboy.errors import CarboyError, UsageError
 
-__all__ = ["EditorFailed", "memory_folder", "private_folder", "run_editor", "split_editor"]
-
 _PREFIX = "carboy-edit-"
 _MEMORY_FOLDERS = ("/dev/shm", "/run/shm")  # noqa: S108 (a memory file system is what is wanted)
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)

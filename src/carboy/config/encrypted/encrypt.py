@@ -25,8 +25,6 @@ from carboy.config.encrypted.yaml_document import Document
 from carboy.config.encrypted.yaml_edit import adopt_keys, content_of, dump_yaml, merge_into, same, write_config
 from carboy.errors import ConfigurationError, Fault, Refused, UsageError
 
-__all__ = ["close_text", "filled", "rekey_text", "remac_text", "set_text", "template", "with_macs"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Closed:

@@ -12,8 +12,6 @@ from carboy.config.encrypted.decrypt import load_text
 from carboy.config.encrypted.keyring import KeyService
 from carboy.errors import ConfigurationError
 
-__all__ = ["load_stage", "locked", "read_file", "write_private", "write_whole"]
-
 _LOCK_WAIT_S = 10.0
 
 

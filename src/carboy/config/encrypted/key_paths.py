@@ -10,8 +10,6 @@ from typing import TypeAlias
 
 from carboy.http_values import parse_pointer
 
-__all__ = ["Index", "Path", "Step", "encode", "leaves", "length_prefixed", "parse", "show"]
-
 
 class Index(int):
     """A place in a list, as opposed to a key that is a number."""

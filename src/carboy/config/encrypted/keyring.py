@@ -13,8 +13,6 @@ from carboy.config.encrypted.sealed import StageKey, derive
 from carboy.config.encrypted.structure import DECRYPT, Block, Stage
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["MAX_PLAIN_BYTES", "KeyService", "KeyServices", "Keyring", "WrongKey", "in_parallel"]
-
 MAX_PLAIN_BYTES = 4096  # of one KMS Encrypt call
 _PARALLEL = 32
 

@@ -17,8 +17,6 @@ from carboy.config.encrypted.yaml_document import Document, parse_document
 from carboy.config.encrypted.yaml_edit import content_of, cut_top, dump_yaml, same, write_config
 from carboy.errors import ConfigurationError
 
-__all__ = ["Conflicts", "merge_configs"]
-
 _MISSING: Any = object()
 
 

@@ -11,8 +11,6 @@ from carboy.config.encrypted.keyring import MAX_PLAIN_BYTES, KeyService, in_para
 from carboy.config.encrypted.yaml_edit import dump_json
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["encrypt_buffers", "flatten", "render_env", "render_python", "scalar_text", "split_text"]
-
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
 _ENV_BARE = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
 

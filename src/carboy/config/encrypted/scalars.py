@@ -5,9 +5,6 @@ import re
 
 from carboy import yaml12
 
-__all__ = ["render_scalar", "scalar_of"]
-
-
 _LOOSE = re.compile(
     r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?)"
 )

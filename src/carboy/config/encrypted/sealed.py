@@ -22,8 +22,6 @@ from carboy.extras import extra
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["DoesNotOpen", "StageKey", "derive", "mac_of", "open_blob", "seal", "seal_blob", "unseal"]
-
 FORMAT = b"sealed/2"
 _NONCE_BYTES = 12
 _PAD_BYTES = 16

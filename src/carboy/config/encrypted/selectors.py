@@ -5,8 +5,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-__all__ = ["Ambiguous", "choose", "expression", "is_selection"]
-
 
 class Ambiguous(Exception):
     """Two or more expressions match one stage; their order in the file decides nothing."""

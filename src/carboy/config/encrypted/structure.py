@@ -16,19 +16,6 @@ from carboy.config.encrypted.selectors import Ambiguous, choose, expression, is_
 from carboy.config.encrypted.yaml_document import Document, parse_document
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = [
-    "DECRYPT",
-    "ENCRYPT",
-    "SEALED",
-    "Block",
-    "Config",
-    "Stage",
-    "literal",
-    "parse_config",
-    "pick",
-    "unresolved",
-]
-
 ENCRYPT, DECRYPT, SEALED = ":encrypt:", ":decrypt:", ":sealed:"
 _MARKS = (ENCRYPT, DECRYPT, SEALED)
 _ESCAPED = re.compile(r"::+(?:encrypt|decrypt|sealed):")

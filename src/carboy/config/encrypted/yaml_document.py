@@ -18,8 +18,6 @@ from carboy.config.encrypted.scalars import scalar_of
 from carboy.errors import ConfigurationError, Fault
 from carboy.extras import extra
 
-__all__ = ["MAX_DEPTH", "Document", "parse_document", "replace_scalars"]
-
 MAX_DEPTH = 100  # levels of nesting; a person's file has fewer than ten
 _MAX_NODES = 1_000_000  # values, those that aliases repeat counted each time
 _SAFE_BOUND = 1_500  # nesting that the C parser's own recursion stands on any thread

@@ -19,8 +19,6 @@ from carboy.config.encrypted.yaml_document import Document, parse_document, repl
 from carboy.errors import ConfigurationError
 from carboy.extras import extra
 
-__all__ = ["adopt_keys", "cut_top", "dump_json", "dump_yaml", "merge_into", "write_config"]
-
 
 def write_config(
     base: Document, tree: Mapping[str, object], values: Mapping[Path, str], seals: object, form: int

@@ -15,8 +15,6 @@ from carboy.jobs.settings import JobsSettings
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["make_celery"]
-
 
 def make_celery(
     broker: Broker, registry: Registry, settings: JobsSettings, perform: Callable[[str, int], Any]

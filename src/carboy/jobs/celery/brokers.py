@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 
 from carboy.errors import ConfigurationError, Fault
 
-__all__ = ["Broker", "plan_broker"]
-
 _HINT = "set JOBS_BROKER_URL to redis://…, rediss://…, amqp://…, amqps://… or sqs://"
 _HIGHEST = 9
 _URGENT = 3  # up to this priority a job has the urgent queue, where priorities are queues

@@ -22,8 +22,6 @@ from carboy.jobs.settings import JobsSettings
 if TYPE_CHECKING:
     from celery import Celery
 
-__all__ = ["CeleryEngine"]
-
 _CONNECT_S = 2.0
 _PRECONDITION_FAILED = 406  # AMQP 0-9-1, reply codes
 _CHECK_S = 1.5  # less than the budget of `/readyz`, so that it reports a degraded service and not a timeout

@@ -16,8 +16,6 @@ from carboy.clock import Clock
 from carboy.jobs.engine_registry import Ready
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["AHEAD_MS", "Publisher"]
-
 log: BoundLogger = get_logger("carboy.jobs")
 
 AHEAD_MS = 5_000

@@ -22,8 +22,6 @@ from carboy.jobs.rows import AT_ONCE, ClaimRequest, LeasedRow, claim, give_back,
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["JobDead", "RowWorker"]
-
 log: BoundLogger = get_logger("carboy.jobs")
 
 _PRUNE_EVERY_S = 60.0

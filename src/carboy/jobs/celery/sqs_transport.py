@@ -13,8 +13,6 @@ from kombu.transport import SQS
 
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["Transport"]
-
 log: BoundLogger = get_logger("carboy.jobs")
 
 

@@ -20,8 +20,6 @@ from carboy.jobs.sqs.messages import MAX_BYTES, CallMessage, RowMessage, parse_m
 from carboy.jobs.sqs.queue import MAX_DELAY_S, Outgoing, Queue, SqsQueue
 from carboy.logs import BoundLogger, get_logger, request_context, request_id
 
-__all__ = ["ClaimCheck", "SqsEngine"]
-
 log: BoundLogger = get_logger("carboy.jobs")
 
 Record = Mapping[str, Any]

@@ -9,8 +9,6 @@ import orjson
 
 from carboy.errors import InvalidInput
 
-__all__ = ["MAX_BYTES", "CallMessage", "RowMessage", "parse_message", "render_message"]
-
 MAX_BYTES = 262_144
 """What every queue takes; since August 2025 SQS takes four times as much, its stand-ins do not."""
 

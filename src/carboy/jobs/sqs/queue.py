@@ -11,8 +11,6 @@ from carboy.aws import client
 from carboy.errors import Unreachable
 from carboy.jobs.sqs.messages import MAX_BYTES
 
-__all__ = ["MAX_DELAY_S", "Outgoing", "Queue", "SqsQueue"]
-
 MAX_DELAY_S = 900
 _MAX_HIDDEN_S = 43_200
 _BATCH = 10

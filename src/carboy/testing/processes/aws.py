@@ -21,8 +21,6 @@ from carboy.testing.processes.running import (
     server_folder,
 )
 
-__all__ = ["AwsServer", "moto_server", "seaweedfs"]
-
 
 @dataclass(frozen=True, slots=True)
 class AwsServer:

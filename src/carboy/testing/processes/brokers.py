@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from carboy.testing.ports import HOST, free_port, free_ports
 from carboy.testing.processes.running import ServerProcess, find_binary, run_process, server_folder
 
-__all__ = ["BrokerServer", "rabbitmq", "redis"]
-
 
 @dataclass(frozen=True, slots=True)
 class BrokerServer:

@@ -16,8 +16,6 @@ from carboy.testing.certificates import make_ca
 from carboy.testing.ports import HOST, free_port
 from carboy.testing.processes.running import ServerProcess, drop_root, find_binary, run_process, server_folder
 
-__all__ = ["DatabaseServer", "mariadb", "postgres"]
-
 _USER, _PASSWORD, _DATABASE = "carboy", "first-password", "app"
 
 

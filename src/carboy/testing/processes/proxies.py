@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from carboy.testing.ports import HOST, free_port
 from carboy.testing.processes.running import ServerProcess, find_binary, run_process, server_folder
 
-__all__ = ["ProxyServer", "nginx"]
-
 _CONFIGURATION = """\
 daemon off;
 pid {folder}/pid;

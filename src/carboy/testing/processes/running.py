@@ -17,17 +17,6 @@ from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 from carboy.testing.ports import takes_connections
 
-__all__ = [
-    "MissingBinary",
-    "ServerProcess",
-    "drop_root",
-    "find_binary",
-    "missing",
-    "require",
-    "run_process",
-    "server_folder",
-]
-
 _T = TypeVar("_T")
 
 _LOOK_AGAIN_S = 0.02

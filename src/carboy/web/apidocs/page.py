@@ -12,8 +12,6 @@ from typing import Any
 from carboy.web.apidocs.request_example import examples_of, render_json, render_request
 from carboy.web.apidocs.schema_view import SchemaText, follow
 
-__all__ = ["render_page"]
-
 _FOLDER = Path(__file__).parent
 _METHODS = ("get", "query", "post", "put", "patch", "delete", "head", "options", "trace")
 _NO_WORD = re.compile(r"[^a-z0-9]+")

@@ -9,8 +9,6 @@ from urllib.parse import quote
 
 from carboy.web.apidocs.schema_view import follow
 
-__all__ = ["examples_of", "render_json", "render_request"]
-
 _MAX_DEPTH = 5
 _TYPICAL: dict[str, Any] = {
     "string": "text",

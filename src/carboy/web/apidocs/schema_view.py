@@ -6,8 +6,6 @@ from typing import Any
 
 from carboy.http_values import parse_pointer
 
-__all__ = ["SchemaText", "follow"]
-
 _BOUNDS = (
     ("minimum", "at least {}"),
     ("exclusiveMinimum", "above {}"),

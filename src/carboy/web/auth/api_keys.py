@@ -14,8 +14,6 @@ from dataclasses import dataclass
 
 from carboy.errors import Fault, InvalidInput
 
-__all__ = ["SCOPES", "Key", "check_scopes", "hash_key", "make_key", "matches", "parse_key_id"]
-
 SCOPES = (
     "archive:write", "archive:read", "sms:send", "sms:read", "sms:opt-outs", "sms:numbers", "sms:content",
     "destinations:read", "destinations:write", "jobs:admin", "metrics:read", "keys:admin", "settings:read",

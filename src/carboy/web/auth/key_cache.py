@@ -1,6 +1,7 @@
 """Find API keys through a short-lived cache of their rows."""
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from carboy.clock import SYSTEM_CLOCK, Clock
@@ -10,8 +11,6 @@ from carboy.web.auth.api_keys import Key, hash_key, matches, parse_key_id
 
 if TYPE_CHECKING:
     from carboy.web.auth.key_store import KeyStore
-
-__all__ = ["KeyRing", "NoKeys"]
 
 log: BoundLogger = get_logger(__name__)
 
@@ -147,4 +146,5 @@ class NoKeys:
             "set DATABASE_URL or DB_SECRET_NAME",
         )
 
-    list = revoke = create
+    list: Callable[..., NoReturn] = create
+    revoke: Callable[..., NoReturn] = create

@@ -15,8 +15,6 @@ from carboy.web.tables import KEYS
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["KeyStore"]
-
 _MAX_NAME_CHARS = 100
 
 

@@ -3,8 +3,6 @@
 from flask import Flask, Request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
-__all__ = ["LazySessions"]
-
 
 class LazySessions(SecureCookieSessionInterface):
     """As Flask's own, but a request without the cookie gets an empty session at once.

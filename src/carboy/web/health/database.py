@@ -7,8 +7,6 @@ from carboy.errors import CarboyError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["check_database"]
-
 _IS_READ_ONLY = {
     "postgresql": "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean",
     "mysql": "SELECT @@global.read_only, @@global.innodb_read_only",

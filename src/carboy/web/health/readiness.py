@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from carboy.errors import CarboyError, Degraded
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["Check", "Checks", "Verdict"]
-
 log: BoundLogger = get_logger(__name__)
 
 Check = Callable[[], None]

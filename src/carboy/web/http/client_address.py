@@ -3,8 +3,6 @@
 import ipaddress
 from functools import lru_cache
 
-__all__ = ["bucket_of", "client_address"]
-
 
 def client_address(peer: str, forwarded_for: str | None, trusted_proxies: int) -> str:
     """Return the address of the client, as far as the proxies in front are trusted.

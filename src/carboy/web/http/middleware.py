@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from carboy.trace import Span
 
-__all__ = ["Limits", "RequestMiddleware"]
-
 log: BoundLogger = get_logger("carboy.request")
 
 Headers = list[tuple[str, str]]

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterable
 
-__all__ = ["SecretPaths"]
-
 _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?(\w+)>")
 _MAX_CHARS = 512
 

@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.typing import ResponseReturnValue
 
-__all__ = [
-    "INTERNAL",
-    "answer_own_problems",
-    "handle_problems",
-    "is_debugged",
-    "problem_answerer",
-    "problem_of",
-    "too_many",
-]
-
 log: BoundLogger = get_logger(__name__)
 
 INTERNAL = "the service failed; see its log under this request's id"

@@ -12,8 +12,6 @@ from carboy.errors import Unreachable
 if TYPE_CHECKING:
     from carboy.db.shared_state import Shared
 
-__all__ = ["RateLimiter", "SharedRateLimiter"]
-
 _SLOTS = 12
 
 

@@ -4,8 +4,6 @@ import re
 
 from carboy.logs import new_request_id
 
-__all__ = ["choose_request_id"]
-
 _is_harmless = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 
 

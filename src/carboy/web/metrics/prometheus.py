@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-__all__ = ["Prometheus"]
-
 Labels = tuple[str, ...]
 
 log: BoundLogger = get_logger("carboy.web")

@@ -16,8 +16,6 @@ from carboy.errors import UsageError
 if TYPE_CHECKING:
     from carboy.web.metrics.prometheus import Prometheus
 
-__all__ = ["CONTENT_TYPE", "DURATION_BUCKETS_S", "Collected", "Counter", "Gauge", "Histogram", "Metrics", "Sample"]
-
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -24,8 +24,6 @@ from carboy.logs import BoundLogger, get_logger
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-__all__ = ["SharedFiles", "locked", "share_metrics"]
-
 log: BoundLogger = get_logger("carboy.web")
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
