@@ -20,7 +20,8 @@ import carboy.services.archive.tables
 import carboy.services.sms.tables
 import carboy.web.tables  # noqa: F401
 from carboy.db import metadata, upgrade
-from carboy.db.migrate import VERSION_TABLE, _config, current, head, is_current
+from carboy.db.migrate import _config, current, head, is_current
+from carboy.db.own_tables import VERSION_TABLE
 
 
 def test_the_migrations_make_what_the_code_declares(sqlite: Engine) -> None:

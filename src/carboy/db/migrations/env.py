@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from carboy.db.migrate import VERSION_TABLE
+from carboy.db.own_tables import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
