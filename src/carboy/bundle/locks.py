@@ -10,10 +10,20 @@ from typing import Any
 
 from carboy.bundle.lines import Line, canonical, direct, from_table, local, pinned, refused
 from carboy.bundle.requirements_txt import parse_file, parse_line
+from carboy.bundle.setup_files import from_setup
+from carboy.bundle.uv_settings import index_lines, uv_settings
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 
-__all__ = ["from_pipfile", "from_pipfile_lock", "from_poetry", "from_pyproject", "from_uv", "workspace_lock"]
+__all__ = [
+    "from_pipfile",
+    "from_pipfile_lock",
+    "from_poetry",
+    "from_pylock",
+    "from_pyproject",
+    "from_uv",
+    "workspace_lock",
+]
 
 _PYPI = re.compile(r"https://(?:pypi\.org|pypi\.python\.org)/simple/?")
 
@@ -160,6 +170,37 @@ def _from_pipenv(packages: Mapping[str, Any], sources: list[Mapping[str, Any]], 
     return lines
 
 
+def from_pylock(path: Path) -> list[Line]:
+    """Return the packages of a `pylock.toml`, each from the source that the lock names.
+
+    Raises:
+        CarboyError: a source cannot be used, or packages are chosen by extras or groups.
+
+    Source: PEP 751.
+    """
+    lines = []
+    for package in tomllib.loads(path.read_text("utf-8")).get("packages", []):
+        name, marker = package["name"], package.get("marker", "")
+        if re.search(r"\b(extras|dependency_groups)\b", marker):
+            raise refused(name, "`pylock.toml` chooses it by an extra or a group", "lock the service's packages alone")
+        vcs, folder, archive = (package.get(key, {}) for key in ("vcs", "directory", "archive"))
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        hashes = [f"{kind}:{value}" for file in [*files, archive] for kind, value in file.get("hashes", {}).items()]
+        if vcs:
+            table = {"git": vcs.get("url") or (path.parent / vcs["path"]).resolve().as_uri(), "rev": vcs["commit-id"]}
+            if vcs["type"] != "git":
+                raise refused(name, f"its source is `{vcs['type']}`", "take it from an index")
+            lines.append(from_table(name, {**vcs, **table, "marker": marker}, path.parent, {}))
+        elif folder or archive:
+            where = {key: value for key, value in {**folder, **archive}.items() if key in {"path", "url"}}
+            lines.append(from_table(name, {**where, "marker": marker, "hashes": hashes}, path.parent, {}))
+        else:
+            index = package.get("index", "")
+            index = "" if _PYPI.fullmatch(index) else index
+            lines.append(pinned(name, f"=={package['version']}", marker=marker, hashes=hashes, index=index))
+    return lines
+
+
 def from_pyproject(path: Path) -> list[Line]:
     """Return the dependencies of a `pyproject.toml`, with what `tool.uv.sources` says of them.
 
@@ -167,19 +208,37 @@ def from_pyproject(path: Path) -> list[Line]:
         CarboyError: only a build backend knows them, or a source cannot be used.
     """
     document = tomllib.loads(path.read_text("utf-8"))
-    tool = document.get("tool", {})
-    if "project" not in document and "poetry" in tool:
-        raise CarboyError(
-            "the dependencies cannot be read", "`pyproject.toml` is Poetry's and has no lock", "run `poetry lock`"
-        )
-    project = document.get("project", {})
+    tool, folder = document.get("tool", {}), path.parent
+    _refuse_other_tools(document, folder)
+    if "project" not in document:
+        return from_setup(folder)
+    project = document["project"]
     if "dependencies" in project.get("dynamic", []):
-        return _dynamic(tool, path.parent)
-    uv = tool.get("uv", {})
+        return _dynamic(tool, folder)
+    uv = uv_settings(folder)
     indexes = {index["name"]: index["url"] for index in uv.get("index", []) if "name" in index}
     sources = {canonical(name): entry for name, entry in uv.get("sources", {}).items()}
-    lines = [parse_line(text, path.parent) for text in project.get("dependencies", [])]
-    return [each for line in lines for each in _from_uv_source(line, sources.get(line.name), path.parent, indexes)]
+    lines = [parse_line(text, folder) for text in project.get("dependencies", [])]
+    found = [each for line in lines for each in _from_uv_source(line, sources.get(line.name), folder, indexes)]
+    return index_lines(uv, folder) + found
+
+
+def _refuse_other_tools(document: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a project whose tool takes packages from elsewhere than the list of its dependencies says."""
+    tool = document.get("tool", {})
+    poetry, pdm = tool.get("poetry"), tool.get("pdm", {})
+    if poetry is not None:
+        tables = [each for each in poetry.get("dependencies", {}).values() if isinstance(each, dict | list)]
+        if "project" not in document or poetry.get("source") or tables:
+            raise _unreadable("`pyproject.toml` is Poetry's and has no lock", "run `poetry lock`")
+    if pdm.get("source") or (folder / "pdm.lock").is_file():
+        raise _unreadable("`pyproject.toml` is PDM's, whose lock is not read", "run `pdm export -o requirements.txt`")
+    if "flit" in tool and "project" not in document:
+        raise _unreadable("`pyproject.toml` is Flit's, of the old form", "give it a `[project]` table")
+
+
+def _unreadable(why: str, hint: str) -> CarboyError:
+    return CarboyError("the dependencies cannot be read", why, hint)
 
 
 def _from_uv_source(line: Line, entry: Any, folder: Path, indexes: Mapping[str, str]) -> Iterator[Line]:
@@ -203,10 +262,11 @@ def _dynamic(tool: Mapping[str, Any], folder: Path) -> list[Line]:
     """Return dependencies that setuptools reads from files; those of other build backends are refused."""
     declared = tool.get("setuptools", {}).get("dynamic", {}).get("dependencies", {})
     files = declared.get("file", []) if isinstance(declared, dict) else []
-    if not files:
-        raise CarboyError(
-            "the dependencies cannot be read",
-            "`pyproject.toml` says that they are dynamic: only its build backend knows them",
-            "run `uv lock`, or name a requirements file with --requirements",
-        )
-    return [line for name in ([files] if isinstance(files, str) else files) for line in parse_file(folder / name)]
+    if files:
+        return [line for name in ([files] if isinstance(files, str) else files) for line in parse_file(folder / name)]
+    if found := from_setup(folder):
+        return found
+    raise _unreadable(
+        "`pyproject.toml` says that they are dynamic: only its build backend knows them",
+        "run `uv lock`, or name a requirements file with --requirements",
+    )

@@ -33,7 +33,8 @@ class BuildOptions:
         target: the zip, or the folder that it is written to; by default `dist/lambda_function.zip`
             or `dist/layer.zip`.
         requirements: the file that names the dependencies; by default the first of `src/requirements.txt`,
-            `requirements.txt`, `uv.lock`, `poetry.lock`, `Pipfile.lock` and `pyproject.toml`.
+            `requirements.txt`, `uv.lock`, `poetry.lock`, `Pipfile.lock`, `pylock.toml`, `Pipfile`, `pyproject.toml`
+            and `setup.cfg`.
         pipfile: a Pipfile whose lock names them, or its folder.
         python: the minor version of the runtime.
         arch: the processor of the function.

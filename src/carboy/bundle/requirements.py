@@ -1,18 +1,37 @@
 """Find what a project depends on, with any tool that locked it, as lines that uv and pip read."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 from carboy.bundle.lines import Line, Requirements
-from carboy.bundle.locks import from_pipfile, from_pipfile_lock, from_poetry, from_pyproject, from_uv, workspace_lock
+from carboy.bundle.locks import (
+    from_pipfile,
+    from_pipfile_lock,
+    from_poetry,
+    from_pylock,
+    from_pyproject,
+    from_uv,
+    workspace_lock,
+)
 from carboy.bundle.options import BuildOptions
 from carboy.bundle.requirements_txt import parse_file
+from carboy.bundle.setup_files import from_setup
 from carboy.errors import CarboyError, UsageError
 
 __all__ = ["load_requirements", "read_requirements"]
 
-_FILES = ("src/requirements.txt", "requirements.txt", "uv.lock", "poetry.lock", "Pipfile.lock", "pyproject.toml")
+_FILES = (
+    *("src/requirements.txt", "requirements.txt", "uv.lock", "poetry.lock", "Pipfile.lock", "pylock.toml", "Pipfile"),
+    *("pyproject.toml", "setup.cfg", "setup.py"),
+)
+_OTHERS = (
+    *("requirements/*.txt", "requirements/*.in", "requirements[-_.]*.txt", "requirements*.in"),
+    *("environment.yml", "environment.yaml", "conda-lock.yml", "pixi.lock", "pdm.lock"),
+)
+"""Files that name dependencies and are not read by themselves."""
+_TOOLS = re.compile(r"(?i)dev|test|lint|doc|build|typ|ci\b")
 
 
 def read_requirements(options: BuildOptions, uv: str | None) -> tuple[str, Path | None]:
@@ -39,15 +58,35 @@ def load_requirements(options: BuildOptions, uv: str | None) -> Requirements:
     """
     path = _choose(options)
     if path is None:
+        _refuse_others(options.service_dir)
         return Requirements([], None)
     try:
-        return Requirements(_read(path, options.service_dir.resolve(), uv), path)
+        lines = _read(path, options.service_dir.resolve(), uv)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise CarboyError(
             "the dependencies cannot be read",
             f"`{path}` is not a valid {path.name}: {error}",
             "write it again with the tool that made it, or name another file with --requirements",
         ) from error
+    if not lines and path.name in {"pyproject.toml", "setup.cfg", "setup.py"}:
+        _refuse_others(options.service_dir)
+    return Requirements(lines, path)
+
+
+def _refuse_others(root: Path) -> None:
+    """Refuse a project whose dependencies are in a file that is not read by itself.
+
+    Raises:
+        CarboyError: there is such a file, and no other names any dependency.
+    """
+    found = [path.relative_to(root) for pattern in _OTHERS for path in sorted(root.glob(pattern))]
+    named = [str(path) for path in found if not _TOOLS.search(path.name)]
+    if named:
+        raise CarboyError(
+            "the dependencies cannot be read",
+            f"{', '.join(f'`{name}`' for name in named)}: such a file is not read by itself",
+            "name a requirements file with --requirements; an empty `requirements.txt` says that there are none",
+        )
 
 
 def _read(path: Path, service_dir: Path, uv: str | None) -> list[Line]:
@@ -60,8 +99,12 @@ def _read(path: Path, service_dir: Path, uv: str | None) -> list[Line]:
             return from_pipfile_lock(json.loads(path.read_text("utf-8")), path.parent)
         case "Pipfile":
             return from_pipfile(tomllib.loads(path.read_text("utf-8")), path.parent)
+        case "pylock.toml":
+            return from_pylock(path)
         case "pyproject.toml":
             return from_pyproject(path)
+        case "setup.cfg" | "setup.py":
+            return from_setup(path.parent)
     return parse_file(path)
 
 

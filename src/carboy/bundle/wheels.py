@@ -17,6 +17,7 @@ from carboy.bundle.lines import Line, Requirements, refused
 from carboy.bundle.options import PYTHONS, Arch
 from carboy.bundle.pip_config import load_pip_config
 from carboy.bundle.target_markers import applicable, unmet
+from carboy.bundle.uv_settings import has_default_index, names_indexes, uv_settings
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError, Missing
 
@@ -72,7 +73,7 @@ def install_wheels(requirements: Requirements, target: Path, python: str, arch: 
         try:
             _install_by_uv(uv, *how) if uv else _install_by_pip(*how)
         except Missing as missing:
-            if not (uv and find_spec("pip")):
+            if not (uv and find_spec("pip")) or names_indexes(uv_settings(folder)):
                 raise
             try:
                 _install_by_pip(*how)  # uv has fewer platforms: no glibc between 2.17 and 2.28
@@ -90,12 +91,15 @@ def install_wheels(requirements: Requirements, target: Path, python: str, arch: 
 def _install_by_uv(
     uv: str, requirements: Requirements, work: Path, folder: Path, target: Path, python: str, arch: Arch
 ) -> None:
-    environ, config = read_environ(), load_pip_config(read_environ())
+    environ, config, settings = read_environ(), load_pip_config(read_environ()), uv_settings(folder)
+    if names_indexes(settings):  # then by uv's rule, in whose files they are: the first that has a package
+        environ = {"UV_INDEX_STRATEGY": settings.get("index-strategy", "first-index"), **environ}
     platform = f"{_MACHINES[arch]}-manylinux_2_{34 if python in _NEW_SYSTEM else 17}"
     text = work / "requirements.txt"
     text.write_text(requirements.render(), "utf-8")
     has_own_index = any(line.text.startswith(_INDEX_OPTIONS) for line in requirements.lines)
     has_more_indexes = any(line.text.startswith("--extra-index-url") for line in requirements.lines)
+    has_own_index = has_own_index or has_default_index(settings)
     command = [
         *(uv, "pip", "install", "--quiet", "--python", sys.executable, "--only-binary", ":all:"),
         *("--python-version", PYTHONS[python], "--python-platform", platform, "--target", str(target), "-r", str(text)),
