@@ -97,7 +97,9 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
     they end in deadlocks. A process that was frozen in the middle of a write would keep its rows locked for ever, and
     so would a host that lost its power between two statements of a pipeline, which PostgreSQL does not take for idle.
 
-    Sources: MariaDB, "InnoDB Lock Modes", `idle_write_transaction_timeout` and `lock_wait_timeout`; PostgreSQL,
+    A server whose binary log holds statements writes nothing at READ COMMITTED (1665), and keeps its own level.
+
+    Sources: MariaDB, "InnoDB Lock Modes", "Binary Log Formats", `idle_write_transaction_timeout` and `lock_wait_timeout`; PostgreSQL,
     `idle_in_transaction_session_timeout`, `lock_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of
     the protocol.
     """
@@ -151,20 +153,23 @@ def _prepare_mysql(made: "Engine", settings: DbSettings) -> None:
     usual = "SET SESSION lock_wait_timeout = DEFAULT, innodb_lock_wait_timeout = DEFAULT"
 
     def on_begin(connection: "Connection") -> None:
-        if connection.get_execution_options().get("carboy_write"):
-            connection.exec_driver_sql(first)
         hurried, info = is_hurried(), connection.info
+        if connection.get_execution_options().get("carboy_write") and not info.get("carboy_logs_statements"):
+            connection.exec_driver_sql(first)
         if hurried is not info.get("carboy_hurried", False):  # seldom: most transactions of a process are alike
             connection.exec_driver_sql(brief if hurried else usual)
             info["carboy_hurried"] = hurried
 
-    def on_connect(connection: Any, _record: Any) -> None:
-        with closing(connection.cursor()) as cursor, suppress(made.dialect.loaded_dbapi.Error):  # MySQL has it not
-            cursor.execute(f"SET SESSION idle_write_transaction_timeout = {idle_s}")
+    def on_connect(connection: Any, record: Any) -> None:
+        with closing(connection.cursor()) as cursor:
+            with suppress(made.dialect.loaded_dbapi.Error):
+                cursor.execute("SELECT @@log_bin, @@binlog_format")
+                record.info["carboy_logs_statements"] = tuple(cursor.fetchone()) == (1, "STATEMENT")
+            with suppress(made.dialect.loaded_dbapi.Error):  # MySQL has it not
+                cursor.execute(f"SET SESSION idle_write_transaction_timeout = {idle_s}")
 
     event.listen(made, "begin", on_begin)
-    if idle_s:
-        event.listen(made, "connect", on_connect)
+    event.listen(made, "connect", on_connect)
 
 
 _SYNC = {False: "PRAGMA synchronous=FULL", True: "PRAGMA synchronous=NORMAL"}
