@@ -99,7 +99,8 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
 
     A server whose binary log holds statements writes nothing at READ COMMITTED (1665), and keeps its own level.
 
-    Sources: MariaDB, "InnoDB Lock Modes", "Binary Log Formats", `idle_write_transaction_timeout` and `lock_wait_timeout`; PostgreSQL,
+    Sources: MariaDB, "InnoDB Lock Modes", "Binary Log Formats", `idle_write_transaction_timeout` and
+    `lock_wait_timeout`; PostgreSQL,
     `idle_in_transaction_session_timeout`, `lock_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of
     the protocol.
     """
