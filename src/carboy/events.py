@@ -70,6 +70,10 @@ class Events:
             and all(event.get(key) == value for key, value in each.matches.items())
         ]
 
+    def names(self, kind: str) -> list[str]:
+        """Return the names that functions of a kind want, in the order in which they were registered."""
+        return list(dict.fromkeys(each.name for each in self._registered if each.kind == kind and each.name))
+
 
 def offer_events(app: Any) -> None:
     """Give an application the decorator `@app.on_event(kind, name, **matches)`: `Events.on`."""

@@ -111,6 +111,44 @@ def test_a_sample_is_answered(project: Path, sample: str) -> None:
     assert "memory" in ran.stderr
 
 
+EVENTS = """
+import carboy
+from flask import Flask
+app = Flask(__name__)
+carboy.init_app(app, parts=["request_ids"])
+
+@app.on_event("sqs", "orders")
+def on_order(record):
+    print("order", record["body"])
+
+@app.on_event("sns", "news")
+def on_news(message):
+    print("news", message["Message"])
+
+@app.on_event("schedule", "cleanup")
+def on_cleanup(event):
+    print("cleanup")
+"""
+
+
+@pytest.mark.parametrize(("sample", "name"), [("sqs", "orders"), ("sns", "news"), ("schedule", "cleanup")])
+def test_a_sample_comes_from_what_a_function_waits_for(project: Path, sample: str, name: str) -> None:
+    """A queue, topic or rule by its name; of another name the command says what there is."""
+    (project / "events.py").write_text(EVENTS)
+
+    named = carboy(
+        project, "lambda", "invoke", "--sample", sample, "--name", name, "--body", "1", "--app", "events:app"
+    )
+    other = carboy(project, "lambda", "invoke", "--sample", sample, "--app", "events:app")
+    misused = carboy(project, "lambda", "invoke", "--sample", "url", "--name", name, "--app", "events:app")
+
+    assert named.returncode == 0, named.stderr
+    assert name.rstrip("s") in named.stderr
+    assert other.returncode != 0
+    assert f"functions are registered for `{name}`" in other.stderr
+    assert misused.returncode == 2
+
+
 def test_an_event_comes_from_a_file_or_from_stdin(project: Path) -> None:
     event = json.dumps({"httpMethod": "GET", "path": "/"})
     (project / "event.json").write_text(event)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from carboy.serve.lambda_.handler import LambdaHandler
 
 _SAMPLES = ("rest-v1", "http-v1", "http-v2", "alb", "alb-multi", "url", "sqs", "sns", "schedule", "authorizer")
+_NAMED = ("sqs", "sns", "schedule")
 
 
 @click.group("lambda")
@@ -33,6 +34,7 @@ def command() -> None:
 @click.option("--sample", type=click.Choice(_SAMPLES), help="An event of this kind instead of a file.")
 @click.option("--method", default="GET", show_default=True, help="The method of a sample that is a request.")
 @click.option("--path", "url", default="/", show_default=True, help="Its path and query.")
+@click.option("--name", default="", help="The queue, topic or rule that a sample comes from, as `on_event` names it.")
 @click.option("--body", help="Its body, or that of a sample's message.")
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds that the function may take.")
 @pass_project
@@ -44,6 +46,7 @@ def invoke(
     sample: str | None,
     method: str,
     url: str,
+    name: str,
     body: str | None,
     timeout_s: float,
 ) -> None:
@@ -55,10 +58,13 @@ def invoke(
     Example:
       carboy lambda invoke event.json --app app:create_app
       carboy lambda invoke --sample rest-v1 --method POST --path /orders --body '{"n": 1}'
+      carboy lambda invoke --sample schedule --name cleanup
     """
     if (event_file is None) == (sample is None):
         raise UsageError("there is no event to send", "give a file or --sample, one of them", "see --help")
-    event = _read(event_file) if event_file is not None else _sample(str(sample), method, url, body)
+    if name and sample not in _NAMED:
+        raise UsageError("--name has no meaning here", f"it is for the samples {', '.join(_NAMED)}", "leave it out")
+    event = _read(event_file) if event_file is not None else _sample(str(sample), method, url, body, name)
     with contextlib.redirect_stdout(sys.stderr):  # what is logged and printed; the answer alone is data
         started_s = time.perf_counter()
         handler = _handler(project)
@@ -86,7 +92,7 @@ def _read(event_file: str) -> Any:
         raise InvalidInput(f"`{event_file}` is no event", f"it is no JSON: {error}", "see --sample for one") from error
 
 
-def _sample(kind: str, method: str, url: str, body: str | None) -> Any:
+def _sample(kind: str, method: str, url: str, body: str | None, name: str) -> Any:
     from carboy.serve.lambda_ import sample_events as forms
 
     content = body.encode() if body is not None else None
@@ -102,11 +108,11 @@ def _sample(kind: str, method: str, url: str, body: str | None) -> Any:
         case "alb" | "alb-multi":
             return forms.alb(method, url, body=content, multi_value=kind == "alb-multi")
         case "sqs":
-            return forms.sqs(body or "{}")
+            return forms.sqs(body or "{}", queue=name or "jobs")
         case "sns":
-            return forms.sns(body or "Hello from SNS!")
+            return forms.sns(body or "Hello from SNS!", topic=name or "alerts")
         case "schedule":
-            return forms.schedule()
+            return forms.schedule(name or "nightly")
         case _:
             return forms.authorizer_request(method, url)
 

@@ -56,7 +56,7 @@ def _answer_sqs(
         run_while = getattr(on_sqs, "run_while", None)  # that of the job engine looks at the time
         failed = list(run_while(records, is_time_left) if run_while else on_sqs(records))
     else:
-        raise _no_function("sqs", source_name("sqs", records[0]))
+        raise _no_function("sqs", source_name("sqs", records[0]), events.names("sqs"))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
@@ -96,7 +96,7 @@ def _wanting(events: Events, kind: Kind, event: Any) -> list[Callable[..., Any]]
         return functions
     if kind == "other":
         raise _unknown(event)
-    raise _no_function(kind, name)
+    raise _no_function(kind, name, events.names(kind))
 
 
 def _unknown(event: Mapping[str, Any]) -> InvalidInput:
@@ -108,11 +108,12 @@ def _unknown(event: Mapping[str, Any]) -> InvalidInput:
     )
 
 
-def _no_function(kind: str, name: str) -> Missing:
+def _no_function(kind: str, name: str, known: list[str]) -> Missing:
     source = f" from `{name}`" if name else ""
     or_jobs = ", or set JOBS_ENGINE=sqs where its messages are those of jobs" if kind == "sqs" else ""
+    listed = f"functions are registered for {', '.join(f'`{one}`' for one in known)}"
     return Missing(
         f"an event of the kind `{kind}`{source} is not handled",
-        "no function is registered for it",
+        listed if known else "no function is registered for it",
         f'register one with @app.on_event("{kind}"){or_jobs}, or take the trigger off the function',
     )
