@@ -6,7 +6,6 @@ A command's module is imported when that command is used: `carboy --help` import
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import cleandoc
@@ -14,7 +13,7 @@ from typing import Any
 
 import click
 
-from carboy.cli.output import did_you_mean, paint
+from carboy.cli.output import did_you_mean, note, paint
 from carboy.cli.project import Project
 from carboy.errors import CarboyError, ConfigurationError, InvalidInput
 
@@ -115,7 +114,7 @@ def complete(command: click.Command) -> None:
 def _common_options() -> Iterator[click.Option]:
     """Yield the common options, which stand before a command's name or after it."""
 
-    def note(field: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def keep(field: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
         def callback(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
             if value is not None:
                 setattr(ctx.ensure_object(Project), field, value)
@@ -137,7 +136,7 @@ def _common_options() -> Iterator[click.Option]:
             metavar=metavar,
             help=text,
             expose_value=False,
-            callback=note(field),
+            callback=keep(field),
             type=click.Path(exists=True, dir_okay=False) if field == "env_file" else str,
         )
 
@@ -192,8 +191,7 @@ def _run() -> int:
 
 
 def _interrupted() -> int:
-    with suppress(BrokenPipeError):
-        click.echo("interrupted", err=True)
+    note("interrupted")
     return _INTERRUPTED
 
 

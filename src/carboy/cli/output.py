@@ -4,6 +4,7 @@ import difflib
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 import click
@@ -61,6 +62,12 @@ def paint(text: str, style: Style, *, err: bool = False) -> str:
     if not stream.isatty() or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return text
     return click.style(text, bold=True) if style == "bold" else click.style(text, fg=style)
+
+
+def note(text: str) -> None:
+    """Print a line for the operator on stderr; a stderr that nobody reads any more stops nothing."""
+    with suppress(BrokenPipeError):
+        click.echo(text, err=True)
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

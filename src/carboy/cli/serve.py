@@ -1,12 +1,12 @@
 """`carboy serve`."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import click
 
+from carboy.cli.output import note
 from carboy.cli.project import Project, pass_project
 from carboy.errors import UsageError
 from carboy.serve.plan import ServerName
@@ -67,10 +67,10 @@ def command(
         )
     project.openapi = openapi
     if server == "granian":
-        _note("note: --server granian is served by gunicorn, which now does better with slow clients")
+        note("note: --server granian is served by gunicorn, which now does better with slow clients")
         server = "gunicorn"
     if openapi is None and project.app_path() is None:
-        _note(f"note: {_no_application()}")
+        note(f"note: {_no_application()}")
     plan = Plan("dev" if reload else cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)
     settings = ServeSettings()
@@ -83,13 +83,7 @@ def command(
         if end.code or os.getpid() != process_id:  # it failed, or is a worker that ends
             raise
     if not is_running_from_reloader():
-        _note("stopped: every accepted request was answered")
-
-
-def _note(text: str) -> None:
-    """Print a line for the operator; one who no longer reads stops nothing."""
-    with suppress(BrokenPipeError):
-        click.echo(text, err=True)
+        note("stopped: every accepted request was answered")
 
 
 def _no_application() -> str:

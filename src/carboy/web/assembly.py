@@ -168,6 +168,7 @@ def _assemble(
     runtime.adopt(extension_of(app))  # functions for events may be registered before
     app.extensions[EXTENSION] = runtime
     offer_events(app)
+    runtime.table_groups |= {module.table_group for module in modules} - {""}
     for module in modules:
         for job in module.jobs:
             runtime.jobs.registry.add(job)

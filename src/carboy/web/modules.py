@@ -26,6 +26,7 @@ class Module(NamedTuple):
         checks: those of `/readyz`; a failure is a 503.
         dependencies: checks of what its requests can do without; a failure is `degraded`.
         pages: its pages of the console.
+        table_group: which of Carboy's own tables it uses: `archive`, `sms` or none.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Module(NamedTuple):
     checks: "Mapping[str, Check]" = MappingProxyType({})
     dependencies: "Mapping[str, Check]" = MappingProxyType({})
     pages: tuple[Page, ...] = ()
+    table_group: str = ""
 
 
 def load_modules(names: Sequence[str]) -> list[Module]:
@@ -70,6 +72,7 @@ def _module(name: str) -> Module:
         checks=dict(checks or {}),
         dependencies=dict(dependencies or {}),
         pages=tuple(pages or ()),
+        table_group=str(_declared(found, "table_group") or ""),
     )
 
 

@@ -8,4 +8,6 @@ with extra("archive"):
     from carboy.services.archive.service import Archive, archive_of, register
     from carboy.services.archive.settings import ArchiveSettings as settings
 
-__all__ = ["Archive", "archive_of", "on_archived", "pages", "register", "settings"]
+__all__ = ["Archive", "archive_of", "on_archived", "pages", "register", "settings", "table_group"]
+
+table_group = "archive"

@@ -24,4 +24,7 @@ __all__ = [
     "register",
     "settings",
     "sms_of",
+    "table_group",
 ]
+
+table_group = "sms"
