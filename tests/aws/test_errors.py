@@ -5,15 +5,17 @@ import pickle
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ProfileNotFound
 
 from carboy.aws import ParameterCache, SecretCache, client, resource, set_default_timeout
 from carboy.aws.clients import forget
-from carboy.aws.explain import explain_code
+from carboy.aws.explain import explain, explain_code
 from carboy.errors import CarboyError, Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.testing import Answer, Cut, LoopbackServer, Stall, closed_port
 from carboy.testing.processes import moto_server
@@ -49,7 +51,7 @@ def _client(server: LoopbackServer, service: str = "secretsmanager", **options: 
         (_fault("ThrottlingException"), Throttled, "come back later"),
         (_fault("InternalServiceError", status=500), Unreachable, "AWS failed"),
         (_fault("DecryptionFailure"), Refused, "DecryptionFailure"),
-        (_fault("ExpiredTokenException"), Refused, "have ended"),
+        (_fault("ExpiredTokenException"), Refused, "have expired"),
         (Answer(503, b"<html>"), Unreachable, "503"),
         (Stall(), Unreachable, "no answer in time"),
         (Cut(), Unreachable, "cut"),
@@ -255,3 +257,25 @@ def test_the_hint_names_what_aws_named(code: str, message: str, said: str, hint:
 
     assert said in error.why
     assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    ("named", "advice"), [("dev-ssso", "did you mean `dev-sso`?"), ("nope", "correct AWS_PROFILE")]
+)
+def test_an_unknown_profile_is_named_with_those_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, advice: str
+) -> None:
+    """Whichever part asks AWS first."""
+    config = tmp_path / "config"
+    config.write_text("[profile dev-sso]\nregion = eu-west-1\n[profile prod]\nregion = eu-west-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", named)
+
+    with pytest.raises(ProfileNotFound) as caught:
+        botocore.session.Session().get_scoped_config()
+    found = explain(caught.value, "secretsmanager:GetSecretValue")
+
+    assert isinstance(found, Refused)
+    assert f"no profile `{named}`; it has dev-sso, prod" in str(found)
+    assert advice in found.hint

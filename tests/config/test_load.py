@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -390,3 +390,23 @@ def test_a_number_at_its_limit_is_taken(tmp_path: Path) -> None:
     environ = {"PART": "1", "THREADS": "1", "WAIT_S": "0", "LEASE": "100ms"}
     found = load([Limited], read_sources(folder=tmp_path, environ=environ)).part(Limited)
     assert (found.part, found.threads, found.wait_s, float(found.lease)) == (1.0, 1, 0.0, 0.1)
+
+
+def test_a_profile_that_is_near_one_of_the_file_is_named(tmp_path: Path) -> None:
+    """`FLASK_PROFILE=prood`: all its settings would be missing, and nothing would say why."""
+    toml = {"default": {}, "profile": {"prod": {"secret_key": "x"}}}
+    sources = Sources(Profile("prood"), tmp_path, toml, environ={"SECRET_KEY": "y"})
+
+    assert load([WebSettings], sources).warnings == (
+        "FLASK_PROFILE: carboy.toml has no [profile.prood]; did you mean `prod`?",
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load([WebSettings], replace(sources, environ={}))
+    assert [fault.pointer for fault in caught.value.faults] == ["FLASK_PROFILE", "SECRET_KEY"]
+
+
+@pytest.mark.parametrize("profile", ["prod", "local", "test", "staging", "review-17"])
+def test_a_profile_that_needs_no_table_is_no_mistake(tmp_path: Path, profile: str) -> None:
+    sources = Sources(Profile(profile), tmp_path, {"profile": {"prod": {}}}, environ={"SECRET_KEY": "y"})
+
+    assert load([WebSettings], sources).warnings == ()

@@ -3,6 +3,7 @@
 The errors made here are botocore's own as well: `except ClientError` and `except client.exceptions.X` go on working.
 """
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ _UNAVAILABLE = {
     "KMSInternalException", "500", "502", "503", "504",
 }  # fmt: skip
 _NO_CREDENTIALS = {
-    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError",
 }  # fmt: skip
 _EXPIRED = {
     "ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId",
@@ -141,8 +142,25 @@ def explain_code(code: str, message: str, action: str, resource: str, identity: 
     return Refused(what, f"AWS refused it ({code or 'no code'})", f"see what {action}{place} needs of {who}")
 
 
+def unknown_profile(name: str) -> Refused:
+    """Return the error of a profile that AWS's configuration does not have, with those that it has."""
+    from botocore.session import Session
+
+    there = sorted(Session().available_profiles)
+    known = f"it has {', '.join(there)}" if there else "it has none"
+    near = next(iter(difflib.get_close_matches(name, there, 1)), None)
+    make = f"make it: aws configure sso --profile {name}"
+    return Refused(
+        "AWS was not asked",
+        f"AWS's configuration has no profile `{name}`; {known}",
+        f"did you mean `{near}`? Or {make}" if near else f"correct AWS_PROFILE, or {make}",
+    )
+
+
 def _explain_transport(error: Exception, what: str, resource: str) -> UpstreamError:
     kind = type(error).__name__
+    if kind == "ProfileNotFound":
+        return unknown_profile(str(getattr(error, "kwargs", {}).get("profile", "")))
     if kind in _NO_CREDENTIALS:
         return Refused(
             what, f"there are no credentials ({kind})", "give the service a role, set AWS_PROFILE, or: aws sso login"

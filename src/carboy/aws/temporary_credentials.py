@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from carboy.aws.explain import explain, explained
+from carboy.aws.explain import explain, explained, unknown_profile
 from carboy.aws.rackspace import Rackspace, RackspaceUser
 from carboy.clock import SYSTEM_CLOCK, Clock, from_unix_ms
 from carboy.config.encrypted.file import write_private
@@ -207,12 +207,8 @@ class CredentialBroker:
             found = session.get_credentials()
             frozen = found.get_frozen_credentials() if found else None
         except ProfileNotFound:
-            named = name or self._environ.get("AWS_PROFILE", "default")
-            raise ConfigurationError(
-                f"the profile `{named}` cannot be used",
-                "AWS's configuration does not have it",
-                f"make it with: aws configure sso --profile {named}",
-            ) from None
+            unknown = unknown_profile(name or self._environ.get("AWS_PROFILE", "default"))
+            raise ConfigurationError(unknown.what, unknown.why, unknown.hint) from None
         except (BotoCoreError, ClientError) as error:
             raise explain(error, "the sign-in", name or "the default profile") from error
         if found is None or frozen is None or not frozen.access_key or not frozen.secret_key:

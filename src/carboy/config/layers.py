@@ -49,6 +49,14 @@ def flatten(document: Mapping[str, Any], declared: Mapping[str, Setting]) -> dic
     return found
 
 
+def similar_profile(document: Mapping[str, Any], profile: str) -> str | None:
+    """Return the profile of a `carboy.toml` whose name is near one that it has no table for; None without such."""
+    tables = document.get("profile", {})
+    if profile in {"local", "test"} or not isinstance(tables, Mapping) or profile in tables:
+        return None
+    return next(iter(difflib.get_close_matches(profile, [*tables, "local", "test"], 1, 0.7)), None)
+
+
 def toml_layers(
     document: Mapping[str, Any], profile: str, declared: Mapping[str, Setting], source: str = "carboy.toml"
 ) -> tuple[list[Layer], list[Fault]]:

@@ -18,6 +18,7 @@ from carboy.config.layers import (
     misspelt,
     parameter_values,
     pick_raw,
+    similar_profile,
     toml_layers,
 )
 from carboy.config.profile import Profile, choose_profile
@@ -133,12 +134,14 @@ def load(
     entries, broken, skipped, references = _read(origins, declared, resolvers, sources.folder)
     entries["PROFILE"] = Entry("PROFILE", sources.profile.name, "profile")
     faults += broken + _add_defaults(entries, declared, skipped, sources.folder)
+    unknown = _unknown_profile(sources)
     if faults:
-        raise _refusal(faults)
-    settings = Settings(sources.profile, entries, _build(parts, entries, sources.profile))
+        raise _refusal([*unknown, *faults])
+    settings = Settings(sources.profile, entries, _build(parts, entries, sources.profile, unknown))
     settings.references = references
-    settings.warnings = tuple(
-        f"`{name}` is not a setting; did you mean `{near}`?" for name, near in _misspelt(sources, origins, declared)
+    settings.warnings = (
+        *(f"{one.pointer}: {one.detail}" for one in unknown),
+        *(f"`{name}` is not a setting; did you mean `{near}`?" for name, near in _misspelt(sources, origins, declared)),
     )
     return settings
 
@@ -242,7 +245,15 @@ def _place(value: Any, item: Setting | None, folder: Path) -> Any:
     return item.place(value, folder) if item and item.place and value is not None else value
 
 
-def _build(parts: Sequence[type], entries: Mapping[str, Entry], profile: Profile) -> dict[type, Any]:
+def _unknown_profile(sources: Sources) -> list[Fault]:
+    name = sources.profile.name
+    near = similar_profile(sources.toml, name)
+    return [Fault("FLASK_PROFILE", f"carboy.toml has no [profile.{name}]; did you mean `{near}`?")] if near else []
+
+
+def _build(
+    parts: Sequence[type], entries: Mapping[str, Entry], profile: Profile, unknown: Sequence[Fault]
+) -> dict[type, Any]:
     built: dict[type, Any] = {}
     faults: list[Fault] = []
     for part in parts:
@@ -251,7 +262,8 @@ def _build(parts: Sequence[type], entries: Mapping[str, Entry], profile: Profile
         if check is not None:
             faults += check(profile)
     if faults:
-        raise _refusal([Fault(one.pointer, f"{one.detail} (from {entries[one.pointer].layer})") for one in faults])
+        placed = [Fault(one.pointer, f"{one.detail} (from {entries[one.pointer].layer})") for one in faults]
+        raise _refusal([*unknown, *placed])
     return built
 
 
