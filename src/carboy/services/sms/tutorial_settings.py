@@ -9,7 +9,6 @@ from typing import Any
 
 from carboy.errors import Fault
 
-__all__ = ["conf_faults", "providers_of", "templates_of"]
 
 _IDS = "template_id_map"
 _RENAMED = {"sender": "sender_id", "domain": "url"}
