@@ -9,7 +9,6 @@ from typing import Any
 
 from carboy.errors import Fault
 
-
 _IDS = "template_id_map"
 _RENAMED = {"sender": "sender_id", "domain": "url"}
 _CLASS = re.compile(r"(\w+?)_?sms_?provider", re.IGNORECASE)
