@@ -32,7 +32,7 @@ def next_job_ms(gateway: Gateway) -> int:
         is_busy = any(state == "running" or run_at <= clock.now_ms() for state, run_at in jobs)
         return None if is_busy else [min((run_at for _, run_at in jobs), default=0)]
 
-    result: list[int] = until(lambda: found(), 60)
+    result: list[int] = until(found, 60)
     return result[0]
 
 
@@ -63,8 +63,7 @@ def test_one_that_is_away_for_an_hour_is_tried_by_the_schedule_and_catches_up_wi
         until(lambda: len(taken) >= len(events) - 4, 60)
         assert len([one for at in tries.values() for one in at if one < up_at_ms]) < 40, "the breaker was open"
         assert gateway.get("/api/v1/destinations/siem").get_json()["failed"] == 0
-        spread_ms = [later - earlier for earlier, later in zip(taken, taken[1:], strict=False)]
-        assert sum(spread_ms) >= (len(taken) - 1) * 100 * 0.99
+        assert taken[-1] - taken[0] >= (len(taken) - 1) * 100 * 0.99
         schedule_s = (0, 5, 300, 1800, 7200)
         for made in tries.values():
             for number in range(1, len(made)):

@@ -54,6 +54,8 @@ class DestinationOperations:
         self._get(name)
         faults: list[Fault] = []
         since_ms, until_ms = (_time(key, text, faults) for key, text in (("since", since), ("until", until)))
+        if since_ms is not None and until_ms is not None and since_ms > until_ms:
+            faults.append(Fault("until", "it is before `since`"))
         before = _before(cursor, faults)
         _raise(faults)
         items = None if event is None else self._destinations.items_of(event, list(self._sources()))
@@ -111,8 +113,6 @@ class DestinationOperations:
         """Archive a range again."""
         if source not in self._sources():
             raise Problem(404, "there is no such source")
-        if body.get("source", source) != source:
-            _raise([Fault("/source", "it is not the source of the path")])
         return self._replay(body, None, [source])
 
     def _replay(self, body: Mapping[str, Any], destination: Destination | None, sources: list[str]) -> Answer:
@@ -147,7 +147,7 @@ def read_range(body: Mapping[str, Any], sources: list[str]) -> Range:
         faults.append(Fault("/until", "it is before `from`"))
     source = body.get("source")
     if source is not None and source not in sources:
-        faults.append(Fault("/source", f"it is not a source; there are {', '.join(sources)}"))
+        faults.append(Fault("/source", f"it is not a source here; there are {', '.join(sources)}"))
     filter_ = body.get("filter", "")
     if filter_:
         try:

@@ -1,0 +1,95 @@
+"""Secrets of destinations are in nothing that is written: no log line, row, object, list, attempt or page."""
+
+import base64
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from tests.console.kit import visit
+from tests.services.archive.kit import Serve
+from tests.services.archive.test_destinations import ALERT, ended, operator, table, until
+
+from carboy.testing import Answer, LoopbackServer, Request
+
+WHSEC = "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdC0wMDAwMDAwMDAx"
+TOKEN, PASSWORD, PLAIN = "sesame-token-4711-abcdef", "p4ss/w0rd-of-siem", "tok_1029384756"
+BASIC = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+SLACK_PATH = "T0000/B0000/aVerySecretPathOfSlack"
+SECRETS = [WHSEC, WHSEC.removeprefix("whsec_"), TOKEN, PASSWORD, quote(PASSWORD, safe=""), BASIC, PLAIN, SLACK_PATH]
+
+
+def echo(request: Request) -> Answer:
+    """Answer 500 with all that was sent, as a page of debugging does."""
+    lines = [f"{request.method} {request.target}", *(f"{name}: {value}" for name, value in request.headers.items())]
+    said = "\n".join([*lines, WHSEC, f"http://user:{quote(PASSWORD, safe='')}@siem/", PASSWORD])
+    return Answer(500, said.encode(), {"Location": f"/next?token={TOKEN}", "X-Echo": TOKEN})
+
+
+def found_in(text: str | bytes) -> list[str]:
+    data = text.encode() if isinstance(text, str) else text
+    return [one for one in SECRETS if one.encode() in data]
+
+
+def test_no_secret_of_a_destination_is_written_anywhere(
+    serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The receivers echo all that they got, refuse to answer, and cannot be reached."""
+    with LoopbackServer(echo) as siem, LoopbackServer(echo) as chat:
+        credentials = f"user:{quote(PASSWORD, safe='')}@"
+        address = siem.url.replace("://", f"://{credentials}")
+        gone = f"http://{credentials}127.0.0.1:9/hooks?token={PLAIN}"
+        more = (
+            f'retry = ["0s"]\nsecret = "{WHSEC}"\nheaders = {{Authorization = "Bearer {TOKEN}", X-Api-Key = "{PLAIN}"}}'
+        )
+        plain = f'retry = ["0s"]\nsecret = "{WHSEC}"\nheaders = {{X-Token = "{TOKEN}"}}'
+        toml = (
+            table(siem.url, more)
+            + table(address, 'retry = ["0s"]', name="basic")
+            + table(gone, plain, name="gone")
+            + table("slack:", f'retry = ["0s"]\nbody = "title"\nsecret = "{chat.url}/{SLACK_PATH}"', name="chat")
+        )
+        gateway = operator(serve(toml=toml, log_level="DEBUG", console=True))
+        gateway.send(ALERT)
+        names = ["siem", "basic", "gone", "chat"]
+        shown = []
+        for name in names:
+            [delivery] = until(ended(gateway, "failed", name))
+            shown += [
+                gateway.get(f"/api/v1/deliveries/{delivery['id']}").get_data(),
+                gateway.get(f"/api/v1/destinations/{name}").get_data(),
+                gateway.post(f"/api/v1/destinations/{name}/test").get_data(),
+            ]
+        shown += [gateway.get("/api/v1/destinations").get_data(), gateway.get("/api/v1/jobs").get_data()]
+        person = visit(gateway.app)
+        ids = [ended(gateway, "failed", name)()[0]["id"] for name in names]
+        pages = [
+            "/console/destinations/",
+            *(f"/console/destinations/deliveries/{one}" for one in ids),
+            *(f"/console/destinations/{name}" for name in names),
+            "/",
+        ]
+        answers = [person.get(page) for page in pages]
+        assert [page for page, answer in zip(pages, answers, strict=True) if answer.status_code != 200] == []
+        shown += [answer.get_data() for answer in answers]
+        sent = " ".join(str(request.headers.get("authorization")) for request in siem.requests)
+        assert all(one in sent for one in (TOKEN, BASIC)), "what is searched for was sent"
+        assert chat.requests[0].target == f"/{SLACK_PATH}"
+
+    written = {
+        path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "toml" not in path.name
+    }
+    assert any(name.endswith(".db") for name in written)
+    with sqlite3.connect(tmp_path / "test.db") as database:
+        written["dump"] = "\n".join(database.iterdump()).encode()
+        responses = [
+            row[0] for row in database.execute("SELECT response FROM archive_attempts WHERE response IS NOT NULL")
+        ]
+    database.close()
+    written |= {f"response {at}": bytes(one) for at, one in enumerate(responses)}
+    written |= {f"object {key}": gateway.read(key) for key in gateway.kept()}
+    written |= {f"api {at}": one for at, one in enumerate(shown)}
+    written["log"] = "".join(capfd.readouterr()).encode()
+    assert b"delivery_failed" in written["log"]
+    assert {name: found for name, data in written.items() if (found := found_in(data))} == {}
+    assert any(b"***" in one for one in responses)
