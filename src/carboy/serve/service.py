@@ -73,6 +73,8 @@ class Service:
         if runtime is not None and runtime.jobs.engine is not None:
             self._engine = runtime.jobs.engine
             self._engine.start()
+            for begin in runtime.at_start:
+                begin()
 
     def stop(self, drain_s: float | None = None) -> None:
         """Stop the job engine; jobs that still run after `drain_s` (`JOBS_DRAIN_S`) go back to the others."""

@@ -56,6 +56,7 @@ class Runtime(Extension):
         limiter: counts requests by key and address; None where `RATE_LIMIT` is off.
         body_limits: functions that return how many bytes a body may have at a path, 0 where `MAX_BODY_BYTES` holds.
         compressed_paths: functions that return whether compressed bodies are read at a path; by default none is.
+        at_start: called once in each process that serves or works, when its job engine has started; they do not raise.
         documents: functions that return the OpenAPI documents that are served, one each.
         pages: the pages of the console that modules bring.
         error_page: returns an error as HTML with its headers, for a client that asks for it; None without a console.
@@ -79,6 +80,7 @@ class Runtime(Extension):
         self.dependencies: dict[str, Check] = {}
         self.body_limits: list[Callable[[str], int]] = []
         self.compressed_paths: list[Callable[[str], bool]] = []
+        self.at_start: list[Callable[[], None]] = []
         self.documents: list[Callable[[], dict[str, Any]]] = []
         self.pages: list[Page] = []
         self.error_page: Callable[[Mapping[str, Any], Problem], tuple[bytes, Mapping[str, str]] | None] | None = None

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from tests.services.archive.kit import Gateway, Serve
-from tests.services.archive.test_destinations import ended, operator, table
+from tests.services.archive.test_destinations import ended, operator, table, until
 
+from carboy.services.archive import retention
 from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.erasure import erase, find
 from carboy.testing import ManualClock
@@ -84,6 +85,60 @@ def test_the_events_of_a_person_are_erased_with_all_versions(serve: Serve, caplo
     with runtime(gateway.app).engine.connect() as connection:
         audited = connection.exec_driver_sql("SELECT who, action, object FROM carboy_audit").all()
     assert [tuple(row) for row in audited] == [("tester", "archive.erase", "other/a")]
+
+
+def test_an_erasure_that_is_killed_is_ended_by_a_job(serve: Serve) -> None:
+    """Without their objects events cannot be found by what is in them: the job knows their rows."""
+    clock = ManualClock(sleep="waits")
+    toml = FOREVER + table("https://10.255.255.1/", 'sources = ["other"]')
+    gateway = operator(serve(toml=toml, clock=clock))
+    gateway.archive.destinations.pause("siem")
+    for event_id in ("a", "b", "c"):
+        send(gateway, "other", event_id, email="ann@example.com")
+    send(gateway, "other", "z", email="bob@example.com")
+    archive = gateway.archive
+    found = find(
+        archive.index, archive.store, Range(("other",), 0, 1 << 42, "email == 'ann@example.com'"), lambda _: False
+    )
+    archive.upkeep.plan_erasing(found.items)
+    archive.store.delete(found.items[0].object_key)  # it is killed here
+    send(gateway, "other", "c", email="carol@example.com")  # another version, which came since
+
+    clock.advance(61)
+
+    until(lambda: ids(gateway, "other") == ["z", "c"])
+    until(lambda: len(gateway.kept("webhooks/other/")) == 2)
+    left = {one["event"]["id"] for one in ended(gateway, "waiting")()}
+    assert left == {"z", "c"}
+
+
+def test_upkeep_begins_with_a_process_though_no_webhook_comes(serve: Serve) -> None:
+    clock = ManualClock(sleep="waits")
+    gateway = serve(toml=KEPT, clock=clock)
+    for begin in runtime(gateway.app).at_start:
+        begin()
+
+    until(lambda: [job.kind for job in runtime(gateway.app).jobs.store.list(limit=9)] == ["archive.upkeep"])
+
+
+def test_much_that_is_due_goes_in_batches_over_several_jobs(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that ends in time enqueues the next; what is kept longer stays."""
+    clock = ManualClock(sleep="waits")
+    gateway = serve(toml=KEPT, clock=clock)
+    monkeypatch.setattr(retention, "_AT_ONCE", 3)
+    monkeypatch.setattr(retention, "_RUN_S", 0.0)
+    for number in range(10):
+        send(gateway, "it", f"e{number}")
+    clock.advance(86_400 + 1)
+    send(gateway, "it", "new")
+
+    gateway.archive.upkeep.run()
+    assert len(ids(gateway, "it")) == 11, "there was no time"
+    monkeypatch.setattr(retention, "_RUN_S", 20.0)
+    clock.advance(60)
+    send(gateway, "it", "newer")
+
+    until(lambda: ids(gateway, "it") == ["new", "newer"])
 
 
 def test_lists_take_type_id_and_filter(serve: Serve) -> None:

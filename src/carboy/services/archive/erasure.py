@@ -68,6 +68,7 @@ def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:
             now_ms = upkeep.clock.now_ms()
             rows = [audit_row(now_ms, who, "archive.erase", f"{source}/{one}") for one in ids]
             upkeep.writer.run(write_audit, rows)  # first: nothing is deleted that is not written down
+            upkeep.plan_erasing(batch)
             upkeep.delete(batch, "erase", with_deliveries=True)
             audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
             yield len(batch)

@@ -1,17 +1,21 @@
 """Retention: delete events past their age in batches, once a minute, in one process; cancel their deliveries.
 
-Objects go first, rows after them: killed in between, the next run deletes again what is left. Also here: what keeps
-deliveries going where a job was lost.
+Objects go first, rows after them: killed in between, the next run deletes again what is left. What is erased has a job
+that does the same, since its events cannot be found again without their objects. Also here: what keeps deliveries
+going where a job was lost.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import delete, null, select, update
 
 from carboy.clock import Clock
+from carboy.errors import CarboyError
 from carboy.jobs import Commit, Job, put, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.rows import Wake, wake
@@ -30,11 +34,17 @@ __all__ = ["Limits", "Upkeep", "delete_items"]
 
 log: BoundLogger = get_logger("carboy.archive")
 
+T = TypeVar("T")
+
 _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
-_AT_ONCE = 200
+_AT_ONCE = 100
 _DELETERS = 8
+_RUN_S = 20.0  # what is left gets the next job
+_SLOT_MS = 10_000
+_REST = 1.0  # of the time of a batch, before the next: accepting comes first
+_AGAIN_S = 60.0  # an archiving job that ran meanwhile has ended by then
 _ENDED = ("delivered", "failed", "expired")
 
 
@@ -55,7 +65,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Upkeep:
-    """The job `archive.upkeep`: the first webhook of a minute enqueues it, and it enqueues itself.
+    """The job `archive.upkeep`: a start, or the first webhook of a minute, enqueues it, and it enqueues itself.
 
     Attributes:
         limits: returns what is kept.
@@ -73,12 +83,15 @@ class Upkeep:
     purge: Callable[[int], object]
     on_deleted: Callable[[str, str, int], None]
     job: Job[[int]] = field(init=False)
+    erasing: Job[[str, list[int], list[str], list[str]]] = field(init=False)
     _asked: int = 0
+    _is_running: threading.Lock = field(default_factory=threading.Lock)
     _below: dict[str, int] = field(default_factory=dict)  # ids under which nothing of a source is left
     _day: int = 0
 
     def __post_init__(self) -> None:
-        self.job = Job("archive.upkeep", self.run, attempts=5, timeout_s=900.0, priority=9)
+        self.job = Job("archive.upkeep", self.run, attempts=5, timeout_s=300.0, priority=9)
+        self.erasing = Job("archive.erase", self.finish_erasing, attempts=1000, timeout_s=300.0, priority=9)
 
     def ask(self) -> None:
         """Enqueue the job of this minute, unless this process has done so or nothing needs it."""
@@ -87,40 +100,73 @@ class Upkeep:
             self._asked = minute
             self.writer.run(_put, self._row(minute), durable=False)
 
+    def begin(self) -> None:
+        """Enqueue the first job at the start of a process, so that nothing stays because no webhook comes any more."""
+        try:
+            self.ask()
+        except CarboyError as error:
+            self._asked = 0
+            log.warning("upkeep_not_enqueued", error=str(error), hint="the next webhook enqueues it")
+
     def _row(self, minute: int) -> dict[str, Any]:
         now_ms = self.clock.now_ms()
         after_s = max(0.0, (minute * _MINUTE_MS - now_ms) / 1000)
         return row_of(self.job, (minute,), now_ms=now_ms, key=f"archive.upkeep:{minute}", after_s=after_s)
 
     def run(self, _minute: int = 0) -> Commit | None:
-        """Delete what is due, and have forgotten deliveries made; the next minute's job is its last write."""
+        """Delete what is due, and have forgotten deliveries made; the next job is its last write."""
+        with self._is_running:
+            return self._run()
+
+    def _run(self) -> Commit | None:
         limits, now_ms = self.limits(), self.clock.now_ms()
+        until_s = self.clock.monotonic_s() + _RUN_S
         if now_ms // _DAY_MS != self._day:  # what was imported since may be older than what was looked at
             self._day, self._below = now_ms // _DAY_MS, {}
+        self.writer.run(_wake_forgotten, (self.deliver, now_ms), durable=False)
+        is_done = True
         for name, source in limits.sources.items():
             if source.keep is not None and not source.hold:
-                self._delete_old(name, now_ms - round(float(source.keep) * 1000))
-        while self.writer.run(_forget, now_ms - limits.deliveries_ms, durable=False) == _AT_ONCE:
-            pass
+                is_done &= self._delete_old(name, now_ms - round(float(source.keep) * 1000), until_s)
+        is_done &= self._forget(now_ms - limits.deliveries_ms, until_s)
         self.purge(now_ms - 10 * _MINUTE_MS)
-        self.writer.run(_wake_forgotten, (self.deliver, now_ms), durable=False)
-        if not limits.is_needed:
-            return None
-        return Commit(_put, self._row(now_ms // _MINUTE_MS + 1))
+        if not is_done:
+            slot = self.clock.now_ms() // _SLOT_MS  # several that run at once go on as one
+            return Commit(_put, row_of(self.job, (0,), now_ms=self.clock.now_ms(), key=f"archive.upkeep:more:{slot}"))
+        return Commit(_put, self._row(now_ms // _MINUTE_MS + 1)) if limits.is_needed else None
 
-    def _delete_old(self, source: str, before_ms: int) -> None:
+    def _delete_old(self, source: str, before_ms: int, until_s: float) -> bool:
+        """Delete what was received before a time; return whether all of it is gone."""
         end = max(0, before_ms) << _ID_BITS
         after, total = self._below.get(source, 0), 0
         while items := self._old(source, after, end):
-            self.delete(items, "keep")
+            if self.clock.monotonic_s() >= until_s:
+                break
+            self.rest_after(partial(self.delete, items, "keep"))
             after, total = items[-1].id, total + len(items)
-        self._below[source] = max(end - 1, 0)
+        else:
+            after = max(end - 1, 0)
+        self._below[source] = after
         if total:
             log.info("archive_deleted", source=source, count=total, reason="keep")
+        return not items
+
+    def _forget(self, before_ms: int, until_s: float) -> bool:
+        """Delete deliveries that ended before a time; return whether all of them are gone."""
+        while self.rest_after(partial(self.writer.run, _forget, before_ms, durable=False)) == _AT_ONCE:
+            if self.clock.monotonic_s() >= until_s:
+                return False
+        return True
+
+    def rest_after(self, act: Callable[[], T]) -> T:
+        """Do a batch, and then nothing for as long as it took."""
+        began_s = self.clock.monotonic_s()
+        done = act()
+        self.clock.sleep((self.clock.monotonic_s() - began_s) * _REST)
+        return done
 
     def _old(self, source: str, after: int, end: int) -> list[Item]:
-        columns = [ITEMS.c[name] for name in _COLUMNS]
-        query = select(*columns, null(), null()).where(ITEMS.c.source == source, ITEMS.c.id > after, ITEMS.c.id < end)
+        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.id > after, ITEMS.c.id < end)
         with self.engine.connect() as connection:
             found: Any = connection.execute(query.order_by(ITEMS.c.id).limit(_AT_ONCE))
             return [Item(*row) for row in found]
@@ -133,13 +179,40 @@ class Upkeep:
             reason: for the metrics: `keep` or `erase`.
             with_deliveries: also the rows of deliveries that wait; else these end as `expired`.
         """
-        with self.engine.connect() as connection:
-            kept = _keys_of_others(connection, items)
-        keys = {key for item in items for key in (item.object_key, item.detail_key) if key} - kept
-        with ThreadPoolExecutor(_DELETERS, thread_name_prefix="archive-delete") as pool:
-            list(pool.map(self.store.delete, sorted(keys)))
+        self._delete_objects(items[0].source, items, {key for item in items for key in _keys_of(item)})
         self.writer.run(delete_items, ([item.id for item in items], self.clock.now_ms(), with_deliveries))
         self.on_deleted(items[0].source, reason, len(items))
+
+    def plan_erasing(self, items: Sequence[Item]) -> None:
+        """Enqueue the job that erases items of one source even if this process ends before it has done so itself."""
+        keys = sorted({key for item in items for key in _keys_of(item)})
+        names = sorted({item.item_id for item in items})
+        args = (items[0].source, [item.id for item in items], names, keys)
+        self.writer.run(_put, row_of(self.erasing, args, now_ms=self.clock.now_ms(), after_s=_AGAIN_S))
+
+    def finish_erasing(self, source: str, rows: Sequence[int], names: Sequence[str], keys: Sequence[str]) -> None:
+        """Erase what is left: rows of a process that was killed, an object that was put meanwhile."""
+        with self.engine.connect() as connection:
+            found: Any = connection.execute(_SELECT.where(ITEMS.c.id.in_(rows)))
+            left = [Item(*row) for row in found]
+        if left:
+            self.delete(left, "erase", with_deliveries=True)
+        self._delete_objects(source, (), set(keys), names)
+
+    def _delete_objects(
+        self, source: str, items: Sequence[Item], keys: set[str], names: Sequence[str] | None = None
+    ) -> None:
+        """Delete objects, but for those that versions which stay have too."""
+        wanted = [item.item_id for item in items] if names is None else names
+        others = select(ITEMS.c.object_key, ITEMS.c.detail_key).where(
+            ITEMS.c.source == source,
+            ITEMS.c.item_id.in_(wanted),
+            ITEMS.c.id.not_in([item.id for item in items]),
+        )
+        with self.engine.connect() as connection:
+            kept = {key for row in connection.execute(others) for key in row if key}
+        with ThreadPoolExecutor(_DELETERS, thread_name_prefix="archive-delete") as pool:
+            list(pool.map(self.store.delete, sorted(keys - kept)))
 
 
 _COLUMNS = (
@@ -148,14 +221,11 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _keys_of_others(connection: "Connection", items: Sequence[Item]) -> set[str]:
-    """Return the keys of objects that versions which stay have too."""
-    query = select(ITEMS.c.object_key, ITEMS.c.detail_key).where(
-        ITEMS.c.source == items[0].source,
-        ITEMS.c.item_id.in_([item.item_id for item in items]),
-        ITEMS.c.id.not_in([item.id for item in items]),
-    )
-    return {key for row in connection.execute(query) for key in row if key}
+_SELECT = select(*(ITEMS.c[name] for name in _COLUMNS), null(), null())
+
+
+def _keys_of(item: Item) -> list[str]:
+    return [key for key in (item.object_key, item.detail_key) if key]
 
 
 def delete_items(connection: "Connection", wishes: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:

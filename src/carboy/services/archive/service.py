@@ -217,6 +217,7 @@ def _with_index(
     )
     runtime.keep(Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep))
     add_destination_api(app, runtime, destinations)
+    runtime.at_start.append(upkeep.begin)
     offer_events(app, destinations, acceptor)
 
     def replay_alert(alert_id: str) -> bool:
@@ -225,7 +226,8 @@ def _with_index(
             enqueue_row(runtime, replay, item.id)
         return item is not None
 
-    jobs = (keep, replay, destinations.deliverer.job, destinations.replayer.job, upkeep.job)
+    own = (destinations.deliverer.job, destinations.replayer.job, upkeep.job, upkeep.erasing)
+    jobs = (keep, replay, *own)
     return _Service(acceptor, reader, replay_alert, jobs)
 
 
