@@ -92,7 +92,7 @@ def add(project: Project, /, name: str, preset: str, secret_stdin: bool, as_json
       carboy archive source add repos --preset github --url https://hooks.example.com
     """
     from carboy.config.files import find_toml
-    from carboy.services.archive.source_tables import add_source, plan_source
+    from carboy.services.archive.source_tables import PLACEHOLDER, add_source, plan_source
     from carboy.webhooks import find_preset, nearest_preset
 
     known = find_preset(preset)
@@ -125,6 +125,8 @@ def add(project: Project, /, name: str, preset: str, secret_stdin: bool, as_json
         click.echo(f"note: write the secret that the sender shows into {new.missing}", err=True)
     if known.needs == "SNS_TOPIC_ARNS":
         click.echo("note: list the topic in SNS_TOPIC_ARNS", err=True)
+    if known.signs_address and PLACEHOLDER in new.address:
+        click.echo("note: the address is signed: behind a proxy, set public_url to its scheme and host", err=True)
 
 
 @source_group.command("test")

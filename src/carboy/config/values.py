@@ -5,7 +5,7 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,9 +218,11 @@ def _read_tables(tables: Mapping[str, Any], row: Any) -> dict[str, Any]:
             fields, wrong = _read_fields(table, kinds)
             needed = {one.name for one in dataclasses.fields(row) if _is_required(one)} - table.keys()
             faults += [f"`{name}.{key}` {what}" for key, what in [*wrong, *((key, "is needed") for key in needed)]]
-            if not faults:
+            if not needed:
                 made[name] = row(**fields)
-    if faults:
+    if faults:  # what the rows say of themselves, so that all is reported at once
+        found = [(name, fault) for name, one in made.items() if hasattr(one, "faults") for fault in one.faults(name)]
+        faults += [f"`{f'{name}.{fault.pointer}'.rstrip('.')}` {fault.detail}" for name, fault in found]
         raise ValueError("; ".join(faults))
     return made
 
@@ -229,14 +231,30 @@ def _read_fields(table: Mapping[str, Any], kinds: Mapping[str, Any]) -> tuple[di
     fields, wrong = {}, []
     for key, value in table.items():
         if key not in kinds:
-            near = difflib.get_close_matches(key, kinds, 1)
-            wrong.append((key, f"is unknown; did you mean `{near[0]}`?" if near else "is unknown"))
+            wrong.append((key, _unknown(key, kinds)))
             continue
+        wrong += [(f"{key}.{name}", what) for name, what in _unknown_names(value, kinds[key])]
         try:
             fields[key] = convert(value, kinds[key])
         except ValueError as error:
             wrong.append((key, f"cannot be used: {error}"))
     return fields, wrong
+
+
+def _unknown_names(value: Any, kind: Any) -> list[tuple[str, str]]:
+    """Return the names in a table, or in a list of tables, that the dataclass among its types does not have."""
+    kinds = {kind, *typing.get_args(kind), *(one for part in typing.get_args(kind) for one in typing.get_args(part))}
+    shapes = [one for one in kinds if dataclasses.is_dataclass(one)]
+    if len(shapes) != 1:
+        return []
+    known = [field.name for field in dataclasses.fields(shapes[0])]
+    tables = [one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, Mapping)]
+    return [(name, _unknown(name, known)) for one in tables for name in one if name not in known]
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"is unknown; did you mean `{near[0]}`?" if near else "is unknown"
 
 
 def _is_required(field: "dataclasses.Field[Any]") -> bool:

@@ -49,6 +49,11 @@ class Preset:
             return "audience"
         return "tokens" if self.keys["verify"] == "key" or "exchange" in self.keys else "secrets"
 
+    @property
+    def signs_address(self) -> bool:
+        """Whether the sender signs the address that it was given: behind a proxy, a source needs `public_url`."""
+        return self.keys["verify"] in {"twilio", "messagebird"} or "{url}" in str(self.keys.get("template", ""))
+
 
 def find_preset(name: str) -> Preset | None:
     """Return the preset of a name; None for an unknown name."""

@@ -48,12 +48,25 @@ def test_all_that_is_wrong_with_presets_is_reported_at_once(serve: Any) -> None:
         '[default.archive.sources.b]\npreset = "stripe"\n'
         '[default.archive.sources.c]\npreset = "svix"\nsecrets = ["whsec_!"]\n'
         '[default.archive.sources.d]\npreset = "monday"\n'
+        '[default.archive.sources.e]\npreset = "github"\nsecrets = ["k"]\ntimeplate = "{body}"\n'
+        '[default.archive.sources.f]\npreset = "zoom"\nsecrets = ["k"]\n'
+        'handshake = { when = ["method=GET"], eho = "/a" }\n'
+        '[default.archive.sources.g]\nverify = "hmca"\nsecrets = ["k"]\nheader = "X"\n'
     )
 
     with pytest.raises(ConfigurationError) as refused:
         serve(toml=toml)
 
-    for part in ("did you mean `github`?", "`b.secrets`", "`c.secrets` must be base64", "`d.tokens`"):
+    for part in (
+        "did you mean `github`?",
+        "`b.secrets`",
+        "`c.secrets` must be base64",
+        "`d.tokens`",
+        "`e.timeplate` is unknown; did you mean `template`?",
+        "`f.handshake.eho` is unknown; did you mean `echo`?",
+        "`g.verify` must be one of",
+        "did you mean `hmac`?",
+    ):
         assert part in str(refused.value)
 
 
@@ -236,6 +249,28 @@ def test_refused_requests_are_counted_and_kept_as_facts(serve: Any) -> None:
     assert (found[1].size, found[1].body, dict(found[1].headers)) == (11, None, {})
     assert [one.reason for one in refusals(gateway).newest("it", limit=1)] == ["missing"]
     assert [one.reason for one in refusals(gateway).newest("it", before=found[1].id)] == ["signature"]
+
+
+def test_the_reason_of_a_refusal_is_what_was_wrong(serve: Any) -> None:
+    """Also where it is no signature: a token, an address, a handshake."""
+    gateway = serve(
+        toml=source('preset = "asana"\ntokens = ["t"]')
+        + '[default.archive.sources.far]\npreset = "github"\nsecrets = ["k"]\nallow = ["192.0.2.0/24"]\n'
+        + '[default.archive.sources.fb]\npreset = "meta"\nsecrets = ["k"]\nhandshake_secret = ["v"]\n'
+    )
+
+    gateway.open("POST", f"{PATH}/other", data=b"{}")
+    gateway.open("POST", PATH, data=b"", headers={"X-Hook-Secret": "stranger"})
+    gateway.open("POST", "/api/v1/webhooks/far", data=b"{}", headers=signed(b"{}"))
+    gateway.open("GET", "/api/v1/webhooks/fb?hub.mode=subscribe&hub.challenge=1&hub.verify_token=w")
+
+    found = {one.reason: one.detail for one in refusals(gateway).newest()}
+    assert found.keys() == {"token", "handshake", "address"}
+    assert [one.reason for one in refusals(gateway).newest("fb")] == ["handshake"]
+    assert [one.detail for one in refusals(gateway).newest("it")] == [
+        "a new secret needs the path token",
+        "the path token is not one of the source's",
+    ]
 
 
 def test_a_source_can_keep_the_bodies_of_refused_requests(serve: Any) -> None:

@@ -62,6 +62,30 @@ def test_every_preset_can_be_added(name: str, tmp_path: Path) -> None:
     assert new.address.startswith("https://h.example/api/v1/webhooks/it")
 
 
+def test_a_sender_that_signs_its_address_gets_it_in_the_table(tmp_path: Path) -> None:
+    """Unless the host is not known yet; a proxy in front may call the service by another name."""
+    signing = {name for name, preset in PRESETS.items() if preset.signs_address}
+    assert signing == {"hubspot", "messagebird", "square", "trello", "twilio"}
+
+    for name in ("square", "github"):
+        new = plan_source("it", PRESETS[name], root=tmp_path, url="https://h.example/base/")
+        assert new.keys.get("public_url") == ("https://h.example/base" if name in signing else None)
+    unknown = plan_source("it", PRESETS["twilio"], root=tmp_path, url="https://YOUR-HOST")
+    assert "public_url" not in unknown.keys
+
+
+def test_lines_keep_their_ends_and_comments_stay(tmp_path: Path) -> None:
+    """As editors on Windows write them."""
+    toml = tmp_path / "carboy.toml"
+    before = b"# ours\r\n[default]\r\narchive_url = 'memory://'  # for now\r\n"
+    toml.write_bytes(before)
+
+    add_source(toml, plan_source("it", PRESETS["github"], root=tmp_path, url="https://h.example"))
+
+    assert toml.read_bytes().startswith(before)
+    assert toml.read_bytes().count(b"\n") == toml.read_bytes().count(b"\r\n")
+
+
 def test_a_source_is_added_once_and_only_where_a_table_can_stand(tmp_path: Path) -> None:
     toml = tmp_path / "carboy.toml"
     new = plan_source("it", PRESETS["github"], root=tmp_path, url="https://h.example")

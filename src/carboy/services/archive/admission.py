@@ -37,6 +37,7 @@ log: BoundLogger = get_logger("carboy.archive")
 
 SCOPE = "archive:write"
 _MAX_SECRET = 512
+_RECHECK_S = 0.5  # forgeries read the database no more often
 
 
 class Admission:
@@ -215,10 +216,10 @@ class Admission:
         log.info("webhook_handshake", source=source.name)
         raise Answered(Response(b"", 200, {header: secret}, content_type="text/plain"))
 
-    def _secrets(self, source: WebhookSource) -> tuple[str, ...]:
+    def _secrets(self, source: WebhookSource, max_age_s: float = 5.0) -> tuple[str, ...]:
         if not source.source.exchange or self._exchanged is None:
             return source.secrets
-        return (*source.secrets, *self._exchanged.of(source.name))
+        return (*source.secrets, *self._exchanged.of(source.name, max_age_s))
 
     def _limit_handshakes(self, source: WebhookSource) -> None:
         wait_s = self._take_handshake(source)
@@ -269,9 +270,20 @@ class Admission:
             raise _refusal(Unverified("the request is not an SNS message"))
         else:
             try:
-                source.scheme.verify(request, self._secrets(source), self._clock.now_ms() / 1000)
+                self._prove(source, source.scheme, request)
             except Unverified as error:
                 raise _refusal(error, source.scheme, source.source.refused_status) from error
+
+    def _prove(self, source: WebhookSource, scheme: Scheme, request: RawRequest) -> None:
+        """Raise `Unverified` where no secret proves a request, nor one that another worker got in an exchange."""
+        now_s, known = self._clock.now_ms() / 1000, self._secrets(source)
+        try:
+            scheme.verify(request, known, now_s)
+        except Unverified:
+            newest = self._secrets(source, max_age_s=_RECHECK_S)
+            if newest == known:
+                raise
+            scheme.verify(request, newest, now_s)
 
     def _received(self, request: RawRequest) -> RawRequest:
         """Return the message in SNS's envelope; `Answered` where SNS asked for something else, which is done."""
@@ -319,6 +331,9 @@ def _refusal(error: Unverified, scheme: Scheme | None = None, status: int = 403)
     log.warning("webhook_refused", reason=error.why)
     if isinstance(scheme, Basic | Bearer):
         challenge = 'Basic realm="webhooks"' if isinstance(scheme, Basic) else "Bearer"
-        return Problem(401, "credentials are needed", headers={"WWW-Authenticate": challenge})
-    headers = {"WWW-Authenticate": "Signature"} if status == 401 else {}
-    return Problem(status, "the request did not prove where it comes from", headers=headers)
+        problem = Problem(401, "credentials are needed", headers={"WWW-Authenticate": challenge})
+    else:
+        headers = {"WWW-Authenticate": "Signature"} if status == 401 else {}
+        problem = Problem(status, "the request did not prove where it comes from", headers=headers)
+    problem.__cause__ = error  # for the metrics and the list of refused requests
+    return problem

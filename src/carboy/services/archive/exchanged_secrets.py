@@ -18,7 +18,6 @@ __all__ = ["ExchangedSecrets"]
 log: BoundLogger = get_logger("carboy.archive")
 
 _INFO = b"carboy: exchanged secrets of webhook sources"
-_FRESH_S = 5.0
 
 
 class ExchangedSecrets:
@@ -41,11 +40,11 @@ class ExchangedSecrets:
         self._engine, self._writer, self._secret_key, self._clock = engine, writer, secret_key, clock
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
-    def of(self, source: str) -> tuple[str, ...]:
-        """Return the secret of a source, at most 5 seconds old; empty without one."""
+    def of(self, source: str, max_age_s: float = 5.0) -> tuple[str, ...]:
+        """Return the secret of a source, read from the database this many seconds ago at most; empty without one."""
         now_s = self._clock.monotonic_s()
         read_at_s, found = self._known.get(source, (float("-inf"), ()))
-        if now_s - read_at_s >= _FRESH_S or not found:
+        if now_s - read_at_s >= max_age_s or not found:
             found = self._read(source)
             self._known[source] = now_s, found
         return found

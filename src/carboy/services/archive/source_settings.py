@@ -1,5 +1,6 @@
 """The table of a source of webhooks in the settings, and what can be wrong with it."""
 
+import difflib
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -159,6 +160,10 @@ class SourceConfig:
         keys = {key: value for key, value in preset.keys.items() if not (is_other and key in OPTIONS)}
         return {**keys, **table}
 
+    def faults(self, name: str) -> Iterator[Fault]:
+        """Yield what is wrong with a source of this name; the pointers are its keys."""
+        return source_faults(name, self)
+
     @property
     def handshakes(self) -> tuple[Handshake, ...]:
         """The handshakes, also those that belong to the scheme."""
@@ -210,7 +215,10 @@ def _scheme_faults(source: SourceConfig) -> Iterator[Fault]:
     if source.verify in NO_SCHEME:
         yield from (Fault(key, f"is no option of {source.verify}") for key in source.options)
     elif source.verify not in SCHEMES:
-        yield Fault("verify", f"must be one of {', '.join(sorted({*SCHEMES, *NO_SCHEME}))}")
+        known = sorted({*SCHEMES, *NO_SCHEME})
+        near = difflib.get_close_matches(source.verify, known, 1)
+        meant = f"; did you mean `{near[0]}`?" if near else ""
+        yield Fault("verify", f"must be one of {', '.join(known)}{meant}")
     else:
         try:
             scheme = make_scheme(source.verify, source.options)

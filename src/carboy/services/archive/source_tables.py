@@ -18,7 +18,10 @@ from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.sources import WebhookSource
 from carboy.webhooks import Preset, sign_sample
 
-__all__ = ["NewSource", "add_source", "plan_source", "sample_request"]
+__all__ = ["PLACEHOLDER", "NewSource", "add_source", "plan_source", "sample_request"]
+
+PLACEHOLDER = "YOUR-HOST"
+"""What stands in an address whose host is not known yet."""
 
 _PATH = "/api/v1/webhooks/"
 _SECRETS = "instance/webhook-secrets"
@@ -63,6 +66,8 @@ def plan_source(name: str, preset: Preset, *, root: Path, url: str, secret: str 
     """
     webhook_key("x", 0, name)
     keys: dict[str, Any] = {"preset": preset.name}
+    if preset.signs_address and PLACEHOLDER not in url:
+        keys["public_url"] = url.rstrip("/")
     files: dict[Path, str] = {}
     address, made, handshake_secret = f"{url.rstrip('/')}{_PATH}{name}", "", ""
 
@@ -96,13 +101,14 @@ def add_source(toml: Path, new: NewSource) -> None:
     Raises:
         InvalidInput: there is a source of that name, or the file cannot have the table at its end.
     """
-    before = toml.read_text(encoding="utf-8") if toml.exists() else ""
+    before = toml.read_bytes().decode() if toml.exists() else ""
     known = tomllib.loads(before).get("default", {}).get("archive", {}).get("sources", {})
     if new.name in known:
         raise InvalidInput("the source was not added", f"`{new.name}` is there already", "choose another name")
     lines = [f"[default.archive.sources.{new.name}]", *(f"{key} = {_toml(value)}" for key, value in new.keys.items())]
-    joint = "" if not before else "\n" if before.endswith("\n") else "\n\n"
-    after = before + joint + "\n".join(lines) + "\n"
+    end = "\r\n" if "\r\n" in before else "\n"
+    joint = "" if not before else end if before.endswith("\n") else end * 2
+    after = before + joint + end.join(lines) + end
     try:
         tomllib.loads(after)
     except tomllib.TOMLDecodeError as error:
@@ -164,7 +170,7 @@ def _write(path: Path, text: str, mode: int) -> None:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
