@@ -79,7 +79,7 @@ def set_up(app: Flask, pages: Sequence[Any]) -> None:
     env.globals.update(
         _=translate, has_scope=has_scope, csrf_token=csrf_token, bars=bars, asset=_asset_url, same=_same_page,
         languages=LANGUAGES, language=language, navigation=lambda: _navigation(pages), tree=json_tree,
-        notice=_notice, download_url=_download_url, has_docs=_has_docs, fact_text=_fact_text,
+        notice=_notice, download_url=_download_url, has_docs=_has_docs, is_filtered=_is_filtered, fact_text=_fact_text,
         profile=lambda: str(runtime().settings.profile), service=_service_name,
     )  # fmt: skip
     env.filters.update(
@@ -116,7 +116,10 @@ def percent(part: float | None) -> str:
 
 def amount(value: float | None) -> str:
     """Return an amount of money, in the currency of the prices."""
-    return "–" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".").replace(",", "\u202f")
+    if value is None:
+        return "–"
+    text = f"{value:,.2f}" if value >= 1 else f"{value:.4f}".rstrip("0").rstrip(".")
+    return text.replace(",", "\u202f")
 
 
 def size(value: int | None) -> str:
@@ -206,6 +209,10 @@ def _download_url(endpoint: str, form: str) -> str:
     """Return the address of a download with the filter of this page."""
     fields = [(name, value) for name, value in request.args.items(multi=True) if value and name not in _NO_FILTER]
     return f"{url_for(endpoint, form=form)}{'?' if fields else ''}{urlencode(fields)}"
+
+
+def _is_filtered() -> bool:
+    return any(value and name not in _NO_FILTER for name, value in request.args.items(multi=True))
 
 
 def _has_docs() -> bool:

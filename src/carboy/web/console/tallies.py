@@ -6,26 +6,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from carboy.clock import Clock
+from carboy.logs import BoundLogger, get_logger
 from carboy.web.pages import Figure
 
 __all__ = ["Tally"]
 
+log: BoundLogger = get_logger("carboy.console")
+
 _HOUR_MS = 3_600_000
-_SETTLE_MS = 120_000  # after so long no commit adds to a minute any more
-_BUDGET_S = 0.02
-_PART_MS = 60_000
 _LONG_MS = 600_000
+_PART_MS = 60_000
+_SETTLE_MS = 120_000  # after so long no commit adds to a minute any more
+_BUDGET_S = 0.005
 _FRESH_S = 0.5
+_NEVER_S = float("inf")
 
 
 class Tally:
-    """Counts things by hour for a week. Closed hours are counted once; a view counts for at most 20 ms.
+    """Counts things by hour for a week. A view counts for at most 5 ms; a thread counts what is left.
 
-    What could not be counted in that time is None, and the next view goes on with it.
+    Until then a figure is None. Closed hours are counted once; those with rows that may still change are counted again
+    by and by, the older the more seldom.
 
     Args:
         count: returns the counts by name of a time range, start and end in milliseconds; `open` counts those that may
-            still change, so that the range is counted again. It is at most an hour, and the query uses an index.
+            still change. The range is at most an hour, and the query uses an index.
         clock: what time it is.
         oldest: returns the time of the oldest row, milliseconds since the epoch, by a look into an index; None where
             there is no row. Hours before it are not counted.
@@ -39,9 +44,10 @@ class Tally:
     ) -> None:
         self._count, self._clock, self._oldest = count, clock, oldest
         self._lock = threading.Lock()
-        self._kept: dict[tuple[int, int], Mapping[str, int]] = {}
+        self._kept: dict[tuple[int, int], _Part] = {}
         self._seen_s = float("-inf")
         self._last = _View({}, {}, [])
+        self._is_filling = False
 
     def figure(self, name: str, label: str, href: str = "", *, is_bad: bool = False) -> Figure:
         """Return the figure of a name."""
@@ -53,30 +59,46 @@ class Tally:
         return Figure(label, hour, day, week, hours[-24:], href, is_bad=is_bad, minute=minute)
 
     def _look(self) -> "_View":
-        """Count what is not known, within the time that a view has."""
-        now_ms, now_s = self._clock.now_ms(), self._clock.monotonic_s()
-        first = now_ms // _HOUR_MS - 167
+        """Return the counts, after counting what is not known within the time that a view has."""
+        now_s = self._clock.monotonic_s()
         with self._lock:
             if now_s - self._seen_s < _FRESH_S:  # several figures of one view
                 return self._last
-            self._kept = {key: found for key, found in self._kept.items() if key[1] > first * _HOUR_MS}
-            oldest_ms = self._oldest()
-            if oldest_ms is None:
-                self._seen_s, self._last = now_s, _View({}, {}, [{}] * 168)
-                return self._last
-            minute = self._count(now_ms - _PART_MS, now_ms + 1)
-            running = now_ms // _PART_MS * _PART_MS
-            hour = self._minutes(running - 59 * _PART_MS, running + _PART_MS, now_ms, now_s + _BUDGET_S)
-            newest_first = (at * _HOUR_MS for at in range(first + 167, first - 1, -1))
-            deadline_s = self._clock.monotonic_s() + _BUDGET_S
-            hours: list[Mapping[str, int] | None] = [
-                {} if at + _HOUR_MS <= oldest_ms else self._hour(at, now_ms, deadline_s) for at in newest_first
-            ]
-            self._seen_s, self._last = now_s, _View(minute, hour, hours[::-1])
+            self._last = self._count_all(now_s + _BUDGET_S)
+            self._seen_s = now_s
+            is_whole = self._last.hour is not None and None not in self._last.hours
+            if not is_whole and not self._is_filling:
+                self._is_filling = True
+                threading.Thread(target=self._fill, name="console-tally", daemon=True).start()
             return self._last
 
+    def _fill(self) -> None:
+        try:
+            self._count_all(_NEVER_S)
+        except Exception as error:  # the next view tries again
+            log.warning("tally_failed", exc_info=error)
+        finally:
+            self._is_filling = False
+            self._seen_s = float("-inf")
+
+    def _count_all(self, deadline_s: float) -> "_View":
+        now_ms = self._clock.now_ms()
+        first = now_ms // _HOUR_MS - 167
+        self._kept = {key: one for key, one in dict(self._kept).items() if key[1] > first * _HOUR_MS}
+        oldest_ms = self._oldest()
+        if oldest_ms is None:
+            return _View({}, {}, [{}] * 168)
+        minute = self._count(now_ms - _PART_MS, now_ms + 1)
+        running = now_ms // _PART_MS * _PART_MS
+        hour = self._minutes(running - 59 * _PART_MS, running + _PART_MS, now_ms, deadline_s)
+        newest_first = (at * _HOUR_MS for at in range(first + 167, first - 1, -1))
+        hours: list[Mapping[str, int] | None] = [
+            {} if at + _HOUR_MS <= oldest_ms else self._hour(at, now_ms, deadline_s) for at in newest_first
+        ]
+        return _View(minute, hour, hours[::-1])
+
     def _hour(self, start_ms: int, now_ms: int, deadline_s: float) -> Mapping[str, int] | None:
-        """Return the counts of an hour: a closed one by one query, the running one minute by minute."""
+        """Return the counts of an hour: a closed one by one query, the running one by parts."""
         end_ms = start_ms + _HOUR_MS
         if end_ms < now_ms - _SETTLE_MS:
             return self._part(start_ms, end_ms, now_ms, deadline_s)
@@ -98,15 +120,25 @@ class Tally:
         return total
 
     def _part(self, start_ms: int, end_ms: int, now_ms: int, deadline_s: float) -> Mapping[str, int] | None:
-        kept = self._kept.get((start_ms, end_ms))
-        if kept is not None:
-            return kept
-        if self._clock.monotonic_s() > deadline_s:
-            return None
-        found = self._count(start_ms, end_ms)
-        if end_ms < now_ms - _SETTLE_MS and not found.get("open"):
-            self._kept[start_ms, end_ms] = found
-        return found
+        """Return the counts of a part; an older count where there is no time for a new one, None without any."""
+        kept, now_s = self._kept.get((start_ms, end_ms)), self._clock.monotonic_s()
+        if kept is not None and now_s < kept.due_s:
+            return kept.counts
+        if now_s > deadline_s:
+            return None if kept is None else kept.counts
+        counts = self._count(start_ms, end_ms)
+        if end_ms < now_ms - _SETTLE_MS:
+            age_s = (now_ms - end_ms) / 1000
+            self._kept[start_ms, end_ms] = _Part(counts, now_s + age_s / 100 if counts.get("open") else _NEVER_S)
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The counts of a part of the week, and when they are counted again, monotonic seconds."""
+
+    counts: Mapping[str, int]
+    due_s: float
 
 
 @dataclass(frozen=True, slots=True)

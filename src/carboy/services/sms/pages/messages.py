@@ -45,6 +45,12 @@ _MOST_ATTEMPTS = 200
 _RESENDABLE = ("failed", "undelivered", "expired")
 
 
+PHASE_WORDS = {
+    "closed": mark("gets messages"), "half-open": mark("is tried again"), "open": mark("skipped after errors"),
+}  # fmt: skip
+"""What the phase of a circuit breaker means for its provider."""
+
+
 class _MessageTally(Tally):
     """Counts of messages by hour."""
 
@@ -218,7 +224,7 @@ def summarize() -> Summary:
     ]
     kinds = {"closed": "ok", "half-open": "run", "open": "bad"}
     facts = [
-        Fact(mark("Providers"), name, phase, kinds.get(phase, ""), href=url_for("providers.index"))
+        Fact(mark("Providers"), name, PHASE_WORDS[phase], kinds[phase], href=url_for("providers.index"))
         for name, (phase, _) in sms.circuits.shown().items()
     ]
     query = select(MESSAGES).where(MESSAGES.c.state == "failed").order_by(MESSAGES.c.id.desc()).limit(_NEWEST)

@@ -2,12 +2,14 @@
 // Times in the reader's zone with UTC at hand, copy buttons, and lists that renew themselves. All works without this.
 (() => {
   const lang = document.documentElement.lang;
-  const format = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "medium" });
+  const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  const format = new Intl.DateTimeFormat(lang, parts), withYear = new Intl.DateTimeFormat(lang, { year: "numeric", ...parts });
+  const year = new Date().getFullYear();
 
   function localize(root) {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
-      if (!isNaN(at)) { time.title = time.dateTime; time.textContent = format.format(at); }
+      if (!isNaN(at)) { time.title = time.dateTime; time.textContent = (at.getFullYear() === year ? format : withYear).format(at); }
     }
   }
 
