@@ -10,10 +10,10 @@ from carboy.errors import UsageError
 
 
 @click.command("console")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the service is served.")
+@click.option("--url", help="Where the console is served; by default CONSOLE_BIND or http://127.0.0.1:8000.")
 @click.option("--no-open", is_flag=True, help="Print the address alone.")
 @pass_project
-def command(project: Project, url: str, no_open: bool) -> None:
+def command(project: Project, url: str | None, no_open: bool) -> None:
     """Open the console with an address that logs in once, within an hour.
 
     It is made for the profile `local`; elsewhere log in with an API key.
@@ -27,10 +27,12 @@ def command(project: Project, url: str, no_open: bool) -> None:
     runtime = project.runtime()
     if not runtime.settings["CONSOLE"]:
         raise UsageError("there is no console", "CONSOLE is off", "set CONSOLE=on")
+    bind = runtime.settings["CONSOLE_BIND"] or "127.0.0.1:8000"
+    url = (url or f"http://{bind}").rstrip("/")
     if runtime.settings.profile.name != "local":
         hint = f"open {url}/login and enter a key of `carboy keys create`"
         raise UsageError("a one-time login is for the profile `local`", f"this is `{runtime.settings.profile}`", hint)
     path = make_login(runtime, local_key(runtime)) if runtime.settings["AUTH"] else "/"
-    click.echo(f"{url.rstrip('/')}{path}")
+    click.echo(f"{url}{path}")
     if not no_open:
-        webbrowser.open(f"{url.rstrip('/')}{path}")
+        webbrowser.open(f"{url}{path}")

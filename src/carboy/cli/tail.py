@@ -32,9 +32,20 @@ def command(project: Project, lines: int, every_s: float, once: bool) -> None:
     newest = int(found[0].id) if found else 0
     while not once:
         time.sleep(max(0.1, every_s))
-        found = [job for job in store.list(limit=_AT_ONCE) if int(job.id) > newest]
+        found = _newer(store, newest)
         _show(reversed(found))
         newest = int(found[0].id) if found else newest
+
+
+def _newer(store: Any, newest: int) -> list[Any]:
+    """Return the jobs that were made after one, the newest first, however many they are."""
+    found: list[Any] = []
+    while True:
+        page = store.list(limit=_AT_ONCE, before=int(found[-1].id) if found else None)
+        fresh = [job for job in page if int(job.id) > newest]
+        found += fresh
+        if len(fresh) < _AT_ONCE:
+            return found
 
 
 def _show(jobs: Any) -> None:

@@ -90,6 +90,7 @@ class Page:
         blueprint: makes the Flask blueprint of its views; its name is the address, `/console/<name>`.
         group: the heading above its link in the navigation.
         summary: returns what it adds to the overview.
+        job_scopes: the scopes without which the arguments of a kind of job are not shown.
     """
 
     title: str
@@ -98,3 +99,4 @@ class Page:
     blueprint: "Callable[[], Blueprint]"
     group: str = ""
     summary: Callable[[], Summary] | None = None
+    job_scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -43,6 +43,8 @@ __all__ = ["make_blueprint"]
 
 STATES = (mark("accepted"), mark("copied"), mark("archived"))
 _MAX_EXPORT = 100_000
+_MESSAGES = "sms"
+_MESSAGE_SCOPES = ("sms:content", "sms:numbers")
 _MAX_SHOWN_BYTES = 262_144
 _FIELDS = ("id", "source", "type", "time", "received_at", "state", "severity", "content_type", "size",
            "object_key")  # fmt: skip
@@ -77,7 +79,8 @@ def _index() -> Response:
     page = find_events(at.engine, chosen, sources, place[0] if place else None, 300 if text else PAGE_ROWS)
     rows, is_cut = page.rows, page.is_cut
     if text:
-        rows, is_stopped = search_bodies(at.archive.store, at.engine, rows, text)
+        searched = [row for row in rows if not _hidden_by(row.source)]
+        rows, is_stopped = search_bodies(at.archive.store, at.engine, searched, text)
         is_cut = is_cut or is_stopped or page.next is not None
     return render_page(
         "archive/events.html", rows=rows, following=render_cursor(page.next) if page.next else None, sources=sources,
@@ -112,10 +115,23 @@ _ATTEMPT = [column for column in ATTEMPTS.c if column.name != "response"]
 _WITHOUT_BODY = [column for column in ITEMS.c if column.name != "body"]
 
 
+def _hidden_by(source: str) -> list[str]:
+    """Return the scopes that the visitor lacks to read events of a source: inbound messages are people's own words."""
+    return [scope for scope in _MESSAGE_SCOPES if source == _MESSAGES and not has_scope(scope)]
+
+
+def _read(at: Reach, event: Any) -> bytes | None:
+    """Return the bytes of an event; reading a message is noted in the audit log."""
+    if event.source == _MESSAGES:
+        record_action("event.read_message", str(event.id))
+    return read_body(at.archive.store, at.engine, event)
+
+
 def _show(row: int) -> Response:
     at = reach()
     event = _find(at, row)
-    body = read_body(at.archive.store, at.engine, event)
+    hidden = _hidden_by(event.source)
+    body = None if hidden else _read(at, event)
     with at.engine.connect() as connection:
         same = (ITEMS.c.source == event.source) & (ITEMS.c.item_id == event.item_id)
         columns = (ITEMS.c.id, ITEMS.c.version, ITEMS.c.received_at, ITEMS.c.newest, ITEMS.c.state)
@@ -128,7 +144,7 @@ def _show(row: int) -> Response:
     return render_page(
         "archive/event.html", event=event, headers=headers, versions=versions, deliveries=deliveries,
         steps=_steps(at, event, deliveries, attempts), curl=_curl(event, headers, body), **_body_views(body),
-        fetched=_fetched(at, event),
+        fetched=_fetched(at, event), hidden=hidden,
     )  # fmt: skip
 
 
@@ -200,7 +216,9 @@ def _curl(event: Any, headers: dict[str, str], body: bytes | None) -> str:
 def _download(row: int) -> Response:
     at = reach()
     event = _find(at, row)
-    body = read_body(at.archive.store, at.engine, event)
+    if hidden := _hidden_by(event.source):
+        raise Problem(403, f"this needs the scope {hidden[0]}")
+    body = _read(at, event)
     if body is None:
         raise Problem(503, "its object cannot be read now")
     headers = {"Content-Disposition": f'attachment; filename="event-{event.id}.raw"',

@@ -43,9 +43,12 @@ def _summary() -> Summary:
 
 
 pages: tuple[Page, ...] = (
-    Page(mark("Messages"), mark("Messages"), "sms:read", _messages, _GROUP, _summary),
+    Page(
+        mark("Messages"), mark("Messages"), "sms:read", _messages, _GROUP, _summary,
+        job_scopes={"sms.inbound": ("sms:content", "sms:numbers")},
+    ),
     Page(mark("Message statistics"), mark("Statistics"), "sms:read", _statistics, _GROUP),
     Page(mark("Templates"), mark("Templates"), "sms:read", _templates, _GROUP),
     Page(mark("Providers"), mark("Providers"), "sms:read", _providers, _GROUP),
-)
+)  # fmt: skip
 """In the order of the navigation."""

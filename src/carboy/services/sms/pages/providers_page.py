@@ -1,9 +1,9 @@
-"""Providers: the state of each circuit breaker, share and calls; take one out of turn, put it back."""
+"""Providers: share of the traffic, health, errors and balance of each; take one out of turn, put it back."""
 
 from flask import Blueprint, Response
 
 from carboy.problems import Problem
-from carboy.services.sms.pages.messages import gateway
+from carboy.services.sms.pages.messages import PHASE_WORDS, gateway
 from carboy.services.sms.provider_reports import describe_providers
 from carboy.web import go_to_page, has_scope, mark, record_action, render_page, show_notice
 
@@ -22,8 +22,10 @@ def _index() -> Response:
     _, sms = gateway()
     rows = []
     for one in describe_providers(sms):
-        calls = {kind: count for kind, count in one["calls"].items() if count}
-        rows.append({**one, "calls": calls, "total": sum(calls.values()), "good": calls.get("accepted", 0)})
+        word, kind = PHASE_WORDS[one["circuit"]], {"closed": "ok", "half-open": "run"}.get(one["circuit"], "bad")
+        if one["out_since"]:
+            word, kind = mark("out of turn"), "wait"
+        rows.append({**one, "word": word, "mark": kind, "calls": {key: n for key, n in one["calls"].items() if n}})
     return render_page("sms/providers.html", rows=rows)
 
 

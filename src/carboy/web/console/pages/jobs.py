@@ -8,6 +8,7 @@ from carboy.errors import Missing
 from carboy.http_values import render_cursor
 from carboy.jobs import JobView
 from carboy.problems import Problem
+from carboy.web.console.access import has_scope
 from carboy.web.console.audit import record_action
 from carboy.web.console.forms import PAGE_ROWS, read_choice, read_cursor
 from carboy.web.console.rendering import go_to_page, render_page, show_notice, translate
@@ -56,7 +57,11 @@ def _show(job_id: int) -> Response:
         case "done" | "dead":
             kind = "ok" if job.state == "done" else "bad"
             history.append({"title": job.state, "at": job.finished_at, "state": kind, "detail": ""})
-    return render_page("console/job.html", job=job, history=history)
+    scopes = [scope for page in runtime().pages for scope in page.job_scopes.get(job.kind, ())]
+    missing = [scope for scope in scopes if not has_scope(scope)]
+    if scopes and not missing:
+        record_action("job.read_args", str(job_id), job.kind)
+    return render_page("console/job.html", job=job, history=history, missing=missing)
 
 
 def _retry_all() -> Response:
