@@ -346,3 +346,16 @@ def test_an_application_s_own_addresses_take_precedence(make_app: MakeApp) -> No
     for path, text in (("/", "mine"), ("/login", "mine"), ("/other", "other")):
         assert client.get(path, headers=HTML).text == text
     assert client.get("/console/jobs", headers=HTML).status_code == 302
+
+
+def test_where_the_service_answers_the_root_itself_the_overview_is_below_console(make_app: MakeApp) -> None:
+    """The login leads there."""
+    app = make_app()
+    app.add_url_rule("/", "mine", lambda: "mine")
+    person = visit(app)
+
+    assert person.log_in(make_key(app)[1], "").headers["Location"] == "/console/"
+    page = person.get("/console/")
+    assert page.status_code == 200
+    assert '<a href="/console/" aria-current="page">' in page.text
+    assert person.get("/").text == "mine"

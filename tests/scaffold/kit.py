@@ -8,14 +8,15 @@ from tests.journeys.zygote import Process
 
 from carboy.scaffold import CHOICES
 
-COMBINATIONS = {
-    ",".join(chosen) or "nothing": frozenset(chosen)
-    for size in range(len(CHOICES) + 1)
-    for chosen in itertools.combinations(CHOICES, size)
-}
-
-
-"""Every choice of `--with`, by how it is written."""
+_WITHOUT_CONSOLE = [each for each in CHOICES if each != "console"]
+_CHOSEN = [
+    *(chosen for size in range(6) for chosen in itertools.combinations(_WITHOUT_CONSOLE, size)),
+    ("console",),
+    ("db", "console"),
+    tuple(CHOICES),
+]
+COMBINATIONS = {",".join(chosen) or "nothing": frozenset(chosen) for chosen in _CHOSEN}
+"""Every choice of `--with`, by how it is written; the console touches no other but `db`."""
 
 
 Projects = dict[str, Path]

@@ -142,7 +142,7 @@ def test_other_names_are_taken(name: str) -> None:
 
 def test_an_unknown_choice_is_refused_with_the_nearest() -> None:
     """And with all that there are."""
-    with pytest.raises(UsageError, match="db, archive, sms, openapi, lambda") as refused:
+    with pytest.raises(UsageError, match="db, archive, sms, openapi, lambda, console") as refused:
         parse_choices(["db,opnapi"])
 
     assert "`openapi`" in refused.value.hint

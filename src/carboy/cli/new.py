@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "wanted",
     multiple=True,
     metavar="PARTS",
-    help="What it begins with, by commas: db, archive, sms, openapi, lambda.",
+    help="What it begins with, by commas: db, archive, sms, openapi, lambda, console.",
 )
 @click.option("--into", is_flag=True, help="Add what an existing project lacks; none of its files is changed.")
 @json_option

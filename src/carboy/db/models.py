@@ -40,6 +40,10 @@ class _LateSQLAlchemy(SQLAlchemy):
                     "import it where the application is made, or where its views are",
                 )
             extension.bind_models()
+        owner = getattr(extension, "app", current_app)
+        if owner != current_app:  # a page of the console, which is an application of its own
+            with owner.app_context():
+                return super().engines
         return super().engines
 
 

@@ -26,6 +26,7 @@ _DB_PARTS = ("settings", "request_ids", "problems", "limits", "keys", "db", "job
 _ELSEWHERE = {
     "archive": "serve it beside your application: carboy new archiving --with archive",
     "sms": "serve it beside your application: carboy new texting --with sms",
+    "console": "declare `pages` in a module of `MODULES`, and name the part `console` in `init_app`",
     "openapi": "write a document, and after `init_app` call `carboy.web.add_api(app, document, operations)`",
 }
 

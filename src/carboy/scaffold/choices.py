@@ -14,6 +14,7 @@ CHOICES = {
     "sms": "the SMS gateway",
     "openapi": "an OpenAPI document as the router",
     "lambda": "a queue and a schedule, besides the HTTP that every service answers on Lambda",
+    "console": "a page in the browser, beside those for jobs, keys, settings and health",
 }
 """What can stand behind `--with`, and what it adds."""
 
@@ -42,7 +43,7 @@ class Choices:
     @property
     def needs_database(self) -> bool:
         """Whether the service keeps rows that must outlive a Lambda function."""
-        return bool(self.chosen & {"db", *_SERVICES})
+        return bool(self.chosen & {"db", "console", *_SERVICES})
 
 
 def parse_choices(texts: Iterable[str]) -> Choices:

@@ -4,7 +4,7 @@ import hmac
 import secrets
 from urllib.parse import urlsplit
 
-from flask import Request, g, request
+from flask import Request, current_app, g, request
 
 from carboy.problems import Problem
 from carboy.web.console.sessions import SessionStore, csrf_of
@@ -97,10 +97,11 @@ def check_csrf() -> None:
 
 def safe_next(text: str | None) -> str:
     """Return a path of this host to go to after the login; the overview for everything else."""
+    home: str = current_app.config["HOME"]
     if not text or not text.startswith("/") or text.startswith("//"):
-        return "/"
+        return home
     if any(ord(one) < 33 or one == "\\" for one in text) or urlsplit(text).netloc:
-        return "/"
+        return home
     return text
 
 

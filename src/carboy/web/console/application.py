@@ -5,7 +5,6 @@ from urllib.parse import quote, unquote
 
 from flask import Blueprint, Flask, Response, g, redirect, request
 
-from carboy.extension import EXTENSION
 from carboy.problems import Problem
 from carboy.web.console import login, oidc
 from carboy.web.console.access import ANCHOR, check_csrf, find_visitor, is_html, require_scope
@@ -33,12 +32,17 @@ _OPEN = {"console.asset", "console.enter", "console.enter_once", "console.leave"
 def make_application(runtime: "Runtime") -> Flask:
     """Return the application that answers all addresses of the console."""
     app = Flask("carboy.web.console", static_folder=None, template_folder="templates")
-    app.extensions[EXTENSION] = runtime
+    app.extensions = runtime.app.extensions  # a module's pages find there what its other views do
+    app.config.from_mapping(runtime.app.config)
     app.secret_key = None  # sessions are rows
     app.config.update(PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=runtime.web.max_body_bytes)
+    if (models := app.extensions.get("sqlalchemy")) is not None:
+        app.teardown_appcontext(lambda _: models.session.remove())
     pages = [*runtime.pages, *_own_pages()]
     scopes: dict[str, str] = {}
-    shown: list[tuple[str, Page]] = [("overview", Page(mark("Overview"), mark("Overview"), "", _console_blueprint))]
+    shown: list[tuple[str, Page]] = [
+        ("overview", Page(mark("Overview"), mark("Overview"), "", lambda: Blueprint("overview", __name__)))
+    ]
     folders = []
     for page in pages:
         blueprint = page.blueprint()
@@ -46,7 +50,12 @@ def make_application(runtime: "Runtime") -> Flask:
         scopes[blueprint.name] = page.scope
         shown.append((blueprint.name, page))
         folders.append(_translations(blueprint))
-    app.register_blueprint(_console_blueprint())
+    is_root_taken = any(
+        rule.rule == "/" and not rule.endpoint.startswith("carboy_console") for rule in runtime.app.url_map.iter_rules()
+    )
+    home = "/console/" if is_root_taken and runtime.web.console_bind is None else "/"
+    app.config["HOME"] = home
+    app.register_blueprint(_console_blueprint(home))
     app.config["TRANSLATIONS"] = tuple(dict.fromkeys(folder for folder in folders if folder))
     app.config["PAGES"] = pages
     handle_problems(app, runtime.web.retry_after_s, runtime.show_path)
@@ -69,10 +78,12 @@ def _translations(blueprint: Blueprint) -> Any:
     return folder if folder.is_dir() else None
 
 
-def _console_blueprint() -> Blueprint:
+def _console_blueprint(home: str) -> Blueprint:
+    """Return the console's own addresses; where the service answers `/` itself, the overview is at `/console/`."""
     made = Blueprint("console", __name__)
-    made.add_url_rule("/", "overview", show_overview)
-    made.add_url_rule("/console/", "home", lambda: redirect(f"{request.script_root}/"))
+    made.add_url_rule(home, "overview", show_overview)
+    if home == "/":
+        made.add_url_rule("/console/", "home", lambda: redirect(f"{request.script_root}/"))
     made.add_url_rule("/console/static/<name>", "asset", _send_asset)
     login.add_routes(made)
     oidc.add_routes(made)

@@ -77,8 +77,10 @@ def _enter_once(token: str) -> Response:
     if found is None or found.key_id is None or held.keys.find_by_id(found.key_id) is None:
         if wait_s := limiter.take(caller):
             raise Problem(429, "too many failed logins", headers={"Retry-After": render_retry_after(wait_s)})
-        return _form("/", 401, translate(mark("This address was used, or is too old. Log in with an API key.")))
-    return begin_session(found.name, request.args.get("next", "/"), key_id=found.key_id)
+        return _form(
+            safe_next(None), 401, translate(mark("This address was used, or is too old. Log in with an API key."))
+        )
+    return begin_session(found.name, request.args.get("next", ""), key_id=found.key_id)
 
 
 def _leave() -> Response:

@@ -17,13 +17,13 @@ _HOUR_MS = 3_600_000
 _LONG_MS = 600_000
 _PART_MS = 60_000
 _SETTLE_MS = 120_000  # after so long no commit adds to a minute any more
-_BUDGET_S = 0.005
+_BUDGET_S = 0.008
 _FRESH_S = 0.5
 _NEVER_S = float("inf")
 
 
 class Tally:
-    """Counts things by hour for a week. A view counts for at most 5 ms; a thread counts what is left.
+    """Counts things by hour for a week. A view counts for at most 8 ms; a thread counts what is left.
 
     Until then a figure is None. Closed hours are counted once; those with rows that may still change are counted again
     by and by, the older the more seldom.
