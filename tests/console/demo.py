@@ -145,7 +145,8 @@ def _add_events(connection: Connection, chance: random.Random, now_ms: int) -> N
 
 
 def _add_messages(connection: Connection, chance: random.Random, now_ms: int) -> None:
-    requests, messages, attempts, days = [], [], [], {}
+    requests, messages, attempts = [], [], []
+    days: dict[tuple[Any, ...], tuple[int, int]] = {}
     for at in sorted(_times(chance, now_ms, 4000)):
         template = chance.choices(("login-code", "order-shipped", "appointment"), (7, 4, 1))[0]
         country, shown = chance.choice((("DE", "+49151****4711"), ("CN", "+86138****0000"), ("GB", "+44770****0123")))

@@ -54,7 +54,7 @@ def take_pictures(
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGS)
         for width in widths:
             for scheme in ("light", "dark"):
-                context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+                context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
                 page: Any = context.new_page()
                 page.goto(url + "/login")
                 page.screenshot(path=folder / f"login-en-{width}-{scheme}.png")
