@@ -10,7 +10,7 @@ from tests.lab.rotation import ask
 
 from carboy.circuit_breaker import CircuitBreaker
 from carboy.db import Address, Connector, DbSettings, GroupCommit, engine, fail_fast
-from carboy.db.watchdog import is_hurried
+from carboy.db.watchdog import must_fail_fast
 from carboy.errors import Unreachable
 from carboy.testing import ManualClock, closed_port
 from carboy.testing.processes import DatabaseServer
@@ -137,9 +137,9 @@ def test_every_request_of_flask_is_in_a_hurry() -> None:
     """And nothing else is, not even within an application's context."""
     app = Flask(__name__)
     with app.app_context():
-        assert not is_hurried()
+        assert not must_fail_fast()
     with app.test_request_context():
-        assert is_hurried()
+        assert must_fail_fast()
 
 
 def test_of_many_that_come_after_the_pause_one_looks() -> None:

@@ -93,9 +93,9 @@ def explain(error: Exception, action: str, resource: str = "", identity: str = "
         return error
     answer = getattr(error, "response", None)
     if isinstance(answer, Mapping):
-        said = answer.get("Error", {})
+        fields = answer.get("Error", {})
         status = str(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-        found = explain_code(str(said.get("Code", "")) or status, str(said.get("Message", "")), action, resource,
+        found = explain_code(str(fields.get("Code", "")) or status, str(fields.get("Message", "")), action, resource,
                              identity)  # fmt: skip
         if type(found) is Refused and status.startswith("5"):
             found = Unreachable(found.what, f"AWS failed ({status})", "try again later")
@@ -136,10 +136,10 @@ def explain_code(code: str, message: str, action: str, resource: str, identity: 
     named = _ROLE.search(message)
     role = next((part for part in named.groups() if part), "") if named else ""
     who = f"`{role}`" if role else identity or "the caller's role"
-    place = f" on `{resource}`" if resource else ""
+    target = f" on `{resource}`" if resource else ""
     if "AccessDenied" in code or "Unauthorized" in code or code in {"403", "AuthorizationError"}:
-        return Refused(what, f"{who} may not do that ({code})", f"allow {action}{place} to {who}")
-    return Refused(what, f"AWS refused it ({code or 'no code'})", f"see what {action}{place} needs of {who}")
+        return Refused(what, f"{who} may not do that ({code})", f"allow {action}{target} to {who}")
+    return Refused(what, f"AWS refused it ({code or 'no code'})", f"see what {action}{target} needs of {who}")
 
 
 def unknown_profile(name: str) -> Refused:

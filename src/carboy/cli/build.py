@@ -108,7 +108,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         print_table(["BYTES", "FILE", "WHY"], [(each.size_bytes, each.path, each.why) for each in report.entries])
     else:
         print_table(["LARGEST", "UNPACKED"], [(each.name, _size(each.size_bytes)) for each in report.largest()])
-    _tell(report)
+    _report(report)
     if not report.fits:
         ctx.exit(1)
 
@@ -162,7 +162,7 @@ def _build(options: "BuildOptions") -> "BuildReport":
     return report
 
 
-def _tell(report: "BuildReport") -> None:
+def _report(report: "BuildReport") -> None:
     """Say on stderr what was made, and what is left of Lambda's limits."""
     for note in report.notes:
         click.echo(f"note: {note}", err=True)

@@ -122,8 +122,8 @@ def merge_driver(file: ClosedFile, base: Path, ours: Path, theirs: Path, name: s
         subprocess.run(["git", "merge-file", str(ours), str(base), str(theirs)], check=False)
         if isinstance(error, CarboyError):
             raise
-        for place in error.places:
-            say(f"CONFLICT in {shown}: both sides changed {place}")
+        for changed in error.paths:
+            say(f"CONFLICT in {shown}: both sides changed {changed}")
         say("Resolve it, then: carboy config rekey --after-merge")
         raise SystemExit(1) from None
 

@@ -154,17 +154,17 @@ def _audit_sources(sources: dict[str, Any]) -> Iterator[Finding]:
     for name, source in sorted(sources.items()):
         tokens = [one.reveal() for one in source.tokens]
         secrets = [one.reveal() for one in source.secrets]
-        place = f"[archive.sources.{name}]"
+        table = f"[archive.sources.{name}]"
         if source.verify == "none":
-            hint = f"set `verify` in {place} to the scheme of the sender, or to `key`"
+            hint = f"set `verify` in {table} to the scheme of the sender, or to `key`"
             yield Finding(f"source {name}", ok=False, detail="`verify` is none: every client may post to it", hint=hint)
         elif any(len(token) < _LEAST_TOKEN_CHARS for token in tokens):
             detail = f"a path token has fewer than {_LEAST_TOKEN_CHARS} characters: it can be guessed"
-            hint = f"set `tokens` in {place} to the output of: {_RANDOM_TEXT}"
+            hint = f"set `tokens` in {table} to the output of: {_RANDOM_TEXT}"
             yield Finding(f"source {name}", ok=False, detail=detail, hint=hint)
         elif any(len(secret) < _LEAST_SIGNING_CHARS for secret in secrets):
             detail = f"a secret has fewer than {_LEAST_SIGNING_CHARS} characters: it can be guessed"
-            yield Finding(f"source {name}", ok=False, detail=detail, hint=f"give `secrets` in {place} a longer value")
+            yield Finding(f"source {name}", ok=False, detail=detail, hint=f"give `secrets` in {table} a longer value")
         else:
             hint = "prefer a signature: the logs of proxies show addresses with their tokens" if tokens else ""
             yield Finding(f"source {name}", ok=True, detail=f"verified by `{source.verify}`", hint=hint)

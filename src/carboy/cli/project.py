@@ -164,13 +164,13 @@ def _broken(path: str, error: Exception) -> CarboyError:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<") and not _is_installed(Path(frame.filename))
     ]
-    places = [f"{_shown(frame.filename)}, line {frame.lineno}\n    {frame.line}" for frame in frames]
+    lines = [f"{_shown(frame.filename)}, line {frame.lineno}\n    {frame.line}" for frame in frames]
     why = f"{type(error).__name__}: {error}"
     if isinstance(error, SyntaxError) and error.filename and error.text:
         caret = " " * max((error.offset or 1) - 1 - (len(error.text) - len(error.text.lstrip())), 0) + "^"
-        places.append(f"{_shown(error.filename)}, line {error.lineno}\n    {error.text.strip()}\n    {caret}")
+        lines.append(f"{_shown(error.filename)}, line {error.lineno}\n    {error.text.strip()}\n    {caret}")
         why = f"{type(error).__name__}: {error.msg}"
-    return CarboyError(f"`{path}` cannot be made", "\n  ".join([why, *places]), "the error is the application's own")
+    return CarboyError(f"`{path}` cannot be made", "\n  ".join([why, *lines]), "the error is the application's own")
 
 
 def _is_installed(file: Path) -> bool:

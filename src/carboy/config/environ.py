@@ -1,4 +1,4 @@
-"""The process's environment: the only place in the product that reads or writes it."""
+"""Environment variables of the process; no other module reads or writes them."""
 
 import os
 from collections.abc import Mapping

@@ -11,6 +11,7 @@ _NAME = re.compile(r"(?:export[ \t]+)?(?:'(?P<quoted>[^'\n]+)'|(?P<name>[^\s=#'\
 _SINGLE = re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?=\r?\n|\r|\Z)")
+_LINE_BREAK = re.compile(r"[\r\n]")
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 _ESCAPES = {
     "n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "'": "'", "\\": "\\",
@@ -76,7 +77,7 @@ def parse_dotenv(text: str, source: str = ".env") -> dict[str, str]:
     text = text.removeprefix("\ufeff")
     at = 0
     while at < len(text):
-        end = min((place for place in (text.find("\n", at), text.find("\r", at)) if place >= 0), default=len(text))
+        end = _line_end(text, at)
         row = text[at:end].strip()
         if row and not row.startswith("#"):
             try:
@@ -130,7 +131,8 @@ def _read_assignment(text: str, at: int) -> tuple[str, str | None, int]:
 
 
 def _line_end(text: str, at: int) -> int:
-    return min((place for place in (text.find("\n", at), text.find("\r", at)) if place >= 0), default=len(text))
+    found = _LINE_BREAK.search(text, at)
+    return found.start() if found else len(text)
 
 
 def read_secret_file(path: Path) -> str:

@@ -15,7 +15,7 @@ from carboy.db.keepalive import libpq_keepalive, set_keepalive
 from carboy.db.login_recovery import LoginRecovery, LoginRefused
 from carboy.db.settings import DbSettings
 from carboy.db.tls import Tls, bundle_hint
-from carboy.db.watchdog import is_hurried, seconds_left, watch
+from carboy.db.watchdog import must_fail_fast, seconds_left, watch
 from carboy.errors import CarboyError, ConfigurationError
 from carboy.logs import BoundLogger, get_logger
 from carboy.retry import Failure, GiveUp, Retry, next_step
@@ -90,7 +90,7 @@ class Connector:
         """Return the pool's ping with a deadline, as a server that is frozen accepts a ping and never answers it."""
 
         def do_ping(connection: Any) -> bool:
-            if not is_hurried():
+            if not must_fail_fast():
                 with watch(connection, self._settings.db_connect_budget_s):
                     return ping(connection)
             if self.circuit.error is not None:
@@ -107,9 +107,9 @@ class Connector:
 
     def _do_connect(self, dialect: "Dialect", _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
         """Connect, with retries while the server is unreachable, within the budget of the caller."""
-        is_brief, settings, now_s = is_hurried(), self._settings, self._clock.monotonic_s
-        budget_s = seconds_left(settings.db_request_budget_s) if is_brief else settings.db_connect_budget_s
-        state = self.circuit.ask() if is_brief else "closed"
+        fails_fast, settings, now_s = must_fail_fast(), self._settings, self._clock.monotonic_s
+        budget_s = seconds_left(settings.db_request_budget_s) if fails_fast else settings.db_connect_budget_s
+        state = self.circuit.ask() if fails_fast else "closed"
         if state == "open":
             raise self._fail_fast(named)
         retry = Retry(attempts=1 if state == "probe" else 1_000_000, base_s=0.05, cap_s=2.0, total_s=budget_s)
@@ -118,16 +118,16 @@ class Connector:
             tries, tried_s = tries + 1, now_s()
             left_s = budget_s - (tried_s - began_s)
             try:
-                opened = self._connect(dialect, arguments, named, left_s if is_brief else None)
+                opened = self._connect(dialect, arguments, named, left_s if fails_fast else None)
             except TypeError as error:
                 raise ConfigurationError(
                     "the database's URL has an option that its driver does not know", str(error), "see DATABASE_URL"
                 ) from error
             except dialect.loaded_dbapi.Error as error:
                 self._raise_unless_unavailable(dialect, named, error)
-                took_s = now_s() - tried_s if is_brief else 0.0  # a further try may take as long
+                took_s = now_s() - tried_s if fails_fast else 0.0  # a further try may take as long
                 step = next_step(retry, tries, Failure(is_transient=True), now_s() - began_s + took_s)
-                if is_brief and state == "closed" and self.circuit.is_open:
+                if fails_fast and state == "closed" and self.circuit.is_open:
                     step = GiveUp("another request has waited for the whole budget")
                 if isinstance(step, GiveUp):
                     self.circuit.open(error)

@@ -14,7 +14,7 @@ from carboy.db.keepalive import server_keepalive
 from carboy.db.own_tables import find_missing_table
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
-from carboy.db.watchdog import is_hurried, seconds_left
+from carboy.db.watchdog import must_fail_fast, seconds_left
 from carboy.extras import extra
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ def _prepare_postgres(made: "Engine", settings: DbSettings) -> None:
     wanted |= server_keepalive(settings.db_silence_s)
     write = "; ".join(f"SET LOCAL {name} = {value}" for name, value in wanted.items())
     wait_ms = max(1, round(settings.db_request_budget_s * 1000))
-    brief = f"SET LOCAL lock_timeout = {wait_ms}"  # the watchdog ends the client's wait; this ends the server's
+    fast = f"SET LOCAL lock_timeout = {wait_ms}"  # the watchdog ends the client's wait; this ends the server's
 
     def on_begin(connection: "Connection") -> None:
         is_write = connection.get_execution_options().get("carboy_write")
-        first = [*([write] if is_write else []), *([brief] if is_hurried() else [])]
+        first = [*([write] if is_write else []), *([fast] if must_fail_fast() else [])]
         if first:
             connection.exec_driver_sql("; ".join(first), execution_options={"no_parameters": True})
 
@@ -150,16 +150,16 @@ def _prepare_mysql(made: "Engine", settings: DbSettings) -> None:
 
     idle_s, wait_s = math.ceil(settings.db_idle_write_s), max(1, math.ceil(settings.db_request_budget_s))
     first = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
-    brief = f"SET SESSION lock_wait_timeout = {wait_s}, innodb_lock_wait_timeout = {wait_s}"
+    fast = f"SET SESSION lock_wait_timeout = {wait_s}, innodb_lock_wait_timeout = {wait_s}"
     usual = "SET SESSION lock_wait_timeout = DEFAULT, innodb_lock_wait_timeout = DEFAULT"
 
     def on_begin(connection: "Connection") -> None:
-        hurried, info = is_hurried(), connection.info
+        is_fast, info = must_fail_fast(), connection.info
         if connection.get_execution_options().get("carboy_write") and not info.get("carboy_logs_statements"):
             connection.exec_driver_sql(first)
-        if hurried is not info.get("carboy_hurried", False):  # seldom: most transactions of a process are alike
-            connection.exec_driver_sql(brief if hurried else usual)
-            info["carboy_hurried"] = hurried
+        if is_fast is not info.get("carboy_fail_fast", False):  # seldom: most transactions of a process are alike
+            connection.exec_driver_sql(fast if is_fast else usual)
+            info["carboy_fail_fast"] = is_fast
 
     def on_connect(connection: Any, record: Any) -> None:
         with closing(connection.cursor()) as cursor:
@@ -212,12 +212,12 @@ def _begin_sqlite(connection: "Connection") -> None:
         pragma(f"PRAGMA foreign_keys={'ON' if checks else 'OFF'}")
         info["carboy_foreign_keys"] = checks
     usual_ms, budget_ms = info.get("carboy_busy_ms", (0, 0))
-    if is_hurried():
+    if must_fail_fast():
         left_ms = max(1, round(seconds_left(budget_ms / 1000) * 1000))
-        if left_ms < pragma("PRAGMA busy_timeout").fetchone()[0] or info.get("carboy_hurried"):
+        if left_ms < pragma("PRAGMA busy_timeout").fetchone()[0] or info.get("carboy_fail_fast"):
             pragma(f"PRAGMA busy_timeout={min(left_ms, usual_ms)}")
-            info["carboy_hurried"] = True
-    elif info.pop("carboy_hurried", False):
+            info["carboy_fail_fast"] = True
+    elif info.pop("carboy_fail_fast", False):
         pragma(f"PRAGMA busy_timeout={usual_ms}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
 

@@ -35,7 +35,7 @@ def fail_fast(within_s: float = float("inf")) -> Iterator[None]:
         _until_s.reset(token)
 
 
-def is_hurried() -> bool:
+def must_fail_fast() -> bool:
     """Return whether a caller waits for this work: within `fail_fast`, and within every request of Flask."""
     if _until_s.get() is not None:
         return True

@@ -85,14 +85,14 @@ class Runner:
 
 def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]) -> list[None]:
     """Apply the commits of jobs and settle their rows in one transaction; rows that others lease are left alone."""
-    still_ours = still_leased(connection, [settled for _, settled in ended])
+    still_leased_ids = still_leased(connection, [settled for _, settled in ended])
     by_apply: dict[Any, list[Any]] = {}
     for commit, settled in ended:
-        if commit is not None and settled.id in still_ours:
+        if commit is not None and settled.id in still_leased_ids:
             by_apply.setdefault(commit.apply, []).append(commit.item)
     for apply, items in by_apply.items():
         apply(connection, items)
-    settle(connection, [settled for _, settled in ended if settled.id in still_ours])
+    settle(connection, [settled for _, settled in ended if settled.id in still_leased_ids])
     return [None] * len(ended)
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 def make_owner() -> str:
     """Return a name for this process: host, process namespace, process id, its start, and a random end."""
     pid = os.getpid()
-    return f"{_place()}:{pid}:{_started(pid)}:{secrets.token_hex(4)}"
+    return f"{_machine()}:{pid}:{_started(pid)}:{secrets.token_hex(4)}"
 
 
 def is_dead(owner: str) -> bool:
     """Return whether the process of that name is known to have ended; False where that cannot be known from here."""
-    place, pid, started, _ = owner.rsplit(":", 3) if owner.count(":") >= 3 else ("", "", "", "")
-    return place == _place() and bool(started) and pid.isdigit() and _started(int(pid)) != started
+    machine, pid, started, _ = owner.rsplit(":", 3) if owner.count(":") >= 3 else ("", "", "", "")
+    return machine == _machine() and bool(started) and pid.isdigit() and _started(int(pid)) != started
 
 
-def _place() -> str:
+def _machine() -> str:
     """Return the host and process namespace; containers that share a host name differ in the second."""
     try:
         namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")

@@ -114,12 +114,12 @@ def find_lost(connection: Connection, requests: Sequence[tuple[Lost, int]]) -> l
     return [_find_lost(connection, *request) for request in requests]
 
 
-def _find_lost(connection: Connection, request: Lost, told: int) -> tuple[Ready, ...]:
+def _find_lost(connection: Connection, request: Lost, at_broker: int) -> tuple[Ready, ...]:
     overdue = select(*_READY).where(
         in_state("queued"), JOBS.c.kind.in_(request.kinds), JOBS.c.run_at <= request.before_ms
     )
-    counted = overdue.with_only_columns(JOBS.c.id).limit(told + _AT_MOST).subquery()
-    lost = (connection.execute(select(func.count()).select_from(counted)).scalar() or 0) - told
+    counted = overdue.with_only_columns(JOBS.c.id).limit(at_broker + _AT_MOST).subquery()
+    lost = (connection.execute(select(func.count()).select_from(counted)).scalar() or 0) - at_broker
     if lost <= 0:
         return ()
     query = overdue.order_by(JOBS.c.priority, JOBS.c.run_at).limit(lost)

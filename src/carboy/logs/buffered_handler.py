@@ -78,14 +78,14 @@ class RetryHandler(logging.Handler):
             handler.cwl_client = _WatchedClient(client, self)  # type: ignore[attr-defined]
         if handler.formatter is None:
             handler.setFormatter(LineFormatter())
-        self._start_afresh()
+        self._start_fresh()
         _all_handlers.add(self)
 
-    def _start_afresh(self) -> None:
+    def _start_fresh(self) -> None:
         self._queue: deque[logging.LogRecord] = deque()
         self._changed = threading.Condition()  # over a lock that a signal handler's thread may already hold
         self._worker: threading.Thread | None = None
-        self._hurry = threading.Event()
+        self._is_closing = threading.Event()
         self._stopping = False
         self._is_delivering = False
         self._dropped = 0
@@ -143,7 +143,7 @@ class RetryHandler(logging.Handler):
     def _start_worker(self) -> bool:
         if self._worker is None:
             self._stopping = False
-            self._hurry.clear()
+            self._is_closing.clear()
             worker = threading.Thread(target=self._work, name="carboy-log-delivery", daemon=True)
             try:
                 worker.start()
@@ -174,7 +174,7 @@ class RetryHandler(logging.Handler):
         for attempt in range(1, self.max_retries + 2):
             if self._report_dropped() and self._try(record) is None:
                 return
-            if attempt <= self.max_retries and self._hurry.wait(self._policy.backoff_s(attempt)):
+            if attempt <= self.max_retries and self._is_closing.wait(self._policy.backoff_s(attempt)):
                 break  # we are closing: no time for further tries
         with self._changed:
             self._dropped += 1
@@ -223,7 +223,7 @@ class RetryHandler(logging.Handler):
                 if is_trying:  # in our own delivery: it repeats
                     self._caught.error = error
                     return {}
-                if attempt <= self.max_retries and self._hurry.wait(self._policy.backoff_s(attempt)):
+                if attempt <= self.max_retries and self._is_closing.wait(self._policy.backoff_s(attempt)):
                     break
         with self._changed:
             self._dropped += len(batch.get("logEvents", ()))
@@ -251,7 +251,7 @@ class RetryHandler(logging.Handler):
             self._dropped += len(self._queue)
             self._queue.clear()
             self._changed.notify_all()
-        self._hurry.set()
+        self._is_closing.set()
         if worker is not None and worker is not threading.current_thread():
             worker.join(self._timeout_s)
         if self._dropped:
@@ -301,7 +301,7 @@ _all_handlers: "weakref.WeakSet[RetryHandler]" = weakref.WeakSet()
 
 def _after_fork() -> None:
     for handler in list(_all_handlers):
-        handler._start_afresh()
+        handler._start_fresh()
 
 
 os.register_at_fork(after_in_child=_after_fork)

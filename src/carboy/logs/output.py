@@ -1,4 +1,4 @@
-"""The one place that all events of a process go through: level, form, and where the lines are written."""
+"""Output of a process: the level, format and sinks of all log lines."""
 
 import logging
 import os
@@ -19,13 +19,13 @@ _OF_A_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime
 
 
 class Output:
-    """Where the lines of this process go; `setup` changes it in place, so that every logger follows.
+    """The level, format and sinks of this process; `setup` changes it in place, so that every logger follows.
 
     Attributes:
         level: events below it are dropped until `setup`; then the levels of `logging` hold.
         is_set_up: whether `setup` was called.
-        stream: the first place of each line.
-        file: the second, if there is one; always JSON.
+        stream: gets each line.
+        file: gets each line as JSON, where there is one.
         is_console: whether the stream gets text for people.
         has_colour: whether that text is coloured.
         max_chars: how much text the values of one line may hold together.

@@ -113,9 +113,9 @@ class _Connection(HTTPConnection):
 
     def _connect(self, found: list[Any], until_s: float) -> socket.socket:
         error: OSError = OSError("the name has no address")
-        for place, (family, kind, protocol, _, address) in enumerate(found):
+        for index, (family, kind, protocol, _, address) in enumerate(found):
             left_s = (until_s - monotonic()) / (
-                len(found) - place
+                len(found) - index
             )  # one that swallows everything leaves time for the next
             if left_s <= 0:
                 break

@@ -1,4 +1,4 @@
-"""requests' session, with limits on everything: the one place that sends.
+"""Session of requests with timeouts, retries and budgets; every call is sent here.
 
 A session may be shared by any number of threads, and used after a fork: the child opens connections of its own.
 """

@@ -113,7 +113,7 @@ class _Life:
         from billiard.process import current_process
 
         self._service.after_fork()
-        self._engine.on_end = self._tell_parent
+        self._engine.on_end = self._notify_parent
         self._worker.begin(sweeps=getattr(current_process(), "index", 0) == 0)
 
     def _ready(self, **_: Any) -> None:
@@ -124,7 +124,7 @@ class _Life:
             self._worker.begin(sweeps=True)
         log.info("jobs_worker_ready", kinds=len(self._engine.celery.tasks))
 
-    def _tell_parent(self, kind: str, outcome: str, took_s: float) -> None:
+    def _notify_parent(self, kind: str, outcome: str, took_s: float) -> None:
         """Have the parent count a try: it is the one whose metrics are seen."""
         with contextlib.suppress(BlockingIOError):
             os.write(self._to_parent, orjson.dumps([kind, outcome, took_s]) + b"\n")  # whole: it is less than a page

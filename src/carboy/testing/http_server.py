@@ -154,7 +154,7 @@ class _Connection(asyncio.Protocol):
         self._number = number
         self._buffer = bytearray()
         self._request: Request | None = None  # the one being answered
-        self._was_told_to_continue = False
+        self._sent_continue = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -183,10 +183,10 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         if isinstance(parsed, Request):
-            self._request, self._was_told_to_continue = parsed, False
+            self._request, self._sent_continue = parsed, False
             self._carry_out(parsed, self._step(parsed))
-        elif parsed and not self._was_told_to_continue:
-            self._was_told_to_continue = True
+        elif parsed and not self._sent_continue:
+            self._sent_continue = True
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _carry_out(self, request: Request, step: Step) -> None:

@@ -80,12 +80,14 @@ def open_secrets(
     chosen = list(config.secrets) if only is None else list(only)
     secrets = {}
     for name, ring in keys.items():
-        mine = {path: text for path, (text, stage) in config.secrets.items() if stage.name == name and _is_sealed(text)}
-        need = mine if len(ring) > 1 else [path for path in chosen if path in mine]
-        opened = _unseal_all(config, name, ring, mine, need, keys, faults)
+        sealed_texts = {
+            path: text for path, (text, stage) in config.secrets.items() if stage.name == name and _is_sealed(text)
+        }
+        need = sealed_texts if len(ring) > 1 else [path for path in chosen if path in sealed_texts]
+        opened = _unseal_all(config, name, ring, sealed_texts, need, keys, faults)
         secrets.update(opened)
         if not trust_macs:
-            _check_macs(config, name, ring, mine, opened, faults)
+            _check_macs(config, name, ring, sealed_texts, opened, faults)
     old = _find_old(config, keyring, chosen, wanted, faults)
     faults += downgraded(config, chosen, wanted & set(config.seals))
     if not faults:  # nothing is decrypted for a file that is refused
@@ -160,7 +162,7 @@ def _unseal_all(
     config: Config,
     name: str,
     ring: Sequence[tuple[Block, StageKey]],
-    mine: dict[Path, str],
+    sealed_texts: dict[Path, str],
     need: Iterable[Path],
     keys: dict[str, list[tuple[Block, StageKey]]],
     faults: list[Fault],
@@ -169,12 +171,14 @@ def _unseal_all(
     for path in need:
         for _, key in ring:
             try:
-                opened[path] = Secret(unseal(key, path, mine[path]), mine[path], config.stages[name], key)
+                opened[path] = Secret(
+                    unseal(key, path, sealed_texts[path]), sealed_texts[path], config.stages[name], key
+                )
                 break
             except DoesNotOpen:
                 continue
         else:
-            faults.append(config.fault(path, _diagnose(config, path, mine[path], keys)))
+            faults.append(config.fault(path, _diagnose(config, path, sealed_texts[path], keys)))
     return opened
 
 
@@ -194,14 +198,14 @@ def _check_macs(
     config: Config,
     name: str,
     ring: Sequence[tuple[Block, StageKey]],
-    mine: dict[Path, str],
+    sealed_texts: dict[Path, str],
     opened: dict[Path, Secret],
     faults: list[Fault],
 ) -> None:
     for block, key in ring:
         texts = [
             (path, text)
-            for path, text in mine.items()
+            for path, text in sealed_texts.items()
             if len(ring) == 1 or (path in opened and opened[path].key is key)
         ]
         if not hmac.compare_digest(mac_of(key, block.kms, texts), block.mac):

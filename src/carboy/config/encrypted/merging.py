@@ -21,11 +21,11 @@ _MISSING: Any = object()
 
 
 class Conflicts(Exception):
-    """Both sides changed the same places, each in its way."""
+    """Both sides changed the same paths, each in its way."""
 
-    def __init__(self, places: list[str]) -> None:
-        super().__init__(places)
-        self.places = places
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(paths)
+        self.paths = paths
 
 
 def merge_configs(

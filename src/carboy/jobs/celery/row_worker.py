@@ -153,14 +153,14 @@ class RowWorker:
             ]
         next_s = [0.0] * len(tasks)
         while not self._stopping.wait(min(settings.jobs_poll_s, settings.jobs_lease_s / 6)):
-            for place, (every_s, task) in enumerate(tasks):
+            for number, (every_s, task) in enumerate(tasks):
                 now_s = self._clock.monotonic_s()
-                if now_s < next_s[place]:
+                if now_s < next_s[number]:
                     continue
-                next_s[place] = now_s + every_s
+                next_s[number] = now_s + every_s
                 try:
                     if task() is True:  # there may be more
-                        next_s[place] = now_s
+                        next_s[number] = now_s
                 except Exception as error:  # noqa: BLE001 (the keeper outlives every fault of database and broker)
                     log.warning("jobs_keeper_failed", error=f"{type(error).__name__}: {error}")
 

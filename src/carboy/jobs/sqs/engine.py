@@ -110,9 +110,9 @@ class SqsEngine:
         """Send a job once for each list of arguments, without a database; when this returns, the queue has all.
 
         Raises:
-            UpstreamError: the queue, or the place for long arguments, cannot be used; some calls may be done all the
+            UpstreamError: the queue, or the store of long arguments, cannot be used; some calls may be done all the
                 same, so that sending again does some twice.
-            UsageError: arguments are too long for a message, and there is no place for them.
+            UsageError: arguments are too long for a message, and there is no store for them.
         """
         now_ms, asked_by = self._clock.now_ms(), request_id()
         messages = [self._fitting(CallMessage(job.kind, args, now_ms, asked_by)) for args in calls]
@@ -274,7 +274,7 @@ class SqsEngine:
         if not message.parked:
             return message.args
         if self.park is None:
-            raise ConfigurationError("arguments cannot be read", "there is no place for long ones", "see the settings")
+            raise ConfigurationError("arguments cannot be read", "there is no store for long ones", "see the settings")
         try:
             args: list[Any] = orjson.loads(self.park.get(message.parked))
         except Missing:

@@ -158,15 +158,15 @@ def _own(folder: Path) -> bool:
 
 
 def _make_folder() -> Path:
-    """Return a new folder, in memory where there is such a place, and remove those that killed instances left."""
-    for place in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 (the folder in it is made for this user alone)
-        if not os.access(place, os.W_OK | os.X_OK):
+    """Return a new folder, in memory where possible, and remove those that killed instances left."""
+    for parent in ("/dev/shm", tempfile.gettempdir()):  # noqa: S108 (the folder in it is made for this user alone)
+        if not os.access(parent, os.W_OK | os.X_OK):
             continue
-        for left in Path(place).glob(f"{_PREFIX}*"):
+        for left in Path(parent).glob(f"{_PREFIX}*"):
             with suppress(OSError):
                 if left.stat().st_uid == os.getuid() and not _is_locked(left / _OWNER):
                     shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         _own(folder)
         atexit.register(_remove, folder, os.getpid())
         return folder
