@@ -16,9 +16,9 @@ from requests.utils import select_proxy
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs import request_id
 from carboy.net.attempts import Call, current_call
-from carboy.net.connections import find_addresses, make_pools
 from carboy.net.defaults import Given, default_retries, fill_timeout, make_retry
 from carboy.net.guard import AddressGuard
+from carboy.net.http_connections import find_addresses, make_pools
 from carboy.trace import outgoing_headers
 
 
