@@ -164,7 +164,7 @@ def _rate(one: Callable[[int], None]) -> float:
 def _work_off(writer: Any) -> float:
     """Lease and run jobs, as an engine does, until no job is left."""
     from carboy.jobs.definitions import Done
-    from carboy.jobs.rows import LeaseRequest, Settled, settle, take
+    from carboy.jobs.job_rows import LeaseRequest, Settled, settle, take
 
     started, amount = time.perf_counter(), 0
     while True:
@@ -180,7 +180,7 @@ def _work_off(writer: Any) -> float:
 
 def _prune(writer: Any) -> float:
     """Return how many rows a second go away where a hundredth of them is too old."""
-    from carboy.jobs.rows import AT_ONCE, prune
+    from carboy.jobs.job_rows import AT_ONCE, prune
 
     started, amount = time.perf_counter(), 0
     for _ in range(4):

@@ -117,12 +117,12 @@ def test_a_name_about_a_secret_is_not_one(name: str) -> None:
 
 def test_names_from_outside_do_not_fill_the_memory() -> None:
     """The verdicts that are kept are bounded, and right again after they were dropped."""
-    from carboy.redact import names
+    from carboy.redact import secret_names
 
     for number in range(10_000):
         is_secret_name(f"password_{uuid.uuid4().hex}_{number}")
 
-    assert len(names._verdicts) <= 4096
+    assert len(secret_names._verdicts) <= 4096
     assert is_secret_name("x" * 100_000 + "_password")
 
 

@@ -17,7 +17,7 @@ from carboy.db.migrate import _config
 from carboy.db.schema import ExactString, ExactText
 from carboy.errors import InvalidInput
 from carboy.jobs.definitions import Job
-from carboy.jobs.rows import put, row_of
+from carboy.jobs.job_rows import put, row_of
 from carboy.jobs.tables import JOBS
 from carboy.testing.processes import DatabaseServer, mariadb, require
 

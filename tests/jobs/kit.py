@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from carboy.db import GroupCommit
 from carboy.jobs import Embedded, Job, JobsSettings, JobStore, Registry
-from carboy.jobs.rows import put, row_of
+from carboy.jobs.job_rows import put, row_of
 
 
 @dataclass

@@ -6,8 +6,8 @@ from sqlalchemy import text
 from tests.jobs.kit import Shop
 
 from carboy.jobs import Job
+from carboy.jobs.job_rows import ClaimRequest, LeasedRow, claim
 from carboy.jobs.owner import make_owner
-from carboy.jobs.rows import ClaimRequest, LeasedRow, claim
 
 NOTHING: Job[[int]] = Job("nothing", lambda _: None)
 

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 from carboy.config import load, read_sources
 from carboy.db import DbSettings, GroupCommit, engine, upgrade
 from carboy.jobs import Job, put, row_of
+from carboy.jobs.job_rows import ClaimRequest, claim
 from carboy.jobs.owner import make_owner
 from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, requeue_orphaned, sweep, take_turn
-from carboy.jobs.rows import ClaimRequest, claim
 from carboy.testing.processes import DatabaseServer
 
 NOW_MS = 1_700_000_000_000

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from carboy.errors import InvalidInput, Missing, Unreachable, UsageError
 from carboy.jobs import Abandon, Job, JobsSettings, Later, Registry
 from carboy.jobs.sqs import SqsEngine
-from carboy.jobs.sqs.messages import CallMessage, RowMessage, parse_message, render_message
 from carboy.jobs.sqs.queue import Outgoing, SqsQueue
+from carboy.jobs.sqs.queue_messages import CallMessage, RowMessage, parse_message, render_message
 from carboy.redact import Secret
 from carboy.testing import ManualClock
 from carboy.testing.processes import AwsServer

@@ -26,7 +26,7 @@ from tests.logs.kit import Lines
 
 from carboy import logs
 from carboy.errors import CarboyError, ConfigurationError
-from carboy.logs.lines import timestamp
+from carboy.logs.log_lines import timestamp
 
 log = logs.get_logger("app.orders")  # made at import, before any setup, as modules do
 

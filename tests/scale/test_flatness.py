@@ -9,7 +9,7 @@ from tests.scale.kit import Base
 
 from carboy.db import DbSettings, GroupCommit, engine, insert_rows, upgrade
 from carboy.jobs import Job, JobStore, row_of
-from carboy.jobs.rows import LeaseRequest, owners, prune, release_expired, take
+from carboy.jobs.job_rows import LeaseRequest, owners, prune, release_expired, take
 from carboy.jobs.tables import JOBS
 from carboy.services.archive.index import Index
 from carboy.services.archive.tables import ITEMS

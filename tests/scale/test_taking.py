@@ -16,7 +16,7 @@ from tests.scale.kit import Base
 from carboy.db import GroupCommit, ServerClock
 from carboy.db.engines import WRITE
 from carboy.jobs import Commit, Embedded, Job, JobsSettings, JobStore, Registry, put, row_of
-from carboy.jobs.rows import LeaseRequest, release_expired, take
+from carboy.jobs.job_rows import LeaseRequest, release_expired, take
 from carboy.jobs.tables import JOBS
 
 SETTINGS = JobsSettings(jobs_concurrency=4, jobs_poll_s=0.05, jobs_lease_s=2.0, jobs_drain_s=10.0)

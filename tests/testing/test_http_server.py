@@ -24,7 +24,7 @@ from carboy.testing.answers import (
     redirect,
     render,
 )
-from carboy.testing.certificates import make_ca
+from carboy.testing.certificate_authority import make_ca
 from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
 
 SHORT_S = 0.2

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from carboy.config.declarations import setting
 from carboy.config.profile import Profile
-from carboy.config.schema import setting
 from carboy.errors import Fault
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from carboy.config.schema import Setting
+from carboy.config.declarations import Setting
 from carboy.errors import Fault
 
 FLASK_PREFIX = "FLASK_"

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from carboy.config.base import BaseSettings
+from carboy.config.declarations import REQUIRED, Derived, Setting, settings_of
 from carboy.config.environ import read_environ, write_environ
 from carboy.config.files import find_toml, read_dotenv, read_toml
 from carboy.config.layers import (
@@ -22,8 +23,7 @@ from carboy.config.layers import (
     toml_layers,
 )
 from carboy.config.profile import Profile, choose_profile
-from carboy.config.references import FileResolver, Reference, Resolver, resolve
-from carboy.config.schema import REQUIRED, Derived, Setting, settings_of
+from carboy.config.secret_references import FileResolver, Reference, Resolver, resolve
 from carboy.config.settings import Entry, Settings
 from carboy.config.values import convert
 from carboy.errors import ConfigurationError, Fault

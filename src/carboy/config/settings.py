@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from carboy.config.declarations import Setting
 from carboy.config.profile import Profile
-from carboy.config.references import Reference
-from carboy.config.schema import Setting
+from carboy.config.secret_references import Reference
 from carboy.config.values import render
 from carboy.redact import MASK, Secret, is_secret_name, mask, mask_url
 

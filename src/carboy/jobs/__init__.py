@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.engine_registry import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueuing import enqueue
+    from carboy.jobs.job_rows import accepted_ms, new_id, put, row_of
     from carboy.jobs.job_store import JobStore, JobView
     from carboy.jobs.owner import is_dead, make_owner
-    from carboy.jobs.rows import accepted_ms, new_id, put, row_of
 
 __all__ = [
     "Abandon",
@@ -52,7 +52,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".engine_registry": ("JobEngine", "Ready", "check_engine", "engine_class"),
         ".enqueuing": ("enqueue",),
         ".owner": ("is_dead", "make_owner"),
-        ".rows": ("accepted_ms", "new_id", "put", "row_of"),
+        ".job_rows": ("accepted_ms", "new_id", "put", "row_of"),
         ".job_store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),
     },

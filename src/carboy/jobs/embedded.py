@@ -18,8 +18,18 @@ from carboy.errors import Degraded
 from carboy.jobs.definitions import Registry
 from carboy.jobs.engine_registry import Ready
 from carboy.jobs.execution import Runner
+from carboy.jobs.job_rows import (
+    AT_ONCE,
+    LeasedRow,
+    LeaseRequest,
+    give_back,
+    owners,
+    prune,
+    release_expired,
+    renew,
+    take,
+)
 from carboy.jobs.owner import is_dead, make_owner
-from carboy.jobs.rows import AT_ONCE, LeasedRow, LeaseRequest, give_back, owners, prune, release_expired, renew, take
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 

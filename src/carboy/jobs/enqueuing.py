@@ -38,7 +38,7 @@ def enqueue(
         from sqlalchemy import event
         from sqlalchemy.orm import Session, scoped_session
 
-        from carboy.jobs.rows import put, row_of
+        from carboy.jobs.job_rows import put, row_of
     current = session if session is not None else _flask_session()
     if isinstance(current, scoped_session):
         current = current()

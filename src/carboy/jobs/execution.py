@@ -8,7 +8,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import CarboyError, Unreachable
 from carboy.jobs.definitions import Commit, Dead, Done, Later, Outcome, Registry, plan_failure
-from carboy.jobs.rows import LeasedRow, Settled, settle, still_leased
+from carboy.jobs.job_rows import LeasedRow, Settled, settle, still_leased
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger, request_context
 

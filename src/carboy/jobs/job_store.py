@@ -12,7 +12,7 @@ from carboy.db.group_commit import GroupCommit
 from carboy.errors import Missing
 from carboy.jobs.after_commit import note
 from carboy.jobs.engine_registry import Ready
-from carboy.jobs.rows import count_by_kind
+from carboy.jobs.job_rows import count_by_kind
 from carboy.jobs.tables import JOBS, in_state
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, func, select, update
 
 from carboy.db.bulk import insert_rows
 from carboy.jobs.engine_registry import Ready
+from carboy.jobs.job_rows import owners
 from carboy.jobs.owner import is_dead
-from carboy.jobs.rows import owners
 from carboy.jobs.tables import JOBS, TURNS, in_state
 
 _AT_MOST = 1000

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from carboy.lazy import lazy_names
-from carboy.logs.context import (
+from carboy.logs.log_context import (
     bind_ids,
     bind_request_id,
     bound_facts,
@@ -20,7 +20,7 @@ from carboy.logs.context import (
     request_id,
     reset_request_id,
 )
-from carboy.logs.lines import UnknownLevel
+from carboy.logs.log_lines import UnknownLevel
 from carboy.logs.loggers import BoundLogger, configure_structlog, get_logger, getLogger
 from carboy.logs.setup import reset, setup, setup_root_logger
 from carboy.logs.stdlib import LineFormatter, LineHandler, deliver_waiting

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.logs.locks import NoLock
-from carboy.logs.output import OUTPUT
+from carboy.logs.log_output import OUTPUT
+from carboy.logs.no_lock import NoLock
 from carboy.logs.stdlib import LineFormatter, facts_of, message_of
 from carboy.redact import MASK, is_secret_name, mask, mask_text
 from carboy.retry import Retry

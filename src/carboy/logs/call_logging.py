@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, TypeVar, cast, overload
 
-from carboy.logs.context import request_context
-from carboy.logs.lines import parse_level
+from carboy.logs.log_context import request_context
+from carboy.logs.log_lines import parse_level
 from carboy.logs.loggers import BoundLogger, get_logger
 from carboy.logs.stdlib import deliver_waiting
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Self
 
 from carboy.logs.clean_values import fill
-from carboy.logs.lines import LEVEL_NUMBERS, level_name, parse_level
-from carboy.logs.output import OUTPUT
+from carboy.logs.log_lines import LEVEL_NUMBERS, level_name, parse_level
+from carboy.logs.log_output import OUTPUT
 
 _DEBUG, _INFO, _WARNING, _ERROR, _CRITICAL = LEVEL_NUMBERS.values()
 # Empty, and the very list that structlog is configured with: `structlog.testing.capture_logs` puts its own in here.

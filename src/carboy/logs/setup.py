@@ -6,9 +6,9 @@ import sys
 from typing import IO, Any, Literal
 
 from carboy.errors import ConfigurationError, Fault
-from carboy.logs.lines import UnknownLevel, parse_level
+from carboy.logs.log_lines import UnknownLevel, parse_level
+from carboy.logs.log_output import MAX_CHARS, OUTPUT
 from carboy.logs.loggers import configure_structlog
-from carboy.logs.output import MAX_CHARS, OUTPUT
 from carboy.logs.sinks import FileSink, StreamSink
 from carboy.logs.stdlib import LineHandler, install_hooks, remove_hooks, replace_root_handlers, take_back_root
 

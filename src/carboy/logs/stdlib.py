@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from carboy.logs.clean_values import fill
-from carboy.logs.lines import level_name
-from carboy.logs.locks import NoLock
-from carboy.logs.output import OUTPUT
+from carboy.logs.log_lines import level_name
+from carboy.logs.log_output import OUTPUT
+from carboy.logs.no_lock import NoLock
 from carboy.redact import MASK
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "carboy_line"}

@@ -4,10 +4,10 @@ Everything here masks; what counts as a secret in a log line, an error or `setti
 """
 
 from carboy.redact.known import forget_secrets, register_secret
-from carboy.redact.names import is_secret_name
+from carboy.redact.masking import is_secret_pair, mask
 from carboy.redact.secret import MASK, Secret
+from carboy.redact.secret_names import is_secret_name
 from carboy.redact.text import mask_text, mask_url, may_hold_secret
-from carboy.redact.values import is_secret_pair, mask
 
 __all__ = [
     "MASK",

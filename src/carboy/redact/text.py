@@ -4,8 +4,8 @@ import binascii
 import re
 
 from carboy.redact.known import KNOWN
-from carboy.redact.names import is_secret_name
 from carboy.redact.secret import MASK
+from carboy.redact.secret_names import is_secret_name
 
 # Texts, as `re` compiles and keeps them when they are first used: most processes never need most of them.
 _USERINFO = r"""(?ix)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#@:"'<>]{0,256})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         json_answer,
         redirect,
     )
-    from carboy.testing.certificates import make_ca
+    from carboy.testing.certificate_authority import make_ca
     from carboy.testing.clock import ManualClock
     from carboy.testing.http_server import LoopbackServer, closed_port, deaf_port, silent_port
     from carboy.testing.ports import free_port
@@ -66,7 +66,7 @@ _MODULES = {
     "http_server": {"LoopbackServer", "closed_port", "deaf_port", "silent_port"},
     "ports": {"free_port"},
     "serving": {"ServeProcess", "serve_process"},
-    "certificates": {"make_ca"},
+    "certificate_authority": {"make_ca"},
     "udp": {"UdpListener"},
 }
 

@@ -45,7 +45,7 @@ class LoopbackServer:
         Args:
             answer: one step for every request, or a function that is called in the server's thread and returns at once.
             port: 0 for any free one, kept over `stop` and `start`.
-            tls: speak TLS with this; see `carboy.testing.certificates`.
+            tls: speak TLS with this; see `carboy.testing.certificate_authority`.
             record: keep every request; turn off under load.
         """
         self.requests: list[Request] = []

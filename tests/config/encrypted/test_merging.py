@@ -91,7 +91,7 @@ def test_different_values_are_a_conflict_that_names_the_place(desk: Desk) -> Non
 
     with pytest.raises(Conflicts) as caught:
         merge(desk, base, change(desk, base, "bob-prod-pw", "A"), change(desk, base, "bob-prod-pw", "B"))
-    assert caught.value.places == ["config.nested.a_list.0.password1.+prod"]
+    assert caught.value.paths == ["config.nested.a_list.0.password1.+prod"]
 
 
 def test_a_merge_never_blesses_what_was_tampered_with(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from tests.serve.lambda_.apps import Recorder
 
 from carboy.errors import CarboyError, UsageError
 from carboy.extension import extension_of
-from carboy.logs.context import bound_facts
+from carboy.logs.log_context import bound_facts
 from carboy.serve import lambda_handler
 from carboy.testing import events
 

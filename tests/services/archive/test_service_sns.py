@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from carboy.clock import SYSTEM_CLOCK
-from carboy.testing.certificates import make_ca
+from carboy.testing.certificate_authority import make_ca
 from carboy.testing.http_server import LoopbackServer
 from carboy.testing.processes import AwsServer
 from carboy.webhooks.sns import string_to_sign

@@ -103,7 +103,7 @@ class Service:
     def run_jobs(self) -> None:
         """Do what is due now, here and once."""
         from carboy.jobs.definitions import Commit, Done, Outcome, plan_failure
-        from carboy.jobs.rows import LeaseRequest, Settled, settle, take
+        from carboy.jobs.job_rows import LeaseRequest, Settled, settle, take
 
         held = self.held
         now_ms = self.clock.now_ms()

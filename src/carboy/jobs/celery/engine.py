@@ -92,7 +92,7 @@ class CeleryEngine:
     @cached_property
     def celery(self) -> "Celery":
         """The Celery application, with a task for each kind of job that is known by now."""
-        from carboy.jobs.celery.application import make_celery
+        from carboy.jobs.celery.celery_factory import make_celery
 
         return make_celery(self.broker, self.registry, self.settings, self._perform)
 

@@ -16,9 +16,9 @@ from carboy.jobs.celery.publisher import AHEAD_MS
 from carboy.jobs.definitions import Dead, Queued, Registry
 from carboy.jobs.engine_registry import Ready
 from carboy.jobs.execution import Runner
+from carboy.jobs.job_rows import AT_ONCE, ClaimRequest, LeasedRow, claim, give_back, prune, renew
 from carboy.jobs.owner import make_owner
 from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, requeue_orphaned, sweep, take_turn
-from carboy.jobs.rows import AT_ONCE, ClaimRequest, LeasedRow, claim, give_back, prune, renew
 from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 

@@ -16,8 +16,8 @@ from carboy.errors import CarboyError, ConfigurationError, Degraded, Missing, Up
 from carboy.jobs.definitions import Commit, Dead, Job, Outcome, Queued, Registry, plan_failure
 from carboy.jobs.engine_registry import Ready
 from carboy.jobs.settings import JobsSettings
-from carboy.jobs.sqs.messages import MAX_BYTES, CallMessage, RowMessage, parse_message, render_message
 from carboy.jobs.sqs.queue import MAX_DELAY_S, Outgoing, Queue, SqsQueue
+from carboy.jobs.sqs.queue_messages import MAX_BYTES, CallMessage, RowMessage, parse_message, render_message
 from carboy.logs import BoundLogger, get_logger, request_context, request_id
 
 log: BoundLogger = get_logger("carboy.jobs")
@@ -146,8 +146,8 @@ class SqsEngine:
         """
         if self._writer is None:
             return 0
+        from carboy.jobs.job_rows import prune
         from carboy.jobs.periodic import Lost, find_lost, requeue_orphaned
-        from carboy.jobs.rows import prune
 
         now_ms = self._clock.now_ms()
         freed: list[Ready] = self._writer.run(requeue_orphaned, now_ms)
@@ -179,7 +179,7 @@ class SqsEngine:
 
     def _do_row(self, record: Record, message: RowMessage, job: Job[...]) -> bool:
         from carboy.jobs.execution import Runner
-        from carboy.jobs.rows import ClaimRequest, LeasedRow, claim
+        from carboy.jobs.job_rows import ClaimRequest, LeasedRow, claim
 
         if self._writer is None:
             raise ConfigurationError("a row cannot be run", "there is no database here", "set DATABASE_URL")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from carboy.aws import client
 from carboy.errors import Unreachable
-from carboy.jobs.sqs.messages import MAX_BYTES
+from carboy.jobs.sqs.queue_messages import MAX_BYTES
 
 MAX_DELAY_S = 900
 _MAX_HIDDEN_S = 43_200

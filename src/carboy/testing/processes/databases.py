@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from carboy.extras import extra
-from carboy.testing.certificates import make_ca
+from carboy.testing.certificate_authority import make_ca
 from carboy.testing.ports import HOST, free_port
 from carboy.testing.processes.running import ServerProcess, drop_root, find_binary, run_process, server_folder
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from carboy.logs.context import bound_facts
-from carboy.logs.lines import LEVEL_NUMBERS, careful_fields, render_fields, render_json
+from carboy.logs.log_context import bound_facts
+from carboy.logs.log_lines import LEVEL_NUMBERS, careful_fields, render_fields, render_json
 from carboy.logs.sinks import FileSink, StreamSink
 from carboy.logs.structlog_ import bound_by_structlog
 

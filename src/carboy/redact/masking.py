@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from carboy.redact.names import is_secret_name
 from carboy.redact.secret import MASK, Secret
+from carboy.redact.secret_names import is_secret_name
 from carboy.redact.text import mask_text
 
 _MAX_DEPTH = 32

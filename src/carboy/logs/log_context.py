@@ -8,7 +8,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple
 
 from carboy.logs.clean_values import Budget
-from carboy.logs.lines import clean_facts
+from carboy.logs.log_lines import clean_facts
 from carboy.logs.structlog_ import bound_by_structlog, restore_structlog
 
 _MAX_CHARS = 4096
