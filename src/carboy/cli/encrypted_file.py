@@ -120,7 +120,12 @@ def common_options(*, short: bool = True) -> Callable[[Any], Any]:
     """
     names = ["--environments", *(["-e"] if short else [])]
     options = [
-        click.option("--config", "-c", type=click.Path(path_type=Path), help="The closed file.  [default: config.yml]"),
+        click.option(
+            "--config",
+            "-c",
+            type=click.Path(path_type=Path),
+            help="The encrypted configuration file.  [default: config.yml]",
+        ),
         click.option(*names, type=click.Path(path_type=Path), help="The environments.  [default: ./environments.yml]"),
         click.option("--username", "-u", help="Rackspace user name (or RS_USERNAME)."),
         click.option("--apikey", "-k", help="Rackspace API key (better: RS_API_KEY; others can see arguments)."),

@@ -73,7 +73,7 @@ class NotAllowed(CarboyError):
     default="config.yml",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="The closed configuration file, for --stage.",
+    help="The encrypted configuration file, for --stage.",
 )
 @click.option(
     "--duration",

@@ -13,17 +13,21 @@ from carboy.errors import Fault
 class BaseSettings:
     """The service's name, its instance folder, and its remote layers."""
 
-    app: str = setting("flask", "the service's name in parameter paths; as a variable `APP`, as `FLASK_APP` is Flask's")
+    app: str = setting(
+        "flask", "the service's name in parameter paths; only as the variable `APP`, because `FLASK_APP` is Flask's"
+    )
     instance_path: Path = setting(
         Path("instance"), "the folder of the embedded defaults: database, archive, SMS outbox"
     )
-    parameter_store: bool = setting(False, "whether parameters of AWS Systems Manager are a layer")
-    parameter_prefix: str | None = setting(
-        None, "the path that the service's parameters are below; `/<profile>_<app>/` where it is not given"
+    parameter_store: bool = setting(False, "whether AWS Systems Manager Parameter Store is a layer")
+    parameter_prefix: str | None = setting(None, "the path of the service's parameters; by default `/<profile>_<app>/`")
+    config_file: str | None = setting(None, "the encrypted configuration file to read as a layer, such as `config.yml`")
+    config_kms_keys: tuple[str, ...] = setting(
+        (), "the KMS keys that the encrypted configuration file may use; empty for any"
     )
-    config_file: str | None = setting(None, "the closed file, such as `config.yml`, to take as a layer")
-    config_kms_keys: tuple[str, ...] = setting((), "the only KMS keys that may open the closed file; empty for any")
-    secret_ttl_s: float = setting(300.0, "how long secrets and parameters are fresh", unit="s")
+    secret_ttl_s: float = setting(
+        300.0, "how long secrets and parameters are cached before they are refreshed", unit="s"
+    )
     secret_min_interval_s: float = setting(5.0, "the least time between two fetches of one secret", unit="s")
     aws_secrets_agent: str | None = setting(
         None, "the address of AWS's Secrets Manager agent or Lambda extension, such as http://127.0.0.1:2773"

@@ -44,42 +44,42 @@ class DbSettings:
 
     database_url: str = setting(
         Derived(_sqlite, "sqlite:///<instance>/carboy.db"),
-        "the database, as SQLAlchemy writes it",
+        "the database, as a SQLAlchemy URL",
         secret=True,
         place=_place_sqlite,
     )
     db_secret_name: str | None = setting(
         None, "the RDS secret in Secrets Manager that holds the login; it may rotate while the service runs"
     )
-    db_host: str | None = setting(None, "the database's host, over what the secret and the URL say")
-    db_port: int | None = setting(
-        None, "the database's port, over what the secret and the URL say", least=1, most=65_535
-    )
-    db_name: str | None = setting(None, "the database's name, over what the secret and the URL say")
+    db_host: str | None = setting(None, "the database's host; overrides the secret and the URL")
+    db_port: int | None = setting(None, "the database's port; overrides the secret and the URL", least=1, most=65_535)
+    db_name: str | None = setting(None, "the database's name; overrides the secret and the URL")
     db_auth: Literal["password", "iam"] = setting("password", "`iam`: log in with tokens of RDS IAM authentication")
     db_tls_ca: Path | None = setting(
-        None, "PEM of the authorities to verify the server against; hosts of RDS are always verified"
+        None, "PEM file of the certificate authorities that verify the server; RDS hosts are always verified"
     )
-    db_heal_s: float = setting(10.0, "how long a connect waits for a login that works while it rotates", unit="s")
+    db_heal_s: float = setting(10.0, "how long connecting waits for a working login during a rotation", unit="s")
     db_connect_budget_s: float = setting(
-        30.0, "how long a connect is tried again while the server is unavailable", unit="s"
+        30.0, "how long connecting is retried while the server is unavailable", unit="s"
     )
     db_request_budget_s: float = setting(3.0, "the same for a request, or a write that requests wait for", unit="s")
     db_probe_s: float = setting(
-        1.0, "how often a request probes a server that is unavailable; the others fail at once", unit="s"
+        1.0, "how often one request tests an unavailable server while the others fail fast", unit="s"
     )
-    db_connect_timeout_s: float = setting(5.0, "how long one try to connect may take", unit="s")
+    db_connect_timeout_s: float = setting(5.0, "how long one attempt to connect may take", unit="s")
     db_silence_s: float = setting(
-        20.0, "how long a server may acknowledge no packet before its connections are closed", unit="s"
+        20.0, "how long a server may acknowledge no packet before its connection is closed", unit="s"
     )
     db_idle_write_s: float = setting(
-        60.0, "how long a write may be idle, with rows locked, before the server ends it; 0 for ever", unit="s"
+        60.0, "how long a write may be idle, with rows locked, before the server ends it; 0 for no limit", unit="s"
     )
     db_pool_size: int = setting(10, "connections kept open per process", least=1)
     db_pool_overflow: int = setting(20, "further connections opened under load", least=0)
-    db_leaders: int = setting(1, "transactions of group commits at the same time; on SQLite always 1", least=1)
+    db_leaders: int = setting(1, "concurrent group commits; always 1 with SQLite", least=1)
     db_busy_s: float = setting(5.0, "how long a write waits for another process's lock on SQLite", unit="s")
-    sqlalchemy_engine_options: dict[str, Any] = setting({}, "passed to SQLAlchemy's create_engine as they are")
+    sqlalchemy_engine_options: dict[str, Any] = setting(
+        {}, "options that are passed to SQLAlchemy's create_engine unchanged"
+    )
 
     @property
     def is_embedded(self) -> bool:

@@ -23,7 +23,7 @@ class ModulesSettings:
     """What `create_app` registers; read first, as modules bring settings of their own."""
 
     modules: tuple[str, ...] = setting(
-        ("carboy.services.archive", "carboy.services.sms"), "what `create_app` registers, by dotted name"
+        ("carboy.services.archive", "carboy.services.sms"), "the modules that `create_app` registers, as dotted names"
     )
 
 
@@ -36,41 +36,43 @@ class WebSettings:
     )
     auth: bool = setting(True, "whether callers need a key; `off` only on `local` and `test`")
     debug: bool = setting(False, "Flask's debug mode; only on `local` and `test`")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = setting("INFO", "the least level logged")
-    log_format: Literal["json", "console"] = setting(
-        Derived(_log_format, "by terminal: `console` on one, else `json`"), "how a log line looks"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = setting(
+        "INFO", "the lowest level that is logged"
     )
-    log_file: Path | None = setting(None, "a file that log lines go to as well")
+    log_format: Literal["json", "console"] = setting(
+        Derived(_log_format, "by terminal: `console` on one, else `json`"), "the format of log lines"
+    )
+    log_file: Path | None = setting(None, "a file to which log lines are written as well")
     log_file_max_bytes: int = setting(5_000_000, "when the log file is rotated", unit="bytes", least=1)
     log_file_max_count: int = setting(5, "how many rotated log files are kept", least=0)
-    trace: Literal["off", "xray", "otlp"] = setting("off", "where traces go: the X-Ray daemon, or OpenTelemetry's SDK")
+    trace: Literal["off", "xray", "otlp"] = setting(
+        "off", "where traces are sent: the X-Ray daemon, or the OpenTelemetry SDK"
+    )
     trace_sample: float = setting(
-        1.0, "the part of requests that is traced where the caller has not decided", least=0, most=1
+        1.0, "the share of requests that is traced if the caller has not decided", least=0, most=1
     )
     aws_xray_daemon_address: str = setting(DEFAULT_ADDRESS, "where the X-Ray daemon listens")
     max_body_bytes: int = setting(1_048_576, "the largest request body", unit="bytes", least=1)
-    trusted_proxies: int = setting(0, "how many proxies in front append to `X-Forwarded-For`", least=0)
-    rate_limit: Rate | None = setting(Rate(6000, 60.0), "requests per key and per client address; `off` lifts it")
+    trusted_proxies: int = setting(0, "the number of proxies in front that append to `X-Forwarded-For`", least=0)
+    rate_limit: Rate | None = setting(Rate(6000, 60.0), "requests per key and per client address; `off` for no limit")
     rate_limit_clients: int = setting(50_000, "how many keys and addresses are counted at the same time", least=1)
-    keys_cache_s: float = setting(0.25, "how long a process believes what it read about a key", unit="s")
+    keys_cache_s: float = setting(0.25, "how long a process caches a key", unit="s")
     ready_timeout_s: float = setting(2.0, "how long `/readyz` waits for each of its checks", unit="s", least=0.01)
-    retry_after_s: int = setting(5, "what `Retry-After` says where an upstream did not", unit="s")
+    retry_after_s: int = setting(5, "the value of `Retry-After` if an upstream sent none", unit="s")
     metrics_bind: str | None = setting(None, "where `/metrics` is served without a key, such as `127.0.0.1:9090`")
     console: bool = setting(True, "whether the console is served, at `/` and below `/console`")
-    console_bind: str | None = setting(
-        None, "where the console is served apart from the rest, such as `127.0.0.1:8001`"
-    )
+    console_bind: str | None = setting(None, "a separate address for the console, such as `127.0.0.1:8001`")
     console_oidc_issuer: str = setting("", "the OpenID Connect provider that people log in with, an https address")
     console_oidc_client_id: str = setting("", "the client's id at that provider")
     console_oidc_client_secret: Secret | None = setting(None, "the client's secret; None for a public client")
     console_oidc_claim: str = setting("groups", "the claim whose values are looked up in CONSOLE_ROLES")
     console_roles: dict[str, tuple[str, ...]] = setting(
-        {}, "the scopes of each value of the claim; `*` as a value is for everybody, as a scope for all scopes"
+        {}, "the scopes of each value of the claim; `*` as a value means every user, as a scope all scopes"
     )
-    console_alb: bool = setting(False, "whether an AWS load balancer in front has logged people in by OIDC")
+    console_alb: bool = setting(False, "whether an AWS load balancer in front authenticates users with OIDC")
     console_alb_arn: str = setting("", "the ARN of that load balancer; others are refused")
     api_docs: bool = setting(True, "whether `/docs`, `/openapi.json` and `/openapi.yaml` are served")
-    api_version: str = setting("1", "the version that the OpenAPI document says")
+    api_version: str = setting("1", "the version in the OpenAPI document")
 
     def faults(self, profile: Profile) -> Iterator[Fault]:
         """Yield what is careless on a guarded profile, and what cannot be."""

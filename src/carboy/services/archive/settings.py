@@ -42,21 +42,21 @@ class ArchiveSettings:
 
     archive_url: str = setting(
         Derived(_archive_url, "file://<instance>/archive"),
-        "where objects go: file://, s3://, gs://, az://, memory://",
+        "where objects are stored: file://, s3://, gs://, az://, memory://",
         place=_place_folder,
     )
-    archive_endpoint: str = setting("", "another address for s3://, such as a server of one's own")
+    archive_endpoint: str = setting("", "another address for s3://, such as your own server")
     archive_timeout_s: float = setting(10.0, "how long one request to the object store may take", unit="s", least=0.01)
     archive_connect_timeout_s: float = setting(
         2.0, "how long connecting to the object store may take", unit="s", least=0.01
     )
     archive_wait_max_s: float = setting(30.0, "the longest `?wait=` that is honoured", unit="s")
     archive_waiters: int = setting(
-        8, "requests that may wait at the same time; others are answered 202 at once", least=0
+        8, "requests that may wait at the same time; further ones are answered with 202 at once", least=0
     )
     archive_readers: int = setting(16, "objects read at the same time for one answer", least=1)
-    archive_sources: dict[str, SourceConfig] = setting({}, "senders of webhooks, by name")
-    archive_destinations: dict[str, DestinationConfig] = setting({}, "receivers of what is kept, by name")
+    archive_sources: dict[str, SourceConfig] = setting({}, "sources of webhooks, by name")
+    archive_destinations: dict[str, DestinationConfig] = setting({}, "destinations of archived events, by name")
     deliveries_retention: Duration = setting(Duration("30d"), "how long deliveries that ended, and attempts, are kept")
     ts_aws_s3_bucket: str = setting("", "the tutorial's name for the bucket of ARCHIVE_URL")
     ts_aws_s3_prefix: str = setting("", "the tutorial's name for the prefix of ARCHIVE_URL")
@@ -67,18 +67,18 @@ class ArchiveSettings:
     threatstack_organization_id: str = setting("", "the organization, needed by version 2")
     threatstack_rate: Rate | None = setting(Rate(2, 1.0), "requests to the Threat Stack API at most; off for no limit")
     threatstack_timeout_s: float = setting(
-        30.0, "how long an answer of the Threat Stack API may take", unit="s", least=0.01
+        30.0, "how long a response of the Threat Stack API may take", unit="s", least=0.01
     )
     threatstack_connect_timeout_s: float = setting(5.0, "how long connecting to it may take", unit="s", least=0.01)
     threatstack_missing_for: Duration = setting(
-        Duration("5m"), "how long an alert that the API does not know yet is asked for again"
+        Duration("5m"), "how long an alert that the API does not know yet is requested again"
     )
     threatstack_refused_wait: Duration = setting(
         Duration("60s"), "the wait after the API refused our key, before it is tried again"
     )
     sns_topic_arns: tuple[str, ...] = setting((), "Amazon SNS topics that may post")
     sns_max_age: Duration = setting(
-        Duration("1h"), "how old an SNS message may be; raise it to take what is sent again from a dead-letter queue"
+        Duration("1h"), "how old an SNS message may be; raise it to accept messages redriven from a dead-letter queue"
     )
     sns_require_v2: bool = setting(False, "refuse SNS signatures of version 1 (SHA-1)")
 

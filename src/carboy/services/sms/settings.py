@@ -109,15 +109,17 @@ class SmsSettings:
     )
     sms_templates: dict[str, dict[str, Any]] = setting(_CAPTCHA, "what may be sent, by name")
     sms_conf: dict[str, Any] = setting(
-        {}, "the SMS tutorial's dictionary of providers; SMS_PROVIDERS and SMS_TEMPLATES are stronger"
+        {}, "the SMS tutorial's dictionary of providers; SMS_PROVIDERS and SMS_TEMPLATES take precedence"
     )
-    sms_default_region: str = setting("", "the country of numbers without a code, such as CN; empty takes E.164 only")
+    sms_default_region: str = setting(
+        "", "the country of numbers without a country code, such as CN; if empty, only E.164 is accepted"
+    )
     sms_countries: tuple[str, ...] = setting(
-        (), "countries that may be written to, such as CN,US; required outside of `local` and `test`"
+        (), "countries to which messages may be sent, such as CN,US; required outside of `local` and `test`"
     )
     sms_number_types: tuple[str, ...] = setting(
         ("mobile", "fixed_line_or_mobile"),
-        "types of number that may be written to, as libphonenumber names them, such as premium_rate or fixed_line",
+        "allowed types of number, as libphonenumber names them, such as premium_rate or fixed_line",
     )
     sms_test_numbers: tuple[str, ...] = setting(
         (), "numbers in E.164, of any type, that are accepted and never sent to; their messages end `delivered`"
@@ -132,20 +134,22 @@ class SmsSettings:
         ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "退订", "TD", "T"),
         "inbound messages that opt their sender out of marketing messages; START opts in again",
     )
-    sms_callback_url: str = setting("", "where changes of messages' states are posted; a request may have its own")
-    sms_callback_secret: tuple[Secret, ...] = setting(
-        (), "signs call-backs (Standard Webhooks, `whsec_…`); several while one is being replaced"
+    sms_callback_url: str = setting(
+        "", "the URL to which changes of message states are posted; a request may have its own"
     )
-    sms_callback_hosts: tuple[str, ...] = setting((), "hosts that the `callback_url` of a request may have")
+    sms_callback_secret: tuple[Secret, ...] = setting(
+        (), "signs callbacks (Standard Webhooks, `whsec_…`); several while one is being replaced"
+    )
+    sms_callback_hosts: tuple[str, ...] = setting((), "hosts that are allowed in the `callback_url` of a request")
     sms_prices: dict[str, Any] = setting(
         {}, "the price of a part, by provider: a number, or a table by country, `default` for the others"
     )
     sms_receiver_limits: tuple[str, ...] = setting(
-        ("1/60s", "5/h", "10/day"), "how often a receiver gets a template that has `otp = true`; `off` lifts it"
+        ("1/60s", "5/h", "10/day"), "how many messages with `otp = true` a receiver gets; `off` for no limit"
     )
     sms_prefix_limits: tuple[str, ...] = setting(
         Derived(_guarded("20/60s", "60/h"), "`off` on `local` and `test`, else `20/60s,60/h`"),
-        "how many texts with `otp = true` go to one range of ten thousand numbers",
+        "how many messages with `otp = true` are sent to one range of ten thousand numbers",
     )
     sms_client_limits: tuple[str, ...] = setting(
         Derived(_guarded("5/60s", "20/h"), "`off` on `local` and `test`, else `5/60s,20/h`"),
@@ -165,13 +169,13 @@ class SmsSettings:
         False, "whether a message whose response was lost is sent again, so that it may arrive twice"
     )
     sms_retention: Duration = setting(
-        Duration("30d"), "how long numbers and the providers' words are kept; a hash and a mask remain"
+        Duration("30d"), "how long numbers and the providers' messages are kept; a hash and a mask remain"
     )
     sms_expires: Duration = setting(
-        Duration("1h"), "how long a message is worth sending; one with a code, as long as the code"
+        Duration("1h"), "how long a message may wait to be sent; one with a code, as long as the code is valid"
     )
     sms_outbox: Path = setting(
-        Derived(_outbox, "<instance>/sms-outbox.jsonl"), "the file that the provider `outbox` writes"
+        Derived(_outbox, "<instance>/sms-outbox.jsonl"), "the file to which the provider `outbox` writes"
     )
     sms_public_url: str = setting("", "the public address of this service, to which providers send receipts")
     sms_receipt_tokens: tuple[Secret, ...] = setting(
@@ -182,10 +186,10 @@ class SmsSettings:
     sms_circuit_s: float = setting(30.0, "how long a provider that failed is skipped", unit="s", least=0.01)
     sms_circuit_failures: int = setting(1, "failures in a row that open a provider's circuit", least=1)
     sms_waiters: int = setting(
-        16, "requests with `wait` at the same time; further ones are answered 202 at once", least=0
+        16, "requests with `wait` at the same time; further ones are answered with 202 at once", least=0
     )
-    sms_code_expires: Duration = setting(Duration("5m"), "how long a one-time password is good")
-    sms_code_tries: int = setting(5, "how often a one-time password may be guessed", least=1, most=100)
+    sms_code_expires: Duration = setting(Duration("5m"), "how long a one-time password is valid")
+    sms_code_tries: int = setting(5, "how many attempts a one-time password allows", least=1, most=100)
     sms_code_digits: int = setting(6, "digits of a one-time password", least=4, most=10)
 
     aliyun_url: str = setting("https://dysmsapi.aliyuncs.com", "Aliyun: the endpoint")
@@ -251,7 +255,7 @@ class SmsSettings:
         """Yield the faults of these settings."""
         if profile.is_guarded and not self.sms_countries:
             yield Fault(
-                "SMS_COUNTRIES", f"profile `{profile}` needs the countries that may be written to, such as CN,US"
+                "SMS_COUNTRIES", f"profile `{profile}` needs the countries to which messages may be sent, such as CN,US"
             )
         yield from self._order_faults(profile)
         for name in ("sms_receiver_limits", "sms_prefix_limits", "sms_client_limits"):
