@@ -64,7 +64,7 @@ def test_the_page_of_http_has_every_operation_of_the_document() -> None:
 
 def test_an_error_is_reported_with_its_hint() -> None:
     """The page is searched for the words that a terminal showed."""
-    row = "| the role needs an MFA code: nobody can be asked here | run it on a terminal | `UsageError` |"
+    row = "| the role needs an MFA code: it is not run on a terminal | run it on a terminal | `UsageError` |"
 
     assert row in render_errors()
 
