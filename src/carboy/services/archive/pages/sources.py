@@ -48,7 +48,7 @@ def _index() -> Response:
     rows = [
         {
             "name": name,
-            "config": sources[name].source,
+            "config": sources[name].source if name in sources else None,
             "last": last_event(at.engine, name),
             "figure": tally.figure(f"source:{name}", name),
         }
@@ -59,10 +59,12 @@ def _index() -> Response:
 
 def _show(name: str) -> Response:
     at = reach()
-    config = _get(at, name).source
+    is_inner = name in at.sources() and name not in _sources(at)  # messages that people send to the gateway
+    config = SourceConfig() if is_inner else _get(at, name).source
     figure = event_tally(at).figure(f"source:{name}", mark("Received"))
     return render_page(
-        "archive/source.html", name=name, config=config, address=_address(name, config), figure=figure,
+        "archive/source.html", name=name, config=config, figure=figure, is_inner=is_inner,
+        address=None if is_inner else _address(name, config),
         last=last_event(at.engine, name), refusals=_refusals(at, name), versions=_versions(at, config),
         exchanged_at=_exchanged_at(at, name),
     )  # fmt: skip
