@@ -238,7 +238,7 @@ def test_every_preset_with_a_handshake_is_tested() -> None:
 
 @pytest.mark.parametrize("name", ASKED)
 def test_a_handshake_is_answered_and_not_archived_and_limited(serve: Any, name: str) -> None:
-    """As often as once a second for a minute, so that nobody is answered without end."""
+    """As often as once a second for a minute, so that a stranger gets no more answers than that."""
     gateway = start(serve, name)
     asked = ASKED[name]
 
