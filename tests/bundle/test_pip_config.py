@@ -1,5 +1,6 @@
 """pip's configuration says where packages come from, whichever program installs them."""
 
+import ssl
 import zipfile
 from pathlib import Path
 
@@ -172,3 +173,12 @@ def test_uv_waits_as_long_as_pip(tmp_path: Path) -> None:
     environ = config.uv_environ({"UV_HTTP_RETRIES": "2"})
 
     assert (environ["UV_HTTP_TIMEOUT"], environ["UV_HTTP_RETRIES"]) == ("180", "2")
+
+
+def test_uv_trusts_the_systems_certificates_where_there_are_any(tmp_path: Path) -> None:
+    """As pip does: a company's own authority stands there."""
+    found = load_pip_config({"HOME": str(tmp_path)}, tmp_path).uv_environ({})
+    chosen = load_pip_config({"HOME": str(tmp_path)}, tmp_path).uv_environ({"UV_SYSTEM_CERTS": "0"})
+
+    assert found.get("UV_SYSTEM_CERTS") == ("1" if any(ssl.get_default_verify_paths()[:2]) else None)
+    assert chosen["UV_SYSTEM_CERTS"] == "0"

@@ -4,6 +4,7 @@ Source: pip's documentation, "Configuration".
 """
 
 import os
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
@@ -76,6 +77,8 @@ class PipConfig:
         wanted = {"SSL_CERT_FILE": self.cert, "SSL_CLIENT_CERT": self.client_cert, "ALL_PROXY": self.proxy}
         patience = {"UV_HTTP_TIMEOUT": self.timeout_s, "UV_HTTP_RETRIES": self.retries}
         named = {name: value for name, value in patience.items() if value.isdecimal()}
+        if any(ssl.get_default_verify_paths()[:2]):
+            named["UV_SYSTEM_CERTS"] = "1"  # uv's own are without a company's authority
         return {**named, **environ, **{name: value for name, value in wanted.items() if value}}
 
 
