@@ -4,12 +4,13 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
 
 import carboy.fleece
-from carboy import logs
+from carboy import logs, net
 from carboy.fleece import authpolicy, events, log, raxauth, testing
 from carboy.fleece.connexion import call_api, call_proxy_api, get_connexion_app
 from carboy.fleece.httperror import HTTPError
@@ -165,3 +166,29 @@ def test_events_are_made_and_read() -> None:
     assert request["context"]["get_remaining_time_in_millis"] == 5
     assert events.format_event({}, context)["gateway"] == {}
     assert testing.LambdaEvent().generate(merge_with_default=False)["parameters"]["request"]["header"] == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("requests", ["Session", "codes", "exceptions", "Retry", "HTTPAdapter", "HTTPError", "Timeout", "get"]),
+        ("boto3", ["client", "resource", "Session", "Config", "setup_default_session"]),
+        ("log", ["get_logger", "getLogger", "RetryHandler", "clobber_root_handlers", "logme"]),
+        ("xray", ["get_trace_id", "trace_xray_subsegment", "XRayDaemonNotFoundError"]),
+        ("connexion", ["call_api", "RESPONSE_CONTRACT_VIOLATION"]),
+        ("testing", ["LambdaEvent", "LambdaContext"]),
+        ("handlers.wsgi", ["wsgi_handler", "build_wsgi_environ_from_event"]),
+    ],
+)
+def test_an_import_of_everything_brings_the_names(module: str, names: list[str]) -> None:
+    """`from fleece.requests import *` is what some projects have."""
+    found = import_module(f"carboy.fleece.{module}")
+
+    assert [name for name in names if name not in found.__all__ or not hasattr(found, name)] == []
+
+
+def test_the_session_of_an_import_of_everything_has_time_outs() -> None:
+    found = import_module("carboy.fleece.requests")
+
+    assert found.Session is net.Session
+    assert found.session is net.Session

@@ -1,11 +1,13 @@
 """Fleece's `boto3`: clients with time-outs, over `carboy.aws`; everything else is boto3's own."""
+# ruff: noqa: F822
+# pyright: reportUnsupportedDunderAll=false
 
 from typing import Any
 
 from carboy import aws
 from carboy.extras import extra
 
-__all__ = ["client", "resource", "set_default_timeout", "setup_default_session"]
+__all__ = ["Config", "Session", "client", "resource", "set_default_timeout", "setup_default_session"]
 
 _PLACES = (
     "region_name",

@@ -1,4 +1,6 @@
 """Fleece's `requests`: calls with time-outs and repeats, over `carboy.net`; everything else is requests' own."""
+# ruff: noqa: F822
+# pyright: reportUnsupportedDunderAll=false
 
 from typing import Any
 
@@ -6,18 +8,13 @@ from carboy import net
 from carboy.extras import extra
 from carboy.net import delete, get, head, options, patch, post, put, request, set_default_timeout
 
-__all__ = [
-    "delete",
-    "get",
-    "head",
-    "options",
-    "patch",
-    "post",
-    "put",
-    "request",
-    "set_default_retries",
-    "set_default_timeout",
-]
+__all__ = [  # noqa: RUF022 (what `__getattr__` finds too, for an import of everything)
+    "delete", "get", "head", "options", "patch", "post", "put", "request", "set_default_retries", "set_default_timeout",
+    "Session", "session", "Retry", "HTTPAdapter", "Request", "Response", "PreparedRequest", "codes", "exceptions",
+    "adapters", "auth", "cookies", "models", "sessions", "structures", "utils", "ConnectionError", "ConnectTimeout",
+    "FileModeWarning", "HTTPError", "JSONDecodeError", "ReadTimeout", "RequestException", "Timeout", "TooManyRedirects",
+    "URLRequired",
+]  # fmt: skip
 
 
 def set_default_retries(total: int = 10, **arguments: Any) -> None:
@@ -26,7 +23,7 @@ def set_default_retries(total: int = 10, **arguments: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Session":
+    if name in {"Session", "session"}:
         return net.Session
     with extra("net"):
         import requests
