@@ -2,7 +2,8 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
-export UV_SYSTEM_CERTS ?= 1  # the certificates that git and pip trust, a company's own among them
+# the certificates that git and pip trust, a company's own among them
+export UV_SYSTEM_CERTS ?= 1
 PYTEST_ARGS ?= -n 2 --dist loadfile
 UNIT := not server and not journey and not docs
 BENCH ?=
