@@ -28,7 +28,7 @@ class Line:
         service_s: how long a job takes in the middle.
         variation: of the service time: 0 for always the same, 1 for exponential.
         limit_per_s: turns that all of them have together, as a provider or `THREATSTACK_RATE` gives them; 0 for any.
-        taken_per_s: rows that the database hands out; 0 for any.
+        taken_per_s: rows that the database returns; 0 for any.
     """
 
     arrivals_per_s: float

@@ -1,4 +1,4 @@
-"""Docstrings' first lines and the documentation use the field's words; CONTRIBUTING.md has the glossary."""
+"""Docstrings and the documentation use the field's words; CONTRIBUTING.md has the glossary."""
 
 import ast
 import re
@@ -35,13 +35,13 @@ _NOT_PROSE = re.compile(
 
 
 def docstrings(folder: str) -> Iterator[Docstring]:
-    """Yield the place and the first line of each docstring below a folder."""
+    """Yield the place and the text of each line of the docstrings below a folder."""
     for file in sorted((ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 text = ast.get_docstring(node)
-                if text:
-                    yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text.splitlines()[0]
+                for line in (text or "").splitlines():
+                    yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", line
 
 
 def refused_words(markdown: str) -> list[tuple[int, str]]:
@@ -52,7 +52,7 @@ def refused_words(markdown: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("folder", ["src", "benchmarks", "docs/tools", "tests"])
-def test_first_lines_use_the_words_of_the_field(folder: str) -> None:
+def test_docstrings_use_the_words_of_the_field(folder: str) -> None:
     """A word without a use in the field hides a function from a search for it."""
     found = [f"{place}: {line}" for place, line in docstrings(folder) if REFUSED.search(line)]
 

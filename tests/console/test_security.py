@@ -49,7 +49,7 @@ def test_a_preview_of_the_one_time_address_does_not_use_it(make_app: MakeApp) ->
 
 
 def test_a_session_of_before_the_login_is_not_taken_over(make_app: MakeApp) -> None:
-    """A cookie that somebody planted is another after the login, and opens nothing."""
+    """A cookie that an attacker planted is replaced at the login, and opens nothing."""
     app = make_app()
     person = Person(app.test_client())
     for name in ("carboy_session", "carboy_form"):
@@ -109,7 +109,7 @@ def test_every_response_of_the_console_forbids_frames_and_what_is_inline(make_ap
 
 
 def test_nothing_of_a_session_is_kept_by_a_browser(make_app: MakeApp) -> None:
-    """Whoever goes back after the logout sees the login."""
+    """A browser that goes back after the logout sees the login."""
     app, paths = make_busy_app(make_app)
     person = visit(app)
 

@@ -1,6 +1,6 @@
 """What the stand-ins for services on the internet share: their life in this process, and in one of their own.
 
-One of its own is told and asked over its control path, so that load does not share the interpreter under test.
+One of its own is controlled over its control path, so that load does not share the interpreter under test.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Hosts for tests: network namespaces on one bridge, whose cables can be pulled.
 
-A pulled cable loses packets in silence: nothing is refused and nothing is reset, so that only time-outs notice.
+A pulled cable loses packets without a sign: nothing is refused and nothing is reset, so that only timeouts notice.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class Host:
 
         Args:
             words: the command.
-            says: a text of its output that tells that it is ready.
+            says: a text of its output that shows that it is ready.
             folder: an own one of this process: its log is there.
             environ: variables beside those of this process.
             start_timeout_s: how long to wait for it.

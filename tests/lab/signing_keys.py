@@ -108,7 +108,7 @@ class KeyServer:
     """`MemoryKeys` behind KMS's protocol on loopback; use it as a context manager.
 
     Attributes:
-        keys: what it holds, to be asked and told directly.
+        keys: its keys, to be read and changed directly.
         delay_s: how long every answer takes.
     """
 

@@ -41,7 +41,7 @@ class ThreatStack(StandIn, _Addresses):
     """The stand-in on a free port of loopback; use it as a context manager.
 
     Attributes:
-        api: what it answers, to be asked and told directly; see `ThreatStackApi`.
+        api: its responses, to be read and changed directly; see `ThreatStackApi`.
     """
 
     def __init__(self, api: ThreatStackApi | None = None, *, port: int = 0) -> None:

@@ -33,7 +33,7 @@ class Control:
     Attributes:
         latency_s: how long each answer takes.
         fault: what goes wrong: a status (429, 500, 401, 403, 404, …), `stall`, `cut` or `reset`; None for nothing.
-        fault_calls: for how many calls; 0 without `fault_s` is until told otherwise.
+        fault_calls: for how many calls; 0 without `fault_s` is until the next change.
         fault_s: for how many seconds from now.
         retry_after_s: what a 429 or 503 asks for; None leaves the header out.
         retry_after_is_date: say it as a date.

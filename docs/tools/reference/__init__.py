@@ -1,6 +1,6 @@
 """Write the reference pages of the documentation: `python -m docs.tools.reference [--check]`.
 
-Each page of `docs/reference` comes from what it tells of: the commands' help, the declared settings, the OpenAPI
+Each page of `docs/reference` comes from what it describes: the commands' help, the declared settings, the OpenAPI
 documents, and the source itself. With `--check` nothing is written, and a page that is stale ends it with code 1.
 """
 

@@ -26,7 +26,7 @@ def render_json(value: Any, content: Any = None, schema: Any = None) -> bytes:
     Args:
         value: what is written.
         content: the document that the schema is in.
-        schema: of the value; None where there is none.
+        schema: of the value; None without one.
 
     Raises:
         TypeError: a value has no form in JSON.

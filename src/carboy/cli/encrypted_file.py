@@ -62,7 +62,7 @@ class ClosedFile:
         """Return the file, parsed, and its bytes.
 
         Raises:
-            ConfigurationError: there is none, or it has faults.
+            ConfigurationError: it does not exist, or has faults.
         """
         data = self.load()
         if data is None:

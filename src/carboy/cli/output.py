@@ -65,7 +65,7 @@ def paint(text: str, style: Style, *, err: bool = False) -> str:
 
 
 def note(text: str) -> None:
-    """Print a line for the operator on stderr; a stderr that nobody reads any more stops nothing."""
+    """Print a line for the operator on stderr; a closed stderr is ignored."""
     with suppress(BrokenPipeError):
         click.echo(text, err=True)
 

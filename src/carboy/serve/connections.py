@@ -73,7 +73,7 @@ class Connections:
         timeouts: timeouts and limits.
         poller: gunicorn's selector; its events call the steps.
         deadlines: ends the waits of threads.
-        dispatch: hands a request to a thread.
+        dispatch: passes a request to a thread.
 
     Attributes:
         is_buffered: whether requests are received here. Under TLS, HTTP/2 and the PROXY and uWSGI protocols a thread

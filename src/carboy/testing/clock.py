@@ -44,7 +44,7 @@ class ManualClock:
         """Move the time that far, or wait until another thread has.
 
         Raises:
-            TimeoutError: nobody advanced the clock for 30 real seconds.
+            TimeoutError: the clock was not advanced for 30 real seconds.
         """
         with self._changed:
             self.waits.append(seconds)

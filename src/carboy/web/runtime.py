@@ -49,7 +49,7 @@ class Runtime(Extension):
         centre: what the settings come from; its `secrets` and `parameters` are for the project too.
         web: the settings of the assembly.
         clock: the time.
-        metrics: what `/metrics` tells; modules add theirs.
+        metrics: those of `/metrics`; modules add theirs.
         checks: what `/readyz` asks, by the name that it shows; modules add theirs. A check raises when its part
             cannot work; it runs in a thread of its own, inside the application's context. A failure is a 503.
         dependencies: checks of what requests can do without, such as an upstream of jobs; a failure is `degraded`.

@@ -107,7 +107,7 @@ def test_rows_of_an_outage_are_published_when_the_broker_is_back(
 ) -> None:
     """Though there was no broker at all when they were committed, or one that took connections and said nothing.
 
-    And once each, though the sweepers told of them again and again.
+    And once each, though the sweepers reported them again and again.
     """
     from carboy.testing.processes import redis, require
 

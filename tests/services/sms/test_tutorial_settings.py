@@ -13,7 +13,7 @@ from carboy.testing.answers import json_answer
 
 
 def conf(**aliyun: Any) -> dict[str, Any]:
-    """Return the dictionary as the tutorial's `config.py` has it; what its variables do not set is None."""
+    """Return the dictionary as the tutorial's `config.py` has it; a variable that is not set gives None."""
     config = {
         "domain": "dysmsapi.aliyuncs.com",
         "version": "2017-05-25",

@@ -1,7 +1,7 @@
 """Where a value stands in a document: typed key paths, their bytes, and how people write them.
 
 A list's index is not a key, the number 1 is not the text "1", and `a:b` is not `a` then `b`: the bytes of
-a path tell them apart, because a sealed value is bound to them.
+a path differ, because a sealed value is bound to them.
 """
 
 from collections.abc import Iterator

@@ -113,7 +113,7 @@ class Store(Protocol):
         """Return an object with its content type and metadata.
 
         Raises:
-            ObjectMissing: there is none under that key.
+            ObjectMissing: no object has that key.
             ObjectUnavailable: it cannot be read as it is stored.
         """
         ...

@@ -17,10 +17,10 @@ BALANCES_EVERY_MS = 600_000
 
 @dataclass(frozen=True, slots=True)
 class BalancePolling:
-    """Keeps the balances of those providers that tell them.
+    """Keeps the balances of those providers that report them.
 
     Attributes:
-        transports: those of providers that tell a balance, by name.
+        transports: those of providers that report a balance, by name.
         traffic: keeps what they say.
     """
 

@@ -38,7 +38,7 @@ class ProviderState:
         health: how much of its share it gets.
         evidence: what it was judged by last.
         out_at_ms: when it was taken out by hand; None while it is in turn.
-        balance: what the provider said last of our balance; None if it tells none.
+        balance: the last balance that the provider reported; None if it reports none.
         minutes: calls and errors by the minute since the epoch.
     """
 

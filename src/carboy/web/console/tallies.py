@@ -25,7 +25,7 @@ _NEVER_S = float("inf")
 class Tally:
     """Counts things by hour for a week. A view counts for at most 8 ms; a thread counts what is left.
 
-    Until then a figure is None. Closed hours are counted once; those with rows that may still change are counted again
+    Until then a figure has no value (None). Closed hours are counted once; those with rows that may still change are counted again
     by and by, the older the more seldom.
 
     Args:

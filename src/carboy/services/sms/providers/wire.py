@@ -335,7 +335,7 @@ def encode_form(pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def read_amount(amount: Any, unit: Any, now_ms: int) -> Balance | None:
-    """Return a balance of a response's two values; None if they are none."""
+    """Return a balance of a response's two values; None if they are not a balance."""
     try:
         found = float(amount)
     except (TypeError, ValueError):
