@@ -6,8 +6,9 @@
     <any of these>~<8 hex digits>               another content under the same id, by its SHA-256
 
 An id of `[A-Za-z0-9_-]` stands as it is. In any other, which only other senders can have, each byte of UTF-8 outside
-that alphabet is written `=XX` (two capital hex digits, as quoted-printable has it; a proxy would decode `%`); an id that is longer than 200 characters so written stands as `==` and the hex SHA-256 of its bytes, which
-cannot be turned back. An id of fewer than four characters is filled up with `_` to find its folders: `alerts/a_/__/a`.
+that alphabet is written `=XX` (two capital hex digits, as quoted-printable has it; a proxy would decode `%`); an id
+that is longer than 200 characters so written stands as `==` and the hex SHA-256 of its bytes, which cannot be turned
+back. An id of fewer than four characters is filled up with `_` to find its folders: `alerts/a_/__/a`.
 """
 
 import hashlib

@@ -25,8 +25,8 @@ _NEVER_S = float("inf")
 class Tally:
     """Counts things by hour for a week. A view counts for at most 8 ms; a thread counts what is left.
 
-    Until then a figure has no value (None). Closed hours are counted once; those with rows that may still change are counted again
-    by and by, the older the more seldom.
+    Until then a figure has no value (None). Closed hours are counted once; those with rows that may still change are
+    counted again by and by, the older the more seldom.
 
     Args:
         count: returns the counts by name of a time range, start and end in milliseconds; `open` counts those that may
