@@ -25,6 +25,7 @@ class _Kind:
     refuse: Callable[[Refusal], Answer]
     receipt: Callable[..., tuple[str, bytes]] | None
     faults: Mapping[str, str]
+    asks_balance: Callable[[Request], bool] = lambda request: False
 
 
 KINDS = {
@@ -32,8 +33,8 @@ KINDS = {
     "aws": _Kind(aws.answer, aws.refuse, aws.receipt, aws.FAULTS),
     "huawei": _Kind(huawei.answer, huawei.refuse, huawei.receipt, huawei.FAULTS),
     "sns": _Kind(aws.answer_sns, aws.refuse_sns, None, aws.SNS_FAULTS),
-    "tencent": _Kind(tencent.answer, tencent.refuse, tencent.receipt, tencent.FAULTS),
-    "twilio": _Kind(twilio.answer, twilio.refuse, twilio.receipt, twilio.FAULTS),
+    "tencent": _Kind(tencent.answer, tencent.refuse, tencent.receipt, tencent.FAULTS, tencent.asks_balance),
+    "twilio": _Kind(twilio.answer, twilio.refuse, twilio.receipt, twilio.FAULTS, twilio.asks_balance),
 }
 """The providers that have a stand-in."""
 
@@ -75,6 +76,8 @@ class SmsProvider(StandIn):
     def _answer(self, request: Request) -> Step:
         if request.path == CONTROL_PATH:
             return self._control(request)
+        if self._kind.asks_balance(request):
+            return self._answer_balance(request)
         self.state.targets.append(request.target)
         fault = self.state.fault()
         latency_s = self.state.control.latency_s
@@ -101,6 +104,15 @@ class SmsProvider(StandIn):
             case "late":
                 return replace(answer, delay_s=self.state.control.late_s)
         return replace(answer, delay_s=latency_s)
+
+    def _answer_balance(self, request: Request) -> Answer:
+        """Return what is left of the account; such calls are not counted, and fail while any fault lasts."""
+        if self.state.control.fault is not None:
+            return Answer(502, b"<html>Bad gateway</html>", {"Content-Type": "text/html"})
+        try:
+            return self._kind.answer(request, self.state, self._wall_s())
+        except Refusal as error:
+            return self._kind.refuse(error)
 
     def _control(self, request: Request) -> Answer:
         if request.method == "POST":

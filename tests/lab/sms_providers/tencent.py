@@ -14,7 +14,7 @@ from tests.lab.sms_providers.control import MAINLAND, Refusal, Sent, State
 
 from carboy.testing.answers import Answer, Request, json_answer
 
-__all__ = ["FAULTS", "answer", "receipt", "refuse"]
+__all__ = ["FAULTS", "answer", "asks_balance", "receipt", "refuse"]
 
 FAULTS = {
     "throttle": "RequestLimitExceeded",
@@ -87,6 +87,11 @@ def _packages(request: Request, state: State, now_s: float) -> Answer:
             }
         }
     )
+
+
+def asks_balance(request: Request) -> bool:
+    """Return whether a request asks what is left of the account."""
+    return request.headers.get("x-tc-action") == "SmsPackagesStatistics"
 
 
 def refuse(error: Refusal) -> Answer:

@@ -12,7 +12,7 @@ from tests.lab.sms_providers.control import Refusal, Sent, State
 
 from carboy.testing.answers import Answer, Request, json_answer
 
-__all__ = ["FAULTS", "answer", "receipt", "refuse", "sign_callback"]
+__all__ = ["FAULTS", "answer", "asks_balance", "receipt", "refuse", "sign_callback"]
 
 FAULTS = {"throttle": "20429", "internal": "20500", "account": "20003", "blocked": "21614"}
 _STATUS = {"20003": 401, "20404": 404, "20429": 429, "20500": 500, "20503": 503, "21408": 403, "90010": 403}
@@ -47,6 +47,11 @@ def answer(request: Request, state: State, now_s: float) -> Answer:
     state.sent.append(Sent(number, body, sid, "", form.get("StatusCallback", "")))
     document = {"sid": sid, "status": "queued", "to": number, "num_segments": "1", "error_code": None}
     return json_answer({**document, "error_message": None, "account_sid": control.key}, 201)
+
+
+def asks_balance(request: Request) -> bool:
+    """Return whether a request asks what is left of the account."""
+    return request.path.endswith("/Balance.json")
 
 
 def refuse(error: Refusal) -> Answer:

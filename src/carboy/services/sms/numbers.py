@@ -10,6 +10,7 @@ from typing import Any
 
 from carboy.errors import Fault, InvalidInput
 from carboy.extras import extra
+from carboy.services.sms.number_plans import PlainNumber, read_e164
 
 __all__ = [
     "MAX_RECEIVERS",
@@ -38,6 +39,7 @@ NUMBER_TYPES = (
 )
 """The types of libphonenumber, in the order of its `PhoneNumberType`."""
 
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _WRITTEN = re.compile(r"\+?[\d ().\-\u2010-\u2015]+")
 _DIGITS = re.compile(r"\+?\d(?:[\s().-]{0,2}\d){3,}")
 
@@ -93,6 +95,22 @@ def parse_number(text: str, rules: NumberRules = ANY_NUMBER) -> Number:
     Raises:
         InvalidInput: it is not a number that may be written to; the message does not repeat it.
     """
+    found = read_e164(text[1:]) if _E164.fullmatch(text) and text not in rules.tests else None
+    if found is None:
+        found = _parse(text, rules)
+    e164 = f"+{found.country_code}{found.national}"
+    number = Number(e164, _mask(f"+{found.country_code}", found.national), found.region)
+    if e164 in rules.tests:
+        return number
+    if rules.types and found.kind not in rules.types:
+        raise _wrong(f"SMS_NUMBER_TYPES does not allow its type, {found.kind}")
+    if rules.countries and found.region not in rules.countries:
+        raise _wrong(f"SMS_COUNTRIES does not allow its country, {found.region}")
+    return number
+
+
+def _parse(text: str, rules: NumberRules) -> PlainNumber:
+    """Return the number that a text contains, by libphonenumber; one of `rules.tests` whether it is valid or not."""
     with extra("sms"):
         import phonenumbers
     plain = "".join(one for one in unicodedata.normalize("NFKC", text) if unicodedata.category(one) != "Cf").strip()
@@ -103,20 +121,15 @@ def parse_number(text: str, rules: NumberRules = ANY_NUMBER) -> Number:
     except phonenumbers.NumberParseException:
         hint = "" if rules.default_region else ": write it as E.164, such as +8613800000000"
         raise _wrong(f"not a telephone number{hint}") from None
-    if (test := f"+{parsed.country_code}{parsed.national_number}") in rules.tests:
-        region = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
-        return Number(test, _mask(f"+{parsed.country_code}", str(parsed.national_number)), region)
+    code, national = str(parsed.country_code), str(parsed.national_number)
+    if f"+{code}{national}" in rules.tests:
+        return PlainNumber(code, national, phonenumbers.region_code_for_country_code(int(code)), "test")
     kind = phonenumbers.number_type(parsed)  # unknown of a number that is not valid
     if kind == phonenumbers.PhoneNumberType.UNKNOWN or parsed.extension:
         raise _wrong("no telephone has this number")
     name = next((name for name in NUMBER_TYPES if getattr(phonenumbers.PhoneNumberType, name.upper()) == kind), "other")
-    if rules.types and name not in rules.types:
-        raise _wrong(f"SMS_NUMBER_TYPES does not allow its type, {name}")
     region = phonenumbers.region_code_for_number(parsed) or "001"
-    if rules.countries and region not in rules.countries:
-        raise _wrong(f"SMS_COUNTRIES does not allow its country, {region}")
-    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    return Number(e164, _mask(f"+{parsed.country_code}", e164[len(str(parsed.country_code)) + 1 :]), region)
+    return PlainNumber(code, phonenumbers.national_significant_number(parsed), region, name)
 
 
 def read_receivers(
