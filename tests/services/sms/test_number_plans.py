@@ -1,11 +1,9 @@
 """The quick reading of E.164 and libphonenumber say the same of every number."""
 
-import re
-
 import phonenumbers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from carboy.services.sms.number_plans import read_e164
 from carboy.services.sms.numbers import NUMBER_TYPES, parse_number
@@ -98,10 +96,3 @@ def test_a_number_is_the_same_whichever_way_reads_it() -> None:
     for digits in EXAMPLES[::7]:
         code = next(str(one) for one in sorted(CODES, reverse=True) if digits.startswith(str(one)))
         assert parse_number(f"+{digits}") == parse_number(f"+{code} {digits[len(code) :]}")
-
-
-def test_the_patterns_of_the_metadata_need_no_flags() -> None:
-    """They are compiled as they are: nothing in them depends on flags or begins with an anchor."""
-    for region in REGIONS:
-        general = PhoneMetadata.metadata_for_region(region).general_desc  # type: ignore[union-attr]
-        assert re.compile(general.national_number_pattern).flags == re.UNICODE.value
