@@ -111,6 +111,9 @@ class SchemaTranslator:
 
         result = map_children("schema", schema, change)
         reference = schema.get("$ref")
+        dynamic = schema.get("$dynamicRef")
+        if reference is None and isinstance(dynamic, str) and dynamic.startswith(_COMPONENT):
+            reference = result.pop("$dynamicRef")  # without an anchor it is a plain reference
         if isinstance(reference, str) and reference.startswith(_COMPONENT):
             name, *rest = parse_pointer(reference[1:], is_fragment=True)[2:]
             variant = _Variant(name) if rest else self._variant(name, direction, hidden, within)

@@ -114,6 +114,8 @@ def _check_schemas(content: dict[str, Any], faults: Faults) -> None:
                 schemas.check_compiles(node, alone)
         except ValidationError as error:
             detail = "must be of the format `regex`, and of a size that can be compiled"
+            if error.kind.name == "$ref":
+                detail = f"a reference leads nowhere: {error.message}"
             faults.add((*pointer, *error.instance_path), detail)
         except (ValueError, KeyError, TypeError) as error:
             faults.add(pointer, f"the schema cannot be used: {error}")
