@@ -4,6 +4,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -163,7 +164,7 @@ def test_timeouts_are_filled_from_the_nearest_that_says_something() -> None:
     assert fill_timeout(None) == (1, 30)
 
 
-@pytest.mark.parametrize("value", [0, -1, "5", True, float("nan")])
+@pytest.mark.parametrize("value", [0, -1, "5", True, float("nan"), float("inf")])
 def test_an_invalid_default_timeout_is_refused(value: float) -> None:
     """At the start, where it is set, and not at some call."""
     with pytest.raises(ValueError, match="default"):
@@ -208,3 +209,12 @@ def test_a_default_that_is_refused_changes_nothing(loopback: LoopbackServer) -> 
     loopback.script(Answer(500))
 
     assert net.get(loopback.url).status_code == 200
+
+
+@pytest.mark.parametrize("budget_s", [float("nan"), "1", True])
+def test_a_budget_that_is_no_number_is_refused(budget_s: Any) -> None:
+    """NaN would be no limit at all."""
+    with pytest.raises(ValueError, match="budget_s"):
+        net.get("http://127.0.0.1:9/", budget_s=budget_s)
+    with pytest.raises(ValueError, match="budget_s"):
+        net.Session(budget_s=budget_s).get("http://127.0.0.1:9/")

@@ -1,5 +1,6 @@
 """Defaults of calls: timeouts, and how often a call is tried."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -62,7 +63,7 @@ def set_default_timeout(timeout: Seconds = None, connect_timeout: Seconds = None
         InvalidDefault: it is no number above 0.
     """
     for name, value in {"timeout": timeout, "connect_timeout": connect_timeout, "read_timeout": read_timeout}.items():
-        if value is not None and not (_is_number(value) and value > 0):
+        if value is not None and not (_is_number(value) and 0 < value < math.inf):
             raise _wrong(name, "it is a number of seconds above 0")
     _defaults.connect_s = _first(connect_timeout, timeout, CONNECT_S)
     _defaults.read_s = _first(read_timeout, timeout, READ_S)
@@ -150,6 +151,16 @@ def _build(arguments: Mapping[str, Any]) -> "Retry":
     from urllib3 import Retry
 
     return Retry(**arguments)
+
+
+def check_budget(budget_s: float | None) -> None:
+    """Check that a call's own budget is a number; one that is spent already fails where the call begins.
+
+    Raises:
+        InvalidDefault: it is none.
+    """
+    if budget_s is not None and (not _is_number(budget_s) or math.isnan(budget_s)):
+        raise InvalidDefault("`budget_s` cannot be used", "it is a number of seconds", "correct the argument")
 
 
 def _wrong(name: str, why: str) -> InvalidDefault:

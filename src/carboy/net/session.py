@@ -16,7 +16,7 @@ from requests.utils import select_proxy
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs import request_id
 from carboy.net.attempts import Call, current_call
-from carboy.net.defaults import Given, default_retries, fill_timeout, make_retry
+from carboy.net.defaults import Given, check_budget, default_retries, fill_timeout, make_retry
 from carboy.net.guard import AddressGuard
 from carboy.net.http_connections import find_addresses, make_pools
 from carboy.trace import outgoing_headers
@@ -106,6 +106,7 @@ class Session(requests.Session):
         """
         budgets = (budget_s, self.budget_s)
         given_s = next((one for one in budgets if one is not None), None)
+        check_budget(given_s)
         retry = make_retry(retries if retries is not None else self.retries)
         call = Call(retry, default_retries().budget_s if given_s is None else given_s, self._clock, given_s is not None)
         token = current_call.set(call)
