@@ -1,30 +1,118 @@
-"""Destinations: what three cost to accept, how fast two sinks get 10,000 events beside one that is down, long lists."""
+"""Destinations: what three cost to accept, what a delivery costs, two sinks beside one that is down, long lists."""
 
 import json
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.lab.load import load_process
 
 from benchmarks.gateway import Gateway, gateway
-from carboy.testing import Answer, LoopbackServer
 
 SECONDS = 5
 CONNECTIONS = 32
 AMOUNT = 10_000
 SINK_S = 0.02
 IN_FLIGHT = 8
+COSTING = 3_000
 ROWS = (10_000, 1_000_000)
+
+SINK = """
+import socket, sys, threading, time
+delay_s, status = float(sys.argv[1]), sys.argv[2]
+listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+print(listener.getsockname()[1], flush=True)
+answer = f"HTTP/1.1 {status} X\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}".encode()
+
+def serve(connection):
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    lines = connection.makefile("rb")
+    with connection:
+        while lines.readline():
+            length = 0
+            while (header := lines.readline().lower()) not in (b"\\r\\n", b""):
+                if header.startswith(b"content-length:"):
+                    length = int(header[15:])
+            lines.read(length)
+            time.sleep(delay_s)
+            connection.sendall(answer)
+
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"""
 
 
 def run(amount: int = AMOUNT, rows: int = ROWS[1]) -> None:
     _accepting()
+    _costs()
     _delivering(amount)
     _listing((ROWS[0], rows))
+
+
+@contextmanager
+def _sink(delay_s: float = 0.0, status: int = 200) -> Iterator[str]:
+    """Run a receiver in a process of its own, and give its address."""
+    command = [sys.executable, "-c", SINK, str(delay_s), str(status)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+def _costs() -> None:
+    """Compare the CPU of a delivery with that of a bare call of requests on a kept session."""
+    import requests
+
+    from carboy.services.archive import archive_of
+    from carboy.web import create_app, runtime
+
+    alert = {"created_at": 1484653401000, "severity": 1, "title": "x" * 200}
+    body = json.dumps({"id": "a", **alert}).encode()
+    with _sink() as url, _Project(_table("sink", url)) as folder, requests.Session() as kept:
+
+        def bare() -> float:
+            began_s = time.process_time()
+            for _ in range(COSTING):
+                kept.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=(5, 30))
+            return time.process_time() - began_s
+
+        settings: dict[str, Any] = {
+            "modules": "carboy.services.archive",
+            "instance_path": f"{folder}/instance",
+            "log_level": "WARNING",
+        }
+        app = create_app(
+            "local", folder=Path(folder), auth="off", rate_limit="off", archive_url="memory://", **settings
+        )
+        destinations, client = archive_of(app).destinations, app.test_client()
+        destinations.pause("sink")
+        for start in range(0, COSTING, 100):
+            alerts = [{"id": f"a{number}", **alert} for number in range(start, start + 100)]
+            client.post("/api/v1/s3/alert", json={"alerts": alerts})
+        engine = runtime(app).jobs.engine
+        assert engine is not None
+        engine.start()
+        while any(job.kind == "archive.keep" for job in runtime(app).jobs.store.list(state="queued", limit=1000)):
+            time.sleep(0.1)
+        theirs_s = bare()
+        began_s = time.process_time()
+        destinations.resume("sink")
+        while destinations.store.counts("sink")[0]:
+            time.sleep(0.2)
+        ours_s = time.process_time() - began_s
+        theirs_s = min(theirs_s, bare())
+        runtime(app).close()
+    print(f"\nCPU of {COSTING} deliveries: {ours_s / theirs_s:.2f} of a bare call of requests (aim: 1.5)", flush=True)
 
 
 def _accepting() -> None:
@@ -47,12 +135,8 @@ def _accepting() -> None:
 
 def _delivering(amount: int) -> None:
     limit_s = amount * SINK_S / IN_FLIGHT
-    with (
-        LoopbackServer(Answer(delay_s=SINK_S), record=False) as one,
-        LoopbackServer(Answer(delay_s=SINK_S), record=False) as two,
-        LoopbackServer(Answer(500, delay_s=SINK_S), record=False) as down,
-    ):
-        tables = _table("one", one.url) + _table("two", two.url) + _table("down", down.url)
+    with _sink(SINK_S) as one, _sink(SINK_S) as two, _sink(SINK_S, 500) as down:
+        tables = _table("one", one) + _table("two", two) + _table("down", down)
         with _Project(tables) as folder, gateway(folder=Path(folder), environ=_environ("8")) as server:
             names = ("one", "two")
             for name in names:
@@ -62,15 +146,43 @@ def _delivering(amount: int) -> None:
                 load.finish()
             for name in names:
                 _call(server, f"/api/v1/destinations/{name}/resume", b"")
-            began, took = time.perf_counter(), {}
+            before_kib = _memory_kib(server.pid)
+            took: dict[str, float] = {}
+            began = time.perf_counter()
             while len(took) < len(names):
                 for name in names:
                     if name not in took and _call(server, f"/api/v1/destinations/{name}")["waiting"] == 0:
                         took[name] = time.perf_counter() - began
                 time.sleep(0.2)
+            grown = _memory_kib(server.pid) / before_kib
+        bare_s = _bare_delivering(amount, (one, two))
     print(f"\n{amount} events to sinks of {SINK_S * 1000:.0f} ms, {IN_FLIGHT} in flight each, a third sink down:")
+    print(f"  memory {grown:.2f} of that before")
     for name, seconds in took.items():
         print(f"  {name} {seconds:10.1f} s, {seconds / limit_s:.2f} of the limit (aim: 1.2)", flush=True)
+    print(f"  bare {bare_s:9.1f} s, {bare_s / limit_s:.2f}: threads with sessions of requests, to the two good ones")
+
+
+def _bare_delivering(amount: int, urls: tuple[str, ...]) -> float:
+    """Return how long bare calls to the same sinks take, with as many in flight: what this machine allows now."""
+    import requests
+
+    def post(url: str) -> None:
+        with requests.Session() as kept:
+            for _ in range(amount // IN_FLIGHT):
+                kept.post(url, data=b"{}", timeout=(5, 30))
+
+    began_s = time.perf_counter()
+    with ThreadPoolExecutor(len(urls) * IN_FLIGHT) as pool:
+        list(pool.map(post, urls * IN_FLIGHT))
+    return time.perf_counter() - began_s
+
+
+def _memory_kib(pid: int) -> int:
+    """Return the resident memory of a process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = [Path(f"/proc/{one}/status").read_text().splitlines() for one in (str(pid), *children)]
+    return sum(int(line.split()[1]) for each in lines for line in each if line.startswith("VmRSS"))
 
 
 def _listing(amounts: tuple[int, int]) -> None:
