@@ -270,7 +270,7 @@ def _faults(name: str, table: DestinationConfig, sources: Sequence[str], profile
     if not _NAME.fullmatch(name):
         yield Fault("", "must be named with a-z, 0-9, _ and -, beginning with a letter, at most 64")
     yield from _address_faults(table, profile)
-    yield from _kind_faults(table)
+    yield from _kind_faults(table, profile)
     known = ", ".join(sources)
     for one in table.sources:
         if one not in sources:
@@ -309,8 +309,6 @@ def _address_faults(table: DestinationConfig, profile: Profile) -> Iterator[Faul
         yield Fault("url", f"must begin with {kinds}, or name a function such as app.hooks:deliver")
     elif kind in {"https", "http"}:
         yield from _url_faults("url", table.url, table, profile)
-        if kind == "http" and not _allows(table.allow_http, profile):
-            yield Fault("url", "must be https: http is sent without encryption unless allow_http is true")
     elif kind == "slack":
         if table.target.strip("/"):
             yield Fault("url", "must be slack: alone; the incoming-webhook address is the secret")
@@ -321,6 +319,8 @@ def _address_faults(table: DestinationConfig, profile: Profile) -> Iterator[Faul
             yield Fault("url", str(error))
     elif not table.target:
         yield Fault("url", f"must name what is behind {kind}:")
+    elif kind == "sqs" and "//" in table.target:
+        yield from _url_faults("url", table.target, table, profile)
     elif kind == "sns" and not re.fullmatch(r"arn:[^:]+:sns:[^:]+:[^:]+:[^:]+", table.target):
         yield Fault("url", "must have the ARN of a topic behind sns:")
 
@@ -336,9 +336,11 @@ def _url_faults(key: str, url: str, table: DestinationConfig, profile: Profile) 
         yield Fault(key, "is not an address: it needs a host, such as https://siem.example.com/hooks")
     elif not _allows(table.allow_private, profile) and AddressGuard().refuses_host(host):
         yield Fault(key, "leads to an address that is not on the public internet; allow_private = true allows it")
+    if parts.scheme == "http" and not _allows(table.allow_http, profile):
+        yield Fault(key, "must be https: http is sent without encryption unless allow_http is true")
 
 
-def _kind_faults(table: DestinationConfig) -> Iterator[Fault]:
+def _kind_faults(table: DestinationConfig, profile: Profile) -> Iterator[Fault]:
     kind, secrets = table.kind, [one.reveal() for one in table.secret]
     if kind in {"https", "http"}:
         for secret in secrets:
@@ -348,6 +350,8 @@ def _kind_faults(table: DestinationConfig) -> Iterator[Fault]:
     elif kind == "slack":
         if len(secrets) != 1 or not secrets[0].startswith(("https://", "http://")):
             yield Fault("secret", "must be the address of one incoming webhook")
+        else:
+            yield from _url_faults("secret", secrets[0], table, profile)
         if not table.body:
             yield Fault("body", "is needed: the text of the message, such as `title`")
     elif secrets:
