@@ -191,6 +191,22 @@ def test_no_role_may_do_anything_to_everything(name: str) -> None:
         assert one["Resource"] != "*"
 
 
+@pytest.mark.parametrize("name", ["lambda/template.yaml", "ecs/roles.yaml"])
+def test_each_kind_of_destination_has_a_permission_where_it_is_used(name: str) -> None:
+    """Only for what the parameter names; late deliveries and paused destinations are counted in the log."""
+    template = _load(name)[0]
+    roles = [one["Properties"] for one in template["Resources"].values() if "Policies" in one["Properties"]]
+    assert roles
+    for role in roles:
+        allowed = {action for one in _statements(role["Policies"]) for action in one["Action"]}
+        assert allowed >= {"sqs:SendMessage", "sns:Publish", "events:PutEvents", "kinesis:PutRecords"}
+    arns = [f"Destination{kind}Arns" for kind in ("Queue", "Topic", "Bus", "Stream")]
+    assert [template["Parameters"][one]["Default"] for one in arns] == [""] * 4
+    filters = [one for one in template["Resources"].values() if one["Type"] == "AWS::Logs::MetricFilter"]
+    counted = " ".join(one["Properties"]["FilterPattern"] for one in filters)
+    assert all(event in counted for event in ("deliveries_late", "destination_paused"))
+
+
 def _statements(policy: Any) -> Iterator[dict[str, Any]]:
     match policy:
         case {"Statement": statements}:

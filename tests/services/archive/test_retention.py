@@ -1,5 +1,6 @@
 """Retention and erasure: exactly what is due goes, and what is held stays."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.services.archive.test_destinations import ended, operator, table, unt
 from carboy.services.archive import retention
 from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.erasure import erase, find
-from carboy.testing import ManualClock
+from carboy.testing import Answer, LoopbackServer, ManualClock
 from carboy.web import runtime
 
 KEPT = '[default.archive.sources.it]\nverify = "none"\nid = "/id"\nkeep = "1d"\n'
@@ -110,6 +111,28 @@ def test_an_erasure_that_is_killed_is_ended_by_a_job(serve: Serve) -> None:
     until(lambda: len(gateway.kept("webhooks/other/")) == 2)
     left = {one["event"]["id"] for one in ended(gateway, "waiting")()}
     assert left == {"z", "c"}
+
+
+def test_a_delivery_that_waits_for_long_is_reported_each_minute(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also where nothing reads metrics; one that is paused by hand is not late."""
+    clock = ManualClock(sleep="waits")
+    with LoopbackServer(Answer(500)) as down:
+        toml = FOREVER + table(down.url, 'retry = ["0s", "10h"]') + table(down.url, name="paused")
+        gateway = operator(serve(toml=toml, clock=clock))
+        gateway.post("/api/v1/destinations/paused/pause")
+        send(gateway, "other", "a")
+        until(lambda: [one for one in ended(gateway, "waiting")() if one["attempts_made"] == 1])
+        gateway.archive.upkeep.run()
+        assert "deliveries_late" not in capfd.readouterr().err
+        clock.advance(901)
+
+        gateway.archive.upkeep.run()
+
+        lines = [line for line in "".join(capfd.readouterr()).splitlines() if "deliveries_late" in line]
+        assert {json.loads(line)["destination"] for line in lines} == {"siem"}
+        assert {json.loads(line)["oldest_s"] for line in lines} == {901}
 
 
 def test_upkeep_begins_with_a_process_though_no_webhook_comes(serve: Serve) -> None:

@@ -19,6 +19,7 @@ from carboy.errors import CarboyError
 from carboy.jobs import Commit, Job, put, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.rows import Wake, wake
+from carboy.services.archive.destinations.store import DeliveryStore
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
 from carboy.services.archive.items import Item
 from carboy.services.archive.objects import Store
@@ -56,11 +57,13 @@ class Limits:
         sources: by name.
         deliveries_ms: how long deliveries that ended are kept.
         is_needed: whether there is anything to look after.
+        late_ms: how long a delivery may wait until it is reported.
     """
 
     sources: Mapping[str, SourceConfig]
     deliveries_ms: int
     is_needed: bool
+    late_ms: int = 900_000
 
 
 @dataclass(slots=True)
@@ -124,6 +127,7 @@ class Upkeep:
         if now_ms // _DAY_MS != self._day:  # what was imported since may be older than what was looked at
             self._day, self._below = now_ms // _DAY_MS, {}
         self.writer.run(_wake_forgotten, (self.deliver, now_ms), durable=False)
+        self._report_late(now_ms, limits.late_ms)
         is_done = True
         for name, source in limits.sources.items():
             if source.keep is not None and not source.hold:
@@ -134,6 +138,14 @@ class Upkeep:
             slot = self.clock.now_ms() // _SLOT_MS  # several that run at once go on as one
             return Commit(_put, row_of(self.job, (0,), now_ms=self.clock.now_ms(), key=f"archive.upkeep:more:{slot}"))
         return Commit(_put, self._row(now_ms // _MINUTE_MS + 1)) if limits.is_needed else None
+
+    def _report_late(self, now_ms: int, late_ms: int) -> None:
+        """Log the destinations whose oldest delivery has waited for too long: an alarm where nothing reads metrics."""
+        store = DeliveryStore(self.engine)
+        for name in store.active():
+            oldest_ms = store.oldest_ms(name)
+            if oldest_ms is not None and now_ms - oldest_ms > late_ms:
+                log.warning("deliveries_late", alarm=True, destination=name, oldest_s=(now_ms - oldest_ms) // 1000)
 
     def _delete_old(self, source: str, before_ms: int, until_s: float) -> bool:
         """Delete what was received before a time; return whether all of it is gone."""

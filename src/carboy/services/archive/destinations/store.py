@@ -61,8 +61,19 @@ class DeliveryStore:
                 sum(connection.execute(_count(name, state)).scalar() or 0 for state in states)
                 for states in (("waiting", "delivering"), ("failed",))
             )
-            oldest = [connection.execute(_oldest(name, state)).scalar() for state in ("waiting", "delivering")]
-        return waiting, failed, min((one for one in oldest if one is not None), default=None)
+        return waiting, failed, self.oldest_ms(name)
+
+    def oldest_ms(self, name: str) -> int | None:
+        """Return when the oldest delivery that waits was made; None where none does."""
+        with self._engine.connect() as connection:
+            found = [connection.execute(_oldest(name, state)).scalar() for state in ("waiting", "delivering")]
+        return min((one for one in found if one is not None), default=None)
+
+    def active(self) -> Sequence[str]:
+        """Return the names of the destinations that got deliveries and are not paused."""
+        query = select(DESTINATIONS.c.name).where(DESTINATIONS.c.paused.is_(None)).order_by(DESTINATIONS.c.name)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalars().all()
 
     def last_hour(self, name: str, now_ms: int) -> tuple[float | None, float | None, float | None]:
         """Return the part of the attempts of the last hour that succeeded, and p50 and p95 of their time in ms.
