@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -162,6 +163,13 @@ def wise(_: str, __: int) -> Signed:
     return Signed({"X-Signature-SHA256": b64(signature)})
 
 
+def wechat_pay(_: str, at_s: int) -> Signed:
+    text = f"{at_s}\nc5ac7061fccab6bf\n".encode() + BODY + b"\n"
+    signature = PRIVATE_KEYS["rsa"].sign(text, padding.PKCS1v15(), hashes.SHA256())
+    headers = {"Wechatpay-Signature": b64(signature), "Wechatpay-Timestamp": str(at_s)}
+    return Signed({**headers, "Wechatpay-Nonce": "c5ac7061fccab6bf"})
+
+
 def twilio(secret: str, _: int) -> Signed:
     signature = RequestValidator(secret).compute_signature(URL, {"From": "+15551234", "Body": "hello"})
     headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
@@ -257,7 +265,7 @@ SVIX = [
     "safebase",
 ]
 SVIX += ["sardine", "stych", "svix", "svix-ingest"]
-WEBHOOK = ["anthropic", "open-ai", "psi-fi", "render", "standard-webhooks", "supabase-auth"]
+WEBHOOK = ["anthropic", "gitlab-signed", "open-ai", "psi-fi", "render", "standard-webhooks", "supabase-auth"]
 SENDERS: Mapping[str, Sign] = {
     **dict.fromkeys(SVIX, standard("svix")),
     **dict.fromkeys(WEBHOOK, standard("webhook")),
@@ -364,6 +372,8 @@ SENDERS: Mapping[str, Sign] = {
     "terra": named("terra-signature"),
     "vonage": token("Authorization", "payload_hash", before="Bearer "),
     "wise": wise,
+    "wechat-pay": wechat_pay,
+    "mollie": plain("X-Mollie-Signature", prefix="sha256="),
     "workos": named("WorkOS-Signature", "t=TIME, v1=SIGNATURE", unit=1000),
     "dwolla": plain("X-Request-Signature-SHA-256"),
     "expo": plain("expo-signature", prefix="sha1=", algorithm="sha1"),
@@ -517,6 +527,25 @@ def test_a_sender_that_cannot_sign_is_known_by_its_path_token(name: str) -> None
     assert source.scheme is None
     assert source.has_token("t0ken")
     assert not source.has_token("another")
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_is_the_table_that_one_would_write(name: str) -> None:
+    """A source of a preset is made of the same values as one with all keys in its table, and checks as fast."""
+    preset = PRESETS[name]
+    own: dict[str, Any] = {"handshake_secret": ["v"]} if name == "meta" else {}
+    if preset.needs == "secrets":
+        own["secrets"] = [secrets_of(preset)[0]]
+    elif preset.needs == "tokens":
+        own["tokens"] = ["t0ken"]
+    elif preset.needs == "audience":
+        own["audience"] = "https://h.example"
+
+    tables = {"short": {"preset": name, **own}, "long": {**preset.keys, **own}}
+    made = make_sources(convert(tables, dict[str, SourceConfig]))
+
+    assert made["short"].scheme == made["long"].scheme
+    assert replace(made["short"].source, preset="") == made["long"].source
 
 
 def test_every_key_of_a_preset_can_be_replaced() -> None:
