@@ -10,6 +10,7 @@ from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import MakeService, outbox
 
 from carboy.clock import from_unix_ms
+from carboy.errors import ConfigurationError
 from carboy.services.sms.gsm_text import downgrade_to_gsm
 from carboy.services.sms.parameter_rules import has_url
 from carboy.testing import Answer, LoopbackServer, Request
@@ -203,3 +204,22 @@ def test_call_backs_are_signed_and_in_order(make_service: MakeService) -> None:
         (message, "sent", "r-7", 1),
     ]
     assert set(got[0]) == {"id", "state", "reference", "at", "sequence"}
+
+
+def test_a_provider_of_one_country_needs_no_place_in_the_order(stand_in: StandIn, make_service: MakeService) -> None:
+    """The template has no text for the order's provider; many receivers of the country are one call."""
+    aliyun, twilio = stand_in("aliyun"), stand_in("twilio")
+    templates = {"x": {"params": [], "aliyun": "SMS_1"}, "both": {"params": [], "text": "Hello", "aliyun": "SMS_1"}}
+    routes = {"CN": {"provider": "aliyun", "sign_name": "阿里云"}}
+    service = make_service(twilio, aliyun, sms_provider="twilio", sms_templates=templates, sms_routes=routes)
+    numbers = [f"+861380000{at:04}" for at in range(50)]
+    assert service.send(receivers=numbers, template="x", params={}).status_code == 202
+    assert service.send(receivers="+14155550123", template="x", params={}).status_code == 422
+    assert service.send(receivers=[*numbers, "+14155550123"], template="both", params={}).status_code == 202
+    service.run_jobs()
+    assert (len(aliyun.sent), aliyun.state.calls["answered"], len(twilio.sent)) == (100, 2, 1)
+
+
+def test_an_account_that_only_a_country_uses_is_checked_at_the_start(make_service: MakeService) -> None:
+    with pytest.raises(ConfigurationError, match="ALIYUN_SMS_APP_KEY"):
+        make_service(sms_routes={"CN": {"provider": "aliyun"}})

@@ -407,3 +407,32 @@ def test_a_temporary_failure_is_sent_again_by_another_provider(stand_in: StandIn
     found = service.message(message["request"])
     assert (found["state"], found["provider"]) == ("sent", "aliyun")
     assert (len(first.sent), len(second.sent)) == (1, 1)
+
+
+@pytest.mark.parametrize("end", ["failed", "canceled", "opted_out"])
+def test_a_sibling_that_ends_otherwise_takes_no_second_try(
+    stand_in: StandIn, make_service: MakeService, end: str
+) -> None:
+    """The parameters of a request are kept while one of its messages may be sent again."""
+    bad, good = "+14155550124", "+14155550123"
+    provider = stand_in("twilio", bad_numbers=[bad] if end == "failed" else [])
+    text = {"params": ["name"], "text": "Hello {name}", "kind": "marketing", "retry_undelivered": 1}
+    service = make_service(provider, sms_templates={"x": text}, sms_public_url="http://localhost")
+    if end == "opted_out":
+        assert service.post("/api/sms/opt-outs", {"receiver": bad}).status_code == 201
+    later = {"send_at": "2026-01-01T00:01:00Z"}
+    answer = service.send(receivers=[good, bad], template="x", params={"name": "Li"}, **later).json
+    assert answer is not None
+    if end == "canceled":
+        service.client.delete(f"/api/sms/{answer['messages'][1]['id']}")
+    service.clock.advance(61)
+    service.run_jobs()
+    content_type, body = provider.receipt(provider.sent[-1], delivered=False)
+    url = "http://localhost/api/sms/receipts/twilio"
+    headers = {"X-Twilio-Signature": sign_callback(url, body, provider.state.control.secret)}
+    service.client.post("/api/sms/receipts/twilio", data=body, content_type=content_type, headers=headers)
+    service.run_jobs()
+    found = service.client.get(f"/api/sms/{answer['id']}").json
+    assert found is not None
+    assert [one["state"] for one in found["messages"]] == ["sent", end]
+    assert [one.text for one in provider.sent] == ["Hello Li"] * 2

@@ -1,6 +1,6 @@
 """Cancellation: end messages that no provider was asked for yet."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,12 @@ class Cancel:
     Attributes:
         row: of a request, or of one of its messages.
         now_ms: the time.
+        retried: templates whose messages may be sent again later, so that their parameters are kept.
     """
 
     row: int
     now_ms: int
+    retried: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def cancel(connection: "Connection", requests: Sequence[Cancel]) -> list[Cancele
 
 
 def _cancel(connection: "Connection", one: Cancel) -> Canceled | None:
-    columns = select(MESSAGES.c.id, MESSAGES.c.request, MESSAGES.c.state).order_by(MESSAGES.c.id)
+    columns = select(MESSAGES.c.id, MESSAGES.c.request, MESSAGES.c.state, MESSAGES.c.template).order_by(MESSAGES.c.id)
     locked = columns.with_for_update()
     rows = connection.execute(locked.where(MESSAGES.c.request == one.row)).all()
     if not rows:
@@ -64,5 +66,6 @@ def _cancel(connection: "Connection", one: Cancel) -> Canceled | None:
         with track_changes(connection, waiting, one.now_ms):
             ended = update(MESSAGES).where(MESSAGES.c.id.in_(waiting))
             connection.execute(ended.values(state="canceled", settled_at=one.now_ms))
-        forget_params(connection, {rows[0].request})
+        if rows[0].template not in one.retried:
+            forget_params(connection, {rows[0].request})
     return Canceled(rows[0].request, canceled, len(rows) - canceled)

@@ -123,9 +123,9 @@ class Dispatcher:
         names = [pinned] if pinned else nominal_order(self._places_for(country))
         return bool(self._carrying(template, names, country))
 
-    def batch_size(self, template: Template, pinned: str | None, at_most: int) -> int:
+    def batch_size(self, template: Template, pinned: str | None, at_most: int, country: str | None = None) -> int:
         """Return how many receivers one job carries: as many as the first provider takes, whatever is drawn later."""
-        names = self._carrying(template, [pinned] if pinned else nominal_order(self.places), None)
+        names = self._carrying(template, [pinned] if pinned else nominal_order(self._places_for(country)), country)
         return min([at_most, *(self.routes[name].max_receivers for name in names[:1])])
 
     def _places_for(self, country: str | None) -> Sequence[WeightedRoute]:
@@ -247,7 +247,8 @@ class Dispatcher:
             run.marks.clear()
         now_ms = self._now_ms()
         listed = {one.id: one.receiver for one in some} if run.template.kind == "marketing" else {}
-        got = self.writer.run(begin, Begin(tuple(one.id for one in some), run.owner, route.name, listed, now_ms))
+        ids, keeps = tuple(one.id for one in some), run.template.retry_undelivered > 0
+        got = self.writer.run(begin, Begin(ids, run.owner, route.name, listed, now_ms, keeps))
         mine = [one for one in some if one.id in got]
         if not mine:
             self.circuits.release(route.name)
@@ -341,7 +342,7 @@ class Dispatcher:
             code=outcome.code,
             words=outcome.words,
             look_up=self.looks_up.row(provider, one.id) if state == "unknown" else None,
-            keeps_params=state == "sent" and run.template.retry_undelivered > 0,
+            keeps_params=run.template.retry_undelivered > 0,
             opt_out=Number(one.receiver, one.shown, one.country) if outcome.code in OPTED_OUT_CODES else None,
             tried=run.failed_calls.pop(one.id, ()),
         )

@@ -163,7 +163,8 @@ class Gateway:
         Raises:
             Problem: 404, there is no such request; 409, all were sent, or ended in another way.
         """
-        found = self.writer.run(cancel, Cancel(row, self.clock.now_ms()))
+        retried = [one.name for one in self.rules.templates.values() if one.retry_undelivered]
+        found = self.writer.run(cancel, Cancel(row, self.clock.now_ms(), retried))
         if found is None:
             raise Problem(404, "there is no such request")
         self.dispatcher.waiters.notify(found.request)
@@ -229,7 +230,7 @@ class Gateway:
             segments=wanted.parts,
             limits=self.limits if template.otp else (),
             budget=settings.sms_daily_budget,
-            part=self.dispatcher.batch_size(template, wanted.provider, _OWN_PART if wanted.personal else _PART),
+            parts=self._parts(wanted),
             job=self.otp_job if template.otp else self.bulk_job,
             expires_at_ms=(options.send_at_ms or now_ms) + expires_ms,
             now_ms=now_ms,
@@ -243,6 +244,12 @@ class Gateway:
             callback_url=options.callback_url or ("" if settings.sms_callback_url else None),
             tests=settings.sms_test_numbers,
         )
+
+    def _parts(self, wanted: SendRequest) -> dict[str, int]:
+        """Return for each country of the receivers how many of them one job carries."""
+        most = _OWN_PART if wanted.personal else _PART
+        regions = {number.region for number in wanted.receivers}
+        return {one: self.dispatcher.batch_size(wanted.template, wanted.provider, most, one) for one in regions}
 
     def _run_again(self, apply: Any, item: Any) -> Any:
         """Write; after a unique key that another process has just written, try again and find it."""

@@ -80,7 +80,7 @@ class Submission:
         limits: how often a receiver gets this template.
         guards: against pumping.
         budget: messages of this key a day; 0 for no limit.
-        part: how many receivers one job carries.
+        parts: how many receivers one job carries, by the country of the receivers.
         job: sends messages, given the request's row and the messages' rows.
         expires_at_ms: when it is no longer worth sending.
         now_ms: when it arrived.
@@ -104,7 +104,7 @@ class Submission:
     segments: tuple[int, int] | None
     limits: Sequence[Rate]
     budget: int
-    part: int
+    parts: Mapping[str, int]
     job: Job[[int, list[int]]]
     expires_at_ms: int
     now_ms: int
@@ -271,8 +271,8 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
     after_s = max(0, (one.send_at_ms or 0) - one.now_ms) / 1000
     known.jobs += [
         row_of(one.job, (row, list(some)), now_ms=one.now_ms, after_s=after_s, request_id=one.request_id)
-        for group in _groups(one, ids)
-        for some in chunks(group, one.part)
+        for group, size in _groups(one, ids)
+        for some in chunks(group, size)
     ]
     if one.code is not None:
         known.codes[one.code.subject] = {
@@ -285,12 +285,12 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
     return ids
 
 
-def _groups(one: Submission, ids: Sequence[int]) -> list[list[int]]:
-    """Return mainland China's messages and the others apart: no provider takes both in one request."""
-    groups: dict[str, list[int]] = {}
+def _groups(one: Submission, ids: Sequence[int]) -> list[tuple[list[int], int]]:
+    """Return the messages by job size, mainland China's apart: no provider takes both in one request."""
+    groups: dict[tuple[bool, int], list[int]] = {}
     for message, (number, _) in zip(ids, one.receivers, strict=True):
-        groups.setdefault("CN" if number.region == "CN" else "", []).append(message)
-    return [group for _, group in sorted(groups.items(), key=lambda one: one[0] != "CN")]
+        groups.setdefault((number.region != "CN", one.parts[number.region]), []).append(message)
+    return [(group, size) for (_, size), group in sorted(groups.items())]
 
 
 def _new_ids(now_ms: int, count: int) -> list[int]:

@@ -35,6 +35,7 @@ class Begin:
         provider: its name.
         subject_to_opt_out: the receivers of marketing messages, by the message's row.
         now_ms: the time.
+        keeps_params: whether messages of the request may be sent again later.
     """
 
     ids: tuple[int, ...]
@@ -42,6 +43,7 @@ class Begin:
     provider: str
     subject_to_opt_out: Mapping[int, str] = field(default_factory=dict)
     now_ms: int = 0
+    keeps_params: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[i
         ]
         ended = [one for one in got if claim.subject_to_opt_out.get(one) in listed]
         if ended:
-            _end_opted_out(connection, ended, claim.now_ms)
+            _end_opted_out(connection, ended, claim)
             found |= dict.fromkeys(ended, ("opted_out", None))
             got = [one for one in got if one not in ended]
         for one in got:
@@ -124,10 +126,12 @@ def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[i
     return answers
 
 
-def _end_opted_out(connection: "Connection", ids: Sequence[int], now_ms: int) -> None:
-    with track_changes(connection, ids, now_ms):
+def _end_opted_out(connection: "Connection", ids: Sequence[int], claim: Begin) -> None:
+    with track_changes(connection, ids, claim.now_ms):
         ended = update(MESSAGES).where(MESSAGES.c.id.in_(ids))
-        connection.execute(ended.values(state="opted_out", owner=None, code="opted_out", settled_at=now_ms))
+        connection.execute(ended.values(state="opted_out", owner=None, code="opted_out", settled_at=claim.now_ms))
+    if claim.keeps_params:
+        return
     requests = connection.execute(select(MESSAGES.c.request).where(MESSAGES.c.id.in_(ids)).distinct()).scalars()
     forget_params(connection, set(requests))
 

@@ -115,8 +115,8 @@ def sms_of(app: Flask) -> Gateway:
 
 
 def _names(settings: SmsSettings) -> list[str]:
-    """Return the providers in use: those of `SMS_PROVIDER`, and those with a table in `SMS_PROVIDERS`."""
-    return list(dict.fromkeys([*(place.name for place in read_order(settings.sms_provider)), *settings.sms_providers]))
+    """Return the providers in use: those of `SMS_PROVIDER` and `SMS_ROUTES`, and the tables of `SMS_PROVIDERS`."""
+    return list(dict.fromkeys([*settings.ordered_providers(), *settings.sms_providers]))
 
 
 def _routes(
@@ -239,10 +239,12 @@ def _rules(
         name: [route.name for route in routes.values() if route.carries(template)]
         for name, template in templates.items()
     }
-    ordered = {place.name for place in read_order(settings.sms_provider)}
+    ordered = set(settings.ordered_providers())
     for name in templates:
         if ordered.isdisjoint(carriers[name]):
-            log.warning("sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER can carry it")
+            log.warning(
+                "sms_template_unusable", template=name, hint="no provider of SMS_PROVIDER or SMS_ROUTES can carry it"
+            )
     countries = frozenset(one.upper() for one in settings.sms_countries)
     tests = frozenset(settings.sms_test_numbers)
     numbers = NumberRules(settings.sms_default_region.upper(), countries, settings.sms_number_types, tests)

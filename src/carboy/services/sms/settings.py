@@ -13,7 +13,7 @@ from carboy.services.sms.numbers import NUMBER_TYPES
 from carboy.services.sms.prices import price_faults
 from carboy.services.sms.providers import BUILT_IN
 from carboy.services.sms.quiet_hours import quiet_faults
-from carboy.services.sms.routing import read_order, route_faults
+from carboy.services.sms.routing import read_order, read_routes, route_faults
 from carboy.services.sms.templates import template_faults
 from carboy.services.sms.tutorial_settings import conf_faults, providers_of, templates_of
 
@@ -244,6 +244,11 @@ class SmsSettings:
         values = {field: getattr(self, given) for field, given in ACCOUNTS.get(kind, {}).items()}
         return {**values, **table}
 
+    def ordered_providers(self) -> list[str]:
+        """Return the providers of `SMS_PROVIDER`, then those that only countries have in `SMS_ROUTES`."""
+        orders = [read_order(self.sms_provider), *(one.places for one in read_routes(self.sms_routes).values())]
+        return list(dict.fromkeys(place.name for places in orders for place in places))
+
     def kind_of(self, name: str) -> str:
         """Return the kind of a provider: a built-in one's name, or `module:Class`, also from `module.Class`."""
         kind = str(self.providers.get(name, {}).get("use", name))
@@ -295,12 +300,14 @@ class SmsSettings:
         if not self.sms_provider:
             yield Fault("SMS_PROVIDER", "it names no provider; `outbox` writes to a file")
         try:
-            places = read_order(self.sms_provider)
+            read_order(self.sms_provider)
         except ValueError as error:
             yield Fault("SMS_PROVIDER", str(error))
             return
-        for place in places:
-            yield from self._provider_faults(place.name, profile)
+        known = {*BUILT_IN, *self.sms_providers}
+        if not any(route_faults(self.sms_routes, known)):
+            for name in self.ordered_providers():
+                yield from self._provider_faults(name, profile)
 
     def _provider_faults(self, name: str, profile: Profile) -> Iterator[Fault]:
         kind = self.kind_of(name)

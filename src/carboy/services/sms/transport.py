@@ -116,7 +116,11 @@ class HttpTransport:
         now_ms = self.clock.now_ms()
         request = self.provider.build_balance_request(self.accounts.get(self.name), now_ms, token_hex(16))
         response = None if request is None else self._exchange(request)
-        return self.provider.read_balance(response, now_ms) if isinstance(response, Response) else None
+        try:
+            return self.provider.read_balance(response, now_ms) if isinstance(response, Response) else None
+        except Exception as error:  # noqa: BLE001 (as of a response to a message)
+            log.error("sms_balance_unreadable", provider=self.name, error=_place_of(error))
+            return None
 
     def _exchange(self, request: Request) -> Response | Outcome:
         return send_request(self.sessions.get(request.url), request, self.limits, self.ca_setting)
