@@ -292,3 +292,80 @@ def test_no_message_is_archived_that_no_destination_wants(
     for _ in range(2):
         service.run_jobs()
     assert not [path for path in (tmp_path / "archive").rglob("*") if path.is_file() and "sms" in path.parts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        (
+            "aliyun",  # help.aliyun.com/zh/sms/developer-reference/smsup-http: `sequence_id` is a text today, no sign
+            [{"phone_number": "13800000000", "content": "T", "send_time": "2017-09-01 00:00:00", "dest_code": "1234",
+              "sequence_id": "1234567890"}],
+            ("+8613800000000", "1234", "T"),
+        ),
+        (
+            "aliyun",  # help.aliyun.com/document_detail/414223.htm: no field is required
+            [{"phone_number": "8613800000000", "content": "T", "send_time": "2017-09-01 00:00:00", "dest_code": None}],
+            ("+8613800000000", None, "T"),
+        ),
+        (
+            "tencent",  # tencentcloud.com/document/product/382/43548: `extend` may be null
+            {"extend": None, "mobile": "13800000000", "nationcode": "86", "sign": "s", "text": "T", "time": 1457336869},
+            ("+8613800000000", None, "T"),
+        ),
+        (
+            "tencent",
+            {"extend": "", "mobile": "4155550123", "nationcode": "1", "sign": "s", "text": "Stop", "time": 1457336869},
+            ("+14155550123", None, "Stop"),
+        ),
+        (
+            "huawei",  # support.huaweicloud.com/api-msgsms/sms_05_0004.html
+            "from=%2B8613800000000&to=1069&body=TD&smsMsgId=9692b5be&createTime=2018-02-12T15%3A30%3A20Z",
+            ("+8613800000000", "1069", "TD"),
+        ),
+        (
+            "aws",  # docs.aws.amazon.com/sms-voice/latest/userguide/two-way-sms-payload.html
+            {"originationNumber": "+14255550182", "destinationNumber": "+12125550101", "messageKeyword": "JOIN",
+             "messageBody": "STOP", "inboundMessageId": "cae173d2", "previousPublishedMessageId": "wJalr"},
+            ("+14255550182", "+12125550101", "STOP"),
+        ),
+    ],
+)  # fmt: skip
+def test_each_form_of_the_documents_is_read(
+    stand_in: StandIn, make_service: MakeService, kind: str, body: Any, expected: tuple[str, str | None, str]
+) -> None:
+    """Repeated, as each provider does after a time-out, it is one message; of another time it is another."""
+    service = make_service(stand_in(kind), sms_receipt_tokens="tok")
+    text = body if isinstance(body, str) else json.dumps(body)
+    content_type = "application/x-www-form-urlencoded" if isinstance(body, str) else "application/json"
+    for again in (text, text, text.replace("1234567890", "1234567891").replace("2017-09", "2018-09")):
+        path = f"/api/sms/inbound/{kind}/tok"
+        assert service.client.post(path, data=again, content_type=content_type).status_code == 200
+    found = service.client.get("/api/sms/inbound").json
+    assert found is not None
+    sender, receiver, words = expected
+    assert len(found["messages"]) == 1 + (kind == "aliyun")
+    assert {(one["receiver"], one["text"], one["keyword"]) for one in found["messages"]} == {(receiver, words, "stop")}
+    listed = service.client.get("/api/sms/opt-outs", query_string={"receiver": sender}).json
+    assert listed is not None
+    assert len(listed["opt_outs"]) == 1
+
+
+def test_twilios_own_signature_is_verified(stand_in: StandIn, make_service: MakeService) -> None:
+    """The form of its documents, signed by its own library, with fields that come twice or are empty."""
+    twilio = pytest.importorskip("twilio.request_validator")
+    stand = stand_in("twilio")
+    service = make_service(stand, sms_templates=WITH_OFFERS, sms_public_url="https://sms.example.com")
+    fields = {
+        "ToCountry": "US", "SmsMessageSid": "SM1", "NumMedia": "0", "FromZip": "", "SmsSid": "SM1", "Body": "Stop ",
+        "SmsStatus": "received", "FromCountry": "US", "To": "+14155550100", "NumSegments": "1", "MessageSid": "SM1",
+        "AccountSid": "AC1", "From": NUMBER, "ApiVersion": "2010-04-01", "OptOutType": "STOP",
+    }  # fmt: skip
+    validator = twilio.RequestValidator(stand.state.control.secret)
+    signature = validator.compute_signature("https://sms.example.com/api/sms/inbound/twilio", fields)
+    for headers, status in (({"X-Twilio-Signature": signature}, 200), ({"X-Twilio-Signature": "x"}, 403), ({}, 403)):
+        answer = service.client.post("/api/sms/inbound/twilio", data=fields, headers=headers)
+        assert answer.status_code == status
+    listed = service.client.get("/api/sms/opt-outs").json
+    assert listed is not None
+    assert [one["reason"] for one in listed["opt_outs"]] == ["stop"]

@@ -416,12 +416,13 @@ def test_a_sibling_that_ends_otherwise_takes_no_second_try(
     """The parameters of a request are kept while one of its messages may be sent again."""
     bad, good = "+14155550124", "+14155550123"
     provider = stand_in("twilio", bad_numbers=[bad] if end == "failed" else [])
-    text = {"params": ["name"], "text": "Hello {name}", "kind": "marketing", "retry_undelivered": 1}
+    text: dict[str, Any] = {"params": ["name"], "text": "Hello {name}", "kind": "marketing", "retry_undelivered": 1}
     service = make_service(provider, sms_templates={"x": text}, sms_public_url="http://localhost")
     if end == "opted_out":
         assert service.post("/api/sms/opt-outs", {"receiver": bad}).status_code == 201
-    later = {"send_at": "2026-01-01T00:01:00Z"}
-    answer = service.send(receivers=[good, bad], template="x", params={"name": "Li"}, **later).json
+    answer = service.send(
+        receivers=[good, bad], template="x", params={"name": "Li"}, send_at="2026-01-01T00:01:00Z"
+    ).json
     assert answer is not None
     if end == "canceled":
         service.client.delete(f"/api/sms/{answer['messages'][1]['id']}")

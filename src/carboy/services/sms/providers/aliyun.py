@@ -122,15 +122,7 @@ class Aliyun:
         documents = Response(200, headers, body).json()
         if not isinstance(documents, list) or not all(isinstance(one, dict) for one in documents):
             raise ValueError("not a list of messages")
-        return [
-            Inbound(
-                f"{one['sequence_id']}:{one['phone_number']}",
-                _e164(str(one["phone_number"]), "86"),
-                str(one.get("dest_code", "")),
-                str(one["content"]),
-            )
-            for one in documents
-        ]
+        return [_read_inbound(one) for one in documents]
 
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"code":0,"msg":"接收成功"}')
     inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
@@ -219,6 +211,14 @@ def _read_report(one: Any) -> Receipt:
     code, words = str(one.get("err_code", "")), str(one.get("err_msg", ""))
     state: State = "delivered" if is_good else "undelivered"
     return Receipt(str(one["biz_id"]), state, str(one.get("out_id") or ""), e164, code, words)
+
+
+def _read_inbound(one: Mapping[str, Any]) -> Inbound:
+    """Return a message of `SmsUp`; without a sequence number its sender, time and text are its id."""
+    number, text = str(one["phone_number"]), str(one["content"])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    own_id = one.get("sequence_id") or f"{one.get('send_time')}:{digest}"
+    return Inbound(f"{own_id}:{number}", _e164(number, "86"), str(one.get("dest_code") or ""), text)
 
 
 def _e164(number: str, mainland: str) -> str:

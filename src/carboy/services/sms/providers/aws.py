@@ -131,7 +131,7 @@ class EndUserMessaging:
         one = orjson.loads(body)
         if not isinstance(one, dict) or not one.get("originationNumber") or "messageBody" not in one:
             raise ValueError("not an inbound message")
-        receiver, text = str(one.get("destinationNumber", "")), str(one["messageBody"])
+        receiver, text = str(one.get("destinationNumber") or ""), str(one["messageBody"])
         return [Inbound(str(one["inboundMessageId"]), str(one["originationNumber"]), receiver, text)]
 
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", "{}")

@@ -137,7 +137,7 @@ class Tencent:
             raise ValueError("not a reply")
         sender = f"+{str(one.get('nationcode') or '86').lstrip('+')}{one['mobile']}"
         digest = hashlib.sha256(one["text"].encode()).hexdigest()[:16]
-        return [Inbound(f"{sender}:{one.get('time', '')}:{digest}", sender, str(one.get("extend", "")), one["text"])]
+        return [Inbound(f"{sender}:{one.get('time', '')}:{digest}", sender, str(one.get("extend") or ""), one["text"])]
 
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"result":0,"errmsg":"OK"}')
     inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
