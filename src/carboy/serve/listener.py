@@ -72,7 +72,9 @@ def _explain(error: OSError, host: str, port: int) -> CarboyError:
     match error.errno:
         case errno.EADDRINUSE:
             return CarboyError(
-                what, "the port is taken by another program", f"stop it, or choose another: --port {port + 1}"
+                what,
+                "the port is taken by another program",
+                f"stop it, or choose another: --port {port + 1} (make run PORT={port + 1})",
             )
         case errno.EACCES:
             return CarboyError(what, "this user may not use ports below 1024", "choose a higher one: --port 8000")
