@@ -137,6 +137,22 @@ def test_an_error_in_the_application_shows_its_own_line(
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize("command", [("settings", "check"), ("keys", "list"), ("serve", "--port", "0")])
+def test_an_error_in_a_module_shows_its_own_line_once(carboy: Carboy, project: Path, command: tuple[str, ...]) -> None:
+    """Of a module that MODULES names, whichever command imports it; the server adds no lines about its workers."""
+    (project / "orders.py").write_text("def register(app:\n    pass\n")
+    (project / "carboy.toml").write_text('[default]\nmodules = ["orders"]\n')
+
+    ran = carboy(*command)
+
+    assert ran.code == 1
+    assert ran.err.count("error: ") == 1
+    assert "orders.py, line 1\n    def register(app:" in ran.err
+    assert not any(
+        word in ran.err + ran.out for word in ("Traceback", "importlib", "Worker", "no application was named")
+    )
+
+
 def test_a_job_can_be_looked_at(carboy: Carboy) -> None:
     assert carboy("jobs", "show", "17").code == 4
     assert "no such job" in carboy("jobs", "show", "17", "--json").err

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import sysconfig
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import click
 from carboy.errors import CarboyError, ConfigurationError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flask import Flask
 
@@ -80,6 +81,13 @@ class Project:
         named = self.app or sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP")
         return named or sources.toml.get("app")
 
+    def has_modules(self) -> bool:
+        """Return whether the project names the modules that the built-in application is made of."""
+        sources = self.sources()
+        return any(
+            {"MODULES", "FLASK_MODULES"} & layer.keys() for layer in (sources.environ, sources.dotenv)
+        ) or "modules" in sources.toml.get("default", {})
+
     def make_app(self, **overrides: Any) -> "Flask":
         """Make the application.
 
@@ -105,11 +113,12 @@ class Project:
             except CarboyError:
                 raise
             except Exception as error:
-                raise _broken(path, error) from error
+                raise _broken(f"`{path}`", error) from error
         from carboy.web import create_app
 
         try:
-            return create_app(**overrides)
+            with own_faults():
+                return create_app(**overrides)
         except MissingExtra as error:  # an application of its own needs less than the gateway
             hint = f"{error.hint}, or for the whole gateway {_GATEWAY}; another application is named by --app"
             raise MissingExtra(error.what, error.why, hint) from error
@@ -157,7 +166,22 @@ class Project:
         return runtime
 
 
-def _broken(path: str, error: Exception) -> CarboyError:
+@contextlib.contextmanager
+def own_faults() -> "Iterator[None]":
+    """Report an exception of the user's own modules by the lines of theirs that led to it.
+
+    Raises:
+        CarboyError: one was raised; Carboy's own errors pass as they are.
+    """
+    try:
+        yield
+    except CarboyError:
+        raise
+    except Exception as error:
+        raise _broken("the application", error) from error
+
+
+def _broken(what: str, error: Exception) -> CarboyError:
     """Return the error for an application that cannot be made, with the lines of the user's own that led to it."""
     frames = [
         frame
@@ -170,11 +194,12 @@ def _broken(path: str, error: Exception) -> CarboyError:
         caret = " " * max((error.offset or 1) - 1 - (len(error.text) - len(error.text.lstrip())), 0) + "^"
         lines.append(f"{_shown(error.filename)}, line {error.lineno}\n    {error.text.strip()}\n    {caret}")
         why = f"{type(error).__name__}: {error.msg}"
-    return CarboyError(f"`{path}` cannot be made", "\n  ".join([why, *lines]), "the error is the application's own")
+    return CarboyError(f"{what} cannot be made", "\n  ".join([why, *lines]), "the error is the application's own")
 
 
 def _is_installed(file: Path) -> bool:
-    return "site-packages" in file.parts or file.is_relative_to(Path(__file__).parents[1])
+    places = (sysconfig.get_path("stdlib"), Path(__file__).parents[1])
+    return "site-packages" in file.parts or any(file.is_relative_to(place) for place in places)
 
 
 def _shown(file: str) -> str:

@@ -69,7 +69,7 @@ def command(
     if server == "granian":
         note("note: --server granian is served by gunicorn, which now does better with slow clients")
         server = "gunicorn"
-    if openapi is None and project.app_path() is None:
+    if openapi is None and project.app_path() is None and not project.has_modules():
         note(f"note: {_no_application()}")
     plan = Plan("dev" if reload else cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)

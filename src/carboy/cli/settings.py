@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from carboy.cli.output import did_you_mean, json_option, paint, print_json, print_table
-from carboy.cli.project import Project, pass_project
+from carboy.cli.project import Project, own_faults, pass_project
 from carboy.errors import CarboyError, ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ def load_all(project: Project) -> "Settings":
     from carboy.web import load_settings, settings_parts
 
     try:
-        settings, _ = load_settings(lambda *known: [*settings_parts(*known), ServeSettings], project.sources)
+        with own_faults():
+            settings, _ = load_settings(lambda *known: [*settings_parts(*known), ServeSettings], project.sources)
     except ConfigurationError:
         adopted = _settings_of_adopted(project)
         if adopted is None:

@@ -1,5 +1,6 @@
 """Serve with gunicorn: a master that starts, replaces and stops the workers."""
 
+import logging
 import os
 import signal
 import socket
@@ -91,6 +92,7 @@ def serve_gunicorn(
         "loglevel": "warning",
     }
     master = os.getpid()
+    logging.getLogger("gunicorn.error").addFilter(lambda _: not exit_report[CODE])  # the worker reported its error
     try:
         _Arbiter(_Application(make_app, options)).run()
     except HaltServer:  # a second worker failed while the first one's failure was seen to
