@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from carboy.cli.doctor_security import audit_keys, audit_metrics_address, audit_modes
+from carboy.cli.doctor_security import audit_console, audit_keys, audit_metrics_address, audit_modes
 from carboy.testing import ManualClock
 from carboy.web.auth.api_keys import SCOPES, Key
 
@@ -137,3 +137,33 @@ def test_keys_are_narrow_used_and_young(
     assert [finding.ok for finding in findings] == [not words]
     assert words in findings[0].detail
     assert not words or "carboy keys revoke abcdefghijkl" in findings[0].hint
+
+
+_CONSOLE: dict[str, Any] = {
+    "CONSOLE": True, "CONSOLE_BIND": None, "CONSOLE_OIDC_ISSUER": "", "CONSOLE_ALB": False, "CONSOLE_ROLES": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "ok", "words"),
+    [
+        ({"CONSOLE": False}, True, "off"),
+        ({}, True, "at the service's own address, by API keys"),
+        ({"CONSOLE_BIND": "10.0.0.5:8001"}, True, "on 10.0.0.5:8001, apart from the service, by API keys"),
+        ({"CONSOLE_ALB": True, "CONSOLE_ROLES": {"ops": ("*",)}}, True, "API keys, the load balancer"),
+        ({"CONSOLE_OIDC_ISSUER": "https://a.example"}, False, "nobody has a role"),
+        ({"CONSOLE_OIDC_ISSUER": "https://a.example", "CONSOLE_ROLES": {"*": ("*",)}}, False, "may do everything"),
+        (
+            {"CONSOLE_OIDC_ISSUER": "https://a.example", "CONSOLE_ROLES": {"*": ("sms:read",)}},
+            True,
+            "https://a.example",
+        ),
+    ],
+)
+def test_it_says_where_the_console_is_and_who_may_enter(settings: dict[str, Any], ok: bool, words: str) -> None:
+    """A role that everybody has may not have every scope; at the public address there is a hint."""
+    found = audit_console({**_CONSOLE, **settings})
+
+    assert found.ok is ok
+    assert words in found.detail
+    assert bool(found.hint) is not (ok and ("CONSOLE_BIND" in settings or "CONSOLE" in settings))

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from carboy.services.sms.tables import MESSAGES
 from carboy.web import runtime
 from carboy.web.console.sessions import make_login
 
-__all__ = ["find_pages", "take_pictures"]
+__all__ = ["find_pages", "take_overview", "take_pictures"]
 
 _ARGS = ["--no-sandbox", "--disable-gpu"]
 
@@ -66,3 +67,21 @@ def take_pictures(
                 context.close()
         browser.close()
     server.shutdown()
+
+
+def take_overview(browser: Any, url: str, log_in: Callable[[], str], folder: Path) -> list[Path]:
+    """Write the overview in both themes, as README and the documentation show it; return the files."""
+    made = []
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 1280, "height": 860}, color_scheme=scheme, locale="en-GB")
+        page = context.new_page()
+        page.goto(url + log_in())
+        page.wait_for_function(_IS_COUNTED)
+        made.append(folder / f"console-{scheme}.png")
+        page.screenshot(path=made[-1])
+        context.close()
+    return made
+
+
+_IS_COUNTED = "!document.querySelector('[data-live] .cards').textContent.includes('…')"
+"""The overview renews itself until everything is counted."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from tests.console.demo import make_demo
 from tests.console.kit import MakeApp, make_key
+from tests.console.pictures import take_overview
 from tests.console.seeding import make_busy_app
 
 from carboy.web import runtime
@@ -16,7 +18,10 @@ from carboy.web.console.sessions import make_login
 pytestmark = pytest.mark.server
 
 SHOTS = os.environ.get("CONSOLE_SHOTS")
-"""A folder that gets a picture of every page; `docs/images` is made from two of them."""
+"""A folder that gets a picture of every page."""
+IMAGES = os.environ.get("CONSOLE_IMAGES")
+"""The folder that gets the pictures of README: `docs/images`."""
+ROOT = Path(__file__).parents[2]
 
 Serve = Callable[[Flask], str]
 
@@ -131,3 +136,128 @@ def test_the_first_load_is_small(make_app: MakeApp, serve: Serve, browser: Any) 
 
     assert 0 < sum(sizes) <= 60_000
     context.close()
+
+
+def _press_until(page: Any, key: str, name: str) -> None:
+    """Press a key until the element in focus has a text."""
+    for _ in range(60):
+        page.keyboard.press(key)
+        if page.evaluate("(document.activeElement.innerText || document.activeElement.name || '').trim()") == name:
+            return
+    pytest.fail(f"the keyboard does not reach {name}")
+
+
+def test_the_keyboard_alone_is_enough(make_app: MakeApp, serve: Serve, browser: Any) -> None:
+    """Log in, skip the navigation, follow it, unfold a second look, and act; what has the focus is seen."""
+    app, _ = make_busy_app(make_app)
+    url = serve(app)
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto(f"{url}/console/providers")
+    _press_until(page, "Tab", "key")
+    page.keyboard.type(make_key(app)[1])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{url}/console/providers")
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+    _press_until(page, "Tab", "Take out of turn outbox")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    _press_until(page, "Tab", "Take out of turn")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".notice")
+    assert "outbox gets no messages" in page.locator(".notice").inner_text()
+
+    _press_until(page, "Shift+Tab", "Jobs")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{url}/console/jobs")
+    context.close()
+
+
+def test_a_filter_is_set_by_the_keyboard(make_app: MakeApp, serve: Serve, browser: Any) -> None:
+    """The list keeps still while somebody is in it."""
+    app, _ = make_busy_app(make_app)
+    url = serve(app)
+    context = browser.new_context()
+    page = context.new_page()
+    _enter(page, app, url)
+    page.goto(f"{url}/console/events")
+    _press_until(page, "Tab", "id")
+    page.keyboard.type("order-1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**id=order-1**")
+
+    assert page.locator("tbody tr").count() == 1
+    _press_until(page, "Tab", "order-1")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{url}/console/events/*")
+    context.close()
+
+
+def test_going_back_after_the_logout_shows_nothing(make_app: MakeApp, serve: Serve, browser: Any) -> None:
+    app, _ = make_busy_app(make_app)
+    url = serve(app)
+    context = browser.new_context()
+    page = context.new_page()
+    _enter(page, app, url)
+    page.goto(f"{url}/console/events")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url(f"{url}/login")
+
+    page.go_back()
+
+    assert "/login" in page.url
+    assert page.locator("tbody tr").count() == 0
+    context.close()
+
+
+def test_a_revoked_key_ends_what_the_browser_shows(make_app: MakeApp, serve: Serve, browser: Any) -> None:
+    """The next click leads to the login, and from there back."""
+    app = make_app()
+    url = serve(app)
+    key_id, text = make_key(app)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(url + make_login(runtime(app), text))
+    runtime(app).keys.store.revoke(key_id)
+    runtime(app).keys.forget(key_id)
+
+    page.get_by_role("link", name="Jobs").first.click()
+
+    assert page.url == f"{url}/login?next=/console/jobs"
+    context.close()
+
+
+def test_no_other_site_can_show_the_console_in_a_frame(make_app: MakeApp, serve: Serve, browser: Any) -> None:
+    app = make_app()
+    url = serve(app)
+    other = Flask("other")
+    other.add_url_rule("/", "index", lambda: f'<iframe src="{url}/login" title="console"></iframe>')
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(serve(other))
+    page.wait_for_load_state("networkidle")
+
+    assert page.frames[-1].locator("form").count() == 0
+    context.close()
+
+
+def test_the_pictures_of_the_readme_are_small(serve: Serve, browser: Any, tmp_path: Path) -> None:
+    """Both READMEs and the start page show them; with `CONSOLE_IMAGES` they are written there."""
+    app = make_demo(tmp_path)
+    url = serve(app)
+
+    made = take_overview(
+        browser, url, lambda: make_login(runtime(app), make_key(app)[1]), Path(IMAGES) if IMAGES else tmp_path
+    )
+
+    runtime(app).close()
+    for path in (*made, *(ROOT / "docs" / "images" / one.name for one in made)):
+        assert 10_000 < path.stat().st_size < 150_000, path
+        for page in ("README.md", "README.zh-CN.md", "docs/index.md"):
+            assert f"images/{path.name}" in (ROOT / page).read_text()

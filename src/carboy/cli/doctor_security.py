@@ -2,7 +2,7 @@
 
 import ipaddress
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ def audit(service: "Service") -> Iterator[Finding]:
         yield _audit_cookie(service.flask, settings)
         yield _audit_headers(service.flask)
     yield audit_metrics_address(settings["METRICS_BIND"], "KUBERNETES_SERVICE_HOST" in read_environ())
+    yield audit_console(settings)
     yield audit_modes(_private_paths(settings, Path(runtime.app.root_path)))
     if "ARCHIVE_SOURCES" in settings:
         yield from _audit_sources(settings["ARCHIVE_SOURCES"])
@@ -119,6 +120,25 @@ def audit_metrics_address(bind: str | None, is_pod: bool) -> Finding:
     detail = f"every client that reaches {bind} reads them without a key"
     hint = "set METRICS_BIND to a private address, such as 127.0.0.1:9090"
     return _verdict("metrics", is_private, f"without a key on {bind}, a private address", detail, hint)
+
+
+def audit_console(settings: "Mapping[str, Any] | Settings") -> Finding:
+    """Return where the console is served, who may enter, and whether a role gives everything to everybody."""
+    if not settings["CONSOLE"]:
+        return Finding("console", ok=True, detail="off")
+    issuer, roles = settings["CONSOLE_OIDC_ISSUER"], settings["CONSOLE_ROLES"]
+    by_role = bool(issuer or settings["CONSOLE_ALB"])
+    if by_role and "*" in roles.get("*", ()):
+        detail = "everybody who can log in there may do everything"
+        return Finding("console", ok=False, detail=detail, hint='name a group in [console.roles] instead of "*"')
+    if by_role and not roles:
+        hint = "map a claim to scopes in [console.roles]"
+        return Finding("console", ok=False, detail="nobody has a role, so only API keys log in", hint=hint)
+    ways = ["API keys", *([issuer] if issuer else []), *(["the load balancer"] if settings["CONSOLE_ALB"] else [])]
+    bind = settings["CONSOLE_BIND"]
+    where = f"on {bind}, apart from the service" if bind else "at the service's own address"
+    hint = "" if bind else "set CONSOLE_BIND, such as 127.0.0.1:8001, to keep it off the public address"
+    return Finding("console", ok=True, detail=f"{where}, by {', '.join(ways)}", hint=hint)
 
 
 def audit_modes(paths: Iterable[Path]) -> Finding:
