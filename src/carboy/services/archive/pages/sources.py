@@ -118,7 +118,7 @@ def _refusals(at: Reach, name: str) -> list[Any]:
 
 
 def _versions(at: Reach, config: SourceConfig) -> list[str]:
-    """Return a mark of each secret, which changes with it and does not reveal it."""
+    """Return a version of each secret: a keyed hash, which changes with it and reveals nothing."""
     key = str(at.runtime.app.config["SECRET_KEY"]).encode()
     found = (hmac.new(key, secret.reveal().encode(), hashlib.sha256) for secret in config.secrets)
     return [one.hexdigest()[:8] for one in found]
