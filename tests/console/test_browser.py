@@ -139,11 +139,14 @@ def test_the_first_load_is_small(make_app: MakeApp, serve: Serve, browser: Any) 
     context.close()
 
 
+_NAME = "(document.activeElement.textContent || document.activeElement.name || '').replace(/\\s+/g, ' ').trim()"
+
+
 def _press_until(page: Any, key: str, name: str) -> None:
     """Press a key until the element in focus has a text."""
     for _ in range(60):
         page.keyboard.press(key)
-        if page.evaluate("(document.activeElement.innerText || document.activeElement.name || '').trim()") == name:
+        if page.evaluate(_NAME) == name:
             return
     pytest.fail(f"the keyboard does not reach {name}")
 
