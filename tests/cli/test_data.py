@@ -239,3 +239,25 @@ def wait_for_dead(carboy: Carboy) -> None:
         if carboy("jobs", "list", "--state", "dead", "--json").json:
             return
     pytest.fail("the job did not end")
+
+
+def test_a_scope_that_is_near_one_of_the_documents_is_noted(carboy: Carboy, project: Path) -> None:
+    """A key for `order:write` opens nothing of a service whose operations ask for `orders:write`."""
+    (project / "orders.yaml").write_text(
+        "openapi: 3.1.0\ninfo: {title: Orders, version: '1'}\npaths:\n  /orders:\n    get:\n      operationId: index\n"
+        "      security: [{key: ['orders:write']}]\n      responses: {'200': {description: all}}\n"
+        "components: {securitySchemes: {key: {type: http, scheme: bearer}}}\n"
+    )
+    (project / "orders.py").write_text(
+        "from carboy.web import add_api\n\n\ndef index():\n    return {}\n\n\n"
+        "def register(app):\n    add_api(app, 'orders.yaml', {'index': index})\n"
+    )
+    (project / "carboy.toml").write_text('[default]\nmodules = ["orders"]\n')
+
+    misspelt, right, other = (
+        carboy("keys", "create", "me", "--scope", scope) for scope in ("order:write", "orders:write", "crates:read")
+    )
+
+    assert (misspelt.code, right.code, other.code) == (0, 0, 0)
+    assert "did you mean `orders:write`?" in misspelt.err
+    assert "did you mean" not in right.err + other.err

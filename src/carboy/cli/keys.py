@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carboy.cli.output import json_option, print_json, print_table, time_text
+from carboy.cli.output import did_you_mean, json_option, note, print_json, print_table, time_text
 from carboy.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) 
     """
     runtime = project.runtime()
     key, text = runtime.keys.store.create(name, scopes)
+    asked = _scopes_asked_for(runtime)
+    for scope in key.scopes:
+        near = None if scope in asked else did_you_mean(scope, asked, 0.8)
+        if near:
+            note(f"note: no operation asks for `{scope}`; did you mean `{near}`?")
     if as_json:
         print_json({**_describe(key), "key": text})
         return
@@ -90,6 +95,19 @@ def _file(runtime: "Runtime") -> str:
     """Say in which file an embedded database is: another folder has another, whose keys a service does not know."""
     url = runtime.engine.url
     return f", in {url.database}" if url.get_backend_name() == "sqlite" and url.database else ""
+
+
+def _scopes_asked_for(runtime: "Runtime") -> set[str]:
+    """Return the scopes that operations of the OpenAPI documents ask for, and those of Carboy's own parts."""
+    from carboy.web.auth.api_keys import SCOPES
+
+    found = set(SCOPES)
+    for document in (make() for make in runtime.documents):
+        paths = document.get("paths", {}).values()
+        operations = [one for path in paths for one in path.values() if isinstance(one, dict)]
+        for requirement in (each for one in (document, *operations) for each in one.get("security", ())):
+            found |= {scope for scopes in requirement.values() for scope in scopes}
+    return found
 
 
 def _describe(key: "Key") -> dict[str, Any]:
