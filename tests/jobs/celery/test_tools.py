@@ -80,5 +80,5 @@ def test_doctor_says_that_the_broker_is_away(yard: Yard) -> None:
     assert process.end() == 4
     [finding] = [one for one in json.loads(process.said)["checks"] if one["name"] == "job engine"]
     assert not finding["ok"]
-    assert "away" in finding["detail"]
+    assert "unavailable" in finding["detail"]
     assert "JOBS_BROKER_URL" in finding["hint"]
