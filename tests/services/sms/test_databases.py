@@ -75,6 +75,9 @@ def test_opt_outs_schedules_and_statistics_on_a_server(services: tuple[Service, 
     figures = other.client.get("/api/sms/statistics?from=2026-01-01&until=2026-01-02&group=state").json
     assert figures is not None
     assert {row["state"]: row["messages"] for row in figures["statistics"]} == {"canceled": 1, "sent": 1}
+    one.clock.advance(3 * 86_400)
+    one.gateway.upkeep.run()
+    assert other.client.get("/api/sms/statistics?from=2026-01-01&until=2026-01-02&group=state").json == figures
 
 
 def test_a_stop_is_before_a_message_is_marked_or_after(services: tuple[Service, Service]) -> None:

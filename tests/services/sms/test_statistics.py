@@ -3,15 +3,16 @@
 import csv
 import io
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from tests.services.sms.kit import MakeService, Service
 
 from carboy.services.sms.cancellation import Cancel, cancel
-from carboy.services.sms.daily_counts import bucket_of, delay_of
+from carboy.services.sms.daily_counts import DAY_MS, Key, add_counts, bucket_of, delay_of
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.message_store import Begin, Mark, begin, mark
 from carboy.services.sms.providers import Receipt
@@ -74,6 +75,31 @@ def test_the_counts_equal_the_rows_after_any_history(service: Service, steps: li
             case "sent" | "failed" | "unknown" | "queued":
                 writer.run(mark, (Mark(message, request, "w", step, at_ms, provider, f"p{message}"),))
     assert counted(service) == expected(service)
+
+
+def test_the_shards_of_earlier_days_become_one(service: Service) -> None:
+    """The figures are the same, and late reports still count."""
+    key = (service.clock.now_ms() // DAY_MS, "notice", "outbox", "CN", "sent", 0)
+
+    def add(connection: Connection, groups: Sequence[dict[Key, tuple[int, int]]]) -> list[None]:
+        for group in groups:
+            for shard in range(16):
+                add_counts(connection, group, shard)
+        return [None] * len(groups)
+
+    def rows() -> int:
+        with service.held.engine.connect() as connection:
+            return len(connection.execute(select(DAILY)).all())
+
+    service.held.writer.run(add, {(*key[:4], f"s{at}", 0): (at + 1, 2) for at in range(100)})
+    before = counted(service)
+    service.gateway.upkeep.run()
+    assert rows() == 1600
+    service.clock.advance(3 * 86_400)
+    service.gateway.upkeep.run()
+    assert (rows(), counted(service)) == (100, before)
+    service.held.writer.run(add, {(*key[:4], "s0", 0): (1, 0)})
+    assert counted(service)["notice", "outbox", "CN", "s0", 0] == 32
 
 
 def test_figures_by_any_group_add_up(service: Service) -> None:

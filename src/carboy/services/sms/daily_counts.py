@@ -11,15 +11,26 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, bindparam, delete, select
 
 from carboy.db import chunks, placeholders
 from carboy.services.sms.states import OPEN
+from carboy.services.sms.tables import DAILY
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["CODE_ENTERED", "DAY_MS", "Key", "add_counts", "bucket_of", "count_changes", "delay_of", "key_of"]
+__all__ = [
+    "CODE_ENTERED",
+    "DAY_MS",
+    "Key",
+    "add_counts",
+    "bucket_of",
+    "count_changes",
+    "delay_of",
+    "key_of",
+    "merge_shards",
+]
 
 DAY_MS = 86_400_000
 CODE_ENTERED = "code_entered"
@@ -31,6 +42,8 @@ _SHARD = random.randrange(_SHARDS)  # noqa: S311 (spread)
 _COLUMNS = ("day", "template", "provider", "country", "state", "bucket", "shard", "messages", "parts")
 _INSERT = f"INSERT INTO sms_daily ({', '.join(_COLUMNS)}) VALUES"
 _ROWS = 100
+_MERGED = 1000
+_DELETE = delete(DAILY).where(*(DAILY.c[name] == bindparam(f"b_{name}") for name in _COLUMNS[:7]))
 
 Key = tuple[int, str, str, str, str, int]
 """Day, template, provider, country, state and bucket."""
@@ -71,9 +84,27 @@ def count_changes(connection: "Connection", before: Mapping[int, Row[Any]], afte
     add_counts(connection, {key: (count, parts[key]) for key, count in messages.items()})
 
 
-def add_counts(connection: "Connection", counts: Mapping[Key, tuple[int, int]]) -> None:
+def merge_shards(connection: "Connection", before_day: int) -> bool:
+    """Merge a batch of the shards of earlier days into one; return whether there may be more.
+
+    So the rows of a day that is over do not depend on how many processes there were.
+    """
+    chosen = select(DAILY).where(DAILY.c.day < before_day, DAILY.c.shard != 0).limit(_MERGED).with_for_update()
+    rows = connection.execute(chosen).all()
+    sums: dict[Key, tuple[int, int]] = {}
+    for row in rows:
+        messages, parts = sums.get(row[:6], (0, 0))
+        sums[row[:6]] = messages + row.messages, parts + row.parts
+    if rows:
+        add_counts(connection, sums, shard=0)
+        connection.execute(_DELETE, [{f"b_{name}": getattr(row, name) for name in _COLUMNS[:7]} for row in rows])
+    return len(rows) == _MERGED
+
+
+def add_counts(connection: "Connection", counts: Mapping[Key, tuple[int, int]], shard: int | None = None) -> None:
     """Add messages and parts to the counts of their keys; both may be negative."""
-    shard = (_SHARD + os.getpid()) % _SHARDS
+    if shard is None:
+        shard = (_SHARD + os.getpid()) % _SHARDS
     rows = [(*key, shard, *both) for key, both in sorted(counts.items()) if both != (0, 0)]
     if not rows:
         return
