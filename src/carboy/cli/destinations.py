@@ -202,7 +202,7 @@ def retry(project: Project, name: str, state: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Say how many and do nothing.")
 @pass_project
 def replay(
-    project: Project, name: str, /, start: str, end: str, source: str | None, filter_: str, dry_run: bool
+    project: Project, /, name: str, start: str, end: str, source: str | None, filter_: str, dry_run: bool
 ) -> None:
     """Make a new delivery for each archived event of a range that the destination wants.
 
