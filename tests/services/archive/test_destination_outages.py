@@ -115,3 +115,22 @@ def test_bad_ones_do_not_slow_a_good_one(serve: Serve) -> None:
         beside_s = took_s(0)
 
         assert beside_s < alone_s * 2
+
+
+def test_many_that_hang_leave_their_threads_to_one_that_works(serve: Serve) -> None:
+    """More of them than the job engine has threads; none of their attempts has ended when the good one has all."""
+    with ExitStack() as stack:
+        silent = stack.enter_context(LoopbackServer(Stall(), record=False))
+        good = stack.enter_context(LoopbackServer(Answer()))
+        hanging = [f"h{at}" for at in range(6)]
+        tables = [table(silent.url, "timeout_s = 20", name) for name in hanging]
+        gateway = operator(serve(toml="".join([*tables, table(good.url, name="z")]), jobs_concurrency=4))
+
+        gateway.send(*({**ALERT, "id": f"a{at}"} for at in range(20)))
+
+        until(lambda: len(good.requests) == 20, 60)
+        ends = "SELECT count(*) FROM archive_attempts WHERE destination != 'z'"
+        assert rows(gateway, ends) == [(0,)], "they hang still"
+        for name in hanging:
+            gateway.post(f"/api/v1/destinations/{name}/pause")
+        silent.stop()

@@ -56,6 +56,7 @@ def build_destinations(
         most=max(1, runtime.settings.part(JobsSettings).jobs_concurrency * 3 // 4),
         archive_again=archive_again,
         on_attempt=count,
+        may_leave=runtime.settings.part(JobsSettings).jobs_engine != "sqs",
     )
     _add_gauges(runtime, made)
     return made

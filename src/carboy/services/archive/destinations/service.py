@@ -53,9 +53,10 @@ class Destinations:
         writer: writes.
         clock: the time.
         around: the application.
-        most: destinations that get deliveries at the same time in this process.
+        most: jobs that deliver at the same time in this process.
         archive_again: the job that archives the item of a row again.
         on_attempt: counts attempts.
+        may_leave: whether a turn that hangs may go on after its job.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Destinations:
         most: int,
         archive_again: Job[[int]],
         on_attempt: OnAttempt,
+        may_leave: bool = True,
     ) -> None:
         self._configured, self._index, self._writer, self._clock = configured, index, writer, clock
         self._around = around
@@ -85,6 +87,7 @@ class Destinations:
             clock=clock,
             most=most,
             on_attempt=on_attempt,
+            may_leave=may_leave,
         )
         self.replayer: Replayer = Replayer(
             self.all_by_name, index, store, writer, clock, archive_again=archive_again, deliver=self.deliverer.job

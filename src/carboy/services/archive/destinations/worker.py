@@ -1,12 +1,14 @@
 """Deliver: take what is due for a destination, attempt it, and write what came of it.
 
-The job `archive.deliver` has a turn of some seconds at one destination; what is left gets the next job. A destination
-that hangs holds one thread of the job engine, and of all threads some are always left for other work. Attempts are
-written in batches by one thread, so that those that send never wait for the database.
+The job `archive.deliver` has a turn of some seconds at one destination; what is left gets the next job. Of the job
+engine's threads some are always left for other work, and a turn at a destination that hangs leaves its thread to the
+destinations that wait for one. Attempts are written in batches by one thread, so that those that send never wait for
+the database.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,9 +44,25 @@ _LEASE_MS = 15_000
 _LOOK_S = 0.1
 _UNREAD_MS = 5_000
 _AWAY_S = 0.5
+_STALLED_S = 2.0
 
 OnAttempt = Callable[[str, str, float], None]
 """Gets the destination, `delivered` or `failed`, and the seconds of each attempt, for the metrics."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A turn's place among those that this process may have at the same time.
+
+    Attributes:
+        moved_at_s: when an attempt ended last.
+        has_left: whether the job ended before the turn.
+    """
+
+    moved_at_s: float
+    has_left: bool = False
+    error: BaseException | None = None
+    is_over: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -54,6 +72,7 @@ class _Running:
     turn: Turn
     sender: Sender
     owner: str
+    place: _Place
     leased_until_s: float
     threads: list[threading.Thread] = field(default_factory=list)
     looked_at_s: float = 0.0
@@ -70,8 +89,9 @@ class Deliverer:
         store: where their bytes are, once archived.
         writer: writes.
         clock: the time.
-        most: destinations that get deliveries at the same time in this process.
+        most: jobs that deliver at the same time in this process.
         on_attempt: counts attempts.
+        may_leave: whether a turn may go on after its job, which a function of Lambda cannot.
     """
 
     def __init__(
@@ -85,12 +105,14 @@ class Deliverer:
         clock: Clock,
         most: int,
         on_attempt: OnAttempt,
+        may_leave: bool = True,
     ) -> None:
         self._destinations, self._sender = destinations, sender
         self._index, self._store, self._writer, self._clock = index, store, writer, clock
-        self._most, self._on_attempt = most, on_attempt
+        self._most, self._on_attempt, self._may_leave = most, on_attempt, may_leave
         self._lock = threading.Lock()
-        self._running: set[str] = set()
+        self._running: dict[str, _Place] = {}
+        self._refused_at_s = float("-inf")
         self._again: set[str] = set()
         self._pacers: dict[tuple[str, str], Pacer] = {}
         self.job: Job[[str]] = Job("archive.deliver", self.deliver, attempts=_ATTEMPTS, timeout_s=_LONGEST_S)
@@ -104,35 +126,71 @@ class Deliverer:
         destination = self._destinations().get(name)
         if destination is None or not destination.config.enabled:
             return
+        place = self._enter(name)
+        if place is None:
+            return
+        turns = copy_context().run
+        threading.Thread(
+            target=turns, args=(self._take_turns, destination, place), name=f"deliver-{name}", daemon=True
+        ).start()
+        while not place.is_over.wait(_LOOK_S):
+            if self._leave(place):
+                return
+        if place.error is not None:
+            raise place.error
+
+    def _enter(self, name: str) -> _Place | None:
+        """Return a place; None where the destination has its turn already, which then looks again at its end."""
+        now_s = self._clock.monotonic_s()
         with self._lock:
             if name in self._running:
                 self._again.add(name)
-                return
-            if len(self._running) >= self._most:
+                return None
+            if sum(not one.has_left for one in self._running.values()) >= self._most:
+                self._refused_at_s = now_s
                 raise Later("deliveries to other destinations come first", 0.5)
-            self._running.add(name)
+            place = self._running[name] = _Place(now_s)
+            return place
+
+    def _leave(self, place: _Place) -> bool:
+        """Let the turn go on without its job where it hangs and others wait for a thread; return whether it does."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            is_hanging = now_s - place.moved_at_s > _STALLED_S
+            place.has_left = self._may_leave and is_hanging and now_s - self._refused_at_s < _STALLED_S
+            return place.has_left
+
+    def _take_turns(self, destination: Destination, place: _Place) -> None:
+        """Have turns at a destination until none asks for another; in a thread of its own."""
+        name = destination.name
         try:
             while True:
-                self._take_turn(destination)
+                self._take_turn(destination, place)
                 with self._lock:
                     if name not in self._again:
-                        self._running.discard(name)
-                        return
+                        del self._running[name]
+                        break
                     self._again.discard(name)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the job has it)
             with self._lock:
-                self._running.discard(name)
+                self._running.pop(name, None)
                 self._again.discard(name)
-            raise
+            place.error = error
+            if place.has_left:
+                log.warning(
+                    "destination_turn_failed", destination=name, error=str(error), hint="it is tried again soon"
+                )
+        finally:
+            place.is_over.set()
 
-    def _take_turn(self, destination: Destination) -> None:
+    def _take_turn(self, destination: Destination, place: _Place) -> None:
         owner, pacer = make_owner(), self._pacer(destination)
         progress = self._writer.run(begin, self._begin(destination.name, owner), durable=False)
         if progress is None:
             return
         sender = self._sender(destination)
         turn = Turn(destination, sender.batch, progress, pacer, self._clock)
-        running = _Running(turn, sender, owner, self._clock.monotonic_s() + _LEASE_MS / 1000)
+        running = _Running(turn, sender, owner, place, self._clock.monotonic_s() + _LEASE_MS / 1000)
         try:
             self._run(running)
         finally:
@@ -207,6 +265,7 @@ class Deliverer:
 
     def _record(self, running: _Running, ended: Sequence[Ended]) -> None:
         if ended:
+            running.place.moved_at_s = self._clock.monotonic_s()
             for change, end in zip(self._write(running, record, ended), ended, strict=True):
                 self._report(running.turn, change, end)
 
