@@ -335,7 +335,7 @@ def _spread(value: Value, content: Any) -> Raw:
     def raw(given: Given) -> Any:
         known = {name: values for name, values in given.items() if takes_any or name in properties}
         for name, values in known.items() if value.is_strict else ():
-            if len(values) > 1 and name not in lists:
+            if len(values) > 1 and name in properties and name not in lists:  # others may be lists
                 raise ValueError(f"has `{name}` more than once")
         return {name: values if name in lists else values[-1] for name, values in known.items()} or ABSENT
 
