@@ -265,3 +265,20 @@ def test_the_pictures_of_the_readme_are_small(serve: Serve, browser: Any, tmp_pa
         assert 10_000 < path.stat().st_size < 150_000, path
         for page in ("README.md", "README.zh-CN.md", "docs/index.md"):
             assert f"images/{path.name}" in (ROOT / page).read_text()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_reading_page_of_the_api_is_readable_too(
+    make_app: MakeApp, serve: Serve, browser: Any, axe: str, width: int, scheme: str
+) -> None:
+    """With everything unfolded."""
+    url = serve(make_app(modules=("carboy.services.sms",), sms_provider=("outbox",)))
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{url}/docs")
+    _unfold(page)
+
+    assert _violations(page, axe) == []
+    assert _overflow(page) <= 0
+    context.close()

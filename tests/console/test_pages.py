@@ -10,7 +10,7 @@ from tests.console.seeding import SETTINGS, XSS, make_busy_app
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
 from carboy.services.archive.tables import ITEMS
 from carboy.services.sms.tables import ATTEMPTS as SMS_ATTEMPTS
-from carboy.services.sms.tables import DAILY, MESSAGES
+from carboy.services.sms.tables import DAILY, MESSAGES, REQUESTS
 from carboy.testing.clock import ManualClock
 from carboy.web import runtime
 from carboy.web.console.audit import record_as
@@ -265,3 +265,24 @@ def test_the_audit_log_is_downloaded_as_a_table(make_app: MakeApp) -> None:
     assert lines[0] == "id,at,who,key_id,action,object,detail,address,request_id"
     [row] = list(csv.DictReader(lines))
     assert (row["who"], row["object"], row["detail"]) == ("'=cmd|' /C calc'!A0", "'+1", "'@x")
+
+
+def test_a_failed_message_is_sent_again(make_app: MakeApp) -> None:
+    """With its parameters where they are still there, else with those that are entered; each needs to be whole."""
+    app, paths = make_busy_app(make_app)
+    person = visit(app)
+
+    kept = person.get(paths["message"]).text
+    assert 'name="code"' not in kept
+    assert person.post(f"{paths['message']}/resend").status_code == 303
+    with runtime(app).engine.begin() as connection:
+        connection.execute(REQUESTS.update().values(params=None))
+        connection.execute(MESSAGES.update().values(params=None))
+    page = person.get(paths["message"]).text
+    assert 'name="code" required' in page
+    assert person.post(f"{paths['message']}/resend").status_code == 422
+    assert person.post(f"{paths['message']}/resend", code="7").status_code == 303
+    with runtime(app).engine.begin() as connection:
+        assert len(connection.execute(select(MESSAGES.c.id)).all()) == 3
+        connection.execute(MESSAGES.update().values(receiver=None))
+    assert person.post(f"{paths['message']}/resend", code="7").status_code == 409

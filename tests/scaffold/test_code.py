@@ -54,7 +54,7 @@ def test_mypy_finds_nothing(projects: Projects, cache: str, tmp_path: Path) -> N
         if not any(files.items() < others.items() for others in code.values()):
             _copy(files, tmp_path / name.replace(",", "_"))
 
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.iterdir())) == 11
     assert check("mypy", "--strict", "--explicit-package-bases", cache, ".", folder=tmp_path) == ""
 
 

@@ -207,7 +207,8 @@ def _content(schemas: SchemaText, content: Mapping[str, Any]) -> str:
     parts = []
     for kind, media in content.items():
         parts.append(f'<p class="type">{escape(kind)}</p>{schemas.render(media.get("schema", {}))}')
-        parts += [f"<pre><code>{escape(render_json(example))}</code></pre>" for example in examples_of(media)]
+        examples = (escape(render_json(example)) for example in examples_of(media))
+        parts += [f'<pre tabindex="0"><code>{text}</code></pre>' for text in examples]
     return "".join(parts)
 
 

@@ -80,7 +80,7 @@ def render_request(
     }
     line = escape(_curl(form))
     return (
-        f'<h3>curl</h3><pre class="curl"><code>{line}</code></pre>'
+        f'<h3>curl</h3><pre class="curl" tabindex="0"><code>{line}</code></pre>'
         f'<h3 class="try" hidden>Try it</h3><div class="try" hidden data-form="{escape(json.dumps(form))}"></div>'
     )
 

@@ -23,6 +23,7 @@ from carboy.web import (
     Runtime,
     Summary,
     Tally,
+    form_field,
     go_to_page,
     has_scope,
     mark,
@@ -129,7 +130,7 @@ def _find(held: Runtime, row: int) -> tuple[Any, Any]:
 def _show(row: int, number: str = "") -> Response:
     held, sms = gateway()
     message, asked = _find(held, row)
-    params = _params(message, asked)
+    params, template = _params(message, asked), sms.rules.templates.get(message.template)
     may_read = has_scope("sms:content")
     if params is not None and may_read:
         record_action("message.read_params", str(message.id))
@@ -143,8 +144,8 @@ def _show(row: int, number: str = "") -> Response:
     return render_page(
         "sms/message.html", message=message, steps=shown, number=number, attempts=_attempts(held, message),
         cost=_cost(sms, message), params=params if may_read else None, has_params=params is not None,
-        may_read=may_read, can_resend=message.state in _RESENDABLE and params is not None,
-        can_cancel=message.state in WAITING,
+        may_read=may_read, can_resend=message.state in _RESENDABLE and message.receiver and template is not None,
+        can_cancel=message.state in WAITING, asked_params=template.params if template and params is None else (),
     )  # fmt: skip
 
 
@@ -185,9 +186,13 @@ def _resend(row: int) -> Response:
         raise Problem(403, "this needs the scope sms:send")
     held, sms = gateway()
     message, asked = _find(held, row)
-    params = _params(message, asked)
-    if message.state not in _RESENDABLE or params is None or not message.receiver:
-        raise Problem(409, "only a failed message whose parameters are still there can be sent again")
+    params, template = _params(message, asked), sms.rules.templates.get(message.template)
+    if message.state not in _RESENDABLE or template is None or not message.receiver:
+        raise Problem(409, "only a failed message whose template and number are still there can be sent again")
+    if params is None:
+        params = {name: form_field(name) for name in template.params}
+        if missing := [name for name, value in params.items() if not value]:
+            raise Problem(422, f"the parameter {missing[0]} needs a value")
     body = {"receivers": [message.receiver], "template": message.template, "params": params}
     try:
         accepted = sms.submit(read_send(body, sms.rules), "", None)
