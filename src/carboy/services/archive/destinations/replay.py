@@ -167,8 +167,8 @@ def _put(connection: "Connection", groups: Sequence[Sequence[dict[str, Any]]]) -
 def _add(connection: "Connection", batches: Sequence[_Batch]) -> list[None]:
     for one in batches:
         if one.rows:
-            insert_rows(connection, DELIVERIES, one.rows)
             schedule(connection, one.deliver, [one.destination], one.now_ms)
+            insert_rows(connection, DELIVERIES, one.rows)
         if one.jobs:
             put(connection, one.jobs)
     return [None] * len(batches)

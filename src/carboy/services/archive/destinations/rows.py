@@ -5,7 +5,7 @@ of deliveries in flight hold for all machines together. Every function runs in t
 `carboy.db.GroupCommit`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -263,6 +263,8 @@ def record(connection: "Connection", groups: Sequence[Sequence[Ended]]) -> list[
 
 
 def _record(connection: "Connection", ended: Sequence[Ended]) -> list[tuple[Progress, Progress]]:
+    names = sorted({one.destination for one in ended})
+    before = {name: progress_of(_locked(connection, name)) for name in names}  # first, as all who write here
     ids = [one.delivery.id for one in ended]
     query = select(DELIVERIES.c.id, DELIVERIES.c.attempts).where(
         DELIVERIES.c.id.in_(ids), DELIVERIES.c.state == "delivering"
@@ -274,7 +276,7 @@ def _record(connection: "Connection", ended: Sequence[Ended]) -> list[tuple[Prog
     attempts = [_attempt_row(one, one.attempt) for one in kept if one.attempt is not None]
     if attempts:
         insert_rows(connection, ATTEMPTS, attempts)
-    return _advance(connection, ended)
+    return _advance(connection, ended, before)
 
 
 _END = (
@@ -316,9 +318,9 @@ def _attempt_row(one: Ended, attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _advance(connection: "Connection", ended: Sequence[Ended]) -> list[tuple[Progress, Progress]]:
-    names = sorted({one.destination for one in ended})
-    before = {name: progress_of(_locked(connection, name)) for name in names}
+def _advance(
+    connection: "Connection", ended: Sequence[Ended], before: Mapping[str, Progress]
+) -> list[tuple[Progress, Progress]]:
     after = dict(before)
     answers = []
     for one in ended:
@@ -326,7 +328,7 @@ def _advance(connection: "Connection", ended: Sequence[Ended]) -> list[tuple[Pro
         if one.attempt is not None:
             after[one.destination] = advance(was, one.attempt)
         answers.append((was, after[one.destination]))
-    for name in names:
+    for name in before:
         if after[name] != before[name]:
             _write(connection, name, after[name])
     return answers

@@ -244,8 +244,8 @@ class Gathering:
 
         last = self._last
         if last is not None:
+            schedule(connection, self._deliver, sorted(self._names), last.now_ms, last.request_id)  # locks first
             insert_rows(connection, DELIVERIES, self._rows)
-            schedule(connection, self._deliver, sorted(self._names), last.now_ms, last.request_id)
 
 
 def _describe_delivery(row: Any) -> dict[str, Any]:

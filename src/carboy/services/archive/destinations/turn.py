@@ -17,6 +17,7 @@ __all__ = ["Turn", "Work"]
 _GATHER_S = 0.05
 _GATHERED = 64
 _MAX_SLEEP_S = 1.0
+_MOST = 2_000  # deliveries that are taken and wait
 
 
 class Work(NamedTuple):
@@ -71,7 +72,7 @@ class Turn:
         with self._changed:
             if self._progress.open_until is not None and (self._flying or self._waiting):
                 return 0
-            enough = in_flight * self._batch
+            enough = min(in_flight * self._batch, _MOST // 4)
             return 0 if len(self._waiting) >= enough else 4 * enough - len(self._waiting)
 
     def add(self, taken: Sequence[Work], progress: Progress) -> int:
