@@ -95,4 +95,4 @@ def test_without_a_server_no_request_is_sent(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 1
-    assert "nobody was asked" in done.stderr
+    assert "no process serves from this instance folder" in done.stderr

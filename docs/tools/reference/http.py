@@ -40,7 +40,7 @@ def _operation(
     yield f"### `{method.upper()} {path}`"
     yield f"**{operation.get('summary', '')}**"
     yield " ".join(str(operation.get("description", "")).split())
-    yield f"Who may call: {_callers(operation.get('security', document.get('security', [])))}."
+    yield f"Access: {_callers(operation.get('security', document.get('security', [])))}."
     read = [_at(document, one) for one in parameters]
     yield table(
         ("parameter", "in", "what"),
@@ -61,7 +61,7 @@ def _callers(security: list[Mapping[str, list[str]]]) -> str:
             for name, scopes in each.items()
         )
         if each
-        else "whoever proves it in the request itself"
+        else "a client that is authenticated by the request itself"
         for each in security
     ]
     return ", or ".join(words) or "anyone"

@@ -119,7 +119,7 @@ def render_events() -> str:
         table(("kind", "the function is called with"), kinds),
         "## Jobs",
         "The kinds of jobs of the two services, as rows, metrics and `carboy jobs` name them.",
-        table(("kind", "attempts", "wait between tries, s", "time-out, s", "priority"), _jobs()),
+        table(("kind", "attempts", "wait between attempts, s", "timeout, s", "priority"), _jobs()),
     )
 
 

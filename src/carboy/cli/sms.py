@@ -170,7 +170,7 @@ def _show(gateway: "Gateway", row: int, *, as_json: bool) -> list[dict[str, Any]
 
     found = gateway.records.request(row)
     if found is None:
-        raise Missing(f"request {row}", "there is none of that id", "check the id")
+        raise Missing(f"request {row}", "no request has that id", "check the id")
     document = describe_request(*found)
     messages: list[dict[str, Any]] = document["messages"]
     if as_json:

@@ -14,7 +14,7 @@ from carboy.cli.sms_gateway import open_gateway
 @pass_project
 @click.pass_context
 def providers(ctx: click.Context, project: Project, as_json: bool) -> None:
-    """List who carries texts, in the order in which they are tried, with their shares.
+    """List the SMS providers, in the order in which they are tried, with their shares.
 
     Example:
       carboy sms providers --json

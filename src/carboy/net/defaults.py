@@ -157,7 +157,7 @@ def check_budget(budget_s: float | None) -> None:
     """Check that a call's own budget is a number; one that is spent already fails where the call begins.
 
     Raises:
-        InvalidDefault: it is none.
+        InvalidDefault: it is not a number.
     """
     if budget_s is not None and (not _is_number(budget_s) or math.isnan(budget_s)):
         raise InvalidDefault("`budget_s` cannot be used", "it is a number of seconds", "correct the argument")

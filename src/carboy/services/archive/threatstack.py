@@ -316,7 +316,7 @@ def _read(kind: type[Any], body: bytes, what: str) -> Any:
 def _listed(raw: msgspec.Raw, start_ms: int) -> Listed:
     alert = _read(_ListedAlert, bytes(raw), "the list of alerts could not be read")
     if not is_alert_id(alert.id):
-        raise Unreachable("the list of alerts could not be read", "an id in it is none", "look at the address")
+        raise Unreachable("the list of alerts could not be read", "an id in it is not valid", "look at the address")
     at = alert.created_at if alert.created_at is not None else alert.createdAt
     at_ms = _at_ms(at)
     return Listed(alert.id, start_ms if at_ms is None else at_ms, bytes(raw))

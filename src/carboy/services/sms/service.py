@@ -285,7 +285,7 @@ def _add_gauges(runtime: Runtime, traffic: ProviderTraffic) -> None:
     )
     runtime.metrics.collect(
         "carboy_sms_provider_balance",
-        "What is left of the account, where the provider tells it: money, or messages.",
+        "The balance of the account, if the provider reports it: money, or messages.",
         lambda: [
             ((name, one.balance.unit), one.balance.amount) for name, one in traffic.states().items() if one.balance
         ],
