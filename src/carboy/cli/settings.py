@@ -113,7 +113,7 @@ def refresh(project: Project, as_json: bool) -> None:
     asked = ask_all(project.settings().part(BaseSettings).instance_path)
     if not asked:
         raise CarboyError(
-            "no process was notified",
+            "no process was asked",
             "no process serves from this instance folder",
             "see INSTANCE_PATH, or send SIGHUP",
         )

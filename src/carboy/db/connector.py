@@ -222,7 +222,7 @@ class Connector:
         )
 
     def _fail_fast(self, named: dict[str, Any]) -> "DatabaseUnreachable":
-        return self._unreachable(named, "it did not a moment ago, and is probed again soon", self.circuit.error)
+        return self._unreachable(named, "it did not a moment ago, and is asked again soon", self.circuit.error)
 
     def _unreachable(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
         from carboy.db.connection_errors import DatabaseUnreachable

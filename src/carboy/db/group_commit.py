@@ -93,7 +93,7 @@ class GroupCommit:
             Exception: what `apply` or the database raised for this item; the faults of other items do not matter.
         """
         if self._circuit.ask() == "open":
-            raise _unavailable("it did not answer a moment ago, and is probed again soon")
+            raise _unavailable("it did not answer a moment ago, and is asked again soon")
         work = _Work(apply, item, durable, time.monotonic() + self._wait_s)
         with self._lock:
             work.leads = self._leading < self._leaders

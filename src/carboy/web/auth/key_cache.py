@@ -141,7 +141,7 @@ class NoKeys:
     def create(self, *_: Any) -> NoReturn:
         """Raise `ConfigurationError`: keys need a database."""
         raise ConfigurationError(
-            "API keys need a database",
+            "there are no API keys",
             "with JOBS_ENGINE `sqs` there is one only where it is configured",
             "set DATABASE_URL or DB_SECRET_NAME",
         )
