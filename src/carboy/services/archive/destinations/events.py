@@ -78,6 +78,8 @@ class Event:
 
 def event_id(item: Item | NewItem) -> str:
     """Return the id of an item as its sender wrote it."""
+    if "=" not in item.item_id:  # nothing in it had to be escaped for its key
+        return item.item_id
     key = parse_key(item.object_key)
     return key.id if key else item.item_id
 
