@@ -1,16 +1,27 @@
 """Attacks on the console: forged forms, links that are opened twice, pages that are kept, markup in what is stored."""
 
 import re
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from flask import Blueprint
+from sqlalchemy import insert, update
 from tests.console.kit import HTML, MODULES, MakeApp, Person, make_key, visit
 from tests.console.seeding import XSS, make_busy_app
 
+from carboy.cli.startup_notes import local_key
+from carboy.jobs import row_of
+from carboy.jobs.tables import JOBS
+from carboy.serve import lambda_handler
+from carboy.services.archive.tables import ITEMS
+from carboy.services.sms.inbound_events import INBOUND_JOB
 from carboy.services.sms.tables import MESSAGES
-from carboy.web import SCOPES, runtime
+from carboy.testing import events
+from carboy.web import SCOPES, Page, runtime
 from carboy.web.console.sessions import make_login
+from carboy.web.console.visitors import Visitor
 
 
 @pytest.mark.parametrize(
@@ -226,3 +237,73 @@ def test_a_page_without_a_console_is_plain_for_a_browser(make_app: MakeApp) -> N
             assert page.headers["X-Request-Id"] in page.text
             assert "<script>" not in page.text
         assert "未找到" in client.get("/", headers={**HTML, "Accept-Language": "zh"}).text
+
+
+def test_what_people_wrote_needs_both_scopes_of_messages(make_app: MakeApp) -> None:
+    """Number and text of an inbound message are hidden in its event, its job and the search; looks are audited."""
+    app, paths = make_busy_app(make_app)
+    body = b'{"sender": "+8613800000099", "text": "my private words"}'
+    with runtime(app).engine.begin() as connection:
+        row = int(paths["event"].rpartition("/")[2])
+        connection.execute(ITEMS.update().where(ITEMS.c.id == row).values(source="sms", body=body))
+        args = (1, "twilio", "+8613800000099", None, "my private words", None, 1)
+        made = row_of(INBOUND_JOB, args, now_ms=runtime(app).clock.now_ms())
+        connection.execute(insert(JOBS), made)
+    pages = (paths["event"], f"/console/jobs/{made['id']}", "/console/events?q=private+words", "/console/jobs")
+    trusted = visit(app)
+
+    for lacking in ("sms:content", "sms:numbers"):
+        person = visit(app, *(one for one in SCOPES if one != lacking))
+        for path in pages:
+            page = person.get(path).text.replace('value="private words"', "")
+            assert "private words" not in page, path
+            assert "+8613800000099" not in page, path
+        assert person.get(f"{paths['event']}/raw").status_code == 403
+        assert lacking in person.get(paths["event"]).text
+    assert "my private words" in trusted.get(pages[0]).text
+    assert "my private words" in trusted.get(pages[1]).text
+    audited = trusted.get("/console/audit").text
+    assert "event.read_message" in audited
+    assert "job.read_args" in audited
+
+
+def _page_of_a_module() -> Blueprint:
+    made = Blueprint("orders", __name__)
+    made.add_url_rule("/", "index", lambda: "orders", strict_slashes=False)
+    return made
+
+
+def test_all_scopes_are_those_of_the_modules_pages_too(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of `local` has them, and a role with `*` does."""
+    module = ModuleType("orders_module")
+    vars(module)["register"] = lambda app: None
+    vars(module)["pages"] = (Page("Orders", "Orders", "orders:read", _page_of_a_module),)
+    monkeypatch.setitem(sys.modules, "orders_module", module)
+    app = make_app(modules=("orders_module",))
+    key = local_key(runtime(app))
+    by_key = app.test_client().get("/console/orders", headers={**HTML, "Authorization": f"Bearer {key}"})
+
+    assert (by_key.status_code, by_key.text) == (200, "orders")
+    assert Visitor("ann", frozenset({"*"})).may("orders:read")
+    assert not Visitor("ann", frozenset({"jobs:admin"})).may("orders:read")
+    assert visit(app, *SCOPES).get("/console/orders").status_code == 403
+
+
+def test_the_console_works_on_lambda(make_app: MakeApp) -> None:
+    """A login by form, with its cookies, and a page."""
+    app = make_app(modules=())
+    call, html = lambda_handler(app), ("accept", "text/html")
+    login = call(events.http_v2("GET", "/login", headers=[html]), events.LambdaContext())
+    token = re.search(r'name="csrf_token" value="(\w+)"', login["body"])
+    assert token is not None
+    form = f"csrf_token={token[1]}&key={make_key(app)[1]}&next=/console/jobs".encode()
+    cookie = ("cookie", "; ".join(one.partition(";")[0] for one in login["cookies"]))
+
+    kind = ("content-type", "application/x-www-form-urlencoded")
+    done = call(events.http_v2("POST", "/login", headers=[html, kind, cookie], body=form), events.LambdaContext())
+    cookie = ("cookie", "; ".join(one.partition(";")[0] for one in done["cookies"]))
+    page = call(events.http_v2("GET", "/console/jobs", headers=[html, cookie]), events.LambdaContext())
+
+    assert (done["statusCode"], done["headers"]["Location"]) == (303, "/console/jobs")
+    assert page["statusCode"] == 200
+    assert "operator" in page["body"]
