@@ -40,6 +40,7 @@ def test_mysql_says_it_by_number(error: Exception, kind: str) -> None:
         ('FATAL:  password authentication failed for user "app"', "refused"),
         ('FATAL:  PAM authentication failed for user "app"', "refused"),
         ('FATAL:  database "x" does not exist', "other"),
+        ('connection is bad: invalid sslmode value: "bogus"', "other"),
         ('FATAL:  no pg_hba.conf entry for host "1.2.3.4"', "other"),
         ("FATAL:  the database system is starting up", "unavailable"),
         ("FATAL:  sorry, too many clients already", "unavailable"),

@@ -17,6 +17,8 @@ from carboy.errors import ConfigurationError
         ("mysql:/app:hunter2@host/orders", "not a valid URL"),
         ("oracle://app:hunter2@host/orders", "`oracle` is not one of sqlite, postgresql"),
         ("postgresql://app:hunter2@host:port/orders", "its port is not a number"),
+        ("postgresql+asyncpg://app:hunter2@host/orders", "its driver `asyncpg` is not installed"),
+        ("mysql+mysqldb://app:hunter2@host/orders", "its driver `mysqldb` is not installed"),
     ],
 )
 def test_an_invalid_url_is_a_fault_and_is_not_repeated(url: str, why: str) -> None:
@@ -39,6 +41,7 @@ def test_an_invalid_url_is_a_fault_and_is_not_repeated(url: str, why: str) -> No
         "postgresql+psycopg:///orders?host=/run/postgresql",
         "mysql://app@[::1]:3306/orders",
         "mariadb://db.internal",
+        "mysql+aws_wrapper_mysqlconnector://db.internal/orders",
     ],
 )
 def test_urls_of_the_databases_that_are_known_are_taken(url: str) -> None:

@@ -29,7 +29,7 @@ _CERTIFICATE_WORDS = ("certificate verify failed", "does not match host name", "
 _OTHER_WORDS = (
     "does not exist", "no pg_hba.conf entry", "does not support SSL", "could not translate host name",
     "Name or service not known", "nodename nor servname", "permission denied for database", "missing \"=\"",
-    "invalid connection option", "invalid port number", "could not read root certificate",
+    "invalid connection option", "invalid port number", "could not read root certificate", "invalid sslmode value",
 )  # fmt: skip
 _UNAVAILABLE_WORDS = (
     "Connection refused", "Connection reset", "timeout expired", "timed out", "server closed the connection",

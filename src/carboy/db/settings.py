@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +22,13 @@ def _place_sqlite(url: str, folder: Path) -> str:
 
 def _fault_of_url(url: str) -> str | None:
     """Return what is wrong with a database's URL, without a word of it: it may hold a password."""
-    found = re.match(r"(\w+)(?:\+\w+)?://", url)
+    found = re.match(r"(\w+)(?:\+(\w+))?://", url)
     if found is None:
         return "it is not a valid URL, such as postgresql://user:password@host/name or sqlite:///file.db"
     if found[1] not in _KINDS:
         return f"`{found[1]}` is not one of {', '.join(_KINDS)}"
+    if found[2] is not None and not _is_installed(found[2]):
+        return f"its driver `{found[2]}` is not installed; without one, `{found[1]}://…`, Carboy's own is taken"
     login, _, host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")
     if "@" in login:
         return "an `@` in its user or password must be written as %40"
@@ -34,6 +37,20 @@ def _fault_of_url(url: str) -> str | None:
     return None
 
 
+def _is_installed(driver: str) -> bool:
+    """Return whether a driver can be imported; one whose module is not known here is left to SQLAlchemy."""
+    return find_spec(_MODULES.get(driver, "sqlalchemy")) is not None
+
+
+_MODULES = {
+    **{
+        name: name
+        for name in ("psycopg", "psycopg2", "pg8000", "asyncpg", "pymysql", "asyncmy", "aiomysql", "aiosqlite")
+    },
+    "mysqldb": "MySQLdb",
+    "mysqlconnector": "mysql",
+    "mariadbconnector": "mariadb",
+}
 _HOST = re.compile(r"/.+|[^\s/@:]+|\[?[0-9A-Fa-f.]*(?::[0-9A-Fa-f.]*){2,}(?:%\w+)?\]?")  # or a socket's folder
 _KINDS = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 
