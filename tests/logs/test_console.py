@@ -95,7 +95,7 @@ def test_a_terminal_gets_the_console_form_in_colour() -> None:
 
 def test_a_pipe_gets_json() -> None:
     """What is collected by a machine."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", SCRIPT.format("")], capture_output=True, text=True, check=True)
 
     assert done.stdout.startswith('{"ts":"')
     assert done.stderr == ""
