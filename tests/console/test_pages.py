@@ -251,7 +251,7 @@ def test_the_overview_names_the_checks_and_what_came_just_now(make_app: MakeApp)
 
     assert re.search(r"object store</a>\s*<span class=\"state (?:ok|run|bad)", page)
     received = page.split(">Received</a>")[1].split("</section>")[0]
-    assert re.search(r"last minute <b>5</b></span><span>last hour <b>5</b>", received)
+    assert re.search(r"last minute</dt><dd>5</dd></div><div><dt>last hour</dt><dd>5</dd>", received)
 
 
 def test_the_audit_log_is_downloaded_as_a_table(make_app: MakeApp) -> None:
