@@ -437,3 +437,21 @@ def test_a_sibling_that_ends_otherwise_takes_no_second_try(
     assert found is not None
     assert [one["state"] for one in found["messages"]] == ["sent", end]
     assert [one.text for one in provider.sent] == ["Hello Li"] * 2
+
+
+def test_a_provider_that_cannot_carry_a_message_is_asked_once(stand_in: StandIn, make_service: MakeService) -> None:
+    """Its account has not the country; the other one throttles for a while."""
+    first, second = stand_in("twilio", code="21408"), stand_in("aws", fault="throttle")
+    service = make_service(first, second)
+    answer = service.send(receivers="+14155550123").json
+    assert answer is not None
+    for _ in range(4):
+        service.run_jobs()
+        service.clock.advance(61)
+    assert service.message(answer["id"])["state"] == "queued"
+    assert first.state.calls["refused: 21408"] == 1
+    second.tell(fault=None)
+    service.run_jobs()
+    found = service.message(answer["id"])
+    assert (found["state"], found["provider"]) == ("sent", "aws")
+    assert first.state.calls["refused: 21408"] == 1

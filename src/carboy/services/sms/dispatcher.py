@@ -37,6 +37,7 @@ log: BoundLogger = get_logger("carboy.sms")
 
 _LONGEST_WAIT_S = 60.0
 _OUT_S = 5.0  # how soon a provider that is put back gets what waits for it
+_REMEMBERED = 10_000
 _THROTTLED_S = 1.0
 _LONGEST_THROTTLE_S = 900.0
 _ACCOUNT = frozenset({"account", "unsupported"})
@@ -67,6 +68,16 @@ class _Run:
         return self.work.params if own is None else own
 
 
+class _Remembered(dict[tuple[int, str], Outcome]):
+    """The last answers `unsupported`, by message and provider; the oldest are dropped."""
+
+    def add(self, key: tuple[int, str], outcome: Outcome) -> None:
+        """Remember an answer."""
+        self[key] = outcome
+        while len(self) > _REMEMBERED:
+            self.pop(next(iter(self)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
     """Sends accepted messages; safe to run again from any point.
@@ -82,6 +93,7 @@ class Dispatcher:
         country_routes: how messages to a country are sent, by its ISO 3166 code.
         quiet_hours: by the kind of template.
         test_numbers: E.164; messages to them are never sent, and end `delivered`.
+        unsupported: what providers have said that they cannot carry.
     """
 
     routes: Mapping[str, Route]
@@ -99,6 +111,7 @@ class Dispatcher:
     country_routes: Mapping[str, CountryRoute] = field(default_factory=dict)
     quiet_hours: Mapping[str, QuietHours] = field(default_factory=dict)
     test_numbers: Collection[str] = ()
+    unsupported: _Remembered = field(default_factory=_Remembered)
 
     def jobs(self) -> tuple[Job[[int, list[int]]], Job[[int, list[int]]]]:
         """Return the jobs that send: `sms.otp`, which comes first, and `sms.send`."""
@@ -232,13 +245,22 @@ class Dispatcher:
             if not run.left:
                 return
             route = self.routes[name]
-            waiting, run.left = run.left, []
+            waiting, run.left = self._apart_unsupported(run, name)
             while waiting:
                 if self.traffic.is_out(name) or not self.circuits.admit(name):
                     run.left += waiting
                     break
                 some, waiting = waiting[: route.max_receivers], waiting[route.max_receivers :]
                 self._call(run, route, some)
+
+    def _apart_unsupported(self, run: _Run, name: str) -> tuple[list[Queued], list[Queued]]:
+        """Return the messages that a provider may carry, and those of which it has said that it cannot."""
+        rest: list[Queued] = []
+        for one in run.left:
+            if (outcome := self.unsupported.get((one.id, name))) is not None:
+                run.tried.setdefault(one.id, []).append((name, outcome))
+                rest.append(one)
+        return [one for one in run.left if one not in rest], rest
 
     def _call(self, run: _Run, route: Route, some: Sequence[Queued]) -> None:
         """Call a provider and mark the outcome of each message; those not sent are left for the next provider."""
@@ -264,6 +286,8 @@ class Dispatcher:
         for one, outcome in zip(mine, outcomes, strict=True):
             self.outcomes.inc((route.name, outcome.kind))
             self.traffic.note(route.name, outcome)
+            if outcome.kind == "unsupported":
+                self.unsupported.add((one.id, route.name), outcome)
             state = _FINAL.get("not_sent" if outcome.kind == "unknown" and self.resends_unknown else outcome.kind)
             if outcome.code in OPTED_OUT_CODES and run.template.kind == "marketing":
                 state = "opted_out"
