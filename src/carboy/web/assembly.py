@@ -119,10 +119,9 @@ def init_app(
     settings, configuration = load_settings(lambda *_: _OWN, read, clock)
     if "settings" in parts:
         read().export_undeclared(_OWN)
+        _fill_config(app, settings)
     if "logs" in parts:
         _set_up_logs(settings.part(WebSettings))
-    if "settings" in parts:
-        _fill_config(app, settings)
     for each in map(logging.getLogger, ("alembic.runtime.plugins", "botocore.credentials")):  # they log at each start
         each.setLevel(each.level or logging.WARNING)
     runtime = Runtime(app, settings, configuration, clock)
