@@ -135,5 +135,6 @@ def test_what_razorpays_sdk_accepts_is_accepted() -> None:
 
     signature = hmac.new(SECRET.encode(), BODY.encode(), hashlib.sha256).hexdigest()
 
-    assert razorpay.Client(auth=("id", "key")).utility.verify_webhook_signature(BODY, signature, SECRET)
+    client: Any = razorpay.Client(auth=("id", "key"))
+    assert client.utility.verify_webhook_signature(BODY, signature, SECRET)
     verify("razorpay", SECRET, {"X-Razorpay-Signature": signature}, BODY)

@@ -101,7 +101,7 @@ def _scopes_asked_for(runtime: "Runtime") -> set[str]:
     """Return the scopes that operations of the OpenAPI documents ask for, and those of Carboy's own parts."""
     from carboy.web.auth.api_keys import SCOPES
 
-    found = set(SCOPES)
+    found: set[str] = set(SCOPES)
     for document in (make() for make in runtime.documents):
         paths = document.get("paths", {}).values()
         operations = [one for path in paths for one in path.values() if isinstance(one, dict)]

@@ -99,7 +99,7 @@ def test_an_erasure_that_is_killed_is_ended_by_a_job(serve: Serve) -> None:
     send(gateway, "other", "z", email="bob@example.com")
     archive = gateway.archive
     found = find(
-        archive.index, archive.store, Range(("other",), 0, 1 << 42, "email == 'ann@example.com'"), lambda _: False
+        archive.index, archive.store, Range(("other",), 0, 1 << 42, "email == 'ann@example.com'"), lambda source: False
     )
     archive.upkeep.plan_erasing(found.items)
     archive.store.delete(found.items[0].object_key)  # it is killed here

@@ -75,7 +75,7 @@ def _kind(table: Mapping[str, Any], accounts: Mapping[str, Any]) -> str:
 
 def _fields(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the account's fields; what is empty is left to the settings, as the tutorial reads them from there too."""
-    given = {
+    given: dict[str, Any] = {
         name: value
         for name, value in table.get("config", {}).items()
         if name != _IDS and value is not None and value != ""
