@@ -1,6 +1,6 @@
 """Read the layers, merge them, resolve references, check every value: all faults at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -207,8 +207,6 @@ def _read(
         origin, item = origins[name], declared.get(name)
         try:
             typed = convert(value, item.kind) if item else value
-            if item:
-                item.check_range(typed)
         except ValueError as error:
             faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
             skipped.add(name)
@@ -256,15 +254,25 @@ def _build(
 ) -> dict[type, Any]:
     built: dict[type, Any] = {}
     faults: list[Fault] = []
+    outside: list[Fault] = []
     for part in parts:
+        outside += _check_ranges(part, entries)
         built[part] = part(**{item.field: entries[item.name].value for item in settings_of(part)})
         check = getattr(built[part], "faults", None)
         if check is not None:
             faults += check(profile)
-    if faults:
+    if faults or outside:
         placed = [Fault(one.pointer, f"{one.detail} (from {entries[one.pointer].layer})") for one in faults]
-        raise _refusal([*unknown, *placed])
+        raise _refusal([*unknown, *outside, *placed])
     return built
+
+
+def _check_ranges(part: type, entries: Mapping[str, Entry]) -> Iterator[Fault]:
+    for item in settings_of(part):
+        try:
+            item.check_range(entries[item.name].value)
+        except ValueError as error:
+            yield Fault(item.name, f"from {entries[item.name].layer}: {error}; {_wanted(item)}")
 
 
 def _misspelt(
