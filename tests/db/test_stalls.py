@@ -28,8 +28,9 @@ def _add(connection: Connection, words: Sequence[str]) -> list[int]:
 def _engine(url: str) -> Engine:
     made = engine(DbSettings(database_url=url, db_request_budget_s=BUDGET_S, db_probe_s=0.2))
     with made.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE IF EXISTS words")
-        connection.exec_driver_sql("CREATE TABLE words (word VARCHAR(40))")
+        for table in ("words (word VARCHAR(40))", "carboy_version (version_num VARCHAR(32))"):
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table.partition(' ')[0]}")
+            connection.exec_driver_sql(f"CREATE TABLE {table}")
     return made
 
 

@@ -75,9 +75,11 @@ def test_no_value_can_write_a_line_or_a_command(event: str, value: str) -> None:
 SCRIPT = "from carboy import logs; logs.setup({}); logs.get_logger('app').info('hello', a=1)"
 
 
-def _at_terminal(arguments: str) -> str:
+def _at_terminal(arguments: str, **environ: str) -> str:
     main, terminal = pty.openpty()
-    subprocess.run([sys.executable, "-c", SCRIPT.format(arguments)], stdout=terminal, check=True)
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    command = [sys.executable, "-c", SCRIPT.format(arguments)]
+    subprocess.run(command, stdout=terminal, check=True, env={**inherited, **environ})
     os.close(terminal)
     text = os.read(main, 10_000).decode()
     os.close(main)
@@ -85,10 +87,12 @@ def _at_terminal(arguments: str) -> str:
 
 
 def test_a_terminal_gets_the_console_form_in_colour() -> None:
-    """Unless its caller asks for none, as the commands do where NO_COLOR is set."""
+    """Unless `NO_COLOR` is set, or the caller decides."""
     coloured, plain = _at_terminal(""), _at_terminal("has_colour=False")
 
     assert "\x1b[32minfo" in coloured
+    assert "\x1b[32minfo" in _at_terminal("has_colour=True", NO_COLOR="1")
+    assert "\x1b" not in _at_terminal("", NO_COLOR="1")
     assert "\x1b" not in plain
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} info     hello +a=1 \[app\]", plain)
 

@@ -142,14 +142,12 @@ class Project:
     def make_quiet_app(self, **overrides: Any) -> "Flask":
         """Make the application for a command that prints data: log lines go to stderr."""
         from carboy import logs
-        from carboy.config import read_environ
 
         lines = io.StringIO()
         with contextlib.redirect_stdout(lines):  # the caller reports its error
             app = self.make_app(log_level="WARNING", log_format="console", **overrides)
         click.echo(lines.getvalue(), nl=False, err=True)
-        has_colour = not read_environ().get("NO_COLOR")
-        logs.setup("WARNING", "console", stream=sys.stderr, has_colour=has_colour)
+        logs.setup("WARNING", "console", stream=sys.stderr)
         return app
 
     def runtime(self) -> "Runtime":

@@ -112,6 +112,7 @@ class GroupCommit:
 
         Raises:
             Unreachable: it cannot, or could not a moment ago.
+            Missing: the database lacks Carboy's tables.
         """
         if self._circuit.is_open:
             raise _unavailable(f"writes get no answer ({self._circuit.error})")
@@ -122,7 +123,7 @@ class GroupCommit:
         except Exception as error:
             if is_unavailable(error):
                 raise _unavailable(_reason(error)) from error
-            log.debug("write_not_checked", error=_reason(error))  # the table is not there yet, or not this user's
+            log.debug("write_not_checked", error=_reason(error))  # the table is not this user's to write
 
     def _wait(self, work: _Work[Any, Any]) -> bool:
         """Wait for an answer or for the lead; return whether it is the lead."""

@@ -14,7 +14,7 @@ from flask import Flask
 
 from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config import Resolver, Settings, Sources, glance, read_environ, read_sources, settings_of
+from carboy.config import Resolver, Settings, Sources, glance, read_sources, settings_of
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, MissingExtra, UsageError
 from carboy.events import offer_events
@@ -63,7 +63,7 @@ def create_app(
         modules = load_modules(settings["MODULES"])
         _set_up_logs(settings.part(WebSettings))
     except ConfigurationError as error:
-        logs.setup(has_colour=_has_colour())
+        logs.setup()
         _log_refusal(error)
         raise
     instance = str(settings["INSTANCE_PATH"])
@@ -223,14 +223,9 @@ def _set_up_logs(web: WebSettings) -> None:
         file=web.log_file,
         file_max_bytes=web.log_file_max_bytes,
         file_max_count=web.log_file_max_count,
-        has_colour=_has_colour(),
     )
     for name in ("alembic", "botocore"):  # they log each plugin, and where they found each setting
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _has_colour() -> bool:
-    return not read_environ().get("NO_COLOR")
 
 
 def _log_refusal(error: ConfigurationError) -> None:
