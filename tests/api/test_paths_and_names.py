@@ -36,6 +36,8 @@ def _parameters(*names: str, **schema: Any) -> list[dict[str, Any]]:
         ("/a%20b/{x}", ["x"], "/a%20b/1", {"x": "1"}),
         ("/straße", [], "/stra%C3%9Fe", {}),
         ("/a+b*c|d$e", [], "/a+b*c|d$e", {}),
+        ("/a//b", [], "/a//b", {}),
+        ("/a//{x}/", ["x"], "/a//1/", {"x": "1"}),
         ("/", [], "/", {}),
     ],
 )
