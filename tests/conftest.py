@@ -145,6 +145,16 @@ def free_port() -> int:
 
 
 @pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Take back what a test's `.env` files have put into the environment, so that no other test meets it."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before) - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def _strangers_secrets() -> Iterator[None]:
     """Forget what a test's settings and caches had masked, so that no other test meets it."""
     yield

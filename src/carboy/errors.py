@@ -94,9 +94,14 @@ class Degraded(CarboyError):
 
 
 class UpstreamError(CarboyError):
-    """A service that we call did not do what was asked."""
+    """A service that we call did not do what was asked.
+
+    Attributes:
+        is_outage: whether it may pass by itself: a request is answered 503 then, otherwise 500.
+    """
 
     exit_code = 4
+    is_outage: bool = True
 
 
 class Refused(UpstreamError):

@@ -6,6 +6,7 @@ import boto3
 import pytest
 from tests.lab.signing_keys import KeyServer, MemoryKeys
 
+from carboy import aws
 from carboy.aws import Kms, connect_kms
 from carboy.config.encrypted import KeyService, WrongKey
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
@@ -95,6 +96,7 @@ def test_no_region_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    aws.set_default_session(None)  # one of another test has its region
 
     with pytest.raises(Refused, match="no region") as caught:
         connect_kms()

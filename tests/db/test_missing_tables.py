@@ -49,11 +49,12 @@ def test_the_application_serves_what_needs_no_table(adopted: Flask) -> None:
     assert adopted.test_client().get("/").status_code == 200
 
 
-def test_a_request_with_a_key_is_to_come_again(adopted: Flask) -> None:
+def test_a_request_with_a_key_is_an_error_of_the_service(adopted: Flask) -> None:
+    """Its client is not asked to repeat it: the tables do not appear by themselves."""
     answer = adopted.test_client().get("/orders", headers={"Authorization": f"Bearer {make_key()[1]}"})
 
-    assert answer.status_code == 503
-    assert "Retry-After" in answer.headers
+    assert answer.status_code == 500
+    assert "Retry-After" not in answer.headers
 
 
 def test_readiness_is_degraded_and_has_the_command(adopted: Flask) -> None:

@@ -112,8 +112,8 @@ def test_metrics_alone(probe: Probe) -> None:
     probed = probe("metrics", ["POST", "/orders/de"], ["GET", "/metrics"])
 
     assert probed.found == {**UNTOUCHED, "request id": True, "routes": ["/metrics"]}
-    assert 'orders_sold_total{country="de"} 1\n' in probed.answers[1]["text"]
-    assert 'http_requests_total{method="GET",route="/hello",status="200"} 1\n' in probed.answers[1]["text"]
+    assert 'orders_sold_total{country="de"} 1.0\n' in probed.answers[1]["text"]
+    assert 'http_requests_total{method="GET",route="/hello",status="200"} 1.0\n' in probed.answers[1]["text"]
 
 
 def test_keys_alone(probe: Probe) -> None:
@@ -188,3 +188,14 @@ def test_docs_alone(probe: Probe) -> None:
     assert probed.found["routes"] == ["/docs", "/openapi.json", "/openapi.yaml"]
     assert "/hello" in probed.answers[0]["json"]["paths"]
     assert probed.answers[1]["status"] == 200
+
+
+def test_console_alone(probe: Probe) -> None:
+    """Its pages are below `/console/` and ask for a login."""
+    probed = probe("console", ["GET", "/console/"], ["GET", "/console/jobs"])
+
+    assert {name: value for name, value in probed.found.items() if name != "routes"} == {
+        name: value for name, value in UNTOUCHED.items() if name != "routes"
+    }
+    assert "/console/" in probed.found["routes"]
+    assert [answer["status"] for answer in probed.answers] == [401, 401]

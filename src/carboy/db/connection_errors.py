@@ -40,3 +40,5 @@ class DatabaseUnreachable(_Both, Unreachable):
 
 class TablesMissing(_Both, Missing):
     """Carboy's own tables are not in the database."""
+
+    is_outage: bool = False

@@ -35,7 +35,7 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
         return error
     if isinstance(error, InvalidInput):
         return Problem(422, str(error), faults=error.faults)
-    if isinstance(error, UpstreamError):
+    if _is_outage(error):
         asked_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
         return Problem(503, _UPSTREAM, headers={"Retry-After": render_retry_after(max(asked_s, retry_after_s))})
     if _is_database_unavailable(getattr(error, "original_exception", error)):
@@ -45,6 +45,10 @@ def problem_of(error: Exception, retry_after_s: int = 5) -> Problem:
     if isinstance(error, HTTPException) and error.code is not None and error.code != 500:
         return _of_werkzeug(error, error.code)
     return Problem(500, INTERNAL)
+
+
+def _is_outage(error: Exception) -> bool:
+    return isinstance(error, UpstreamError) and error.is_outage
 
 
 def too_many(wait_s: float) -> Problem:
@@ -156,7 +160,7 @@ def _of_werkzeug(error: HTTPException, code: int) -> Problem:
 
 def _log(error: CarboyError, problem: Problem) -> None:
     facts = {"status": problem.status, "what": error.what, "why": error.why, "hint": error.hint}
-    if isinstance(error, UpstreamError | Problem):
-        log.warning("upstream_failed" if isinstance(error, UpstreamError) else "request_refused", **facts)
+    if _is_outage(error) or isinstance(error, Problem):
+        log.warning("request_refused" if isinstance(error, Problem) else "upstream_failed", **facts)
     else:
         log.error("request_failed", **facts, exc_info=error)
