@@ -68,7 +68,7 @@ def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, e
     assert (row.attempts, row.error) == (3, "RuntimeError: no luck")
 
     healed.set()
-    assert shop.store.retry(int(row.id)).attempts == 0
+    assert shop.store.retry(int(row.id)).attempts in {0, 1}  # 1 where the engine has taken it already
     shop.engines[0].notify()
     eventually(lambda: shop.states() == ["done"])
 
