@@ -13,7 +13,7 @@ from carboy.services.sms.inbound_events import inbound_row
 from carboy.services.sms.numbers import Number, parse_number
 from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out, read_keyword
 from carboy.services.sms.providers import Inbound
-from carboy.services.sms.tables import INBOUND
+from carboy.services.sms.tables import INBOUND, newest_first
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -95,11 +95,7 @@ class InboundMessages:
             before: only rows with a smaller id than this, for the next page.
             limit: at most so many.
         """
-        query = select(INBOUND).order_by(INBOUND.c.id.desc()).limit(limit)
-        if sender_hash is not None:
-            query = query.where(INBOUND.c.sender_hash == sender_hash)
-        if before is not None:
-            query = query.where(INBOUND.c.id < before)
+        query = newest_first(INBOUND, {"sender_hash": sender_hash}, before, limit)
         with self._engine.connect() as connection:
             return list(connection.execute(query).all())
 

@@ -9,12 +9,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import new_id
 from carboy.services.sms.numbers import Number
-from carboy.services.sms.tables import OPT_OUTS
+from carboy.services.sms.tables import OPT_OUTS, newest_first
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -150,11 +150,7 @@ class OptOuts:
             before: only rows with a smaller id than this, for the next page.
             limit: at most so many.
         """
-        query = select(OPT_OUTS).order_by(OPT_OUTS.c.id.desc()).limit(limit)
-        if receiver is not None:
-            query = query.where(OPT_OUTS.c.receiver == receiver)
-        if before is not None:
-            query = query.where(OPT_OUTS.c.id < before)
+        query = newest_first(OPT_OUTS, {"receiver": receiver}, before, limit)
         with self._engine.connect() as connection:
             return list(connection.execute(query).all())
 

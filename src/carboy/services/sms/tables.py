@@ -1,10 +1,24 @@
 """Tables of the SMS gateway; times are milliseconds since the epoch."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Select, SmallInteger, Table, select
 
 from carboy.db import ExactString, ExactText, big_id, metadata
 
-__all__ = ["ATTEMPTS", "BUDGETS", "CODES", "DAILY", "INBOUND", "MESSAGES", "OPT_OUTS", "RECEIPTS", "REQUESTS"]
+__all__ = [
+    "ATTEMPTS",
+    "BUDGETS",
+    "CODES",
+    "DAILY",
+    "INBOUND",
+    "MESSAGES",
+    "OPT_OUTS",
+    "RECEIPTS",
+    "REQUESTS",
+    "newest_first",
+]
 
 REQUESTS = Table(
     "sms_requests",
@@ -145,3 +159,18 @@ DAILY = Table(
     Column("parts", BigInteger, nullable=False),
 )
 """How many messages of a day are in each state, kept in the transactions that change the states."""
+
+
+def newest_first(table: Table, chosen: Mapping[str, Any], before: int | None, limit: int) -> Select[Any]:
+    """Return the query of a page of rows, newest first.
+
+    Args:
+        table: has a column `id`.
+        chosen: values by column; None for any value.
+        before: only rows with a smaller id than this, for the next page.
+        limit: at most so many.
+    """
+    conditions = [table.c[name] == value for name, value in chosen.items() if value is not None]
+    if before is not None:
+        conditions.append(table.c.id < before)
+    return select(table).where(*conditions).order_by(table.c.id.desc()).limit(limit)
