@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import pytest_timeout
 from hypothesis import HealthCheck, settings
 from tests.lab.threat_stack import ThreatStack
 
@@ -56,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in _PROCESSES or _SERVERS.intersection(fixtures) or starts(getattr(item, "module", None)):
             item.add_marker(pytest.mark.server)
             if os.environ.get("CI") == "true":  # two cores shared by many servers; what is retried is reported
-                item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1))
+                item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1, rerun_except="Timeout"))
 
 
 def _starts_processes(module: ModuleType | None) -> bool:
@@ -64,6 +65,16 @@ def _starts_processes(module: ModuleType | None) -> bool:
     values = vars(module).values() if module is not None else ()
     names = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values)
     return any(str(name).startswith(_STARTERS) for name in names)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
+    """Start the timeout again after a failure: pytest-timeout ends it there, and what follows may hang."""
+    if isinstance(node, pytest.Item) and not node.config.getoption("usepdb"):
+        own = node.get_closest_marker("timeout")
+        seconds = own.args[0] if own else node.config.getoption("timeout") or float(node.config.getini("timeout"))
+        limit = pytest_timeout.Settings(seconds, "signal", func_only=False, disable_debugger_detection=False)
+        node.ihook.pytest_timeout_set_timer(item=node, settings=limit)
 
 
 @pytest.hookimpl(wrapper=True)
