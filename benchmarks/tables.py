@@ -137,7 +137,8 @@ _GENERATED = {
 def _accept(writer: Any, *, is_random: bool = False) -> float:
     """Accept items as requests do, each with its job."""
     from carboy.jobs import Job
-    from carboy.services.archive.index import NewItem, Submission, accept
+    from carboy.services.archive.index import accept
+    from carboy.services.archive.items import NewItem, Submission
 
     job: Job[...] = Job("bench", print)
     body = b'{"id": "x", "title": "an alert"}' * 8

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import func, select
 from tests.scale.kit import Base
 
-from carboy.services.archive.index import Accepted, Index, NewItem, Submission, accept
+from carboy.services.archive.index import Index, accept
+from carboy.services.archive.items import Accepted, NewItem, Submission
 from carboy.services.archive.tables import ITEMS
 
 IDS = [f"id-{number}" for number in range(12)]

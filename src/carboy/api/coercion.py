@@ -8,8 +8,6 @@ from typing import Any
 from carboy.api.walk import dig
 from carboy.http_values import parse_pointer
 
-__all__ = ["Reader", "keyword_of", "properties_of", "reader", "types_of"]
-
 Reader = Callable[[Any], Any]
 
 _ORDER = ("null", "boolean", "integer", "number", "string", "array", "object")

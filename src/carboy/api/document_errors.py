@@ -8,8 +8,6 @@ from carboy.api.model import Origin, Pointer
 from carboy.errors import ConfigurationError, Fault
 from carboy.http_values import render_pointer
 
-__all__ = ["Faults", "unserved"]
-
 
 class Faults:
     """The faults found in one document so far, each once."""

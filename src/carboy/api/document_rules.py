@@ -13,8 +13,6 @@ from carboy.api.schema_circles import entangled
 from carboy.api.walk import PLACEHOLDER, deref, dig, operations_of, walk
 from carboy.http_values import parse_pointer
 
-__all__ = ["check_circles", "check_sense"]
-
 
 def check_circles(content: Mapping[str, Any], faults: Faults) -> None:
     """Record each reference that leads to itself by references alone."""

@@ -10,8 +10,6 @@ import orjson
 
 from carboy.api import coercion as typed
 
-__all__ = ["render_json", "render_lines"]
-
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_SERIALIZE_NUMPY
 _MIN, _MAX = -(2**63), 2**64 - 1
 

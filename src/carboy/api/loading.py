@@ -17,8 +17,6 @@ from carboy import __version__
 from carboy.api.document_errors import unserved
 from carboy.api.model import Document, Origin
 
-__all__ = ["load_document", "prepare_document"]
-
 _CACHE_FORMAT = 2
 
 

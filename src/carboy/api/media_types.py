@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 
 from werkzeug.http import parse_options_header
 
-__all__ = ["FORM", "MULTIPART", "is_json", "is_json_lines", "kind_of", "matcher", "matches"]
-
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 _LINES = frozenset(f"application/{name}" for name in ("jsonl", "x-jsonlines", "x-ndjson", "ndjson", "json-seq"))

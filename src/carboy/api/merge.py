@@ -8,8 +8,6 @@ from carboy.api.model import Document
 from carboy.api.routing import base_path_of
 from carboy.api.walk import operations_of
 
-__all__ = ["merge"]
-
 
 def merge(
     documents: Sequence[Document | Mapping[str, Any]],

@@ -11,8 +11,6 @@ from carboy.api.document_errors import Faults
 from carboy.api.walk import METHODS
 from carboy.extras import extra
 
-__all__ = ["check_grammar"]
-
 _METHODS_30 = tuple(method for method in METHODS if method != "query")
 
 _TEXT = {"type": "string"}

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Document", "Origin", "Pointer"]
-
 Pointer = tuple[str, ...]
 
 

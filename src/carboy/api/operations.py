@@ -14,19 +14,6 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-__all__ = [
-    "Signature",
-    "argument_names",
-    "choose",
-    "find_function",
-    "find_in",
-    "import_function",
-    "public_names",
-    "signature_of",
-    "snake",
-    "synchronous",
-]
-
 _UNFIT = re.compile(r"[^0-9a-zA-Z_]")
 _BRACKET = re.compile(r"\[(?!])")
 _HEAD = re.compile(r"^[^a-zA-Z_]+")

@@ -13,8 +13,6 @@ from carboy.http_values import render_pointer
 from carboy.problems import Problem
 from carboy.strict_json import parse_json
 
-__all__ = ["ABSENT", "Given", "Read", "Value", "compile_field", "compile_value", "parse_query", "unknown_names"]
-
 ABSENT: Any = object()
 
 Given = Mapping[str, list[str]]

@@ -6,8 +6,6 @@ Source: ECMA-262, section 22.2 and annex B.1.2; the syntax of Rust's `regex` and
 import re
 from collections.abc import Callable
 
-__all__ = ["to_rust"]
-
 _CLASS = r"\\[wdsWDS]"
 _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(?<!\\)\[\^\]"), r"[\\s\\S]"),

@@ -13,17 +13,6 @@ from carboy.errors import Fault
 from carboy.problems import Problem
 from carboy.strict_json import parse_json
 
-__all__ = [
-    "BodyReader",
-    "BodyStep",
-    "check_json_type",
-    "compile_parsed_body",
-    "compile_raw_body",
-    "find_reader",
-    "read_body",
-    "read_bytes",
-]
-
 BodyStep = Callable[[Request, dict[str, Any], list[Fault]], None]
 BodyReader = Callable[[Request, dict[str, Any], list[Fault]], Any]
 

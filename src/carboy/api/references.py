@@ -17,8 +17,6 @@ from carboy.api.walk import Kind, dig, map_children, section_of, walk
 from carboy.api.yaml_loader import Unreadable, read_text
 from carboy.http_values import parse_pointer, render_pointer
 
-__all__ = ["Bundler"]
-
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _REFERABLE = frozenset(
     ("schema", "response", "parameter", "example", "requestBody", "header", "securityScheme", "link", "callback")

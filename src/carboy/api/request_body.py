@@ -20,8 +20,6 @@ from carboy.http_values import render_pointer
 from carboy.problems import Problem
 from carboy.strict_json import parse_json
 
-__all__ = ["Body", "arguments_of", "compile_body"]
-
 _FORMS = (FORM, MULTIPART)
 _ANY_BYTES = "application/octet-stream"
 

@@ -19,8 +19,6 @@ from carboy.api.walk import deref
 from carboy.errors import Fault
 from carboy.problems import Problem
 
-__all__ = ["Finish", "compile_answers"]
-
 Finish = Callable[[Any], BaseResponse]
 
 _log = logging.getLogger("carboy.api")

@@ -48,8 +48,6 @@ from carboy.api.view import Steps, answer_http, answer_problem, compile_caller, 
 from carboy.api.walk import deref
 from carboy.problems import Problem
 
-__all__ = ["blueprint"]
-
 _CONTROLLERS = ("x-openapi-router-controller", "x-swagger-router-controller")
 _IGNORED_HEADERS = frozenset({"accept", "content-type", "authorization"})  # OpenAPI describes them elsewhere
 

@@ -13,21 +13,6 @@ from carboy.api import coercion as typed
 from carboy.api.parameters import Value
 from carboy.api.walk import PLACEHOLDER, operations_of
 
-__all__ = [
-    "Place",
-    "Route",
-    "add_converters",
-    "base_path_of",
-    "endpoint_of",
-    "key_of",
-    "path_keys",
-    "places",
-    "refuse_method",
-    "rule_of",
-    "shadowed_methods",
-    "slug",
-]
-
 _ARGUMENT = re.compile(r"(<[^<>]+>)")
 _CONSTANTS = ("None", "True", "False", "__debug__")  # no names of arguments, which Werkzeug makes of them
 _NO_WORD = re.compile(r"\W+", re.ASCII)

@@ -7,8 +7,6 @@ schemas lists all the others, a validator follows every order of them, which has
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["entangled"]
-
 _IN_PLACE = ("$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
 _PREFIX = "#/components/schemas/"
 _MAX_PATHS = 5000

@@ -15,8 +15,6 @@ from carboy.api.patterns import to_rust
 from carboy.api.walk import deref, map_children
 from carboy.http_values import parse_pointer, render_pointer
 
-__all__ = ["Direction", "SchemaTranslator"]
-
 Direction = Literal["request", "answer"]
 
 _COMPONENT = "#/components/schemas/"

@@ -21,8 +21,6 @@ from carboy.api.raw_body import read_body
 from carboy.problems import Problem
 from carboy.raw_request import RawRequest
 
-__all__ = ["Answered", "Authorise", "Caller", "Scheme", "compile_security", "make_scheme"]
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:

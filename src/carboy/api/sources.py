@@ -18,8 +18,6 @@ from carboy.api.walk import dig, walk
 from carboy.api.yaml_loader import MAX_DEPTH, Unreadable, plain_value, read_text
 from carboy.extras import extra
 
-__all__ = ["read_document"]
-
 _KNOWN_VERSIONS = ("3.0.", "3.1.", "3.2.")
 
 

@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-__all__ = ["DELIMITERS", "Form", "deep_object", "pairs", "splitter"]
-
 Form = Literal["primitive", "array", "object"]
 
 DELIMITERS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|", "label": ",", "matrix": ","}

@@ -5,8 +5,6 @@ from typing import Any
 
 from carboy.api.walk import METHODS, deref, map_children
 
-__all__ = ["RENAMED", "translate"]
-
 RENAMED = {
     ("components", "schemas"): ("definitions",),
     ("components", "parameters"): ("parameters",),

@@ -17,8 +17,6 @@ from carboy.http_values import render_pointer
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
-__all__ = ["MAX_FAULTS", "Check", "Direction", "Schemas", "compile_schema", "explain"]
-
 MAX_FAULTS = 1000  # a small body can break a rule a million times: an answer stays of a sane size
 
 _NAMES = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})

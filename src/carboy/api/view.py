@@ -16,8 +16,6 @@ from carboy.http_values import render_pointer
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.raw_request import RawRequest
 
-__all__ = ["Steps", "answer_http", "answer_problem", "compile_caller", "make_view"]
-
 CallerStep = Callable[[Request, Caller, dict[str, Any]], None]
 
 

@@ -9,19 +9,6 @@ from typing import Any, Literal
 
 from carboy.http_values import parse_pointer
 
-__all__ = [
-    "METHODS",
-    "PLACEHOLDER",
-    "Kind",
-    "children",
-    "deref",
-    "dig",
-    "map_children",
-    "operations_of",
-    "section_of",
-    "walk",
-]
-
 PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
 """A parameter in the template of a path."""
 

@@ -18,8 +18,6 @@ from carboy.problems import Problem
 from carboy.strict_json import parse_json
 from carboy.yaml12 import scalar_of
 
-__all__ = ["MAX_DEPTH", "Unreadable", "compose", "nodes_below", "plain_value", "read_text"]
-
 MAX_DEPTH = 128
 _MAX_NODES = 5_000_000  # the description of Microsoft Graph, 35 MB, has less than half
 _TAG = "tag:yaml.org,2002:"

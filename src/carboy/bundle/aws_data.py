@@ -14,8 +14,6 @@ from typing import Any
 
 from carboy.bundle.options import Chosen, Entry
 
-__all__ = ["slim"]
-
 _MODEL = "service-2.json"
 _PACKED = ".gz"
 _DOCUMENTED = ("operations", "shapes")  # elsewhere botocore counts on the texts to be there

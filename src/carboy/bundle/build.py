@@ -20,8 +20,6 @@ from carboy.bundle.wheels import find_uv
 from carboy.bundle.zip_file import append_files
 from carboy.errors import CarboyError
 
-__all__ = ["STEPS", "build"]
-
 STEPS = ("read the project", "install the dependencies", "add the code", "weigh it")
 _BUILD_INFO = "config.json"
 _YOURS = "your code"

@@ -18,8 +18,6 @@ from pathlib import Path
 
 from carboy.errors import CarboyError
 
-__all__ = ["compile_all", "find_python", "pyc_name"]
-
 _PROCESSES = 4  # a fixed number: what else a process compiles may show in its bytes
 _PROGRAM = """
 import importlib.util, json, marshal, struct, sys

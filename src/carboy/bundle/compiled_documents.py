@@ -7,8 +7,6 @@ from pathlib import Path, PurePosixPath
 from carboy.bundle.options import Chosen, Entry
 from carboy.errors import ConfigurationError, MissingExtra
 
-__all__ = ["prepared"]
-
 _SUFFIXES = (".yaml", ".yml", ".json")
 _LOOKS_LIKE_ONE = re.compile(rb"""^\s*\{?\s*["']?(openapi|swagger)["']?\s*:""", re.MULTILINE)
 _BEGIN = 4096

@@ -8,8 +8,6 @@ from pathlib import Path
 from carboy.bundle.options import Arch
 from carboy.errors import CarboyError, Unreachable
 
-__all__ = ["base_image", "find_engine", "install_in_container", "system_command"]
-
 _PLATFORMS: dict[Arch, str] = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
 
 

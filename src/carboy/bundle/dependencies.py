@@ -26,8 +26,6 @@ from carboy.bundle.wheels import install_wheels
 from carboy.bundle.zip_file import append_files
 from carboy.config.environ import read_environ
 
-__all__ = ["cached_dependencies", "compiled"]
-
 _FORMAT = "5"  # of the cached files; another number has them written again
 _DECIDING = (
     "UV_INDEX",

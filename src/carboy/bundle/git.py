@@ -7,8 +7,6 @@ from pathlib import Path
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 
-__all__ = ["commit_of"]
-
 
 def commit_of(folder: Path) -> tuple[str, str, bool]:
     """Return the hash of a folder's commit, the commit's time in UTC (RFC 3339), and whether files have changed since.

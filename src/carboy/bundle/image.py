@@ -4,8 +4,6 @@ from carboy.bundle.container import base_image, system_command
 from carboy.bundle.options import BuildOptions, source_of
 from carboy.bundle.own_files import choose_own_files
 
-__all__ = ["render_dockerfile"]
-
 
 def render_dockerfile(options: BuildOptions, requirements: str, handler: str = "handler.handler") -> str:
     """Return a Dockerfile that builds the service as an image for Lambda.

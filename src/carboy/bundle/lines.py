@@ -12,8 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 from carboy.errors import CarboyError
 
-__all__ = ["Line", "Requirements", "canonical", "direct", "from_table", "is_direct", "local", "pinned", "refused"]
-
 _VCS = ("git+", "hg+", "svn+", "bzr+")
 _SETUP_NAME = re.compile(r"""\bname\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 

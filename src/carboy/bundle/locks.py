@@ -15,16 +15,6 @@ from carboy.bundle.uv_settings import index_lines, uv_settings
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError
 
-__all__ = [
-    "from_pipfile",
-    "from_pipfile_lock",
-    "from_poetry",
-    "from_pylock",
-    "from_pyproject",
-    "from_uv",
-    "workspace_lock",
-]
-
 _PYPI = re.compile(r"https://(?:pypi\.org|pypi\.python\.org)/simple/?")
 
 

@@ -8,8 +8,6 @@ from typing import Literal, get_args
 from carboy.config.environ import read_environ
 from carboy.errors import UsageError
 
-__all__ = ["PYTHONS", "Arch", "BuildOptions", "BuildReport", "Chosen", "Entry", "Package", "source_of", "target_of"]
-
 Arch = Literal["x86_64", "arm64"]
 PYTHONS = {"3.10": "3.10.15", "3.11": "3.11.10", "3.12": "3.12.7", "3.13": "3.13.1", "3.14": "3.14.0"}
 """The Python versions that Lambda runs, each with a release that Lambda's has long passed: packages ask for one."""

@@ -13,8 +13,6 @@ from pathlib import Path, PurePosixPath
 from carboy.bundle.options import BuildOptions, Chosen, Entry, source_of, target_of
 from carboy.errors import CarboyError, UsageError
 
-__all__ = ["choose_own_files"]
-
 _CACHES = {
     *("__pycache__", ".git", ".hg", ".svn", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox", ".venv"),
     *(".hypothesis", ".eggs", ".aws-sam", ".serverless", "node_modules"),

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from carboy.errors import ConfigurationError
 
-__all__ = ["PipConfig", "load_pip_config"]
-
 _SECTIONS = ("global", "install")  # the second is the stronger
 
 

@@ -20,8 +20,6 @@ from carboy.bundle.requirements_txt import parse_file
 from carboy.bundle.setup_files import from_setup
 from carboy.errors import CarboyError, UsageError
 
-__all__ = ["load_requirements", "read_requirements"]
-
 _FILES = (
     *("src/requirements.txt", "requirements.txt", "uv.lock", "poetry.lock", "Pipfile.lock", "pylock.toml", "Pipfile"),
     *("pyproject.toml", "setup.cfg", "setup.py"),

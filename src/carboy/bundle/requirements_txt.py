@@ -13,8 +13,6 @@ from urllib.parse import unquote, urlsplit
 from carboy.bundle.lines import Line, canonical, direct, is_direct, local, refused
 from carboy.config.environ import read_environ
 
-__all__ = ["parse_file", "parse_line"]
-
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),

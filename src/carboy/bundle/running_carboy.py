@@ -10,8 +10,6 @@ from pathlib import Path
 from carboy.bundle.lines import Line, Requirements
 from carboy.bundle.zip_file import append_files
 
-__all__ = ["with_running_carboy", "write_running_wheel"]
-
 _NAME = "carboy"
 _METADATA = ("METADATA", "entry_points.txt")
 

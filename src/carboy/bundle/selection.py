@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-__all__ = ["ALWAYS_SERVICES", "RUNTIME_HAS", "is_junk", "services_called", "services_named", "why_in"]
-
 RUNTIME_HAS = frozenset({"boto3", "botocore", "s3transfer"})
 """The distributions that Lambda's own Python has, and that stay out unless they are asked for."""
 

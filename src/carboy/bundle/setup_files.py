@@ -10,8 +10,6 @@ from carboy.bundle.lines import Line
 from carboy.bundle.requirements_txt import parse_file, parse_line
 from carboy.errors import CarboyError
 
-__all__ = ["from_setup"]
-
 
 def from_setup(folder: Path) -> list[Line]:
     """Return the dependencies that `setup.cfg` names.

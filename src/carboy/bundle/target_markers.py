@@ -13,8 +13,6 @@ from carboy.errors import MissingExtra
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-__all__ = ["applicable", "unmet"]
-
 
 def applicable(lines: Iterable[Line], python: str, arch: Arch) -> list[Line]:
     """Return the lines that count on the function's platform, without their markers.

@@ -10,8 +10,6 @@ from typing import Any
 
 from carboy.bundle.lines import Line
 
-__all__ = ["has_default_index", "index_lines", "names_indexes", "uv_settings"]
-
 
 def uv_settings(folder: Path) -> dict[str, Any]:
     """Return the settings of uv that count in a folder: those of the nearest file, its own or a parent's."""

@@ -21,8 +21,6 @@ from carboy.bundle.uv_settings import has_default_index, names_indexes, uv_setti
 from carboy.config.environ import read_environ
 from carboy.errors import CarboyError, Missing
 
-__all__ = ["find_uv", "install_wheels"]
-
 _NEW_SYSTEM = {"3.12", "3.13", "3.14"}  # Amazon Linux 2023 has glibc 2.34, Amazon Linux 2 before it 2.26
 _MACHINES: dict[Arch, str] = {"x86_64": "x86_64", "arm64": "aarch64"}
 _INDEX_OPTIONS = ("-i ", "-i=", "--index-url", "--no-index")

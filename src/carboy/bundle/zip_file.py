@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-__all__ = ["append_files"]
-
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 _FILE, _PROGRAM = 0o644, 0o755
 

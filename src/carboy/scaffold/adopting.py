@@ -18,8 +18,6 @@ from carboy.scaffold.rendering import render_folder
 from carboy.scaffold.requirement import find_origin
 from carboy.scaffold.writing import write_files
 
-__all__ = ["Adoption", "adopt"]
-
 _PARTS = ("request_ids", "problems", "limits", "health")
 _PIN = re.compile(r"^\s*([\w.-]+)(?:\[[^]]*\])?\s*==\s*(\d+(?:\.\d+)*)", re.MULTILINE)
 _DB_PARTS = ("settings", "request_ids", "problems", "limits", "keys", "db", "jobs", "health", "metrics")

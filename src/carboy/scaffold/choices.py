@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from carboy.errors import UsageError
 
-__all__ = ["CHOICES", "Choices", "parse_choices"]
-
 CHOICES = {
     "db": "a table with its migration, and a job that works on it",
     "archive": "the archive of webhooks",

@@ -8,8 +8,6 @@ from carboy.config import REQUIRED, BaseSettings, Derived, Setting, read_sources
 from carboy.serve import ServeSettings
 from carboy.web import settings_parts
 
-__all__ = ["render_dotenv"]
-
 _HEAD = """\
 # Copy it to .env, which git ignores, and set what differs on this machine. A secret may be a reference:
 # SECRET_KEY=aws-secretsmanager:/prod/orders#secret_key, or file:/run/secrets/secret_key

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Found", "find_applications", "has_parts", "read_code"]
-
 _SKIPPED = {"build", "dist", "docs", "env", "examples", "migrations", "node_modules", "site-packages", "test", "tests"}
 _DEEPEST = 4
 _FROM = {"carboy", "carboy.web"}

@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, req
 
 from carboy.errors import UsageError
 
-__all__ = ["check_name", "plain_name"]
-
 _OWN = frozenset({"app", "carboy", "gunicorn", "handler", "migrations", "test", "tests", "wsgi"})
 _VALID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 

@@ -15,8 +15,6 @@ from carboy.scaffold.requirement import find_origin
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render_folder", "render_service"]
-
 _FOLDER = Path(__file__).with_name("templates")
 _SUFFIX = ".jinja"
 

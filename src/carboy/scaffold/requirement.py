@@ -10,8 +10,6 @@ from urllib.parse import unquote, urlsplit
 
 from carboy import __version__
 
-__all__ = ["Origin", "find_origin"]
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:

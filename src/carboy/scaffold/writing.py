@@ -9,8 +9,6 @@ from carboy.scaffold.choices import Choices
 from carboy.scaffold.names import check_name
 from carboy.scaffold.rendering import render_service
 
-__all__ = ["make_service", "write_files"]
-
 
 def make_service(folder: Path, choices: Choices) -> list[str]:
     """Make a service in a folder, which becomes its name, and return the paths of its files below it.

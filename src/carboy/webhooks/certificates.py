@@ -14,9 +14,6 @@ from carboy.net import Limits, fetch, make_session
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-__all__ = ["Certificates", "fetch_url"]
-
-
 _REFUSED_S = 300.0  # how long it is remembered that a URL has no certificate
 _UNREACHABLE_S = 1.0  # the same of one that did not answer: SNS tries again
 _WAIT_S = 5.0

@@ -8,8 +8,6 @@ from dataclasses import replace
 from carboy.errors import Fault, InvalidInput
 from carboy.raw_request import RawRequest
 
-__all__ = ["cloudevent_id", "cloudevent_type", "split_batch"]
-
 _STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
 

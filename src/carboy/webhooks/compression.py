@@ -9,8 +9,6 @@ from typing import Any
 from carboy.extras import extra
 from carboy.problems import Problem
 
-__all__ = ["ENCODINGS", "open_body"]
-
 ENCODINGS = ("gzip", "x-gzip", "deflate", "zstd")
 
 

@@ -22,17 +22,6 @@ from carboy.redact import mask_text
 from carboy.trace import outgoing_headers
 from carboy.webhooks.verification import keys_of, text_bytes
 
-__all__ = [
-    "RETRY_SCHEDULE_S",
-    "Attempt",
-    "Progress",
-    "WebhookClient",
-    "advance",
-    "hide_secrets",
-    "next_wait_s",
-    "sign",
-]
-
 RETRY_SCHEDULE_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """The wait before each attempt, as Standard Webhooks recommends; its length is the number of attempts."""
 

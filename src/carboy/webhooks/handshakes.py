@@ -13,8 +13,6 @@ from carboy.raw_request import RawRequest
 from carboy.webhooks.places import find, find_text, is_place
 from carboy.webhooks.verification import Unverified, matches_any, text_bytes
 
-__all__ = ["HANDSHAKES", "Handshake", "Reply", "handshake_faults"]
-
 _MAX_CHARS = 4096  # of what is echoed
 
 

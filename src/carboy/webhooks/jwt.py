@@ -19,8 +19,6 @@ from carboy.raw_request import RawRequest
 from carboy.webhooks.certificates import fetch_url
 from carboy.webhooks.verification import Unverified, check_secret, decode_base64, text_bytes
 
-__all__ = ["BODY_ENCODINGS", "JsonWebToken", "KeySet"]
-
 BODY_ENCODINGS: Mapping[str, Callable[[bytes], str]] = {
     "hex": bytes.hex,
     "base64": lambda digest: base64.b64encode(digest).decode(),

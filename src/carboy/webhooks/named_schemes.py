@@ -15,8 +15,6 @@ from carboy.webhooks.standard_webhooks import StandardWebhooks
 from carboy.webhooks.templates import parse_template
 from carboy.webhooks.verification import SECRET_ENCODINGS, Scheme
 
-__all__ = ["OPTIONS", "SCHEMES", "make_scheme"]
-
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # RFC 9110, section 5.6.2
 _URL = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
 _JWKS = re.compile(r"https://[^/?#@\s]+/\S*")

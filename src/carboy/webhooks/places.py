@@ -8,8 +8,6 @@ from carboy.http_values import MISSING, look_up, parse_pointer
 from carboy.raw_request import RawRequest
 from carboy.webhooks.verification import Unverified
 
-__all__ = ["find", "find_text", "is_place", "required_header", "required_text"]
-
 _KINDS = ("header", "query", "form")
 
 

@@ -7,8 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Preset", "find_preset", "list_presets", "nearest_preset"]
-
 _FILE = Path(__file__).with_name("presets.toml")
 _FACTS = ("title", "docs", "enter", "secret", "checked", "evidence", "note")
 

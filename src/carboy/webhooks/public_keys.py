@@ -10,8 +10,6 @@ from typing import Any, Literal
 
 from carboy.extras import extra
 
-__all__ = ["KeyKind", "is_signed_by", "load_public_key", "public_keys_of"]
-
 KeyKind = Literal["ed25519", "ecdsa", "rsa"]
 
 

@@ -12,8 +12,6 @@ from carboy.webhooks.standard_webhooks import StandardWebhooks
 from carboy.webhooks.templates import parse_template
 from carboy.webhooks.verification import Scheme, keys_of, public_address
 
-__all__ = ["sign_sample"]
-
 
 def sign_sample(scheme: Scheme, request: RawRequest, secret: str, now_s: int) -> RawRequest:
     """Return a request with what proves it to a scheme.

@@ -21,8 +21,6 @@ from carboy.webhooks.verification import (
     text_bytes,
 )
 
-__all__ = ["Basic", "Bearer", "Open", "Twilio"]
-
 
 @dataclass(frozen=True, slots=True)
 class Twilio:

@@ -26,8 +26,6 @@ from carboy.webhooks.verification import (
     text_bytes,
 )
 
-__all__ = ["ALGORITHMS", "ENCODINGS", "Signature"]
-
 ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
     "hex": lambda digest: digest.hex().encode(),
     "HEX": lambda digest: digest.hex().upper().encode(),

@@ -22,21 +22,6 @@ from carboy.strict_json import parse_json
 from carboy.webhooks.certificates import Certificates
 from carboy.webhooks.verification import Unverified
 
-__all__ = [
-    "Notification",
-    "SnsMessage",
-    "SubscriptionConfirmation",
-    "UnsubscribeConfirmation",
-    "Verifier",
-    "is_certificate_url",
-    "is_raw_delivery",
-    "is_sns_message",
-    "is_sns_url",
-    "read_raw",
-    "region_of",
-    "string_to_sign",
-]
-
 _CERTIFICATE = re.compile(r"/SimpleNotificationService-[A-Za-z0-9_-]{1,128}\.pem")
 _ARN = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]{1,64}):\d{12}:[A-Za-z0-9_.-]{1,256}")
 _SIGNED = {

@@ -10,8 +10,6 @@ from carboy.webhooks.certificates import Certificates, fetch_url
 from carboy.webhooks.sns import Notification, SubscriptionConfirmation, Verifier, is_sns_url, region_of
 from carboy.webhooks.verification import Unverified
 
-__all__ = ["SnsEndpoint"]
-
 log: BoundLogger = get_logger("carboy.webhooks")
 
 

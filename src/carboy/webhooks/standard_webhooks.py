@@ -23,8 +23,6 @@ from carboy.webhooks.verification import (
     text_bytes,
 )
 
-__all__ = ["StandardWebhooks"]
-
 _SIGNATURES = re.compile(r"(v1a?),([^\s,]+)")
 _SHARED = ("whsec_", "v1,whsec_")
 _PUBLIC = ("whpk_", "v1a,whpk_")

@@ -9,8 +9,6 @@ from carboy.raw_request import RawRequest
 from carboy.webhooks.places import find_text, required_text
 from carboy.webhooks.verification import public_address, text_bytes
 
-__all__ = ["PLACEHOLDERS", "Template", "parse_template"]
-
 PLACEHOLDERS = re.compile(
     r"\{(timestamp|url|method|path|id|body|body_sha256|body_sha256_hex|(?:header|query|form|field):[^{}]+|json:/[^{}]*)\}"
 )

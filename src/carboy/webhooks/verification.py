@@ -13,23 +13,6 @@ from carboy.errors import Refused
 from carboy.http_values import parse_time
 from carboy.raw_request import RawRequest, authority_of
 
-__all__ = [
-    "MAX_SIGNATURES",
-    "SECRET_ENCODINGS",
-    "Reason",
-    "Scheme",
-    "Unverified",
-    "any_equal",
-    "check_secret",
-    "check_time",
-    "decode_base64",
-    "keys_of",
-    "matches_any",
-    "public_address",
-    "require",
-    "text_bytes",
-]
-
 MAX_SIGNATURES = 16
 """How many signatures of one request are compared."""
 

@@ -9,7 +9,8 @@ from werkzeug.test import TestResponse
 
 from carboy.clock import Clock
 from carboy.services.archive import archive_of
-from carboy.services.archive.object_store import Store, open_store
+from carboy.services.archive.object_store import open_store
+from carboy.services.archive.objects import Store
 from carboy.testing.processes import AwsServer
 from carboy.web import runtime
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.services.archive.kit import bucket_of
 
 from carboy.errors import ConfigurationError, InvalidInput, Missing
-from carboy.services.archive.object_store import Put, Store, open_store, tutorial_url
-from carboy.services.archive.objects import check_key
+from carboy.services.archive.object_store import open_store, tutorial_url
+from carboy.services.archive.objects import Put, Store, check_key
 
 ODD_KEYS = ["a/b~12345678", "a/=2Fb", "a/%2Fb", "a b/c", "é/x", "a/*?b", "a+b/c&d", "a/b.json", "it's/(here)!"]
 BAD_KEYS = ["", "/", "/a", "a/", "a//b", "../a", "a/../b", "a/..", ".", "./a", "a/.hidden", "a\\b", "a\0b", "a\nb"]

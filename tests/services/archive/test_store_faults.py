@@ -14,7 +14,8 @@ import pytest
 from tests.services.archive.kit import bucket_of
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
-from carboy.services.archive.object_store import Put, Store, StoreFull, open_store
+from carboy.services.archive.object_store import open_store
+from carboy.services.archive.objects import Put, Store, StoreFull
 from carboy.testing.answers import Answer, Cut, Stall
 from carboy.testing.clock import ManualClock
 from carboy.testing.http_server import LoopbackServer, closed_port

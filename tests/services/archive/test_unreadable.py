@@ -8,7 +8,8 @@ import pytest
 from tests.lab.fake_s3 import FakeS3, S3Error, fake_s3
 
 from carboy.errors import UpstreamError
-from carboy.services.archive.object_store import Put, Store, open_store
+from carboy.services.archive.object_store import open_store
+from carboy.services.archive.objects import Put, Store
 from carboy.services.archive.worker import put_version
 
 AT_MS = 1_484_661_060_000

@@ -14,8 +14,6 @@ from urllib.parse import quote
 from carboy.serve.lambda_.mount_paths import decode_path
 from carboy.serve.lambda_.wsgi_environ import Environ, make_environ
 
-__all__ = ["read_request"]
-
 _NOT_IN_A_QUERY = re.compile(r"[^!$%-;=?-~]").search  # visible ASCII without quote, hash, angle brackets
 
 

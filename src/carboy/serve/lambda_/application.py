@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 from carboy.errors import UsageError
 
-__all__ = ["Interface", "interface_of", "make_application"]
-
 Interface = Literal["factory", "wsgi", "asgi"]
 
 _FACTORY_NAMES = {"create_app", "make_app"}  # as Flask looks for them

@@ -17,8 +17,6 @@ from carboy.errors import CarboyError
 from carboy.extras import extra
 from carboy.serve.lambda_.wsgi_environ import Environ
 
-__all__ = ["AsgiBridge"]
-
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 from carboy.errors import UsageError
 
-__all__ = ["AuthPolicy", "Unauthorized", "render_decision"]
-
 _METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "*"}
 _PATH = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@%?-]*")
 

@@ -9,8 +9,6 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.serve.lambda_.authorizer import render_decision
 from carboy.serve.lambda_.event_types import Kind, SqsRunner, source_name
 
-__all__ = ["answer_event"]
-
 log: BoundLogger = get_logger("carboy.serve.lambda")
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 
-__all__ = ["LambdaContext"]
-
 
 @dataclass(slots=True)
 class LambdaContext:

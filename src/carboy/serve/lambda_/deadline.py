@@ -19,8 +19,6 @@ from threading import get_ident
 from time import monotonic
 from typing import TypeVar
 
-__all__ = ["DeadlineReached", "Watchdog", "process_watchdog"]
-
 _NEVER = float("inf")
 _LONGEST_WAIT_S = 3600.0  # it looks again then; waits without end are not possible on every platform
 _SIGNAL = signal.SIGRTMIN + 9 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-__all__ = ["Kind", "SqsRunner", "kind_of", "source_name"]
-
 Kind = Literal[
     "rest-v1", "http-v2", "alb",
     "sqs", "sns", "s3", "dynamodb", "kinesis", "schedule", "eventbridge", "authorizer", "other",

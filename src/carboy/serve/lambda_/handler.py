@@ -19,8 +19,6 @@ from carboy.serve.lambda_.responses import Answer, answer_alb, answer_v1, answer
 from carboy.serve.lambda_.snapshot import RestoreHooks, renew_application
 from carboy.serve.lambda_.wsgi_environ import Environ, mount
 
-__all__ = ["LambdaHandler", "lambda_handler"]
-
 log: BoundLogger = get_logger("carboy.serve.lambda")
 
 _HTTP: Mapping[str, tuple[Callable[..., Environ], Callable[..., dict[str, Any]]]] = {

@@ -21,8 +21,6 @@ from carboy.serve.lambda_.mount_paths import (
 )
 from carboy.serve.lambda_.wsgi_environ import Environ, make_environ
 
-__all__ = ["read_request"]
-
 
 def read_request(event: Mapping[str, Any], context: Any) -> Environ:
     """Return the environ of an event in payload format 2.0."""

@@ -8,17 +8,6 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote, unquote_to_bytes
 
-__all__ = [
-    "decode_path",
-    "encode_query",
-    "is_plain",
-    "native",
-    "native_path",
-    "raw_path",
-    "route_prefix",
-    "split_stage",
-]
-
 _NOT_IN_A_PATH = re.compile(r"[^A-Za-z0-9/!$&'()*+,;=:@._~-]").search
 _NOT_IN_A_QUERY = re.compile(r"[^A-Za-z0-9._~-]").search
 _PARAMETER = re.compile(r"\{([^}+]+)\+?\}")

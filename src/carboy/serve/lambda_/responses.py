@@ -12,8 +12,6 @@ from typing import Any, Literal, NamedTuple
 
 from carboy.serve.lambda_.wsgi_environ import Environ
 
-__all__ = ["Answer", "WsgiApplication", "answer_alb", "answer_v1", "answer_v2", "run_wsgi"]
-
 WsgiApplication = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Header = tuple[str, str]
 Headers = Sequence[Header]

@@ -13,8 +13,6 @@ from typing import Any
 from carboy.serve.lambda_.mount_paths import decode_path, encode_query, native_path, raw_path, route_prefix, split_stage
 from carboy.serve.lambda_.wsgi_environ import Environ, make_environ
 
-__all__ = ["read_request"]
-
 
 def read_request(event: Mapping[str, Any], context: Any) -> Environ:
     """Return the environ of an event whose shape is the proxy integration's, format 1.0."""

@@ -12,21 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-__all__ = [
-    "alb",
-    "authorizer_request",
-    "authorizer_token",
-    "authorizer_v2",
-    "eventbridge",
-    "function_url",
-    "http_v1",
-    "http_v2",
-    "rest_v1",
-    "schedule",
-    "sns",
-    "sqs",
-]
-
 Event = dict[str, Any]
 Pairs = Sequence[tuple[str, str]]
 

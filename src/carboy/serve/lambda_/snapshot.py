@@ -11,8 +11,6 @@ from typing import Any
 
 from carboy.extension import find_extension
 
-__all__ = ["RestoreHooks", "renew_application"]
-
 
 class RestoreHooks:
     """What is called when the function is restored from a snapshot, in order of registration."""

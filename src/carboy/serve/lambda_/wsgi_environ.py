@@ -15,8 +15,6 @@ from typing import Any
 
 from carboy.serve.lambda_.mount_paths import native
 
-__all__ = ["Environ", "make_environ", "mount"]
-
 Environ = dict[str, Any]
 
 _MAX_CACHED = 1024

@@ -31,8 +31,6 @@ from carboy.webhooks import (
     read_raw,
 )
 
-__all__ = ["Admission"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 SCOPE = "archive:write"

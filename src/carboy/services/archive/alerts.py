@@ -14,8 +14,6 @@ from carboy.api import parse_json as parse_strict_json
 from carboy.errors import Fault, InvalidInput
 from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, is_alert_id
 
-__all__ = ["Alert", "content_digest", "parse_alerts", "parse_json", "read_alert"]
-
 _MAX_DEPTH = 64
 _MAX_FAULTS = 1000  # an answer must not be many times what was sent
 _MAX_TEXT = 255  # what an index holds

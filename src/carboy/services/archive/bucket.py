@@ -19,8 +19,6 @@ from carboy.services.archive.objects import Entry, Head, Put, StoredObject, chec
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-__all__ = ["BucketStore"]
-
 _PROBE = "carboy-probe"  # a prefix below which nothing stays
 _NO_ETAG = '"00000000000000000000000000000000"'
 _PAGE = 1000

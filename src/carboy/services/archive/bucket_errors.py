@@ -6,8 +6,6 @@ import re
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.services.archive.objects import ObjectUnavailable, StoreFull
 
-__all__ = ["code_of", "explain", "status_of"]
-
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _MESSAGE = re.compile(r"<Message>(.{1,2000}?)</Message>", re.DOTALL)

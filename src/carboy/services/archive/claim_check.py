@@ -20,8 +20,6 @@ from carboy.services.archive.objects import Store
 from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.worker import JSON, Fetcher, put_version
 
-__all__ = ["QueueAcceptor", "QueueKeeper", "StorePark"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 _ATTEMPTS = 10_000  # the queue counts, and keeps what it gives up

@@ -9,8 +9,6 @@ from carboy.services.archive.settings import ArchiveSettings
 from carboy.services.archive.sources import source_names
 from carboy.web import Runtime
 
-__all__ = ["Configured", "message_deliverer", "surroundings"]
-
 SEND_SMS = "carboy.send_sms"
 
 

@@ -13,8 +13,6 @@ from carboy.services.archive.objects import Store
 from carboy.services.archive.retention import Upkeep
 from carboy.web import audit_row, write_audit
 
-__all__ = ["Found", "erase", "find"]
-
 audit: BoundLogger = get_logger("carboy.audit")
 
 _AT_ONCE = 100

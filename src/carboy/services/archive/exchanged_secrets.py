@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from carboy.db import GroupCommit
 
-__all__ = ["ExchangedSecrets"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 _INFO = b"carboy: exchanged secrets of webhook sources"

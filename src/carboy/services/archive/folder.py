@@ -19,8 +19,6 @@ from pathlib import Path
 from carboy.errors import Refused, Unreachable, UpstreamError
 from carboy.services.archive.objects import Entry, Head, Put, StoredObject, StoreFull, check_key, check_prefix, missing
 
-__all__ = ["FolderStore"]
-
 _INCOMING = ".incoming"  # no key begins with a dot
 _STALE_S = 3600.0
 _MAX_KNOWN_FOLDERS = 10_000

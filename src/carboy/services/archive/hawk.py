@@ -7,8 +7,6 @@ import base64
 import hmac
 from urllib.parse import urlsplit
 
-__all__ = ["hawk_header"]
-
 
 def hawk_header(method: str, url: str, user_id: str, key: str, ext: str, *, at_s: int, nonce: str) -> str:
     """Return the `Authorization` header of a request.

@@ -18,8 +18,6 @@ from carboy.services.archive.tables import ITEMS
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Accepted", "Archived", "Index", "Item", "NewItem", "Page", "Submission", "accept", "mark"]
-
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
 
 

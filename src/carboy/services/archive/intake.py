@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from carboy.db import GroupCommit
     from carboy.services.archive.index import Index
 
-__all__ = ["Acceptance", "Acceptor", "alert_item"]
-
 JSON = "application/json"
 
 

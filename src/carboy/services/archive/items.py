@@ -16,20 +16,6 @@ from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, parse_key
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = [
-    "Accepted",
-    "Archived",
-    "Gathered",
-    "Item",
-    "NewItem",
-    "Page",
-    "Router",
-    "Submission",
-    "headers_of",
-    "metadata_of",
-    "time_of",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class NewItem:

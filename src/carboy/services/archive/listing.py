@@ -21,8 +21,6 @@ from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavaila
 from carboy.services.archive.queries import Page, Reading, TimeRange, checked, is_json
 from carboy.services.archive.sources import THREATSTACK
 
-__all__ = ["Listing", "newest_detail", "plan_folders"]
-
 _MINUTE_MS = 60_000
 _AHEAD_MS = 366 * 24 * 60 * _MINUTE_MS  # nothing is looked for further in the future
 

@@ -12,9 +12,9 @@ from carboy.db import GroupCommit
 from carboy.errors import InvalidInput, Missing
 from carboy.problems import Problem
 from carboy.services.archive.alerts import Alert, parse_alerts, read_alert
-from carboy.services.archive.index import Archived, Index, Submission, accept, mark
+from carboy.services.archive.index import Index, accept, mark
 from carboy.services.archive.intake import Acceptor, alert_item
-from carboy.services.archive.items import NewItem, headers_of, metadata_of, time_of
+from carboy.services.archive.items import Archived, NewItem, Submission, headers_of, metadata_of, time_of
 from carboy.services.archive.listing import newest_detail
 from carboy.services.archive.object_keys import AlertKey, WebhookKey, alert_key, parse_key
 from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
@@ -22,8 +22,6 @@ from carboy.services.archive.queries import is_json
 from carboy.services.archive.sources import THREATSTACK, event_digest
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.services.archive.worker import put_version
-
-__all__ = ["Finding", "Taken", "backfill", "import_archive", "verify"]
 
 JSON = "application/json"
 _MINUTE_MS = 60_000

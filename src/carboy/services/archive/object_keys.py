@@ -19,17 +19,6 @@ from datetime import UTC, datetime
 
 from carboy.errors import Fault, InvalidInput
 
-__all__ = [
-    "MAX_CREATED_AT_MS",
-    "AlertKey",
-    "WebhookKey",
-    "alert_key",
-    "is_alert_id",
-    "parse_key",
-    "version_key",
-    "webhook_key",
-]
-
 MAX_CREATED_AT_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 
 _MAX_NAME = 200

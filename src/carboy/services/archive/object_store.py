@@ -13,12 +13,10 @@ from carboy.errors import ConfigurationError, Fault
 from carboy.extras import extra
 from carboy.services.archive.bucket import BucketStore
 from carboy.services.archive.folder import FolderStore
-from carboy.services.archive.objects import Entry, Head, Put, Store, StoreFull
+from carboy.services.archive.objects import Store
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
-
-__all__ = ["Entry", "Head", "Put", "Store", "StoreFull", "check_url", "open_store", "tutorial_url"]
 
 _BUCKETS = {"s3": "S3Store", "gs": "GCSStore", "az": "AzureStore"}
 

@@ -12,20 +12,6 @@ from typing import Protocol
 
 from carboy.errors import Fault, InvalidInput, Missing, Refused, Unreachable
 
-__all__ = [
-    "Entry",
-    "Head",
-    "ObjectMissing",
-    "ObjectUnavailable",
-    "Put",
-    "Store",
-    "StoreFull",
-    "StoredObject",
-    "check_key",
-    "check_prefix",
-    "missing",
-]
-
 _KEY = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*+(?:/[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*+)*+")
 _MAX_KEY_BYTES = 900  # S3 takes 1,024 with the store's own prefix
 _MAX_SEGMENT_BYTES = 255  # what file systems take

@@ -23,8 +23,6 @@ from carboy.services.archive.objects import ObjectUnavailable
 from carboy.services.archive.queries import Expired, Page, TimeRange, facts, is_json, stream
 from carboy.services.archive.sources import THREATSTACK
 
-__all__ = ["ArchiveOperations"]
-
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
 

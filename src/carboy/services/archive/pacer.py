@@ -10,8 +10,6 @@ from carboy.errors import Unreachable
 if TYPE_CHECKING:
     from carboy.db import Shared
 
-__all__ = ["Pacer", "SharedBucket"]
-
 
 class Pacer:
     """A rate limit that makes threads wait for evenly spaced turns, which are never saved up.

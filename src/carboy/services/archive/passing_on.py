@@ -24,8 +24,6 @@ from carboy.web import Runtime, add_api
 if TYPE_CHECKING:
     from carboy.services.archive.index import Index
 
-__all__ = ["add_destination_api", "build_destinations", "build_upkeep", "offer_events"]
-
 KEEP_EVENT = "carboy.keep_event"
 DOCUMENT = Path(__file__).parent / "destinations" / "openapi.yaml"
 

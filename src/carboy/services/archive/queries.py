@@ -21,21 +21,6 @@ from carboy.services.archive.sources import THREATSTACK
 if TYPE_CHECKING:
     from carboy.services.archive.index import Index
 
-__all__ = [
-    "Expired",
-    "Page",
-    "Reader",
-    "Reading",
-    "TimeRange",
-    "checked",
-    "facts",
-    "is_json",
-    "read_all",
-    "read_cursor",
-    "read_each",
-    "stream",
-]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 _PAGE = 500

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from carboy.services.archive.sources import WebhookSource
     from carboy.web import RateLimiter
 
-__all__ = ["KEPT", "REASONS", "Refused", "RefusedRequests", "reason_of"]
-
 KEPT = 1000
 """How many refused requests are kept."""
 REASONS = (

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from carboy.db import GroupCommit
 
-__all__ = ["Limits", "Upkeep", "delete_items"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 T = TypeVar("T")

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from carboy.services.archive.index import Index
     from carboy.services.archive.retention import Upkeep
 
-__all__ = ["Archive", "archive_of", "enqueue_row", "refused_requests", "register"]
-
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
 _ALERTS = "/api/v1/s3/alert"

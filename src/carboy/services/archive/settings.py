@@ -15,8 +15,6 @@ from carboy.services.archive.object_store import check_url, tutorial_url
 from carboy.services.archive.source_settings import SourceConfig
 from carboy.services.archive.sources import make_sources, source_names
 
-__all__ = ["ArchiveSettings"]
-
 API_V1 = "https://app.threatstack.com/api/v1"
 API_V2 = "https://api.threatstack.com/v2"
 

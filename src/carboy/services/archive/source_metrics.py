@@ -8,8 +8,6 @@ from carboy.services.archive.intake import Acceptance
 if TYPE_CHECKING:
     from carboy.web import Runtime
 
-__all__ = ["SourceMetrics"]
-
 UNKNOWN = "unknown"
 
 

@@ -22,8 +22,6 @@ from carboy.webhooks import (
     nearest_preset,
 )
 
-__all__ = ["NO_SCHEME", "AnswerConfig", "SourceConfig", "source_faults"]
-
 NO_SCHEME = frozenset({"key", "sns"})
 """The values of `verify` that are not a scheme of `carboy.webhooks`."""
 

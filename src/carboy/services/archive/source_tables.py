@@ -18,8 +18,6 @@ from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.sources import WebhookSource
 from carboy.webhooks import Preset, sign_sample
 
-__all__ = ["PLACEHOLDER", "NewSource", "add_source", "plan_source", "sample_request"]
-
 PLACEHOLDER = "YOUR-HOST"
 """What stands in an address whose host is not known yet."""
 

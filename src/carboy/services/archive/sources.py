@@ -28,8 +28,6 @@ from carboy.webhooks import (
     split_batch,
 )
 
-__all__ = ["SMS", "THREATSTACK", "WebhookSource", "event_digest", "make_sources", "source_names"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 THREATSTACK = "threatstack"

@@ -4,8 +4,6 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 
 from carboy.db import ExactString, big_id, metadata
 
-__all__ = ["EXCHANGED", "ITEMS", "REFUSED"]
-
 ITEMS = Table(
     "archive_items",
     metadata,

@@ -37,8 +37,6 @@ from carboy.services.archive.pacer import Pacer
 if TYPE_CHECKING:
     from carboy.net import Session
 
-__all__ = ["BASE_URLS", "Listed", "ThreatStack"]
-
 BASE_URLS: Mapping[int, str] = {1: "https://app.threatstack.com/api/v1", 2: "https://api.threatstack.com/v2"}
 
 _PAGE = 100

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from carboy.db import GroupCommit
     from carboy.services.archive.index import Index
 
-__all__ = ["Api", "ArchiveWorker", "Fetcher", "put_version"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 JSON = "application/json"

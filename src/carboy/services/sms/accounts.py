@@ -17,8 +17,6 @@ from carboy.services.sms.providers import BUILT_IN
 from carboy.services.sms.providers.aws import Account as AwsAccount
 from carboy.services.sms.settings import SmsSettings
 
-__all__ = ["Accounts", "Traits", "make_provider", "read_traits"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 _REFRESH_EVERY_S = 5.0

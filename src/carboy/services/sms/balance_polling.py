@@ -8,8 +8,6 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.provider_traffic import ProviderTraffic
 from carboy.services.sms.transport import HttpTransport
 
-__all__ = ["BALANCES_EVERY_MS", "BalancePolling"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 BALANCES_EVERY_MS = 600_000

@@ -20,8 +20,6 @@ from carboy.webhooks import Progress, WebhookClient, advance, next_wait_s
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Callbacks", "callback_row"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 

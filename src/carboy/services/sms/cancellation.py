@@ -14,8 +14,6 @@ from carboy.services.sms.tables import MESSAGES
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Cancel", "Canceled", "cancel"]
-
 
 @dataclass(frozen=True, slots=True)
 class Cancel:

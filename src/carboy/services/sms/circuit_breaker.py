@@ -14,8 +14,6 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import Shared
 from carboy.errors import Unreachable
 
-__all__ = ["Circuits", "SharedCircuits"]
-
 _NAME = "sms:circuits"
 _LOOK_EVERY_S = 0.5
 

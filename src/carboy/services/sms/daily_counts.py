@@ -20,18 +20,6 @@ from carboy.services.sms.tables import DAILY
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = [
-    "CODE_ENTERED",
-    "DAY_MS",
-    "Key",
-    "add_counts",
-    "bucket_of",
-    "count_changes",
-    "delay_of",
-    "key_of",
-    "merge_shards",
-]
-
 DAY_MS = 86_400_000
 CODE_ENTERED = "code_entered"
 """In place of a state: how many one-time passwords were entered."""

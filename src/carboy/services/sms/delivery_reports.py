@@ -21,8 +21,6 @@ from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Report", "report", "settle_early_receipts"]
-
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
 _COLUMNS = (
     MESSAGES.c.id,

@@ -31,8 +31,6 @@ from carboy.services.sms.status_polling import LookUp
 from carboy.services.sms.templates import Template
 from carboy.web import Counter
 
-__all__ = ["Dispatcher"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 _LONGEST_WAIT_S = 60.0

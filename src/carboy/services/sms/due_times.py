@@ -6,8 +6,6 @@ from carboy.services.sms.message_queries import Queued, Work
 from carboy.services.sms.quiet_hours import QuietHours, ends_at_ms, zones_of
 from carboy.services.sms.templates import Template
 
-__all__ = ["expires_at_ms", "is_due", "release_at_ms"]
-
 
 def is_due(one: Queued, work: Work, now_ms: int) -> bool:
     """Return whether a message may be sent now: neither scheduled for later nor held."""

@@ -19,8 +19,6 @@ from carboy.problems import Problem
 from carboy.services.sms.numbers import Number
 from carboy.web import Counter
 
-__all__ = ["Conversion", "ConversionGuard", "Guard", "Guards", "RateGuard", "left_ms", "prefix_of"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 _DAY_MS = 86_400_000

@@ -47,8 +47,6 @@ from carboy.services.sms.settings import SmsSettings
 from carboy.services.sms.statistics import Statistics
 from carboy.web import Counter
 
-__all__ = ["Gateway", "describe_message", "describe_request", "read_pepper"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 _PART = 100

@@ -7,8 +7,6 @@ import unicodedata
 
 from carboy.services.sms.segments import is_gsm_character
 
-__all__ = ["downgrade_to_gsm"]
-
 _PLAIN = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u2035\u0060\u00b4\u02bc\u02b9", "'"),
     **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u02ba", '"'),

@@ -18,8 +18,6 @@ from carboy.services.sms.tables import INBOUND, newest_first
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["InboundMessages", "Kept", "keep_inbound", "read_inbound_message"]
-
 _MAX_TEXT_CHARS = 4000
 
 

@@ -15,8 +15,6 @@ from carboy.http_values import render_time
 from carboy.jobs import Job, row_of
 from carboy.logs import BoundLogger, get_logger
 
-__all__ = ["INBOUND_JOB", "InboundMessage", "inbound_row", "on_inbound"]
-
 KEEP_EVENT = "carboy.keep_event"
 """The extension of an application that archives an event, as the archive registers it."""
 

@@ -11,8 +11,6 @@ from carboy.problems import Problem
 from carboy.services.sms.providers import Inbound, ReadsInbound
 from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 
-__all__ = ["InboundWebhooks"]
-
 
 @dataclass(frozen=True, slots=True)
 class InboundWebhooks:

@@ -22,19 +22,6 @@ from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, REQUESTS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = [
-    "CLAIM_MS",
-    "Accepted",
-    "Clash",
-    "Guarded",
-    "NewCode",
-    "OverBudget",
-    "OverLimit",
-    "OwnContent",
-    "Submission",
-    "accept",
-]
-
 CLAIM_MS = 86_400_000
 _DAY_MS = 86_400_000
 

@@ -13,8 +13,6 @@ from carboy.services.sms.tables import MESSAGES, REQUESTS
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["MessageFilter", "Queued", "Records", "Work"]
-
 
 @dataclass(frozen=True, slots=True)
 class Queued:

@@ -22,8 +22,6 @@ from carboy.services.sms.tables import ATTEMPTS, MESSAGES, REQUESTS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Attempt", "Begin", "Mark", "begin", "forget_params", "mark", "release"]
-
 
 @dataclass(frozen=True, slots=True)
 class Begin:

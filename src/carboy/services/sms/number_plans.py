@@ -12,8 +12,6 @@ from typing import Any
 
 from carboy.extras import extra
 
-__all__ = ["PlainNumber", "read_e164"]
-
 _MAX_NATIONAL_DIGITS = 17
 _ORDER = (
     "premium_rate",

@@ -12,17 +12,6 @@ from carboy.errors import Fault, InvalidInput
 from carboy.extras import extra
 from carboy.services.sms.number_plans import PlainNumber, read_e164
 
-__all__ = [
-    "MAX_RECEIVERS",
-    "NUMBER_TYPES",
-    "Number",
-    "NumberRules",
-    "hash_number",
-    "mask_digits",
-    "parse_number",
-    "read_receivers",
-]
-
 MAX_RECEIVERS = 1000
 NUMBER_TYPES = (
     "fixed_line",

@@ -21,8 +21,6 @@ from carboy.services.sms.tables import CODES, MESSAGES
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Guess", "Verdict", "guess", "hash_code", "make_code", "subject_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Guess:

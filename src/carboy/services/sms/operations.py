@@ -24,8 +24,6 @@ from carboy.services.sms.requests import read_otp, read_send, read_verify
 from carboy.services.sms.states import FAILED, OPEN, is_handed_over
 from carboy.services.sms.statistics import Statistics, as_csv, day_text, read_statistics_query
 
-__all__ = ["SmsOperations"]
-
 _JSON = "application/json"
 _MAX_ID = (1 << 63) - 1
 

@@ -19,18 +19,6 @@ from carboy.services.sms.tables import OPT_OUTS, newest_first
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = [
-    "OPTED_OUT_CODES",
-    "START_WORDS",
-    "OptIn",
-    "OptOut",
-    "OptOuts",
-    "find_opted_out",
-    "opt_in",
-    "opt_out",
-    "read_keyword",
-]
-
 START_WORDS = ("START", "UNSTOP")
 OPTED_OUT_CODES = frozenset(
     {

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MAX_PARAM_CHARS", "ParameterRule", "has_url", "read_rule", "rule_faults"]
-
 MAX_PARAM_CHARS = 1000
 _TOP = (
     "com|net|org|info|biz|io|co|cn|hk|tw|ru|xyz|top|link|click|me|ly|gl|app|dev|shop|online|site|club|vip|cc|tk|ml|ga|cf|"

@@ -11,8 +11,6 @@ from carboy.jobs import Job, put, row_of
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Periodic"]
-
 
 @dataclass(slots=True)
 class Periodic:

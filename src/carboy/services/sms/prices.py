@@ -11,8 +11,6 @@ from typing import Any
 
 from carboy.errors import Fault
 
-__all__ = ["price_faults", "price_of"]
-
 
 def price_of(prices: Mapping[str, Any], provider: str, country: str) -> Decimal | None:
     """Return the price of one part; None if the settings do not say."""

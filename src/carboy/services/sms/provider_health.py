@@ -13,8 +13,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-__all__ = ["LATE_MS", "STEP_MS", "WINDOW_MS", "Evidence", "Health", "relative", "step"]
-
 STEP_MS = 60_000
 """How often health is judged."""
 

@@ -9,8 +9,6 @@ from carboy.services.sms.providers import Balance
 from carboy.services.sms.routing import shares
 from carboy.web import audit_row, write_audit
 
-__all__ = ["describe_providers", "turn_provider"]
-
 _KINDS = ("accepted", "refused", "braked", "account", "unsupported", "throttled", "not_sent", "unknown")
 
 

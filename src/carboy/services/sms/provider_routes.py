@@ -11,8 +11,6 @@ from carboy.services.sms.routing import CountryRoute
 from carboy.services.sms.templates import Template
 from carboy.services.sms.transport import Transport
 
-__all__ = ["ANY_COUNTRY", "Route"]
-
 ANY_COUNTRY = CountryRoute()
 
 

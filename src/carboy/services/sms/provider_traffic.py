@@ -16,8 +16,6 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.provider_health import LATE_MS, STEP_MS, WINDOW_MS, Evidence, Health, relative, step
 from carboy.services.sms.providers import Balance, Outcome
 
-__all__ = ["CountDeliveries", "ProviderState", "ProviderTraffic"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 CountDeliveries = Callable[[Mapping[str, int], int, int], Mapping[str, tuple[int, int]]]

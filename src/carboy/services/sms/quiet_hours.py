@@ -15,8 +15,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from carboy.errors import Fault
 from carboy.services.sms.templates import KINDS
 
-__all__ = ["QuietHours", "ends_at_ms", "quiet_faults", "read_quiet_hours", "zones_of"]
-
 _RANGE = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d)")
 _MINUTE_MS = 60_000
 _LONGEST_MINUTES = 2 * 24 * 60

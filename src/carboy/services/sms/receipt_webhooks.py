@@ -20,8 +20,6 @@ from carboy.services.sms.settings import SmsSettings
 from carboy.web import authenticate
 from carboy.webhooks import SnsEndpoint, Unverified, is_sns_message, matches_any
 
-__all__ = ["ReceiptWebhooks"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 

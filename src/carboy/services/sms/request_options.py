@@ -9,8 +9,6 @@ from carboy.config import parse_duration
 from carboy.errors import Fault
 from carboy.http_values import parse_query_time
 
-__all__ = ["MAX_REFERENCE_CHARS", "OPTIONS", "Options", "read_options", "read_reference"]
-
 OPTIONS = frozenset({"send_at", "expires_after", "callback_url", "reference"})
 MAX_REFERENCE_CHARS = 255
 _LONGEST_MS = 30 * 86_400_000

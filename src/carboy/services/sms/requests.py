@@ -16,8 +16,6 @@ from carboy.services.sms.request_options import OPTIONS, Options, read_options, 
 from carboy.services.sms.segments import MessageTooLong, billed_in_china, segments
 from carboy.services.sms.templates import Template, read_params
 
-__all__ = ["MAX_TEXT_CHARS", "Catalog", "Personal", "SendRequest", "digest_of", "read_otp", "read_send", "read_verify"]
-
 MAX_TEXT_CHARS = 1600
 """The longest text that Twilio, End User Messaging and SNS take."""
 

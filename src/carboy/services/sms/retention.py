@@ -17,8 +17,6 @@ from carboy.services.sms.tables import ATTEMPTS, BUDGETS, CODES, INBOUND, MESSAG
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["UPKEEP_EVERY_MS", "Upkeep"]
-
 _AT_MOST = 1000
 UPKEEP_EVERY_MS = 3_600_000
 

@@ -8,17 +8,6 @@ from typing import Any
 
 from carboy.errors import Fault
 
-__all__ = [
-    "CountryRoute",
-    "WeightedRoute",
-    "draw_order",
-    "nominal_order",
-    "read_order",
-    "read_routes",
-    "route_faults",
-    "shares",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class WeightedRoute:

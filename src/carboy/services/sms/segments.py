@@ -2,8 +2,6 @@
 
 from carboy.errors import InvalidInput
 
-__all__ = ["MAX_PARTS", "Count", "MessageTooLong", "billed_in_china", "count_parts", "is_gsm_character", "segments"]
-
 MAX_PARTS = 255
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"

@@ -51,8 +51,6 @@ from carboy.web import Runtime, add_api
 from carboy.web import runtime as runtime_of
 from carboy.webhooks import SnsEndpoint
 
-__all__ = ["register", "sms_of"]
-
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
 
 log: BoundLogger = get_logger("carboy.sms")

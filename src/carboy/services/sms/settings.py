@@ -17,8 +17,6 @@ from carboy.services.sms.routing import read_order, read_routes, route_faults
 from carboy.services.sms.templates import template_faults
 from carboy.services.sms.tutorial_settings import conf_faults, providers_of, templates_of
 
-__all__ = ["ACCOUNTS", "SmsSettings"]
-
 _MOST = 2**31 - 1
 _E164 = re.compile(r"\+[1-9]\d{3,14}")
 

@@ -18,8 +18,6 @@ from carboy.services.sms.tables import MESSAGES, REQUESTS
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["track_changes"]
-
 _MAX_PARAMETERS = 1000
 _QUIET = frozenset({"queued", "sending"})
 _COLUMNS = (

@@ -6,8 +6,6 @@ result does not depend on the order.
 
 from typing import Literal, get_args
 
-__all__ = ["FAILED", "OPEN", "RANKS", "STATES", "WAITING", "State", "is_handed_over", "settle"]
-
 State = Literal[
     "scheduled",
     "held",

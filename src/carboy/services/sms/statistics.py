@@ -19,8 +19,6 @@ from carboy.services.sms.tables import DAILY
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["GROUPS", "Statistics", "StatisticsQuery", "as_csv", "read_statistics_query"]
-
 Group = Literal["day", "template", "provider", "country", "state"]
 GROUPS: tuple[Group, ...] = ("day", "template", "provider", "country", "state")
 FIGURES = ("messages", "sent", "delivered", "failed", "parts", "cost", "p50_s", "p95_s", "conversion")

@@ -14,8 +14,6 @@ from carboy.services.sms.message_queries import Records
 from carboy.services.sms.providers import Message, Receipt
 from carboy.services.sms.transport import HttpTransport
 
-__all__ = ["LookUp"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 _FIRST_S = 60.0

@@ -7,19 +7,6 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Select, 
 
 from carboy.db import ExactString, ExactText, big_id, metadata
 
-__all__ = [
-    "ATTEMPTS",
-    "BUDGETS",
-    "CODES",
-    "DAILY",
-    "INBOUND",
-    "MESSAGES",
-    "OPT_OUTS",
-    "RECEIPTS",
-    "REQUESTS",
-    "newest_first",
-]
-
 REQUESTS = Table(
     "sms_requests",
     metadata,

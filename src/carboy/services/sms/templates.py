@@ -18,8 +18,6 @@ from carboy.http_values import render_pointer
 from carboy.services.sms.gsm_text import downgrade_to_gsm
 from carboy.services.sms.parameter_rules import ParameterRule, has_url, read_rule, rule_faults
 
-__all__ = ["KINDS", "Carried", "Kind", "Template", "read_params", "read_template", "template_faults"]
-
 Kind = Literal["otp", "transactional", "marketing"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

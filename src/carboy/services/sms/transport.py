@@ -30,8 +30,6 @@ from carboy.services.sms.providers import (
     TellsBalance,
 )
 
-__all__ = ["HttpTransport", "OutboxTransport", "Sessions", "Transport", "send_request"]
-
 log: BoundLogger = get_logger("carboy.sms")
 
 _SHORTEST_SECRET = 3  # parameters that are shorter occur in any text

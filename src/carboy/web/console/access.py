@@ -11,11 +11,6 @@ from carboy.web.console.sessions import SessionStore, csrf_of
 from carboy.web.console.visitors import Visitor
 from carboy.web.runtime import Runtime, runtime
 
-__all__ = [
-    "ANCHOR", "COOKIE", "Visitor", "check_csrf", "csrf_token", "find_visitor", "has_scope", "is_html", "safe_next",
-    "sessions", "visitor",
-]  # fmt: skip
-
 COOKIE = "carboy_session"
 ANCHOR = "carboy_form"
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["make_application"]
-
 _YEAR_S = 31_536_000
 _NOTICE = "carboy_notice"
 _OPEN = {"console.asset", "console.enter", "console.enter_once", "console.leave", "console.go_to_oidc",

@@ -11,8 +11,6 @@ from carboy.web.console.access import visitor
 from carboy.web.runtime import runtime
 from carboy.web.tables import AUDIT
 
-__all__ = ["list_audit", "record_action", "record_as"]
-
 log: BoundLogger = get_logger("carboy.console")
 
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-__all__ = ["bars"]
-
 _WIDTH, _HEIGHT, _GAP = 240, 44, 2
 
 

@@ -8,8 +8,6 @@ from typing import Any, Literal
 import orjson
 from flask import Response
 
-__all__ = ["DOWNLOADS", "Download", "make_download"]
-
 Download = Literal["csv", "ndjson"]
 DOWNLOADS: tuple[Download, ...] = ("csv", "ndjson")
 _TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}

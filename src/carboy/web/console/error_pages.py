@@ -13,8 +13,6 @@ from carboy.web.console.rendering import HEADERS
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["ERROR_HEADERS", "make_error_page", "make_plain_page"]
-
 ERROR_HEADERS = {**HEADERS, "Vary": "Accept, Accept-Language", "Content-Type": "text/html; charset=utf-8"}
 
 _PLAIN = Markup(

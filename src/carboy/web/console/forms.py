@@ -7,8 +7,6 @@ from flask import request
 
 from carboy.http_values import parse_cursor
 
-__all__ = ["PAGE_ROWS", "read_choice", "read_cursor", "read_time", "read_time_range"]
-
 _LAST_MS = (1 << 41) - 1  # the last that the ids of rows hold; see `carboy.jobs.new_id`
 
 PAGE_ROWS = 50

@@ -3,8 +3,6 @@
 from carboy.raw_request import RawRequest
 from carboy.web.runtime import runtime
 
-__all__ = ["call_service"]
-
 _MAX_TEXT = 500
 
 

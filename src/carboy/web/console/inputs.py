@@ -4,8 +4,6 @@ from flask import request
 
 from carboy.web.runtime import runtime
 
-__all__ = ["form_field", "host_url", "query_string", "query_value", "query_values", "visitor_address"]
-
 _UNKNOWN_HOST = "https://YOUR-HOST"
 
 

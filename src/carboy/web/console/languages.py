@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LANGUAGES", "choose_language", "translations"]
-
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh-Hans": "简体中文"}
 """The languages that there are, by their BCP 47 tag, each by its own name."""
 

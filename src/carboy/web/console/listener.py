@@ -12,8 +12,6 @@ from carboy.web.settings import parse_bind
 if TYPE_CHECKING:
     from carboy.web.runtime import Runtime
 
-__all__ = ["ConsoleListener"]
-
 log: BoundLogger = get_logger("carboy.console")
 
 _TIMEOUT_S = 30.0

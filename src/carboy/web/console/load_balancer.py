@@ -19,8 +19,6 @@ from carboy.web.console.roles import scopes_of
 from carboy.web.console.visitors import Visitor
 from carboy.web.runtime import Runtime
 
-__all__ = ["read_alb_claims", "visitor_of_alb"]
-
 log: BoundLogger = get_logger("carboy.console")
 
 _KEY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")

@@ -18,8 +18,6 @@ from carboy.web.runtime import Runtime, runtime
 if TYPE_CHECKING:
     from carboy.web.http.rate_limits import RateLimiter
 
-__all__ = ["add_routes", "begin_session", "is_secure"]
-
 _FAILURES = Rate(10, 60.0)
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from carboy.web.runtime import Runtime
 
-__all__ = ["Console", "add_console"]
-
 log: BoundLogger = get_logger("carboy.console")
 
 _RULES = (

@@ -22,8 +22,6 @@ from carboy.web.console.roles import scopes_of
 from carboy.web.console.sessions import csrf_of
 from carboy.web.runtime import runtime
 
-__all__ = ["add_routes"]
-
 log: BoundLogger = get_logger("carboy.console")
 
 _COOKIE = "carboy_oidc"

@@ -11,8 +11,6 @@ from carboy.web.health.readiness import Checks, Verdict
 from carboy.web.pages import Fact, Failure, Summary, mark
 from carboy.web.runtime import Runtime, runtime
 
-__all__ = ["show_overview", "summarize_checks", "summarize_jobs"]
-
 log: BoundLogger = get_logger("carboy.console")
 
 _NEWEST = 10

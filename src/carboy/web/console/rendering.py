@@ -16,8 +16,6 @@ from carboy.web.console.charts import bars
 from carboy.web.console.languages import COOKIE, LANGUAGES, choose_language, translations
 from carboy.web.runtime import runtime
 
-__all__ = ["HEADERS", "go_to_page", "render_page", "set_up", "show_notice", "translate"]
-
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "

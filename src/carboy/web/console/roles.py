@@ -7,8 +7,6 @@ from carboy.web.auth.api_keys import SCOPES
 from carboy.web.runtime import Runtime
 from carboy.web.settings import WebSettings
 
-__all__ = ["all_scopes", "scopes_of"]
-
 
 def all_scopes(held: Runtime) -> list[str]:
     """Return the scopes that a key can be given: Carboy's own, and those of the modules' pages."""

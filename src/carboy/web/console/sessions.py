@@ -16,8 +16,6 @@ from carboy.web.tables import SESSIONS
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["LOGIN_MS", "SESSION_MS", "Session", "SessionStore", "csrf_of", "make_login"]
-
 SESSION_MS = 12 * 3_600_000
 LOGIN_MS = 3_600_000
 

@@ -9,8 +9,6 @@ from carboy.clock import Clock
 from carboy.logs import BoundLogger, get_logger
 from carboy.web.pages import Figure
 
-__all__ = ["Tally"]
-
 log: BoundLogger = get_logger("carboy.console")
 
 _HOUR_MS = 3_600_000

@@ -2,8 +2,6 @@
 
 from carboy.web.pages import mark
 
-__all__ = ["WORDS"]
-
 WORDS = (
     mark("queued"), mark("running"), mark("done"), mark("dead"), mark("accepted"), mark("copied"), mark("archived"),
     mark("off"), mark("pending"), mark("missing"), mark("kept"), mark("sending"), mark("sent"), mark("delivered"),

@@ -16,8 +16,6 @@ from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.kinds import Outgoing, body_bytes, caught
 from carboy.webhooks import Attempt, hide_secrets
 
-__all__ = ["Aws"]
-
 _BATCH = 10
 _MAX_ID = 128
 _MOST_BYTES, _ROOM = 262_144, 2_048  # of a batch; of what stands beside a body in it

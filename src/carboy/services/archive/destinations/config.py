@@ -18,15 +18,6 @@ from carboy.webhooks import RETRY_SCHEDULE_S, StandardWebhooks
 if TYPE_CHECKING:
     from carboy.services.archive.destinations.events import Event
 
-__all__ = [
-    "AWS_KINDS",
-    "Destination",
-    "DestinationConfig",
-    "compile_expression",
-    "import_function",
-    "make_destinations",
-]
-
 AWS_KINDS = ("sqs", "sns", "eventbridge", "kinesis")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*")

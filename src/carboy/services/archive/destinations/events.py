@@ -11,8 +11,6 @@ from carboy.http_values import render_time
 from carboy.services.archive.items import Item, NewItem
 from carboy.services.archive.object_keys import parse_key
 
-__all__ = ["Event", "event_id", "event_of"]
-
 
 @dataclass(frozen=True)
 class Event:

@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 from carboy.services.archive.destinations.config import Destination, DestinationConfig
 
-__all__ = ["hooks", "on_archived"]
-
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 _HOOKS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {}

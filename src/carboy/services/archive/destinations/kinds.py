@@ -17,8 +17,6 @@ from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event
 from carboy.webhooks import Attempt, WebhookClient, hide_secrets
 
-__all__ = ["Function", "Http", "Outgoing", "SendSms", "Sender", "Slack", "Sms", "body_bytes", "caught"]
-
 JSON = "application/json"
 _MASKED_FROM = 8
 

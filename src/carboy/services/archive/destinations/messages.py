@@ -18,8 +18,6 @@ from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.kinds import Outgoing, Sender
 from carboy.services.archive.items import NewItem
 
-__all__ = ["MessageDeliverer"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 _DISABLED_S = 900.0

@@ -11,8 +11,6 @@ from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.destinations.service import Destinations, describe_attempt
 from carboy.services.archive.destinations.store import DeliveryFilter
 
-__all__ = ["DestinationOperations", "read_range"]
-
 _MAX_ID = (1 << 63) - 1
 Answer = tuple[dict[str, Any], int]
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from carboy.db import GroupCommit
     from carboy.services.archive.index import Index
 
-__all__ = ["Range", "Replayer", "read_bytes", "select_items"]
-
 _PAGE = 500
 _READERS = 8
 

@@ -21,23 +21,6 @@ from carboy.webhooks import Attempt, Progress, advance
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = [
-    "Begin",
-    "Ended",
-    "Finish",
-    "Pending",
-    "Take",
-    "Wake",
-    "begin",
-    "delivery_row",
-    "finish",
-    "progress_of",
-    "record",
-    "schedule",
-    "take",
-    "wake",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Pending:

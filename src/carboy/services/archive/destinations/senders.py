@@ -10,8 +10,6 @@ from carboy.services.archive.destinations.config import AWS_KINDS, Destination, 
 from carboy.services.archive.destinations.hooks import hooks
 from carboy.services.archive.destinations.kinds import Function, Http, Sender, SendSms, Slack, Sms
 
-__all__ = ["Senders", "Surroundings"]
-
 
 class Surroundings:
     """What destinations reach of the application.

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from carboy.db import GroupCommit
     from carboy.services.archive.index import Index
 
-__all__ = ["Destinations"]
-
 BY_HAND = "paused by hand"
 
 

@@ -17,8 +17,6 @@ from carboy.webhooks import Progress
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["STATES", "DeliveryFilter", "DeliveryStore", "Retry", "SetPaused", "retry", "set_paused"]
-
 STATES = ("waiting", "delivering", "delivered", "failed", "expired")
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _HOUR_MS = 3_600_000

@@ -4,8 +4,6 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
 
 from carboy.db import ExactString, big_id, metadata
 
-__all__ = ["ATTEMPTS", "DELIVERIES", "DESTINATIONS"]
-
 DESTINATIONS = Table(
     "archive_destinations",
     metadata,

@@ -12,8 +12,6 @@ from carboy.services.archive.items import Item
 from carboy.services.archive.pacer import Pacer
 from carboy.webhooks import Progress, advance
 
-__all__ = ["Turn", "Work"]
-
 _GATHER_S = 0.05
 _GATHERED = 64
 _MAX_SLEEP_S = 1.0

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from carboy.db import Apply, GroupCommit
     from carboy.services.archive.index import Index
 
-__all__ = ["Deliverer"]
-
 log: BoundLogger = get_logger("carboy.archive")
 
 T = TypeVar("T")

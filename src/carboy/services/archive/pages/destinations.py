@@ -24,8 +24,6 @@ from carboy.web import (
     show_notice,
 )
 
-__all__ = ["make_blueprint"]
-
 _WORDS = (mark("waiting"), mark("delivering"), mark("failing"))
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from carboy.services.archive.objects import Store
 
-__all__ = ["EventFilter", "EventPage", "count_events", "export_events", "find_events", "read_body", "search_bodies"]
-
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
 _SEARCHED = 300

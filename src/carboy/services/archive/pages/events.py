@@ -39,8 +39,6 @@ from carboy.web import (
     show_notice,
 )
 
-__all__ = ["make_blueprint"]
-
 STATES = (mark("accepted"), mark("copied"), mark("archived"))
 _MAX_EXPORT = 100_000
 _MESSAGES = "sms"

@@ -11,8 +11,6 @@ from carboy.web import Runtime, runtime
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["Reach", "reach"]
-
 
 @dataclass(frozen=True, slots=True)
 class Reach:

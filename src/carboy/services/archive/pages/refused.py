@@ -7,8 +7,6 @@ from carboy.services.archive.pages.reaching import reach
 from carboy.services.archive.refusals import RefusedRequests
 from carboy.web import PAGE_ROWS, mark, query_value, read_cursor, render_page
 
-__all__ = ["make_blueprint"]
-
 WORDS = (
     mark("signature"), mark("missing"), mark("time"), mark("token"), mark("address"), mark("handshake"),
     mark("topic"), mark("credentials"), mark("unknown_source"), mark("too_large"), mark("encoding"),

@@ -30,8 +30,6 @@ from carboy.web import (
     visitor_address,
 )
 
-__all__ = ["make_blueprint"]
-
 
 def make_blueprint() -> Blueprint:
     """Return the blueprint of the page."""

@@ -14,8 +14,6 @@ from carboy.web import Fact, Failure, Summary, Tally, mark
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["event_tally", "summarize_destinations", "summarize_events"]
-
 _ID_BITS = 22
 _NEWEST = 10
 

@@ -37,8 +37,6 @@ from carboy.web import (
     show_notice,
 )
 
-__all__ = ["gateway", "make_blueprint", "summarize"]
-
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
 _NEWEST = 10

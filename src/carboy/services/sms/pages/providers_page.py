@@ -7,8 +7,6 @@ from carboy.services.sms.pages.messages import PHASE_WORDS, gateway
 from carboy.services.sms.provider_reports import describe_providers
 from carboy.web import go_to_page, has_scope, mark, record_action, render_page, show_notice
 
-__all__ = ["make_blueprint"]
-
 
 def make_blueprint() -> Blueprint:
     """Return the blueprint of the page."""

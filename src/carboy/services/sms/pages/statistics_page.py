@@ -11,8 +11,6 @@ from carboy.services.sms.pages.messages import gateway
 from carboy.services.sms.statistics import FIGURES, GROUPS, StatisticsQuery, day_text, read_statistics_query
 from carboy.web import Download, make_download, mark, query_value, query_values, render_page
 
-__all__ = ["make_blueprint"]
-
 _GROUP_LABELS = {
     "day": mark("Day"), "template": mark("Template"), "provider": mark("Provider"), "country": mark("Country"),
     "state": mark("State"),

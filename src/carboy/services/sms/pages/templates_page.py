@@ -12,8 +12,6 @@ from carboy.services.sms.segments import count_parts
 from carboy.services.sms.templates import Template
 from carboy.web import form_field, go_to_page, has_scope, mark, query_value, record_action, render_page, show_notice
 
-__all__ = ["make_blueprint"]
-
 _EXAMPLE = "123456"
 
 

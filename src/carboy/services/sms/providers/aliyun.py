@@ -28,8 +28,6 @@ from carboy.services.sms.providers.wire import (
 )
 from carboy.services.sms.states import State
 
-__all__ = ["Account", "Aliyun", "sign_v1", "sign_v3"]
-
 _QUERIED: dict[str, State] = {"1": "sent", "2": "undelivered", "3": "delivered"}
 _ABROAD: dict[str, State] = {"1": "delivered", "2": "undelivered"}
 

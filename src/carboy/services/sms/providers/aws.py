@@ -30,8 +30,6 @@ from carboy.services.sms.providers.wire import (
 )
 from carboy.services.sms.states import State
 
-__all__ = ["Account", "EndUserMessaging", "Sns", "sign_v4"]
-
 STATES: dict[str, State | None] = {
     "PENDING": "sent",
     "QUEUED": "sent",

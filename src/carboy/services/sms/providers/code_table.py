@@ -13,8 +13,6 @@ from typing import Literal, cast, get_args
 
 from carboy.services.sms.providers.wire import Fault, Kind, Outcome
 
-__all__ = ["CodeRow", "Next", "Sent", "kind_of", "load_codes", "outcome_of"]
-
 Sent = Literal["no", "yes", "unknown"]
 Next = Literal["stop", "next_provider", "later"]
 

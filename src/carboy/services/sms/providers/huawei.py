@@ -28,8 +28,6 @@ from carboy.services.sms.providers.wire import (
 )
 from carboy.services.sms.states import State
 
-__all__ = ["Account", "Huawei", "password_digest"]
-
 PATH = "/sms/batchSendSms/v1"
 
 _SEE_EACH_STATUS = frozenset({"000000", "E000510", "E200037"})

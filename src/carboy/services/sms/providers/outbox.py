@@ -14,8 +14,6 @@ from carboy.errors import Unreachable
 from carboy.http_values import render_time
 from carboy.services.sms.providers.wire import Message, Outcome
 
-__all__ = ["Account", "Outbox"]
-
 
 @dataclass(frozen=True, slots=True)
 class Account:

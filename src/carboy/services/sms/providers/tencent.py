@@ -27,8 +27,6 @@ from carboy.services.sms.providers.wire import (
     read_without_words,
 )
 
-__all__ = ["Account", "Tencent", "sign_tc3"]
-
 _PACKAGES_MS = 2 * 365 * 86_400_000
 
 

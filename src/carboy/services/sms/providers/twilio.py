@@ -29,8 +29,6 @@ from carboy.services.sms.states import State
 if TYPE_CHECKING:
     from carboy.webhooks import Scheme
 
-__all__ = ["Account", "Twilio"]
-
 STATES: dict[str, State | None] = {
     "accepted": "sent",
     "scheduled": "sent",

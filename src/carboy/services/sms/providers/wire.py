@@ -18,30 +18,6 @@ from carboy.services.sms.states import State
 if TYPE_CHECKING:
     from carboy.webhooks import Scheme
 
-__all__ = [
-    "AnswersQueries",
-    "Balance",
-    "Fault",
-    "Inbound",
-    "Kind",
-    "Message",
-    "Outcome",
-    "Provider",
-    "ReadsInbound",
-    "ReadsReceipts",
-    "Receipt",
-    "ReportsThroughSns",
-    "Request",
-    "Response",
-    "SignsReceipts",
-    "TellsBalance",
-    "compact_json",
-    "encode_form",
-    "read_amount",
-    "read_fields",
-    "read_without_words",
-]
-
 Kind = Literal["accepted", "refused", "account", "unsupported", "throttled", "braked", "not_sent", "unknown"]
 """How a call ended.
 

@@ -13,8 +13,6 @@ from carboy.web.console.rendering import render_page
 from carboy.web.runtime import runtime
 from carboy.web.tables import AUDIT
 
-__all__ = ["make_blueprint"]
-
 _EXPORT_PAGE = 1000
 _FIELDS = tuple(column.name for column in AUDIT.c)
 _MAX_EXPORT = 100_000

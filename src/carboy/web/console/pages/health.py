@@ -6,8 +6,6 @@ from carboy.web.console.rendering import render_page
 from carboy.web.diagnosis import diagnose
 from carboy.web.runtime import runtime
 
-__all__ = ["make_blueprint"]
-
 
 def make_blueprint() -> Blueprint:
     """Return the blueprint of the page."""

@@ -15,8 +15,6 @@ from carboy.web.console.rendering import go_to_page, render_page, show_notice, t
 from carboy.web.pages import mark
 from carboy.web.runtime import runtime
 
-__all__ = ["make_blueprint"]
-
 STATES = (mark("queued"), mark("running"), mark("done"), mark("dead"))
 
 

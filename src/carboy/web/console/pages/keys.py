@@ -11,8 +11,6 @@ from carboy.web.console.roles import all_scopes
 from carboy.web.pages import mark
 from carboy.web.runtime import runtime
 
-__all__ = ["make_blueprint"]
-
 LIVES = {"": mark("never"), "1d": mark("in a day"), "30d": mark("in 30 days"), "365d": mark("in a year")}
 
 

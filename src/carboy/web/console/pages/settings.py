@@ -9,8 +9,6 @@ from carboy.web.console.rendering import go_to_page, render_page, show_notice
 from carboy.web.pages import mark
 from carboy.web.runtime import runtime
 
-__all__ = ["make_blueprint"]
-
 
 def make_blueprint() -> Blueprint:
     """Return the blueprint of the page."""
