@@ -11,6 +11,7 @@ from tests.services.archive.test_destinations import ended, operator, table, unt
 from carboy.services.archive import retention
 from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.erasure import erase, find
+from carboy.services.archive.maintenance import import_archive
 from carboy.testing import Answer, LoopbackServer, ManualClock
 from carboy.web import runtime
 
@@ -189,3 +190,24 @@ def test_a_range_can_be_archived_again(serve: Serve, tmp_path: Path) -> None:
     assert (answer.status_code, answer.get_json()["events"]) == (202, 1)
     assert gateway.post("/api/v1/webhooks/nope/replay", json=body).status_code == 404
     assert gateway.post("/api/v1/webhooks/other/replay", json={"from": "x", "until": "y"}).status_code == 422
+
+
+def test_what_was_imported_past_its_age_goes_at_the_next_run(serve: Serve, tmp_path: Path) -> None:
+    """Though all that was received before it was looked at already."""
+    now = ManualClock(sleep="waits")
+    past = ManualClock(now.now_ms() - 3 * 86_400_000, sleep="waits")
+    old = serve(toml=KEPT, clock=past, archive_url="memory://", database_url=f"sqlite:///{tmp_path}/old.db")
+    send(old, "it", "old")
+    gateway = serve(toml=KEPT, clock=now)
+    send(gateway, "it", "new")
+    gateway.archive.upkeep.run()
+    held = runtime(gateway.app)
+    row = old.archive.index.versions("it", "old")[0]
+    taken = [one.outcome for one in import_archive(old.archive.store, gateway.archive.store, held.writer, now)]
+    assert taken == ["taken"]
+    assert gateway.archive.index.versions("it", "old")[0].received_at_ms == row.received_at_ms
+
+    gateway.archive.upkeep.run()
+
+    assert ids(gateway, "it") == ["new"]
+    assert [key for key in gateway.kept() if key.endswith("/old")] == []

@@ -15,7 +15,7 @@ from carboy.http_values import parse_query_time
 from carboy.problems import Problem
 from carboy.services.archive.admission import Admission
 from carboy.services.archive.alerts import parse_alerts
-from carboy.services.archive.destinations.config import compile_expression
+from carboy.services.archive.destinations.expressions import compile_expression
 from carboy.services.archive.intake import Acceptance, alert_item
 from carboy.services.archive.items import Item, NewItem
 from carboy.services.archive.object_keys import webhook_key

@@ -11,8 +11,8 @@ import orjson
 from carboy.errors import Fault, InvalidInput, Missing, UpstreamError
 from carboy.http_values import parse_cursor, render_cursor, render_time
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.destinations.config import compile_expression, is_match
 from carboy.services.archive.destinations.events import event_of
+from carboy.services.archive.destinations.expressions import compile_expression, is_match
 from carboy.services.archive.items import Item
 from carboy.services.archive.object_keys import parse_key
 from carboy.services.archive.objects import ObjectMissing, ObjectUnavailable, Store

@@ -36,13 +36,13 @@ log: BoundLogger = get_logger("carboy.archive")
 T = TypeVar("T")
 
 _MINUTE_MS = 60_000
-_DAY_MS = 86_400_000
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _AT_ONCE = 100
 _DELETERS = 8
 _RUN_S = 20.0  # what is left gets the next job
 _SLOT_MS = 10_000
 _REST = 1.0  # of the time of a batch, before the next: accepting comes first
+_LOOK_REST = 100.0  # of the time of looking, before all of it is looked at again
 _AGAIN_S = 60.0  # an archiving job that ran meanwhile has ended by then
 _ENDED = ("delivered", "failed", "expired")
 
@@ -62,6 +62,19 @@ class Limits:
     deliveries_ms: int
     is_needed: bool
     late_ms: int = 900_000
+
+
+@dataclass(slots=True)
+class _Looked:
+    """How far the events of a source were looked at: their rows stand between those of sources that are kept for ever.
+
+    Attributes:
+        after: the id up to which nothing is left that was received before its row was looked at.
+        again_at_s: when it begins at the oldest again, as an import may have added some.
+    """
+
+    after: int
+    again_at_s: float
 
 
 @dataclass(slots=True)
@@ -87,8 +100,7 @@ class Upkeep:
     erasing: Job[[str, list[int], list[str], list[str]]] = field(init=False)
     _asked: int = 0
     _is_running: threading.Lock = field(default_factory=threading.Lock)
-    _below: dict[str, int] = field(default_factory=dict)  # ids under which nothing of a source is left
-    _day: int = 0
+    _looked: dict[str, _Looked] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.job = Job("archive.upkeep", self.run, attempts=5, timeout_s=300.0, priority=9)
@@ -122,8 +134,6 @@ class Upkeep:
     def _run(self) -> Commit | None:
         limits, now_ms = self.limits(), self.clock.now_ms()
         until_s = self.clock.monotonic_s() + _RUN_S
-        if now_ms // _DAY_MS != self._day:  # what was imported since may be older than what was looked at
-            self._day, self._below = now_ms // _DAY_MS, {}
         self.writer.run(_wake_forgotten, (self.deliver, now_ms), durable=False)
         self._report_late(now_ms, limits.late_ms)
         is_done = True
@@ -148,15 +158,17 @@ class Upkeep:
     def _delete_old(self, source: str, before_ms: int, until_s: float) -> bool:
         """Delete what was received before a time; return whether all of it is gone."""
         end = max(0, before_ms) << _ID_BITS
-        after, total = self._below.get(source, 0), 0
-        while items := self._old(source, after, end):
+        looked, now_s, total = self._looked.get(source), self.clock.monotonic_s(), 0
+        if looked is None or now_s >= looked.again_at_s:
+            looked = _Looked(0, now_s)
+        while items := self._old(source, looked, end):
             if self.clock.monotonic_s() >= until_s:
                 break
             self.rest_after(partial(self.delete, items, "keep"))
-            after, total = items[-1].id, total + len(items)
+            looked.after, total = items[-1].id, total + len(items)
         else:
-            after = max(end - 1, 0)
-        self._below[source] = after
+            looked.after = max(end - 1, 0)
+        self._looked[source] = looked
         if total:
             log.info("archive_deleted", source=source, count=total, reason="keep")
         return not items
@@ -175,11 +187,14 @@ class Upkeep:
         self.clock.sleep((self.clock.monotonic_s() - began_s) * _REST)
         return done
 
-    def _old(self, source: str, after: int, end: int) -> list[Item]:
-        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.id > after, ITEMS.c.id < end)
+    def _old(self, source: str, looked: _Looked, end: int) -> list[Item]:
+        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.id > looked.after, ITEMS.c.id < end)
+        began_s = self.clock.monotonic_s()
         with self.engine.connect() as connection:
             found: Any = connection.execute(query.order_by(ITEMS.c.id).limit(_AT_ONCE))
-            return [Item(*row) for row in found]
+            items = [Item(*row) for row in found]
+        looked.again_at_s += (self.clock.monotonic_s() - began_s) * _LOOK_REST
+        return items
 
     def delete(self, items: Sequence[Item], reason: str, *, with_deliveries: bool = False) -> None:
         """Delete items of one source: their objects, then their rows and deliveries, in one transaction.

@@ -5,6 +5,7 @@ Sources: the API references of SendMessageBatch, PublishBatch, PutEvents and Put
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from carboy.clock import Clock
 from carboy.errors import Refused, UpstreamError
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.kinds import Outgoing, body_bytes, caught
+from carboy.services.archive.destinations.time_limit import TimeLimit
 from carboy.webhooks import Attempt, hide_secrets
 
 _BATCH = 10
@@ -39,6 +41,7 @@ class Aws:
     def __init__(self, destination: Destination, clock: Clock) -> None:
         self._destination, self._clock = destination, clock
         self._queue_url = ""
+        self._limit = TimeLimit(destination.config.timeout_s, destination.config.max_in_flight)
         self._kind, self._target = destination.config.kind, destination.config.target
         sends: dict[str, Callable[[Sequence[Outgoing]], dict[int, str]]] = {
             "sqs": self._sqs,
@@ -68,7 +71,7 @@ class Aws:
     def _attempts(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
         at_ms, started_s = self._clock.now_ms(), self._clock.monotonic_s()
         try:
-            failed = self._send(deliveries)
+            failed = self._limit.run(partial(self._send, deliveries))
         except Exception as error:  # noqa: BLE001 (the client's errors, and what botocore refuses to send)
             is_everyones = isinstance(error, UpstreamError) and not isinstance(error, Refused)
             if len(deliveries) > 1 and not is_everyones:  # one of them may be at fault for all

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from carboy.config import Duration, Profile, Rate
 from carboy.errors import ConfigurationError, Fault, InvalidInput
-from carboy.extras import extra
 from carboy.net import AddressGuard
 from carboy.redact import Secret
+from carboy.services.archive.destinations.expressions import Search, compile_expression, is_match
 from carboy.webhooks import RETRY_SCHEDULE_S, StandardWebhooks
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class DestinationConfig:
         secret: signs as Standard Webhooks has it; several while one is being replaced. For slack: the address.
         rate: deliveries at most; None for no limit.
         max_in_flight: deliveries at the same time.
-        timeout_s: for one attempt.
+        timeout_s: for one attempt, in all.
         retry: the wait before each attempt; its length is the number of attempts.
         enabled: whether anything is delivered; what waits is kept.
         allow_http: whether the address may be http; by default on the profiles local and test only.
@@ -99,9 +99,6 @@ class DestinationConfig:
     def schedule_s(self) -> tuple[float, ...]:
         """The wait before each attempt."""
         return tuple(map(float, self.retry)) or RETRY_SCHEDULE_S
-
-
-Search = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,31 +164,6 @@ def _compute(key: str, search: Search, event: "Event") -> Any:
     except Exception as error:
         why = f"`{key}` cannot be computed over this event: {str(error).partition(chr(10))[0]}"
         raise InvalidInput("nothing was sent", why, "correct the expression in carboy.toml") from error
-
-
-def is_match(search: Search, document: Any) -> bool:
-    """Return whether an expression is true of a document as JMESPath has it; one that cannot be computed is not."""
-    try:
-        found = search(document)
-    except Exception:  # noqa: BLE001 (a function that gets the wrong type: this event is not what is looked for)
-        return False
-    return found is not None and found is not False and found not in ("", [], {})
-
-
-def compile_expression(text: str) -> Search:
-    """Return a function that searches a document by a JMESPath expression.
-
-    Raises:
-        ValueError: it does not compile; the message says where.
-    """
-    with extra("archive"):
-        import jmespath
-        from jmespath.exceptions import JMESPathError
-    try:
-        search: Search = jmespath.compile(text).search
-    except JMESPathError as error:
-        raise ValueError("does not compile as JMESPath: " + str(error).partition("\n")[0].strip()) from None
-    return search
 
 
 def import_function(name: str) -> Callable[..., Any]:
@@ -284,6 +256,9 @@ def _faults(name: str, table: DestinationConfig, sources: Sequence[str], profile
 
 
 def _header_faults(table: DestinationConfig) -> Iterator[Fault]:
+    has_user = re.match(r"https?://[^/?#]*@", table.url, re.IGNORECASE)
+    if has_user and any(header.lower() == "authorization" for header in table.headers):
+        yield Fault("headers", "`Authorization` is what the user and password of the address make: keep one of the two")
     for header, value in table.headers.items():
         if not _HEADER.fullmatch(header):
             yield Fault("headers", f"`{header}` is not the name of a header")

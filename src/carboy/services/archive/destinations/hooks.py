@@ -9,10 +9,10 @@ from carboy.services.archive.destinations.config import Destination, Destination
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
-_HOOKS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {}
+_HOOKS: dict[str, tuple[DestinationConfig, Callable[..., Any]]] = {}
 
 
-def on_archived(*sources: str) -> Callable[[Hook], Hook]:
+def on_archived(*sources: str, timeout_s: float = 300.0) -> Callable[[Hook], Hook]:
     """Have a function called with each event that is kept, as a job of its own.
 
     @on_archived("github")
@@ -23,12 +23,13 @@ def on_archived(*sources: str) -> Callable[[Hook], Hook]:
 
     Args:
         sources: whose events; none for all.
+        timeout_s: for one call, in all; one that takes longer has failed, though it cannot be stopped.
     """
 
     def register(function: Hook) -> Hook:
         dotted = f"{function.__module__}-{function.__qualname__}".lower()
         name = re.sub(r"[^a-z0-9_-]+", "-", dotted).strip("-_0123456789")[-64:].lstrip("-_0123456789") or "hook"
-        _HOOKS[name] = (sources, function)
+        _HOOKS[name] = (DestinationConfig("on_archived", sources, max_in_flight=4, timeout_s=timeout_s), function)
         return function
 
     return register
@@ -37,8 +38,5 @@ def on_archived(*sources: str) -> Callable[[Hook], Hook]:
 def hooks() -> Mapping[str, tuple[Destination, Callable[..., Any]]]:
     """Return the functions that were registered, each with its destination, by name."""
     return MappingProxyType(
-        {
-            name: (Destination(name, DestinationConfig("on_archived", sources, max_in_flight=4)), function)
-            for name, (sources, function) in _HOOKS.items()
-        }
+        {name: (Destination(name, config), function) for name, (config, function) in _HOOKS.items()}
     )

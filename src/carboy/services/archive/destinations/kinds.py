@@ -15,6 +15,7 @@ from carboy.net import AddressGuard
 from carboy.redact import register_secret
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event
+from carboy.services.archive.destinations.time_limit import TimeLimit
 from carboy.webhooks import Attempt, WebhookClient, hide_secrets
 
 JSON = "application/json"
@@ -124,7 +125,7 @@ class Slack:
 
 
 class _Timed:
-    """Runs an attempt that has no HTTP response."""
+    """Runs an attempt that has no HTTP response, for as long as the destination allows."""
 
     batch: int = 1
 
@@ -132,6 +133,7 @@ class _Timed:
         self, destination: Destination, clock: Clock, context: Callable[[], AbstractContextManager[Any]]
     ) -> None:
         self._destination, self._clock, self._context = destination, clock, context
+        self._limit = TimeLimit(destination.config.timeout_s, destination.config.max_in_flight)
 
     def send(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
         """Attempt a delivery, within the application's context."""
@@ -139,9 +141,13 @@ class _Timed:
 
     def _attempt(self, one: Outgoing) -> Attempt:
         at_ms, started_s = self._clock.now_ms(), self._clock.monotonic_s()
-        try:
+
+        def call() -> str:
             with self._context():
-                response = self.call(one)
+                return self.call(one)
+
+        try:
+            response = self._limit.run(call)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is this delivery's failure)
             return caught(error, at_ms, self._took_ms(started_s))
         return Attempt(at_ms, self._took_ms(started_s), response=hide_secrets(response).encode()[:4096])

@@ -1,7 +1,8 @@
 """Destinations without a database: each delivery is a message of the queue, and the queue repeats it.
 
-A repeat has the same id. There is no list of deliveries and attempts, no pause, no replay, no circuit breaker; the
-waits between attempts are the queue's, and what it gives up is in its dead-letter queue. Attempts are in the log.
+A repeat has the same id. There is no list of deliveries and attempts, no pause by hand, no replay, no circuit breaker;
+the waits between attempts are the queue's, and what it gives up is in its dead-letter queue. Attempts are in the log. A
+receiver that answers 410 is left alone by this process for an hour, while its messages wait in the queue.
 """
 
 import base64
@@ -13,7 +14,7 @@ from carboy.clock import Clock
 from carboy.errors import Throttled, Unreachable
 from carboy.jobs import Abandon, Job, Later
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.destinations.config import Destination
+from carboy.services.archive.destinations.config import Destination, DestinationConfig
 from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.kinds import Outgoing, Sender
 from carboy.services.archive.items import NewItem
@@ -21,6 +22,7 @@ from carboy.services.archive.items import NewItem
 log: BoundLogger = get_logger("carboy.archive")
 
 _DISABLED_S = 900.0
+_GONE_S = 3600.0
 _ATTEMPTS = 10_000  # the queue counts, and keeps what it gives up
 
 
@@ -42,6 +44,7 @@ class MessageDeliverer:
         clock: Clock,
     ) -> None:
         self._destinations, self._sender, self._send, self._clock = destinations, sender, send, clock
+        self._gone: dict[str, tuple[DestinationConfig, float]] = {}  # until when each is left alone
         self.job: Job[[str, dict[str, Any]]] = Job(
             "archive.deliver_message", self.deliver, attempts=_ATTEMPTS, backoff_s=(5.0, 3600.0), timeout_s=300.0
         )
@@ -70,17 +73,23 @@ class MessageDeliverer:
             Throttled: the receiver asks to be left alone for a while.
             Unreachable: the attempt failed; the queue brings it again.
             Abandon: it can never succeed, or the receiver wants no further delivery.
-            Later: the destination is not enabled; the queue keeps its deliveries.
+            Later: the destination is not enabled, or answered 410; the queue keeps its deliveries.
         """
         destination = self._destinations().get(name)
         if destination is None:
             raise Abandon(f"there is no destination `{name}`")
         if not destination.config.enabled:
             raise Later(f"the destination `{name}` is not enabled", _DISABLED_S)
+        config, until_s = self._gone.get(name, (None, 0.0))
+        if config == destination.config and self._clock.monotonic_s() < until_s:
+            raise Later(f"the destination `{name}` answered 410 Gone", _DISABLED_S)
         [attempt] = self._sender(destination).send([Outgoing(wire["delivery"], _parse(wire))])
         if attempt.is_delivered:
             return
         log.info("delivery_failed", destination=name, delivery=wire["delivery"], error=attempt.error)
+        if attempt.is_gone:
+            self._gone[name] = destination.config, self._clock.monotonic_s() + _GONE_S
+            log.error("destination_paused", alarm=True, destination=name, why="the receiver answered 410 Gone")
         if attempt.is_gone or attempt.is_final:
             raise Abandon(attempt.error)
         what, hint = f"the delivery to `{name}` failed", "see the destination"

@@ -6,7 +6,8 @@ from typing import Any
 from carboy.errors import Fault, InvalidInput, Missing
 from carboy.http_values import parse_cursor, parse_query_time, render_cursor
 from carboy.problems import Problem
-from carboy.services.archive.destinations.config import Destination, compile_expression
+from carboy.services.archive.destinations.config import Destination
+from carboy.services.archive.destinations.expressions import compile_expression
 from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.destinations.service import Destinations, describe_attempt
 from carboy.services.archive.destinations.store import DeliveryFilter

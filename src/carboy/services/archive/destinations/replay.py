@@ -13,8 +13,9 @@ from carboy.clock import Clock
 from carboy.db import insert_rows
 from carboy.errors import Missing
 from carboy.jobs import Commit, Job, put, row_of
-from carboy.services.archive.destinations.config import Destination, compile_expression, is_match
+from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
+from carboy.services.archive.destinations.expressions import compile_expression, is_match
 from carboy.services.archive.destinations.rows import delivery_row, schedule
 from carboy.services.archive.destinations.tables import DELIVERIES
 from carboy.services.archive.items import Item

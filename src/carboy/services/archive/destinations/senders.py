@@ -46,7 +46,7 @@ class Senders:
     def __call__(self, destination: Destination) -> Sender:
         """Return what makes the attempts of a destination; kept until its settings change."""
         known = self._made.get(destination.name)
-        if known is not None and known[0].config == destination.config:
+        if known is not None and (known[0] is destination or known[0].config == destination.config):
             return known[1]
         made = self._make_sender(destination)
         self._made[destination.name] = destination, made

@@ -75,7 +75,7 @@ class Destinations:
         self._configured, self._index, self._writer, self._clock = configured, index, writer, clock
         self._around = around
         self.sender: Senders = Senders(clock, around)
-        self.store: DeliveryStore = DeliveryStore(engine)
+        self.store: DeliveryStore = DeliveryStore(engine, clock)
         self.deliverer: Deliverer = Deliverer(
             self.all,
             self.sender,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
+from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import insert_rows
 from carboy.jobs import Job
 from carboy.services.archive.destinations.rows import Wake, progress_of, wake
@@ -22,6 +23,7 @@ _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _HOUR_MS = 3_600_000
 _MOST_ATTEMPTS = 5_000
 _AT_ONCE = 1_000
+_COUNT_REST = 20.0  # of the time that a count took, before the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,16 @@ class DeliveryFilter:
 
 
 class DeliveryStore:
-    """Reads the rows of deliveries."""
+    """Reads the rows of deliveries.
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    Args:
+        engine: of the database.
+        clock: for the age of counts.
+    """
+
+    def __init__(self, engine: "Engine", clock: Clock = SYSTEM_CLOCK) -> None:
+        self._engine, self._clock = engine, clock
+        self._counted: dict[str, tuple[float, tuple[int, int]]] = {}
 
     def progress(self, name: str) -> Progress:
         """Return how a destination does."""
@@ -53,13 +61,24 @@ class DeliveryStore:
             return progress_of(connection.execute(query).one_or_none())
 
     def counts(self, name: str) -> tuple[int, int, int | None]:
-        """Return how many deliveries wait, how many failed, and when the oldest that waits was made."""
+        """Return how many deliveries wait, how many failed, and when the oldest that waits was made.
+
+        What took long to count is counted again after twenty times as long: of many rows the numbers are that old.
+        """
+        began_s = self._clock.monotonic_s()
+        fresh_until_s, counted = self._counted.get(name, (began_s, (0, 0)))
+        if began_s >= fresh_until_s:
+            counted = self._count(name)
+            ended_s = self._clock.monotonic_s()
+            self._counted[name] = ended_s + (ended_s - began_s) * _COUNT_REST, counted
+        return *counted, self.oldest_ms(name)
+
+    def _count(self, name: str) -> tuple[int, int]:
         with self._engine.connect() as connection:
-            waiting, failed = (
-                sum(connection.execute(_count(name, state)).scalar() or 0 for state in states)
-                for states in (("waiting", "delivering"), ("failed",))
+            waiting, delivering, failed = (
+                connection.execute(_count(name, state)).scalar() or 0 for state in ("waiting", "delivering", "failed")
             )
-        return waiting, failed, self.oldest_ms(name)
+        return waiting + delivering, failed
 
     def oldest_ms(self, name: str) -> int | None:
         """Return when the oldest delivery that waits was made; None where none does."""
@@ -135,6 +154,8 @@ def _page(name: str, state: str, chosen: DeliveryFilter, limit: int) -> Any:
 class Retry:
     """A request to try deliveries again, now and with all attempts of the schedule before them.
 
+    An open circuit breaker lets one of them through at once, and the others once that is delivered.
+
     Attributes:
         delivery: one; 0 for those of the destination that are in a state.
         after: where the last batch ended.
@@ -163,6 +184,8 @@ def _retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
     if ids:
         values = {"state": "waiting", "tries": 0, "next_at": one.now_ms, "finished_at": None}
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id.in_(ids)).values(values))
+        is_open = (DESTINATIONS.c.name == one.destination) & (DESTINATIONS.c.open_until > one.now_ms)
+        connection.execute(update(DESTINATIONS).where(is_open).values(open_until=one.now_ms))  # half-open: one probe
         wake(connection, [Wake(one.destination, one.job, one.now_ms)])
     return len(ids), ids[-1] if len(ids) == _AT_ONCE else None
 

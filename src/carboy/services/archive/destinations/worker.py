@@ -68,7 +68,6 @@ class _Running:
     """A turn of this process, its threads, and its lease."""
 
     turn: Turn
-    sender: Sender
     owner: str
     place: _Place
     leased_until_s: float
@@ -121,21 +120,25 @@ class Deliverer:
         Raises:
             Later: this process delivers to as many destinations as it may.
         """
-        destination = self._destinations().get(name)
-        if destination is None or not destination.config.enabled:
+        if self._enabled(name) is None:
             return
         place = self._enter(name)
         if place is None:
             return
         turns = copy_context().run
         threading.Thread(
-            target=turns, args=(self._take_turns, destination, place), name=f"deliver-{name}", daemon=True
+            target=turns, args=(self._take_turns, name, place), name=f"deliver-{name}", daemon=True
         ).start()
         while not place.is_over.wait(_LOOK_S):
             if self._leave(place):
                 return
         if place.error is not None:
             raise place.error
+
+    def _enabled(self, name: str) -> Destination | None:
+        """Return a destination as the settings are now; None for an unknown name, and where it is not enabled."""
+        found = self._destinations().get(name)
+        return found if found is not None and found.config.enabled else None
 
     def _enter(self, name: str) -> _Place | None:
         """Return a place; None where the destination has its turn already, which then looks again at its end."""
@@ -158,12 +161,12 @@ class Deliverer:
             place.has_left = self._may_leave and is_hanging and now_s - self._refused_at_s < _STALLED_S
             return place.has_left
 
-    def _take_turns(self, destination: Destination, place: _Place) -> None:
+    def _take_turns(self, name: str, place: _Place) -> None:
         """Have turns at a destination until none asks for another; in a thread of its own."""
-        name = destination.name
         try:
             while True:
-                self._take_turn(destination, place)
+                if (destination := self._enabled(name)) is not None:
+                    self._take_turn(destination, place)
                 with self._lock:
                     if name not in self._again:
                         del self._running[name]
@@ -175,9 +178,8 @@ class Deliverer:
                 self._again.discard(name)
             place.error = error
             if place.has_left:
-                log.warning(
-                    "destination_turn_failed", destination=name, error=str(error), hint="it is tried again soon"
-                )
+                why, hint = str(error), "it is tried again soon"
+                log.warning("destination_turn_failed", destination=name, error=why, hint=hint)
         finally:
             place.is_over.set()
 
@@ -186,9 +188,8 @@ class Deliverer:
         progress = self._writer.run(begin, self._begin(destination.name, owner), durable=False)
         if progress is None:
             return
-        sender = self._sender(destination)
-        turn = Turn(destination, sender.batch, progress, pacer, self._clock)
-        running = _Running(turn, sender, owner, place, self._clock.monotonic_s() + _LEASE_MS / 1000)
+        turn = Turn(destination, self._sender(destination).batch, progress, pacer, self._clock)
+        running = _Running(turn, owner, place, self._clock.monotonic_s() + _LEASE_MS / 1000)
         try:
             self._run(running)
         finally:
@@ -310,12 +311,13 @@ class Deliverer:
     def _attempts(self, running: _Running, outgoing: Sequence[Outgoing]) -> Sequence[Attempt]:
         if not outgoing:
             return []
-        at_ms = self._clock.now_ms()
+        at_ms, name = self._clock.now_ms(), running.turn.destination.name
         try:
-            return running.sender.send(outgoing)
+            return self._sender(self._enabled(name) or running.turn.destination).send(
+                outgoing
+            )  # secrets as they are now
         except Exception as error:
-            is_known = isinstance(error, CarboyError)
-            name, kind = running.turn.destination.name, type(error).__name__
+            is_known, kind = isinstance(error, CarboyError), type(error).__name__
             log.error("delivery_not_attempted", destination=name, error=kind, exc_info=not is_known)
             return [caught(error, at_ms, max(0, self._clock.now_ms() - at_ms))] * len(outgoing)
 
