@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from unicodedata import normalize
+from unicodedata import category, decimal, normalize
 from urllib.parse import unquote
 
 from carboy.errors import ConfigurationError, Refused
@@ -25,6 +25,11 @@ _PUBLIC_V6 = IPv6Network("2000::/3")
 _CLOSED_V6 = "2001::/23 2001:db8::/32 2002::/16 3fff::/20"  # Teredo and others, documentation, 6to4, documentation
 _CLOSED = [ip_network(net) for net in f"{_CLOSED_V4} {_CLOSED_V6}".split()]
 _NAT64 = IPv6Network("64:ff9b::/96")  # DNS64 maps every IPv4 server here where only IPv6 is routed
+_OWN_NAMES = {
+    "localhost", "localhost.localdomain", "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
+    "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
+}  # fmt: skip
+"""Names of this machine, and of the metadata services of clouds."""
 _NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 
 
@@ -73,7 +78,7 @@ class AddressGuard:
         address = _read_address(name)
         if address is not None:
             return self._refuses(address)
-        return not name or name == "localhost" or name.endswith(".localhost")
+        return not name or name in _OWN_NAMES or name.endswith(".localhost") or not name.isprintable()
 
     def check_host(self, host: str) -> None:
         """Refuse a host that is forbidden by its text alone.
@@ -118,7 +123,10 @@ def _embedded(address: Address) -> Address:
 
 
 def _clean(host: str) -> str:
-    return normalize("NFKC", unquote(host)).replace("\u3002", ".").strip().strip("[]").rstrip(".").lower()
+    """Return a host as resolvers and IDNA read it: digits of any script, without characters that cannot be seen."""
+    plain = normalize("NFKC", unquote(host)).replace("\u3002", ".")
+    seen = "".join(str(decimal(one, one)) for one in plain if category(one) != "Cf")
+    return seen.strip().strip("[]").rstrip(".").lower()
 
 
 def _read_address(name: str) -> Address | None:

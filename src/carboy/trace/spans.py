@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
+from carboy.redact import mask_text
 from carboy.trace.exceptions import describe_failure
 from carboy.trace.sanitize import clean_key, clean_name, clean_value
 
@@ -185,8 +186,8 @@ class Span:
             self.metadata = {**(self.metadata or {}), **facts}
 
     def add_request(self, method: str, url: str, **more: Any) -> None:
-        """Set the HTTP request; credentials, query and fragment of the URL are dropped."""
-        self._add_http(request={"method": method.upper(), "url": bare_url(url), **more})
+        """Set the HTTP request; credentials, query and fragment of the URL are dropped, secrets in its path masked."""
+        self._add_http(request={"method": method.upper(), "url": mask_text(bare_url(url)), **more})
 
     def add_response(self, status: int, **more: Any) -> None:
         """Set the HTTP response: 4xx is an error, 429 a throttle, 5xx a fault."""

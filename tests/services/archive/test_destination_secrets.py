@@ -1,4 +1,4 @@
-"""Secrets of destinations are in nothing that is written: no log line, row, object, list, attempt or page."""
+"""Secrets of destinations are in nothing that is written: log, row, object, list, attempt, page, trace or metric."""
 
 import base64
 import sqlite3
@@ -10,7 +10,7 @@ from tests.console.kit import visit
 from tests.services.archive.kit import Serve
 from tests.services.archive.test_destinations import ALERT, ended, operator, table, until
 
-from carboy.testing import Answer, LoopbackServer, Request
+from carboy.testing import Answer, LoopbackServer, Request, UdpListener
 
 WHSEC = "whsec_c2VjcmV0LW9mLXRoaXMtdGVzdC0wMDAwMDAwMDAx"
 TOKEN, PASSWORD, PLAIN = "sesame-token-4711-abcdef", "p4ss/w0rd-of-siem", "tok_1029384756"
@@ -35,7 +35,7 @@ def test_no_secret_of_a_destination_is_written_anywhere(
     serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The receivers echo all that they got, refuse to answer, and cannot be reached."""
-    with LoopbackServer(echo) as siem, LoopbackServer(echo) as chat:
+    with LoopbackServer(echo) as siem, LoopbackServer(echo) as chat, UdpListener() as daemon:
         credentials = f"user:{quote(PASSWORD, safe='')}@"
         address = siem.url.replace("://", f"://{credentials}")
         gone = f"http://{credentials}127.0.0.1:9/hooks?token={PLAIN}"
@@ -49,7 +49,8 @@ def test_no_secret_of_a_destination_is_written_anywhere(
             + table(gone, plain, name="gone")
             + table("slack:", f'retry = ["0s"]\nbody = "title"\nsecret = "{chat.url}/{SLACK_PATH}"', name="chat")
         )
-        gateway = operator(serve(toml=toml, log_level="DEBUG", console=True))
+        traced = {"trace": "xray", "trace_sample": 1, "aws_xray_daemon_address": daemon.address}
+        gateway = operator(serve(toml=toml, log_level="DEBUG", console=True, **traced))
         gateway.send(ALERT)
         names = ["siem", "basic", "gone", "chat"]
         shown = []
@@ -61,6 +62,9 @@ def test_no_secret_of_a_destination_is_written_anywhere(
                 gateway.post(f"/api/v1/destinations/{name}/test").get_data(),
             ]
         shown += [gateway.get("/api/v1/destinations").get_data(), gateway.get("/api/v1/jobs").get_data()]
+        scraper = {"Authorization": f"Bearer {gateway.make_key('metrics:read')}"}
+        shown.append(gateway.open("GET", "/metrics", headers=scraper).get_data())
+        assert b'carboy_archive_deliveries_failed{destination="chat"}' in shown[-1]
         person = visit(gateway.app)
         ids = [ended(gateway, "failed", name)()[0]["id"] for name in names]
         pages = [
@@ -75,6 +79,10 @@ def test_no_secret_of_a_destination_is_written_anywhere(
         sent = " ".join(str(request.headers.get("authorization")) for request in siem.requests)
         assert all(one in sent for one in (TOKEN, BASIC)), "what is searched for was sent"
         assert chat.requests[0].target == f"/{SLACK_PATH}"
+        traces = b"\n".join(daemon.wait_for(len(names)))
+        assert b'"http"' in traces
+        assert b"127.0.0.1" in traces, "the calls to destinations are traced"
+        shown.append(traces)
 
     written = {
         path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and "toml" not in path.name
