@@ -3,6 +3,7 @@
 import base64
 import sqlite3
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -49,8 +50,8 @@ def test_no_secret_of_a_destination_is_written_anywhere(
             + table(gone, plain, name="gone")
             + table("slack:", f'retry = ["0s"]\nbody = "title"\nsecret = "{chat.url}/{SLACK_PATH}"', name="chat")
         )
-        traced = {"trace": "xray", "trace_sample": 1, "aws_xray_daemon_address": daemon.address}
-        gateway = operator(serve(toml=toml, log_level="DEBUG", console=True, **traced))
+        watched: dict[str, Any] = {"trace": "xray", "trace_sample": 1, "aws_xray_daemon_address": daemon.address}
+        gateway = operator(serve(toml=toml, log_level="DEBUG", console=True, **watched))
         gateway.send(ALERT)
         names = ["siem", "basic", "gone", "chat"]
         shown = []
