@@ -38,6 +38,7 @@ T = TypeVar("T")
 _MINUTE_MS = 60_000
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _AT_ONCE = 100
+_ATTEMPTS = 10_000  # it enqueues itself: dead, it would never run again where no webhook comes
 _DELETERS = 8
 _RUN_S = 20.0  # what is left gets the next job
 _SLOT_MS = 10_000
@@ -103,8 +104,10 @@ class Upkeep:
     _looked: dict[str, _Looked] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.job = Job("archive.upkeep", self.run, attempts=5, timeout_s=300.0, priority=9)
-        self.erasing = Job("archive.erase", self.finish_erasing, attempts=1000, timeout_s=300.0, priority=9)
+        self.job = Job(
+            "archive.upkeep", self.run, attempts=_ATTEMPTS, backoff_s=(1.0, 60.0), timeout_s=300.0, priority=9
+        )
+        self.erasing = Job("archive.erase", self.finish_erasing, attempts=_ATTEMPTS, timeout_s=300.0, priority=9)
 
     def ask(self) -> None:
         """Enqueue the job of this minute, unless this process has done so or nothing needs it."""
