@@ -1,7 +1,9 @@
-"""Destinations: what three cost to accept, what a delivery costs, two sinks beside one that is down, long lists."""
+"""Destinations: what three cost to accept, what a delivery costs, one of three down, accepting while old events go."""
 
 import json
+import os
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -9,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ SINK_S = 0.02
 IN_FLIGHT = 8
 COSTING = 3_000
 ROWS = (10_000, 1_000_000)
+OLD = 12_000
 
 SINK = """
 import socket, sys, threading, time
@@ -54,6 +57,7 @@ def run(amount: int = AMOUNT, rows: int = ROWS[1]) -> None:
     _accepting()
     _costs()
     _delivering(amount)
+    _deleting()
     _listing((ROWS[0], rows))
 
 
@@ -183,6 +187,84 @@ def _memory_kib(pid: int) -> int:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     lines = [Path(f"/proc/{one}/status").read_text().splitlines() for one in (str(pid), *children)]
     return sum(int(line.split()[1]) for each in lines for line in each if line.startswith("VmRSS"))
+
+
+def _deleting() -> None:
+    """Compare the p99 of accepting while retention deletes, and while a person is erased, with that without either."""
+    tables = "".join(f'[default.archive.sources.{name}]\nverify = "none"\nid = "/id"\n' for name in ("due", "person"))
+    with _Project(tables.replace('id = "/id"\n', 'id = "/id"\nkeep = "1d"\n', 1)) as folder:
+        with gateway(folder=Path(folder), environ=_environ("0")):
+            pass
+        _fill_items(Path(folder), "due", OLD)
+        _fill_items(Path(folder), "person", OLD)
+        database = Path(folder) / "instance" / "carboy.db"
+        found: dict[str, list[float]] = {"retention": [], "erasure": [], "neither": []}
+        with gateway(folder=Path(folder), environ=_environ("8")) as server:
+            _p99_ms(server)  # warms up
+            while _left(database, "due") > OLD // 20:
+                found["retention"].append(_p99_ms(server))
+            while _left(database, "due"):
+                time.sleep(0.1)
+            found["neither"] += [_p99_ms(server) for _ in range(3)]
+            options = ["--match", "who == 'ann'", "--from", "2000-01-01T00:00:00Z", "--until", "2100-01-01T00:00:00Z"]
+            command = [sys.executable, "-m", "carboy", "archive", "erase", *options, "--yes"]
+            environ = {**os.environ, **_environ("8")}
+            with subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL) as erasing:
+                while _left(database, "person") == OLD:
+                    time.sleep(0.05)
+                while erasing.poll() is None:
+                    found["erasure"].append(_p99_ms(server))
+            found["neither"] += [_p99_ms(server) for _ in range(3)]
+    without_ms = statistics.median(found.pop("neither"))
+    print(f"\np99 of accepting, {CONNECTIONS // 4} connections: {without_ms:.1f} ms")
+    for name, times in found.items():
+        during_ms = statistics.median(times)
+        print(
+            f"  during {name} {during_ms:8.1f} ms, {during_ms / without_ms:.2f} of that without (aim: 1.3)", flush=True
+        )
+
+
+def _p99_ms(server: Gateway) -> float:
+    options = ["--connections", str(CONNECTIONS // 4), "--seconds", "2", "--start-ms", str(time.time_ns() // 1000)]
+    with load_process(server.url, "--target", "/api/v1/s3/alert", "--header", server.header, *options) as load:
+        summary, _ = load.finish()
+    return float(summary["latencies_ms"]["p99"])
+
+
+def _left(database: Path, source: str) -> int:
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM archive_items WHERE source = ?", (source,)).fetchone()[0]
+        return count
+
+
+def _fill_items(folder: Path, source: str, amount: int) -> None:
+    """Archive events that are three days old, in the folder and in the index."""
+    at_ms = time.time_ns() // 1_000_000 - 3 * 86_400_000
+    place = f"webhooks/{source}/2026/01/01/00/00"
+    (folder / "instance" / "archive" / place).mkdir(parents=True, exist_ok=True)
+    body = b'{"who": "ann"}'
+    for number in range(amount):
+        (folder / "instance" / "archive" / place / f"e{number}").write_bytes(body)
+    columns = (
+        "id, source, item_id, digest, sha256, at, received_at, newest, state, detail, object_key, content_type, size"
+    )
+    with closing(sqlite3.connect(folder / "instance" / "carboy.db")) as connection, connection:
+        connection.executemany(
+            f"INSERT INTO archive_items ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, 1, 'archived', 'off', ?, ?, ?)",
+            (
+                (
+                    (at_ms << 22) + 2 * number + (source == "due"),
+                    source,
+                    f"e{number}",
+                    bytes(32),
+                    bytes(32),
+                    at_ms,
+                    at_ms,
+                )
+                + (f"{place}/e{number}", "application/json", len(body))
+                for number in range(amount)
+            ),
+        )
 
 
 def _listing(amounts: tuple[int, int]) -> None:

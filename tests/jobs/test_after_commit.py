@@ -68,3 +68,17 @@ def test_a_row_that_is_retried_is_notified(shop: Shop, told: list[Ready]) -> Non
 
     shop.store.retry_all(state="queued")
     assert [str(one.id) for one in told[1:]] == [second.id, first.id]
+
+
+def test_a_lost_connection_does_not_hide_the_error_that_lost_it(shop: Shop, told: list[Ready]) -> None:
+    """It says whether the database is unavailable, and so whether the work is tried again."""
+
+    def lose() -> None:
+        with shop.engine.begin() as connection:
+            enqueue(NOTHING, session=connection)
+            connection.invalidate()
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        lose()
+    assert told == []

@@ -32,7 +32,8 @@ def notify_after_commit(engine: "Engine", notify: Callable[[Sequence[Ready]], No
             connection.info.setdefault(_COMMITTED, []).extend(noted)
 
     def on_rollback(connection: "Connection") -> None:
-        connection.info.pop(_NOTED, None)
+        if not connection.invalidated:  # a lost one has no `info`: asking for it would hide the error that lost it
+            connection.info.pop(_NOTED, None)
 
     def on_checkin(_connection: Any, record: Any) -> None:
         record.info.pop(_NOTED, None)

@@ -175,6 +175,8 @@ def retry(connection: "Connection", wishes: Sequence[Retry]) -> list[tuple[int, 
 
 
 def _retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
+    name = DESTINATIONS.c.name == one.destination
+    connection.execute(select(name).where(name).with_for_update())  # first, as all who write deliveries
     query = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == one.destination)
     if one.delivery:
         query = query.where(DELIVERIES.c.id == one.delivery, DELIVERIES.c.state.in_(("failed", "waiting")))
@@ -184,8 +186,10 @@ def _retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
     if ids:
         values = {"state": "waiting", "tries": 0, "next_at": one.now_ms, "finished_at": None}
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id.in_(ids)).values(values))
-        is_open = (DESTINATIONS.c.name == one.destination) & (DESTINATIONS.c.open_until > one.now_ms)
-        connection.execute(update(DESTINATIONS).where(is_open).values(open_until=one.now_ms))  # half-open: one probe
+        is_open = DESTINATIONS.c.open_until > one.now_ms
+        connection.execute(
+            update(DESTINATIONS).where(name, is_open).values(open_until=one.now_ms)
+        )  # half-open: one probe
         wake(connection, [Wake(one.destination, one.job, one.now_ms)])
     return len(ids), ids[-1] if len(ids) == _AT_ONCE else None
 
