@@ -260,8 +260,10 @@ def _fill_items(folder: Path, source: str, amount: int) -> None:
                     bytes(32),
                     at_ms,
                     at_ms,
+                    f"{place}/e{number}",
+                    "application/json",
+                    len(body),
                 )
-                + (f"{place}/e{number}", "application/json", len(body))
                 for number in range(amount)
             ),
         )
