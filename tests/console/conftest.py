@@ -88,7 +88,7 @@ def serve() -> Iterator[Callable[[Flask], str]]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright runs an event loop in this thread: tests elsewhere could start none
 def browser() -> Iterator[Any]:
     """Return Debian's Chromium, driven by Playwright."""
     chromium = shutil.which("chromium")
