@@ -30,7 +30,7 @@ def test_a_json_secret_is_a_dict_and_any_other_is_text_or_bytes(aws: Aws) -> Non
     assert secrets.get(aws.secret(b"\x00\xff")).binary == b"\x00\xff"
     with pytest.raises(UsageError, match="binary"):
         _ = secrets.get(aws.secret(b"\x00")).text
-    with pytest.raises(UsageError, match="no JSON"):
+    with pytest.raises(UsageError, match="not a JSON object"):
         secrets.get(aws.secret("[1]"))["x"]
     with pytest.raises(KeyError):
         found["pasword"]

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.journey
 
 MESSAGES = 18
 KILLS = 4
+_SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds) and None\n"
 WAITING = ("scheduled", "held", "queued", "sending")
 
 
@@ -147,6 +148,9 @@ def faked(gateway: Gateway, seconds: int) -> Iterator[ServeProcess]:
     find_binary("faketime", "faketime")
     library = f"/usr/lib/{os.uname().machine}-linux-gnu/faketime/libfaketimeMT.so.1"
     environ = {**gateway.environ, "LD_PRELOAD": library, "FAKETIME": f"{seconds:+d}s"}
+    # A jump moves no monotonic clock, by which threads wait. Left alone, the library refuses `clock_nanosleep`.
+    environ |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "PYTHONPATH": str(gateway.folder)}
+    (gateway.folder / "sitecustomize.py").write_text(_SLEEP, encoding="utf-8")
     with serve_process(gateway.folder, environ=environ) as process:
         gateway.logs.append(lambda: process.said)
         yield process

@@ -142,8 +142,8 @@ def test_what_is_for_no_destination_any_more_goes_to_the_dead_letters(
 
 
 def test_a_queue_gets_it_from_a_queue(make: Make, trigger: Trigger, moto: AwsServer) -> None:
-    target = moto.client("sqs").create_queue(QueueName="alerts")["QueueUrl"]
-    handler = make(toml=table("sqs:alerts"))
+    target = moto.client("sqs").create_queue(QueueName="alerts-of-a-function")["QueueUrl"]
+    handler = make(toml=table("sqs:alerts-of-a-function"))
     accept(handler, ALERT)
     assert trigger.run(handler) == []
 
