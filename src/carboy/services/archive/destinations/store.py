@@ -1,10 +1,11 @@
 """Look at deliveries, and change their fate by hand: list, retry, pause, resume."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import func, select, update
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 STATES = ("waiting", "delivering", "delivered", "failed", "expired")
+T = TypeVar("T")
+
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _HOUR_MS = 3_600_000
 _MOST_ATTEMPTS = 5_000
 _AT_ONCE = 1_000
-_COUNT_REST = 20.0  # of the time that a count took, before the next
+_REST = 20.0  # of the time that a look took, before the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class DeliveryStore:
 
     def __init__(self, engine: "Engine", clock: Clock = SYSTEM_CLOCK) -> None:
         self._engine, self._clock = engine, clock
-        self._counted: dict[str, tuple[float, tuple[int, int]]] = {}
+        self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def progress(self, name: str) -> Progress:
         """Return how a destination does."""
@@ -65,13 +68,19 @@ class DeliveryStore:
 
         What took long to count is counted again after twenty times as long: of many rows the numbers are that old.
         """
+        waiting, failed = self._seldom(("counts", name), partial(self._count, name))
+        return waiting, failed, self.oldest_ms(name)
+
+    def _seldom(self, key: tuple[str, str], look: Callable[[], T]) -> T:
+        """Return what a look found: at most a twentieth of the time is spent on looking."""
         began_s = self._clock.monotonic_s()
-        fresh_until_s, counted = self._counted.get(name, (began_s, (0, 0)))
+        fresh_until_s, found = self._kept.get(key, (began_s, None))
         if began_s >= fresh_until_s:
-            counted = self._count(name)
+            found = look()
             ended_s = self._clock.monotonic_s()
-            self._counted[name] = ended_s + (ended_s - began_s) * _COUNT_REST, counted
-        return *counted, self.oldest_ms(name)
+            self._kept[key] = ended_s + (ended_s - began_s) * _REST, found
+        result: T = found
+        return result
 
     def _count(self, name: str) -> tuple[int, int]:
         with self._engine.connect() as connection:
@@ -95,8 +104,11 @@ class DeliveryStore:
     def last_hour(self, name: str, now_ms: int) -> tuple[float | None, float | None, float | None]:
         """Return the part of the attempts of the last hour that succeeded, and p50 and p95 of their time in ms.
 
-        Of many attempts the newest are counted; None where there was none.
+        Of many attempts the newest are counted; None where there was none. What took long is kept as `counts` are.
         """
+        return self._seldom(("last hour", name), partial(self._last_hour, name, now_ms))
+
+    def _last_hour(self, name: str, now_ms: int) -> tuple[float | None, float | None, float | None]:
         query = (
             select(ATTEMPTS.c.error, ATTEMPTS.c.duration_ms)
             .where(ATTEMPTS.c.destination == name, ATTEMPTS.c.at > now_ms - _HOUR_MS)
