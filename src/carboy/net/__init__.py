@@ -12,7 +12,7 @@ from carboy.lazy import lazy_names
 from carboy.net.defaults import InvalidDefault, set_default_retries, set_default_timeout
 from carboy.net.functions import delete, get, head, options, patch, post, put, request
 from carboy.net.guard import AddressGuard, ForbiddenAddress
-from carboy.net.limited import CallFailed, Limits, Reply, ResponseTooLarge, TimedOut, fetch, make_session
+from carboy.net.limited import CallFailed, Limits, Reply, ResponseTooLarge, TimedOut, fetch, make_session, prepare_call
 
 if TYPE_CHECKING:
     from requests import Response, exceptions
@@ -39,6 +39,7 @@ __all__ = [
     "options",
     "patch",
     "post",
+    "prepare_call",
     "put",
     "request",
     "set_default_retries",

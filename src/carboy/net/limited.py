@@ -10,6 +10,8 @@ from carboy.extras import extra
 from carboy.net.guard import AddressGuard
 
 if TYPE_CHECKING:
+    from requests import PreparedRequest
+
     from carboy.net.session import Session
 
 _CHUNK = 65_536
@@ -90,6 +92,17 @@ def make_session(
     return session
 
 
+def prepare_call(session: "Session", method: str, url: str) -> "PreparedRequest":
+    """Return what the calls to one address have in common, for `fetch`: its URL is read and checked once.
+
+    Raises:
+        requests.RequestException: the address cannot be called.
+    """
+    from requests import Request
+
+    return session.prepare_request(Request(method, url))
+
+
 def fetch(
     session: "Session",
     url: str,
@@ -100,6 +113,7 @@ def fetch(
     method: str = "GET",
     body: bytes | None = None,
     truncate: bool = False,
+    common: "PreparedRequest | None" = None,
 ) -> Reply:
     """Send a request and return the response, whatever its status; a redirect is returned, not followed.
 
@@ -112,6 +126,7 @@ def fetch(
         method: such as `POST`.
         body: the request's.
         truncate: return what came of a body that is larger than allowed, late or cut: the status is what counts.
+        common: of `prepare_call`, with the same method and URL.
 
     Raises:
         TimedOut: no whole response in time.
@@ -126,7 +141,11 @@ def fetch(
     with session.open_call(budget_s=limits.total_s) as call:
         timeout = (limits.connect_timeout_s, limits.read_timeout_s)
         try:
-            prepared = session.prepare_request(Request(method, url, headers=dict(headers), data=body))
+            prepared = (
+                session.prepare_request(Request(method, url, headers=dict(headers), data=body))
+                if common is None
+                else _complete(common, headers, body)
+            )
             with session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response:
                 read = _read_some if truncate else _read
                 content = read(response, limits.size_bytes, what)
@@ -136,6 +155,19 @@ def fetch(
             kind, why = (TimedOut, "too late") if is_late else (CallFailed, type(error).__name__)
             hint = "check the network and the address"
             raise kind(what, f"no whole response came: {why}", hint, call.was_sent) from error
+
+
+def _complete(common: "PreparedRequest", headers: Mapping[str, str], body: bytes | None) -> "PreparedRequest":
+    from requests.utils import check_header_validity
+
+    for item in headers.items():
+        check_header_validity(item)
+    prepared = common.copy()
+    prepared.headers.update(headers)
+    if "Authorization" in common.headers:  # of the URL: it wins in requests too
+        prepared.headers["Authorization"] = common.headers["Authorization"]
+    prepared.prepare_body(body, None)
+    return prepared
 
 
 def _read(response: Any, size_bytes: int, what: str) -> bytes:

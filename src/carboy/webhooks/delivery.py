@@ -11,16 +11,21 @@ import hmac
 import random
 import secrets as tokens
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError
 from carboy.http_values import parse_retry_after
-from carboy.net import AddressGuard, CallFailed, Limits, TimedOut, fetch, make_session
+from carboy.net import AddressGuard, CallFailed, Limits, TimedOut, fetch, make_session, prepare_call
 from carboy.redact import mask_text
 from carboy.trace import outgoing_headers
 from carboy.webhooks.verification import keys_of, text_bytes
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 RETRY_SCHEDULE_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """The wait before each attempt, as Standard Webhooks recommends; its length is the number of attempts."""
@@ -186,6 +191,9 @@ class WebhookClient:
         self._limits = Limits(min(5.0, timeout_s), timeout_s, timeout_s, _READ_BYTES)
         self._session = make_session(url, pool_size, guard=guard)
         self._hidden = _credentials_of(url)
+        self._common: PreparedRequest | None = None
+        with suppress(Exception):  # an address that cannot be called is the failure of each delivery
+            self._common = prepare_call(self._session, "POST", url)
 
     def post(self, body: bytes, headers: Mapping[str, str], *, webhook_id: str, secrets: Sequence[str] = ()) -> Attempt:
         """Post a body once, signed where there are secrets; redirects are not followed. It never raises.
@@ -214,6 +222,7 @@ class WebhookClient:
                 method="POST",
                 body=body,
                 truncate=True,
+                common=self._common,
             )
             status, response = reply.status, reply.body
             if not 200 <= status <= 299:
