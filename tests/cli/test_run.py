@@ -28,7 +28,7 @@ environments:
 SHOW = [sys.executable, "-c", "import os, json, sys; print(json.dumps([dict(os.environ), sys.argv[1:]]))"]
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAOWN", "AWS_SECRET_ACCESS_KEY": "own-secret", "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_EC2_METADATA_DISABLED": "true", "CARBOY_VERIFY_ACCOUNT": "off",
 }  # fmt: skip
 
 
@@ -258,7 +258,7 @@ def test_a_profile_may_run_a_program_of_its_own(shop: Shop) -> None:
 
 def test_the_account_is_verified_before_anything_runs(shop: Shop, moto: AwsServer) -> None:
     """Without a role AWS's own chain decides whose credentials these are."""
-    environ = {"AWS_ENDPOINT_URL": moto.url, "CARBOY_CACHE": "off"}
+    environ = {"AWS_ENDPOINT_URL": moto.url, "CARBOY_CACHE": "off", "CARBOY_VERIFY_ACCOUNT": ""}
     (shop.folder / "environments.yml").write_text(
         "environments:\n  - {name: wrong, account: '999999999999'}\n  - {name: right, account: '123456789012'}\n"
     )
@@ -271,8 +271,16 @@ def test_the_account_is_verified_before_anything_runs(shop: Shop, moto: AwsServe
     assert show(shop, "-e", "right", environ=environ)["AWS_ACCESS_KEY_ID"] == "AKIAOWN"
 
 
-def test_an_account_that_cannot_be_verified_is_said(shop: Shop) -> None:
-    """Where STS gives no answer the command runs, with a warning."""
-    environ = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9", "CARBOY_CACHE": "off"}
+@pytest.mark.parametrize("words", [["-e", "dev"], ["-a", "123456789012"]])
+@pytest.mark.parametrize("way", [["--", *SHOW], ["--print-env"], ["--credential-process"]])
+def test_credentials_of_an_unverified_account_are_not_used(shop: Shop, words: list[str], way: list[str]) -> None:
+    """Where STS gives no answer nothing runs or is printed, unless the variable says so; then nothing is cached."""
+    environ = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9", "CARBOY_VERIFY_ACCOUNT": ""}
 
-    assert "not verified" in shop.run("run", "-e", "dev", "--", *SHOW, environ=environ).stderr
+    for _ in range(2):
+        done = shop.run("run", *words, *way, environ=environ, code=4)
+
+        assert done.stdout == ""
+        assert "the account 123456789012 was not verified" in done.stderr
+        assert "CARBOY_VERIFY_ACCOUNT=off" in done.stderr
+        assert "AKIAOWN" in shop.run("run", *words, *way, environ={**environ, "CARBOY_VERIFY_ACCOUNT": "off"}).stdout

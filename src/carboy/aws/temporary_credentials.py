@@ -5,7 +5,6 @@ They are cached until shortly before they expire, in a file that only its owner 
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -124,7 +123,7 @@ class CredentialBroker:
         rackspace: makes the client of Rackspace, where it is needed.
         cache: the folder of cached credentials; None for no cache.
         ask_code: asks a person for the code of an MFA device.
-        warn: gets a message where AWS does not say which account the credentials are of.
+        verify_account: whether STS must confirm the account of credentials that no role was assumed with.
         duration_s: the lifetime to request.
         clock: the time.
     """
@@ -137,14 +136,14 @@ class CredentialBroker:
         rackspace: Callable[[], Rackspace] = Rackspace,
         cache: Path | None = None,
         ask_code: Callable[[str], str] | None = None,
-        warn: Callable[[str], object] = warnings.warn,
+        verify_account: bool = True,
         duration_s: int = 3600,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._environ, self._user, self._rackspace = environ, user, rackspace
         self._cache, self._ask_code, self._duration_s, self._clock = cache, ask_code, duration_s, clock
         self._client: Rackspace | None = None
-        self._warn = warn
+        self._verify = verify_account
 
     def get(self, environment: Environment) -> Credentials:
         """Return credentials for an environment, cached ones while they are valid.
@@ -164,6 +163,8 @@ class CredentialBroker:
         for at, role in enumerate(environment.roles):
             found = self._assume(environment, role, found, is_first=at == 0, is_chained=at > 0 or user is not None)
         if user is None and environment.account and not environment.roles:
+            if not self._verify:
+                return found  # not cached: a later command may verify
             self._verify_account(environment, found)
         self._write_cache(path, found)
         return found
@@ -258,8 +259,11 @@ class CredentialBroker:
             failure = explain(error, "sts:GetCallerIdentity", str(environment.account))
             if not isinstance(failure, Unreachable):
                 raise failure from error
-            self._warn(f"the account of the credentials was not verified: {failure.why}")
-            return
+            raise Unreachable(
+                f"the account {environment.account} was not verified",
+                failure.why,
+                "let this machine reach STS, or set CARBOY_VERIFY_ACCOUNT=off to use the credentials as they are",
+            ) from error
         if account != environment.account:
             named = f"the environment `{environment.name}` is" if environment.name else "the command names"
             raise ConfigurationError(

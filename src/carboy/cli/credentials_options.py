@@ -89,7 +89,7 @@ class CredentialOptions:
                 rackspace=self._rackspace,
                 cache=cache_folder(self.environ),
                 ask_code=_ask_code,
-                warn=lambda text: click.echo(f"warning: {text}", err=True),
+                verify_account=self.environ.get("CARBOY_VERIFY_ACCOUNT") != "off",
                 duration_s=self.duration_s,
             )
         return self._broker.get(environment)
