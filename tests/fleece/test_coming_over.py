@@ -205,7 +205,8 @@ def test_the_further_names_are_there() -> None:
     assert requests.Retry(3).total == 3
     assert requests.HTTPAdapter()
     assert utils.fullmatch("a+", "aa")
-    assert (profiling.DEFAULT_SAMPLE, profiling.DEFAULT_STATS_LIMIT) == (0.5, 20)
+    assert boto3.DEFAULT_READ_TIMEOUT is None
+    assert (profiling.PROFILE_SAMPLE, profiling.DEFAULT_LIMIT) == (0.5, 20)
     assert LambdaEvent(body={"a": 1}).body == {"a": 1}
     assert sys.modules["carboy.fleece"].__version__ == "1.2.1"
 

@@ -20,6 +20,11 @@ _PLACES = (
     "aws_session_token",
     "config",
 )
+_DEFAULTS = {
+    "DEFAULT_TIMEOUT": "timeout",
+    "DEFAULT_CONNECT_TIMEOUT": "connect_timeout",
+    "DEFAULT_READ_TIMEOUT": "read_timeout",
+}
 _defaults: dict[str, float | None] = {}
 
 
@@ -28,7 +33,7 @@ def set_default_timeout(
 ) -> None:
     """Set the time-outs of clients that are made from now on, in seconds; without arguments Carboy's own."""
     aws.set_default_timeout(timeout)
-    _defaults.update(connect_timeout=connect_timeout, read_timeout=read_timeout)
+    _defaults.update(timeout=timeout, connect_timeout=connect_timeout, read_timeout=read_timeout)
 
 
 def setup_default_session(**options: Any) -> None:
@@ -62,11 +67,14 @@ def _named(places: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    return options if "timeout" in options else {**_defaults, **options}
+    defaults = {name: value for name, value in _defaults.items() if name != "timeout"}  # which Carboy's own has
+    return options if "timeout" in options else {**defaults, **options}
 
 
 def __getattr__(name: str) -> Any:
     with extra("aws"):
         import boto3
         from botocore.config import Config
+    if name in _DEFAULTS:
+        return _defaults.get(_DEFAULTS[name])
     return Config if name == "Config" else getattr(boto3, name)

@@ -3,9 +3,21 @@
 from carboy.fleece.handlers.connexion import (
     RESPONSE_CONTRACT_VIOLATION,
     FleeceApp,
+    build_wsgi_environ_from_event,
     call_api,
     call_proxy_api,
     get_connexion_app,
 )
+from carboy.fleece.log import get_logger
 
-__all__ = ["RESPONSE_CONTRACT_VIOLATION", "FleeceApp", "call_api", "call_proxy_api", "get_connexion_app"]
+__all__ = [
+    "RESPONSE_CONTRACT_VIOLATION",
+    "FleeceApp",
+    "build_wsgi_environ_from_event",
+    "call_api",
+    "call_proxy_api",
+    "get_connexion_app",
+    "logger",
+]
+
+logger = get_logger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 
 from werkzeug.datastructures import Headers
 
-__all__ = ["format_event"]
+__all__ = ["Hasher", "format_event"]
 
 _CONTEXT = (
     "aws_request_id",
@@ -18,6 +18,13 @@ _CONTEXT = (
     "log_stream_name",
     "memory_limit_in_mb",
 )
+
+
+class Hasher(dict[Any, Any]):
+    """A dictionary in which a key that is missing is a further one."""
+
+    def __missing__(self, key: Any) -> "Hasher":
+        return self.setdefault(key, Hasher())  # type: ignore[no-any-return]
 
 
 def format_event(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Fleece's `log`: its names over `carboy.logs`."""
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -12,6 +13,10 @@ from carboy.logs import inject_request_ids as inject_request_ids_into_environmen
 from carboy.logs import setup_root_logger as _setup_root_logger
 
 __all__ = [
+    "DEFAULT_STREAM",
+    "ENV_APIG_REQUEST_ID",
+    "ENV_LAMBDA_REQUEST_ID",
+    "LOG_FORMAT",
     "RetryHandler",
     "add_request_ids_from_environment",
     "clobber_root_handlers",
@@ -23,6 +28,9 @@ __all__ = [
     "setup_root_logger",
 ]
 
+LOG_FORMAT = "%(message)s"
+DEFAULT_STREAM = sys.stdout
+ENV_APIG_REQUEST_ID, ENV_LAMBDA_REQUEST_ID = "_FLEECE_APIG_REQUEST_ID", "_FLEECE_LAMBDA_REQUEST_ID"  # not set here
 _CONTEXT = (
     "function_name",
     "function_version",

@@ -7,20 +7,21 @@ from functools import wraps
 from pstats import Stats
 from typing import Any
 
-from carboy.logs import get_logger
+from carboy.fleece import log
 
-__all__ = ["DEFAULT_SAMPLE", "DEFAULT_STATS_FILTER", "DEFAULT_STATS_LIMIT", "profile_handler"]
+__all__ = ["DEFAULT_FILTER", "DEFAULT_LIMIT", "DEFAULT_LOGGER", "PROFILE_SAMPLE", "profile_handler"]
 
-DEFAULT_SAMPLE = 0.5
-DEFAULT_STATS_FILTER = ["/var/task/"]
-DEFAULT_STATS_LIMIT = 20
+DEFAULT_LOGGER = log.get_logger("profiler")
+PROFILE_SAMPLE = 0.5
+DEFAULT_FILTER = ["/var/task/"]
+DEFAULT_LIMIT = 20
 
 
 def profile_handler(
-    sample: float = DEFAULT_SAMPLE,
+    sample: float = PROFILE_SAMPLE,
     stats_filter: Sequence[str] | None = None,
-    stats_limit: int = DEFAULT_STATS_LIMIT,
-    logger: Any = None,
+    stats_limit: int = DEFAULT_LIMIT,
+    logger: Any = DEFAULT_LOGGER,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that logs `Profiling completed` for a part of a handler's calls.
 
@@ -30,8 +31,7 @@ def profile_handler(
         stats_limit: how many of them, those with most time first.
         logger: who logs.
     """
-    log = logger or get_logger("profiler")
-    paths = tuple(stats_filter or DEFAULT_STATS_FILTER)
+    paths = tuple(stats_filter or DEFAULT_FILTER)
 
     def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -42,7 +42,9 @@ def profile_handler(
             try:
                 return profile.runcall(function, event, context, *args, **kwargs)
             finally:
-                log.info("Profiling completed", lambda_event=event, **_summary(profile, paths, stats_limit))
+                (logger or DEFAULT_LOGGER).info(
+                    "Profiling completed", lambda_event=event, **_summary(profile, paths, stats_limit)
+                )
 
         return wrapper
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from carboy.fleece.events import format_event
 
-__all__ = ["LambdaContext", "LambdaEvent", "LambdaRequestGenerator"]
+__all__ = ["LambdaContext", "LambdaEvent", "LambdaRequestGenerator", "dict_update"]
 
 _HEADER = {
     "Accept": "*/*",
@@ -31,6 +31,11 @@ _REQUESTOR = {
 }
 _PARTS = ("body", "gateway", "header", "path", "querystring", "requestor")
 _GATEWAY = {"http-method": "GET", "resource-path": "/some/path/", "stage": "test_stage", "stage-data": {}}
+
+
+def dict_update(base: Mapping[str, Any], merge: bool, kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `kwargs`, merged into a copy of `base` if asked."""
+    return {**copy.deepcopy(dict(base)), **(kwargs or {})} if merge else dict(kwargs or {})
 
 
 class LambdaContext:
@@ -86,11 +91,7 @@ class LambdaEvent:
 
     def generate(self, merge_with_default: bool = True, **given: Any) -> dict[str, Any]:
         """Return an event; each part that is given is merged into the default one, or takes its place."""
-        parts = {
-            name: {**part, **given.get(name, {})} if merge_with_default else given.get(name, {})
-            for name in _PARTS
-            for part in [getattr(self, name)]
-        }
+        parts = {name: dict_update(getattr(self, name), merge_with_default, given.get(name)) for name in _PARTS}
         event = {
             "operation": given.get("operation") or self.operation,
             "parameters": {

@@ -4,6 +4,7 @@ As there, nothing needs to be set up: on Lambda the environment names the daemon
 it names none, nothing is sent.
 """
 
+import string
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -11,22 +12,41 @@ from typing import Any, NamedTuple, TypeVar
 
 from carboy import trace
 from carboy.config.environ import live_environ
+from carboy.fleece import log
 from carboy.trace.daemon import Daemon
 from carboy.trace.headers import parse_xray
+from carboy.trace.spans import new_span_id
 from carboy.trace.xray_documents import render_document
 
 __all__ = [
+    "ERROR_HANDLING_BOTOCORE",
+    "ERROR_HANDLING_GENERIC",
+    "LOGGER",
+    "XRAY_DAEMON_HEADER",
     "XRayDaemon",
     "XRayDaemonNotFoundError",
     "XRayTraceID",
+    "extract_function_metadata",
+    "generate_subsegment_id",
+    "generic_xray_wrapper",
+    "get_function_name",
+    "get_parent_id",
+    "get_parent_id_from_trace_id",
     "get_trace_id",
     "get_xray_daemon",
     "monkey_patch_botocore_for_xray",
     "monkey_patch_requests_for_xray",
+    "noop_function_metadata",
     "send_segment_document_to_xray_daemon",
     "send_subsegment_to_xray_daemon",
+    "to_safe_annotation_key",
+    "to_safe_annotation_value",
     "trace_xray_subsegment",
 ]
+
+LOGGER = log.get_logger("fleece.xray")
+XRAY_DAEMON_HEADER = {"format": "json", "version": 1}
+ERROR_HANDLING_GENERIC, ERROR_HANDLING_BOTOCORE = "generic", "botocore"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -50,6 +70,79 @@ def trace_xray_subsegment(skip_args: bool = False) -> Callable[[Function], Funct
         return call
 
     return decorate
+
+
+def generic_xray_wrapper(
+    wrapped: Callable[..., Any],
+    instance: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    name: str | Callable[..., str],
+    namespace: str,
+    metadata_extractor: Callable[..., Mapping[str, Any]],
+    error_handling_type: str = ERROR_HANDLING_GENERIC,
+) -> Any:
+    """Call a function within a subsegment; for a wrapper of `wrapt` around another library's function.
+
+    Args:
+        wrapped: the function.
+        instance: its instance; None where it has none.
+        args: what it is called with.
+        kwargs: the same, by name.
+        name: the subsegment's, or a function of the four arguments above that returns it.
+        namespace: `aws`, `remote`, or `local`.
+        metadata_extractor: returns blocks of the subsegment, of the four arguments and `return_value`.
+        error_handling_type: `botocore` passes a ClientError's response as `return_value`; else it is None.
+    """
+    if trace.current_span() is None:
+        _follow_environment()
+    span = trace.begin_span(
+        name if isinstance(name, str) else name(wrapped, instance, args, kwargs),
+        "aws" if namespace == "aws" else "remote" if namespace == "remote" else "",
+    )
+    if span is None:
+        return wrapped(*args, **kwargs)
+    result: Any = None
+    with span:
+        try:
+            result = wrapped(*args, **kwargs)
+        except Exception as error:
+            if error_handling_type == ERROR_HANDLING_BOTOCORE:
+                result = getattr(error, "response", {})
+            raise
+        finally:
+            found = dict(
+                metadata_extractor(wrapped=wrapped, instance=instance, args=args, kwargs=kwargs, return_value=result)
+            )
+            span.add_metadata(**found.pop("metadata", {}))
+            span.annotate(**found.pop("annotations", {}))
+            span.add(**found)
+    return result
+
+
+def get_function_name(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> str:
+    """Return the name of a function, for `generic_xray_wrapper`."""
+    return str(wrapped.__name__)
+
+
+def noop_function_metadata(wrapped: Any, instance: Any, args: Any, kwargs: Any, return_value: Any) -> dict[str, Any]:
+    """Return nothing to add to a subsegment."""
+    return {}
+
+
+def extract_function_metadata(wrapped: Any, instance: Any, args: Any, kwargs: Any, return_value: Any) -> dict[str, Any]:
+    """Return the arguments of a call as metadata of its subsegment."""
+    return {"metadata": {"args": args, "kwargs": kwargs}}
+
+
+def to_safe_annotation_key(key: str) -> str:
+    """Return a key without punctuation, which X-Ray drops annotations for."""
+    return key.translate(str.maketrans("", "", string.punctuation))
+
+
+def to_safe_annotation_value(value: object) -> str:
+    """Return a value as text."""
+    return str(value)
 
 
 def monkey_patch_botocore_for_xray() -> None:
@@ -103,6 +196,22 @@ def get_trace_id() -> XRayTraceID:
     if found is None:
         return XRayTraceID(None, None, False)
     return XRayTraceID(found.trace_id, found.span_id or None, found.is_sampled is True)
+
+
+def generate_subsegment_id() -> str:
+    """Return a new id: 16 hexadecimal digits."""
+    return new_span_id()
+
+
+def get_parent_id() -> str | None:
+    """Return the id of the subsegment that this code works in; None outside of one."""
+    span = trace.current_span()
+    return span.id if span is not None else None
+
+
+def get_parent_id_from_trace_id() -> str | None:
+    """Return the id of the segment that Lambda keeps for the function."""
+    return get_trace_id().parent_id
 
 
 def get_xray_daemon() -> XRayDaemon:

@@ -11,12 +11,19 @@ from urllib.parse import quote
 from flask import Flask
 
 from carboy.api import blueprint
-from carboy.fleece.handlers.wsgi import complete
+from carboy.fleece.handlers.wsgi import build_wsgi_environ_from_event, complete
 from carboy.fleece.httperror import HTTPError
 from carboy.logs import BoundLogger, get_logger
 from carboy.serve import lambda_handler
 
-__all__ = ["RESPONSE_CONTRACT_VIOLATION", "FleeceApp", "call_api", "call_proxy_api", "get_connexion_app"]
+__all__ = [
+    "RESPONSE_CONTRACT_VIOLATION",
+    "FleeceApp",
+    "build_wsgi_environ_from_event",
+    "call_api",
+    "call_proxy_api",
+    "get_connexion_app",
+]
 
 RESPONSE_CONTRACT_VIOLATION = "Response body does not conform to specification"
 
