@@ -26,7 +26,7 @@ SINK_S = 0.02
 IN_FLIGHT = 8
 COSTING = 3_000
 ROWS = (10_000, 1_000_000)
-OLD = 24_000
+OLD = 8_000
 
 SINK = """
 import socket, sys, threading, time
