@@ -112,6 +112,16 @@ def test_a_removed_object_is_gone(store: Store) -> None:
     assert store.put_new("a/b", b"second", "text/plain") is Put.CREATED
 
 
+def test_objects_are_removed_together_and_others_stay(store: Store) -> None:
+    """Some of them need not be there, nor their folders."""
+    for key in ("a/b", "a/c", "d/e/f"):
+        store.put_new(key, b"x", "text/plain")
+    store.delete_all(["a/b", "d/e/f", "a/none", "none/none"])
+    store.delete_all([])
+
+    assert [entry.key for entry in store.list("")] == ["a/c"]
+
+
 def test_keys_with_odd_characters_stay_apart(store: Store) -> None:
     """Each is its own object, listed under the very name it was given."""
     for key in ODD_KEYS:

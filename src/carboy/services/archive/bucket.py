@@ -6,7 +6,8 @@ the condition is found by two puts; there an object is looked for before it is p
 
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _PROBE = "carboy-probe"  # a prefix below which nothing stays
 _NO_ETAG = '"00000000000000000000000000000000"'
 _PAGE = 1000
+_DELETERS = 8
 
 
 class BucketStore:
@@ -141,6 +143,11 @@ class BucketStore:
                 obstore.delete(self._backend, key)
             except FileNotFoundError:
                 return
+
+    def delete_all(self, keys: Collection[str]) -> None:
+        """Remove objects, several at the same time."""
+        with ThreadPoolExecutor(_DELETERS, thread_name_prefix="archive-delete") as pool:
+            list(pool.map(self.delete, keys))
 
     def check(self) -> None:
         """Raise when the bucket cannot be used: what is tried are a list, and a put whose condition never holds."""

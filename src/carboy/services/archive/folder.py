@@ -10,7 +10,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -86,10 +86,19 @@ class FolderStore:
 
     def delete(self, key: str) -> None:
         """Remove an object; there need be none."""
-        path = self._path(key)
-        with self._explained(f"the object `{key}` could not be removed"), suppress(*_ABSENT):
-            os.unlink(path)
-            _sync(os.path.dirname(path))
+        self.delete_all([key])
+
+    def delete_all(self, keys: Collection[str]) -> None:
+        """Remove objects; their folders are synced once each."""
+        folders: set[str] = set()
+        for key in keys:
+            path = self._path(key)
+            with self._explained(f"the object `{key}` could not be removed"), suppress(*_ABSENT):
+                os.unlink(path)
+                folders.add(os.path.dirname(path))
+        for folder in folders:
+            with self._explained("removed objects could not be synced"), suppress(*_ABSENT):
+                _sync(folder)
 
     def check(self) -> None:
         """Raise when the folder cannot be made or written, or its disk is full."""

@@ -7,7 +7,6 @@ going where a job was lost.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,7 +38,6 @@ _MINUTE_MS = 60_000
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _AT_ONCE = 100
 _ATTEMPTS = 10_000  # it enqueues itself: dead, it would never run again where no webhook comes
-_DELETERS = 8
 _RUN_S = 20.0  # what is left gets the next job
 _SLOT_MS = 10_000
 _REST = 2.0  # of the time of a batch, before the next: accepting comes first
@@ -208,7 +206,8 @@ class Upkeep:
             with_deliveries: also the rows of deliveries that wait; else these end as `expired`.
         """
         self._delete_objects(items[0].source, items, {key for item in items for key in _keys_of(item)})
-        self.writer.run(delete_items, ([item.id for item in items], self.clock.now_ms(), with_deliveries))
+        rows = [item.id for item in items], self.clock.now_ms(), with_deliveries
+        self.writer.run(delete_items, rows, durable=False)  # what a power cut brings back, the next run deletes
         self.on_deleted(items[0].source, reason, len(items))
 
     def plan_erasing(self, items: Sequence[Item]) -> None:
@@ -239,8 +238,7 @@ class Upkeep:
         )
         with self.engine.connect() as connection:
             kept = {key for row in connection.execute(others) for key in row if key}
-        with ThreadPoolExecutor(_DELETERS, thread_name_prefix="archive-delete") as pool:
-            list(pool.map(self.store.delete, sorted(keys - kept)))
+        self.store.delete_all(sorted(keys - kept))
 
 
 _COLUMNS = (
