@@ -101,13 +101,19 @@ def test_a_misspelt_command_names_the_nearest(carboy: Carboy, given: str, near: 
 
 def test_a_misspelt_variable_is_named(carboy: Carboy, project: Path) -> None:
     """In the environment and in `.env`, with Flask's prefix or without; other variables are ignored."""
-    (project / ".env").write_text("MODULES=orders\nDATABASE_ULR=x\nFLASK_JOBS_CONCURENCY=2\nMY_OWN_THING=1\n")
+    (project / ".env").write_text(
+        "MODULES=orders\nDATABASE_ULR=x\nTRUSTED_PROXY=1\nFLASK_JOBS_CONCURENCY=2\nMY_OWN_THING=1\n"
+    )
 
     warnings = carboy("settings", "check", "--json").json["warnings"]
 
-    assert [did_you_mean(name, " ".join(warnings).split("`")) for name in ("DATABASE_URL", "JOBS_CONCURRENCY")] == [
+    assert [
+        did_you_mean(name, " ".join(warnings).split("`"))
+        for name in ("DATABASE_URL", "JOBS_CONCURRENCY", "TRUSTED_PROXIES")
+    ] == [
         "DATABASE_URL",
         "JOBS_CONCURRENCY",
+        "TRUSTED_PROXIES",
     ]
     assert not any("MY_OWN_THING" in warning for warning in warnings)
 

@@ -180,6 +180,14 @@ def test_what_a_reference_leads_to_is_a_value(tmp_path: Path) -> None:
     assert found["SHOP_NAME"] == f"file:{tmp_path}/two"
 
 
+@pytest.mark.parametrize("name", ["FLASK_PROFLE", "FLASK_PROFIL", "FLASK_PORFILE"])
+def test_a_misspelt_profile_is_warned_about(tmp_path: Path, name: str) -> None:
+    """Else the service starts on `local`, and looks right."""
+    warnings = load([], read_sources(folder=tmp_path, environ={name: "prod"})).warnings
+
+    assert f"`{name}` is not a setting; did you mean `FLASK_PROFILE`?" in " ".join(warnings)
+
+
 def test_a_misspelt_name_is_warned_about(tmp_path: Path) -> None:
     """A typing error such as `FLASK_SHOP_NMAE` is found at once."""
     found = _load(tmp_path, {"FLASK_SHOP_NMAE": "x"})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from carboy.config import Entry, Settings
 
 _LEAST_LENGTH = 5
-_NEAR = 0.88
+_NEAR = 0.85
 
 
 @click.group("settings")

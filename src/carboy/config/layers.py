@@ -149,7 +149,7 @@ def misspelt(names: Iterable[str], declared: Sequence[str]) -> list[tuple[str, s
     return [
         (name, near[0])
         for name in names
-        if name not in declared and (near := difflib.get_close_matches(name, declared, 1, cutoff=0.86))
+        if name not in declared and (near := difflib.get_close_matches(name, declared, 1, cutoff=0.85))
     ]
 
 

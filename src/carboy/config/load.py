@@ -278,10 +278,15 @@ def _check_ranges(part: type, entries: Mapping[str, Entry]) -> Iterator[Fault]:
 def _misspelt(
     sources: Sources, origins: Mapping[str, Origin], declared: Mapping[str, Setting]
 ) -> list[tuple[str, str]]:
-    names = list(declared)
-    found = misspelt(origins, names)
+    found = misspelt(origins, [*declared, "PROFILE"])
     raw = {**sources.dotenv, **sources.environ}
-    return [(f"{FLASK_PREFIX}{name}" if f"{FLASK_PREFIX}{name}" in raw else name, near) for name, near in found]
+    return [
+        (
+            f"{FLASK_PREFIX}{name}" if f"{FLASK_PREFIX}{name}" in raw else name,
+            f"{FLASK_PREFIX}PROFILE" if near == "PROFILE" else near,
+        )
+        for name, near in found
+    ]
 
 
 def _wanted(item: Setting | None) -> str:
