@@ -151,6 +151,7 @@ def test_much_that_is_due_goes_in_batches_over_several_jobs(serve: Serve, monkey
     gateway = serve(toml=KEPT, clock=clock)
     monkeypatch.setattr(retention, "_AT_ONCE", 3)
     monkeypatch.setattr(retention, "_RUN_S", 0.0)
+    monkeypatch.setattr(retention, "_REST", 0.0)  # the clock may move in the middle of a batch
     for number in range(10):
         send(gateway, "it", f"e{number}")
     clock.advance(86_400 + 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from carboy.logs import BoundLogger, get_logger
@@ -62,11 +63,15 @@ def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:
     for source, own in by_source.items():
         for at in range(0, len(own), _AT_ONCE):
             batch = own[at : at + _AT_ONCE]
-            ids = sorted({event_id(item) for item in batch})
-            now_ms = upkeep.clock.now_ms()
-            rows = [audit_row(now_ms, who, "archive.erase", f"{source}/{one}") for one in ids]
-            upkeep.writer.run(write_audit, rows)  # first: nothing is deleted that is not written down
-            upkeep.plan_erasing(batch)
-            upkeep.delete(batch, "erase", with_deliveries=True)
-            audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
+            upkeep.rest_after(partial(_erase_batch, upkeep, source, batch, who))
             yield len(batch)
+
+
+def _erase_batch(upkeep: Upkeep, source: str, batch: Sequence[Item], who: str) -> None:
+    ids = sorted({event_id(item) for item in batch})
+    now_ms = upkeep.clock.now_ms()
+    rows = [audit_row(now_ms, who, "archive.erase", f"{source}/{one}") for one in ids]
+    upkeep.writer.run(write_audit, rows)  # first: nothing is deleted that is not written down
+    upkeep.plan_erasing(batch)
+    upkeep.delete(batch, "erase", with_deliveries=True)
+    audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
