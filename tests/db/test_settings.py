@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from carboy.config import load, read_sources
-from carboy.db import DbSettings
+from carboy.db import DbSettings, upgrade
 from carboy.errors import ConfigurationError
 
 
@@ -79,3 +80,16 @@ def test_a_host_is_a_name_or_an_address(tmp_path: Path, host: str) -> None:
     """Of either version."""
     found = load([DbSettings], read_sources(folder=tmp_path, environ={"DB_HOST": host})).part(DbSettings)
     assert found.db_host == host
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_cure(tmp_path: Path) -> None:
+    """The message is not that of the application's own code."""
+    (tmp_path / "file").write_text("")
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/file/instance/carboy.db")
+
+    with pytest.raises(
+        ConfigurationError, match=r"folder `.*instance` of the SQLite database cannot be made"
+    ) as caught:
+        upgrade(engine)
+
+    assert "INSTANCE_PATH" in caught.value.hint

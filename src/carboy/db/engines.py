@@ -15,6 +15,7 @@ from carboy.db.own_tables import find_missing_table
 from carboy.db.settings import DbSettings
 from carboy.db.url import url_of
 from carboy.db.watchdog import must_fail_fast, seconds_left
+from carboy.errors import ConfigurationError
 from carboy.extras import extra
 
 if TYPE_CHECKING:
@@ -231,7 +232,15 @@ def make_folder(made: "Engine") -> None:
     """Create the folder of SQLite's file, for this user alone; nothing for other databases."""
     path = made.url.database
     if made.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
-        make_private_folder(Path(path).parent)
+        folder = Path(path).parent
+        try:
+            make_private_folder(folder)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the folder `{folder}` of the SQLite database cannot be made",
+                error.strerror or type(error).__name__,
+                "let this user write there, or name another folder by INSTANCE_PATH or DATABASE_URL",
+            ) from error
 
 
 def make_private_folder(folder: Path) -> None:
