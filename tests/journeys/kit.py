@@ -149,7 +149,9 @@ class Gateway:
         assert {row[1:] for row in rows} <= {("archived", "kept", 1, 1)}
         found = self.objects()
         wanted = {key: body for alert_id in kept for key, body in objects_of(alert_id).items()}
-        assert found.keys() == wanted.keys()
+        extra, absent = sorted(found.keys() - wanted.keys()), sorted(wanted.keys() - found.keys())
+        assert not extra, extra
+        assert not absent, absent
         assert found == wanted
         verify = self.run("archive", "verify")
         assert verify.end() == 0, verify.said

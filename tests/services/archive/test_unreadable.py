@@ -215,7 +215,7 @@ def test_two_contents_are_never_one(s3: FakeS3, is_conditional: bool) -> None:
 
     assert len(set(keys)) == 2
     assert keys[:3] == keys[3:]
-    assert sorted(data for data, _ in s3.objects.values()) == [b"1", b"2"]
+    assert sorted(data for data, _ in s3.objects.values()) == [b"1", b"2"]  # and nothing that was put to find out
     assert stores[0].is_conditional() is is_conditional
     assert stores[0].put_new("webhooks/x", b"3", "text/plain") is Put.EXISTED
 

@@ -1,11 +1,9 @@
 """Objects in a bucket (S3, Google Cloud Storage, Azure) or in memory, through obstore.
 
 A new object goes out with `If-None-Match: *` and, to S3, its SHA-256, which the server checks. A server that ignores
-the condition is found by two puts; there an object is looked for before it is put.
+the condition is found by putting the first object once more; there an object is looked for before it is put.
 """
 
-import threading
-import uuid
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -34,7 +32,7 @@ class BucketStore:
         name: how messages call it; holds no secret.
         attempts: tries in all for a new object that meets another writer's in the middle.
         clock: waits between them.
-        is_conditional: whether the server is known to honour `If-None-Match`; None to find out at the first need.
+        is_conditional: whether the server is known to honour `If-None-Match`; None to find out with the first object.
     """
 
     def __init__(
@@ -47,7 +45,6 @@ class BucketStore:
     ) -> None:
         self._backend, self._name, self._clock = backend, name, clock
         self._is_conditional = is_conditional
-        self._lock = threading.Lock()
         self._policy = Retry(attempts, base_s=0.1, cap_s=1.0)
 
     def __repr__(self) -> str:
@@ -159,7 +156,7 @@ class BucketStore:
                 break
         if self._name == "memory":
             return
-        key = f"{_PROBE}/{uuid.uuid4().hex}"
+        key = f"{_PROBE}/write"  # one key: what a killed process leaves, the next check removes
         with self._explained("nothing can be put into the archive's store", "s3:PutObject"):
             try:
                 obstore.put(self._backend, key, b"", mode={"e_tag": _NO_ETAG}, use_multipart=False)
@@ -169,26 +166,17 @@ class BucketStore:
                 return  # it may be put, and is not
             except NotImplementedError:
                 return
-        self._drop(key)  # the server knows no such condition
-
-    def is_conditional(self) -> bool:
-        """Return whether the server honours `If-None-Match`, found by two puts of one key at the first call.
-
-        Raises:
-            UpstreamError: nothing could be put.
-        """
-        with self._lock:
-            if self._is_conditional is None:
-                key = f"{_PROBE}/{uuid.uuid4().hex}"
-                outcomes = [self.put_new(key, data, "text/plain") for data in (b"1", b"2")]
-                self._drop(key)
-                self._is_conditional = outcomes[1] is Put.EXISTED
-            return self._is_conditional
-
-    def _drop(self, key: str) -> None:
-        """Remove what was put to find something out, where that is allowed."""
-        with suppress(UpstreamError):
+        with suppress(UpstreamError):  # the server knows no such condition, and may allow no removal
             self.delete(key)
+
+    def is_conditional(self) -> bool | None:
+        """Return whether the server honours `If-None-Match`; None before `learn` on one of unknown make."""
+        return self._is_conditional
+
+    def learn(self, key: str, data: bytes, content_type: str) -> bool:
+        """Put an object's own content once more, which a server that honours conditions refuses, and return that."""
+        self._is_conditional = self.put_new(key, data, content_type) is Put.EXISTED
+        return self._is_conditional
 
     @contextmanager
     def _explained(self, what: str, action: str) -> Iterator[None]:

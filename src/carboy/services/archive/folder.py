@@ -116,6 +116,10 @@ class FolderStore:
         """Return True: a link never replaces a file."""
         return True
 
+    def learn(self, key: str, data: bytes, content_type: str) -> bool:
+        """Return that it never overwrites."""
+        return True
+
     def _path(self, key: str) -> str:
         check_key(key)
         return f"{self._root}/{key}"

@@ -71,8 +71,8 @@ class ObjectUnavailable(Refused):
 class Store(Protocol):
     """Objects under keys, each written whole or not at all; safe to share between threads.
 
-    Every method but `list`, `check` and `is_conditional` makes one request. What they raise: `InvalidInput` for a key
-    that `check_key` refuses; `Refused`, `Missing`, `Throttled`, `Unreachable` and `StoreFull` for what the store said.
+    Every method but `list` and `check` makes one request at most. What they raise: `InvalidInput` for a key that
+    `check_key` refuses; `Refused`, `Missing`, `Throttled`, `Unreachable` and `StoreFull` for what the store said.
     """
 
     def put_new(self, key: str, data: bytes, content_type: str, metadata: Mapping[str, str] | None = None) -> Put:
@@ -134,8 +134,12 @@ class Store(Protocol):
         """Raise an `UpstreamError` when objects cannot be listed or put; cheap enough for a readiness probe."""
         ...
 
-    def is_conditional(self) -> bool:
-        """Return whether `put_new` never overwrites, also when two writers come at the same moment."""
+    def is_conditional(self) -> bool | None:
+        """Return whether `put_new` never overwrites, also when two writers come at once; None when not known yet."""
+        ...
+
+    def learn(self, key: str, data: bytes, content_type: str) -> bool:
+        """Find that out with an object that was just put, which stays as it is, and return it."""
         ...
 
 

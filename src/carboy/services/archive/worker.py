@@ -154,9 +154,12 @@ def put_version(
     digest = hashlib.sha256(data).hexdigest()
     first = key.partition("~")[0]
     longer = f"{first}~{digest}"  # two contents may share 32 bits of their hash
-    is_conditional = store.is_conditional()
     for candidate in dict.fromkeys((key, version_key(first, digest), longer)):
-        is_new = store.put_new(candidate, data, content_type, metadata) is Put.CREATED
+        is_free = store.is_conditional() is not None or store.head(candidate) is None
+        is_new = is_free and store.put_new(candidate, data, content_type, metadata) is Put.CREATED
+        is_conditional = store.is_conditional()
+        if is_new and is_conditional is None:
+            is_conditional = store.learn(candidate, data, content_type)
         if (is_new and is_conditional) or _holds(store, candidate, data):
             return candidate
     raise Unreachable(
