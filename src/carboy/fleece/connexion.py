@@ -8,7 +8,7 @@ from carboy.fleece.handlers.connexion import (
     call_proxy_api,
     get_connexion_app,
 )
-from carboy.fleece.log import get_logger
+from carboy.fleece.log import FleeceLogger, get_logger
 
 __all__ = [
     "RESPONSE_CONTRACT_VIOLATION",
@@ -20,4 +20,4 @@ __all__ = [
     "logger",
 ]
 
-logger = get_logger(__name__)
+logger: FleeceLogger = get_logger(__name__)

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 LOGGER = log.get_logger("fleece.xray")
-XRAY_DAEMON_HEADER = {"format": "json", "version": 1}
+XRAY_DAEMON_HEADER: dict[str, str | int] = {"format": "json", "version": 1}
 ERROR_HANDLING_GENERIC, ERROR_HANDLING_BOTOCORE = "generic", "botocore"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
