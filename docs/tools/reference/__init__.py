@@ -14,6 +14,7 @@ from docs.tools.reference.http import render_http
 from docs.tools.reference.observability import render_events, render_logs, render_metrics
 from docs.tools.reference.senders import render_senders
 from docs.tools.reference.settings import render_settings
+from docs.tools.reference.sms_codes import render_sms_codes
 
 __all__ = ["PAGES", "commands", "main", "render_cli", "render_errors", "render_settings", "stale_pages", "write_pages"]
 
@@ -26,6 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "logs.md": render_logs,
     "events.md": render_events,
     "senders.md": render_senders,
+    "sms-codes.md": render_sms_codes,
 }
 """What writes each page."""
 

@@ -26,6 +26,14 @@ OPTED_OUT_CODES = frozenset(
         "ConflictException/DESTINATION_PHONE_NUMBER_OPTED_OUT",  # End User Messaging
         "OptedOut",  # SNS
         "FailedOperation.PhoneNumberInBlacklist",  # Tencent: the number unsubscribed
+        "isv.CUSTOMER_REFUSED",  # Aliyun: the number unsubscribed
+        "isv.BLACK_KEY_CONTROL_LIMIT",  # Aliyun: it unsubscribed, or complained
+        "USER_REJECT",  # Aliyun, in delivery reports
+        "MOBILE_IN_BLACK",
+        "BLACK",  # Huawei, in status reports: the number unsubscribed, or complained
+        "MBBLACK",
+        "TDBLACK",
+        "TSBLACK",
     }
 )
 """Codes by which providers say that a number has opted out; see the tables in `providers/codes`."""

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
-from carboy.services.sms.providers.code_table import outcome_of
+from carboy.services.sms.providers.code_table import is_temporary, outcome_of
 from carboy.services.sms.providers.wire import (
     Inbound,
     Message,
@@ -208,7 +208,8 @@ def _read_report(one: Any) -> Receipt:
     e164 = _e164(str(one.get("phone_number", "")), "86")
     code, words = str(one.get("err_code", "")), str(one.get("err_msg", ""))
     state: State = "delivered" if is_good else "undelivered"
-    return Receipt(str(one["biz_id"]), state, str(one.get("out_id") or ""), e164, code, words)
+    echoed, is_passing = str(one.get("out_id") or ""), not is_good and is_temporary("aliyun", code)
+    return Receipt(str(one["biz_id"]), state, echoed, e164, code, words, is_passing)
 
 
 def _read_inbound(one: Mapping[str, Any]) -> Inbound:

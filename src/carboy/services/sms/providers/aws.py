@@ -16,7 +16,7 @@ import orjson
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
-from carboy.services.sms.providers.code_table import outcome_of
+from carboy.services.sms.providers.code_table import is_temporary, outcome_of
 from carboy.services.sms.providers.wire import (
     Inbound,
     Message,
@@ -39,7 +39,6 @@ STATES: dict[str, State | None] = {
 }
 """Any other final status is a failed delivery: INVALID, UNREACHABLE, BLOCKED, SPAM, TTL_EXPIRED, PROTECT_BLOCKED, …"""
 
-_TEMPORARY = frozenset({"UNREACHABLE", "CARRIER_UNREACHABLE", "TTL_EXPIRED"})
 _XML = re.compile(r"<(MessageId|Code|Message)>([^<]*)</\1>")
 
 
@@ -121,8 +120,8 @@ class EndUserMessaging:
         context = event.get("context")
         echoed = str(context.get("message_id", "")) if isinstance(context, dict) else ""
         words = str(event.get("messageStatusDescription", ""))
-        is_temporary = state == "undelivered" and status in _TEMPORARY
-        return [Receipt(str(event["messageId"]), state, echoed, "", status, words, is_temporary)]
+        is_passing = state == "undelivered" and is_temporary("aws", status)
+        return [Receipt(str(event["messageId"]), state, echoed, "", status, words, is_passing)]
 
     def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
         """Return the message of a two-way SMS notification, which is the content of an SNS message."""

@@ -1,7 +1,8 @@
 """Error codes of the providers: one table each, from the providers' own documents.
 
 The rows are data, `codes/<provider>.csv`: the code, whose fault it is, whether the text was sent, what to do next, and
-the document that says so. A code without a row leaves open whether the text was sent.
+the document that says so. A code without a row leaves open whether the text was sent. `codes/<provider>_reports.csv`
+has the codes that mean something else in a delivery report, or occur there only.
 """
 
 import csv
@@ -46,14 +47,40 @@ def load_codes(provider: str) -> Mapping[str, CodeRow]:
     Raises:
         ValueError: a row has a value that is not allowed, or a code has two rows.
     """
-    lines = (_FOLDER / f"{provider}.csv").read_text("utf-8").splitlines()
+    return _load(provider)
+
+
+@cache
+def load_report_codes(provider: str) -> Mapping[str, CodeRow]:
+    """Return the table of a built-in provider's delivery reports by code; codes of the API count in reports as well.
+
+    Raises:
+        ValueError: a row has a value that is not allowed, or a code has two rows.
+    """
+    return {**load_codes(provider), **_load(f"{provider}_reports")}
+
+
+def is_temporary(provider: str, code: str) -> bool:
+    """Return whether a delivery report with a code says that another attempt may deliver the message.
+
+    That is a failure that passes, or one of our account's or sender's at this provider; a limit that protects the
+    receiver and a code without a row are not.
+    """
+    row = load_report_codes(provider).get(code)
+    if row is None or row.next == "stop":
+        return False
+    return (row.fault, row.sent, row.next) != ("receiver", "no", "later")
+
+
+def _load(name: str) -> Mapping[str, CodeRow]:
+    lines = (_FOLDER / f"{name}.csv").read_text("utf-8").splitlines()
     sources = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
     rows: dict[str, CodeRow] = {}
     for row in csv.DictReader(line for line in lines if not line.startswith("#")):
         fault, sent, following = row["fault"], row["sent"], row["next"]
         is_known = fault in get_args(Fault) and sent in get_args(Sent) and following in get_args(Next)
         if not is_known or row["code"] in rows:
-            raise ValueError(f"{provider}.csv: {row['code']} has a value that is not allowed, or two rows")
+            raise ValueError(f"{name}.csv: {row['code']} has a value that is not allowed, or two rows")
         rows[row["code"]] = CodeRow(
             row["code"], cast("Fault", fault), cast("Sent", sent), cast("Next", following), sources[row["source"]]
         )

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
-from carboy.services.sms.providers.code_table import outcome_of
+from carboy.services.sms.providers.code_table import is_temporary, outcome_of
 from carboy.services.sms.providers.wire import (
     Inbound,
     Message,
@@ -129,7 +129,7 @@ class Huawei:
                 receiver=_e164(fields["to"]) if fields.get("to") else "",
                 code=status,
                 words=fields.get("orgCode", ""),
-                is_temporary=status == "EXPIRED",
+                is_temporary=is_temporary("huawei", status),
             )
         ]
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
-from carboy.services.sms.providers.code_table import outcome_of
+from carboy.services.sms.providers.code_table import is_temporary, outcome_of
 from carboy.services.sms.providers.wire import (
     Balance,
     Inbound,
@@ -124,6 +124,7 @@ class Tencent:
                 "delivered" if one.get("report_status") == "SUCCESS" else "undelivered",
                 code=str(one.get("errmsg", "")),
                 words=str(one.get("description", "")),
+                is_temporary=is_temporary("tencent", str(one.get("errmsg", ""))),
             )
             for one in documents
         ]

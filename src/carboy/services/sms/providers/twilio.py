@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from carboy.redact import Secret
-from carboy.services.sms.providers.code_table import outcome_of
+from carboy.services.sms.providers.code_table import is_temporary, outcome_of
 from carboy.services.sms.providers.wire import (
     Balance,
     Inbound,
@@ -41,9 +41,6 @@ STATES: dict[str, State | None] = {
     "failed": "undelivered",
     "canceled": "undelivered",
 }
-
-
-_TEMPORARY = frozenset({"30001", "30003", "30008"})  # queue overflow, unreachable handset, unknown error
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ class Twilio:
         if not sid or not status:
             raise ValueError("not a status callback")
         code = fields.get("ErrorCode", "") or status
-        return [Receipt(sid, STATES.get(status), code=code, is_temporary=code in _TEMPORARY)]
+        return [Receipt(sid, STATES.get(status), code=code, is_temporary=is_temporary("twilio", code))]
 
     def receipt_scheme(self, public_url: str) -> "Scheme":
         """Return the scheme of `X-Twilio-Signature`."""
