@@ -13,6 +13,7 @@ from carboy.circuit_breaker import CLOSED, Circuit, Phase, admit, fail, phase
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import Shared
 from carboy.errors import Unreachable
+from carboy.services.sms.poll_interval import PollInterval
 
 _NAME = "sms:circuits"
 _LOOK_EVERY_S = 0.5
@@ -107,18 +108,13 @@ class SharedCircuits(Circuits):
     def __init__(self, shared: Shared, names: Sequence[str], *, threshold: int, open_s: float, clock: Clock) -> None:
         super().__init__(names, threshold=threshold, open_s=open_s, clock=clock)
         self._shared = shared
-        self._look_at_s = float("-inf")
+        self._interval = PollInterval(_LOOK_EVERY_S, clock)
 
     def _now_s(self) -> float:
         return self._clock.now_ms() / 1000
 
     def _look(self) -> Mapping[str, Circuit]:
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            is_due = now_s >= self._look_at_s
-            if is_due:
-                self._look_at_s = now_s + _LOOK_EVERY_S
-        if is_due:
+        if self._interval.is_due():
             self._exchange(lambda circuits, _: circuits)
         return self._circuits
 

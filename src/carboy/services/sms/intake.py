@@ -218,41 +218,11 @@ def _take(one: Submission, known: _Known) -> Answer:
 
 
 def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
-    known.requests.append(
-        {
-            "id": row,
-            "key_id": one.key_id,
-            "claim": one.claim,
-            "digest": one.digest,
-            "template": one.template,
-            "provider": one.provider,
-            "params": one.params,
-            "expires_at": one.expires_at_ms,
-            "created_at": one.now_ms,
-            "send_at": one.send_at_ms,
-            "expires_after": one.expires_after_ms,
-            "callback_url": one.callback_url,
-        }
-    )
+    known.requests.append(_request_row(one, row))
     ids = _new_ids(one.now_ms, len(one.receivers))
     contents = one.own or [OwnContent(b"", None, one.segments)] * len(ids)
     known.messages += [
-        {
-            "id": message,
-            "request": row,
-            "receiver": number.e164,
-            "receiver_shown": number.shown,
-            "receiver_hash": hashed,
-            "template": one.template,
-            "state": "queued" if one.send_at_ms is None else "scheduled",
-            "attempts": 0,
-            "segments": own.segments and own.segments[number.region == "CN"],
-            "created_at": one.now_ms,
-            "country": number.region,
-            "reference": own.reference or one.reference,
-            "params": own.params or None,
-            "due_at": one.send_at_ms,
-        }
+        _message_row(one, row, message, number, hashed, own)
         for message, (number, hashed), own in zip(ids, one.receivers, contents, strict=True)
     ]
     after_s = max(0, (one.send_at_ms or 0) - one.now_ms) / 1000
@@ -270,6 +240,44 @@ def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
             "expires_at": one.code.expires_at_ms,
         }
     return ids
+
+
+def _request_row(one: Submission, row: int) -> dict[str, Any]:
+    return {
+        "id": row,
+        "key_id": one.key_id,
+        "claim": one.claim,
+        "digest": one.digest,
+        "template": one.template,
+        "provider": one.provider,
+        "params": one.params,
+        "expires_at": one.expires_at_ms,
+        "created_at": one.now_ms,
+        "send_at": one.send_at_ms,
+        "expires_after": one.expires_after_ms,
+        "callback_url": one.callback_url,
+    }
+
+
+def _message_row(
+    one: Submission, row: int, message: int, number: Number, hashed: str, own: OwnContent
+) -> dict[str, Any]:
+    return {
+        "id": message,
+        "request": row,
+        "receiver": number.e164,
+        "receiver_shown": number.shown,
+        "receiver_hash": hashed,
+        "template": one.template,
+        "state": "queued" if one.send_at_ms is None else "scheduled",
+        "attempts": 0,
+        "segments": own.segments and own.segments[number.region == "CN"],
+        "created_at": one.now_ms,
+        "country": number.region,
+        "reference": own.reference or one.reference,
+        "params": own.params or None,
+        "due_at": one.send_at_ms,
+    }
 
 
 def _groups(one: Submission, ids: Sequence[int]) -> list[tuple[list[int], int]]:

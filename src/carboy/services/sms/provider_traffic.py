@@ -13,6 +13,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import Shared
 from carboy.errors import Unreachable
 from carboy.logs import BoundLogger, get_logger
+from carboy.services.sms.poll_interval import PollInterval
 from carboy.services.sms.provider_health import LATE_MS, STEP_MS, WINDOW_MS, Evidence, Health, relative, step
 from carboy.services.sms.providers import Balance, Outcome
 
@@ -73,7 +74,7 @@ class ProviderTraffic:
         self._lock = threading.Lock()
         self._known = _All()
         self._calls: dict[str, tuple[int, int]] = {}
-        self._look_at_s = float("-inf")
+        self._interval = PollInterval(_LOOK_EVERY_S, clock)
 
     def note(self, name: str, outcome: Outcome) -> None:
         """Count a call."""
@@ -133,12 +134,7 @@ class ProviderTraffic:
 
     def _look(self) -> Mapping[str, ProviderState]:
         """Return the states, which are read again every two seconds and judged every minute."""
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            is_due = now_s >= self._look_at_s
-            if is_due:
-                self._look_at_s = now_s + _LOOK_EVERY_S
-        if is_due:
+        if self._interval.is_due():
             try:
                 self._refresh()
             except Unreachable:
