@@ -4,8 +4,6 @@ import threading
 
 from carboy.clock import Clock
 
-__all__ = ["PollInterval"]
-
 
 class PollInterval:
     """Says once in each interval that it is time, to any number of threads.
