@@ -10,10 +10,13 @@ from typing import Any
 
 import orjson
 from flask import current_app
+from sqlalchemy import select
 
 from carboy.http_values import render_time
 from carboy.jobs import Job, row_of
 from carboy.logs import BoundLogger, get_logger
+from carboy.services.sms.tables import INBOUND
+from carboy.web import runtime
 
 KEEP_EVENT = "carboy.keep_event"
 """The extension of an application that archives an event, as the archive registers it."""
@@ -54,13 +57,16 @@ def on_inbound(function: Callable[[InboundMessage], object]) -> Callable[[Inboun
 
 
 def inbound_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of the job that passes a kept message on."""
-    names = ("id", "provider", "sender", "receiver", "text", "keyword", "at")
-    return row_of(INBOUND_JOB, tuple(row[name] for name in names), now_ms=row["at"])
+    """Return the row of the job that passes a kept message on: its id alone, as lists of jobs show arguments."""
+    return row_of(INBOUND_JOB, (row["id"],), now_ms=row["at"])
 
 
-def _hand_on(*values: Any) -> None:
-    message = InboundMessage(*values)
+def _hand_on(row: int, *_: Any) -> None:
+    """Pass a message on; jobs of earlier releases have its columns as further arguments."""
+    message = _find(row)
+    if message is None:
+        log.warning("sms_inbound_deleted", message=str(row), reason="SMS_RETENTION is over")
+        return
     log.info("sms_inbound", message=str(message.id), provider=message.provider, keyword=message.keyword)
     keep = current_app.extensions.get(KEEP_EVENT)
     if keep is not None:
@@ -69,6 +75,15 @@ def _hand_on(*values: Any) -> None:
         keep("sms", str(message.id), "inbound", message.at_ms, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     for function in _functions:
         function(message)
+
+
+def _find(row: int) -> InboundMessage | None:
+    """Return a kept message; None once its sender and text are deleted."""
+    with runtime(current_app).engine.connect() as connection:
+        one = connection.execute(select(INBOUND).where(INBOUND.c.id == row)).one_or_none()
+    if one is None or one.sender is None:
+        return None
+    return InboundMessage(one.id, one.provider, one.sender, one.receiver, one.text or "", one.keyword, one.at)
 
 
 INBOUND_JOB: Job[...] = Job("sms.inbound", _hand_on, priority=5)

@@ -16,6 +16,7 @@ from carboy.services.sms.requests import read_send
 from carboy.services.sms.service import sms_of
 from carboy.services.sms.states import OPEN, STATES, WAITING, is_handed_over
 from carboy.services.sms.tables import ATTEMPTS, MESSAGES, REQUESTS
+from carboy.services.sms.templates import Template
 from carboy.web import (
     PAGE_ROWS,
     Fact,
@@ -128,7 +129,8 @@ def _find(held: Runtime, row: int) -> tuple[Any, Any]:
 def _show(row: int, number: str = "") -> Response:
     held, sms = gateway()
     message, asked = _find(held, row)
-    params, template = _params(message, asked), sms.rules.templates.get(message.template)
+    template = sms.rules.templates.get(message.template)
+    params = _params(message, asked, template)
     may_read = has_scope("sms:content")
     if params is not None and may_read:
         record_action("message.read_params", str(message.id))
@@ -147,10 +149,13 @@ def _show(row: int, number: str = "") -> Response:
     )  # fmt: skip
 
 
-def _params(message: Any, asked: Any) -> Any:
+def _params(message: Any, asked: Any, template: Template | None) -> Any:
     """Return the message's own parameters, or those of its request; None once they are deleted."""
-    kept = message.params or (asked.params if asked is not None else None)
-    return orjson.loads(kept) if kept else None
+    if message.params:
+        return orjson.loads(message.params)
+    shared = orjson.loads(asked.params) if asked is not None and asked.params else None
+    is_own = shared == {} and template is not None and template.params  # each receiver had its own, which are deleted
+    return None if is_own else shared
 
 
 def _attempts(held: Runtime, message: Any) -> list[Any]:
@@ -184,7 +189,8 @@ def _resend(row: int) -> Response:
         raise Problem(403, "this needs the scope sms:send")
     held, sms = gateway()
     message, asked = _find(held, row)
-    params, template = _params(message, asked), sms.rules.templates.get(message.template)
+    template = sms.rules.templates.get(message.template)
+    params = _params(message, asked, template)
     if message.state not in _RESENDABLE or template is None or not message.receiver:
         raise Problem(409, "only a failed message whose template and number are still there can be sent again")
     if params is None:
