@@ -209,7 +209,7 @@ def asgi() -> None:
 
 def console() -> None:
     """What the console's languages and single sign-on stand on."""
-    assert import_module("carboy.web.console.languages").__all__
+    assert import_module("carboy.web.console.languages").LANGUAGES
     assert import_module("authlib").__version__
 
 
