@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from sqlalchemy import select
 from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import TEMPLATES, MakeService, Service, outbox
 
+from carboy.jobs.tables import JOBS
 from carboy.services.sms.inbound_events import InboundMessage, _functions, on_inbound
 from carboy.services.sms.opt_outs import read_keyword
 from carboy.testing import LoopbackServer
@@ -235,9 +237,14 @@ def test_functions_are_called_once_for_each_message(stand_in: StandIn, make_serv
             service.client.post(
                 "/api/sms/inbound/huawei/tok", data=body, content_type="application/x-www-form-urlencoded"
             )
+        with service.held.engine.connect() as connection:
+            waiting = connection.execute(select(JOBS.c.args).where(JOBS.c.kind == "sms.inbound")).scalars().all()
         service.run_jobs()
     finally:
         _functions.remove(found.append)
+    assert len(waiting) == 1
+    assert "8613800000000" not in str(waiting)  # lists of jobs show their arguments
+    assert "hello" not in str(waiting)
     assert [(one.sender, one.text, one.keyword) for one in found] == [("+8613800000000", "hello", None)]
 
 
