@@ -56,8 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         if folder in _PROCESSES or _SERVERS.intersection(fixtures) or starts(getattr(item, "module", None)):
             item.add_marker(pytest.mark.server)
-            if os.environ.get("CI") == "true":  # two cores shared by many servers; what is retried is reported
-                item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1, rerun_except="Timeout"))
+        if os.environ.get("CI") == "true":  # two cores shared by many servers stall for seconds; a retry is reported
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1, rerun_except="Timeout"))
 
 
 def _starts_processes(module: ModuleType | None) -> bool:
