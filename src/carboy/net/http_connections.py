@@ -7,8 +7,7 @@ empty 200. Here it is an error.
 import io
 import socket
 import sys
-import threading
-from functools import cache
+from functools import cache, partial
 from http.client import HTTPResponse, RemoteDisconnected
 from time import monotonic
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from urllib3.util.connection import allowed_gai_family
 
 from carboy.net.attempts import Call, current_call
 from carboy.net.guard import AddressGuard
+from carboy.threaded_call import ThreadedCall
 
 _PIECE = 65_536
 _FOREVER = float("inf")
@@ -194,22 +194,8 @@ def _resolve(host: str, port: int | None, left_s: float) -> list[Any]:
         raise TimeoutError
     if left_s == _FOREVER or ":" in host or host.replace(".", "").isdigit():
         return socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM)
-    result: list[Any] = []
-
-    def look_up() -> None:
-        try:
-            result.append(socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM))
-        except Exception as error:  # noqa: BLE001 (handed over to the thread that waits)
-            result.append(error)
-
-    thread = threading.Thread(target=look_up, name="carboy-dns", daemon=True)
-    thread.start()
-    thread.join(left_s)
-    if not result:
-        raise TimeoutError
-    if isinstance(result[0], Exception):
-        raise result[0]
-    return result[0]  # type: ignore[no-any-return]
+    look_up = partial(socket.getaddrinfo, host, port, allowed_gai_family(), socket.SOCK_STREAM)
+    return ThreadedCall(look_up, "carboy-dns").wait(left_s, TimeoutError())
 
 
 def _limit(sock: Any, timeout_s: float | None, left_s: float) -> None:

@@ -10,7 +10,6 @@ The watching thread sleeps until the deadline that it knows of; work that ends i
 less than a microsecond.
 """
 
-import contextvars
 import signal
 import threading
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from functools import cache
 from threading import get_ident
 from time import monotonic
 from typing import TypeVar
+
+from carboy.threaded_call import ThreadedCall
 
 _NEVER = float("inf")
 _LONGEST_WAIT_S = 3600.0  # it looks again then; waits without end are not possible on every platform
@@ -59,7 +60,7 @@ class Watchdog:
         if seconds == _NEVER:
             return work(first, second)
         if get_ident() != self._main:
-            return _run_aside(lambda: work(first, second), seconds)
+            return ThreadedCall(lambda: work(first, second), "carboy-event").wait(seconds, DeadlineReached())
         if not self._is_watching:
             self._watch()
         due = monotonic() + seconds
@@ -92,23 +93,3 @@ class Watchdog:
             if self._due >= due:  # else it was set between the two lines above, without a notification
                 self._bell.wait(min(wait_s, _LONGEST_WAIT_S))
             self._bell.clear()
-
-
-def _run_aside(work: Callable[[], Result], seconds: float) -> Result:
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the work was asked for
-            errors.append(error)
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(target,), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise DeadlineReached
-    return results[0]
