@@ -65,7 +65,7 @@ class Gateway:
         pepper: the key of the hashes of numbers and codes.
         otp_job: sends messages with codes.
         bulk_job: sends the rest.
-        periodic: jobs that a period's first request enqueues.
+        periodic: jobs of each period; a request enqueues one that is missing.
         wake: notifies the job engine.
         unknown_receipts: counts receipts of unknown messages.
         statistics: figures of the messages.

@@ -69,7 +69,8 @@ def register(app: Flask) -> None:
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     runtime.keep(gateway)
     callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock)
-    periodic = (one.job for one in gateway.periodic)
+    periodic = (one.job() for one in gateway.periodic)
+    runtime.at_start += [one.begin for one in gateway.periodic]
     sending = (gateway.otp_job, gateway.bulk_job, gateway.dispatcher.looks_up.job())
     for job in (*sending, *periodic, callbacks.job(), INBOUND_JOB):
         runtime.jobs.registry.add(job)
