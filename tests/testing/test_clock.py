@@ -68,3 +68,14 @@ def test_time_does_not_go_back() -> None:
     """A mistake in a test is an error, not a strange clock."""
     with pytest.raises(ValueError, match="back"):
         ManualClock().advance(-1)
+
+
+def test_the_wall_clock_jumps_alone() -> None:
+    """A duration that is measured by the wall clock shows itself; the one of the monotonic clock stays."""
+    clock = ManualClock(start_ms=10_000)
+    clock.advance(1)
+    clock.jump(-5)
+    assert (clock.now_ms(), clock.monotonic_s()) == (6_000, 1.0)
+    clock.jump(3600)
+    clock.advance(1)
+    assert (clock.now_ms(), clock.monotonic_s()) == (3_607_000, 2.0)

@@ -22,6 +22,7 @@ class ManualClock:
         """
         self.waits: list[float] = []
         self._start_ms = start_ms
+        self._jumped_ms = 0
         self._elapsed_us = 0  # whole microseconds: ten steps of 0.1 s are one second
         self._sleep = sleep
         self._sleepers = 0
@@ -29,7 +30,7 @@ class ManualClock:
 
     def now_ms(self) -> int:
         """Return the wall clock: milliseconds since the Unix epoch, UTC."""
-        return self._start_ms + self._elapsed_us // 1000
+        return self._start_ms + self._jumped_ms + self._elapsed_us // 1000
 
     def monotonic_s(self) -> float:
         """Return the seconds by which the clock was moved since it was made."""
@@ -39,6 +40,11 @@ class ManualClock:
         """Move the time forward and wake every sleeper whose time has come."""
         with self._changed:
             self._move(seconds)
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward or back, as NTP does; the monotonic time stays, and no sleeper wakes."""
+        with self._changed:
+            self._jumped_ms += round(seconds * 1000)
 
     def sleep(self, seconds: float) -> None:
         """Move the time that far, or wait until another thread has.
