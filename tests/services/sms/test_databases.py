@@ -1,12 +1,21 @@
 """The gateway on the servers that it runs on in production."""
 
+import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from sqlalchemy import URL, Engine, create_engine, select, text
 from tests.services.sms.kit import MakeService, Service, outbox
 
 from carboy.db import DbSettings, engine, upgrade
+from carboy.db.migrate import _config
+from carboy.services.sms.daily_counts import pack_days
+from carboy.services.sms.statistics import Statistics, read_statistics_query
+from carboy.services.sms.tables import RECEIPTS
 from carboy.testing.processes import DatabaseServer
 
 
@@ -105,3 +114,63 @@ def test_a_stop_is_before_a_message_is_marked_or_after(services: tuple[Service, 
         late = int(again["messages"][0]["id"])
         assert not sender.held.writer.run(begin, Begin((late,), "x", "outbox", {late: receiver.e164}, 1))
         assert sender.message(again["id"])["state"] == "opted_out"
+
+
+@pytest.fixture(params=["sqlite", "mariadb_server", "postgres_server"])
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database of the version before the days were packed, with rows."""
+    url: str | URL = f"sqlite:///{tmp_path}/older.db"
+    if request.param != "sqlite":
+        server: DatabaseServer = request.getfixturevalue(request.param)
+        url = server.url(database=server.create_database())
+    made = create_engine(url)
+    with made.connect() as connection:
+        command.upgrade(_config(connection, {"carboy", "sms"}), "0011")
+    with made.begin() as connection:
+        for bucket, shard in itertools.product(range(1, 41), range(4)):
+            row = {"day": 20454, "bucket": bucket, "shard": shard, "messages": bucket, "parts": 2 * bucket}
+            connection.execute(_OLD_DAILY, row)
+        connection.execute(_OLD_RECEIPT)
+    yield made
+    made.dispose()
+
+
+_OLD_DAILY = text(
+    "INSERT INTO sms_daily (day, template, provider, country, state, bucket, shard, messages, parts)"
+    " VALUES (:day, 'notice', 'outbox', 'CN', 'delivered', :bucket, :shard, :messages, :parts)"
+)
+_OLD_RECEIPT = text(
+    "INSERT INTO sms_receipts (id, provider, provider_id, state, at) VALUES (1, 'outbox', 'p1', 'undelivered', 5)"
+)
+
+
+def test_counts_of_an_earlier_version_stay_and_are_packed(older: Engine) -> None:
+    """A worker of the earlier version, which still runs, goes on counting."""
+    query = read_statistics_query("2026-01-01", "2026-02-01", "template", 0)
+    assert upgrade(older)
+    statistics = Statistics(older, {}, frozenset())
+    [before] = statistics.figures(query)
+    assert (before["delivered"], before["parts"]) == (820 * 4, 1640 * 4)
+    with older.begin() as connection:
+        while pack_days(connection, 20455):
+            pass
+        assert connection.execute(text("SELECT count(*) FROM sms_daily")).scalar_one() == 1
+        assert connection.execute(select(RECEIPTS.c.is_temporary)).scalar_one() == 0
+    assert statistics.figures(query) == [before]
+    with older.begin() as connection:
+        row = {"day": 20454, "bucket": 7, "shard": 0, "messages": 1, "parts": 1}
+        connection.execute(_OLD_DAILY, row)
+        assert pack_days(connection, 20455) is False
+    [after] = statistics.figures(query)
+    assert (after["delivered"], after["parts"]) == (820 * 4 + 1, 1640 * 4 + 1)
+
+
+def test_going_back_to_the_earlier_version_keeps_the_sums(older: Engine) -> None:
+    upgrade(older)
+    with older.begin() as connection:
+        pack_days(connection, 20455)
+    with older.connect() as connection:
+        command.downgrade(_config(connection, {"carboy", "sms"}), "0011")
+    with older.connect() as connection:
+        sums = connection.execute(text("SELECT SUM(messages), SUM(parts) FROM sms_daily")).one()
+    assert tuple(map(int, sums)) == (820 * 4, 1640 * 4)

@@ -12,6 +12,9 @@ from tests.lab.sms_providers import SmsProvider
 from tests.lab.sms_providers.twilio import sign_callback
 from tests.services.sms.kit import MakeService, Service, outbox
 
+from carboy.services.sms.message_store import Begin, Mark, begin, mark
+from carboy.services.sms.providers import Receipt
+from carboy.services.sms.states import State
 from carboy.testing import closed_port
 
 StandIn = Callable[..., SmsProvider]
@@ -407,6 +410,32 @@ def test_a_temporary_failure_is_sent_again_by_another_provider(stand_in: StandIn
     found = service.message(message["request"])
     assert (found["state"], found["provider"]) == ("sent", "aliyun")
     assert (len(first.sent), len(second.sent)) == (1, 1)
+
+
+@pytest.mark.parametrize("ends", ["sent", "unknown"])
+@pytest.mark.parametrize("echoes", [True, False])
+def test_a_temporary_failure_that_is_reported_before_the_call_ends_is_sent_again(
+    make_service: MakeService, ends: State, echoes: bool
+) -> None:
+    """Whether the report repeats our id, or has only the provider's; without either, it is only kept."""
+    templates = {"x": {"params": [], "text": "Hello", "retry_undelivered": 1}}
+    service = make_service(sms_templates=templates)
+    answer = service.send(template="x", params={}).json
+    assert answer is not None
+    message, request = int(answer["messages"][0]["id"]), int(answer["id"])
+    writer, now_ms = service.held.writer, service.clock.now_ms()
+    writer.run(begin, Begin((message,), "w", "outbox"))
+    receipt = Receipt("p1", "undelivered", str(message) if echoes else "", is_temporary=True)
+    service.gateway.take_receipts([service.gateway.report_of("outbox", receipt, now_ms)])
+    assert service.message(answer["id"])["state"] == "sending"
+    job = service.gateway.bulk_job
+    again: dict[str, Any] = {"retries": {"x": 1}, "retry_job": job}
+    provider_id = "p1" if ends == "sent" else None
+    writer.run(mark, (Mark(message, request, "w", ends, now_ms, "outbox", provider_id, **again),))
+    is_known = echoes or ends == "sent"
+    assert service.message(answer["id"])["state"] == ("queued" if is_known else "unknown")
+    service.run_jobs()
+    assert service.message(answer["id"])["state"] == ("sent" if is_known else "unknown")
 
 
 @pytest.mark.parametrize("end", ["failed", "canceled", "opted_out"])

@@ -3,7 +3,8 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,11 +13,12 @@ from sqlalchemy import Connection, select
 from tests.services.sms.kit import MakeService, Service
 
 from carboy.services.sms.cancellation import Cancel, cancel
-from carboy.services.sms.daily_counts import DAY_MS, Key, add_counts, bucket_of, delay_of
+from carboy.services.sms.daily_counts import DAY_MS, Key, add_counts, bucket_of, delay_of, delays_of
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.message_store import Begin, Mark, begin, mark
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.states import OPEN, State
+from carboy.services.sms.statistics import read_statistics_query
 from carboy.services.sms.tables import DAILY, MESSAGES
 
 NUMBERS = ("+8613800000000", "+14155550123", "+4915112345678")
@@ -37,8 +39,9 @@ def counted(service: Service) -> Counter[tuple[str, str, str, str, int]]:
     found: Counter[tuple[str, str, str, str, int]] = Counter()
     with service.held.engine.connect() as connection:
         for row in connection.execute(select(DAILY)):
-            found[row.template, row.provider, row.country, row.state, row.bucket] += row.messages
-            found[row.template, row.provider, row.country, f"{row.state} parts", row.bucket] += row.parts
+            for bucket, count in (delays_of(row.delays) if row.delays else {row.bucket: row.messages}).items():
+                found[row.template, row.provider, row.country, row.state, bucket] += count
+            found[row.template, row.provider, row.country, f"{row.state} parts", 0] += row.parts
     return +found
 
 
@@ -50,7 +53,7 @@ def expected(service: Service) -> Counter[tuple[str, str, str, str, int]]:
             delay = row.settled_at - (row.sent_at or row.created_at) if row.state == "delivered" else 0
             bucket = bucket_of(delay) if row.state == "delivered" else 0
             found[row.template, row.provider or "", row.country or "", row.state, bucket] += 1
-            found[row.template, row.provider or "", row.country or "", f"{row.state} parts", bucket] += row.segments
+            found[row.template, row.provider or "", row.country or "", f"{row.state} parts", 0] += row.segments
     return +found
 
 
@@ -75,31 +78,76 @@ def test_the_counts_equal_the_rows_after_any_history(service: Service, steps: li
             case "sent" | "failed" | "unknown" | "queued":
                 writer.run(mark, (Mark(message, request, "w", step, at_ms, provider, f"p{message}"),))
     assert counted(service) == expected(service)
+    before = [figures(service, group) for group in ("", "state", "provider,state")]
+    service.clock.advance(3 * 86_400)
+    service.gateway.upkeep.run()
+    service.clock.jump(-3 * 86_400)
+    assert [figures(service, group) for group in ("", "state", "provider,state")] == before
 
 
-def test_the_shards_of_earlier_days_become_one(service: Service) -> None:
-    """The figures are the same, and late reports still count."""
-    key = (service.clock.now_ms() // DAY_MS, "notice", "outbox", "CN", "sent", 0)
+def figures(service: Service, group: str) -> list[dict[str, Any]]:
+    query = read_statistics_query("2026-01-01", "2026-02-01", group, 0)
+    return service.gateway.statistics.figures(query)
 
-    def add(connection: Connection, groups: Sequence[dict[Key, tuple[int, int]]]) -> list[None]:
+
+def count_rows(service: Service) -> int:
+    with service.held.engine.connect() as connection:
+        return len(connection.execute(select(DAILY)).all())
+
+
+def add(service: Service, counts: dict[Key, tuple[int, int]], shards: Iterable[int]) -> None:
+    def write(connection: Connection, groups: Sequence[dict[Key, tuple[int, int]]]) -> list[None]:
         for group in groups:
-            for shard in range(16):
+            for shard in shards:
                 add_counts(connection, group, shard)
         return [None] * len(groups)
 
-    def rows() -> int:
-        with service.held.engine.connect() as connection:
-            return len(connection.execute(select(DAILY)).all())
+    service.held.writer.run(write, counts)
 
-    service.held.writer.run(add, {(*key[:4], f"s{at}", 0): (at + 1, 2) for at in range(100)})
-    before = counted(service)
+
+def test_a_day_that_is_over_has_one_row_for_each_state(service: Service) -> None:
+    """However many processes and times to delivery there were; the figures are the same."""
+    day = service.clock.now_ms() // DAY_MS
+    counts: dict[Key, tuple[int, int]] = {
+        (day, "notice", "outbox", "CN", "delivered", at): (at, 2 * at) for at in range(1, 81)
+    }
+    counts |= {(day, "notice", "outbox", "CN", f"s{at}", 0): (at + 1, 2) for at in range(5)}
+    add(service, counts, range(16))
+    before = [figures(service, group) for group in ("", "day", "state,template")]
     service.gateway.upkeep.run()
-    assert rows() == 1600
+    assert count_rows(service) == 85 * 16
     service.clock.advance(3 * 86_400)
     service.gateway.upkeep.run()
-    assert (rows(), counted(service)) == (100, before)
-    service.held.writer.run(add, {(*key[:4], "s0", 0): (1, 0)})
-    assert counted(service)["notice", "outbox", "CN", "s0", 0] == 32
+    assert count_rows(service) == 6
+    assert [figures(service, group) for group in ("", "day", "state,template")] == before
+
+
+def test_reports_that_come_after_the_day_was_packed_still_count(service: Service) -> None:
+    """Whatever process they come to; the next clean-up adds them to the packed row."""
+    key = (service.clock.now_ms() // DAY_MS, "notice", "outbox", "CN")
+    add(service, {(*key, "delivered", 5): (10, 10), (*key, "sent", 0): (10, 10)}, (3,))
+    service.clock.advance(3 * 86_400)
+    service.gateway.upkeep.run()
+    for shard in range(16):
+        add(service, {(*key, "sent", 0): (-1, -1) if shard < 10 else (0, 0)}, (shard,))
+        add(service, {(*key, "delivered", 100): (1, 1) if shard < 10 else (0, 0)}, (shard,))
+    late = figures(service, "state")
+    assert [(row["state"], row["messages"], row["parts"]) for row in late] == [("delivered", 20, 20)]
+    assert late[0]["p50_s"] < 0.01 < late[0]["p95_s"]
+    service.gateway.upkeep.run()
+    assert (figures(service, "state"), count_rows(service)) == (late, 2)
+
+
+def test_a_delivery_that_moves_in_a_packed_day_moves_in_its_figures(service: Service) -> None:
+    """A batch of packing may see the new time before the old one goes."""
+    key = (service.clock.now_ms() // DAY_MS, "notice", "outbox", "CN", "delivered")
+    add(service, {(*key, 5): (1, 1)}, (0,))
+    service.clock.advance(3 * 86_400)
+    service.gateway.upkeep.run()
+    add(service, {(*key, 5): (-1, -1), (*key, 100): (1, 1)}, (0,))
+    service.gateway.upkeep.run()
+    [row] = figures(service, "state")
+    assert (row["messages"], row["p50_s"]) == (1, pytest.approx(delay_of(100) / 1000, rel=0.01))
 
 
 def test_figures_by_any_group_add_up(service: Service) -> None:

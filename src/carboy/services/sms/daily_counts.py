@@ -1,17 +1,18 @@
 """Daily counts of messages: by template, provider, country and state, with the time to delivery.
 
 They change in the transactions that change the messages, so they equal the rows, and a question costs the same however
-many messages there are.
+many messages there are. Past days are packed: their rows do not depend on how many processes and times there were.
 """
 
 import math
 import os
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Row, bindparam, delete, select
+import orjson
+from sqlalchemy import Row, bindparam, delete, or_, select, update
 
 from carboy.db import chunks, placeholders
 from carboy.services.sms.states import OPEN
@@ -30,8 +31,10 @@ _SHARD = random.randrange(_SHARDS)  # noqa: S311 (spread)
 _COLUMNS = ("day", "template", "provider", "country", "state", "bucket", "shard", "messages", "parts")
 _INSERT = f"INSERT INTO sms_daily ({', '.join(_COLUMNS)}) VALUES"
 _ROWS = 100
-_MERGED = 1000
-_DELETE = delete(DAILY).where(*(DAILY.c[name] == bindparam(f"b_{name}") for name in _COLUMNS[:7]))
+_PACKED = 1000
+_ROW = [DAILY.c[name] == bindparam(f"b_{name}") for name in _COLUMNS[:7]]
+_DELAYS = select(DAILY.c.delays).where(*_ROW).with_for_update()
+_LOOSE = or_(DAILY.c.bucket != 0, DAILY.c.shard != 0)
 
 Key = tuple[int, str, str, str, str, int]
 """Day, template, provider, country, state and bucket."""
@@ -72,32 +75,53 @@ def count_changes(connection: "Connection", before: Mapping[int, Row[Any]], afte
     add_counts(connection, {key: (count, parts[key]) for key, count in messages.items()})
 
 
-def merge_shards(connection: "Connection", before_day: int) -> bool:
-    """Merge a batch of the shards of earlier days into one; return whether there may be more.
-
-    So the rows of a day that is over do not depend on how many processes there were.
-    """
-    chosen = select(DAILY).where(DAILY.c.day < before_day, DAILY.c.shard != 0).limit(_MERGED).with_for_update()
+def pack_days(connection: "Connection", before_day: int) -> bool:
+    """Pack a batch of the rows of earlier days into one row for each state; return whether there may be more."""
+    chosen = select(DAILY).where(DAILY.c.day < before_day, _LOOSE).limit(_PACKED).with_for_update()
     rows = connection.execute(chosen).all()
     sums: dict[Key, tuple[int, int]] = {}
+    delays: dict[Key, Counter[str]] = {}
     for row in rows:
-        messages, parts = sums.get(row[:6], (0, 0))
-        sums[row[:6]] = messages + row.messages, parts + row.parts
+        key = (*row[:5], 0)
+        messages, parts = sums.get(key, (0, 0))
+        sums[key] = messages + row.messages, parts + row.parts
+        if row.bucket:
+            delays.setdefault(key, Counter())[str(row.bucket)] += row.messages
     if rows:
-        add_counts(connection, sums, shard=0)
-        connection.execute(_DELETE, [{f"b_{name}": getattr(row, name) for name in _COLUMNS[:7]} for row in rows])
-    return len(rows) == _MERGED
+        _add(connection, sums, 0)
+        for key, added in sorted(delays.items()):
+            _add_delays(connection, key, added)
+        connection.execute(delete(DAILY).where(*_ROW), [_chosen(row[:7]) for row in rows])
+    return len(rows) == _PACKED
+
+
+def delays_of(packed: str) -> dict[int, int]:
+    """Return the messages by bucket that a packed row has; some of them may be negative until more is packed."""
+    return {int(bucket): count for bucket, count in orjson.loads(packed).items()}
+
+
+def _add_delays(connection: "Connection", key: Key, added: Counter[str]) -> None:
+    row = _chosen((*key, 0))
+    if known := connection.execute(_DELAYS, row).scalar_one():
+        added.update(orjson.loads(known))
+    kept = {bucket: count for bucket, count in sorted(added.items()) if count}
+    connection.execute(update(DAILY).where(*_ROW).values(delays=orjson.dumps(kept).decode()), row)
+
+
+def _chosen(key: Sequence[Any]) -> dict[str, Any]:
+    return {f"b_{name}": value for name, value in zip(_COLUMNS, key, strict=False)}
 
 
 def add_counts(connection: "Connection", counts: Mapping[Key, tuple[int, int]], shard: int | None = None) -> None:
     """Add messages and parts to the counts of their keys; both may be negative."""
-    if shard is None:
-        shard = (_SHARD + os.getpid()) % _SHARDS
-    rows = [(*key, shard, *both) for key, both in sorted(counts.items()) if both != (0, 0)]
-    if not rows:
-        return
+    changed = {key: both for key, both in counts.items() if both != (0, 0)}
+    _add(connection, changed, (_SHARD + os.getpid()) % _SHARDS if shard is None else shard)
+
+
+def _add(connection: "Connection", counts: Mapping[Key, tuple[int, int]], shard: int) -> None:
+    rows = [(*key, shard, *both) for key, both in sorted(counts.items())]
     is_mysql = connection.dialect.name in {"mysql", "mariadb"}
-    for some in chunks(rows, _ROWS):
+    for some in chunks(rows, _ROWS) if rows else ():
         marks = placeholders(connection, len(_COLUMNS))
         text = f"{_INSERT} {', '.join([f'({marks})'] * len(some))}"
         if is_mysql:

@@ -71,8 +71,20 @@ def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> lis
     return answers
 
 
-def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str]) -> None:
-    """Apply receipts that arrived before the response to the call was recorded."""
+def settle_early_receipts(
+    connection: "Connection",
+    provider_ids: Sequence[str],
+    retries: Mapping[str, int],
+    job: Job[[int, list[int]]] | None,
+) -> None:
+    """Apply receipts that arrived before the response to the call was recorded.
+
+    Args:
+        connection: in a transaction.
+        provider_ids: what the providers call the messages.
+        retries: see `Report`.
+        job: see `Report`.
+    """
     found = [
         row
         for some in chunks(provider_ids, _MAX_PARAMETERS)
@@ -80,8 +92,10 @@ def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str])
     ]
     used = []
     for row in found:
-        known = Receipt(row.provider_id, row.state, code=row.code or "", words=row.words or "")
-        one = Report(row.provider, known, row.receiver_hash or "", row.at)
+        known = Receipt(
+            row.provider_id, row.state, code=row.code or "", words=row.words or "", is_temporary=bool(row.is_temporary)
+        )
+        one = Report(row.provider, known, row.receiver_hash or "", row.at, retries, job)
         if rows := _find(connection, one):
             _apply(connection, rows, one)
             used.append(row.id)
@@ -148,16 +162,25 @@ def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one:
 
 
 def _send_again(connection: "Connection", message: int, one: Report) -> bool:
-    """Queue a message that could not be delivered for now; return False where it is too late or was tried enough."""
+    """Queue a message that could not be delivered for now; return False where it is too late or was tried enough.
+
+    A receipt that is earlier than the outcome of the call is kept until that is recorded.
+    """
     if one.job is None or not one.retries:
         return False
     columns = (MESSAGES.c.request, MESSAGES.c.template, MESSAGES.c.retries, MESSAGES.c.state, REQUESTS.c.params)
     joined = select(*columns, REQUESTS.c.expires_at).join_from(MESSAGES, REQUESTS, MESSAGES.c.request == REQUESTS.c.id)
     row = connection.execute(joined.where(MESSAGES.c.id == message)).one()
     is_over = row.retries >= one.retries.get(row.template, 0) or row.expires_at <= one.at_ms
-    if is_over or row.params is None or row.state not in {"sent", "unknown"}:
+    if is_over or row.params is None or row.state not in {"sent", "unknown", "sending"}:
         return False
     again = update(MESSAGES).where(MESSAGES.c.id == message)
+    if row.state == "sending":
+        if not one.receipt.provider_id:
+            return False
+        insert_rows(connection, RECEIPTS, [_receipt_row(one)])
+        connection.execute(again.values(provider_id=one.receipt.provider_id[:128]))
+        return True
     connection.execute(
         again.values(state="queued", owner=None, provider_id=None, sent_at=None, retries=row.retries + 1)
     )
@@ -175,6 +198,7 @@ def _receipt_row(one: Report) -> dict[str, Any]:
         "code": one.receipt.code[:100] or None,
         "words": _words(one),
         "at": one.at_ms,
+        "is_temporary": int(one.receipt.is_temporary),
     }
 
 

@@ -364,7 +364,8 @@ class Dispatcher:
             code=outcome.code,
             words=outcome.words,
             look_up=self.looks_up.row(provider, one.id) if state == "unknown" else None,
-            keeps_params=run.template.retry_undelivered > 0,
+            retries={run.template.name: run.template.retry_undelivered} if run.template.retry_undelivered else {},
+            retry_job=self.jobs()[1] if run.template.retry_undelivered else None,
             opt_out=Number(one.receiver, one.shown, one.country) if outcome.code in OPTED_OUT_CODES else None,
             tried=run.failed_calls.pop(one.id, ()),
         )

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.jobs import Job
-from carboy.services.sms.daily_counts import DAY_MS, merge_shards
+from carboy.services.sms.daily_counts import DAY_MS, pack_days
 from carboy.services.sms.intake import CLAIM_MS
 from carboy.services.sms.states import OPEN
 from carboy.services.sms.tables import ATTEMPTS, BUDGETS, CODES, INBOUND, MESSAGES, RECEIPTS, REQUESTS
@@ -80,5 +80,5 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
     connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < limits.now_ms))
     connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.at < limits.before_ms))
     connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < limits.before_ms))
-    has_shards = merge_shards(connection, limits.now_ms // DAY_MS - 1)  # late reports change the days before
-    return has_shards or _AT_MOST in {len(messages), len(claims), len(kept), len(inbound)}
+    has_loose = pack_days(connection, limits.now_ms // DAY_MS - 1)  # late reports change the days before
+    return has_loose or _AT_MOST in {len(messages), len(claims), len(kept), len(inbound)}

@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, null, select, union_all
 
 from carboy.errors import Fault, InvalidInput
 from carboy.http_values import parse_query_time
-from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, delay_of
+from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, delay_of, delays_of
 from carboy.services.sms.prices import price_of
 from carboy.services.sms.tables import DAILY
 
@@ -78,20 +78,25 @@ class Statistics:
         for row in self._rows(query):
             key = tuple(_shown(name, getattr(row, name)) for name in query.groups)
             self._add(sums.setdefault(key, _Sum()), row)
-        if not query.groups and not sums:
+        if query.groups:  # what later reports have moved to another group leaves nothing
+            sums = {key: one for key, one in sums.items() if one.messages or one.entered}
+        elif not sums:
             sums[()] = _Sum()
         ordered = sorted(sums.items(), key=lambda item: tuple(str(one or "") for one in item[0]))
         return [dict(zip(query.groups, key, strict=True)) | _figures(one) for key, one in ordered]
 
-    def _rows(self, query: StatisticsQuery) -> Sequence[Any]:
+    def _rows(self, query: StatisticsQuery) -> list[Any]:
         dimensions = [DAILY.c.template, DAILY.c.provider, DAILY.c.country, DAILY.c.state, DAILY.c.bucket]
         if "day" in query.groups:
             dimensions.append(DAILY.c.day)
         sums = (func.sum(DAILY.c.messages).label("messages"), func.sum(DAILY.c.parts).label("parts"))
         days = (DAILY.c.day >= query.from_day, DAILY.c.day < query.until_day)
+        loose = select(*dimensions, *sums, null().label("delays")).where(*days, DAILY.c.delays.is_(None))
+        loose = loose.group_by(*dimensions)
+        packed = select(*dimensions, DAILY.c.messages, DAILY.c.parts, DAILY.c.delays)
+        packed = packed.where(*days, DAILY.c.delays.is_not(None))
         with self.engine.connect() as connection:
-            found = connection.execute(select(*dimensions, *sums).where(*days).group_by(*dimensions)).all()
-        return [row for row in found if row.messages]
+            return list(connection.execute(union_all(loose, packed)))  # one statement, as rows are packed meanwhile
 
     def _add(self, total: _Sum, row: Any) -> None:
         messages, parts = int(row.messages), int(row.parts)
@@ -104,10 +109,12 @@ class Statistics:
             total.otp_sent += messages * (row.template in self.otp_templates)
         if row.state == "delivered":
             total.delivered += messages
-            total.delays[row.bucket] = total.delays.get(row.bucket, 0) + messages
+            delays = delays_of(row.delays) if row.delays else {row.bucket: messages}
+            for bucket, count in delays.items():
+                total.delays[bucket] = total.delays.get(bucket, 0) + count
         if row.state in _FAILED:
             total.failed += messages
-        if row.state in _BILLED:
+        if row.state in _BILLED and messages:
             total.parts += parts
             price = price_of(self.prices, row.provider, row.country)
             if price is not None:

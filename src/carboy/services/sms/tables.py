@@ -67,6 +67,7 @@ RECEIPTS = Table(
     Column("code", ExactString(100)),
     Column("words", ExactString(500)),
     Column("at", BigInteger, nullable=False),
+    Column("is_temporary", SmallInteger, nullable=False, server_default="0"),
     Index(None, "provider_id"),
     Index(None, "at"),
 )
@@ -144,8 +145,12 @@ DAILY = Table(
     Column("shard", SmallInteger, primary_key=True, autoincrement=False),  # so that processes do not wait for a row
     Column("messages", BigInteger, nullable=False),
     Column("parts", BigInteger, nullable=False),
+    Column("delays", ExactText),  # messages by bucket, as JSON, once the day is over
 )
-"""How many messages of a day are in each state, kept in the transactions that change the states."""
+"""How many messages of a day are in each state, kept in the transactions that change the states.
+
+A day that is over has one row for each state, with bucket and shard 0; changes that come later are added to it.
+"""
 
 
 def newest_first(table: Table, chosen: Mapping[str, Any], before: int | None, limit: int) -> Select[Any]:
