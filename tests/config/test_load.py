@@ -230,6 +230,8 @@ def test_what_is_shown_never_holds_a_secret(tmp_path: Path) -> None:
 
     shown = {entry.name: entry.shown for entry in found}
     assert shown["SHOP_PASSWORD"] == "***"
+    empty = {entry.name: entry.shown for entry in _load(tmp_path, {"FLASK_MY_TOKEN": ""})}
+    assert (empty["SHOP_PASSWORD"], empty["MY_TOKEN"]) == (None, "")
     assert shown["MY_TOKEN"] == "***"
     assert shown["SHOP_RATE"] == "6/60s"
     assert shown["SHOP_OPEN"] == "on"

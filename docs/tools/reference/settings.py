@@ -36,8 +36,10 @@ def render_settings() -> str:
 
 def _default(item: Any) -> str:
     from carboy.config import REQUIRED, Derived, render
+    from carboy.redact import Secret
 
-    match item.default:
+    default = item.default.reveal() if isinstance(item.default, Secret) else item.default
+    match default:
         case required if required is REQUIRED:
             return "required"
         case Derived(text=text):

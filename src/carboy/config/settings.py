@@ -40,8 +40,8 @@ class Entry:
     @property
     def shown(self) -> Any:
         """The value as plain data that may be printed: secrets masked, also inside tables."""
-        if self.value is None:
-            return None
+        if self.value is None or _plain(self.value) == "":
+            return _plain(self.value)  # a secret that is not set is not masked
         if self.is_secret and not (self.setting and self.setting.is_table):
             return _shown_secret(self.value)
         return mask(render(self.value))  # a value of an innocent name may come from a vault

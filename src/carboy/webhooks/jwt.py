@@ -113,14 +113,14 @@ class JsonWebToken:
             raise Unverified(f"the header {self.header} is absent", "missing")
         claims = self._claims(token.strip(), secrets, now_s)
         self._check_times(claims, now_s)
-        if self.issuer and claims.get("iss") not in {self.issuer, self.issuer.removeprefix("https://")}:
+        if self.issuer and claims.get("iss") not in (self.issuer, self.issuer.removeprefix("https://")):
             raise Unverified("the token is of another issuer")
         given = claims.get("aud")
         if self.audience and self.audience not in (given if isinstance(given, list) else [given]):
             raise Unverified("the token is for another audience")
         if self.body_claim:
             digest = BODY_ENCODINGS[self.body_encoding](hashlib.sha256(request.body).digest())
-            if not hmac.compare_digest(digest.encode(), str(claims.get(self.body_claim, "")).encode()):
+            if not hmac.compare_digest(digest.encode(), text_bytes(str(claims.get(self.body_claim, "")))):
                 raise Unverified("the body is not the one that the token names")
 
     def check_secret(self, secret: str) -> str:

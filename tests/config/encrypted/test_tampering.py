@@ -97,6 +97,10 @@ def with_the_seal_of_another_stage(text: str, config: Config, _: Desk) -> str:
     return text
 
 
+def with_a_mac_that_is_not_ascii(text: str, config: Config, _: Desk) -> str:
+    return text.replace(config.seals["prod"].mac, f"{config.seals['prod'].mac}\ufeff")
+
+
 def without_its_seal(text: str, config: Config, _: Desk) -> str:
     return re.sub(r"  prod:\n(    (kms|kid|data|mac): .*\n)+", "", text)
 
@@ -115,6 +119,7 @@ CASES = [
     (with_another_data_key, "the data key was swapped"),
     (with_another_kms_key, "a data key or a KMS key was swapped"),
     (with_the_seal_of_another_stage, "a data key or a KMS key was swapped"),
+    (with_a_mac_that_is_not_ascii, "the MAC of the stage `prod` does not match"),
     (without_its_seal, "`seal` has no key of the stage `prod`"),
 ]
 

@@ -208,7 +208,7 @@ def _check_macs(
             for path, text in sealed_texts.items()
             if len(ring) == 1 or (path in opened and opened[path].key is key)
         ]
-        if not hmac.compare_digest(mac_of(key, block.kms, texts), block.mac):
+        if not (block.mac.isascii() and hmac.compare_digest(mac_of(key, block.kms, texts), block.mac)):
             detail = (
                 f"the MAC of the stage `{name}` does not match: a secret was deleted, replaced by plain text, "
                 "renamed, or put back from an older version"

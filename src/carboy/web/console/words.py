@@ -30,5 +30,7 @@ WORDS = (
     mark("the identity provider does not answer as it should"),
     mark("the ID token of the identity provider is not valid"),
     mark("CONSOLE_ROLES gives this person no scope"),
+    mark("instance folder"), mark("database"), mark("database TLS"), mark("migrations"), mark("jobs"), mark("clock"),
+    mark("secrets"), mark("job engine"), mark("object store"), mark("sms providers"), mark("it answers"),
 )  # fmt: skip
 """Only looked at by the extraction of texts."""
