@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import jwt
 import pytest
@@ -119,13 +119,19 @@ def basic(secret: str, _: int) -> Signed:
     return Signed({"Authorization": "Basic " + b64(f"anyone:{secret}".encode())})
 
 
-def token(header: str, claim: str = "", write: Callable[[bytes], str] = bytes.hex, before: str = "") -> Sign:
+def token(header: str, claim: str, write: Callable[[bytes], str] = bytes.hex, before: str = "") -> Sign:
     def sign(secret: str, at_s: int) -> Signed:
         claims = {"iat": at_s, "exp": at_s + 60, claim: write(hashlib.sha256(BODY).digest())}
         key: Any = PRIVATE_KEYS["ec"] if secret.startswith("-----") else secret
         return Signed({header: before + jwt.encode(claims, key, "ES256" if secret.startswith("-----") else "HS256")})
 
     return sign
+
+
+def netlify(secret: str, _: int) -> Signed:
+    """Sign without a time, as Netlify does."""
+    claims = {"iss": "netlify", "sha256": hashlib.sha256(BODY).hexdigest()}
+    return Signed({"X-Webhook-Signature": jwt.encode(claims, secret, "HS256")})
 
 
 def pem(key: Any) -> str:
@@ -253,19 +259,19 @@ def easypost(secret: str, _: int) -> Signed:
 
 SVIX = [
     "beehiiv",
-    "brex",
     "clerk",
     "guesty",
-    "incident-io",
     "lithic",
     "nash",
-    "pleo",
     "replicate",
     "resend",
     "safebase",
+    "stych",
+    "svix",
+    "svix-ingest",
 ]
-SVIX += ["sardine", "stych", "svix", "svix-ingest"]
-WEBHOOK = ["anthropic", "gitlab-signed", "open-ai", "psi-fi", "render", "standard-webhooks", "supabase-auth"]
+WEBHOOK = ["anthropic", "brex", "gitlab-signed", "incident-io", "open-ai", "pleo", "psi-fi", "render", "sardine"]
+WEBHOOK += ["standard-webhooks", "supabase-auth"]
 SENDERS: Mapping[str, Sign] = {
     **dict.fromkeys(SVIX, standard("svix")),
     **dict.fromkeys(WEBHOOK, standard("webhook")),
@@ -316,6 +322,7 @@ SENDERS: Mapping[str, Sign] = {
     "postmark": basic,
     "chargebee": basic,
     "flutterwave": bearer("verif-hash"),
+    "flutterwave-v4": plain("flutterwave-signature", b64),
     "eventbridge-api-destination": bearer("X-Api-Key"),
     "telegram": bearer("X-Telegram-Bot-Api-Secret-Token"),
     "adobe-sign": bearer("X-AdobeSign-ClientId"),
@@ -378,10 +385,10 @@ SENDERS: Mapping[str, Sign] = {
     "dwolla": plain("X-Request-Signature-SHA-256"),
     "expo": plain("expo-signature", prefix="sha1=", algorithm="sha1"),
     "fusionauth": token("X-FusionAuth-Signature-JWT", "request_body_sha256", b64),
-    "netlify": token("X-Webhook-Signature", "sha256"),
+    "netlify": netlify,
     "deepgram": bearer("dg-token"),
     "frame-io": timed("X-Frameio-Signature", "X-Frameio-Request-Timestamp", "v0:TIME:BODY", prefix="v0="),
-    "courier": named("courier-signature", "t=TIME,signature=SIGNATURE"),
+    "courier": named("courier-signature", "t=TIME,signature=SIGNATURE", unit=1000),
     "cursor": plain("X-Webhook-Signature", prefix="sha256="),
     "nylas": plain("x-nylas-signature"),
     "cloudflare-stream": named("Webhook-Signature", "time=TIME,sig1=SIGNATURE"),
@@ -440,7 +447,7 @@ def test_every_preset_has_a_test_and_a_document() -> None:
         assert preset.title, preset.name
         assert preset.enter, preset.name
         assert preset.secret in {"sender", "you", "exchange", "none"}, preset.name
-        assert preset.checked in {"published example", "sender's SDK", "document", "not checked"}, preset.name
+        assert preset.checked in get_args(get_type_hints(Preset)["checked"]), preset.name
         assert not preset.evidence or preset.evidence.startswith("https://"), preset.name
 
 
@@ -449,7 +456,38 @@ def test_a_preset_with_a_published_example_repeats_it() -> None:
     published = {one["preset"] for one in json.loads(Path(__file__).with_name("published.json").read_text("utf-8"))}
 
     assert {preset.name for preset in PRESETS.values() if preset.checked == "published example"} == published
-    assert sum(preset.checked != "not checked" for preset in PRESETS.values()) >= 90
+    assert sum(preset.checked != "not checked" for preset in PRESETS.values()) >= 145
+
+
+def test_what_only_others_say_of_a_sender_is_linked_and_what_nothing_confirms_is_noted() -> None:
+    """A public receiver is not the sender: the reader sees which one agrees."""
+    for preset in PRESETS.values():
+        if preset.checked == "public receiver":
+            assert preset.evidence, preset.name
+        if preset.checked == "not checked":
+            assert preset.note, preset.name
+
+
+def test_brexs_secret_is_base64_alone() -> None:
+    """Its secrets endpoint returns the key without `whsec_`; the id is the header that is signed."""
+    source = source_of("brex", KEY)
+    signed = standard("webhook")(f"whsec_{KEY}", NOW_S)
+
+    verify(source, signed)
+    assert source.item(RawRequest("POST", URL, signed.headers, BODY), NOW_S * 1000)[0] == "msg_1"
+    with pytest.raises(Unverified):
+        verify(source_of("brex", OTHER), signed)
+
+
+@pytest.mark.parametrize("issuer", [None, "", "netlify.example", "https://netlify", ["netlify"], 1])
+def test_netlifys_token_names_netlify(issuer: Any) -> None:
+    """A token that the same secret signed for another purpose proves nothing here."""
+    claims: dict[str, Any] = {"sha256": hashlib.sha256(BODY).hexdigest()} | ({} if issuer is None else {"iss": issuer})
+    written = b".".join(b64url(json.dumps(part).encode()).encode() for part in ({"alg": "HS256"}, claims))
+    signed = Signed({"X-Webhook-Signature": f"{written.decode()}.{b64url(mac(KEY, written))}"})
+
+    with pytest.raises(Unverified, match="another issuer"):
+        verify(source_of("netlify", KEY), signed)
 
 
 @pytest.mark.parametrize("family", ["webhook", "svix"])

@@ -22,8 +22,9 @@ def render_senders() -> str:
         "A source needs the name of its sender and what the sender needs: see\n"
         "[keep what any sender sends](../how-to/any-sender-to-s3.md). Each name links to the sender's\n"
         "document. *Checked* is how the preset was verified: against an example that the sender publishes and a test\n"
-        "repeats, against the source of the sender's own SDK, or against its document; *not checked* are written from\n"
-        "the document alone, with no second look: send a test event before you rely on one.",
+        "repeats, against the source of the sender's own SDK, against its document, or against the source of a public\n"
+        "receiver, which is not the sender's. For *not checked* none of these was found: send a test event before\n"
+        "you rely on one.",
         table(("preset", "sender", "needs", "who makes the secret", "where the address is entered", "checked"), rows),
         "## What each preset sets",
         "A source's own keys replace these, one by one.",

@@ -22,7 +22,7 @@ class Preset:
         enter: where a person enters the address of the source at the sender.
         secret: who makes the secret: the `sender`, `you`, both in an `exchange`, or `none`.
         checked: how it was verified: against a `published example` that a test has, against the source of the
-            `sender's SDK`, against the `document`, or `not checked`.
+            `sender's SDK`, against the `document`, against the source of a `public receiver`, or `not checked`.
         evidence: the address of that, where it is not `docs`.
         note: what else to know; may be empty.
         keys: the keys of a source, such as `verify` and `header`; a source's own keys replace them.
@@ -33,7 +33,7 @@ class Preset:
     docs: str
     enter: str
     secret: Literal["sender", "you", "exchange", "none"]
-    checked: Literal["published example", "sender's SDK", "document", "not checked"]
+    checked: Literal["published example", "sender's SDK", "document", "public receiver", "not checked"]
     evidence: str
     note: str
     keys: Mapping[str, Any]
