@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # what `carboy.web` has, told to type checkers without an import that points up
+if TYPE_CHECKING:  # what `carboy.web` has, for type checkers without an import that points up
     from collections.abc import Sequence
     from pathlib import Path
 

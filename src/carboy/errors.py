@@ -34,7 +34,7 @@ class CarboyError(Exception):
         self.why: str = why
         self.hint: str = hint
         if hint:
-            self.add_note(f"hint: {hint}")  # shown below the error where nobody catches it, in a script or a notebook
+            self.add_note(f"hint: {hint}")  # shown below the error where it is not caught, in a script or a notebook
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"

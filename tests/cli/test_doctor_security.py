@@ -151,7 +151,7 @@ _CONSOLE: dict[str, Any] = {
         ({}, True, "at the service's own address, by API keys"),
         ({"CONSOLE_BIND": "10.0.0.5:8001"}, True, "on 10.0.0.5:8001, apart from the service, by API keys"),
         ({"CONSOLE_ALB": True, "CONSOLE_ROLES": {"ops": ("*",)}}, True, "API keys, the load balancer"),
-        ({"CONSOLE_OIDC_ISSUER": "https://a.example"}, False, "nobody has a role"),
+        ({"CONSOLE_OIDC_ISSUER": "https://a.example"}, False, "no role is given"),
         ({"CONSOLE_OIDC_ISSUER": "https://a.example", "CONSOLE_ROLES": {"*": ("*",)}}, False, "may do everything"),
         (
             {"CONSOLE_OIDC_ISSUER": "https://a.example", "CONSOLE_ROLES": {"*": ("sms:read",)}},

@@ -241,8 +241,8 @@ def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
             unknown = request.files.keys() - files.keys() - fields.keys()
             faults.extend(Fault(render_pointer((name,)), "is not known here") for name in unknown)
         if not check.is_valid({**value, **stand_ins}):
-            told = {fault.pointer for fault in faults[before:]}
-            faults.extend(one for one in check.faults({**value, **stand_ins}, "") if one.pointer not in told)
+            reported = {fault.pointer for fault in faults[before:]}
+            faults.extend(one for one in check.faults({**value, **stand_ins}, "") if one.pointer not in reported)
         if spread is not None:
             kwargs.update({spread[name]: found for name, found in value.items() if name in spread})
         return value

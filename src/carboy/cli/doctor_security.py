@@ -133,7 +133,7 @@ def audit_console(settings: "Mapping[str, Any] | Settings") -> Finding:
         return Finding("console", ok=False, detail=detail, hint='name a group in [console.roles] instead of "*"')
     if by_role and not roles:
         hint = "map a claim to scopes in [console.roles]"
-        return Finding("console", ok=False, detail="nobody has a role, so only API keys log in", hint=hint)
+        return Finding("console", ok=False, detail="no role is given, so only API keys log in", hint=hint)
     ways = ["API keys", *([issuer] if issuer else []), *(["the load balancer"] if settings["CONSOLE_ALB"] else [])]
     bind = settings["CONSOLE_BIND"]
     where = f"on {bind}, apart from the service" if bind else "at the service's own address"

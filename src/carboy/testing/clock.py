@@ -62,7 +62,7 @@ class ManualClock:
             self._changed.notify_all()
             try:
                 if not self._changed.wait_for(lambda: self._elapsed_us >= wake_us, _PATIENCE_S):
-                    raise TimeoutError(f"nobody advanced the clock while a thread slept {seconds:g} s on it")
+                    raise TimeoutError(f"the clock was not advanced while a thread slept {seconds:g} s on it")
             finally:
                 self._sleepers -= 1
 

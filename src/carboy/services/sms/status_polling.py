@@ -62,8 +62,8 @@ class LookUp:
         wanted = Message((str(row.id),), (row.receiver,), nonce=token_hex(16), now_ms=self.clock.now_ms())
         found = self._find(self.transports[row.provider], wanted, row)
         if found is not None and found.state is not None:
-            told = Receipt("", found.state, str(row.id), "", found.code, found.words)
-            self.writer.run(report, (Report(row.provider, told, "", self.clock.now_ms()),))
+            receipt = Receipt("", found.state, str(row.id), "", found.code, found.words)
+            self.writer.run(report, (Report(row.provider, receipt, "", self.clock.now_ms()),))
             log.info("sms_looked_up", message=str(row.id), provider=row.provider, state=found.state)
             return
         age_ms = self.clock.now_ms() - row.created_at

@@ -15,32 +15,32 @@ COOKIE = "carboy_session"
 ANCHOR = "carboy_form"
 
 
-def sessions(held: Runtime) -> SessionStore:
+def sessions(current: Runtime) -> SessionStore:
     """Return the sessions of the application's database."""
-    return SessionStore(held.engine, held.writer, held.clock)
+    return SessionStore(current.engine, current.writer, current.clock)
 
 
 def find_visitor(given: Request) -> Visitor | None:
     """Return who sent a request, by session cookie, API key or the load balancer's proof; None for a stranger."""
-    held = runtime()
-    if not held.web.auth:
+    current = runtime()
+    if not current.web.auth:
         return Visitor("local", None)
-    if held.web.console_alb:
+    if current.web.console_alb:
         from carboy.web.console.load_balancer import visitor_of_alb
 
-        if (found := visitor_of_alb(held, given)) is not None:
+        if (found := visitor_of_alb(current, given)) is not None:
             return found
     header = given.headers.get("Authorization", "")
     if header[:7].lower() == "bearer ":
-        key = held.keys.find(header[7:].strip())
+        key = current.keys.find(header[7:].strip())
         return None if key is None else Visitor(key.name, frozenset(key.scopes), key.id, sends_key=True)
     token = given.cookies.get(COOKIE, "")
-    session = sessions(held).find(token) if token and held.has_database else None
+    session = sessions(current).find(token) if token and current.has_database else None
     if session is None:
         return None
     if session.key_id is None:
         return Visitor(session.name, frozenset(session.scopes))
-    key = held.keys.find_by_id(session.key_id)
+    key = current.keys.find_by_id(session.key_id)
     return None if key is None else Visitor(session.name, frozenset(key.scopes), session.key_id)
 
 

@@ -28,9 +28,9 @@ def record_action(action: str, target: str = "", detail: str = "") -> None:
 
 def record_as(who: str, key_id: str | None, action: str, target: str = "", detail: str = "") -> None:
     """Record an action under a given name, such as a login's."""
-    held = runtime()
+    current = runtime()
     row = audit_row(
-        held.clock.now_ms(),
+        current.clock.now_ms(),
         who,
         action,
         target,
@@ -40,7 +40,7 @@ def record_as(who: str, key_id: str | None, action: str, target: str = "", detai
         request_id=request_id(),
     )
     g.is_audited = True
-    held.writer.run(write_audit, [row])
+    current.writer.run(write_audit, [row])
     log.info("console_action", who=who, action=action, target=target)
 
 

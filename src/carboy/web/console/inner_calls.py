@@ -15,11 +15,11 @@ def call_service(sent: RawRequest) -> tuple[int, str]:
     from werkzeug.test import Client
     from werkzeug.wrappers import Response
 
-    held = runtime()
+    current = runtime()
     headers = dict(sent.headers)
-    if held.web.trusted_proxies:
-        headers["X-Forwarded-For"] = ", ".join([sent.client] * held.web.trusted_proxies)
-    client = Client(held.app.wsgi_app, Response)
+    if current.web.trusted_proxies:
+        headers["X-Forwarded-For"] = ", ".join([sent.client] * current.web.trusted_proxies)
+    client = Client(current.app.wsgi_app, Response)
     response = client.open(
         sent.url, method=sent.method, headers=headers, data=sent.body, environ_base={"REMOTE_ADDR": sent.client}
     )

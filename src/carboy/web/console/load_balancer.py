@@ -25,18 +25,18 @@ _KEY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 _LEEWAY_S = 60
 
 
-def visitor_of_alb(held: Runtime, given: Request) -> Visitor | None:
+def visitor_of_alb(current: Runtime, given: Request) -> Visitor | None:
     """Return the person that the load balancer vouches for; None where it does not, or the person has no role."""
     token = given.headers.get("X-Amzn-Oidc-Data", "")
     if not token:
         return None
-    arn = held.web.console_alb_arn
+    arn = current.web.console_alb_arn
     try:
-        claims = read_alb_claims(token, arn, held.clock.now_ms() // 1000)
+        claims = read_alb_claims(token, arn, current.clock.now_ms() // 1000)
     except ValueError as error:
         log.warning("alb_token_refused", why=str(error))
         return None
-    scopes = scopes_of(claims, held.web)
+    scopes = scopes_of(claims, current.web)
     if not scopes:
         return None
     return Visitor(str(claims.get("email") or claims.get("sub") or ""), frozenset(scopes))

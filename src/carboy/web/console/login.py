@@ -52,10 +52,10 @@ def _enter() -> Response:
             done: Response = redirect(request.script_root + target)  # type: ignore[assignment]
             return done
         return _form(target)
-    held, caller = runtime(), bucket_of(request.remote_addr or "")
-    limiter = _limiter(held)
+    current, caller = runtime(), bucket_of(request.remote_addr or "")
+    limiter = _limiter(current)
     wait_s = limiter.peek(caller)
-    key = None if wait_s else held.keys.find(request.form.get("key", "").strip())
+    key = None if wait_s else current.keys.find(request.form.get("key", "").strip())
     if key is not None:
         return begin_session(key.name, target, key_id=key.id)
     wait_s = wait_s or limiter.take(caller)
@@ -69,10 +69,10 @@ def _enter() -> Response:
 def _enter_once(token: str) -> Response:
     if request.method == "HEAD":  # of a program that previews links: the address stays good
         return Response()
-    held, caller = runtime(), bucket_of(request.remote_addr or "")
-    limiter = _limiter(held)
-    found = None if limiter.peek(caller) else sessions(held).redeem(token)
-    if found is None or found.key_id is None or held.keys.find_by_id(found.key_id) is None:
+    current, caller = runtime(), bucket_of(request.remote_addr or "")
+    limiter = _limiter(current)
+    found = None if limiter.peek(caller) else sessions(current).redeem(token)
+    if found is None or found.key_id is None or current.keys.find_by_id(found.key_id) is None:
         if wait_s := limiter.take(caller):
             raise Problem(429, "too many failed logins", headers={"Retry-After": render_retry_after(wait_s)})
         return _form(
@@ -96,8 +96,8 @@ def _form(target: str, status: int = 200, error: str = "") -> Response:
     return render_page("console/login.html", status, target=target, error=error, has_oidc=has_oidc)
 
 
-def _limiter(held: Runtime) -> "RateLimiter":
+def _limiter(current: Runtime) -> "RateLimiter":
     made: RateLimiter | None = current_app.config.get("LOGIN_LIMITER")
     if made is None:
-        made = current_app.config["LOGIN_LIMITER"] = held.make_limiter("console-login", _FAILURES, 10_000)
+        made = current_app.config["LOGIN_LIMITER"] = current.make_limiter("console-login", _FAILURES, 10_000)
     return made

@@ -56,9 +56,9 @@ def _check_words(verdict: Verdict | None) -> tuple[str, str]:
 
 def summarize_jobs() -> Summary:
     """Return the waiting jobs by kind, the oldest due one, and the newest that are dead."""
-    held: Runtime = runtime()
+    current: Runtime = runtime()
     href = url_for("jobs.index")
-    stats = held.jobs.store.stats()
+    stats = current.jobs.store.stats()
     facts = [
         Fact(
             mark("Jobs"), row["kind"], mark("%(count)s %(state)s, the oldest due since %(age)s"),
@@ -68,7 +68,7 @@ def summarize_jobs() -> Summary:
         )
         for row in stats
     ]  # fmt: skip
-    dead = held.jobs.store.list(state="dead", limit=_NEWEST)
+    dead = current.jobs.store.list(state="dead", limit=_NEWEST)
     failures = [
         Failure(job.finished_at or job.created_at, job.kind, _last_line(job.error), url_for("jobs.show", job_id=job.id))
         for job in dead

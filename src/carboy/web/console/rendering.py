@@ -215,8 +215,8 @@ def _is_filtered() -> bool:
 
 def _has_docs() -> bool:
     """Return whether the reading page of the API is at this address."""
-    held = runtime()
-    return not held.web.console_bind and any(rule.rule == "/docs" for rule in held.app.url_map.iter_rules())
+    current = runtime()
+    return not current.web.console_bind and any(rule.rule == "/docs" for rule in current.app.url_map.iter_rules())
 
 
 def _asset_url(file: str) -> str:

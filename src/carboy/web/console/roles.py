@@ -8,9 +8,9 @@ from carboy.web.runtime import Runtime
 from carboy.web.settings import WebSettings
 
 
-def all_scopes(held: Runtime) -> list[str]:
+def all_scopes(current: Runtime) -> list[str]:
     """Return the scopes that a key can be given: Carboy's own, and those of the modules' pages."""
-    return sorted({*SCOPES, *(page.scope for page in held.pages if page.scope)})
+    return sorted({*SCOPES, *(page.scope for page in current.pages if page.scope)})
 
 
 def scopes_of(claims: Mapping[str, Any], web: WebSettings) -> list[str]:

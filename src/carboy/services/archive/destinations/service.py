@@ -142,8 +142,8 @@ class Destinations:
             name: of the destination.
             state: `failed` or `waiting`.
         """
-        wish = Retry(self.get(name).name, self.deliverer.job, self._clock.now_ms(), state=state)
-        count = sum(each_batch(self._writer.run, wish))
+        change = Retry(self.get(name).name, self.deliverer.job, self._clock.now_ms(), state=state)
+        count = sum(each_batch(self._writer.run, change))
         self._around.notify()
         return count
 
@@ -154,8 +154,8 @@ class Destinations:
             Missing: there is no such delivery.
         """
         name = self.delivery(delivery)["destination"]
-        wish = Retry(name, self.deliverer.job, self._clock.now_ms(), delivery=delivery)
-        count: int = self._writer.run(retry, wish)[0]
+        change = Retry(name, self.deliverer.job, self._clock.now_ms(), delivery=delivery)
+        count: int = self._writer.run(retry, change)[0]
         self._around.notify()
         return count
 

@@ -31,5 +31,5 @@ class Reach:
 
 def reach() -> Reach:
     """Return what the current request's pages reach."""
-    held = runtime()
-    return Reach(held, archive_of(held.app))
+    current = runtime()
+    return Reach(current, archive_of(current.app))

@@ -57,8 +57,8 @@ class _MessageTally(Tally):
 
 def gateway() -> tuple[Runtime, Gateway]:
     """Return the runtime and the gateway of the current application."""
-    held = runtime()
-    return held, sms_of(held.app)
+    current = runtime()
+    return current, sms_of(current.app)
 
 
 def make_blueprint() -> Blueprint:
@@ -73,7 +73,7 @@ def make_blueprint() -> Blueprint:
 
 
 def _index() -> Response:
-    held, sms = gateway()
+    current, sms = gateway()
     place, error = read_cursor(), ""
     state = read_choice("state", STATES)
     conditions: dict[str, str] = {
@@ -87,14 +87,14 @@ def _index() -> Response:
             conditions["receiver_hash"] = sms.hash(parse_number(number, sms.rules.numbers).e164)
         except (CarboyError, ValueError):
             error = mark("This is not a number that can be looked up.")
-    rows, following = ([], None) if error else _page(held, conditions, place[0] if place else None)
+    rows, following = ([], None) if error else _page(current, conditions, place[0] if place else None)
     return render_page(
         "sms/messages.html", rows=rows, following=render_cursor(following) if following else None, states=STATES,
         templates=sorted(sms.rules.templates), providers=sorted(sms.dispatcher.routes), error=error,
     )  # fmt: skip
 
 
-def _page(held: Runtime, conditions: dict[str, str], before: int | None) -> tuple[list[Any], int | None]:
+def _page(current: Runtime, conditions: dict[str, str], before: int | None) -> tuple[list[Any], int | None]:
     """Return a page of messages, the newest first, and the id before which the next begins."""
     start_ms, end_ms = read_time_range()
     bounds = [] if start_ms is None else [MESSAGES.c.id >= start_ms << _ID_BITS]
@@ -102,7 +102,7 @@ def _page(held: Runtime, conditions: dict[str, str], before: int | None) -> tupl
     bounds += [MESSAGES.c.id < edge for edge in edges if edge is not None]
     wanted = {name: value for name, value in conditions.items() if value}
     query = select(MESSAGES).where(*bounds).order_by(MESSAGES.c.id.desc())
-    with held.engine.connect() as connection:
+    with current.engine.connect() as connection:
         if "receiver_hash" in wanted or wanted.keys() <= {"state"}:  # by an index
             chosen = query.where(*(MESSAGES.c[name] == value for name, value in wanted.items()))
             rows = list(connection.execute(chosen.limit(PAGE_ROWS + 1)).all())
@@ -118,8 +118,8 @@ def _page(held: Runtime, conditions: dict[str, str], before: int | None) -> tupl
         return rows, last.scalar()
 
 
-def _find(held: Runtime, row: int) -> tuple[Any, Any]:
-    with held.engine.connect() as connection:
+def _find(current: Runtime, row: int) -> tuple[Any, Any]:
+    with current.engine.connect() as connection:
         message = connection.execute(select(MESSAGES).where(MESSAGES.c.id == min(row, (1 << 63) - 1))).one_or_none()
         if message is None:
             raise Problem(404, "there is no such message")
@@ -127,8 +127,8 @@ def _find(held: Runtime, row: int) -> tuple[Any, Any]:
 
 
 def _show(row: int, number: str = "") -> Response:
-    held, sms = gateway()
-    message, asked = _find(held, row)
+    current, sms = gateway()
+    message, asked = _find(current, row)
     template = sms.rules.templates.get(message.template)
     params = _params(message, asked, template)
     may_read = has_scope("sms:content")
@@ -142,7 +142,7 @@ def _show(row: int, number: str = "") -> Response:
     ]  # fmt: skip
     shown = [one for one in steps if one["at"] is not None or one["title"] == message.state]
     return render_page(
-        "sms/message.html", message=message, steps=shown, number=number, attempts=_attempts(held, message),
+        "sms/message.html", message=message, steps=shown, number=number, attempts=_attempts(current, message),
         cost=_cost(sms, message), params=params if may_read else None, has_params=params is not None,
         may_read=may_read, can_resend=message.state in _RESENDABLE and message.receiver and template is not None,
         can_cancel=message.state in WAITING, asked_params=template.params if template and params is None else (),
@@ -158,10 +158,10 @@ def _params(message: Any, asked: Any, template: Template | None) -> Any:
     return None if is_own else shared
 
 
-def _attempts(held: Runtime, message: Any) -> list[Any]:
+def _attempts(current: Runtime, message: Any) -> list[Any]:
     """Return the calls to providers for a message, the oldest first; the one that took it stands in the message."""
     query = select(ATTEMPTS).where(ATTEMPTS.c.message == message.id).order_by(ATTEMPTS.c.id).limit(_MOST_ATTEMPTS)
-    with held.engine.connect() as connection:
+    with current.engine.connect() as connection:
         found: list[Any] = list(connection.execute(query).all())
     if message.sent_at is not None:
         found.append({"at": message.sent_at, "provider": message.provider, "kind": mark("accepted")})
@@ -178,8 +178,8 @@ def _cost(sms: Gateway, message: Any) -> Any:
 def _reveal(row: int) -> Response:
     if not has_scope("sms:numbers"):
         raise Problem(403, "this needs the scope sms:numbers")
-    held, _ = gateway()
-    message, _ = _find(held, row)
+    current, _ = gateway()
+    message, _ = _find(current, row)
     record_action("message.read_number", str(message.id))
     return _show(row, message.receiver or "")
 
@@ -187,8 +187,8 @@ def _reveal(row: int) -> Response:
 def _resend(row: int) -> Response:
     if not has_scope("sms:send"):
         raise Problem(403, "this needs the scope sms:send")
-    held, sms = gateway()
-    message, asked = _find(held, row)
+    current, sms = gateway()
+    message, asked = _find(current, row)
     template = sms.rules.templates.get(message.template)
     params = _params(message, asked, template)
     if message.state not in _RESENDABLE or template is None or not message.receiver:
@@ -210,8 +210,8 @@ def _resend(row: int) -> Response:
 def _cancel(row: int) -> Response:
     if not has_scope("sms:send"):
         raise Problem(403, "this needs the scope sms:send")
-    held, sms = gateway()
-    message, _ = _find(held, row)
+    current, sms = gateway()
+    message, _ = _find(current, row)
     sms.cancel(message.id)
     record_action("message.cancel", str(message.id))
     show_notice(mark("The message is canceled."))
@@ -220,11 +220,11 @@ def _cancel(row: int) -> Response:
 
 def summarize() -> Summary:
     """Return what was accepted, sent and delivered, how the providers are, and the newest failures."""
-    held, sms = gateway()
-    tally = held.find(_MessageTally)
+    current, sms = gateway()
+    tally = current.find(_MessageTally)
     if tally is None:
-        tally = _MessageTally(lambda start, end: _count(held, start, end), held.clock, lambda: _oldest(held))
-        held.keep(tally)
+        tally = _MessageTally(lambda start, end: _count(current, start, end), current.clock, lambda: _oldest(current))
+        current.keep(tally)
     href = url_for("messages.index")
     figures = [
         tally.figure("sent", mark("Messages sent"), href),
@@ -237,7 +237,7 @@ def summarize() -> Summary:
         for name, (phase, _) in sms.circuits.shown().items()
     ]
     query = select(MESSAGES).where(MESSAGES.c.state == "failed").order_by(MESSAGES.c.id.desc()).limit(_NEWEST)
-    with held.engine.connect() as connection:
+    with current.engine.connect() as connection:
         rows = connection.execute(query).all()
     failures = [
         Failure(
@@ -249,20 +249,20 @@ def summarize() -> Summary:
     return Summary(figures, facts, failures)
 
 
-def _oldest(held: Runtime) -> int | None:
+def _oldest(current: Runtime) -> int | None:
     """Return when the oldest message was accepted, by its id; None without messages."""
-    with held.engine.connect() as connection:
+    with current.engine.connect() as connection:
         found: int | None = connection.execute(select(func.min(MESSAGES.c.id))).scalar()
     return None if found is None else found >> _ID_BITS
 
 
-def _count(held: Runtime, start_ms: int, end_ms: int) -> dict[str, int]:
+def _count(current: Runtime, start_ms: int, end_ms: int) -> dict[str, int]:
     query = (
         select(MESSAGES.c.state, func.count())
         .where(MESSAGES.c.id >= start_ms << _ID_BITS, MESSAGES.c.id < end_ms << _ID_BITS)
         .group_by(MESSAGES.c.state)
     )
-    with held.engine.connect() as connection:
+    with current.engine.connect() as connection:
         found = {str(state): int(count) for state, count in connection.execute(query)}
     sent = sum(found.get(state, 0) for state in ("sent", "delivered", "undelivered"))
     failed = found.get("failed", 0) + found.get("undelivered", 0)

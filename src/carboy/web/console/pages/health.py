@@ -15,7 +15,7 @@ def make_blueprint() -> Blueprint:
 
 
 def _index() -> Response:
-    held = runtime()
-    findings = list(diagnose(held))
+    current = runtime()
+    findings = list(diagnose(current))
     bad = [one for one in findings if not one.ok]
     return render_page("console/health.html", findings=[*bad, *(one for one in findings if one.ok)], bad=len(bad))

@@ -29,16 +29,16 @@ def make_blueprint() -> Blueprint:
 
 
 def _index() -> Response:
-    held = runtime()
-    kinds = sorted(held.jobs.registry.kinds)
+    current = runtime()
+    kinds = sorted(current.jobs.registry.kinds)
     state, kind = read_choice("state", STATES), request.args.get("kind", "")[:100]
     place = read_cursor()
-    jobs = held.jobs.store.list(
+    jobs = current.jobs.store.list(
         state=state or None, kind=kind or None, limit=PAGE_ROWS + 1, before=place[0] if place else None
     )
     following = render_cursor(int(jobs[PAGE_ROWS - 1].id)) if len(jobs) > PAGE_ROWS else None
     return render_page(
-        "console/jobs.html", jobs=jobs[:PAGE_ROWS], following=following, stats=held.jobs.store.stats(), kinds=kinds,
+        "console/jobs.html", jobs=jobs[:PAGE_ROWS], following=following, stats=current.jobs.store.stats(), kinds=kinds,
         states=STATES, state=state, kind=kind,
     )  # fmt: skip
 

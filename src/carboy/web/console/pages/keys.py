@@ -31,10 +31,10 @@ def _create() -> Response:
     name, scopes = request.form.get("name", "").strip(), request.form.getlist("scope")
     scopes = [one for given in scopes for one in given.split()]
     life = request.form.get("expires", "")
-    held = runtime()
-    expires_at = held.clock.now_ms() + round(parse_duration(life) * 1000) if life and life in LIVES else None
+    current = runtime()
+    expires_at = current.clock.now_ms() + round(parse_duration(life) * 1000) if life and life in LIVES else None
     try:
-        key, text = held.keys.store.create(name, scopes, expires_at)
+        key, text = current.keys.store.create(name, scopes, expires_at)
     except InvalidInput as error:
         return _page(422, error=str(error), name=name, chosen=scopes)
     record_action("key.create", key.id, f"{key.name}: {' '.join(key.scopes)}")

@@ -19,10 +19,10 @@ def make_blueprint() -> Blueprint:
 
 
 def _index() -> Response:
-    held = runtime()
-    live = held.centre.live
-    newest = held.settings if live is None else live.newest
-    before, after = held.settings.flat(), newest.flat()
+    current = runtime()
+    live = current.centre.live
+    newest = current.settings if live is None else live.newest
+    before, after = current.settings.flat(), newest.flat()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     word = request.args.get("q", "").strip().upper()[:100]
     is_given_only = request.args.get("given") == "1"
