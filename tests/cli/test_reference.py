@@ -43,18 +43,19 @@ def test_every_setting_has_words(tmp_path: Path) -> None:
 
 def test_the_page_of_the_metrics_names_every_metric_of_a_gateway() -> None:
     """What a dashboard can ask for is found without a running gateway."""
-    with example() as held:
-        told = {line.split()[2] for line in held.metrics.render().decode().splitlines() if line.startswith("# TYPE")}
+    with example() as runtime:
+        lines = runtime.metrics.render().decode().splitlines()
+    names, page = {line.split()[2] for line in lines if line.startswith("# TYPE")}, render_metrics()
 
-    assert told
-    assert [name for name in told if f"| `{name}` |" not in render_metrics()] == []
+    assert names
+    assert [name for name in names if f"| `{name}` |" not in page] == []
 
 
 def test_the_page_of_http_has_every_operation_of_the_document() -> None:
     """Each with who may call it and what it answers."""
     page = render_http()
-    with example() as held:
-        paths = merged_document(held.app)["paths"]
+    with example() as runtime:
+        paths = merged_document(runtime.app)["paths"]
 
     for path, item in paths.items():
         for method in {"get", "post", "put", "patch", "delete"} & set(item):
