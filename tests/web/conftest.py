@@ -5,15 +5,17 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
-from flask import Flask
-from tests.web.kit import Lines, MakeApp, Register, numbers
+from flask import Flask, abort, request
+from tests.web.kit import Adopt, Lines, MakeApp, Register, numbers
 
 from carboy import logs
+from carboy.errors import Unreachable
+from carboy.problems import Problem
 from carboy.testing.clock import ManualClock
-from carboy.web import create_app, runtime
+from carboy.web import create_app, init_app, runtime
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +79,46 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
         return [line for line in found if event in {None, line["event"]}]
 
     return read
+
+
+@pytest.fixture
+def adopt(tmp_path: Path) -> Iterator[Adopt]:
+    """Return an ordinary application after `init_app`; `before` is called with it first."""
+    made: list[Flask] = []
+
+    def make(
+        parts: list[str] | None = None, before: Callable[[Flask], object] = lambda app: None, **config: Any
+    ) -> Flask:
+        app = Flask("theirs", root_path=str(tmp_path))
+        app.config.from_mapping(
+            SECRET_KEY="their-own", DATABASE_URL=f"sqlite:///{tmp_path}/x.db", INSTANCE_PATH=str(tmp_path), **config
+        )
+
+        @app.get("/boom")
+        def boom() -> NoReturn:
+            raise ZeroDivisionError("theirs")
+
+        @app.get("/gone")
+        def gone() -> NoReturn:
+            abort(410, "it was sold")
+
+        @app.get("/away")
+        def away() -> NoReturn:
+            raise Unreachable("the shop", "it is away", "wait")
+
+        @app.get("/taken")
+        def taken() -> NoReturn:
+            raise Problem(409, "it is taken", headers={"Retry-After": "3"})
+
+        @app.post("/upload")
+        def upload() -> str:
+            return str(len(request.get_data()))
+
+        before(app)
+        init_app(app, parts, folder=tmp_path)
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        runtime(app).close()

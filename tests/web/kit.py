@@ -28,4 +28,5 @@ class MakeApp(Protocol):
     ) -> Flask: ...
 
 
+Adopt = Callable[..., Flask]
 Lines = Callable[..., list[dict[str, Any]]]

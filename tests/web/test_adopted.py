@@ -2,66 +2,21 @@
 
 import io
 import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from flask import Blueprint, Flask, Response, abort, request
+from flask import Blueprint, Flask, Response, request
+from tests.web.kit import Adopt
 from werkzeug.debug import DebuggedApplication
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import Client, run_wsgi_app
 from werkzeug.test import EnvironBuilder as Builder
 
-from carboy.errors import MissingExtra, Unreachable
-from carboy.problems import Problem
-from carboy.web import PARTS, create_app, init_app, runtime
+from carboy.errors import MissingExtra
+from carboy.web import PARTS, create_app, runtime
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-Adopt = Callable[..., Flask]
-
-
-@pytest.fixture
-def adopt(tmp_path: Path) -> Iterator[Adopt]:
-    """Return an ordinary application after `init_app`; `before` is called with it first."""
-    made: list[Flask] = []
-
-    def make(
-        parts: list[str] | None = None, before: Callable[[Flask], object] = lambda app: None, **config: Any
-    ) -> Flask:
-        app = Flask("theirs", root_path=str(tmp_path))
-        app.config.from_mapping(
-            SECRET_KEY="their-own", DATABASE_URL=f"sqlite:///{tmp_path}/x.db", INSTANCE_PATH=str(tmp_path), **config
-        )
-
-        @app.get("/boom")
-        def boom() -> NoReturn:
-            raise ZeroDivisionError("theirs")
-
-        @app.get("/gone")
-        def gone() -> NoReturn:
-            abort(410, "it was sold")
-
-        @app.get("/away")
-        def away() -> NoReturn:
-            raise Unreachable("the shop", "it is away", "wait")
-
-        @app.get("/taken")
-        def taken() -> NoReturn:
-            raise Problem(409, "it is taken", headers={"Retry-After": "3"})
-
-        @app.post("/upload")
-        def upload() -> str:
-            return str(len(request.get_data()))
-
-        before(app)
-        init_app(app, parts, folder=tmp_path)
-        made.append(app)
-        return app
-
-    yield make
-    for app in made:
-        runtime(app).close()
 
 
 @pytest.mark.parametrize(

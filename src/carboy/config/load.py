@@ -41,6 +41,7 @@ class Sources:
         dotenv: the lines of `.env`, raw.
         environ: the environment, raw.
         overrides: what `create_app(**overrides)` was given, by name in any case.
+        overridden_by: the name of that layer: `app.config` for `init_app`.
         closed: the closed file's settings for the stage of the profile; see `read_remote`.
         parameters: what Parameter Store has, by full name, and the prefix that it is below.
         faults: what could not be read; reported with all other faults.
@@ -52,6 +53,7 @@ class Sources:
     dotenv: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    overridden_by: str = "create_app"
     closed: Mapping[str, Any] = field(default_factory=dict)
     parameters: tuple[str, Mapping[str, str]] = ("/", MappingProxyType({}))
     faults: tuple[Fault, ...] = ()
@@ -184,7 +186,7 @@ def _layers(sources: Sources, declared: Mapping[str, Setting]) -> tuple[list[Lay
         Layer(f"Parameter Store {prefix}", parameter_values(parameters, prefix, declared)),
         Layer(".env", pick_raw(sources.dotenv, declared)),
         Layer("environment", pick_raw(sources.environ, declared)),
-        Layer("create_app", sources.overrides),
+        Layer(sources.overridden_by, sources.overrides),
     ]
     return layers, faults
 

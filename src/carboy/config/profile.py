@@ -49,7 +49,7 @@ def choose_profile(given: str | None, *layers: Mapping[str, str]) -> Profile:
             read before `FLASK_ENV`.
     """
     if given:
-        return parse_profile(given, "--profile")
+        return parse_profile(given, "`--profile` or the program")
     for name in ("FLASK_PROFILE", "FLASK_ENV"):
         for layer in layers:
             if layer.get(name):

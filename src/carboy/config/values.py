@@ -180,6 +180,8 @@ def _read_text(text: str, kind: Any) -> Any:
         return [item.strip() for item in text.split(",") if item.strip()]
     if origin in {int, float}:
         return text.strip()
+    if origin is typing.Literal:
+        return {str(choice).lower(): choice for choice in typing.get_args(kind)}.get(text.strip().lower(), text)
     return text
 
 

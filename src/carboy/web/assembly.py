@@ -4,7 +4,7 @@
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from flask import Flask
 
 from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config import Resolver, Settings, Sources, glance, read_sources, settings_of
+from carboy.config import BaseSettings, Resolver, Settings, Sources, glance, read_sources, settings_of
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, MissingExtra, UsageError
 from carboy.events import offer_events
@@ -22,6 +22,7 @@ from carboy.extension import EXTENSION, extension_of, find_extension
 from carboy.jobs import JobsSettings
 from carboy.web.auth.lazy_sessions import LazySessions
 from carboy.web.configuration import load_settings
+from carboy.web.http.own_routes import at_first_request, prefer_own_routes
 from carboy.web.http.problem_responses import answer_own_problems
 from carboy.web.modules import Module, load_modules
 from carboy.web.parts import AFTER_MODULES, BEFORE_MODULES, LIBRARIES, PARTS
@@ -31,6 +32,8 @@ from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 log: logs.BoundLogger = logs.get_logger(__name__)
 
 _OWN = (ModulesSettings, WebSettings, DbSettings, JobsSettings)
+_OF_PARTS = {"logs": "LOG_", "console": "CONSOLE", "trace": "TRACE", "docs": "API_", "metrics": "METRICS_"}
+"""How the settings begin that only one part reads: without it they are the application's own affair."""
 
 
 def create_app(
@@ -109,17 +112,19 @@ def init_app(
         raise UsageError("the application has its parts already", "`init_app` was called before", "call it once")
     for part in parts:
         _require_library(part)
-    given = _configured(app)
+    given = _configured(app, parts)
+    profile = app.config.get("PROFILE")
     root = Path(folder or ".").absolute()
 
     def read() -> Sources:
-        found = read_sources(folder=root, profile=app.config.get("PROFILE"), overrides=given)
+        found = read_sources(folder=root, profile=profile if isinstance(profile, str) else None, overrides=given)
+        found = replace(found, overridden_by="app.config")
         return found if "settings" in parts else replace(found, toml={}, dotenv={}, environ={})
 
     settings, configuration = load_settings(lambda *_: _OWN, read, clock)
     if "settings" in parts:
         read().export_undeclared(_OWN)
-        _fill_config(app, settings)
+        _fill_config(app, settings, kept=_chosen(app))
     if "logs" in parts:
         _set_up_logs(settings.part(WebSettings))
     for each in map(logging.getLogger, ("alembic.runtime.plugins", "botocore.credentials")):  # they log at each start
@@ -127,21 +132,39 @@ def init_app(
     runtime = Runtime(app, settings, configuration, clock)
     runtime.is_adopted = True
     _assemble(app, settings, parts, (), runtime)
+    at_first_request(app, lambda: _give_way(app))
     _warn_of_other_engines(app, settings)
     if "sqlalchemy" in app.extensions:  # else the application may make its own later
         runtime.bind_models()
     return runtime
 
 
-def _configured(app: Flask) -> dict[str, Any]:
-    """Return Carboy's settings in an application's `config`."""
-    declared = {item.name for part in _OWN for item in settings_of(part)}
-    given = {name: value for name, value in app.config.items() if name in declared and value is not None}
+def _configured(app: Flask, parts: Sequence[str]) -> dict[str, Any]:
+    """Return Carboy's settings in an application's `config`, but for those of parts that it does not have."""
+    foreign = ("MODULES", *(prefix for part, prefix in _OF_PARTS.items() if part not in parts))
+    declared = {item.name for part in (BaseSettings, *_OWN) for item in settings_of(part)}
+    given = {
+        name: value
+        for name, value in app.config.items()
+        if name in declared and value is not None and not name.startswith(foreign)
+    }
     if not given.get("DEBUG"):
         given.pop("DEBUG", None)  # Flask's own default
+    if isinstance(given.get("SECRET_KEY"), bytes):
+        given["SECRET_KEY"] = given["SECRET_KEY"].decode("latin-1")  # in `app.config` it stays bytes
+    if "LOG_LEVEL" in given:  # a number, or one of `logging`'s other names
+        level = logging.getLevelNamesMapping().get(str(given["LOG_LEVEL"]).upper(), given["LOG_LEVEL"])
+        given["LOG_LEVEL"] = logging.getLevelName(level)
     if app.config["MAX_CONTENT_LENGTH"] is not None:
         given.setdefault("MAX_BODY_BYTES", app.config["MAX_CONTENT_LENGTH"])
     return given
+
+
+def _chosen(app: Flask) -> set[str]:
+    """Return the names in an application's `config` whose values are not Flask's defaults."""
+    usual = {**app.default_config, "DEBUG": False}
+    given = {name: value for name, value in app.config.items() if value is not None}
+    return {name for name, value in given.items() if name not in usual or value != usual[name]}
 
 
 def settings_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
@@ -191,10 +214,18 @@ def _assemble(
     return runtime
 
 
-def _fill_config(app: Flask, settings: Settings) -> None:
-    app.config.update(settings.flat())
+def _fill_config(app: Flask, settings: Settings, kept: Collection[str] = ()) -> None:
+    app.config.update({name: value for name, value in settings.flat().items() if name not in kept})
     if app.config["SECRET_KEY"] is None:
         app.config["SECRET_KEY"] = make_secret_key()
+
+
+def _give_way(app: Flask) -> None:
+    """Let the application's own routes win, and its CSRF protection pass requests that carry an API key."""
+    prefer_own_routes(app)
+    csrf: Any = app.extensions.get("csrf")  # of Flask-WTF
+    if hasattr(csrf, "exempt") and "carboy_jobs" in app.blueprints:
+        csrf.exempt(app.blueprints["carboy_jobs"])
 
 
 def _warn_of_other_engines(app: Flask, settings: Settings) -> None:

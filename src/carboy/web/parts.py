@@ -28,21 +28,40 @@ _KEEPING = frozenset({"keys", "jobs", "console"})  # parts with tables
 _STATS_S = 0.5  # how long the counts of jobs are cached, for both metrics of a scrape
 
 
-class _Globals(_AppCtxGlobals):
-    """`flask.g` with the request id."""
-
-    def __init__(self) -> None:
-        self.request_id = request_id()
-
-
 def _middleware(app: "Flask", runtime: "Runtime") -> RequestMiddleware:
-    """Return the application's middleware, installed when the first part needs it."""
-    if not isinstance(app.wsgi_app, RequestMiddleware):
-        app.app_ctx_globals_class = _Globals
-        made = RequestMiddleware(app.wsgi_app, show_path=runtime.show_path, propagates=partial(_propagates, app))
-        vars(app)["wsgi_app"] = made
-    middleware: RequestMiddleware = vars(app)["wsgi_app"]
-    return middleware
+    """Return the application's middleware, installed when the first part needs it.
+
+    It goes inside of a `ProxyFix`, as its limits and lines are about the client's address.
+    """
+    made = runtime.find(RequestMiddleware)
+    if made is None:
+        from werkzeug.middleware.proxy_fix import ProxyFix
+
+        outer = app.wsgi_app
+        made = RequestMiddleware(
+            outer.app if isinstance(outer, ProxyFix) else outer,
+            show_path=runtime.show_path,
+            propagates=partial(_propagates, app),
+            sends_request_id="request_ids" in runtime.parts,
+            forbids_sniffing=not runtime.is_adopted,
+        )
+        if isinstance(outer, ProxyFix):
+            outer.app = made
+        else:
+            vars(app)["wsgi_app"] = made
+        runtime.keep(made)
+    return made
+
+
+def _with_request_id(kind: type[_AppCtxGlobals]) -> type[_AppCtxGlobals]:
+    """Return the class of `flask.g` with the request id."""
+
+    class Globals(kind):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            super().__init__()
+            self.request_id = request_id()
+
+    return Globals
 
 
 def _propagates(app: "Flask", environ: "WSGIEnvironment") -> bool:
@@ -61,6 +80,7 @@ def _add_trace(app: "Flask", runtime: "Runtime") -> None:
 def _add_request_ids(app: "Flask", runtime: "Runtime") -> None:
     middleware = _middleware(app, runtime)
     middleware.is_logged, middleware.trusted_proxies = True, runtime.web.trusted_proxies
+    app.app_ctx_globals_class = _with_request_id(app.app_ctx_globals_class)
     logging.getLogger("werkzeug").addFilter(_is_not_logged_twice)
 
 
@@ -92,7 +112,7 @@ def _add_limits(app: "Flask", runtime: "Runtime") -> None:
 def _add_health(app: "Flask", runtime: "Runtime") -> None:
     from carboy.web.probes import add_health
 
-    add_health(app, runtime)
+    add_health(app, runtime, _middleware(app, runtime).probes)
 
 
 def _add_metrics(app: "Flask", runtime: "Runtime") -> None:
@@ -171,8 +191,9 @@ def _add_console(app: "Flask", runtime: "Runtime") -> None:
     from carboy.web.console.mounting import add_console
 
     add_console(app, runtime)
-    if isinstance(app.wsgi_app, RequestMiddleware):
-        app.wsgi_app.error_page = runtime.error_page
+    middleware = runtime.find(RequestMiddleware)
+    if middleware is not None:
+        middleware.error_page = runtime.error_page
 
 
 def _add_nothing(_app: "Flask", _runtime: "Runtime") -> None:

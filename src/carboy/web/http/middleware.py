@@ -7,7 +7,8 @@ headers, are logged and counted; and because it costs a fifth of what hooks do.
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from carboy.logs import BoundLogger, bind_request_id, get_logger, reset_request_id
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 log: BoundLogger = get_logger("carboy.request")
 
 Headers = list[tuple[str, str]]
+Probe = Callable[[], tuple[bytes, int, Mapping[str, str]] | None]
+"""Returns the body, status and headers of a probe; None where the application answers it."""
 
 _OF_MACHINES = frozenset({"/livez", "/readyz"})  # called every few seconds: never refused, never traced
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_READING = frozenset({"GET", "HEAD"})
 _PROBLEM_HEADERS: Headers = [("Content-Type", CONTENT_TYPE)]
 
 
@@ -70,6 +74,9 @@ class RequestMiddleware:
         requests: counts by method, route and status.
         durations: of each method and route.
         is_logged: whether each request gets a line.
+        sends_request_id: whether each response carries `X-Request-Id`.
+        forbids_sniffing: whether each response carries `X-Content-Type-Options: nosniff`.
+        probes: answered by path, before any limit and the application.
         show_path: masks secrets in a path.
         tracing: begins and ends the span of each request.
         propagates: whether an exception of the application is raised again, for a debugger or a test client.
@@ -84,6 +91,9 @@ class RequestMiddleware:
     requests: Counter | None = None
     durations: Histogram | None = None
     is_logged: bool = False
+    sends_request_id: bool = True
+    forbids_sniffing: bool = True
+    probes: dict[str, Probe] = field(default_factory=dict)
     show_path: Callable[[str], str] = str
     tracing: "RequestTracing | None" = None
     propagates: "Callable[[WSGIEnvironment], bool]" = bool
@@ -108,6 +118,10 @@ class RequestMiddleware:
             reset_request_id(token)
 
     def _answer(self, environ: "WSGIEnvironment", exchange: "_Exchange") -> Iterable[bytes]:
+        probe = self.probes.get(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] in _READING else None
+        result = None if probe is None else probe()
+        if result is not None:
+            return exchange.answer_probe(*result)
         refusal = self.refusal(environ)
         if refusal is not None:
             if not self.passes_refusals():
@@ -215,19 +229,31 @@ class _Exchange:
         if rule is not None:
             self.route = rule.rule
         size = None
+        middleware = self._middleware
+        forbids_sniffing = middleware.forbids_sniffing
         for name, value in headers:
             lower = name.lower()
             if lower == "content-length":
                 size = value
-            elif lower == "x-request-id":
+            elif lower == "x-content-type-options":
+                forbids_sniffing = False  # it is there
+            elif lower == "x-request-id" and middleware.sends_request_id:
                 headers = [one for one in headers if one[0].lower() != "x-request-id"]
         if self._environ["REQUEST_METHOD"] == "HEAD" or status.startswith(("204", "304")):
             self.size_bytes = 0
         elif size is not None and size.isdecimal():
             self.size_bytes = int(size)
-        headers.append(("X-Request-Id", self.request_id))
-        headers.append(("X-Content-Type-Options", "nosniff"))
+        if middleware.sends_request_id:
+            headers.append(("X-Request-Id", self.request_id))
+        if forbids_sniffing:
+            headers.append(("X-Content-Type-Options", "nosniff"))
         return self._start_response(status, headers, exc_info) if exc_info else self._start_response(status, headers)
+
+    def answer_probe(self, body: bytes, status: int, headers: Mapping[str, str]) -> list[bytes]:
+        """Answer a probe, which the application did not see."""
+        self.route = self._environ["PATH_INFO"]
+        self.start(f"{status} {HTTPStatus(status).phrase}", [*headers.items(), ("Content-Length", str(len(body)))])
+        return [] if self._environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def answer_problem(self, problem: Problem) -> list[bytes]:
         """Answer with an error that the application did not see."""

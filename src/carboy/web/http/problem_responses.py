@@ -68,18 +68,22 @@ def handle_problems(
         has_pages: whether the application has pages for browsers: who prefers HTML gets Flask's own error page, and
             handlers of the application for `HTTPException` and `Exception` keep the HTTP errors that they had.
     """
-    from flask import request
+    from flask import Flask, request
 
     def log_exception(exc_info: Any) -> None:
         if app.debug and is_debugged(request.environ):
             raise exc_info[1]  # the debugger shows it
+        if has_pages:  # the application's own handlers may send it by mail
+            app.logger.error("Exception on %s [%s]", show_path(request.path), request.method, exc_info=exc_info)
+            return
         log.error("request_failed", endpoint=request.endpoint, method=request.method, exc_info=exc_info)
 
     answer = problem_answerer(app, retry_after_s, show_path, has_pages=has_pages)
     if not has_pages or HTTPException not in app.error_handler_spec[None][None]:
         app.register_error_handler(HTTPException, answer)
     app.register_error_handler(CarboyError, answer)
-    vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
+    if type(app).log_exception is Flask.log_exception and "log_exception" not in vars(app):
+        vars(app)["log_exception"] = log_exception  # Flask's own names the path, which may hold a secret
 
 
 def answer_own_problems(app: "Flask", retry_after_s: int, show_path: Callable[[str], str]) -> None:

@@ -1,0 +1,47 @@
+"""Give an application's own routes precedence over Carboy's at the same path, whichever were added first."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flask import request, request_started
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from werkzeug.routing import Rule
+
+_OURS = "carboy_"  # how the endpoints of Carboy's routes begin
+
+
+def has_own_route(app: "Flask", path: str) -> bool:
+    """Return whether the application answers `GET` at a path of Carboy's itself."""
+    return (path, "GET") in _own_rules(app)
+
+
+def prefer_own_routes(app: "Flask") -> None:
+    """Route requests to the application's own rule where Carboy has the same one; call it in the first request."""
+    ours = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(_OURS)}
+    own = {key: rule for key, rule in _own_rules(app).items() if key[0] in ours}
+
+    def on_start(_app: "Flask", **_: Any) -> None:
+        rule = request.url_rule
+        if rule is not None and rule.endpoint.startswith(_OURS):
+            request.url_rule = own.get((rule.rule, request.method), rule)
+
+    if own:
+        request_started.connect(on_start, app, weak=False)
+        on_start(app)
+
+
+def at_first_request(app: "Flask", act: Callable[[], None]) -> None:
+    """Call a function when the first request begins: by then every route and extension is there."""
+
+    def on_start(_app: "Flask", **_: Any) -> None:
+        request_started.disconnect(on_start, app)
+        act()
+
+    request_started.connect(on_start, app, weak=False)
+
+
+def _own_rules(app: "Flask") -> "dict[tuple[str, str], Rule]":
+    own = (rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(_OURS))
+    return {(rule.rule, method): rule for rule in own for method in rule.methods or ()}
