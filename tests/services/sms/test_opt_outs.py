@@ -13,9 +13,10 @@ from sqlalchemy import select
 from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import TEMPLATES, MakeService, Service, outbox
 
+from carboy.errors import ConfigurationError
 from carboy.jobs.tables import JOBS
 from carboy.services.sms.inbound_events import InboundMessage, _functions, on_inbound
-from carboy.services.sms.opt_outs import read_keyword
+from carboy.services.sms.keywords import read_keyword
 from carboy.testing import LoopbackServer
 
 StandIn = Callable[..., SmsProvider]
@@ -91,6 +92,14 @@ def test_one_receiver_of_many_may_have_opted_out(service: Service) -> None:
         ("", None),
         ("STOPPING", None),
         ("stop stop", None),
+        ("STOP \u2764\ufe0f", "stop"),
+        ("\u270b\U0001f3fd STOP", "stop"),
+        ("\U0001f468\u200d\U0001f469\ufe0f stop 1\ufe0f\u20e3", None),
+        ("*\ufe0f\u20e3 Stop *\ufe0f\u20e3", "stop"),
+        ("\u00abSTOP\u00bb", "stop"),
+        ("退订。", "stop"),
+        ("\U0001f44d", None),
+        ("...", None),
     ],
 )
 def test_the_whole_message_must_be_the_word(text: str, keyword: str | None) -> None:
@@ -103,7 +112,9 @@ def twilio_message(text: str, sid: str = "SM1") -> bytes:
 
 
 def signed(service: Service, path: str, body: bytes, token: str) -> Any:
-    url = f"http://localhost{path}" + "".join(name + value for name, value in sorted(parse_qsl(body.decode())))
+    url = f"http://localhost{path}" + "".join(
+        name + value for name, value in sorted(parse_qsl(body.decode(), keep_blank_values=True))
+    )
     signature = base64.b64encode(hmac.digest(token.encode(), url.encode(), "sha1")).decode()
     headers = {"X-Twilio-Signature": signature}
     return service.client.post(path, data=body, content_type="application/x-www-form-urlencoded", headers=headers)
@@ -376,3 +387,33 @@ def test_twilios_own_signature_is_verified(stand_in: StandIn, make_service: Make
     listed = service.client.get("/api/sms/opt-outs").json
     assert listed is not None
     assert [one["reason"] for one in listed["opt_outs"]] == ["stop"]
+
+
+@pytest.mark.parametrize("words", ["STOP,!!!", "\u2764\ufe0f", "STOP,start"])
+def test_a_stop_word_that_opts_out_wrongly_stops_the_start(make_service: MakeService, words: str) -> None:
+    """One without a letter would be in each message without letters, and START must opt in."""
+    with pytest.raises(ConfigurationError, match="SMS_STOP_WORDS"):
+        make_service(sms_stop_words=words)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "listed"), [("ARRET", "STOP", 1), ("", "STOP", 1), ("SALUT", "HELP", 0), ("SALUT", "", 0)]
+)
+def test_a_keyword_that_twilio_followed_counts_in_any_language(
+    stand_in: StandIn, make_service: MakeService, text: str, kind: str, listed: int
+) -> None:
+    """Its Advanced Opt-Out blocks the number there; the other providers must not reach it either."""
+    twilio = stand_in("twilio")
+    service = make_service(twilio, sms_templates=WITH_OFFERS)
+    path, token = "/api/sms/inbound/twilio", twilio.state.control.secret
+    body = twilio_message(text) + f"&OptOutType={kind}".encode()
+    assert signed(service, path, body, token).status_code == 200
+    found = service.client.get("/api/sms/opt-outs").json
+    kept = service.client.get("/api/sms/inbound").json
+    assert found is not None
+    assert kept is not None
+    assert (len(found["opt_outs"]), [one["text"] for one in kept["messages"]]) == (listed, [text])
+    signed(service, path, twilio_message("DEBUT", "SM2") + b"&OptOutType=START", token)
+    found = service.client.get("/api/sms/opt-outs").json
+    assert found is not None
+    assert found["opt_outs"] == []

@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
 from carboy.db import insert_rows
 from carboy.jobs import new_id, put
 from carboy.services.sms.inbound_events import inbound_row
+from carboy.services.sms.keywords import Keyword, read_keyword
 from carboy.services.sms.numbers import Number, parse_number
-from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out, read_keyword
+from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out
 from carboy.services.sms.providers import Inbound
 from carboy.services.sms.tables import INBOUND, newest_first
 
@@ -42,7 +43,7 @@ class Kept:
     sender_hash: str
     receiver: str
     text: str
-    keyword: Literal["stop", "start"] | None
+    keyword: Keyword | None
     at_ms: int
 
 
@@ -55,7 +56,7 @@ def read_inbound_message(provider: str, one: Inbound, stop_words: Collection[str
     sender = parse_number(one.sender)
     key = hashlib.sha256(f"{provider}\0{one.provider_id}".encode()).hexdigest()
     text = one.text.replace("\0", "")[:_MAX_TEXT_CHARS]
-    keyword = read_keyword(text, stop_words)
+    keyword = one.keyword or read_keyword(text, stop_words)
     return Kept(provider, key, sender, hash_of(sender.e164), one.receiver[:32], text, keyword, now_ms)
 
 

@@ -4,8 +4,7 @@ A number is added by a stop word in an inbound message, by a provider's code, or
 the transaction that marks a message as `sending`.
 """
 
-import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,6 @@ from carboy.services.sms.tables import OPT_OUTS, newest_first
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-START_WORDS = ("START", "UNSTOP")
 OPTED_OUT_CODES = frozenset(
     {
         "21610",  # Twilio: "Attempt to send to unsubscribed recipient"
@@ -58,17 +56,6 @@ class OptIn:
     """A number to remove."""
 
     e164: str
-
-
-def read_keyword(text: str, stop_words: Collection[str]) -> Literal["stop", "start"] | None:
-    """Return what an inbound message asks for: `stop`, `start`, or nothing.
-
-    The whole message must be the word; case, width, blanks and the punctuation around it do not matter.
-    """
-    word = _plain(text)
-    if word in {_plain(one) for one in stop_words}:
-        return "stop"
-    return "start" if word in START_WORDS else None
 
 
 def opt_out(connection: "Connection", items: Sequence[OptOut]) -> list[bool]:
@@ -156,14 +143,3 @@ def _lock(connection: "Connection", *, is_shared: bool) -> None:
     if connection.dialect.name == "postgresql":
         suffix = "_shared" if is_shared else ""
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{suffix}({_LOCK})")
-
-
-def _plain(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).upper()
-    kept = "".join(one for one in folded if unicodedata.category(one) != "Cf")
-    start, end = 0, len(kept)
-    while start < end and unicodedata.category(kept[start])[0] in "ZPSC":
-        start += 1
-    while end > start and unicodedata.category(kept[end - 1])[0] in "ZPSC":
-        end -= 1
-    return " ".join(kept[start:end].split())

@@ -1,7 +1,7 @@
 """Twilio: `Messages.json` of 2010-04-01.
 
 Sources: twilio.com/docs, "Message resource", "Track outbound message status", "Error and warning dictionary", "Account
-balance".
+balance", "Advanced Opt-Out".
 """
 
 import base64
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from carboy.redact import Secret
+from carboy.services.sms.keywords import Keyword
 from carboy.services.sms.providers.code_table import is_temporary, outcome_of
 from carboy.services.sms.providers.wire import (
     Balance,
@@ -41,6 +42,7 @@ STATES: dict[str, State | None] = {
     "failed": "undelivered",
     "canceled": "undelivered",
 }
+_KEYWORDS: dict[str, Keyword] = {"STOP": "stop", "START": "start"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,8 @@ class Twilio:
         sid, sender = fields.get("MessageSid") or fields.get("SmsSid"), fields.get("From", "")
         if not sid or not sender or "Body" not in fields:
             raise ValueError("not an incoming message")
-        text = fields["Body"] or fields.get("OptOutType", "")
-        return [Inbound(sid, sender, fields.get("To", ""), text)]
+        keyword = _KEYWORDS.get(fields.get("OptOutType", ""))
+        return [Inbound(sid, sender, fields.get("To", ""), fields["Body"], keyword)]
 
     inbound_answer: ClassVar[tuple[int, str, str]] = (
         200,

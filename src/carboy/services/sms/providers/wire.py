@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote
 
 import orjson
 
+from carboy.services.sms.keywords import Keyword
 from carboy.services.sms.states import State
 
 if TYPE_CHECKING:
@@ -153,12 +154,14 @@ class Inbound:
         sender: E.164.
         receiver: our number, as the provider writes it.
         text: as the person wrote it.
+        keyword: what the provider has followed already, in any language; None for nothing, or if it does not say.
     """
 
     provider_id: str
     sender: str
     receiver: str
     text: str
+    keyword: Keyword | None = None
 
 
 @dataclass(frozen=True, slots=True)
