@@ -5,11 +5,13 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
+import orjson
 import pytest
 from tests.lab.sms_codes import coverage
 from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import MakeService
 
+from carboy.services.sms.providers.aliyun import Aliyun
 from carboy.services.sms.providers.code_table import (
     CodeRow,
     is_temporary,
@@ -378,3 +380,14 @@ def test_a_template_that_no_provider_of_the_order_carries_is_422(stand_in: Stand
     assert (refused.status_code, refused.json["errors"][0]["pointer"]) == (422, "/template")  # type: ignore[index]
     assert service.post("/api/otp", {"receiver": "+8613800000000"}).status_code == 422
     assert service.sent_now(template="only", params={}, provider="second")["state"] == "sent"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [(2, "IS_CLOSE", True), (2, "MOBILE_NOT_ON_SERVICE", False), (2, "not listed", False), (1, "IS_CLOSE", False)],
+)
+def test_a_report_from_abroad_says_whether_another_attempt_may_succeed(status: int, code: str, expected: bool) -> None:
+    """Aliyun reports international messages in a form of its own."""
+    one = {"To": "14155550123", "Status": status, "ErrorCode": code, "MessageId": "m1"}
+    [receipt] = Aliyun().read_receipts(orjson.dumps([one]), {})
+    assert receipt.is_temporary is expected

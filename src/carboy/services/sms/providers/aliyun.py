@@ -200,16 +200,17 @@ def _read_report(one: Any) -> Receipt:
         raise ValueError("a report is not an object")
     if "MessageId" in one:  # the international form
         code, words = str(one.get("ErrorCode", "")), str(one.get("ErrorDescription", ""))
-        receiver = _e164(str(one.get("To", "")), "")
-        return Receipt(str(one["MessageId"]), _ABROAD.get(str(one.get("Status"))), "", receiver, code, words)
+        receiver, state = _e164(str(one.get("To", "")), ""), _ABROAD.get(str(one.get("Status")))
+        is_passing = state == "undelivered" and is_temporary("aliyun", code)
+        return Receipt(str(one["MessageId"]), state, "", receiver, code, words, is_passing)
     if "biz_id" not in one:
         raise ValueError("a report has no biz_id")
     is_good = one.get("success") in {True, "true"}
     e164 = _e164(str(one.get("phone_number", "")), "86")
     code, words = str(one.get("err_code", "")), str(one.get("err_msg", ""))
-    state: State = "delivered" if is_good else "undelivered"
+    reported: State = "delivered" if is_good else "undelivered"
     echoed, is_passing = str(one.get("out_id") or ""), not is_good and is_temporary("aliyun", code)
-    return Receipt(str(one["biz_id"]), state, echoed, e164, code, words, is_passing)
+    return Receipt(str(one["biz_id"]), reported, echoed, e164, code, words, is_passing)
 
 
 def _read_inbound(one: Mapping[str, Any]) -> Inbound:
