@@ -22,6 +22,7 @@ from carboy.web import Counter
 log: BoundLogger = get_logger("carboy.sms")
 
 _DAY_MS = 86_400_000
+_SKEW_MS = 60_000
 _OF_ALL = "sms:codes"
 _DETAILS = {
     "client": "SMS_CLIENT_LIMITS: this client asked for too many codes",
@@ -136,7 +137,7 @@ class ConversionGuard:
         """Count nothing: codes are counted when they are sent and entered."""
 
     def _current(self, value: Any, now_ms: int) -> Any:
-        return value if value and value["since_ms"] > now_ms - self.conversion.for_ms else None
+        return value if value and _is_within(value["since_ms"], now_ms, self.conversion.for_ms) else None
 
 
 Guard = RateGuard | ConversionGuard
@@ -215,15 +216,20 @@ def prefix_of(number: Number) -> str:
 
 def left_ms(times: Sequence[int], limit: Rate, now_ms: int) -> float:
     """Return how long until one more event keeps the limit; 0 if it does now."""
-    within = sorted(at for at in times if at > now_ms - limit.period_s * 1000)
+    within = sorted(at for at in times if _is_within(at, now_ms, limit.period_s * 1000))
     if len(within) < limit.count:
         return 0.0
     return within[-limit.count] + limit.period_s * 1000 - now_ms
 
 
+def _is_within(at_ms: int, now_ms: int, period_ms: float) -> bool:
+    """Return whether something was in a period; what is more than a minute ahead was written by a wrong clock."""
+    return now_ms - period_ms < at_ms <= now_ms + _SKEW_MS
+
+
 def _add(what: str, for_ms: int) -> Step[None]:
     def step(value: Any, now_ms: int) -> tuple[Any, None]:
-        if not value or value["since_ms"] <= now_ms - for_ms:
+        if not value or not _is_within(value["since_ms"], now_ms, for_ms):
             value = {"since_ms": now_ms, "sent": 0, "entered": 0}
         return {**value, what: value[what] + 1}, None
 

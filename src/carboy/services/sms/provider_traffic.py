@@ -144,9 +144,9 @@ class ProviderTraffic:
     def _refresh(self) -> None:
         now_ms, known = self._clock.now_ms(), self._known
         deliveries: Mapping[str, tuple[int, int]] | None = None
-        if now_ms - known.judged_at_ms >= STEP_MS:
+        if _is_due(known, now_ms):
             changed = {name: known.providers.get(name, ProviderState()).health.changed_at_ms for name in self._names}
-            since = {name: max(now_ms - WINDOW_MS, at_ms) for name, at_ms in changed.items()}
+            since = {name: max(now_ms - WINDOW_MS, min(at_ms, now_ms)) for name, at_ms in changed.items()}
             deliveries = self._count_deliveries(since, now_ms - LATE_MS, LATE_MS)
         with self._lock:
             calls, self._calls = self._calls, {}
@@ -154,7 +154,7 @@ class ProviderTraffic:
 
         def apply(known: _All, now_ms: int) -> _All:
             added = _add_calls(known, calls, now_ms)
-            if deliveries is None or now_ms - known.judged_at_ms < STEP_MS:
+            if deliveries is None or not _is_due(known, now_ms):
                 return added
             before.clear()
             before.update({name: one.health for name, one in added.providers.items()})
@@ -182,12 +182,17 @@ class ProviderTraffic:
             self._known = seen
 
 
+def _is_due(known: _All, now_ms: int) -> bool:
+    """Return whether the providers are judged again; what was judged in the future was judged by a wrong clock."""
+    return abs(now_ms - known.judged_at_ms) >= STEP_MS
+
+
 def _add_calls(known: _All, calls: Mapping[str, tuple[int, int]], now_ms: int) -> _All:
     minute, oldest = now_ms // _MINUTE_MS, (now_ms - WINDOW_MS) // _MINUTE_MS
     providers = dict(known.providers)
     for name, (count, errors) in calls.items():
         state = providers.get(name, ProviderState())
-        minutes = {at: both for at, both in state.minutes.items() if at >= oldest}
+        minutes = {at: both for at, both in state.minutes.items() if oldest <= at <= minute + 1}
         were = minutes.get(minute, (0, 0))
         minutes[minute] = were[0] + count, were[1] + errors
         providers[name] = replace(state, minutes=minutes)
@@ -198,12 +203,13 @@ def _judge(known: _All, names: Sequence[str], deliveries: Mapping[str, tuple[int
     providers = dict(known.providers)
     for name in names:
         state = providers.get(name, ProviderState())
-        oldest = max(now_ms - WINDOW_MS, state.health.changed_at_ms) // _MINUTE_MS
-        minutes = [both for at, both in state.minutes.items() if at > oldest]
+        health = replace(state.health, changed_at_ms=min(state.health.changed_at_ms, now_ms))
+        oldest = max(now_ms - WINDOW_MS, health.changed_at_ms) // _MINUTE_MS
+        minutes = [both for at, both in state.minutes.items() if oldest < at <= now_ms // _MINUTE_MS + 1]
         judged, on_time = deliveries.get(name, (0, 0))
         calls, errors = (sum(both[place] for both in minutes) for place in (0, 1))
         evidence = Evidence(calls, errors, judged, on_time)
-        providers[name] = replace(state, health=step(state.health, evidence, now_ms), evidence=evidence)
+        providers[name] = replace(state, health=step(health, evidence, now_ms), evidence=evidence)
     return _All(now_ms, providers)
 
 
