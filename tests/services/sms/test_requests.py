@@ -1,6 +1,7 @@
 """Parameters per receiver and their rules, countries, test numbers, encoding, references, lists, call-backs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,9 +12,10 @@ from tests.services.sms.kit import MakeService, outbox
 
 from carboy.clock import from_unix_ms
 from carboy.errors import ConfigurationError
+from carboy.services.sms.callbacks import Callbacks
 from carboy.services.sms.gsm_text import downgrade_to_gsm
 from carboy.services.sms.parameter_rules import has_url
-from carboy.testing import Answer, LoopbackServer, Request
+from carboy.testing import Answer, LoopbackServer, ManualClock, Request
 
 StandIn = Callable[..., SmsProvider]
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -105,6 +107,9 @@ def test_a_parameter_keeps_its_rule(make_service: MakeService, code: str) -> Non
         ("x.museum/y", True),
         ("10.0.0.1/x", True),
         ("weixin://dl", True),
+        ("example.中国", True),
+        ("ПРИМЕР.РФ", True),
+        ("我爱北京。中国！", False),
         ("Mr.Smith", False),
         ("see you.Monday", False),
         ("3.14", False),
@@ -223,3 +228,41 @@ def test_a_provider_of_one_country_needs_no_place_in_the_order(stand_in: StandIn
 def test_an_account_that_only_a_country_uses_is_checked_at_the_start(make_service: MakeService) -> None:
     with pytest.raises(ConfigurationError, match="ALIYUN_SMS_APP_KEY"):
         make_service(sms_routes={"CN": {"provider": "aliyun"}})
+
+
+def test_messages_and_receivers_at_once_are_a_fault_of_the_latter(make_service: MakeService) -> None:
+    service = make_service()
+    own = [{"receiver": "+8613800000000", "params": {"name": "Li", "day": "Monday"}}]
+    answer = service.post("/api/sms", {"template": "notice", "messages": own, "receivers": "+8613800000000"})
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert answer.json["errors"] == [{"pointer": "/receivers", "detail": "each of `messages` has its own"}]
+
+
+def test_a_call_back_that_failed_goes_to_the_address_of_today(make_service: MakeService) -> None:
+    """A wrong SMS_CALLBACK_URL is corrected, and what waits reaches the right one."""
+    got: list[str] = []
+
+    def answer(request: Request) -> Answer:
+        got.append(request.path)
+        return Answer(500 if request.path == "/wrong" else 204)
+
+    with LoopbackServer(answer) as server:
+        addresses = iter([f"{server.url}/wrong", f"{server.url}/right"])
+        settings = make_service(sms_callback_url=f"{server.url}/wrong").gateway.settings
+        clock = ManualClock()
+        callbacks = Callbacks(lambda: replace(settings, sms_callback_url=next(addresses)), clock)
+        again = callbacks.deliver("", {"id": "1", "sequence": 1, "at": 0, "state": "sent"}, 0)
+        assert again is not None
+        assert callbacks.deliver(*orjson.loads(again.item["args"])) is None
+    assert got == ["/wrong", "/right"]
+
+
+def test_addresses_of_call_backs_are_not_kept_for_ever(make_service: MakeService) -> None:
+    """A caller may have an address of its own for each request."""
+    with LoopbackServer(lambda _: Answer(204)) as server:
+        settings = make_service().gateway.settings
+        callbacks = Callbacks(lambda: settings, ManualClock())
+        for at in range(250):
+            callbacks.deliver(f"{server.url}/{at}", {"id": str(at), "sequence": 1, "at": 0, "state": "sent"}, 0)
+        assert len(callbacks._receivers) == 100

@@ -89,6 +89,10 @@ def test_one_message_of_a_request_can_be_canceled(service: Service) -> None:
         ("callback_url", "https://elsewhere.example/x"),
         ("callback_url", "ftp://hooks.example/x"),
         ("callback_url", "https://user:x@hooks.example/"),
+        ("callback_url", "https://hooks.example/a b"),
+        ("callback_url", "https://hooks.example/\n"),
+        ("callback_url", "https://hooks.example\\@evil.example/"),
+        ("callback_url", "https://hooks.example:99999/"),
         ("reference", ""),
         ("reference", "x" * 256),
         ("reference", "a\nb"),
@@ -166,6 +170,13 @@ def test_other_kinds_are_sent_at_night(make_service: MakeService) -> None:
         ("America/New_York", "2026-03-08T01:00:00Z", "2026-03-08T12:00:00Z"),
         ("Asia/Kolkata", "2026-01-01T15:00:00Z", "2026-01-02T02:30:00Z"),
         ("Asia/Shanghai", "2026-01-01T03:00:00Z", "2026-01-01T03:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T10:00:00Z", "2026-04-04T21:30:00Z"),  # back by half an hour
+        ("Australia/Lord_Howe", "2026-10-03T10:00:00Z", "2026-10-03T21:00:00Z"),  # and forward
+        ("Australia/Adelaide", "2026-04-04T10:00:00Z", "2026-04-04T22:30:00Z"),
+        ("America/St_Johns", "2026-03-08T00:00:00Z", "2026-03-08T10:30:00Z"),
+        ("Asia/Kathmandu", "2026-01-01T16:00:00Z", "2026-01-02T02:15:00Z"),
+        ("Pacific/Chatham", "2026-04-04T08:00:00Z", "2026-04-04T19:15:00Z"),
+        ("Africa/Casablanca", "2026-02-14T23:00:00Z", "2026-02-15T08:00:00Z"),  # Ramadan: an hour back
     ],
 )
 def test_quiet_hours_end_by_the_clock_on_the_receivers_wall(zone: str, now: str, end: str) -> None:

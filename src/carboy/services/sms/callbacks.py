@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 log: BoundLogger = get_logger("carboy.sms")
 
 
+_MOST_ADDRESSES = 100
+
+
 def _run_by_the_application(url: str, change: Mapping[str, Any], made: int) -> None:
     raise NotImplementedError
 
@@ -33,7 +36,7 @@ _JOB: Job[[str, Mapping[str, Any], int]] = Job("sms.callback", _run_by_the_appli
 
 @dataclass(slots=True)
 class Callbacks:
-    """Posts call-backs, with a circuit breaker for each address.
+    """Posts call-backs, with a circuit breaker for each address; its times are monotonic.
 
     Attributes:
         settings: returns the settings as they are now.
@@ -42,8 +45,7 @@ class Callbacks:
 
     settings: Callable[[], SmsSettings]
     clock: Clock
-    _clients: dict[str, WebhookClient] = field(default_factory=dict)
-    _progress: dict[str, Progress] = field(default_factory=dict)
+    _receivers: dict[str, tuple[WebhookClient, Progress]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def job(self) -> Job[[str, Mapping[str, Any], int]]:
@@ -63,21 +65,20 @@ class Callbacks:
             Later: the receiver failed a moment ago, or asked to be left alone.
         """
         settings = self.settings()
-        url = url or settings.sms_callback_url
-        if not url:
+        address = url or settings.sms_callback_url
+        if not address:
             return None
-        with self._lock:
-            client = self._clients.setdefault(url, WebhookClient(url, guard=None, clock=self.clock))
-            progress = self._progress.get(url, Progress())
-        now_ms = self.clock.now_ms()
-        if (until_ms := progress.blocked_until()) > now_ms:
-            raise Later("the receiver of call-backs fails", (until_ms - now_ms) / 1000)
+        client, progress = self._receiver(address)
+        if (until_ms := progress.blocked_until()) > self._monotonic_ms():
+            raise Later("the receiver of call-backs fails", (until_ms - self._monotonic_ms()) / 1000)
         body = orjson.dumps({**change, "at": render_time(change["at"])})
         secrets = [one.reveal() for one in settings.sms_callback_secret if one.reveal()]
         webhook_id = f"{change['id']}-{change['sequence']}"
         attempt = client.post(body, {"Content-Type": "application/json"}, webhook_id=webhook_id, secrets=secrets)
         with self._lock:
-            self._progress[url] = advance(self._progress.get(url, Progress()), attempt)
+            known = self._receivers.get(address, (client, progress))[1]
+            made_at_ms = self._monotonic_ms() - attempt.duration_ms
+            self._receivers[address] = client, advance(known, replace(attempt, at_ms=made_at_ms))
         if attempt.is_delivered:
             return None
         is_over = attempt.is_gone or attempt.is_final
@@ -85,7 +86,21 @@ class Callbacks:
         log.warning("sms_callback_failed", message=change["id"], attempts=made + 1, error=attempt.error)
         if wait_s is None:
             raise Abandon(f"the call-back was not taken: {attempt.error}")
-        return Commit(_put, callback_row(url, change, now_ms, made + 1, wait_s))
+        return Commit(_put, callback_row(url, change, self.clock.now_ms(), made + 1, wait_s))
+
+    def _receiver(self, address: str) -> tuple[WebhookClient, Progress]:
+        """Return what is kept of an address; the one that was used longest ago is dropped for a new one."""
+        with self._lock:
+            found = self._receivers.pop(address, None)
+            if found is None:
+                found = WebhookClient(address, guard=None, clock=self.clock), Progress()
+            self._receivers[address] = found
+            while len(self._receivers) > _MOST_ADDRESSES:
+                self._receivers.pop(next(iter(self._receivers)))[0].close()
+        return found
+
+    def _monotonic_ms(self) -> int:
+        return round(self.clock.monotonic_s() * 1000)
 
 
 def callback_row(

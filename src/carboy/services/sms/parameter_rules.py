@@ -16,11 +16,13 @@ _TOP = (
     "com|net|org|info|biz|io|co|cn|hk|tw|ru|xyz|top|link|click|me|ly|gl|app|dev|shop|online|site|club|vip|cc|tk|ml|ga|cf|"
     "gq|in|uk|de|fr|us|eu|tv|ws|nl|it|es|pl|jp|kr|br|au|ca|ch|at|se|no|fi|id|vn|th|my|sg|store|live|fun|icu|work|buzz|to"
 )
+_IDN_TOP = "中国|中國|公司|网络|網絡|网址|在线|中文网|商城|网店|集团|我爱你|рф|онлайн|сайт|укр|भारत|한국|台灣|台湾|香港"
 _URL = re.compile(
     r"[a-z][a-z0-9+.-]*://|\bwww\.|\b(?:\d{1,3}\.){3}\d{1,3}(?:[:/]|\b)|"
     rf"[^\W_](?:[\w-]*[^\W_])?\.(?:(?:{_TOP})\b|xn--[\w-]+|[^\W\d_]{{2,24}}(?=[/?#:]))",
     re.IGNORECASE,
 )
+_IDN_URL = re.compile(rf"[^\W_]\.(?:{_IDN_TOP})\b")  # with a plain dot, as `。` ends a sentence
 _DOTS = str.maketrans("。｡．", "...")
 
 
@@ -48,7 +50,7 @@ class ParameterRule:
 def has_url(text: str) -> bool:
     """Return whether a text has an address of the web, with a scheme or without, hidden characters removed."""
     kept = "".join(one for one in unicodedata.normalize("NFKC", text) if unicodedata.category(one) != "Cf")
-    return _URL.search(kept.translate(_DOTS)) is not None
+    return _URL.search(kept.translate(_DOTS)) is not None or _IDN_URL.search(kept.lower()) is not None
 
 
 def read_rule(table: Mapping[str, Any]) -> ParameterRule:

@@ -1,5 +1,6 @@
 """Options of a request to send: start, expiry, call-back address, and the caller's reference. No I/O."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ MAX_REFERENCE_CHARS = 255
 _LONGEST_MS = 30 * 86_400_000
 _PAST_MS = 60_000  # clocks differ
 _MAX_URL_CHARS = 2048
+_WRITTEN = re.compile(r"[^\s\\\x00-\x20\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +94,33 @@ def _read_expires_after(given: Any, faults: list[Fault]) -> int | None:
     return max(1, round(seconds * 1000))
 
 
-def _read_callback(given: Any, hosts: Collection[str], faults: list[Fault], *, allow_http: bool) -> str | None:
-    if given is None:
-        return None
+def read_callback_url(given: Any, *, allow_http: bool, allow_user: bool = False) -> tuple[str, str]:
+    """Return the host of an address for call-backs, in lower case, and what is wrong with it; empty for nothing.
+
+    Args:
+        given: the address.
+        allow_http: whether it may begin with http.
+        allow_user: whether it may have a user and a password.
+    """
+    schemes = ("https", "http") if allow_http else ("https",)
     try:
         parts = urlsplit(given if isinstance(given, str) and len(given) <= _MAX_URL_CHARS else "")
         host, _port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         host, parts = "", urlsplit("")
-    if not host or parts.scheme not in ({"https", "http"} if allow_http else {"https"}) or parts.username is not None:
-        schemes = "https or http" if allow_http else "https"
-        faults.append(Fault("/callback_url", f"it must be an address with {schemes}, without a user"))
+    has_user = parts.username is not None and not allow_user
+    if not host or parts.scheme not in schemes or has_user or not _WRITTEN.fullmatch(given):
+        return "", f"it must be an address with {' or '.join(schemes)}, without a user and blanks"
+    return host, ""
+
+
+def _read_callback(given: Any, hosts: Collection[str], faults: list[Fault], *, allow_http: bool) -> str | None:
+    if given is None:
         return None
-    if host not in {one.lower() for one in hosts}:
-        faults.append(Fault("/callback_url", f"SMS_CALLBACK_HOSTS does not allow its host, {host}"))
+    host, why = read_callback_url(given, allow_http=allow_http)
+    if not why and host not in {one.lower() for one in hosts}:
+        why = f"SMS_CALLBACK_HOSTS does not allow its host, {host}"
+    if why:
+        faults.append(Fault("/callback_url", why))
         return None
     return str(given)

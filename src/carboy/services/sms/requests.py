@@ -93,8 +93,10 @@ def read_send(body: Any, rules: Catalog) -> SendRequest:
         InvalidInput: with every fault.
     """
     is_personal = isinstance(body, dict) and "messages" in body
-    known = {"messages"} if is_personal else {"receivers", "params"}
-    faults = _shape_faults(body, {*known, "template", "provider", *OPTIONS})
+    shared = {"receivers", "params"}
+    faults = _shape_faults(body, {*shared, "messages", "template", "provider", *OPTIONS})
+    if is_personal:
+        faults += [Fault(f"/{name}", "each of `messages` has its own") for name in body if name in shared]
     if not isinstance(body, dict):
         raise _invalid(faults)
     template = _read_template(body, rules, faults)

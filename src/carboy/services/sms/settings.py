@@ -9,10 +9,12 @@ from typing import Any, Literal
 from carboy.config import Derived, Duration, Profile, parse_rate, setting
 from carboy.errors import Fault
 from carboy.redact import Secret
+from carboy.services.sms.keywords import keyword_faults
 from carboy.services.sms.numbers import NUMBER_TYPES
 from carboy.services.sms.prices import price_faults
 from carboy.services.sms.providers import BUILT_IN
 from carboy.services.sms.quiet_hours import quiet_faults
+from carboy.services.sms.request_options import read_callback_url
 from carboy.services.sms.routing import read_order, read_routes, route_faults
 from carboy.services.sms.templates import template_faults
 from carboy.services.sms.tutorial_settings import conf_faults, providers_of, templates_of
@@ -268,6 +270,7 @@ class SmsSettings:
                 except ValueError as error:
                     yield Fault(name.upper(), str(error))
         yield from quiet_faults(self.sms_quiet_hours)
+        yield from keyword_faults(self.sms_stop_words)
         yield from self._callback_faults(profile)
         yield from conf_faults(self.sms_conf, self.sms_templates, ACCOUNTS)
         known = {*BUILT_IN, *self.providers}
@@ -282,9 +285,10 @@ class SmsSettings:
     def _callback_faults(self, profile: Profile) -> Iterator[Fault]:
         from carboy.webhooks import StandardWebhooks
 
-        schemes = ("https://",) if profile.is_guarded else ("https://", "http://")
-        if self.sms_callback_url and not self.sms_callback_url.startswith(schemes):
-            yield Fault("SMS_CALLBACK_URL", "it must begin with https:// on this profile")
+        if self.sms_callback_url:
+            _, why = read_callback_url(self.sms_callback_url, allow_http=not profile.is_guarded, allow_user=True)
+            if why:
+                yield Fault("SMS_CALLBACK_URL", f"{why} on this profile")
         for one in self.sms_callback_secret:
             if why := StandardWebhooks().check_secret(one.reveal()):
                 yield Fault("SMS_CALLBACK_SECRET", f"it {why}")
