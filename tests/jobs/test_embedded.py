@@ -14,6 +14,7 @@ from tests.jobs.kit import Shop
 
 from carboy.errors import Degraded, Refused, Throttled
 from carboy.jobs import Abandon, Commit, Job, Later, put, row_of
+from carboy.jobs.definitions import Dead, Queued, plan_failure
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -238,6 +239,27 @@ def test_a_row_whose_workers_all_vanish_ends_dead(shop: Shop, eventually: Eventu
     eventually(lambda: shop.states() == ["dead"])
     assert not done
     assert "worker was lost" in str(shop.store.list()[0].error)
+
+
+def test_a_job_without_a_limit_of_attempts_is_never_dead(shop: Shop, eventually: Eventually) -> None:
+    """Neither by failing, however often, nor by workers that vanish; what can never succeed is dead at once."""
+    failures = iter([OSError("away")])
+
+    def patient() -> None:
+        for error in failures:
+            raise error
+
+    job: Job[[]] = Job("patient", patient, attempts=None, backoff_s=(0.001, 0.001))
+    shop.add(job)
+    with shop.engine.begin() as connection:
+        connection.execute(text("UPDATE carboy_jobs SET attempts=20000000"))
+
+    shop.work(job)
+
+    eventually(lambda: shop.states() == ["done"])
+    assert shop.store.list()[0].attempts == 20_000_002
+    assert isinstance(plan_failure(job, 30_000_000, OSError("away"), 0), Queued)
+    assert isinstance(plan_failure(job, 1, Abandon("gone"), 0), Dead)
 
 
 def test_stopping_gives_back_what_has_not_begun_and_waits_for_what_runs(shop: Shop, eventually: Eventually) -> None:

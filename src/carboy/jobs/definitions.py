@@ -1,5 +1,6 @@
 """Definitions of jobs, and the outcome of a failed try; pure."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec
@@ -18,7 +19,7 @@ class Job(Generic[A]):
     Attributes:
         kind: the name in the row; stable across releases, as rows outlive them.
         function: what is run, with arguments that JSON can hold.
-        attempts: tries in all; after the last the row is `dead`.
+        attempts: tries in all; after the last the row is `dead`. None for a job that is retried for ever.
         backoff_s: the base and the cap of the full-jitter wait between tries.
         timeout_s: after this the lease is no longer renewed, so that another worker takes the row.
         priority: the lower runs first; 5 is usual.
@@ -26,7 +27,7 @@ class Job(Generic[A]):
 
     kind: str
     function: Callable[A, Any]
-    attempts: int = 10
+    attempts: int | None = 10
     backoff_s: tuple[float, float] = (1.0, 300.0)
     timeout_s: float = 300.0
     priority: int = 5
@@ -39,7 +40,7 @@ class Job(Generic[A]):
 def job(
     kind: str,
     *,
-    attempts: int = 10,
+    attempts: int | None = 10,
     backoff: tuple[float, float] = (1.0, 300.0),
     timeout_s: float = 300.0,
     priority: int = 5,
@@ -153,7 +154,8 @@ def plan_failure(one: Job[...], attempt: int, error: BaseException, now_ms: int)
     text = f"{type(error).__name__}: {error}{f' (hint: {hint})' if hint else ''}"[:2000]
     if isinstance(error, Later):
         return Queued(now_ms + round(error.after_s * 1000), text, counts=False)
-    policy = Retry(attempts=one.attempts, base_s=one.backoff_s[0], cap_s=one.backoff_s[1])
+    attempts = sys.maxsize if one.attempts is None else one.attempts
+    policy = Retry(attempts=attempts, base_s=one.backoff_s[0], cap_s=one.backoff_s[1])
     wanted_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
     step = next_step(policy, attempt, Failure(not isinstance(error, Abandon), wanted_s), 0.0)
     return Dead(text) if isinstance(step, GiveUp) else Queued(now_ms + round(step.seconds * 1000), text)

@@ -50,7 +50,7 @@ class Runner:
         commit: Commit | None = None
         with request_context(request_id=row.request_id, job_id=str(row.id), job=row.kind):
             try:
-                if row.attempt > one.attempts:
+                if one.attempts is not None and row.attempt > one.attempts:
                     outcome = Dead(f"its worker was lost in each of {one.attempts} tries")
                 else:
                     with self._context():

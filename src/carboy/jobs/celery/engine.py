@@ -1,7 +1,6 @@
 """The engine that publishes: a row's id goes to the broker after the commit, and Celery's workers take the row."""
 
 import select
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -18,6 +17,7 @@ from carboy.jobs.celery.publisher import Publisher, close_quietly
 from carboy.jobs.definitions import Registry
 from carboy.jobs.engine_registry import Ready
 from carboy.jobs.settings import JobsSettings
+from carboy.threaded_call import ThreadedCall
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -115,27 +115,20 @@ class CeleryEngine:
             ConfigurationError: RabbitMQ has a queue of this name with other arguments.
             Degraded: it does not answer; rows are kept, and published once it does.
         """
-        found: list[Exception | None] = []
-        asking = threading.Thread(target=lambda: found.append(self._ask()), name="carboy-jobs-check", daemon=True)
-        asking.start()
-        asking.join(_CHECK_S)
-        error = found[0] if found else TimeoutError()
-        if isinstance(error, CarboyError):
-            raise error
-        if error is not None:
+        try:
+            ThreadedCall(self._ask, "carboy-jobs-check").wait(_CHECK_S, TimeoutError())
+        except CarboyError:
+            raise
+        except Exception as error:
             raise Degraded(
                 "the broker of the jobs",
                 f"it is unavailable ({type(error).__name__}); jobs are kept, and published when it is available",
                 "see JOBS_BROKER_URL, and whether the broker is up",
             ) from error
 
-    def _ask(self) -> Exception | None:
-        try:
-            self.check_queues()
-            self.depth()
-        except Exception as error:  # noqa: BLE001
-            return error
-        return None
+    def _ask(self) -> None:
+        self.check_queues()
+        self.depth()
 
     def check_queues(self) -> None:
         """Declare the queues at RabbitMQ, as a worker does; the other brokers' queues have no arguments.

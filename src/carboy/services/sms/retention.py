@@ -37,7 +37,7 @@ class Upkeep:
 
     def job(self) -> Job[[int]]:
         """Return the job `sms.upkeep`, with its hour."""
-        return Job("sms.upkeep", self.run, attempts=10_000, backoff_s=(1.0, 60.0), priority=9)
+        return Job("sms.upkeep", self.run, attempts=None, backoff_s=(1.0, 60.0), priority=9)
 
     def run(self, _hour: int = 0) -> None:
         """Delete everything that is due."""

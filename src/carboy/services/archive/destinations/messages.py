@@ -23,7 +23,6 @@ log: BoundLogger = get_logger("carboy.archive")
 
 _DISABLED_S = 900.0
 _GONE_S = 3600.0
-_ATTEMPTS = 10_000  # the queue counts, and keeps what it gives up
 
 
 class MessageDeliverer:
@@ -46,7 +45,7 @@ class MessageDeliverer:
         self._destinations, self._sender, self._send, self._clock = destinations, sender, send, clock
         self._gone: dict[str, tuple[DestinationConfig, float]] = {}  # until when each is left alone
         self.job: Job[[str, dict[str, Any]]] = Job(
-            "archive.deliver_message", self.deliver, attempts=_ATTEMPTS, backoff_s=(5.0, 3600.0), timeout_s=300.0
+            "archive.deliver_message", self.deliver, attempts=None, backoff_s=(5.0, 3600.0), timeout_s=300.0
         )
 
     def pass_on(self, items: Sequence[NewItem], now_ms: int) -> None:

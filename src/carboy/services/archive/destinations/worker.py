@@ -35,7 +35,6 @@ log: BoundLogger = get_logger("carboy.archive")
 T = TypeVar("T")
 R = TypeVar("R")
 
-_ATTEMPTS = 10_000
 _TURN_S = 10.0
 _LONGEST_S = 330.0  # a turn, and an attempt of five minutes that begins at its end
 _LEASE_MS = 15_000
@@ -112,7 +111,7 @@ class Deliverer:
         self._refused_at_s = float("-inf")
         self._again: set[str] = set()
         self._pacers: dict[tuple[str, str], Pacer] = {}
-        self.job: Job[[str]] = Job("archive.deliver", self.deliver, attempts=_ATTEMPTS, timeout_s=_LONGEST_S)
+        self.job: Job[[str]] = Job("archive.deliver", self.deliver, attempts=None, timeout_s=_LONGEST_S)
 
     def deliver(self, name: str) -> None:
         """Deliver what is due for a destination.
