@@ -204,7 +204,7 @@ def test_each_kind_of_destination_has_a_permission_where_it_is_used(name: str) -
     assert [template["Parameters"][one]["Default"] for one in arns] == [""] * 4
     filters = [one for one in template["Resources"].values() if one["Type"] == "AWS::Logs::MetricFilter"]
     counted = " ".join(one["Properties"]["FilterPattern"] for one in filters)
-    assert all(event in counted for event in ("deliveries_late", "destination_paused"))
+    assert all(event in counted for event in ("deliveries_late", "destination_paused", "destination_removed"))
 
 
 def _statements(policy: Any) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """`carboy archive destinations`: who receives what the archive keeps, from a terminal."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def list_(project: Project, as_json: bool) -> None:
       carboy archive destinations list
     """
     with open_archive(project) as archive:
-        found = [archive.destinations.describe(name) for name in sorted(archive.destinations.all())]
+        found = [archive.destinations.describe(name) for name in archive.destinations.names()]
     if as_json:
         print_json(found)
         return
@@ -191,6 +192,29 @@ def retry(project: Project, name: str, state: str) -> None:
         return f"{count} will be tried again"
 
     _change(project, name, change)
+
+
+@command.command()
+@NAME
+@click.option("--dry-run", is_flag=True, help="Say how many it would be.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@pass_project
+def drop(project: Project, name: str, dry_run: bool, yes: bool) -> None:
+    """End the deliveries that wait for a destination without a further attempt; their events stay archived.
+
+    Also for a destination that was removed from the settings: `list` shows it as `removed` while deliveries wait.
+
+    Example:
+      carboy archive destinations drop siem --dry-run
+    """
+    with open_archive(project) as archive:
+        count = archive.destinations.describe(name)["waiting"]
+        if dry_run:
+            click.echo(f"{count} deliveries would be dropped")
+            return
+        if count and not yes and sys.stdin.isatty():
+            click.confirm(f"drop {count} deliveries?", abort=True, err=True)
+        click.echo(f"{archive.destinations.drop(name)} deliveries were dropped")
 
 
 @command.command()

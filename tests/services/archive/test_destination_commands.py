@@ -35,6 +35,14 @@ def test_destinations_are_listed_tested_paused_and_get_a_range_again(archive: Co
         assert "/source" in wrong
         assert "there are: siem" in archive("destinations", "retry", "nope", code=4).stderr
 
+        (tmp_path / "carboy.toml").write_text("")
+        assert "drop siem" in archive("destinations", "retry", "siem", code=4).stderr
+        assert archive("destinations", "drop", "siem", "--dry-run").stdout == "0 deliveries would be dropped\n"
+        assert archive("destinations", "drop", "siem").stdout == "0 deliveries were dropped\n"
+        assert json.loads(archive("destinations", "list", "--json").stdout) == []
+        assert json.loads(archive("destinations", "show", "siem", "--json").stdout)["state"] == "removed"
+        assert "there are: none" in archive("destinations", "drop", "nope", code=4).stderr
+
 
 def test_erasing_asks_first_and_says_what_is_held(archive: Command, tmp_path: Path) -> None:
     archive("import", tutorial(tmp_path / "old"), "--json")

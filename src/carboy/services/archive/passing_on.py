@@ -62,7 +62,7 @@ def build_destinations(
 
 def _add_gauges(runtime: Runtime, destinations: Destinations) -> None:
     def read(choose: Callable[[tuple[int, int, int | None]], float]) -> Iterable[tuple[tuple[str, ...], float]]:
-        return [((name,), choose(destinations.store.counts(name))) for name in destinations.all()]
+        return [((name,), choose(destinations.store.counts(name))) for name in destinations.names()]
 
     def age_s(found: tuple[int, int, int | None]) -> float:
         return 0.0 if found[2] is None else max(0.0, (runtime.clock.now_ms() - found[2]) / 1000)
@@ -105,7 +105,8 @@ def build_upkeep(runtime: Runtime, store: Store, destinations: Destinations) -> 
         keeps = any(one.keep is not None for one in settings.archive_sources.values())
         retention_ms = round(float(settings.deliveries_retention) * 1000)
         is_needed = keeps or bool(settings.archive_destinations) or bool(hooks())
-        return Limits(settings.archive_sources, retention_ms, is_needed)
+        enabled = {name: one.config.enabled for name, one in destinations.all().items()}
+        return Limits(settings.archive_sources, retention_ms, is_needed, enabled)
 
     def purge(before_ms: int) -> int:
         return runtime.jobs.store.purge(state="done", kind="archive.deliver", before_ms=before_ms)

@@ -17,7 +17,7 @@ from carboy.clock import Clock
 from carboy.errors import CarboyError
 from carboy.jobs import Commit, Job, put, row_of
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.destinations.rows import Wake, wake
+from carboy.services.archive.destinations.rows import REMOVED, Wake, wake
 from carboy.services.archive.destinations.store import DeliveryStore
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
 from carboy.services.archive.items import Item
@@ -37,7 +37,6 @@ T = TypeVar("T")
 _MINUTE_MS = 60_000
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _AT_ONCE = 100
-_ATTEMPTS = 10_000  # it enqueues itself: dead, it would never run again where no webhook comes
 _RUN_S = 20.0  # what is left gets the next job
 _SLOT_MS = 10_000
 _REST = 2.0  # of the time of a batch, before the next: accepting comes first
@@ -54,13 +53,20 @@ class Limits:
         sources: by name.
         deliveries_ms: how long deliveries that ended are kept.
         is_needed: whether there is anything to look after.
+        destinations: those of the settings, each with whether it is enabled.
         late_ms: how long a delivery may wait until it is reported.
     """
 
     sources: Mapping[str, SourceConfig]
     deliveries_ms: int
     is_needed: bool
+    destinations: Mapping[str, bool]
     late_ms: int = 900_000
+
+    @property
+    def enabled(self) -> list[str]:
+        """The names of the destinations that are enabled."""
+        return [name for name, is_enabled in self.destinations.items() if is_enabled]
 
 
 @dataclass(slots=True)
@@ -102,10 +108,8 @@ class Upkeep:
     _looked: dict[str, _Looked] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.job = Job(
-            "archive.upkeep", self.run, attempts=_ATTEMPTS, backoff_s=(1.0, 60.0), timeout_s=300.0, priority=9
-        )
-        self.erasing = Job("archive.erase", self.finish_erasing, attempts=_ATTEMPTS, timeout_s=300.0, priority=9)
+        self.job = Job("archive.upkeep", self.run, attempts=None, backoff_s=(1.0, 60.0), timeout_s=300.0, priority=9)
+        self.erasing = Job("archive.erase", self.finish_erasing, attempts=None, timeout_s=300.0, priority=9)
 
     def ask(self) -> None:
         """Enqueue the job of this minute, unless this process has done so or nothing needs it."""
@@ -117,6 +121,8 @@ class Upkeep:
     def begin(self) -> None:
         """Enqueue the first job at the start of a process, so that nothing stays because no webhook comes any more."""
         try:
+            if not self.limits().is_needed and self.writer.run(_has_destinations, None, durable=False):
+                self.writer.run(_put, self._row(self.clock.now_ms() // _MINUTE_MS), durable=False)
             self.ask()
         except CarboyError as error:
             self._asked = 0
@@ -135,8 +141,8 @@ class Upkeep:
     def _run(self) -> Commit | None:
         limits, now_ms = self.limits(), self.clock.now_ms()
         until_s = self.clock.monotonic_s() + _RUN_S
-        self.writer.run(_wake_forgotten, (self.deliver, now_ms), durable=False)
-        self._report_late(now_ms, limits.late_ms)
+        self.writer.run(_wake_forgotten, (self.deliver, limits.enabled, now_ms), durable=False)
+        self._report_late(now_ms, limits)
         is_done = True
         for name, source in limits.sources.items():
             if source.keep is not None and not source.hold:
@@ -146,15 +152,25 @@ class Upkeep:
         if not is_done:
             slot = self.clock.now_ms() // _SLOT_MS  # several that run at once go on as one
             return Commit(_put, row_of(self.job, (0,), now_ms=self.clock.now_ms(), key=f"archive.upkeep:more:{slot}"))
-        return Commit(_put, self._row(now_ms // _MINUTE_MS + 1)) if limits.is_needed else None
+        is_needed = limits.is_needed or self.writer.run(_has_destinations, None, durable=False)
+        return Commit(_put, self._row(now_ms // _MINUTE_MS + 1)) if is_needed else None
 
-    def _report_late(self, now_ms: int, late_ms: int) -> None:
-        """Log the destinations whose oldest delivery has waited for too long: an alarm where nothing reads metrics."""
+    def _report_late(self, now_ms: int, limits: Limits) -> None:
+        """Log the destinations whose oldest delivery has waited for too long: an alarm where nothing reads metrics.
+
+        One that is no longer in the settings is logged once: a process with the settings of before may run until then.
+        """
         store = DeliveryStore(self.engine)
         for name in store.active():
             oldest_ms = store.oldest_ms(name)
-            if oldest_ms is not None and now_ms - oldest_ms > late_ms:
-                log.warning("deliveries_late", alarm=True, destination=name, oldest_s=(now_ms - oldest_ms) // 1000)
+            if oldest_ms is None or now_ms - oldest_ms <= limits.late_ms:
+                continue
+            facts = {"destination": name, "oldest_s": (now_ms - oldest_ms) // 1000}
+            if limits.destinations.get(name):
+                log.warning("deliveries_late", alarm=True, **facts)
+            elif name not in limits.destinations and self.writer.run(_mark_removed, name, durable=False):
+                hint = f"put its table back, or `carboy archive destinations drop {name}`"
+                log.error("destination_removed", alarm=True, **facts, hint=hint)
 
     def _delete_old(self, source: str, before_ms: int, until_s: float) -> bool:
         """Delete what was received before a time; return whether all of it is gone."""
@@ -254,9 +270,9 @@ def _keys_of(item: Item) -> list[str]:
     return [key for key in (item.object_key, item.detail_key) if key]
 
 
-def delete_items(connection: "Connection", wishes: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:
+def delete_items(connection: "Connection", requests: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:
     """Delete rows of the index, with deliveries that ended; those that wait end as `expired`, or are deleted too."""
-    for wanted, now_ms, with_deliveries in wishes:
+    for wanted, now_ms, with_deliveries in requests:
         query = select(ITEMS.c.id).where(ITEMS.c.id.in_(wanted)).order_by(ITEMS.c.id).with_for_update()
         ids = list(connection.execute(query).scalars())  # another process may have deleted some since
         of_items = DELIVERIES.c.item.in_(ids)
@@ -271,7 +287,7 @@ def delete_items(connection: "Connection", wishes: Sequence[tuple[Sequence[int],
             gone = list(connection.execute(select(DELIVERIES.c.id).where(of_items)).scalars())
         _delete_deliveries(connection, gone)
         connection.execute(delete(ITEMS).where(ITEMS.c.id.in_(ids)))
-    return [None] * len(wishes)
+    return [None] * len(requests)
 
 
 def _delete_deliveries(connection: "Connection", ids: Sequence[int]) -> None:
@@ -298,18 +314,32 @@ def _forget(connection: "Connection", befores_ms: Sequence[int]) -> list[int]:
     return counts
 
 
-def _wake_forgotten(connection: "Connection", wishes: Sequence[tuple[Job[[str]], int]]) -> list[None]:
-    """Queue the job of each destination whose deliveries have been due for a minute without a worker."""
-    for deliver, now_ms in wishes:
+def _has_destinations(connection: "Connection", asked: Sequence[None]) -> list[bool]:
+    """Return whether any destination ever got a delivery: then there is something to look after without settings."""
+    has_any = connection.execute(select(DESTINATIONS.c.name).limit(1)).scalar() is not None
+    return [has_any] * len(asked)
+
+
+def _mark_removed(connection: "Connection", names: Sequence[str]) -> list[bool]:
+    """Mark destinations as reported; return of each whether it was not yet."""
+    is_unmarked = DESTINATIONS.c.paused.is_(None)
+    changes = (update(DESTINATIONS).where(DESTINATIONS.c.name == name, is_unmarked) for name in names)
+    return [connection.execute(change.values(paused=REMOVED)).rowcount > 0 for change in changes]
+
+
+def _wake_forgotten(connection: "Connection", requests: Sequence[tuple[Job[[str]], Sequence[str], int]]) -> list[None]:
+    """Queue the job of each destination of these whose deliveries have been due for a minute without a worker."""
+    for deliver, enabled, now_ms in requests:
         before_ms = now_ms - _MINUTE_MS
         is_left = DESTINATIONS.c.lease_until.is_(None) | (DESTINATIONS.c.lease_until < now_ms)
         is_late = DESTINATIONS.c.scheduled_at.is_(None) | (DESTINATIONS.c.scheduled_at < before_ms)
-        names = select(DESTINATIONS.c.name).where(is_left, is_late, DESTINATIONS.c.paused.is_(None))
+        may_go = DESTINATIONS.c.paused.is_(None) | (DESTINATIONS.c.paused == REMOVED)
+        names = select(DESTINATIONS.c.name).where(DESTINATIONS.c.name.in_(enabled), is_left, is_late, may_go)
         for name in list(connection.execute(names).scalars()):
             due = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == name, DELIVERIES.c.next_at < before_ms)
             if connection.execute(due.limit(1)).scalar() is not None:
                 wake(connection, [Wake(name, deliver, now_ms, is_forced=True)])
-    return [None] * len(wishes)
+    return [None] * len(requests)
 
 
 def _put(connection: "Connection", rows: Sequence[dict[str, Any]]) -> list[None]:

@@ -1,6 +1,7 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from carboy.errors import Fault, InvalidInput, Missing
@@ -32,12 +33,13 @@ class DestinationOperations:
 
     def list_destinations(self) -> dict[str, Any]:
         """Return all destinations."""
-        names = sorted(self._destinations.all())
+        names = self._destinations.names()
         return {"success": True, "destinations": [self._destinations.describe(name) for name in names]}
 
     def get_destination(self, name: str) -> dict[str, Any]:
         """Return one destination."""
-        return {"success": True, **self._destinations.describe(self._get(name).name)}
+        with _found():
+            return {"success": True, **self._destinations.describe(name)}
 
     def list_deliveries(
         self,
@@ -50,7 +52,6 @@ class DestinationOperations:
         cursor: str | None = None,
     ) -> dict[str, Any]:
         """Return deliveries to a destination, the newest first."""
-        self._get(name)
         faults: list[Fault] = []
         since_ms, until_ms = (_time(key, text, faults) for key, text in (("since", since), ("until", until)))
         if since_ms is not None and until_ms is not None and since_ms > until_ms:
@@ -59,54 +60,58 @@ class DestinationOperations:
         _raise(faults)
         items = None if event is None else self._destinations.items_of(event, list(self._sources()))
         chosen = DeliveryFilter(state, since_ms, until_ms, items, before)
-        found = [] if items == [] else self._destinations.deliveries(name, chosen, limit + 1)
+        with _found():
+            found = self._destinations.deliveries(name, chosen, limit + 1)
         following = render_cursor(int(found[limit - 1]["id"])) if len(found) > limit else None
         return {"success": True, "deliveries": found[:limit], "next": following}
 
     def get_delivery(self, delivery: str) -> dict[str, Any]:
         """Return one delivery with its attempts."""
-        try:
+        with _found():
             return {"success": True, **self._destinations.delivery(min(int(delivery), _MAX_ID))}
-        except Missing as error:
-            raise Problem(404, error.why) from error
 
     def retry_delivery(self, delivery: str) -> Answer:
         """Try one delivery again."""
-        try:
+        with _found():
             count = self._destinations.retry_delivery(min(int(delivery), _MAX_ID))
-        except Missing as error:
-            raise Problem(404, error.why) from error
         if not count:
             raise Problem(409, "it is on its way or was delivered: replay its event for a new delivery")
         return {"success": True, "deliveries": count}, 202
 
     def retry_deliveries(self, name: str, body: Mapping[str, Any] | None = None) -> Answer:
         """Try all deliveries of a destination that are in a state again."""
-        self._get(name)
         state = (body or {}).get("state", "failed")
-        return {"success": True, "deliveries": self._destinations.retry(name, state)}, 202
+        with _found():
+            return {"success": True, "deliveries": self._destinations.retry(name, state)}, 202
+
+    def drop_deliveries(self, name: str) -> dict[str, Any]:
+        """End what waits without a further attempt."""
+        with _found():
+            return {"success": True, "deliveries": self._destinations.drop(name)}
 
     def pause_destination(self, name: str) -> dict[str, Any]:
         """Hold deliveries back."""
-        self._get(name)
-        self._destinations.pause(name)
+        with _found():
+            self._destinations.pause(name)
         return self.get_destination(name)
 
     def resume_destination(self, name: str) -> dict[str, Any]:
         """Let deliveries go."""
-        self._get(name)
-        self._destinations.resume(name)
+        with _found():
+            self._destinations.resume(name)
         return self.get_destination(name)
 
     def test_destination(self, name: str) -> dict[str, Any]:
         """Send a sample event."""
-        self._get(name)
-        attempt = self._destinations.test(name)
+        with _found():
+            attempt = self._destinations.test(name)
         return {"success": attempt.is_delivered, **describe_attempt(attempt)}
 
     def replay_to_destination(self, name: str, body: Mapping[str, Any]) -> Answer:
         """Deliver a range again."""
-        return self._replay(body, self._get(name), list(self._sources()))
+        with _found():
+            destination = self._destinations.get(name)
+        return self._replay(body, destination, list(self._sources()))
 
     def replay_source(self, source: str, body: Mapping[str, Any]) -> Answer:
         """Archive a range again."""
@@ -123,11 +128,14 @@ class DestinationOperations:
             self._notify()
         return {"success": True, "events": count}, 202
 
-    def _get(self, name: str) -> Destination:
-        try:
-            return self._destinations.get(name)
-        except Missing as error:
-            raise Problem(404, error.why) from error
+
+@contextmanager
+def _found() -> Iterator[None]:
+    """Answer 404 where a destination or a delivery does not exist, with the reason."""
+    try:
+        yield
+    except Missing as error:
+        raise Problem(404, error.why) from error
 
 
 def read_range(body: Mapping[str, Any], sources: list[str]) -> Range:

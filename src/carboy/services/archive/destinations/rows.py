@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
+REMOVED = "its table is no longer in the settings"
+"""In place of a reason why a destination is paused: it was reported as removed. It pauses nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A delivery that is being made.
@@ -159,26 +163,27 @@ def schedule(
 
 
 def _is_late(row: Any, now_ms: int) -> bool:
-    if row.paused:
+    if progress_of(row).paused:
         return False
     return row.scheduled_at is None or row.scheduled_at > max(now_ms, row.open_until or 0, row.hold_until or 0)
 
 
-def wake(connection: "Connection", wishes: Sequence[Wake]) -> list[None]:
+def wake(connection: "Connection", requests: Sequence[Wake]) -> list[None]:
     """Queue the job that delivers."""
-    for one in wishes:
+    for one in requests:
         if one.is_forced:
             change = update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(scheduled_at=None)
             connection.execute(change)
         schedule(connection, one.job, [one.destination], one.now_ms)
-    return [None] * len(wishes)
+    return [None] * len(requests)
 
 
 def progress_of(row: Any) -> Progress:
     """Return how a destination does, by its row; `None` is a destination that got nothing yet."""
     if row is None:
         return Progress()
-    return Progress(row.failures, row.failing_since, row.open_until, row.hold_until, row.paused or "")
+    paused = "" if row.paused == REMOVED else row.paused or ""
+    return Progress(row.failures, row.failing_since, row.open_until, row.hold_until, paused)
 
 
 def _locked(connection: "Connection", name: str) -> Any:
@@ -186,9 +191,9 @@ def _locked(connection: "Connection", name: str) -> Any:
     return connection.execute(query).one_or_none()
 
 
-def begin(connection: "Connection", wishes: Sequence[Begin]) -> list[Progress | None]:
+def begin(connection: "Connection", requests: Sequence[Begin]) -> list[Progress | None]:
     """Give a destination's lease, unless another living process has it; what a dead one was delivering waits again."""
-    return [_begin(connection, one) for one in wishes]
+    return [_begin(connection, one) for one in requests]
 
 
 def _begin(connection: "Connection", one: Begin) -> Progress | None:
@@ -198,16 +203,17 @@ def _begin(connection: "Connection", one: Begin) -> Progress | None:
         row = _locked(connection, one.destination)
     if row.owner and row.owner != one.owner and row.lease_until > one.now_ms and not is_dead(row.owner):
         return None
-    values = {"owner": one.owner, "lease_until": one.lease_until_ms}
+    progress = progress_of(row)
+    values = {"owner": one.owner, "lease_until": one.lease_until_ms, "paused": progress.paused or None}
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
     orphaned = (DELIVERIES.c.destination == one.destination) & (DELIVERIES.c.state == "delivering")
     connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
-    return progress_of(row)
+    return progress
 
 
-def take(connection: "Connection", wishes: Sequence[Take]) -> list[tuple[Progress, list[Pending]] | None]:
+def take(connection: "Connection", requests: Sequence[Take]) -> list[tuple[Progress, list[Pending]] | None]:
     """Give deliveries that are due, marked as `delivering`; None where another process has the lease now."""
-    return [_take(connection, one) for one in wishes]
+    return [_take(connection, one) for one in requests]
 
 
 def _take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]] | None:
@@ -328,9 +334,9 @@ def _write(connection: "Connection", name: str, progress: Progress) -> None:
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == name).values(values))
 
 
-def finish(connection: "Connection", wishes: Sequence[Finish]) -> list[int | None]:
+def finish(connection: "Connection", requests: Sequence[Finish]) -> list[int | None]:
     """End turns; return when the next job of each is due, None where nothing waits."""
-    return [_finish(connection, one) for one in wishes]
+    return [_finish(connection, one) for one in requests]
 
 
 def _finish(connection: "Connection", one: Finish) -> int | None:

@@ -10,18 +10,21 @@ from carboy.clock import Clock
 from carboy.errors import Missing
 from carboy.http_values import render_time
 from carboy.jobs import Job
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.hooks import hooks
 from carboy.services.archive.destinations.kinds import Outgoing
 from carboy.services.archive.destinations.replay import Replayer
-from carboy.services.archive.destinations.rows import delivery_row, schedule
+from carboy.services.archive.destinations.rows import REMOVED, delivery_row, schedule
 from carboy.services.archive.destinations.senders import Senders, Surroundings
 from carboy.services.archive.destinations.store import (
     DeliveryFilter,
     DeliveryStore,
+    Drop,
     Retry,
     SetPaused,
+    drop,
     each_batch,
     retry,
     set_paused,
@@ -30,13 +33,15 @@ from carboy.services.archive.destinations.tables import DELIVERIES
 from carboy.services.archive.destinations.worker import Deliverer, OnAttempt
 from carboy.services.archive.items import NewItem, Submission
 from carboy.services.archive.objects import Store
-from carboy.webhooks import Attempt
+from carboy.webhooks import Attempt, Progress
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from carboy.db import GroupCommit
     from carboy.services.archive.index import Index
+
+log: BoundLogger = get_logger("carboy.archive")
 
 BY_HAND = "paused by hand"
 
@@ -101,17 +106,30 @@ class Destinations:
         """Return a destination; None for an unknown name."""
         return self.all().get(name)
 
+    def names(self) -> list[str]:
+        """Return the names of all destinations, and of removed ones that have deliveries which wait or failed."""
+        known = self.all()
+        return sorted([*known, *self.store.removed(known)])
+
     def get(self, name: str) -> Destination:
-        """Return a destination.
+        """Return a destination of the settings.
 
         Raises:
             Missing: there is no destination of that name.
         """
         found = self.all_by_name(name)
         if found is None:
-            known = ", ".join(sorted(self.all())) or "none"
-            raise Missing(f"destination `{name}`", "there is no such destination", f"there are: {known}")
+            self._check_known(name)
+            why = f"{REMOVED}, so nothing is delivered to it"
+            hint = f"put it back, or end what waits: `carboy archive destinations drop {name}`"
+            raise Missing(f"destination `{name}`", why, hint)
         return found
+
+    def _check_known(self, name: str) -> str:
+        if name not in self.all() and not self.store.has(name):
+            known = ", ".join(self.names()) or "none"
+            raise Missing(f"destination `{name}`", "there is no such destination", f"there are: {known}")
+        return name
 
     # --- accepting ---
 
@@ -153,10 +171,23 @@ class Destinations:
         Raises:
             Missing: there is no such delivery.
         """
-        name = self.delivery(delivery)["destination"]
+        name = self.get(self.delivery(delivery)["destination"]).name
         change = Retry(name, self.deliverer.job, self._clock.now_ms(), delivery=delivery)
         count: int = self._writer.run(retry, change)[0]
         self._around.notify()
+        return count
+
+    def drop(self, name: str) -> int:
+        """End what waits for a destination as `expired`, without a further attempt; return how many.
+
+        Args:
+            name: of a destination of the settings, or of one that was removed from them.
+        """
+        change, count = Drop(self._check_known(name), self._clock.now_ms()), 0
+        while dropped := self._writer.run(drop, change):
+            count += dropped
+        self.store.forget(name)
+        log.warning("deliveries_dropped", destination=name, count=count)
         return count
 
     def test(self, name: str) -> Attempt:
@@ -173,16 +204,15 @@ class Destinations:
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what is known of a destination; no secret."""
-        destination, now_ms = self.get(name), self._clock.now_ms()
+        destination, now_ms = self.all_by_name(self._check_known(name)), self._clock.now_ms()
         progress = self.store.progress(name)
         waiting, failed, oldest = self.store.counts(name)
         success_rate, p50_ms, p95_ms = self.store.last_hour(name, now_ms)
-        is_paused = bool(progress.paused) or not destination.config.enabled
-        reason = progress.paused or ("enabled is false" if is_paused else "")
+        state, reason = _state_of(destination, progress)
         return {
             "name": name,
-            "kind": destination.config.kind or "function",
-            "state": "paused" if is_paused else "failing" if progress.failures else "active",
+            "kind": None if destination is None else destination.config.kind or "function",
+            "state": state,
             "reason": reason or None,
             "waiting": waiting,
             "failed": failed,
@@ -194,7 +224,14 @@ class Destinations:
 
     def deliveries(self, name: str, chosen: DeliveryFilter, limit: int) -> list[dict[str, Any]]:
         """Return deliveries of a destination, the newest first."""
-        return [_describe_delivery(row) for row in self.store.list(self.get(name).name, chosen, limit)]
+        next_ms = self._next_ms(self._check_known(name))
+        return [_describe_delivery(row, next_ms) for row in self.store.list(name, chosen, limit)]
+
+    def _next_ms(self, name: str) -> int | None:
+        """Return before when no attempt is made; None where none is made until someone acts."""
+        progress = self.store.progress(name)
+        state, _ = _state_of(self.all_by_name(name), progress)
+        return None if state in {"paused", "removed"} else progress.blocked_until()
 
     def items_of(self, event_id: str, sources: Sequence[str]) -> list[int]:
         """Return the rows of the events of an id, in the index."""
@@ -210,7 +247,8 @@ class Destinations:
         if found is None:
             raise Missing(f"delivery {delivery}", "there is no such delivery", "see the list of its destination")
         row, attempts = found
-        return {**_describe_delivery(row), "attempts": [describe_attempt(one) for one in attempts]}
+        described = _describe_delivery(row, self._next_ms(row.destination))
+        return {**described, "attempts": [describe_attempt(one) for one in attempts]}
 
 
 class Gathering:
@@ -246,14 +284,24 @@ class Gathering:
             insert_rows(connection, DELIVERIES, self._rows)
 
 
-def _describe_delivery(row: Any) -> dict[str, Any]:
+def _state_of(destination: Destination | None, progress: Progress) -> tuple[str, str]:
+    """Return the state of a destination, and the reason where nothing is delivered to it."""
+    if destination is None:
+        return "removed", REMOVED
+    if progress.paused or not destination.config.enabled:
+        return "paused", progress.paused or "enabled is false"
+    return ("failing" if progress.failures else "active"), ""
+
+
+def _describe_delivery(row: Any, next_ms: int | None) -> dict[str, Any]:
+    is_waiting = row.state == "waiting" and next_ms is not None
     return {
         "id": str(row.id),
         "destination": row.destination,
         "event": {"source": row.source, "id": row.event_id, "type": row.event_type},
         "state": row.state,
         "attempts_made": row.attempts,
-        "next_try": render_time(row.next_at) if row.state == "waiting" else None,
+        "next_try": render_time(max(row.next_at, next_ms or 0)) if is_waiting else None,
         "created_at": render_time(row.created_at),
         "finished_at": render_time(row.finished_at),
     }

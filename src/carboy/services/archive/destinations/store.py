@@ -1,7 +1,7 @@
 """Look at deliveries, and change their fate by hand: list, retry, pause, resume."""
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 STATES = ("waiting", "delivering", "delivered", "failed", "expired")
+_UNDELIVERED = ("waiting", "delivering", "failed")
 T = TypeVar("T")
 
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
@@ -82,6 +83,10 @@ class DeliveryStore:
         result: T = found
         return result
 
+    def forget(self, name: str) -> None:
+        """Forget what was counted, as it has just changed."""
+        self._kept.pop(("counts", name), None)
+
     def _count(self, name: str) -> tuple[int, int]:
         with self._engine.connect() as connection:
             waiting, delivering, failed = (
@@ -95,8 +100,25 @@ class DeliveryStore:
             found = [connection.execute(_oldest(name, state)).scalar() for state in ("waiting", "delivering")]
         return min((one for one in found if one is not None), default=None)
 
+    def removed(self, known: Collection[str]) -> list[str]:
+        """Return the names of destinations that are not known and have deliveries that wait or failed."""
+        query = select(DESTINATIONS.c.name).where(DESTINATIONS.c.name.not_in(known)).order_by(DESTINATIONS.c.name)
+        with self._engine.connect() as connection:
+            names = connection.execute(query).scalars().all()
+            return [
+                name
+                for name in names
+                if any(connection.execute(_oldest(name, state)).scalar() is not None for state in _UNDELIVERED)
+            ]
+
+    def has(self, name: str) -> bool:
+        """Return whether a destination of this name ever got a delivery."""
+        query = select(DESTINATIONS.c.name).where(DESTINATIONS.c.name == name)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar() is not None
+
     def active(self) -> Sequence[str]:
-        """Return the names of the destinations that got deliveries and are not paused."""
+        """Return the names of the destinations that got deliveries and are not paused or reported as removed."""
         query = select(DESTINATIONS.c.name).where(DESTINATIONS.c.paused.is_(None)).order_by(DESTINATIONS.c.name)
         with self._engine.connect() as connection:
             return connection.execute(query).scalars().all()
@@ -181,9 +203,9 @@ class Retry:
     after: int = 0
 
 
-def retry(connection: "Connection", wishes: Sequence[Retry]) -> list[tuple[int, int | None]]:
+def retry(connection: "Connection", requests: Sequence[Retry]) -> list[tuple[int, int | None]]:
     """Have a batch of deliveries tried again; return how many, and where the next batch begins, None at the end."""
-    return [_retry(connection, one) for one in wishes]
+    return [_retry(connection, one) for one in requests]
 
 
 def _retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
@@ -216,9 +238,9 @@ class SetPaused:
     now_ms: int
 
 
-def set_paused(connection: "Connection", wishes: Sequence[SetPaused]) -> list[None]:
+def set_paused(connection: "Connection", requests: Sequence[SetPaused]) -> list[None]:
     """Pause or resume destinations; one that is resumed begins with a closed circuit breaker."""
-    for one in wishes:
+    for one in requests:
         insert_rows(connection, DESTINATIONS, [{"name": one.destination}], skip_known="name")
         values: dict[str, Any] = {"paused": one.reason or None}
         if not one.reason:
@@ -226,7 +248,7 @@ def set_paused(connection: "Connection", wishes: Sequence[SetPaused]) -> list[No
         connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
         if not one.reason:
             wake(connection, [Wake(one.destination, one.job, one.now_ms, is_forced=True)])
-    return [None] * len(wishes)
+    return [None] * len(requests)
 
 
 def each_batch(run: Any, first: Retry) -> Iterator[int]:
@@ -235,3 +257,28 @@ def each_batch(run: Any, first: Retry) -> Iterator[int]:
     while after is not None:
         count, after = run(retry, Retry(first.destination, first.job, first.now_ms, state=first.state, after=after))
         yield count
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A request to end deliveries of a destination that wait, without a further attempt."""
+
+    destination: str
+    now_ms: int
+
+
+def drop(connection: "Connection", requests: Sequence[Drop]) -> list[int]:
+    """End a batch of deliveries as `expired`; return how many. What a living process is sending is left to it."""
+    return [_drop(connection, one) for one in requests]
+
+
+def _drop(connection: "Connection", one: Drop) -> int:
+    query = select(DESTINATIONS.c.lease_until).where(DESTINATIONS.c.name == one.destination).with_for_update()
+    is_leased = (connection.execute(query).scalar() or 0) > one.now_ms
+    states = ("waiting",) if is_leased else ("waiting", "delivering")
+    chosen = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == one.destination, DELIVERIES.c.state.in_(states))
+    ids = list(connection.execute(chosen.order_by(DELIVERIES.c.id).limit(_AT_ONCE).with_for_update()).scalars())
+    if ids:
+        values = {"state": "expired", "next_at": None, "finished_at": one.now_ms}
+        connection.execute(update(DELIVERIES).where(DELIVERIES.c.id.in_(ids)).values(values))
+    return len(ids)

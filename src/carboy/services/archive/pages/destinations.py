@@ -24,7 +24,7 @@ from carboy.web import (
     show_notice,
 )
 
-_WORDS = (mark("waiting"), mark("delivering"), mark("failing"))
+_WORDS = (mark("waiting"), mark("delivering"), mark("failing"), mark("removed"))
 
 
 def make_blueprint() -> Blueprint:
@@ -32,7 +32,7 @@ def make_blueprint() -> Blueprint:
     made = Blueprint("destinations", __name__, template_folder="templates")
     made.add_url_rule("/", "index", _index, strict_slashes=False)
     made.add_url_rule("/<name>", "show", _show)
-    made.add_url_rule("/<name>/<any(test,pause,resume,retry,replay):action>", "act", _act, methods=["POST"])
+    made.add_url_rule("/<name>/<any(test,pause,resume,retry,drop,replay):action>", "act", _act, methods=["POST"])
     made.add_url_rule("/deliveries/<int:delivery>", "delivery", _delivery)
     made.add_url_rule("/deliveries/<int:delivery>/retry", "retry", _retry, methods=["POST"])
     return made
@@ -40,7 +40,7 @@ def make_blueprint() -> Blueprint:
 
 def _index() -> Response:
     destinations = reach().archive.destinations
-    rows = [destinations.describe(name) for name in sorted(destinations.all())]
+    rows = [destinations.describe(name) for name in destinations.names()]
     return render_page("archive/destinations.html", rows=rows)
 
 
@@ -61,7 +61,8 @@ def _show(name: str) -> Response:
 def _act(name: str, action: str) -> Response:
     _check_scope()
     at = reach()
-    _get(at, name)
+    if _get(at, name)["state"] == "removed" and action != "drop":
+        raise Problem(409, "the settings no longer have this destination")
     destinations: Any = at.archive.destinations
     match action:
         case "test":
@@ -76,6 +77,8 @@ def _act(name: str, action: str) -> Response:
         case "resume":
             destinations.resume(name)
             show_notice(mark("Deliveries go on."))
+        case "drop":
+            show_notice(mark("%(count)s deliveries were dropped."), count=destinations.drop(name))
         case "retry":
             show_notice(mark("%(count)s deliveries are tried again."), count=destinations.retry(name, "failed"))
         case _:
@@ -87,8 +90,7 @@ def _act(name: str, action: str) -> Response:
 def _replay(at: Reach, name: str) -> Response:
     """Deliver a range of events again; the form says how many first where its box is ticked."""
     body: dict[str, Any] = {key: f"{form_field(key)}Z" for key in ("from", "until")}
-    if source := form_field("source"):
-        body["source"] = source
+    body |= {key: given for key in ("source", "filter") if (given := form_field(key))}
     destinations: Any = at.archive.destinations
     try:
         chosen = read_range(body, at.sources())

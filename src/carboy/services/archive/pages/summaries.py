@@ -1,5 +1,6 @@
 """What the archive adds to the overview: counts, sources, destinations."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import url_for
@@ -12,6 +13,8 @@ from carboy.services.archive.tables import ITEMS
 from carboy.web import Fact, Failure, Summary, Tally, mark
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Engine
 
 _ID_BITS = 22
@@ -28,13 +31,14 @@ class _DeliveryTally(Tally):
 
 def event_tally(at: Reach) -> Tally:
     """Return the counts of events of this process."""
-    found = at.runtime.find(_EventTally)
+    return _tally(at, _EventTally, count_events, ITEMS.c.id)
+
+
+def _tally(at: Reach, kind: type[Tally], count: "Callable[[Engine, int, int], dict[str, int]]", column: Any) -> Tally:
+    """Return the counts of a kind of this process, over the rows whose id is in a column."""
+    found = at.runtime.find(kind)
     if found is None:
-        found = _EventTally(
-            lambda start, end: count_events(at.engine, start, end),
-            at.runtime.clock,
-            lambda: _oldest(at.engine, ITEMS.c.id),
-        )
+        found = kind(partial(count, at.engine), at.runtime.clock, partial(_oldest, at.engine, column))
         at.runtime.keep(found)
     return found
 
@@ -75,17 +79,10 @@ def summarize_destinations() -> Summary:
     """Return what was delivered and what failed, and how each destination does."""
     at = reach()
     destinations = at.archive.destinations
-    names = sorted(destinations.all())
+    names = destinations.names()
     if not names:
         return Summary()
-    tally = at.runtime.find(_DeliveryTally)
-    if tally is None:
-        tally = _DeliveryTally(
-            lambda start, end: _count_deliveries(at.engine, start, end),
-            at.runtime.clock,
-            lambda: _oldest(at.engine, DELIVERIES.c.id),
-        )
-        at.runtime.keep(tally)
+    tally = _tally(at, _DeliveryTally, _count_deliveries, DELIVERIES.c.id)
     href = url_for("destinations.index")
     figures = [
         tally.figure("delivered", mark("Delivered"), href),
