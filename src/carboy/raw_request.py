@@ -15,7 +15,8 @@ class RawRequest:
     Attributes:
         method: such as `POST`.
         url: scheme, host, port if any, path and query exactly as they were sent.
-        headers: by lower-case name; headers that were repeated are joined by commas.
+        headers: by lower-case name; headers that were repeated are joined by commas. Bytes beyond ASCII are read as
+            UTF-8, and as Latin-1 where they are none.
         body: the bytes as they came.
         client: the client's address, behind the trusted proxies.
         path: the arguments of the route, decoded.
@@ -34,7 +35,9 @@ class RawRequest:
     @classmethod
     def of(cls, environ: Mapping[str, Any], body: bytes, path: Mapping[str, Any] | None = None) -> "RawRequest":
         """Make it of a WSGI environment and the body that was read from it."""
-        headers = {key[5:].replace("_", "-"): value for key, value in environ.items() if key.startswith("HTTP_")}
+        headers = {
+            key[5:].replace("_", "-"): _header_text(value) for key, value in environ.items() if key.startswith("HTTP_")
+        }
         for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             if environ.get(key):
                 headers[key.replace("_", "-")] = environ[key]
@@ -99,3 +102,13 @@ def _text(target: str) -> str:
         return target.encode("latin-1").decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return target
+
+
+def _header_text(value: str) -> str:
+    """Return a header of a WSGI environment, whose characters are bytes (PEP 3333), as the text that was sent."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

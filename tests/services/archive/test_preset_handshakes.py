@@ -276,6 +276,36 @@ def test_a_handshake_with_another_path_token_is_refused(serve: Any, name: str) -
     assert not asked.answered.keys() & {"X-Hook-Secret"} & set(answer.headers.keys())
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=another",
+        "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=",
+        "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=VERIFY-ME",
+        "hub.mode=subscribe&hub.challenge=1158201444",
+        "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=verify-me&hub.verify_token=another",
+        "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=%FF",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_metas_verify_token_must_be_right(serve: Any, query: str, method: str) -> None:
+    """Whoever does not know it learns nothing, and cannot have the app's webhooks sent to another place."""
+    gateway = start(serve, "meta")
+
+    answer = gateway.open(method, f"/api/v1/webhooks/it?{query}")
+
+    assert answer.status_code == 403
+    assert b"1158201444" not in answer.data
+    assert b"verify-me" not in answer.data
+
+
+@pytest.mark.parametrize(
+    "query", ["hub.mode=unsubscribe&hub.verify_token=verify-me&hub.challenge=1", "", "hub.challenge=1"]
+)
+def test_what_is_not_metas_handshake_needs_a_key(serve: Any, query: str) -> None:
+    assert start(serve, "meta").open("GET", f"/api/v1/webhooks/it?{query}").status_code in {400, 401}
+
+
 @pytest.mark.parametrize("preset", ["cloudevents", "event-grid-cloudevents"])
 def test_cloudevents_ask_by_options_for_permission(serve: Any, preset: str) -> None:
     gateway = serve(toml=f'[default.archive.sources.it]\npreset = "{preset}"\n{SECRETS}')

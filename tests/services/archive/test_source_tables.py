@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.webhooks.test_presets import BY_ADDRESS, PRESETS, SENDERS, secrets_of, source_of
+from tests.webhooks.preset_signers import BY_ADDRESS, PRESETS, SENDERS, secrets_of
+from tests.webhooks.test_presets import source_of
 
 from carboy.cli.main import main
 from carboy.errors import InvalidInput, UsageError

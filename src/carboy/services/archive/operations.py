@@ -181,7 +181,8 @@ class ArchiveOperations:
         if answer is None:
             return _answer(acceptance)
         body = re.sub(r"\{(?:header:([\w-]+)|now_ms)\}", lambda one: _filled(one[1], request, now_ms), answer.body)
-        echoed = {answer.echo: request.headers.get(answer.echo.lower(), "")} if answer.echo else {}
+        value = request.headers.get(answer.echo.lower(), "") if answer.echo else ""
+        echoed = {answer.echo: value} if value.isascii() and value else {}  # no other text can stand in a header
         return Response(body, answer.status, echoed, content_type=answer.content_type)
 
     def options_webhook(self, source: str, web_hook_request_origin: str | None = None) -> Response:
