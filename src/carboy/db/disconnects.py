@@ -57,6 +57,18 @@ def kind_of(dialect: str, error: BaseException) -> Kind:
     return _kind_of_postgres(error) if dialect == "postgresql" else "other"
 
 
+def code_of(error: BaseException) -> int | str | None:
+    """Return the number of a MySQL or MariaDB error, or the SQLSTATE of a PostgreSQL one; None where there is neither.
+
+    PyMySQL's errors have both; the number says more.
+    """
+    code = error.args[0] if error.args else None
+    if isinstance(code, int):
+        return code
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
 def is_demoted(error: BaseException) -> bool:
     """Return whether a driver's error says that this server takes no writes, as after a fail-over.
 
@@ -89,11 +101,10 @@ def is_unavailable(error: BaseException) -> bool:
     name = getattr(cause, "sqlite_errorname", None)
     if name is not None:
         return str(name).startswith(tuple(f"SQLITE_{one}" for one in _SQLITE_BUSY))
-    state = getattr(cause, "sqlstate", None)
-    if isinstance(state, str):
-        return state.startswith(_PG_UNAVAILABLE_CLASSES) or state in _PG_BUSY
-    code = cause.args[0] if cause.args else None
-    if isinstance(code, int):
+    code = code_of(cause)
+    if isinstance(code, str):
+        return code.startswith(_PG_UNAVAILABLE_CLASSES) or code in _PG_BUSY
+    if code is not None:
         return code in _MYSQL_UNAVAILABLE | _MYSQL_BUSY or (code == 0 and not cause.args[1:])
     return type(cause).__name__ == "OperationalError" and not hasattr(cause, "sqlite_errorcode")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from carboy.circuit_breaker import CircuitBreaker
-from carboy.db.disconnects import is_demoted, is_unavailable
+from carboy.db.disconnects import code_of, is_demoted, is_unavailable
 from carboy.db.engines import WRITE, WRITE_SOON
 from carboy.db.watchdog import fail_fast, watch
 from carboy.errors import InvalidInput, Unreachable, UpstreamError
@@ -209,8 +209,7 @@ class GroupCommit:
             return 1
         if isinstance(error, IntegrityError):
             return _TRIES
-        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "args", (None,))[0]
-        return _TRIES_LOCKED if code in _LOCKED or is_demoted(error.orig) else 1
+        return _TRIES_LOCKED if code_of(error.orig) in _LOCKED or is_demoted(error.orig) else 1
 
     def _write(self, batch: Sequence[_Work[Any, Any]], within_s: float) -> list[tuple[_Work[Any, Any], Any]]:
         by_apply: dict[Any, list[_Work[Any, Any]]] = {}
