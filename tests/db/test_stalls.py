@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
-from carboy.db import DbSettings, GroupCommit, engine, fail_fast
+from carboy.db import DbSettings, GroupCommit, engine, fail_fast, is_unavailable
 from carboy.errors import Unreachable
 from carboy.testing.processes import DatabaseServer
 
@@ -133,11 +134,57 @@ def test_a_request_that_reads_waits_no_longer_than_its_budget(stalled: tuple[Eng
         if made.dialect.name == "sqlite":
             assert _read(made) == 0
         else:
-            with pytest.raises(DBAPIError):  # a lock that was not free in time, or no answer
+            with pytest.raises(DBAPIError) as caught:  # a lock that was not free in time, or no answer
                 _read(made)
+            assert is_unavailable(caught.value)
         assert time.monotonic() - began_s < BUDGET_S + SLACK_S
 
 
 def _read(made: Engine) -> int:
     with made.connect() as connection:
         return int(connection.exec_driver_sql("SELECT count(*) FROM words").scalar_one())
+
+
+@pytest.fixture(params=["mariadb", "postgres"])
+def server(request: pytest.FixtureRequest) -> DatabaseServer:
+    found: DatabaseServer = request.getfixturevalue(f"{request.param}_server")
+    return found
+
+
+def test_reads_that_a_server_took_before_it_froze_end_too(server: DatabaseServer) -> None:
+    """More of them than the pool has connections: no thread waits until the server continues."""
+    name = server.create_database()
+    made = _engine(server.url(database=name))
+    errors: list[Exception] = []
+
+    def read() -> None:
+        with fail_fast(), pytest.raises((DBAPIError, NoConnection)) as caught:
+            _read(made)
+        assert is_unavailable(caught.value)
+        errors.append(caught.value)
+
+    threads = [threading.Thread(target=read) for _ in range(40)]
+    with _table_locked(server, name):
+        for thread in threads:
+            thread.start()
+        time.sleep(BUDGET_S / 4)  # the server has their queries
+        with _frozen(server):
+            deadline_s = time.monotonic() + 2 * BUDGET_S + 2.0 + SLACK_S  # libpq's shortest limit is 2 s
+            for thread in threads:
+                thread.join(deadline_s - time.monotonic())
+            assert not any(thread.is_alive() for thread in threads)
+    assert len(errors) == len(threads)
+    with made.connect() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+    made.dispose()
+
+
+def test_a_long_read_in_a_request_is_not_ended(server: DatabaseServer) -> None:
+    """Only a server that answers no new connection either is frozen."""
+    made = _engine(server.url(database=server.create_database()))
+    sleep = "SELECT SLEEP(%s)" if server.dialect == "mysql" else "SELECT pg_sleep(%s)"
+    with fail_fast(), made.connect() as connection:
+        began_s = time.monotonic()
+        connection.exec_driver_sql(sleep, (BUDGET_S * 2.5,))
+        assert time.monotonic() - began_s >= BUDGET_S * 2.5
+    made.dispose()

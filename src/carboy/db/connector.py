@@ -3,6 +3,7 @@
 Attached to an engine by the event `do_connect`, so that pool, sessions and pandas work as they are.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from carboy.circuit_breaker import CircuitBreaker
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.credentials import Address, Credentials, Login, Where
 from carboy.db.disconnects import kind_of
+from carboy.db.frozen_server import FrozenServer
 from carboy.db.keepalive import libpq_keepalive, set_keepalive
 from carboy.db.login_recovery import LoginRecovery, LoginRefused
 from carboy.db.settings import DbSettings
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from carboy.db.connection_errors import DatabaseRefused, DatabaseUnreachable
 
 log: BoundLogger = get_logger(__name__)
+
+_MOST = 0.8  # of a time: drivers round theirs
 
 
 class Connector:
@@ -58,6 +62,7 @@ class Connector:
             LoginRecovery(credentials, heal_s=settings.db_heal_s, probe_s=probe_s, clock=clock) if credentials else None
         )
         self.circuit: CircuitBreaker = CircuitBreaker(settings.db_probe_s, settings.db_request_budget_s, clock)
+        self._last: tuple[Dialect, list[Any], dict[str, Any]] | None = None  # arguments of the last connection
 
     def describe_tls(self, engine: "Engine") -> str:
         """Return a description of the TLS of an engine's connections: version, verification, expiry of the CA.
@@ -85,6 +90,21 @@ class Connector:
 
         event.listen(engine, "do_connect", self._do_connect)
         vars(engine.dialect)["do_ping"] = self._guarded(engine.dialect.do_ping)
+        FrozenServer(self._settings.db_request_budget_s, self._probe, self.circuit.open).install(engine)
+
+    def _probe(self, within_s: float) -> Exception | None:
+        """Return the error of a server that does not answer a new connection in time; None where it does anything."""
+        if self._last is None:
+            return None
+        dialect, arguments, named = self._last
+        began_s = time.monotonic()
+        try:
+            self._connect(dialect, arguments, named, within_s).close()
+        except dialect.loaded_dbapi.Error as error:
+            return error if time.monotonic() - began_s >= within_s * _MOST else None
+        except Exception:  # noqa: BLE001 (the credentials, or their vault: the server may be well)
+            return None
+        return None
 
     def _guarded(self, ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
         """Return the pool's ping with a deadline, as a server that is frozen accepts a ping and never answers it."""
@@ -107,6 +127,7 @@ class Connector:
 
     def _do_connect(self, dialect: "Dialect", _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
         """Connect, with retries while the server is unreachable, within the budget of the caller."""
+        self._last = dialect, arguments, named
         fails_fast, settings, now_s = must_fail_fast(), self._settings, self._clock.monotonic_s
         budget_s = seconds_left(settings.db_request_budget_s) if fails_fast else settings.db_connect_budget_s
         state = self.circuit.ask() if fails_fast else "closed"

@@ -114,7 +114,7 @@ def watch(connection: Any, seconds: float) -> Iterator[Watch | None]:
         connection: as the driver opened it.
         seconds: from now.
     """
-    sock = _socket_of(connection)
+    sock = socket_of(connection)
     if sock is None:
         yield None
         return
@@ -126,7 +126,7 @@ def watch(connection: Any, seconds: float) -> Iterator[Watch | None]:
         _WATCHDOG.remove(one)
 
 
-def _socket_of(connection: Any) -> socket.socket | None:
+def socket_of(connection: Any) -> socket.socket | None:
     """Return a second handle of a connection's socket, which stays valid when the driver closes its own."""
     found = getattr(connection, "_sock", connection)  # PyMySQL's; psycopg's connection has the method itself
     try:
