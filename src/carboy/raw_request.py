@@ -16,7 +16,7 @@ class RawRequest:
         method: such as `POST`.
         url: scheme, host, port if any, path and query exactly as they were sent.
         headers: by lower-case name; headers that were repeated are joined by commas. Bytes beyond ASCII are read as
-            UTF-8, and as Latin-1 where they are none.
+            UTF-8, or else as Latin-1.
         body: the bytes as they came.
         client: the client's address, behind the trusted proxies.
         path: the arguments of the route, decoded.

@@ -202,7 +202,7 @@ def test_a_tampered_part_that_is_signed_is_refused(name: str, path: tuple[str | 
 
 
 def test_what_mailgun_does_not_sign_is_not_proven() -> None:
-    """Its note says so: an event that somebody changed on the way is accepted."""
+    """Its note says so: an event that was changed on the way is accepted."""
     sent = signed("mailgun")
 
     verify(source("mailgun"), sent._replace(body=sent.body.replace(b'"x"', b'"y"')))

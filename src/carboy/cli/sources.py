@@ -103,6 +103,8 @@ def add(project: Project, /, name: str, preset: str, secret_stdin: bool, as_json
     sources = project.sources()
     toml = find_toml(sources.folder, sources.environ.get("CARBOY_TOML") or sources.dotenv.get("CARBOY_TOML"))
     secret = sys.stdin.read().strip() if secret_stdin else ""
+    if secret_stdin and not secret:
+        raise UsageError("the source was not added", "stdin has no secret", 'printf %s "$SECRET" | carboy archive …')
     new = plan_source(name, known, root=sources.folder, secret=secret, **asked)
     add_source(toml or sources.folder / "carboy.toml", new)
     facts = {
@@ -123,6 +125,8 @@ def add(project: Project, /, name: str, preset: str, secret_stdin: bool, as_json
             click.echo(f"{key.replace('_', ' ') + ':':<18}{value}")
     if new.missing:
         click.echo(f"note: write the secret that the sender shows into {new.missing}", err=True)
+    if known.needs == "audience" and PLACEHOLDER in new.address:
+        click.echo("note: the token is for this address: write it into `audience` once the host is known", err=True)
     if known.needs == "SNS_TOPIC_ARNS":
         click.echo("note: list the topic in SNS_TOPIC_ARNS", err=True)
     if known.signs_address and PLACEHOLDER in new.address:

@@ -7,7 +7,7 @@ from carboy.config.live import Changes, Live, settings_changed
 from carboy.config.load import Sources, glance, load, read_sources
 from carboy.config.profile import Profile
 from carboy.config.remote import Parameters, ReadClosed, read_remote
-from carboy.config.secret_references import Reference, Resolver
+from carboy.config.secret_references import Reference, Resolver, parse_reference
 from carboy.config.settings import Entry, Settings
 from carboy.config.values import Duration, Rate, parse_duration, parse_rate, render
 
@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "parse_duration",
     "parse_rate",
+    "parse_reference",
     "read_environ",
     "read_remote",
     "read_sources",

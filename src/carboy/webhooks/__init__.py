@@ -15,7 +15,7 @@ from carboy.webhooks.delivery import (
 )
 from carboy.webhooks.handshakes import HANDSHAKES, Handshake, Reply, handshake_faults
 from carboy.webhooks.named_schemes import OPTIONS, SCHEMES, make_scheme
-from carboy.webhooks.places import find, find_text, is_place
+from carboy.webhooks.places import find, find_text, is_place, put_at
 from carboy.webhooks.presets import Preset, find_preset, list_presets, nearest_preset
 from carboy.webhooks.samples import sign_sample
 from carboy.webhooks.schemes import Basic, Bearer, Open, Twilio
@@ -76,6 +76,7 @@ __all__ = [
     "nearest_preset",
     "next_wait_s",
     "open_body",
+    "put_at",
     "read_raw",
     "sign",
     "sign_sample",

@@ -1,5 +1,6 @@
 """Places in a request: `header:NAME`, `query:NAME`, `form:NAME`, or a JSON pointer into the body."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -38,6 +39,18 @@ def find(place: str, request: RawRequest) -> Any:
         return look_up(orjson.loads(request.body), place)
     except ValueError:
         return MISSING
+
+
+def put_at(document: Any, keys: Sequence[str], value: Any) -> Any:
+    """Return a JSON document with a value at the keys of a pointer, and objects and arrays on the way to it."""
+    if not keys:
+        return value
+    key, *rest = keys
+    if isinstance(document, list) or (document is None and key == "0"):
+        items = document or [None]
+        return [put_at(items[0], rest, value), *items[1:]]
+    members = document if isinstance(document, dict) else {}
+    return {**members, key: put_at(members.get(key), rest, value)}
 
 
 def find_text(place: str, request: RawRequest) -> str:

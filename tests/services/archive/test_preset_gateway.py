@@ -133,7 +133,7 @@ def test_any_header_can_be_kept_and_be_the_id(serve: Any, value: str) -> None:
     "query", ["id=Z\xc3\xbcrich", "id=%00", "id=a&id=b", "id=", "id=" + "9" * 3000, "id=\xff", "id=%ED%A0%80"]
 )
 def test_an_id_in_the_query_may_be_any_bytes(serve: Any, query: str) -> None:
-    """As a server hands them on, not decoded; what names nothing leaves the content as the id; no UTF-8 is a 400."""
+    """As a server passes them on, not decoded; what names nothing leaves the content as the id; no UTF-8 is a 400."""
     gateway = serve(toml=table("gitlab") + 'id = "query:id"\n')
     target = f"/api/v1/webhooks/gitlab?{query}"
 

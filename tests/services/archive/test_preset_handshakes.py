@@ -289,7 +289,7 @@ def test_a_handshake_with_another_path_token_is_refused(serve: Any, name: str) -
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_metas_verify_token_must_be_right(serve: Any, query: str, method: str) -> None:
-    """Whoever does not know it learns nothing, and cannot have the app's webhooks sent to another place."""
+    """A client that does not know it learns nothing."""
     gateway = start(serve, "meta")
 
     answer = gateway.open(method, f"/api/v1/webhooks/it?{query}")

@@ -1,5 +1,6 @@
 """`carboy archive source add` writes a table and keeps the file; `source test` signs as the sender does."""
 
+import io
 import json
 import sys
 import tomllib
@@ -15,7 +16,6 @@ from carboy.services.archive.source_tables import add_source, plan_source, sampl
 
 NOW_MS = 1_700_000_000_000
 ONLY_THE_SENDER = {"ed25519", "ecdsa", "rsa", "jwt"}
-IN_THE_BODY = {"mailgun", "adyen-hmac"}
 TOML = "# the shop\n[default]\nmodules = ['carboy.services.archive']  # one\n\n[profile.prod]\nlog_level = 'INFO'"
 
 
@@ -24,7 +24,7 @@ def test_a_sample_is_accepted_by_its_source_unless_only_the_sender_can_sign(name
     secret, _ = secrets_of(PRESETS[name])
     source = source_of(name, secret)
 
-    if PRESETS[name].keys["verify"] in ONLY_THE_SENDER or name in IN_THE_BODY:
+    if PRESETS[name].keys["verify"] in ONLY_THE_SENDER:
         with pytest.raises(UsageError, match="only the sender"):
             sample_request(source, "http://127.0.0.1:8000", NOW_MS)
         return
@@ -47,7 +47,8 @@ def test_every_preset_can_be_added(name: str, tmp_path: Path) -> None:
     """The table is a source that starts, once the sender's secret is there; all lines from before stay."""
     toml = tmp_path / "carboy.toml"
     toml.write_text(TOML)
-    secret = "" if PRESETS[name].secret == "you" else secrets_of(PRESETS[name])[0]
+    is_theirs = PRESETS[name].needs == "secrets" and PRESETS[name].secret != "you"
+    secret = secrets_of(PRESETS[name])[0] if is_theirs else ""
 
     new = plan_source("it", PRESETS[name], root=tmp_path, url="https://h.example", secret=secret)
     add_source(toml, new)
@@ -101,6 +102,62 @@ def test_a_source_is_added_once_and_only_where_a_table_can_stand(tmp_path: Path)
     assert toml.read_text() == "[default.archive]\nsources = {other = {tokens = ['t']}}\n"
 
 
+@pytest.mark.parametrize(
+    ("preset", "given", "wrong"),
+    [
+        ("svix", {"secret": "not base64!"}, ["secret must be base64, with whsec_"]),
+        ("discord", {"secret": "xyz"}, ["secret must be a public key for ed25519"]),
+        ("adyen-hmac", {"secret": "no hex"}, ["secret must be hex"]),
+        ("plaid", {"secret": "{}"}, ["secret must be a public key as PEM or JWK"]),
+        ("asana", {"secret": "k"}, ["secret is of no use to Asana: a source of it needs tokens"]),
+        ("sns", {"reference": "file:k"}, ["needs SNS_TOPIC_ARNS"]),
+        ("google-pubsub", {"secret": "k"}, ["needs audience"]),
+        ("stripe", {"secret": "k", "reference": "file:k"}, ["secret is given twice"]),
+        (
+            "stripe",
+            {"reference": "whsec_pasted"},
+            ["reference must be aws-secretsmanager:", "and not the secret itself"],
+        ),
+        ("stripe", {"reference": "file://k"}, ["reference must be"]),
+        ("github", {"url": "hooks.example.com"}, ["url must be https://host"]),
+        ("github", {"url": "https://h.example/?a=1"}, ["url must be https://host"]),
+        ("github", {"url": "https://u:p@h.example"}, ["url must be https://host"]),
+        ("svix", {"name": "A b", "url": "h", "secret": "!"}, ["name must be a letter", "url must", "secret must"]),
+    ],
+)
+def test_what_would_stop_the_next_start_is_not_written(
+    preset: str, given: dict[str, str], wrong: list[str], tmp_path: Path
+) -> None:
+    """All of it is reported at once; a secret that was pasted in the place of a reference is not repeated."""
+    arguments = {"url": "https://h.example", **given}
+
+    with pytest.raises(InvalidInput) as refused:
+        plan_source(arguments.pop("name", "it"), PRESETS[preset], root=tmp_path, **arguments)
+
+    for part in wrong:
+        assert part in str(refused.value)
+    assert "pasted" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_has_its_signature_in_the_body_as_the_sender_writes_it() -> None:
+    """Adyen's items are an array; what a webhook has of an id stays in it."""
+    source = source_of("adyen-hmac", secrets_of(PRESETS["adyen-hmac"])[0])
+
+    sent = json.loads(sample_request(source, "http://127.0.0.1:8000", NOW_MS).body)
+
+    [item] = [one["NotificationRequestItem"] for one in sent["notificationItems"]]
+    assert item["pspReference"] == f"carboy-test-{NOW_MS}"
+    assert item["additionalData"]["hmacSignature"]
+    assert sent["test"] is True
+
+
+def test_only_amazon_signs_a_message_of_sns() -> None:
+    with pytest.raises(UsageError) as refused:
+        sample_request(source_of("sns"), "http://127.0.0.1:8000", NOW_MS)
+    assert "aws sns publish" in refused.value.hint
+
+
 def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     code = 0
     sys.argv[1:] = arguments
@@ -129,6 +186,15 @@ def test_the_commands_print_what_to_enter(
     code, out, error = run(*add, "x", "--preset", "githup", capsys=capsys)
     assert (code, out) == (2, "")
     assert "did you mean `github`?" in error
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    code, out, error = run(*add, "pay", "--preset", "stripe", "--secret-stdin", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert "stdin has no secret" in error
+
+    code, out, error = run(*add, "push", "--preset", "google-pubsub", capsys=capsys)
+    assert code == 0
+    assert "`audience`" in error
 
     code, out, error = run(*add, "pay", "--preset", "stripe", capsys=capsys)
     assert code == 0

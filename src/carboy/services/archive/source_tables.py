@@ -1,9 +1,10 @@
 """Write the table of a new source, and make a sample event of one that there is."""
 
 import os
+import re
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,18 @@ from urllib.parse import quote
 import orjson
 
 from carboy.api import RawRequest
-from carboy.errors import InvalidInput, UsageError
+from carboy.config import parse_reference
+from carboy.errors import Fault, InvalidInput, UsageError
 from carboy.http_values import parse_pointer
 from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.sources import WebhookSource
-from carboy.webhooks import Preset, sign_sample
+from carboy.webhooks import OPTIONS, Preset, make_scheme, put_at, sign_sample
 
 PLACEHOLDER = "YOUR-HOST"
 """What stands in an address whose host is not known yet."""
 
 _PATH = "/api/v1/webhooks/"
+_URL = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
 _SECRETS = "instance/webhook-secrets"
 
 
@@ -60,9 +63,11 @@ def plan_source(name: str, preset: Preset, *, root: Path, url: str, secret: str 
         reference: a reference to it, such as `aws-secretsmanager:/prod/github#webhook`; nothing is written then.
 
     Raises:
-        InvalidInput: the name is not valid.
+        InvalidInput: the name, the address, the secret or the reference is not valid; all of them that are not.
     """
-    webhook_key("x", 0, name)
+    if faults := list(_faults(name, preset, url, secret, reference)):
+        why = "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults)
+        raise InvalidInput("the source was not added", why, "nothing was written", faults)
     keys: dict[str, Any] = {"preset": preset.name}
     if preset.signs_address and PLACEHOLDER not in url:
         keys["public_url"] = url.rstrip("/")
@@ -91,6 +96,29 @@ def plan_source(name: str, preset: Preset, *, root: Path, url: str, secret: str 
         handshake_secret = secrets.token_urlsafe(24)
         kept("handshake_secret", handshake_secret)
     return NewSource(name, keys, files, address, made, handshake_secret, missing)
+
+
+def _faults(name: str, preset: Preset, url: str, secret: str, reference: str) -> Iterator[Fault]:
+    """Yield what is wrong with a source that is to be added: it would stop the next start."""
+    try:
+        webhook_key("x", 0, name)
+    except InvalidInput as error:
+        yield Fault("name", error.faults[0].detail.replace("is ", "must be ", 1))
+    if not _URL.fullmatch(url):
+        yield Fault("url", "must be https://host, with a path where a proxy hides it")
+    if reference and parse_reference(reference) is None:
+        detail = (
+            "must be aws-secretsmanager:NAME#FIELD, aws-parameterstore:NAME or file:PATH, and not the secret itself"
+        )
+        yield Fault("reference", detail)
+    if (secret or reference) and preset.needs != "secrets":
+        yield Fault("secret", f"is of no use to {preset.title}: a source of it needs {preset.needs}")
+    elif secret and reference:
+        yield Fault("secret", "is given twice: as it is, and as a reference")
+    elif secret:
+        options = {key: str(value) for key, value in preset.keys.items() if key in OPTIONS}
+        if detail := make_scheme(preset.keys["verify"], options).check_secret(secret):
+            yield Fault("secret", detail)
 
 
 def add_source(toml: Path, new: NewSource) -> None:
@@ -138,25 +166,20 @@ def sample_request(source: WebhookSource, url: str, now_ms: int) -> RawRequest:
         if kind == "header":
             headers[key.strip().lower()] = f"carboy-test-{now_ms}"
         elif place.startswith("/"):
-            _put(event, parse_pointer(place), f"carboy-test-{now_ms}")
+            event = put_at(event, parse_pointer(place), f"carboy-test-{now_ms}")
     request = RawRequest("POST", address, headers, orjson.dumps(event))
+    if source.source.verify == "sns":
+        hint = "aws sns publish --topic-arn … --message '{}'"
+        raise UsageError("a sample cannot be signed here", "only Amazon SNS can sign one of its messages", hint)
     if source.scheme is None:
         if not source.source.tokens:
-            why = f"verify = {source.source.verify} needs a key or a message of SNS"
+            why = f"verify = {source.source.verify} needs a key"
             raise UsageError("a sample cannot be signed here", why, "post with a key of scope archive:write")
         token = quote(source.source.tokens[0].reveal(), safe="")
         return RawRequest("POST", f"{address}/{token}", headers, request.body)
     if not source.secrets and source.source.verify != "none":
         raise UsageError("a sample cannot be signed here", "the source has no secret of its own", "give it `secrets`")
     return sign_sample(source.scheme, request, next(iter(source.secrets), ""), now_ms // 1000)
-
-
-def _put(document: dict[str, Any], keys: Any, value: Any) -> None:
-    """Put a value where a pointer says, with objects on the way to it."""
-    *way, last = [str(key) for key in keys]
-    for key in way:
-        document = document.setdefault(key, {})
-    document[last] = value
 
 
 def _toml(value: Any) -> str:
