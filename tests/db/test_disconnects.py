@@ -6,8 +6,9 @@ import ssl
 import psycopg
 import pymysql
 import pytest
+from sqlalchemy.exc import DBAPIError
 
-from carboy.db.disconnects import kind_of
+from carboy.db.disconnects import is_demoted, is_unavailable, kind_of
 from carboy.db.tls import is_rds
 from carboy.db.url import choose_driver
 
@@ -23,7 +24,7 @@ def _mysql(code: int, cause: BaseException | None = None) -> pymysql.err.Operati
     [
         (_mysql(1045), "refused"),
         *((_mysql(code), "other") for code in (1044, 1049, 1130, 3955)),
-        *((_mysql(code), "unavailable") for code in (2003, 2006, 2013, 1040, 1053)),
+        *((_mysql(code), "unavailable") for code in (2003, 2006, 2013, 1040, 1053, 1226, 3032, 9001, 9501)),
         (_mysql(2003, socket.gaierror(socket.EAI_NONAME, "no such name")), "other"),
         (_mysql(2003, socket.gaierror(socket.EAI_AGAIN, "later")), "unavailable"),
         (_mysql(2003, ssl.SSLCertVerificationError("self-signed")), "certificate"),
@@ -45,6 +46,14 @@ def test_mysql_says_it_by_number(error: Exception, kind: str) -> None:
         ("FATAL:  the database system is starting up", "unavailable"),
         ("FATAL:  sorry, too many clients already", "unavailable"),
         ('connection to server at "x" failed: Connection refused', "unavailable"),
+        ('connection to server at "x", port 5432 failed: session is read-only', "unavailable"),
+        ('connection to server at "x", port 5432 failed: server is in hot standby mode', "unavailable"),
+        ("connection failed: SSL SYSCALL error: EOF detected", "unavailable"),
+        ("connection failed: Host is down", "unavailable"),
+        ("FATAL:  pgbouncer cannot connect to server", "unavailable"),
+        ("FATAL:  server login has been failing, try again later (server_login_retry)", "unavailable"),
+        ("FATAL:  no more connections allowed (max_client_conn)", "unavailable"),
+        ("FATAL:  Timed-out waiting to acquire database connection", "unavailable"),
         ("SSL error: certificate verify failed", "certificate"),
         ('server certificate for "a" does not match host name "b"', "certificate"),
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", "unsure"),
@@ -83,3 +92,29 @@ def test_hosts_of_rds_are_known_in_every_partition() -> None:
 def test_the_driver_is_chosen_where_the_url_names_none(url: str, wanted: str) -> None:
     """One that is named stays."""
     assert choose_driver(url) == wanted
+
+
+@pytest.mark.parametrize(
+    ("error", "demoted", "unavailable"),
+    [
+        (pymysql.err.OperationalError(1047, "WSREP has not yet prepared node for application use"), True, True),
+        (pymysql.err.OperationalError(1047, "Unknown command"), False, True),
+        (pymysql.err.OperationalError(1290, "running with the --read-only option"), True, True),
+        (pymysql.err.OperationalError(1290, "running with the --super-read-only option"), True, True),
+        (pymysql.err.OperationalError(1290, "running with the READ_ONLY option"), True, True),
+        (pymysql.err.OperationalError(1290, "running with the --skip-grant-tables option"), False, True),
+        (pymysql.err.OperationalError(3100, "Error on observer while running replication hook"), False, True),
+        (pymysql.err.OperationalError(3572, "lock(s) could not be acquired immediately"), False, True),
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"), True, True),
+        (psycopg.errors.ObjectNotInPrerequisiteState("cannot acquire … while recovery is in progress"), True, True),
+        (psycopg.errors.InternalError_("cannot assign TransactionIds during recovery"), True, True),
+        (psycopg.errors.ObjectNotInPrerequisiteState("currval of sequence is not yet defined"), False, False),
+        (psycopg.errors.InternalError_("cache lookup failed"), False, False),
+    ],
+)
+def test_a_server_that_takes_no_writes_is_known_by_its_words(
+    error: Exception, demoted: bool, unavailable: bool
+) -> None:
+    """A standby, a demoted writer and a node outside of its cluster: the connection is dropped, and tried elsewhere."""
+    assert is_demoted(error) is demoted
+    assert is_unavailable(DBAPIError("INSERT", None, error)) is unavailable

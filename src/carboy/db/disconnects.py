@@ -1,6 +1,7 @@
 """Classify the errors of drivers: a refused login, an unreachable server, a demoted writer, a fault of the statement.
 
-Sources: "Server Error Message Reference" of MySQL 8.4; PostgreSQL 17, appendix A. psycopg carries no code on connect.
+Sources: "Server Error Message Reference" of MySQL 8.4; PostgreSQL 17, appendix A; the errors of Galera, ProxySQL, RDS
+Proxy and PgBouncer. psycopg carries no code on connect.
 """
 
 import socket
@@ -12,12 +13,16 @@ Kind = Literal["refused", "unsure", "unavailable", "certificate", "other"]
 """`unsure`: the server refused, and the error does not say whether it refused the login."""
 
 _MYSQL_REFUSED = 1045
-_MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1203, 2002, 2003, 2006, 2013, 2055}
+_MYSQL_UNAVAILABLE = {
+    1040, 1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 2002, 2003, 2006, 2013, 2055,
+    3032, 9001, 9501,
+}  # fmt: skip
 _MYSQL_READ_ONLY = {1792, 1836}
 _MYSQL_OPTION = 1290  # `The MySQL server is running with the --read-only option`, and others
+_MYSQL_UNKNOWN_COMMAND = 1047  # Galera: `WSREP has not yet prepared node for application use`
 _MYSQL_BUSY = {
     1020, 1021, 1037, 1038, 1041, 1047, 1105, 1114, 1180, 1194, 1205, 1206, 1213, 1290, 1317, 1614, 1637, 1792,
-    1836, 1927, 1969, 3024, 3168, 4031,
+    1836, 1927, 1969, 3024, 3100, 3101, 3168, 3572, 4031,
 }  # fmt: skip
 _PG_BUSY = {"25006", "40001", "40P01", "55P03", "55006"}
 _SQLITE_BUSY = ("BUSY", "LOCKED", "IOERR", "FULL", "CANTOPEN", "READONLY", "NOMEM", "PROTOCOL", "INTERRUPT")
@@ -36,7 +41,9 @@ _UNAVAILABLE_WORDS = (
     "is starting up", "is shutting down", "recovery mode", "too many clients", "too many connections",
     "connection slots", "terminating connection", "could not receive data", "could not send", "No route to host",
     "Network is unreachable", "unexpected eof", "Temporary failure in name resolution", "the database system is",
-    "connection is bad", "No such file or directory",
+    "connection is bad", "No such file or directory", "EOF detected", "Host is down", "session is read-only",
+    "hot standby mode", "Timed-out waiting", "pgbouncer cannot connect", "server login has been failing",
+    "max_client_conn",
 )  # fmt: skip
 
 
@@ -72,12 +79,20 @@ def code_of(error: BaseException) -> int | str | None:
 def is_demoted(error: BaseException) -> bool:
     """Return whether a driver's error says that this server takes no writes, as after a fail-over.
 
-    Sources: MySQL errors 1290, 1792 and 1836; PostgreSQL, `read_only_sql_transaction` (25006).
+    Sources: MySQL errors 1290, 1792 and 1836; MariaDB Galera, a node outside of its cluster (1047); PostgreSQL,
+    `read_only_sql_transaction` (25006), and what a standby says of locks and transaction ids.
     """
-    code = error.args[0] if error.args else None
+    code, text = error.args[0] if error.args else None, str(error)
     if code == _MYSQL_OPTION:
-        return "read" in str(error.args[-1]).lower().replace("_", "-")
-    return code in _MYSQL_READ_ONLY or getattr(error, "sqlstate", None) == "25006"
+        return "read" in text.lower()
+    if code == _MYSQL_UNKNOWN_COMMAND:
+        return "WSREP" in text
+    return code in _MYSQL_READ_ONLY or _is_of_standby(error, text)
+
+
+def _is_of_standby(error: BaseException, text: str) -> bool:
+    state = getattr(error, "sqlstate", None)
+    return state == "25006" or (state in {"55000", "XX000"} and ("recovery is in" in text or "during recovery" in text))
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -103,7 +118,7 @@ def is_unavailable(error: BaseException) -> bool:
         return str(name).startswith(tuple(f"SQLITE_{one}" for one in _SQLITE_BUSY))
     code = code_of(cause)
     if isinstance(code, str):
-        return code.startswith(_PG_UNAVAILABLE_CLASSES) or code in _PG_BUSY
+        return code.startswith(_PG_UNAVAILABLE_CLASSES) or code in _PG_BUSY or is_demoted(cause)
     if code is not None:
         return code in _MYSQL_UNAVAILABLE | _MYSQL_BUSY or (code == 0 and not cause.args[1:])
     return type(cause).__name__ == "OperationalError" and not hasattr(cause, "sqlite_errorcode")
