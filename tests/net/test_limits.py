@@ -231,3 +231,25 @@ class TestFetch:
 
         error = pickle.loads(pickle.dumps(TimedOut("a", "b", "c", was_sent=False)))  # noqa: S301
         assert (type(error), error.was_sent, str(error)) == (TimedOut, False, "a: b")
+
+
+@pytest.mark.parametrize("is_proxy", [False, True])
+def test_a_tls_handshake_that_never_ends_ends_with_the_budget(is_proxy: bool) -> None:
+    """A server, or a proxy, that takes the connection and says nothing; the time to connect is longer."""
+    server = socket.create_server(("127.0.0.1", 0))  # the kernel takes connections, nobody reads them
+    url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+    started = time.monotonic()
+
+    with server, pytest.raises(requests.Timeout):
+        net.get("https://example.test" if is_proxy else url, proxies={"https": url} if is_proxy else {}, budget_s=0.3)
+    assert time.monotonic() - started < 4  # the default time to connect is 5 s
+
+
+def test_a_tls_handshake_that_never_ends_was_not_sent() -> None:
+    """So that a message may be sent elsewhere."""
+    server = socket.create_server(("127.0.0.1", 0))
+    url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+
+    with server, pytest.raises(TimedOut) as caught:
+        fetch(make_session(url), url, {}, Limits(total_s=0.3), what="it")
+    assert caught.value.was_sent is False

@@ -107,7 +107,7 @@ class _Connection(HTTPConnection):
         if self.guard is not None and self.proxy is None:
             self.guard.check_addresses(self._dns_host, [str(one[4][0]) for one in found])
         sock = self._connect(found, until_s)
-        sock.settimeout(None if timeout_s == _FOREVER else timeout_s)
+        _limit(sock, timeout_s, _FOREVER if call is None else call.left_s())  # of the TLS handshake too
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
 
