@@ -1,5 +1,7 @@
 """Times, `Retry-After`, cursors and JSON pointers are read and written in one way."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,3 +86,22 @@ def test_a_pointer_leads_to_where_it_was_made(parts: list[str]) -> None:
 @pytest.mark.parametrize("pointer", ["/b", "/a/0/x", "/a/2", "/a/-1", "/a/01x", "/a/\u0661"])
 def test_a_pointer_to_nothing_is_missing(pointer: str) -> None:
     assert look_up({"a": [1, 2]}, pointer) is MISSING
+
+
+@pytest.mark.parametrize(
+    "text", ["Tue Jan 17 13:51:30 2017", "Tuesday, 17-Jan-17 13:51:30 GMT", "Tue, 17 Jan 2017 13:51:30 -0000"]
+)
+def test_a_date_without_an_offset_is_in_utc(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the machine has another time zone: all dates of HTTP are in UTC. Source: RFC 9110, section 5.6.7."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert parse_retry_after(text, 1_484_661_060) == 30
+        assert parse_time(text) == 1_484_661_090_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_year_beyond_all_clocks_is_no_time() -> None:
+    assert parse_time("9999999999 Nov 08:49:37 Sat -2400") is None

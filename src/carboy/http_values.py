@@ -97,7 +97,7 @@ def parse_retry_after(text: str | None, now_s: float) -> float:
     """Return the seconds that a `Retry-After` header asks to wait; 0 when it says nothing readable.
 
     Args:
-        text: the header's value, a number of seconds or an HTTP date.
+        text: the header's value, a whole number of seconds or an HTTP date.
         now_s: wall clock, seconds since the epoch.
 
     Source: RFC 9110, section 10.2.3.
@@ -107,10 +107,8 @@ def parse_retry_after(text: str | None, now_s: float) -> float:
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
-    except (ValueError, OverflowError):
-        return 0.0
+    at = _parse_date(text)
+    return 0.0 if at is None else max(0.0, at.timestamp() - now_s)
 
 
 def render_cursor(*numbers: int) -> str:
@@ -192,12 +190,20 @@ def _of_text(text: str) -> int | None:
     try:
         at = datetime.fromisoformat(plain)
     except ValueError:
-        try:
-            at = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+        dated = _parse_date(text)
+        if dated is None:
             return None
-        at = at.replace(tzinfo=at.tzinfo or UTC)  # `-0000`: in UTC, from an unknown place
+        at = dated
     try:
         return round(at.timestamp() * 1000) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def _parse_date(text: str) -> datetime | None:
+    """Return a date of HTTP or e-mail; without an offset, as C's `asctime` and `-0000` write it, it is in UTC."""
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return at.replace(tzinfo=at.tzinfo or UTC)
