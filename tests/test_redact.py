@@ -153,6 +153,15 @@ def test_names_from_outside_do_not_fill_the_memory() -> None:
             "headers={'Authorization': '***', 'X-Api-Key': b'***'}",
         ),
         ('Cookie: a=1; b="2"; c=3\nHost: h', "Cookie: ***\nHost: h"),
+        ("[('Authorization', 'Basic x'), ('Accept', 'a')]", "[('Authorization', '***'), ('Accept', 'a')]"),
+        ("ValueError(b'password', b'hunter2')", "ValueError(b'password', b'***')"),
+        ("get('DB_PASSWORD', \"it's\")", "get('DB_PASSWORD', \"***\")"),
+        (
+            "Command '['mysql', '--password', 'hunter2', 'db']' returned 1",
+            "Command '['mysql', '--password', '***', 'db']' returned 1",
+        ),
+        ("/login?next=%2Fa%3Ftoken%3Dhunter2%26b%3D1&c=2", "/login?next=%2Fa%3Ftoken%3D***&c=2"),
+        ("body=%7B%22password%22%3A%22hunter2%22%7D&c=2", "body=%7B%22password%22%3A***&c=2"),
         ("key cby_k1_abcDEF-_9 refused", "key cby_*** refused"),
         ("x -----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY----- y", "x *** y"),
     ],
@@ -178,6 +187,9 @@ def test_secrets_in_free_text_are_masked(text: str, masked: str) -> None:
         "aws-secretsmanager:/prod/github#webhook",
         "token_count=3 keys: a, b",
         "mail to a@example.com: done",
+        "the columns ['password', 'name', 'age'] are missing",
+        "one of ('red', 'blue')",
+        "a%3Db%3Ac",
     ],
 )
 def test_text_without_a_secret_is_left_alone(text: str) -> None:

@@ -20,9 +20,15 @@ _HEADER = (
     r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,3}:\s{0,3})(?![\s\"'\\])"
     r"(?:[^\r\n\"'\\]|(?<==)\"[^\r\n\"]*\")+"
 )
-_NAME = r"(?<![\w.-])(?:arn:aws[\w-]*:[^\s\"',;]*|([\w.-]{2,128})\\*[\"']?\s{0,3}(?:=>|:=|==|[=:])\s{0,3})"
+_NAME = (
+    r"(?<![\w.-])(?:arn:aws[\w-]*:[^\s\"',;]*|([\w.-]{2,128})\\*(?:[\"']|%2[27])?"
+    r"\s{0,3}(?:=>|:=|==|[=:]|%3[ADad])\s{0,3})"
+)
 _VALUE = r"""(?sx)(?P<opening>[bru]{0,2}(?P<quote>\\*["']))(?:[^\\]|\\.?)*?(?P<closing>(?P=quote)|\Z)
     | (?![bru]{0,2}\\*["'])(?:[\[{(][^\r\n]*|[^\s&;,"')}\]]+)"""
+_PAIR = r"""(?sx)(?P<before>(?:(?P<opens>[(\[])\s?|(?=[bru]{0,2}["']--))  # a pair, or an option and its value
+    [bru]{0,2}(?P<mark>["'])(?P<name>[\w.-]{2,128})(?P=mark),\s?[bru]{0,2}(?P<quote>["']))
+    (?:(?!(?P=quote))[^\\]|\\.)*(?P<after>(?P=quote)(?(opens)\s?[)\]]))"""
 _PAIR_HINTS = ("pass", "pwd", "secret", "token", "key", "cred", "auth", "cookie", "sig", "bearer", "jwt", "otp", "conn")
 
 
@@ -30,11 +36,11 @@ def mask_text(text: str) -> str:
     """Return the text with what is secret in it as `***`.
 
     Masked are registered values, credentials in URLs, `Bearer …` and `Basic …`, our own API keys, private keys in PEM,
-    and `name=value`, `name: value`, `"name": "value"` where the name sounds secret.
+    and `name=value`, `name: value`, `"name": "value"`, `("name", "value")` where the name sounds secret.
     """
     if KNOWN.forms_at:
         text = KNOWN.mask(text)
-    if ":" in text or "=" in text or " " in text or "cby_" in text or "%20" in text:
+    if ":" in text or "=" in text or " " in text or "cby_" in text or "%" in text:
         return _mask_patterns(text)
     return text
 
@@ -53,8 +59,11 @@ def _mask_patterns(text: str) -> str:
         text = re.sub(_BEARER, rf"\1{MASK}", text)
     if "basic" in low:
         text = re.sub(_BASIC, _without_basic, text)
-    if (":" in text or "=" in text) and any(hint in low for hint in _PAIR_HINTS):
-        text = _mask_pairs(text)
+    if any(hint in low for hint in _PAIR_HINTS):
+        if ":" in text or "=" in text or "%3" in text:
+            text = _mask_pairs(text)
+        if "', " in text or '", ' in text:
+            text = re.sub(_PAIR, _without_value, text)
     return text
 
 
@@ -73,6 +82,10 @@ def _without_basic(match: re.Match[str]) -> str:
     except binascii.Error:
         is_login = False
     return match[1] + MASK if is_login else match[0]  # else it is prose: "basic settings"
+
+
+def _without_value(match: re.Match[str]) -> str:
+    return f"{match['before']}{MASK}{match['after']}" if is_secret_name(match["name"]) else match[0]
 
 
 def _mask_pairs(text: str) -> str:
@@ -107,6 +120,8 @@ def may_hold_secret(rendered: bytes, colons: int, fixed_bytes: int = 0) -> bool:
         or rendered.count(b":") != colons
         or b"\\" in rendered
         or b"cby_" in rendered
+        or b"%3" in rendered
+        or b"', '" in rendered
         or (b" " in rendered and _sounds_like_scheme(rendered.lower()))
         or (bool(KNOWN.forms_at) and KNOWN.may_be_in(rendered, fixed_bytes))
     )
