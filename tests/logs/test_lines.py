@@ -278,6 +278,28 @@ def test_a_value_that_holds_itself_comes_to_an_end(lines: Lines) -> None:
     assert len(json.dumps(lines.last)) < 100_000
 
 
+def test_a_value_whose_class_cannot_be_told_does_not_lose_the_line(lines: Lines) -> None:
+    """A proxy object whose target is gone, say."""
+
+    class Proxy:
+        @property
+        def __class__(self) -> Any:
+            raise ReferenceError("weakly-referenced object no longer exists")
+
+    log.info("x", v=Proxy(), after=1)
+
+    assert lines.last["after"] == 1
+    assert "cannot be shown" in lines.last["v"]
+
+
+def test_a_line_has_no_more_than_a_thousand_facts(lines: Lines) -> None:
+    """A dict that came from outside, and was passed as facts."""
+    log.info("x", **{f"fact{number}": "x" * 50 for number in range(5000)})
+
+    assert len(lines.last) < 1010
+    assert lines.last["…"] == "[5000 facts]"
+
+
 def test_huge_values_are_cut() -> None:
     """To the size given to setup, and the line says what was left out."""
     stream = Lines()

@@ -32,6 +32,14 @@ def _log_texts(secret: str) -> None:
     log.info("x", body=f'{{"password":"{secret}"}}')
 
 
+def _log_exceptions(secret: str) -> None:
+    pair = ("Authorization", secret)
+    for error in (ValueError({"password": secret}), KeyError("x", [pair]), RuntimeError(pair), ValueError(f"{[pair]}")):
+        log.info("x", v=error, deep=[error])
+        log.error("x", exc_info=error)
+        lib.info("failed: %s", error)
+
+
 def _log_by_library(secret: str) -> None:
     lib.info("headers %s", {"Authorization": secret})
     lib.info("%(password)s and %(x)s", {"password": secret, "x": 1})
@@ -57,7 +65,10 @@ def _log_context(secret: str) -> None:
         log.bind(cookie=secret).info("y")
 
 
-@pytest.mark.parametrize("say", [_log_facts, _log_holders, _log_texts, _log_by_library, _log_tracebacks, _log_context])
+@pytest.mark.parametrize(
+    "say",
+    [_log_facts, _log_holders, _log_texts, _log_exceptions, _log_by_library, _log_tracebacks, _log_context],
+)
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_a_secret_does_not_reach_a_line(say: Any, format: str) -> None:  # noqa: A002
     """By the name of its key, by its holder, or by how it stands in text."""

@@ -16,9 +16,10 @@ from uuid import UUID
 from carboy.redact import MASK, Secret, is_secret_name, is_secret_pair, mask, mask_text
 
 _MAX_DEPTH = 10
-_MAX_ITEMS = 1000
+MAX_ITEMS = 1000
 _MAX_KEY_CHARS = 256
 _SPARE_CHARS = 8192
+_CONTAINERS = (dict, list, tuple)
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 
 
@@ -29,7 +30,7 @@ class Budget:
 
     def __init__(self, chars: int) -> None:
         self.chars: int = chars
-        self.items: int = _MAX_ITEMS
+        self.items: int = MAX_ITEMS
 
 
 def clean_text(text: str, budget: Budget) -> str:
@@ -55,10 +56,28 @@ def fill(text: str, args: Any) -> str:
     """Return the text with its `%` arguments filled in, containers masked by their keys; what does not fit is shown."""
     try:
         if isinstance(args, tuple):
-            return text % tuple(mask(arg) if isinstance(arg, (dict, list, tuple)) else arg for arg in args)
+            return text % tuple(_masked(arg) for arg in args)
         return str(text % mask(args))
     except Exception:  # noqa: BLE001 (wrong arguments, or a `__str__` that fails)
         return f"{text} {clean(args, Budget(_MAX_KEY_CHARS))}"
+
+
+def _masked(arg: Any) -> Any:
+    if isinstance(arg, BaseException):
+        return error_text(arg)
+    return mask(arg) if isinstance(arg, _CONTAINERS) else arg
+
+
+def error_text(error: BaseException) -> str:
+    """Return an exception's message, the containers among its arguments masked by their keys.
+
+    Raises:
+        Exception: whatever the exception's own code raises.
+    """
+    if type(error).__str__ is BaseException.__str__ and any(isinstance(one, _CONTAINERS) for one in error.args):
+        args = mask(error.args)
+        return str(args[0] if len(args) == 1 else args)
+    return str(error)
 
 
 def clean_key(key: Any) -> str:
@@ -70,7 +89,7 @@ def clean_key(key: Any) -> str:
 
 def clean_named(key: str, value: Any, budget: Budget, depth: int = 0) -> Any:
     """Return the value of this name: masked if the name sounds secret, unless it only says whether there is one."""
-    if value is None or isinstance(value, bool):
+    if value is None or type(value) is bool:  # not isinstance: a value's own `__class__` can raise anything
         return value
     return MASK if is_secret_name(key) else clean(value, budget, depth)
 
@@ -127,7 +146,7 @@ def _text_of(value: Any) -> str:
     if isinstance(value, (Decimal, PurePath, UUID)):
         return str(value)
     if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {value}"
+        return f"{type(value).__name__}: {error_text(value)}"
     return _shown(value)
 
 

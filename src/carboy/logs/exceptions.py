@@ -1,12 +1,12 @@
 """Describe an exception as a value: its type, message and stack, and those of its causes."""
 
 import linecache
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
 from carboy.errors import CarboyError
-from carboy.logs.clean_values import Budget, clean_text
+from carboy.logs.clean_values import Budget, clean_text, error_text
 
 _FRAMES = 50
 _CAUSES = 8
@@ -26,7 +26,7 @@ def _describe(error: BaseException, budget: Budget, seen: set[int], depth: int) 
     kind = type(error)
     described: dict[str, Any] = {
         "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        "message": clean_text(_text(error), budget),
+        "message": clean_text(_text(error, error_text), budget),
         "stack": _stack(error.__traceback__, budget),
     }
     notes = [_text(note) for note in _notes(error)[: _GROUPED + 1]]
@@ -46,9 +46,9 @@ def _describe(error: BaseException, budget: Budget, seen: set[int], depth: int) 
     return described
 
 
-def _text(value: object) -> str:
+def _text(value: Any, show: Callable[[Any], str] = str) -> str:
     try:
-        return str(value)
+        return show(value)
     except Exception:  # noqa: BLE001 (an exception's own code can raise anything)
         return "<its text cannot be made>"
 

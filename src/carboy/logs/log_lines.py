@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from carboy.errors import UsageError
-from carboy.logs.clean_values import Budget, clean, clean_key, clean_named, clean_text
+from carboy.logs.clean_values import MAX_ITEMS, Budget, clean, clean_key, clean_named, clean_text
 from carboy.logs.exceptions import describe
 from carboy.redact import is_secret_name, mask_text, may_hold_secret
 
@@ -129,6 +129,9 @@ def clean_facts(facts: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     """Return facts as a line can hold them; one with the name of a fixed field gets a `_` at its end."""
     clean: dict[str, Any] = {}
     for name, value in facts.items():
+        if len(clean) >= MAX_ITEMS:
+            clean["…"] = f"[{len(facts)} facts]"
+            break
         if name not in {"exc_info", "stack_info"}:
             key = clean_key(name)
             clean[f"{key}_" if key in _HEAD else key] = clean_named(key, value, budget)
