@@ -22,7 +22,6 @@ def setup(
     file_max_count: int = 5,
     *,
     max_chars: int = MAX_CHARS,
-    has_colour: bool | None = None,
 ) -> None:
     """Write one line per event from now on: Carboy's, those of libraries, warnings and uncaught exceptions.
 
@@ -38,7 +37,6 @@ def setup(
         file_max_bytes: how large the file grows before it is renamed to `<file>.1`; 0 for no bound.
         file_max_count: how many files there are in all.
         max_chars: how much text the values of one line may have; the rest is cut.
-        has_colour: whether `console` lines have colours on a terminal; None: unless `NO_COLOR` is set.
 
     Raises:
         ConfigurationError: the level or the format is unknown, or the file cannot be opened; nothing was changed.
@@ -60,8 +58,7 @@ def setup(
     OUTPUT.level, OUTPUT.max_chars, OUTPUT.file = number, max_chars, new_file
     OUTPUT.stream = StreamSink(stream)
     OUTPUT.is_console = format == "console" or (not format and OUTPUT.stream.is_terminal())
-    is_wanted = not os.environ.get("NO_COLOR") if has_colour is None else has_colour
-    OUTPUT.has_colour = is_wanted and OUTPUT.stream.is_terminal()
+    OUTPUT.has_colour = not os.environ.get("NO_COLOR") and OUTPUT.stream.is_terminal()
     OUTPUT.is_set_up = True
     _install(number)
 
