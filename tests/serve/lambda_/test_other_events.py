@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from tests.serve.lambda_.apps import Recorder
+from tests.serve.lambda_.apps import Recorder, seen
 
 from carboy.errors import InvalidInput, Missing, UsageError
 from carboy.serve import AuthPolicy, Events, lambda_handler, on_event
@@ -217,3 +217,37 @@ def test_a_policy_refuses_what_api_gateway_would() -> None:
         policy.allow().build()
     with pytest.raises(UsageError, match="conditions"):
         policy.allow("GET", "/", {"Bool": {"aws:SecureTransport": "true"}}).build_simple()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"requestContext": {"http": {}}},
+        {"requestContext": {"http": None}},
+        {"requestContext": {"http": "GET"}},
+        {"headers": [["a", "b"]]},
+        {"body": 5},
+        {"body": "a", "isBase64Encoded": True},
+        {"cookies": [None]},
+    ],
+)
+def test_a_request_whose_parts_are_not_as_aws_sends_them_is_not_understood(change: dict[str, Any]) -> None:
+    """Such as a test event that was written by hand: the error says so, and names the kind."""
+    with pytest.raises(InvalidInput, match="http-v2"):
+        lambda_handler(Recorder())({**events.http_v2(), **change})
+
+
+@pytest.mark.parametrize("headers", [{"x-a": None, "x-b": "b"}, {"x-a": None, "x-b": 5}])
+def test_headers_of_an_event_made_by_hand_are_read(headers: dict[str, Any]) -> None:
+    many = {"x-a": None, "x-b": [headers["x-b"]]}
+
+    for event in ({**events.http_v2(), "headers": headers}, {**events.rest_v1(), "multiValueHeaders": many}):
+        environ = seen(event)
+        assert "HTTP_X_A" not in environ
+        assert environ["HTTP_X_B"] == str(headers["x-b"])
+
+
+def test_what_only_looks_like_an_event_is_not_understood() -> None:
+    for event in ({"requestContext": "x"}, {"Records": [{"EventSource": "aws:sns"}]}):
+        with pytest.raises(InvalidInput):
+            lambda_handler(Recorder())(event)

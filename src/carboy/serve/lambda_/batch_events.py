@@ -34,7 +34,7 @@ def answer_event(
             return _answer_sqs(event["Records"], events, on_sqs, is_time_left)
         case "sns":
             for record in event["Records"]:
-                for function in _wanting(events, "sns", record["Sns"]):
+                for function in _wanting(events, "sns", record.get("Sns")):
                     function(record["Sns"])
             return None
         case "authorizer":

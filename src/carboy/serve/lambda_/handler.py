@@ -7,6 +7,7 @@ from time import time
 from typing import Any
 
 from carboy.config.environ import live_environ
+from carboy.errors import InvalidInput
 from carboy.events import Events
 from carboy.extension import find_extension
 from carboy.logs import BoundLogger, bind_ids, deliver_waiting, get_logger
@@ -99,7 +100,7 @@ class LambdaHandler:
 
         Raises:
             Missing: nothing is registered for an event that is no HTTP request.
-            InvalidInput: the type of the event is unknown.
+            InvalidInput: the type of the event is unknown, or its parts are not as AWS sends them.
         """
         try:
             return copy_context().run(self._answer, event, context)
@@ -122,7 +123,11 @@ class LambdaHandler:
                 kind, event, self._events, self._on_sqs, lambda: _remaining_ms(context) > self._margin_ms
             )
         read_request, render_answer = http
-        environ = read_request(event, context)
+        try:
+            environ = read_request(event, context)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"it looks like one of the kind `{kind}`, whose parts are not as AWS sends them"
+            raise InvalidInput("the event is not understood", why, "see `carboy lambda invoke --sample`") from error
         if self._base_path:
             mount(environ, self._base_path.rstrip("/"))
         if self._is_on_lambda:
@@ -143,7 +148,7 @@ class LambdaHandler:
         is_cold, self._is_cold = self._is_cold, False
         lambda_id = getattr(context, "aws_request_id", None)
         request = event.get("requestContext") if isinstance(event, dict) else None
-        api_id = request.get("requestId") if request else None
+        api_id = request.get("requestId") if isinstance(request, dict) else None
         ids: dict[str, Any] = {
             "request_id": api_id or lambda_id,
             "api_request_id": api_id,

@@ -122,22 +122,22 @@ def _environ_of(headers: Mapping[str, Any], *, is_listed: bool) -> Environ:
                 if not value.isascii():
                     break
                 environ[keys[name]] = value
-    except (KeyError, ValueError):  # a name seen for the first time, or a repeated header
+    except (KeyError, ValueError, TypeError, AttributeError):  # a new name, a repeated header, an event made by hand
         pass
     if len(environ) == len(headers) + len(_SAME) and "" not in environ:
         return environ
     if is_listed:
-        return _one_by_one((name, value) for name, many in headers.items() for value in many)
+        return _one_by_one((name, value) for name, many in headers.items() for value in many or ())
     return _one_by_one(headers.items())
 
 
-def _one_by_one(headers: Iterable[tuple[str, str]]) -> Environ:
+def _one_by_one(headers: Iterable[tuple[str, Any]]) -> Environ:
     environ = _SAME.copy()
     for name, value in headers:
         key = _key(name)
-        if not key:
+        if not key or value is None:
             continue
-        text = native(value)
+        text = native(str(value))
         if key not in environ or key == "CONTENT_TYPE":
             environ[key] = text
         else:
