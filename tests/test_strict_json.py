@@ -58,7 +58,9 @@ def test_a_key_that_stands_twice_is_found(members: dict[str, str], data: st.Data
         b'{"a":1,}',
         b"\xff",
         b'"\xc3"',
-        b"\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        b"\xef\xbb\xbf",
+        b" \xef\xbb\xbf{}",
         b'"\\ud800"',
         '{"a":1}'.encode("utf-16"),
         b'{"a":1,"\\u0061":2}',
@@ -104,3 +106,11 @@ def test_a_bottomless_body_is_refused() -> None:
     """A megabyte of brackets exhausts no stack."""
     with pytest.raises(Problem):
         api.parse_json(b"[" * 500_000 + b"]" * 500_000)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_byte_order_mark_is_skipped(exact: bool) -> None:
+    """As .NET and PowerShell write one; RFC 8259 lets a parser ignore it. What follows is read as strictly."""
+    assert api.parse_json(b'\xef\xbb\xbf{"a": 1}', exact_numbers=exact) == {"a": 1}
+    with pytest.raises(Problem):
+        api.parse_json(b'\xef\xbb\xbf{"a": 1, "a": 2}', exact_numbers=exact)

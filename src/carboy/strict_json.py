@@ -4,6 +4,7 @@ Nothing is walked in Python while the text is well: duplicate keys are found by 
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -20,8 +21,8 @@ __all__ = ["parse_json"]
 def parse_json(data: bytes, max_depth: int = 64, *, exact_numbers: bool = False) -> Any:
     """Return the value of a JSON text.
 
-    Integers beyond 64 bits become floats. Keys that stand twice in one object, NaN, Infinity, numbers too large for a
-    double, lone surrogates, a byte order mark and anything that is not UTF-8 are refused.
+    Integers beyond 64 bits become floats, and a byte order mark is skipped. Keys that stand twice in one object, NaN,
+    Infinity, numbers too large for a double, lone surrogates and anything that is not UTF-8 are refused.
 
     Args:
         data: the text, in UTF-8.
@@ -31,7 +32,7 @@ def parse_json(data: bytes, max_depth: int = 64, *, exact_numbers: bool = False)
     Raises:
         Problem: 400, the text is not such JSON.
 
-    Source: RFC 8259; RFC 7493 (I-JSON), section 2.
+    Source: RFC 8259, section 8.1 for the mark; RFC 7493 (I-JSON), section 2.
     """
     if is_deeper(data, max_depth):
         raise Problem(400, f"the body is not JSON, or is nested deeper than {max_depth} levels")
@@ -39,6 +40,8 @@ def parse_json(data: bytes, max_depth: int = 64, *, exact_numbers: bool = False)
     try:
         value = read(data)
     except ValueError as error:  # JSONDecodeError, DecodeError and UnicodeDecodeError are
+        if data.startswith(BOM_UTF8) and not data.startswith(BOM_UTF8 * 2):
+            return parse_json(data[len(BOM_UTF8) :], max_depth, exact_numbers=exact_numbers)
         raise Problem(400, _reason(data, str(error))) from error
     # A key that stands twice is kept once: its colon is gone when the value is written again. An escaped colon
     # (\u003a) would be written as itself, so that a text with such escapes is read the slow way.
@@ -57,8 +60,6 @@ def _exact() -> tuple[Callable[[bytes], Any], Callable[[Any], bytes]]:
 def _reason(data: bytes, said: str) -> str:
     if not data.strip():
         return "the body is empty"
-    if data.startswith(b"\xef\xbb\xbf"):
-        return "the body is not JSON: it begins with a byte order mark"
     try:
         data.decode()
     except UnicodeDecodeError as fault:

@@ -125,3 +125,29 @@ def test_a_response_is_checked_by_the_key_of_its_type(
     document = make_document(responses=responses)
     client = serve(document, lambda: (value, 200, {"Content-Type": kind}), validate_responses=True)
     assert client.get("/things").status_code == status
+
+
+@pytest.mark.parametrize(
+    ("schema", "header", "body"),
+    [
+        ({"type": "object"}, None, {"a": 1}),
+        ({"type": ["array", "object"]}, "application/json", {"a": 1}),
+        ({"type": "object"}, "application/xml", '{"a": 1}'),
+        ({"type": "string", "format": "binary"}, None, '{"a": 1}'),
+        ({"type": "string", "format": "binary"}, "application/json", '{"a": 1}'),
+        ({"type": "string"}, None, '{"a": 1}'),
+        ({}, None, '{"a": 1}'),
+    ],
+)
+def test_a_body_of_any_type_is_json_where_its_schema_says_so(
+    make_document: MakeDocument, serve: Serve, schema: Any, header: str | None, body: Any
+) -> None:
+    """A body without a type is read as JSON, as elsewhere, unless it may be a text; a file is always bytes."""
+
+    def op(body: Any) -> Any:
+        return {"got": body.decode() if isinstance(body, bytes) else body}
+
+    document = make_document(method="post", requestBody={"required": True, "content": {"*/*": {"schema": schema}}})
+    answer = serve(document, op).post("/things", data=b'{"a": 1}', content_type=header)
+
+    assert (answer.status_code, answer.json) == (200, {"got": body})

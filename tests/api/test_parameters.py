@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.api.kit import MakeDocument, Serve
 
+from carboy.errors import ConfigurationError
+
 _TEXT = st.text(
     st.characters(codec="utf-8", exclude_characters=",;|.=& [](){}/\\+%#?\"'\r\n\0", categories=["L", "N"]), min_size=1
 )
@@ -326,3 +328,50 @@ def test_an_operation_s_parameter_replaces_the_path_s(make_document: MakeDocumen
         {"name": "w", "in": "query", "schema": {"type": "string"}},
     ]
     assert serve(document).get("/things?v=1&w=1").get_json() == {"v": 1, "w": "1"}
+
+
+def _with_default(make_document: MakeDocument, schema: Any, **more: Any) -> Any:
+    return make_document(parameters=[{"name": "q", "in": "query", "schema": schema}], **more)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "integer", "default": "10"}, 10),
+        ({"type": "boolean", "default": "false"}, False),
+        ({"type": "number", "default": 1}, 1),
+        ({"type": "string", "default": 1.0}, "1.0"),
+        ({"type": "string", "default": True}, "true"),
+        ({"type": "array", "items": {"type": "integer"}, "default": [1, 2]}, [1, 2]),
+        ({"type": "object", "properties": {"a": {"type": "integer", "default": "7"}}}, {"a": 7}),
+    ],
+)
+def test_a_default_arrives_as_its_type(make_document: MakeDocument, serve: Serve, schema: Any, value: Any) -> None:
+    """Also where the document writes it as a client would."""
+    answer = serve(_with_default(make_document, schema)).get("/things")
+
+    assert answer.json == {"q": value}
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        ({"type": "integer", "default": "x"}, ""),
+        ({"type": "string", "enum": ["a"], "default": "b"}, ""),
+        ({"type": "integer", "minimum": 5, "default": 1}, ""),
+        ({"type": "array", "items": {"type": "integer"}, "default": [1, "2"]}, "/1"),
+        ({"type": "object", "properties": {"a": {"type": "integer", "default": "x"}}}, "/a"),
+        ({"$ref": "#/components/schemas/A"}, ""),
+    ],
+)
+def test_a_default_that_its_schema_refuses_stops_the_start(
+    make_document: MakeDocument, serve: Serve, schema: Any, place: str
+) -> None:
+    """The function would get it, at a request that the client did nothing wrong in."""
+    components = {"schemas": {"A": {"type": "string", "format": "date", "default": "soon"}}}
+    with pytest.raises(ConfigurationError) as caught:
+        serve(_with_default(make_document, schema, components=components))
+
+    [fault] = caught.value.faults
+    assert fault.pointer == f"/paths/~1things/get/parameters/0/schema/default{place}"
+    assert fault.detail.startswith("the default ")

@@ -1,5 +1,6 @@
 """Convert the texts of parameters, headers, cookies and form fields to the types that their schemas want."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +35,27 @@ def reader(content: Any, schema: Any) -> Reader:
 def keyword_of(content: Any, schema: Any, keyword: str) -> Any:
     """Return the value of a keyword in a schema, or the first in its parts; None when it has none."""
     return next((part[keyword] for part in _whole(content, schema) if part.get(keyword) is not None), None)
+
+
+def default_of(content: Any, schema: Any) -> Any:
+    """Return the default of a value that comes as text, None without one; those of an object's properties make one.
+
+    A default that is written as a client would write it is read likewise: `"10"` for an integer, `1.0` for a text.
+    """
+    default = _own_default(content, schema)
+    if default is None and types_of(content, schema) == ("object",):
+        below = {name: _own_default(content, one) for name, one in properties_of(content, schema).items()}
+        return {name: one for name, one in below.items() if one is not None} or None
+    return default
+
+
+def _own_default(content: Any, schema: Any) -> Any:
+    default, types = keyword_of(content, schema, "default"), types_of(content, schema)
+    if type(default) is str and types and "string" not in types:
+        with suppress(ValueError):
+            return reader(content, schema)(default)
+    is_scalar = type(default) in {bool, int, float}
+    return json.dumps(default) if is_scalar and types in {("string",), ("null", "string")} else default
 
 
 def properties_of(content: Any, schema: Any) -> dict[str, Any]:

@@ -95,7 +95,10 @@ def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None 
     if value.style != "json" and types not in {(), ("string",)} and not _is_typed_by_route(value, types):
         convert = coercion.reader(content, value.schema)
     check = None if schemas.is_plain(value.schema) else schemas.compile(value.schema, "request")
-    read = _reader(value, raw, convert, check, _default(value, content, types))
+    default = coercion.default_of(content, value.schema)
+    if default is None and not value.is_none_when_absent:
+        default = ABSENT
+    read = _reader(value, raw, convert, check, default)
     return _with_empty(value, read, None if types and "string" not in types else "") if value.takes_empty else read
 
 
@@ -215,22 +218,6 @@ def _reader(value: Value, raw: Raw, convert: Raw | None, check: Check | None, de
             kwargs[argument] = found
 
     return read
-
-
-def _default(value: Value, content: Any, types: tuple[str, ...]) -> Any:
-    """Return what the function gets when the value is absent; the defaults of an object's properties make an object."""
-    default = coercion.keyword_of(content, value.schema, "default")
-    if default is not None:
-        return default
-    if types == ("object",):
-        below = {
-            name: coercion.keyword_of(content, schema, "default")
-            for name, schema in coercion.properties_of(content, value.schema).items()
-        }
-        found = {name: default for name, default in below.items() if default is not None}
-        if found:
-            return found
-    return None if value.is_none_when_absent else ABSENT
 
 
 def _is_typed_by_route(value: Value, types: tuple[str, ...]) -> bool:

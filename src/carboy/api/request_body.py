@@ -106,13 +106,20 @@ def _reader(body: Body, name: str, media: Mapping[str, Any]) -> BodyReader:
     if is_json(kind):
         return _json(body, media)
     if matches("application/json", kind):
-        return _by_header(_json(body, media))
+        return _by_header(body, media)
     return _text(body, media) if kind.startswith("text/") else _raw(body, media)
 
 
-def _by_header(json: BodyReader) -> BodyReader:
+def _by_header(body: Body, media: Mapping[str, Any]) -> BodyReader:
+    """Make the reader of a range such as `*/*`: JSON by its header, or without one where the schema wants no text."""
+    if _is_file(body.content, media.get("schema")):
+        return _raw(body, media)
+    json, types = _json(body, media), typed.types_of(body.content, media.get("schema"))
+    is_json_by_default = bool(types) and "string" not in types
+
     def read(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> Any:
-        return (json if is_json(request.mimetype) else read_bytes)(request, kwargs, faults)
+        is_read = is_json(request.mimetype) if request.mimetype else is_json_by_default
+        return (json if is_read else read_bytes)(request, kwargs, faults)
 
     return read
 
@@ -209,7 +216,7 @@ def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
         for name, below in properties.items()
         if name not in files
     }
-    defaults = {name: typed.keyword_of(body.content, below, "default") for name, below in properties.items()}
+    defaults = {name: typed.default_of(body.content, below) for name, below in properties.items()}
     defaults = {name: default for name, default in defaults.items() if default is not None and name in fields}
     is_open = "schema" not in media or typed.keyword_of(body.content, schema, "additionalProperties")
     takes_any = bool(is_open) or not body.is_strict

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from carboy.api import swagger2
+from carboy.api.coercion import default_of
 from carboy.api.document_errors import Faults, unserved
 from carboy.api.document_rules import check_circles, check_sense
 from carboy.api.metaschema import check_grammar
@@ -17,6 +18,7 @@ from carboy.api.validators import Schemas, compile_schema, explain
 from carboy.api.walk import dig, walk
 from carboy.api.yaml_loader import MAX_DEPTH, Unreadable, plain_value, read_text
 from carboy.extras import extra
+from carboy.http_values import parse_pointer
 
 _KNOWN_VERSIONS = ("3.0.", "3.1.", "3.2.")
 
@@ -70,7 +72,10 @@ def _check(root: dict[str, Any], name: str, file: str) -> tuple[Document, dict[s
         origins = _renamed(origins, file)
     faults = Faults(name, origins)
     check_sense(content, faults)
-    _check_schemas(content, faults)
+    schemas = Schemas(content)
+    _check_schemas(content, schemas, faults)
+    faults.stop_if_any()
+    _check_defaults(content, schemas, faults)
     faults.stop_if_any()
     return Document(content, name, origins), bundler.texts
 
@@ -89,11 +94,21 @@ def _renamed(origins: Mapping[Pointer, Origin], file: str) -> dict[Pointer, Orig
     return result
 
 
-def _check_schemas(content: dict[str, Any], faults: Faults) -> None:
+def _check_defaults(content: dict[str, Any], schemas: Schemas, faults: Faults) -> None:
+    """Record each default of a parameter that its own schema refuses: the function would get it."""
+    for kind, pointer, node in walk("document", content):
+        schema = node.get("schema") if kind == "parameter" and isinstance(node, dict) else None
+        default = default_of(content, schema)
+        if default is not None:
+            for fault in schemas.compile(schema, "request").faults(default, ""):
+                place = (*pointer, "schema", "default", *parse_pointer(fault.pointer))
+                faults.add(place, f"the default {fault.detail}")
+
+
+def _check_schemas(content: dict[str, Any], schemas: Schemas, faults: Faults) -> None:
     """Record each schema that is not valid, or that cannot be compiled, once and at its own place."""
     with extra("api"):
         from jsonschema_rs import Draft202012Validator, ValidationError
-    schemas = Schemas(content)
     meta = Draft202012Validator(
         {"$ref": "https://json-schema.org/draft/2020-12/schema"}, mask="this", validate_formats=True
     )

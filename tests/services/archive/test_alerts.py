@@ -117,7 +117,7 @@ def test_json_of_another_shape_is_a_fault(of: bytes, pointer: str) -> None:
         *(
             b'"\xff"',
             SAMPLE.replace(b"Host", b"\xed\xa0\x80"),
-            b"\xef\xbb\xbf" + SAMPLE,
+            b"\xef\xbb\xbf" * 2 + SAMPLE,
             SAMPLE.decode().encode("utf-16"),
         ),
         *(
@@ -131,7 +131,7 @@ def test_json_of_another_shape_is_a_fault(of: bytes, pointer: str) -> None:
     ],
 )
 def test_what_is_not_json_is_distinguished_from_json_of_another_shape(of: bytes) -> None:
-    """400: not UTF-8, a byte order mark, NaN, a key twice, nested deeper than 64."""
+    """400: not UTF-8, two byte order marks, NaN, a key twice, nested deeper than 64."""
     with pytest.raises(Problem) as caught:
         parse_alerts(of)
 
@@ -243,3 +243,10 @@ def test_nonsense_is_refused_and_nothing_worse(of: bytes) -> None:
         json.loads(of)
     with pytest.raises((Problem, InvalidInput)):
         parse_alerts(of)
+
+
+def test_an_alert_after_a_byte_order_mark_is_kept_as_it_came() -> None:
+    """The mark is not part of the alert."""
+    [alert] = parse_alerts(b"\xef\xbb\xbf" + SAMPLE)
+
+    assert alert.raw == parse_alerts(SAMPLE)[0].raw

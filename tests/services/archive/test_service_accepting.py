@@ -141,7 +141,7 @@ NOT_JSON = {
     "infinity": b'{"alerts": [{"id": "a", "created_at": 1, "x": -Infinity}]}',
     "too deep": _DEEP,
     "a megabyte of [": b"[" * 1_000_000,
-    "a byte order mark": b'\xef\xbb\xbf{"alerts": [{"id": "a", "created_at": 1}]}',
+    "two byte order marks": b'\xef\xbb\xbf\xef\xbb\xbf{"alerts": [{"id": "a", "created_at": 1}]}',
     "a lone surrogate": b'{"alerts": [{"id": "a", "created_at": 1, "t": "\\ud800"}]}',
     "two documents": b'{"alerts": [{"id": "a", "created_at": 1}]}{}',
     "a comma at the end": b'{"alerts": [{"id": "a", "created_at": 1},]}',

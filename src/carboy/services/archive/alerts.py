@@ -5,6 +5,7 @@ An alert is kept verbatim; what is read of it here is what its key, its index an
 
 import hashlib
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,7 @@ def parse_alerts(body: bytes) -> list[Alert]:
             break
     if faults:
         raise _wrong(faults)
-    raws = _WEBHOOK.decode(body).alerts
+    raws = _WEBHOOK.decode(body.removeprefix(BOM_UTF8)).alerts
     return [
         _make(alert, bytes(raw), alert["id"], _created_at_ms(alert["created_at"]) or 0)
         for alert, raw in zip(alerts, raws, strict=True)
