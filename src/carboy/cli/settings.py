@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from carboy.config import Entry, Settings
 
 _LEAST_LENGTH = 5
-_NEAR = 0.85
 
 
 @click.group("settings")
@@ -168,14 +167,13 @@ def _warn(project: Project, settings: "Settings") -> None:
 
 def _warnings(project: Project, settings: "Settings") -> list[str]:
     """Return the warnings of the settings, and the variables whose names are nearly those of settings."""
+    from carboy.config.layers import misspelt
+
     sources = project.sources()
-    known = {entry.name for entry in settings}
     warnings = list(settings.warnings)
-    for name in sorted({*sources.environ, *sources.dotenv}):
-        bare = name.removeprefix("FLASK_")
-        if bare in known or name in known or len(bare) < _LEAST_LENGTH or not bare.isupper():
-            continue
-        near = did_you_mean(bare, known, _NEAR)
-        if near and not any(f"`{near}`" in warning and bare in warning for warning in warnings):
-            warnings.append(f"the variable `{name}` is not a setting: did you mean `{near}`?")
+    given = {name.removeprefix("FLASK_"): name for name in sorted({*sources.environ, *sources.dotenv})}
+    names = [bare for bare in given if len(bare) >= _LEAST_LENGTH and bare.isupper()]
+    for bare, near in misspelt(names, [entry.name for entry in settings]):
+        if not any(f"`{near}`" in warning and bare in warning for warning in warnings):
+            warnings.append(f"the variable `{given[bare]}` is not a setting: did you mean `{near}`?")
     return warnings
