@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--list", default="", help="list the documents whose reason contains this")
     options = parser.parse_args()
     signal.signal(signal.SIGALRM, _give_up)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends it, as it ends other programs
     results = []
     for file in _documents(options.folder):
         results.append(_try(file, options.timeout))
