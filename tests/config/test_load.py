@@ -420,3 +420,49 @@ def test_a_profile_that_needs_no_table_is_no_mistake(tmp_path: Path, profile: st
     sources = Sources(Profile(profile), tmp_path, {"profile": {"prod": {}}}, environ={"SECRET_KEY": "y"})
 
     assert load([WebSettings], sources).warnings == ()
+
+
+def test_a_secret_may_be_named_by_the_variable_of_its_file(tmp_path: Path) -> None:
+    """As container images have it: `SHOP_PASSWORD_FILE`. Only for secrets; the name itself and later layers win."""
+    _write(tmp_path, "safe", "from-a-file\n")
+    _write(tmp_path, ".env", "SHOP_PASSWORD_FILE=safe\nSHOP_NAME_FILE=safe\n")
+
+    def password(**environ: str) -> tuple[str, str]:
+        settings = load([ShopSettings], read_sources(folder=tmp_path, environ=environ))
+        entry = settings.entry("SHOP_PASSWORD")
+        assert entry is not None
+        assert settings["SHOP_NAME"] == "corner"
+        return settings["SHOP_PASSWORD"], entry.layer
+
+    assert password() == ("from-a-file", ".env via file:safe")
+    assert password(SHOP_PASSWORD="p") == ("p", "environment")
+    assert password(SHOP_PASSWORD="p", SHOP_PASSWORD_FILE="safe") == ("p", "environment")
+    assert password(SHOP_PASSWORD_FILE="") == ("from-a-file", ".env via file:safe")
+
+
+@pytest.mark.parametrize("text", ["file:", "aws-secretsmanager:", "aws-parameterstore: ", "optional:file:"])
+def test_a_reference_that_names_nothing_is_a_fault(tmp_path: Path, text: str) -> None:
+    """As `file:$UNSET` makes one: it must not become the secret itself."""
+    with pytest.raises(ConfigurationError, match="nothing stands behind the colon"):
+        load([ShopSettings], read_sources(folder=tmp_path, environ={"SHOP_PASSWORD": text}))
+
+
+def test_what_a_number_should_be_is_said_in_words(tmp_path: Path) -> None:
+    """Also of one that may be absent."""
+    with pytest.raises(ConfigurationError) as caught:
+        load([ShopSettings, DbSettings], read_sources(folder=tmp_path, environ={"SHOP_SEATS": "x", "DB_PORT": "33o6"}))
+
+    assert {fault.pointer: fault.detail for fault in caught.value.faults} == {
+        "SHOP_SEATS": "from environment: it is not such a number; wanted is a whole number",
+        "DB_PORT": "from environment: it is not such a number; wanted is a whole number",
+    }
+
+
+@pytest.mark.parametrize("password", ["p w", 'p"w', "p'w", "p<w", "p#w", "p%40w"])
+def test_the_password_of_an_address_is_masked_whatever_it_holds(tmp_path: Path, password: str) -> None:
+    """Blanks and quotes too, which no URL in a text has."""
+    environ = {"DATABASE_URL": f"mysql://app:{password}@host/shop?email=a@b"}
+    entry = load([DbSettings], read_sources(folder=tmp_path, environ=environ)).entry("DATABASE_URL")
+
+    assert entry is not None
+    assert entry.shown == "mysql://app:***@host/shop?email=a@b"

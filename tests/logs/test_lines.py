@@ -282,7 +282,7 @@ def test_a_value_whose_class_cannot_be_told_does_not_lose_the_line(lines: Lines)
     """A proxy object whose target is gone, say."""
 
     class Proxy:
-        @property
+        @property  # type: ignore[misc]
         def __class__(self) -> Any:
             raise ReferenceError("weakly-referenced object no longer exists")
 

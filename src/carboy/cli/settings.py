@@ -172,8 +172,9 @@ def _warnings(project: Project, settings: "Settings") -> list[str]:
     sources = project.sources()
     warnings = list(settings.warnings)
     given = {name.removeprefix("FLASK_"): name for name in sorted({*sources.environ, *sources.dotenv})}
-    names = [bare for bare in given if len(bare) >= _LEAST_LENGTH and bare.isupper()]
-    for bare, near in misspelt(names, [entry.name for entry in settings]):
+    known = [entry.name for entry in settings]
+    names = [name for name in given if len(name) >= _LEAST_LENGTH and name.isupper()]
+    for bare, near in misspelt([name for name in names if name.removesuffix("_FILE") not in known], known):
         if not any(f"`{near}`" in warning and bare in warning for warning in warnings):
             warnings.append(f"the variable `{given[bare]}` is not a setting: did you mean `{near}`?")
     return warnings

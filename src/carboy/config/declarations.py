@@ -145,7 +145,7 @@ def settings_of(part: type) -> tuple[Setting, ...]:
                 help=text,
                 unit=unit,
                 is_secret=secret or _mentions(kind, Secret),
-                is_table=typing.get_origin(_without_none(kind)) in {dict, Mapping},
+                is_table=typing.get_origin(without_none(kind)) in {dict, Mapping},
                 place=place,
                 least=least,
                 most=most,
@@ -154,7 +154,8 @@ def settings_of(part: type) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def _without_none(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
+    """Return a type that may be None as it is otherwise."""
     if typing.get_origin(kind) in {typing.Union, types.UnionType}:
         rest = [one for one in typing.get_args(kind) if one is not type(None)]
         return rest[0] if len(rest) == 1 else kind

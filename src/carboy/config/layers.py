@@ -6,7 +6,7 @@ Reading the layers is left to `environ` and `files`.
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from carboy.config.declarations import Setting
@@ -104,14 +104,20 @@ def parameter_values(found: Mapping[str, str], prefix: str, declared: Mapping[st
     return values
 
 
-def pick_raw(raw: Mapping[str, str], declared: Collection[str]) -> dict[str, Any]:
+def pick_raw(raw: Mapping[str, str], declared: Mapping[str, Setting]) -> dict[str, Any]:
     """Return the settings in an environment or `.env`: declared names, and everything with Flask's prefix.
 
     `FLASK_DATABASE_URL` wins over `DATABASE_URL`. An undeclared `FLASK_` name is read as Flask's
     `from_prefixed_env` does: as JSON where it is JSON, and `FLASK_A__b` as `b` in the table `A`. `FLASK_APP` is Flask's
-    own and never the setting `APP`.
+    own and never the setting `APP`. `SECRET_KEY_FILE=/run/secrets/key`, as container images have it, is the reference
+    `SECRET_KEY=file:/run/secrets/key`; only for secrets, and where the name itself is not given.
     """
-    found: dict[str, Any] = {name: raw[name] for name in declared if name in raw}
+    found: dict[str, Any] = {}
+    for name, item in declared.items():
+        if name in raw:
+            found[name] = raw[name]
+        elif item.is_secret and not item.is_table and raw.get(f"{name}_FILE"):
+            found[name] = f"file:{raw[f'{name}_FILE']}"
     for key, text in raw.items():
         name = key.removeprefix(FLASK_PREFIX)
         if name == key or name in _FLASKS_OWN or not name:

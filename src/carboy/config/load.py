@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from carboy.config.base import BaseSettings
-from carboy.config.declarations import REQUIRED, Derived, Setting, settings_of
+from carboy.config.declarations import REQUIRED, Derived, Setting, settings_of, without_none
 from carboy.config.environ import read_environ, write_environ
 from carboy.config.files import find_toml, read_dotenv, read_toml
 from carboy.config.layers import (
@@ -297,7 +297,7 @@ def _wanted(item: Setting | None) -> str:
     if item.choices:
         return f"wanted is one of {', '.join(item.choices)}"
     names = {str: "text", int: "a whole number", float: "a number", bool: "on or off"}
-    kind = names.get(item.kind, "")
+    kind = names.get(without_none(item.kind), "")
     unit = f" of {item.unit}" if item.unit else ""
     return f"wanted is {kind}{unit}" if kind else "see the reference of settings"
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from carboy.config.files import read_secret_file
 from carboy.errors import CarboyError, Fault
 
-_REFERENCE = re.compile(r"(optional:)?(aws-secretsmanager|aws-parameterstore|file):(?!//)(.+)", re.DOTALL)
+_REFERENCE = re.compile(r"(optional:)?(aws-secretsmanager|aws-parameterstore|file):(?!//)(.*)", re.DOTALL)
 
 
 class Reference(NamedTuple):
@@ -112,6 +112,9 @@ _ABSENT: Any = object()
 
 def _ask(wanted: set[Reference], resolvers: Mapping[str, Resolver]) -> dict[Reference, str | CarboyError | None]:
     answers: dict[Reference, str | CarboyError | None] = {}
+    nothing = CarboyError("a reference", "nothing stands behind the colon", "name the secret, parameter or file")
+    answers |= {one: nothing for one in wanted if not one.name.strip()}
+    wanted = wanted - answers.keys()
     for scheme in sorted({one.scheme for one in wanted}):
         batch = sorted((one for one in wanted if one.scheme == scheme), key=str)
         resolver = resolvers.get(scheme)

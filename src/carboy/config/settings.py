@@ -1,5 +1,6 @@
 """The merged, resolved, typed settings of a running program, and where each came from."""
 
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,7 +102,9 @@ def _shown_secret(value: Any) -> str:
     """Return a mask; of the address of a database or broker the password alone is masked."""
     text = str(_plain(value))
     scheme, colon, _ = text.partition("://")
-    return mask_url(text) if colon and scheme.isascii() and not scheme.startswith("http") else MASK
+    if not colon or not scheme.isascii() or scheme.startswith("http"):
+        return MASK
+    return mask_url(re.sub(r"(?s)(?<=://)([^:/@]*):[^@]*@", rf"\1:{MASK}@", text, count=1))
 
 
 def _plain(value: Any) -> Any:

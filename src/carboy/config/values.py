@@ -293,5 +293,6 @@ def _text(value: Any) -> str:
 
 def _explain(error: "msgspec.ValidationError") -> str:
     text = str(error)
+    text = re.sub(r"Expected `(?:int|float)(?: \| null)?`, got `str`", "it is not such a number", text)
     text = re.sub(r"Invalid enum value .*?(?= - at|$)", "it is not one of the choices", text)
     return re.sub(r" - at `\$?\.?([^`]*)`", r", at `\1`", text)

@@ -22,6 +22,8 @@ def _place_sqlite(url: str, folder: Path) -> str:
 
 def _fault_of_url(url: str) -> str | None:
     """Return what is wrong with a database's URL, without a word of it: it may hold a password."""
+    if url != url.strip():
+        return "there is white space before or after it"
     found = re.match(r"(\w+)(?:\+(\w+))?://", url)
     if found is None:
         return "it is not a valid URL, such as postgresql://user:password@host/name or sqlite:///file.db"
@@ -32,9 +34,10 @@ def _fault_of_url(url: str) -> str | None:
     login, _, host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")
     if "@" in login:
         return "an `@` in its user or password must be written as %40"
-    if not re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", host):
+    named = re.fullmatch(r"(?:\[[^\]]*\]|[^:]*)(?::(\d*))?", host, re.ASCII)
+    if named is None:
         return "its port is not a number"
-    return None
+    return "its port is not from 1 to 65535" if named[1] and not 1 <= int(named[1][:6]) <= _MAX_PORT else None
 
 
 def _is_installed(driver: str) -> bool:
@@ -52,6 +55,7 @@ _MODULES = {
     "mariadbconnector": "mariadb",
 }
 _HOST = re.compile(r"/.+|[^\s/@:]+|\[?[0-9A-Fa-f.]*(?::[0-9A-Fa-f.]*){2,}(?:%\w+)?\]?")  # or a socket's folder
+_MAX_PORT = 65_535
 _KINDS = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 
 
@@ -69,7 +73,9 @@ class DbSettings:
         None, "the RDS secret in Secrets Manager that holds the login; it may rotate while the service runs"
     )
     db_host: str | None = setting(None, "the database's host; overrides the secret and the URL")
-    db_port: int | None = setting(None, "the database's port; overrides the secret and the URL", least=1, most=65_535)
+    db_port: int | None = setting(
+        None, "the database's port; overrides the secret and the URL", least=1, most=_MAX_PORT
+    )
     db_name: str | None = setting(None, "the database's name; overrides the secret and the URL")
     db_auth: Literal["password", "iam"] = setting("password", "`iam`: log in with tokens of RDS IAM authentication")
     db_tls_ca: Path | None = setting(
