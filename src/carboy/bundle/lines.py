@@ -103,7 +103,10 @@ def direct(name: str, url: str, *, extras: Sequence[str] = (), marker: str = "",
     """
     url, _, fragment = url.partition("#")
     parts = [part for part in fragment.split("&") if part]
-    name = name or next((part[4:].partition("[")[0] for part in parts if part.startswith("egg=")), "")
+    egg = next((part[4:] for part in parts if part.startswith("egg=")), "")
+    if not name and egg:
+        name, _, given = egg.removesuffix("]").partition("[")
+        extras = extras or [one.strip() for one in given.split(",") if one.strip()]
     kept = "&".join(part for part in parts if not part.startswith("egg="))
     is_wheel = urlsplit(url).path.endswith(".whl")
     if not name and is_wheel:

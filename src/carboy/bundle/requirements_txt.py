@@ -127,8 +127,8 @@ def _requirement(text: str, folder: Path) -> Line:
     named = _NAMED.fullmatch(requirement)
     if named and named[3]:
         extras, url = _split(named[2]), named[4].strip()
-        if url.startswith("file:"):
-            below = unquote(urlsplit(url).path)
+        if url.startswith("file:") or ("://" not in url and (folder / url).exists()):
+            below = unquote(urlsplit(url).path) if url.startswith("file:") else url
             return local(folder / below, name=named[1], extras=extras, marker=marker, hashes=hashes)
         return direct(named[1], url, extras=extras, marker=marker, hashes=hashes)
     return Line(text, canonical(named[1]) if named else "", hashes)
