@@ -55,3 +55,10 @@ def test_what_cannot_be_sent_is_refused_with_every_fault(gateway: Path, carboy: 
     assert ended.code == 2
     assert "no telephone" in ended.err
     assert "no such template" in ended.err
+
+
+def test_a_state_that_does_not_exist_is_an_error(gateway: Path, carboy: Carboy) -> None:
+    """An empty list would say that there is no such message."""
+    found = carboy("sms", "list", "--state", "nope")
+    assert found.code == 2
+    assert "there are scheduled, held" in found.err

@@ -31,7 +31,10 @@ def list_(project: Project, /, begin: str | None, until: str | None, limit: int,
     """
     from carboy.services.sms.gateway import describe_message
     from carboy.services.sms.message_queries import MessageFilter
+    from carboy.services.sms.states import STATES
 
+    if chosen["state"] not in {None, *STATES}:
+        raise click.BadParameter(f"there is no such state; there are {', '.join(STATES)}", param_hint="--state")
     from_ms, until_ms = _read_time(begin, "--from"), _read_time(until, "--until")
     with open_gateway(project) as gateway:
         rows = gateway.records.list(MessageFilter(**chosen, from_ms=from_ms, until_ms=until_ms), limit=limit)

@@ -268,3 +268,11 @@ def test_every_built_in_provider_says_what_it_needs() -> None:
     for name, kind in BUILT_IN.items():
         assert kind.needs in {"text", "template_id"}, name  # type: ignore[attr-defined]
         assert kind.max_receivers >= 1, name  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("number", "sender"), [("+6591234567", "EXMPLE"), ("+8613800000000", None)])
+def test_tencent_sends_abroad_from_the_name_of_the_country(number: str, sender: str | None) -> None:
+    """In mainland China a message has a sign, and no sender of its own."""
+    message = Message(("1",), (number,), template_id="t", sender="EXMPLE")
+    body = json.loads(tencent.Tencent().build_request(message, tencent.Account()).body)
+    assert body.get("SenderId") == sender

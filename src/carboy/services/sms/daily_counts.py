@@ -113,9 +113,12 @@ def _chosen(key: Sequence[Any]) -> dict[str, Any]:
 
 
 def add_counts(connection: "Connection", counts: Mapping[Key, tuple[int, int]], shard: int | None = None) -> None:
-    """Add messages and parts to the counts of their keys; both may be negative."""
+    """Add messages and parts to the counts of their keys; both may be negative.
+
+    Without a `shard` it is one of 1 to 16, by the process: rows of shard 0 are those of packed days.
+    """
     changed = {key: both for key, both in counts.items() if both != (0, 0)}
-    _add(connection, changed, (_SHARD + os.getpid()) % _SHARDS if shard is None else shard)
+    _add(connection, changed, 1 + (_SHARD + os.getpid()) % _SHARDS if shard is None else shard)
 
 
 def _add(connection: "Connection", counts: Mapping[Key, tuple[int, int]], shard: int) -> None:

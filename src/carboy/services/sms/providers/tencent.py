@@ -63,7 +63,8 @@ class Tencent:
     sign_field: ClassVar[str] = "sign_name"
 
     def build_request(self, message: Message, account: Account) -> Request:
-        """Return the signed request; the message's id is its `SessionContext`."""
+        """Return the signed request; the message's id is its `SessionContext`, and only messages abroad have a sender."""
+        is_abroad = not message.receivers[0].startswith("+86")
         body = compact_json(
             {
                 "PhoneNumberSet": list(message.receivers),
@@ -72,6 +73,7 @@ class Tencent:
                 "SignName": message.signature or account.sign_name,
                 "TemplateParamSet": [value for _, value in message.params],
                 "SessionContext": message.id,
+                **({"SenderId": message.sender} if is_abroad and message.sender else {}),
             }
         ).encode()
         return _signed("SendSms", body, message.now_ms, account)
