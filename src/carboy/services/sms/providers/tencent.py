@@ -63,7 +63,7 @@ class Tencent:
     sign_field: ClassVar[str] = "sign_name"
 
     def build_request(self, message: Message, account: Account) -> Request:
-        """Return the signed request; the message's id is its `SessionContext`, and only messages abroad have a sender."""
+        """Return the signed request; the message's id is its `SessionContext`, and a sender is for messages abroad."""
         is_abroad = not message.receivers[0].startswith("+86")
         body = compact_json(
             {
