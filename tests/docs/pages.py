@@ -5,7 +5,8 @@
 - ```` ```sh stays ```` is a program in a terminal of its own: it goes on until its like is started, or the page ends.
 - `<!-- run … -->` is Python that is run and not shown: what a reader has of his own, such as an application; with
   `<!-- run with aws` it finds moto's server as `aws`.
-- `no-run` after the language keeps a block from all of that: it needs what a test does not have, and the page says so.
+- `no-run` after the language keeps a block from all of that; `<!-- not run: … -->` on the line before it says why.
+  docs/contributing/blocks.md lists these blocks.
 """
 
 import re
@@ -19,7 +20,10 @@ from textwrap import dedent
 ROOT = Path(__file__).parents[2]
 _TRANSLATED = ROOT / "docs" / "zh"  # has the code of the English pages; see test_translations
 PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if _TRANSLATED not in page.parents)]
-_FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]*) -->\n)?(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
 _HIDDEN = re.compile(r"^<!-- run(?P<aws> with aws)?\n(?P<text>.*?)^-->$", re.MULTILINE | re.DOTALL)
 _AWS = """
 import atexit
@@ -46,6 +50,7 @@ class Block:
     words: tuple[str, ...]
     title: str
     text: str
+    reason: str = ""
 
     @property
     def is_run(self) -> bool:
@@ -55,16 +60,17 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Return the blocks of a page."""
     text = page.read_text("utf-8")
-    found = {match.start(): _block(match["info"], dedent(match["text"])) for match in _FENCE.finditer(text)}
+    found = {match.start(): _block(match) for match in _FENCE.finditer(text)}
     for match in _HIDDEN.finditer(text):
         found[match.start()] = Block("python", (), "", (_AWS if match["aws"] else "") + match["text"])
     return [found[at] for at in sorted(found)]
 
 
-def _block(info: str, text: str) -> Block:
-    language, *words = info.split() or [""]
+def _block(match: re.Match[str]) -> Block:
+    language, *words = match["info"].split() or [""]
     title = next((word[7:-1] for word in words if word.startswith('title="')), "")
-    return Block(language, tuple(word for word in words if "=" not in word), title, text)
+    plain = tuple(word for word in words if "=" not in word)
+    return Block(language, plain, title, dedent(match["text"]), match["reason"] or "")
 
 
 def name(page: Path) -> str:

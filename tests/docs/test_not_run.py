@@ -1,0 +1,72 @@
+"""Blocks that are not run are listed with a reason; blocks of settings and data can be read."""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from docs.tools.blocks import PAGE, not_run, render_page
+from tests.docs.pages import PAGES, Block, blocks, name
+
+from carboy.config import Profile, Reference, Sources, load
+from carboy.errors import ConfigurationError
+from carboy.web import settings_parts
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "json": json.loads,
+    "toml": tomllib.loads,
+    "yaml": lambda text: list(yaml.safe_load_all(text)),
+}
+_DATA: list[Any] = [
+    pytest.param(page, number, block, id=f"{name(page)}-{number}")
+    for page in PAGES
+    for number, block in enumerate(blocks(page))
+    if block.language in _READERS and "…" not in re.sub(r'"[^"\n]*"', "", block.text)  # outside of texts: an excerpt
+]
+_SETTINGS = [one for one in _DATA if one.values[2].language == "toml" and "[default" in one.values[2].text]
+pytestmark = pytest.mark.docs
+
+
+def test_the_page_lists_the_blocks_that_are_not_run() -> None:
+    """As they are now."""
+    assert PAGE.read_text("utf-8") == render_page(), "run `python -m docs.tools.blocks`"
+
+
+def test_a_block_that_is_not_run_says_why() -> None:
+    """On the line before it, where who changes the block reads it."""
+    assert [(name(page), block.text) for page, block in not_run() if not block.reason] == []
+
+
+@pytest.mark.parametrize(("page", "number", "block"), _DATA)
+def test_a_block_of_data_can_be_read(page: Path, number: int, block: Block) -> None:
+    """By the reader of its language."""
+    assert _READERS[block.language](block.text), (name(page), number)
+
+
+class _Vault:
+    """Has a text for every reference."""
+
+    def resolve(self, references: Sequence[Reference]) -> Mapping[Reference, str]:
+        """Return the same for each."""
+        return dict.fromkeys(references, "c2VjcmV0LW9mLXRoZS1kb2NzLTMyLWJ5dGVzLWxvbmc=")
+
+
+@pytest.mark.parametrize(("page", "number", "block"), _SETTINGS)
+def test_a_block_of_settings_has_settings_only(page: Path, number: int, block: Block, tmp_path: Path) -> None:
+    """Each name is declared or the reader's own, not misspelt; each value is valid, whatever else it may need."""
+    document = tomllib.loads(block.text)
+    document["default"].pop("modules", None)
+    resolvers = dict.fromkeys(("file", "aws-secretsmanager", "aws-parameterstore"), _Vault())
+    sources = Sources(Profile("test"), tmp_path, toml=document)
+
+    faults: list[object] = []
+    try:
+        faults += load(settings_parts(sources), sources, resolvers=resolvers).warnings
+    except ConfigurationError as error:
+        faults += [one for one in error.faults if "(from default)" not in one.detail]
+
+    assert faults == [], (name(page), number)
