@@ -233,6 +233,32 @@ def test_pins_that_cannot_be_installed_with_carboy_are_named(shop: Path, lines: 
     assert bool(notes) is bool(named)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("requirements.txt", "flask<3\n", ["flask<3"]),
+        ("requirements.txt", "Flask~=2.3.1\nclick~=8.2\n", ["flask~=2.3.1"]),
+        ("requirements/prod.txt", "-r base.txt\nclick==7.0\n", ["click==7.0"]),
+        ("pyproject.toml", '[project]\ndependencies = ["flask<3", "click==8.0.0"]\n', ["flask<3", "click==8.0.0"]),
+        ("pyproject.toml", '[project]\ndependencies = [\n  "flask>=3.1",\n  "click==7.1.2",\n]\n', ["click==7.1.2"]),
+        ("pyproject.toml", '[tool.poetry.dependencies]\nflask = "^2.1"\npython = "^3.11"\n', ["flask^2.1"]),
+        ("setup.cfg", "[options]\ninstall_requires =\n    Flask==3.0.0\n    click==8.0.0\n", ["click==8.0.0"]),
+        ("setup.py", "setup(install_requires=['Flask==2.0', 'click'])\n", ["flask==2.0"]),
+        ("Pipfile", '[packages]\nflask = "==2.0"\nclick = "*"\n', ["flask==2.0"]),
+        ("pyproject.toml", '[project]\ndependencies = ["flask>=3,<4", "click<9"]\n', []),
+        ("setup.cfg", "[options]\ninstall_requires = flask\n", []),
+    ],
+)
+def test_versions_are_read_from_every_usual_file(shop: Path, name: str, text: str, named: list[str]) -> None:
+    """Pins and upper limits; the file is named."""
+    (shop / name).parent.mkdir(exist_ok=True)
+    (shop / name).write_text(text)
+
+    notes = [note for note in adopt(shop, Choices()).notes if "cannot be installed" in note]
+
+    assert [name in note and pin in note for note in notes for pin in named] == [True] * len(named)
+
+
 @pytest.mark.parametrize("profile", ["local", "prod"])
 def test_settings_of_the_application_itself_count_for_the_commands(shop: Path, profile: str, run: Run) -> None:
     """Its SECRET_KEY stands in its code, and the gateway's settings are not required."""

@@ -1,9 +1,7 @@
 """`carboy new . --into`: add to an existing Flask project what it lacks; none of its files is changed."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +12,12 @@ from carboy.scaffold.choices import Choices
 from carboy.scaffold.dotenv import render_dotenv
 from carboy.scaffold.finding import Found, find_applications, has_parts, read_code
 from carboy.scaffold.names import plain_name
+from carboy.scaffold.pins import DEPENDENCY_FILES, find_conflicts
 from carboy.scaffold.rendering import render_folder
 from carboy.scaffold.requirement import find_origin
 from carboy.scaffold.writing import write_files
 
 _PARTS = ("request_ids", "problems", "limits", "health")
-_PIN = re.compile(r"^\s*([\w.-]+)(?:\[[^]]*\])?\s*==\s*(\d+(?:\.\d+)*)", re.MULTILINE)
 _DB_PARTS = ("settings", "request_ids", "problems", "limits", "keys", "db", "jobs", "health", "metrics")
 _ELSEWHERE = {
     "archive": "serve it beside your application: carboy new archiving --with archive",
@@ -79,8 +77,8 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
     notes = [f"the application is {chosen.name}"]
     if others and len(found) > 1:
         notes.append(f"also found: {', '.join(others)}; `app` in carboy.toml says which one is served")
-    if pins := _pins_that_do_not_fit(folder, choices):
-        notes.append(f"these versions in requirements.txt cannot be installed with Carboy: {'; '.join(pins)}")
+    for name, pins in find_conflicts(folder, _extras(choices)).items():
+        notes.append(f"these versions in {name} cannot be installed with Carboy: {'; '.join(pins)}")
     has_them = any(has_parts(tree) for tree in code.values())
     if has_them and "db" in choices:
         notes.append(f"Carboy's parts are there already; with the database they are: {_listed(choices)}")
@@ -150,46 +148,13 @@ def _extras(choices: Choices) -> tuple[str, ...]:
     return ("db", "serve") if "db" in choices else ("serve",)
 
 
-def _pins_that_do_not_fit(folder: Path, choices: Choices) -> list[str]:
-    """Return the pins (`click==8.0.1`) of `requirements.txt` outside of what Carboy needs, each with that."""
-    path = folder / "requirements.txt"
-    if not path.is_file():
-        return []
-    pins = {
-        re.sub("[-_.]+", "-", name).lower(): version
-        for name, version in _PIN.findall(path.read_text("utf-8", "replace"))
-    }
-    found = {}
-    for line in requires("carboy") or []:
-        needed, _, marker = line.partition(";")
-        name, bounds = re.match(r"([\w.-]+)(?:\[[^]]*\])?(.*)", needed).groups()  # type: ignore[union-attr]
-        if not marker or any(f"extra == '{one}'" in marker for one in _extras(choices)):
-            version = pins.get(name.lower())
-            if version is not None and not _fits(version, bounds):
-                found[name] = f"{name}=={version} (it needs {bounds.strip()})"
-    return sorted(found.values())
-
-
-def _fits(version: str, bounds: str) -> bool:
-    """Return whether a version is within bounds of the forms `>=` and `<`."""
-    own = _numbers(version)
-    return all(
-        own >= _numbers(number) if sign == ">=" else own < _numbers(number)
-        for sign, number in re.findall(r"(>=|<)([\d.]+)", bounds)
-    )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.strip(".").split("."))
-
-
 def _dependency(folder: Path, choices: Choices) -> dict[str, tuple[str, ...]]:
     """Return the line that names Carboy, for the first file of dependencies, unless one names it already."""
     line = find_origin().requirement(_extras(choices))
-    for name in ("requirements.txt", "pyproject.toml", "Pipfile"):
+    for name in DEPENDENCY_FILES:
         path = folder / name
         if path.is_file():
             has_it = "carboy" in path.read_text("utf-8", "replace")
-            shown = line if name == "requirements.txt" else f'"{line}"'
+            shown = f'"{line}"' if name in {"pyproject.toml", "Pipfile", "setup.py"} else line
             return {} if has_it else {f"{name} (your dependencies)": (shown,)}
     return {"your dependencies": (line,)}
