@@ -317,3 +317,15 @@ def test_cloudevents_ask_by_options_for_permission(serve: Any, preset: str) -> N
     assert answer.headers["WebHook-Allowed-Rate"]
     assert "POST" in answer.headers["Allow"]
     assert gateway.kept() == []
+
+
+def test_cloudevents_ask_also_at_an_address_with_a_path_token(serve: Any) -> None:
+    """The token proves that the sender was given this address; another one is refused."""
+    gateway = serve(toml=f"[default.archive.sources.it]\ncloudevents = true\n{TOKENS}")
+    origin = {"WebHook-Request-Origin": "eventgrid.azure.net"}
+
+    answer = gateway.open("OPTIONS", "/api/v1/webhooks/it/t0ken", headers=origin)
+
+    assert (answer.status_code, answer.headers["WebHook-Allowed-Origin"]) == (200, "eventgrid.azure.net")
+    assert gateway.open("OPTIONS", "/api/v1/webhooks/it/another", headers=origin).status_code == 403
+    assert gateway.open("OPTIONS", "/api/v1/webhooks/nothing/t0ken", headers=origin).status_code == 404

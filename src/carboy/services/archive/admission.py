@@ -78,6 +78,11 @@ class Admission:
             raise Problem(404, "there is no such source")
         return found
 
+    def check_token(self, source: WebhookSource, token: str) -> None:
+        """Raise a 403 `Problem` for a path token that is not one of the source's."""
+        if not source.has_token(token):
+            raise _refusal(Unverified("the path token is not one of the source's", "token"))
+
     def kept(self, name: str, acceptance: Acceptance) -> None:
         """Count the events of a request that was accepted."""
         self._metrics.kept(name, acceptance)
@@ -131,8 +136,7 @@ class Admission:
     def _verify_token(self, request: RawRequest) -> Caller:
         source = self.source(request.path["source"])
         _check_address(source, request)
-        if not source.has_token(request.path["token"]):
-            raise _refusal(Unverified("the path token is not one of the source's", "token"))
+        self.check_token(source, request.path["token"])
         request, wire = self._opened_bodies(source, request)
         if is_sns_message(request.headers):
             return self._admitted(source, self._received(request))

@@ -193,6 +193,13 @@ class ArchiveOperations:
             headers |= {"WebHook-Allowed-Origin": web_hook_request_origin, "WebHook-Allowed-Rate": "*"}
         return Response(b"", 200, headers, content_type="text/plain")
 
+    def options_webhook_with_token(
+        self, source: str, token: str, web_hook_request_origin: str | None = None
+    ) -> Response:
+        """Consent likewise at the address that has a path token, which must be right."""
+        self._admission.check_token(self._admission.source(source), token)
+        return self.options_webhook(source, web_hook_request_origin)
+
     def _one(self, source: str, item_id: str) -> Any:
         """Return an item with its bytes; None for the bytes if its object was removed."""
         try:
