@@ -84,6 +84,11 @@ def webhook_key(event_id: str, created_at_ms: int, source: str | None = None) ->
     return f"webhooks/{_checked_source(source)}/{_minute(created_at_ms)}/{_escape(event_id)}"
 
 
+def stored_id(event_id: str) -> str:
+    """Return an id, or the beginning of one, as the index and the keys of objects have it; empty for an empty one."""
+    return _escape(event_id) if event_id else ""
+
+
 def alert_key(alert_id: str) -> str:
     """Return the key of an alert's detail.
 

@@ -18,7 +18,7 @@ from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.destinations.expressions import compile_expression
 from carboy.services.archive.intake import Acceptance, alert_item
 from carboy.services.archive.items import Item, NewItem
-from carboy.services.archive.object_keys import webhook_key
+from carboy.services.archive.object_keys import stored_id
 from carboy.services.archive.objects import ObjectUnavailable
 from carboy.services.archive.queries import Expired, Page, TimeRange, facts, is_json, stream
 from carboy.services.archive.sources import THREATSTACK
@@ -106,7 +106,7 @@ class ArchiveOperations:
         self._admission.source(source)
         if source == THREATSTACK:
             return self.get_alert(token)
-        item, body = self._one(source, webhook_key(token, 0, source).rpartition("/")[2])
+        item, body = self._one(source, stored_id(token))
         if body is None:
             return _json({"success": True, "alert": None, "detail": "expired", "webhook": facts(item)})
         if is_json(body):
@@ -144,7 +144,7 @@ class ArchiveOperations:
         self._admission.source(source)
         if filter:
             _check_filter(filter)
-        prefix = id if id is None or source == THREATSTACK else webhook_key(id, 0, source).rpartition("/")[2]
+        prefix = id if id is None or source == THREATSTACK else stored_id(id)
         return self._list(source, (start, end), limit, cursor, media_type, (None, None, None, type, prefix, filter))
 
     def replay_alert(self, alert_id: str) -> Response:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 import orjson
 from flask import Response
 
+from carboy.problems import Problem
+from carboy.web.console.forms import left_out
+
 Download = Literal["csv", "ndjson"]
 DOWNLOADS: tuple[Download, ...] = ("csv", "ndjson")
 _TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
@@ -22,7 +25,12 @@ def make_download(name: str, form: Download, fields: Sequence[str], rows: Iterab
         form: `csv` or `ndjson`.
         fields: the columns of a CSV file, in this order.
         rows: each with all the fields.
+
+    Raises:
+        Problem: 422, where a filter could not be read: a file does not say so, as a page does.
     """
+    if names := left_out():
+        raise Problem(422, f"a filter cannot be read: {', '.join(names)}")
     lines = _csv(fields, rows) if form == "csv" else _ndjson(rows)
     headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"'}
     return Response(lines, headers=headers, content_type=_TYPES[form])

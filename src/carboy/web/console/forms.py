@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from flask import request
+from flask import g, request
 
 from carboy.http_values import parse_cursor
 
@@ -16,7 +16,10 @@ PAGE_ROWS = 50
 def read_choice(name: str, choices: Collection[str]) -> str:
     """Return the value of a query field that is one of the choices; else an empty text."""
     given = request.args.get(name, "")
-    return given if given in choices else ""
+    if given in choices:
+        return given
+    _leave_out(name)
+    return ""
 
 
 def read_cursor(count: int = 1) -> tuple[int, ...] | None:
@@ -24,6 +27,7 @@ def read_cursor(count: int = 1) -> tuple[int, ...] | None:
     try:
         return parse_cursor(request.args.get("cursor", ""), count)
     except ValueError:
+        _leave_out("cursor")
         return None
 
 
@@ -31,15 +35,24 @@ def read_time(name: str) -> int | None:
     """Return the milliseconds since the epoch of a field `datetime-local` or of ISO 8601, without an offset in UTC."""
     try:
         at = datetime.fromisoformat(request.args.get(name, ""))
-    except ValueError:
-        return None
-    at = at.replace(tzinfo=at.tzinfo or UTC)
-    try:
+        at = at.replace(tzinfo=at.tzinfo or UTC)
         return min(max(0, int(at.timestamp() * 1000)), _LAST_MS)
     except (ValueError, OverflowError):
+        _leave_out(name)
         return None
 
 
 def read_time_range() -> tuple[int | None, int | None]:
     """Return the fields `from` and `until`, milliseconds since the epoch."""
     return read_time("from"), read_time("until")
+
+
+def left_out() -> list[str]:
+    """Return the names of the query fields of this request that have a value which could not be read."""
+    found: list[str] = g.get("left_out", [])
+    return found
+
+
+def _leave_out(name: str) -> None:
+    if request.args.get(name):
+        g.left_out = [*left_out(), name]

@@ -139,16 +139,26 @@ def read_body(store: "Store", engine: "Engine", row: Any) -> bytes | None:
         return None
 
 
-def search_bodies(store: "Store", engine: "Engine", rows: Sequence[Any], text: str) -> tuple[list[Any], bool]:
-    """Return the rows whose bytes hold a text, and whether the search had to stop before the end."""
-    deadline_s, wanted = time.monotonic() + _SEARCH_S, text.encode()
+def has_text(store: "Store", engine: "Engine", row: Any, text: str) -> bool:
+    """Return whether the bytes of an event hold a text."""
+    return text.encode("utf-8", "replace") in (read_body(store, engine, row) or b"")
+
+
+def search_bodies(
+    store: "Store", engine: "Engine", rows: Sequence[Any], text: str, within_s: float = _SEARCH_S
+) -> tuple[list[Any], int | None]:
+    """Return the rows whose bytes hold a text, and the id of the last row that was read, where time ran out then.
+
+    One row is read at least, so that a search which goes on from there comes to an end.
+    """
+    deadline_s = time.monotonic() + within_s
     found: list[Any] = []
-    for place, row in enumerate(rows):
-        if place >= _SEARCHED or time.monotonic() > deadline_s:
-            return found, True
-        if wanted in (read_body(store, engine, row) or b""):
+    for place, row in enumerate(rows, 1):
+        if has_text(store, engine, row, text):
             found.append(row)
-    return found, False
+        if place < len(rows) and time.monotonic() > deadline_s:
+            return found, int(row.id)
+    return found, None
 
 
 def export_events(engine: "Engine", chosen: EventFilter, sources: Sequence[str], most: int) -> Iterator[Any]:

@@ -10,11 +10,14 @@ from sqlalchemy import select
 from carboy.errors import Missing, UpstreamError
 from carboy.http_values import render_cursor, render_time
 from carboy.problems import Problem
+from carboy.services.archive.destinations.events import event_id
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
+from carboy.services.archive.object_keys import stored_id
 from carboy.services.archive.pages.event_queries import (
     EventFilter,
     export_events,
     find_events,
+    has_text,
     read_body,
     search_bodies,
 )
@@ -32,6 +35,7 @@ from carboy.web import (
     mark,
     query_string,
     query_value,
+    read_choice,
     read_cursor,
     read_time_range,
     record_action,
@@ -41,6 +45,7 @@ from carboy.web import (
 
 STATES = (mark("accepted"), mark("copied"), mark("archived"))
 _MAX_EXPORT = 100_000
+_SEARCHED = 300  # events whose bodies one view of the list reads
 _MESSAGES = "sms"
 _MESSAGE_SCOPES = ("sms:content", "sms:numbers")
 _MAX_SHOWN_BYTES = 262_144
@@ -63,26 +68,24 @@ def make_blueprint() -> Blueprint:
 def _filter() -> EventFilter:
     start_ms, end_ms = read_time_range()
     fields = {name: query_value(name) for name in ("source", "type", "severity")}
-    state = query_value("state")
-    prefix = query_value("id")
-    return EventFilter(
-        **fields, state=state if state in STATES else "", prefix=prefix, start_ms=start_ms, end_ms=end_ms
-    )
+    prefix = stored_id(query_value("id"))
+    return EventFilter(**fields, state=read_choice("state", STATES), prefix=prefix, start_ms=start_ms, end_ms=end_ms)
 
 
 def _index() -> Response:
     at, chosen = reach(), _filter()
     sources, place = at.sources(), read_cursor()
     text = query_value("q", 200)
-    page = find_events(at.engine, chosen, sources, place[0] if place else None, 300 if text else PAGE_ROWS)
-    rows, is_cut = page.rows, page.is_cut
+    page = find_events(at.engine, chosen, sources, place[0] if place else None, _SEARCHED if text else PAGE_ROWS)
+    rows, is_cut, following = page.rows, page.is_cut, page.next
     if text:
         searched = [row for row in rows if not _hidden_by(row.source)]
-        rows, is_stopped = search_bodies(at.archive.store, at.engine, searched, text)
-        is_cut = is_cut or is_stopped or page.next is not None
+        rows, stopped = search_bodies(at.archive.store, at.engine, searched, text)
+        following = following if stopped is None else stopped
+        is_cut = is_cut or following is not None
     return render_page(
-        "archive/events.html", rows=rows, following=render_cursor(page.next) if page.next else None, sources=sources,
-        states=STATES, is_cut=is_cut,
+        "archive/events.html", rows=rows, following=render_cursor(following) if following else None, sources=sources,
+        states=STATES, is_cut=is_cut, event_id=_shown_id,
     )  # fmt: skip
 
 
@@ -90,15 +93,24 @@ def _export(form: Download) -> Response:
     at, chosen = reach(), _filter()
     record_action("events.export", form, query_string())
     rows = export_events(at.engine, chosen, at.sources(), _MAX_EXPORT)
+    if text := query_value("q", 200):
+        hidden = _MESSAGES if _hidden_by(_MESSAGES) else None
+        store, engine = at.archive.store, at.engine
+        rows = (row for row in rows if row.source != hidden and has_text(store, engine, row, text))
     return make_download("events", form, _FIELDS, map(_facts, rows))
 
 
 def _facts(row: Any) -> dict[str, Any]:
     return {
-        "id": row.item_id, "source": row.source, "type": row.event_type, "time": render_time(row.at),
+        "id": _shown_id(row), "source": row.source, "type": row.event_type, "time": render_time(row.at),
         "received_at": render_time(row.received_at), "state": row.state, "severity": row.severity,
         "content_type": row.content_type, "size": row.size, "object_key": row.object_key,
     }  # fmt: skip
+
+
+def _shown_id(row: Any) -> str:
+    """Return the id of an event as its sender wrote it."""
+    return event_id(row).encode("utf-8", "replace").decode()
 
 
 def _find(at: Reach, row: int) -> Any:
@@ -142,7 +154,7 @@ def _show(row: int) -> Response:
     return render_page(
         "archive/event.html", event=event, headers=headers, versions=versions, deliveries=deliveries,
         steps=_steps(at, event, deliveries, attempts), curl=_curl(event, headers, body), **_body_views(body),
-        fetched=_fetched(at, event), hidden=hidden,
+        fetched=_fetched(at, event), hidden=hidden, event_id=_shown_id(event),
     )  # fmt: skip
 
 
@@ -230,7 +242,7 @@ def _replay(row: int) -> Response:
     at = reach()
     event = _find(at, row)
     enqueue_row(at.runtime, at.archive.replay, event.id)
-    record_action("event.replay", f"{event.source}/{event.item_id}")
+    record_action("event.replay", f"{event.source}/{_shown_id(event)}")
     show_notice(mark("The event is archived again."))
     return go_to_page("events.show", row=event.id)
 
