@@ -28,7 +28,7 @@ class Row:
         here: what Carboy does.
         state: `same`, `better` or `differs`.
         run: Python that fails where this does not hold; empty where a test shows it.
-        shown_by: `tests/…/test_x.py`, with `::test_y`, or a folder of tests.
+        shown_by: `tests/…/test_x.py::test_y`.
     """
 
     part: str
