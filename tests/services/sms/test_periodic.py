@@ -6,7 +6,10 @@ import pytest
 from sqlalchemy import create_engine, select
 from tests.services.sms.kit import MakeService, Service
 
+from carboy.errors import Unreachable
+from carboy.jobs import Job
 from carboy.jobs.tables import JOBS
+from carboy.services.sms.periodic import Periodic
 from carboy.services.sms.retention import UPKEEP_EVERY_MS
 
 HOUR_S = UPKEEP_EVERY_MS / 1000
@@ -82,3 +85,26 @@ def test_a_process_starts_though_the_job_cannot_be_enqueued(make_service: MakeSe
     broken.dispose()
     service.sent_now()
     assert [key for key, _ in waiting(service)] == [upkeep_key(service, 1)]
+
+
+def test_a_job_that_fails_is_tried_until_the_next_one_is_enqueued(service: Service) -> None:
+    """A database that is away for an hour does not end the clean-ups."""
+    failures = 50
+
+    def work(period: int) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise Unreachable("the database", "it is away", "")
+
+    periodic = Periodic(Job("test.periodic", work), UPKEEP_EVERY_MS, service.held.writer, service.clock)
+    service.held.jobs.registry.add(periodic.job())
+    periodic.begin()
+    for _ in range(52):
+        service.run_jobs()
+        service.clock.advance(61)
+    wanted = select(JOBS.c.key).where(JOBS.c.kind == "test.periodic", JOBS.c.state == "queued")
+    with service.held.engine.connect() as connection:
+        keys = connection.execute(wanted).scalars().all()
+    assert failures < 0
+    assert keys == [f"test.periodic:{service.clock.now_ms() // UPKEEP_EVERY_MS + 1}"]

@@ -27,7 +27,7 @@ class BalancePolling:
 
     def job(self) -> Job[[int]]:
         """Return the job `sms.balances`, with its period."""
-        return Job("sms.balances", self.run, attempts=3, priority=9)
+        return Job("sms.balances", self.run, priority=9)
 
     def run(self, _period: int = 0) -> None:
         """Ask each provider; one that does not answer keeps its last balance, with its time."""

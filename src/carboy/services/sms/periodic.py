@@ -34,8 +34,8 @@ class Periodic:
     _asked: int = field(default=-1, init=False)
 
     def job(self) -> Job[[int]]:
-        """Return the job; its last write is the job of the next period."""
-        return replace(self.work, function=self._run)
+        """Return the job; its last write is the job of the next period, so it is tried until it succeeds."""
+        return replace(self.work, function=self._run, attempts=None, backoff_s=(1.0, 60.0))
 
     def ask(self) -> None:
         """Enqueue the job of this period, unless this process has done so."""
