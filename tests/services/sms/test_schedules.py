@@ -209,3 +209,54 @@ def test_a_number_without_a_certain_zone_waits_for_the_last() -> None:
 )
 def test_wrong_quiet_hours_are_a_fault_of_the_start(table: dict[str, str]) -> None:
     assert [one.pointer for one in quiet_faults(table)] == ["SMS_QUIET_HOURS"]
+
+
+def numbers_of(service: Service) -> list[str | None]:
+    """Return the numbers that the database has."""
+    with service.held.engine.connect() as connection:
+        return [row[0] for row in connection.exec_driver_sql("SELECT receiver FROM sms_messages ORDER BY id")]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_message_that_waits_for_longer_than_the_retention_is_sent(make_service: MakeService, own: bool) -> None:
+    """Its number and its parameters are kept until then, and from then on for as long as those of any message."""
+    service = make_service(sms_retention="7d")
+    params = {"name": "Li", "day": "Monday"}
+    whom = {"messages": [{"receiver": "+8613800000000", "params": params}]} if own else {"receivers": "+8613800000000"}
+    body = {"template": "notice", "send_at": "2026-01-20T00:00:00Z", **whom, **({} if own else {"params": params})}
+    answer = service.post("/api/sms", body).json
+    assert answer is not None
+    for _ in range(19):
+        service.clock.advance(24 * HOUR_S)
+        service.gateway.upkeep.run()
+    service.run_jobs()
+    assert service.message(answer["id"])["state"] == "sent"
+    assert outbox(service)[0]["text"] == "Hello Li, see you on Monday"
+    service.clock.advance(6 * 24 * HOUR_S)
+    service.gateway.upkeep.run()
+    assert numbers_of(service) == ["+8613800000000"]
+    service.clock.advance(25 * HOUR_S)
+    service.gateway.upkeep.run()
+    assert numbers_of(service) == [None]
+
+
+def test_a_message_that_is_held_for_longer_than_the_retention_is_sent(make_service: MakeService) -> None:
+    """That of a receiver for whom it is day loses nothing of the other's."""
+    service = quiet_service(make_service, sms_retention="2h")
+    send(service, receivers=["+8613800000000", "+4915112345678"], template="offer", params={})
+    service.run_jobs()
+    service.clock.advance(5 * HOUR_S)
+    service.gateway.upkeep.run()
+    assert sorted(map(str, numbers_of(service))) == ["+4915112345678", "None"]
+    service.clock.advance(2 * HOUR_S + 1)
+    service.run_jobs()
+    assert [line["receiver"] for line in outbox(service)] == ["+8613800000000", "+4915112345678"]
+
+
+def test_a_scheduled_message_that_was_canceled_is_forgotten_as_any_other(make_service: MakeService) -> None:
+    service = make_service(sms_retention="7d")
+    request = send(service, send_at="2026-01-20T00:00:00Z")
+    assert service.client.delete(f"/api/sms/{request}").status_code == 200
+    service.clock.advance(7 * 24 * HOUR_S + 1)
+    service.gateway.upkeep.run()
+    assert numbers_of(service) == [None]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, case, delete, func, select, update
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
@@ -37,7 +37,7 @@ class Upkeep:
 
     def job(self) -> Job[[int]]:
         """Return the job `sms.upkeep`, with its hour."""
-        return Job("sms.upkeep", self.run, attempts=None, backoff_s=(1.0, 60.0), priority=9)
+        return Job("sms.upkeep", self.run, priority=9)
 
     def run(self, _hour: int = 0) -> None:
         """Delete everything that is due."""
@@ -53,8 +53,8 @@ def _forget(connection: "Connection", limits: Sequence[_Limits]) -> list[bool]:
 
 
 def _forget_some(connection: "Connection", limits: _Limits) -> bool:
-    old = MESSAGES.c.created_at < limits.before_ms
-    ids = connection.execute(select(MESSAGES.c.id).where(old, MESSAGES.c.receiver.is_not(None)).limit(_AT_MOST))
+    is_open = select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists()
+    ids = connection.execute(select(MESSAGES.c.id).where(*_is_old(limits.before_ms)).limit(_AT_MOST))
     messages = list(ids.scalars())
     if messages:
         connection.execute(
@@ -62,12 +62,11 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
         )
         requests = select(MESSAGES.c.request).where(MESSAGES.c.id.in_(messages)).distinct()
         params = REQUESTS.c.id.in_(list(connection.execute(requests).scalars()))
-        connection.execute(update(REQUESTS).where(params, REQUESTS.c.params.is_not(None)).values(params=None))
+        connection.execute(update(REQUESTS).where(params, REQUESTS.c.params.is_not(None), ~is_open).values(params=None))
     stale = (REQUESTS.c.created_at < limits.now_ms - CLAIM_MS) & REQUESTS.c.claim.is_not(None)
     claims = list(connection.execute(select(REQUESTS.c.id).where(stale).limit(_AT_MOST)).scalars())
     if claims:
         connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(claims)).values(claim=None))
-    is_open = select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists()
     over = (REQUESTS.c.expires_at < limits.now_ms) & REQUESTS.c.params.is_not(None) & ~is_open
     kept = list(connection.execute(select(REQUESTS.c.id).where(over).limit(_AT_MOST)).scalars())
     if kept:
@@ -82,3 +81,11 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
     connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < limits.before_ms))
     has_loose = pack_days(connection, limits.now_ms // DAY_MS - 1)  # late reports change the days before
     return has_loose or _AT_MOST in {len(messages), len(claims), len(kept), len(inbound)}
+
+
+def _is_old(before_ms: int) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of messages that were sent before, or accepted and never sent; not of those that wait."""
+    asked_at = case((MESSAGES.c.state == "unknown", MESSAGES.c.settled_at))  # when the response was lost
+    over_at = func.coalesce(MESSAGES.c.sent_at, asked_at, MESSAGES.c.created_at)
+    over = (over_at < before_ms, MESSAGES.c.state.not_in(OPEN), MESSAGES.c.receiver.is_not(None))
+    return MESSAGES.c.created_at < before_ms, *over
