@@ -8,6 +8,7 @@ import orjson
 import pytest
 from standardwebhooks.webhooks import Webhook
 from tests.lab.sms_providers import SmsProvider
+from tests.lab.sms_providers.twilio import sign_callback
 from tests.services.sms.kit import MakeService, outbox
 
 from carboy.clock import from_unix_ms
@@ -266,3 +267,50 @@ def test_addresses_of_call_backs_are_not_kept_for_ever(make_service: MakeService
         for at in range(250):
             callbacks.deliver(f"{server.url}/{at}", {"id": str(at), "sequence": 1, "at": 0, "state": "sent"}, 0)
         assert len(callbacks._receivers) == 100
+
+
+def test_each_change_is_called_back_once_with_its_place_and_reference(
+    stand_in: StandIn, make_service: MakeService
+) -> None:
+    """Whatever ends a message: sent and delivered, opted out, canceled, a test number, refused by all."""
+    got: list[dict[str, Any]] = []
+
+    def answer(request: Request) -> Answer:
+        got.append(orjson.loads(request.body))
+        return Answer(204)
+
+    numbers = {name: f"+1415555012{at}" for at, name in enumerate(["sent", "opted out", "canceled", "test", "refused"])}
+    provider = stand_in("twilio", bad_numbers=[numbers["refused"]])
+    templates = {"x": {"params": [], "text": "Hello", "kind": "marketing"}}
+    with LoopbackServer(answer) as server:
+        service = make_service(
+            provider,
+            sms_templates=templates,
+            sms_test_numbers=numbers["test"],
+            sms_public_url="http://localhost",
+            sms_callback_url=f"{server.url}/hook",
+        )
+        assert service.post("/api/sms/opt-outs", {"receiver": numbers["opted out"]}).status_code == 201
+        own = [{"receiver": number, "params": {}, "reference": name} for name, number in numbers.items()]
+        later = {"template": "x", "messages": own, "send_at": "2026-01-01T00:01:00Z"}
+        request = service.post("/api/sms", later).json
+        assert request is not None
+        ids = {name: one["id"] for name, one in zip(numbers, request["messages"], strict=True)}
+        assert service.client.delete(f"/api/sms/{ids['canceled']}").status_code == 200
+        service.clock.advance(61)
+        service.run_jobs()
+        content_type, body = provider.receipt(provider.sent[-1])
+        url = "http://localhost/api/sms/receipts/twilio"
+        headers = {"X-Twilio-Signature": sign_callback(url, body, provider.state.control.secret)}
+        for _ in range(2):  # providers repeat their reports
+            service.client.post("/api/sms/receipts/twilio", data=body, content_type=content_type, headers=headers)
+        service.run_jobs()
+    assert sorted((one["reference"], one["sequence"], one["state"]) for one in got) == [
+        ("canceled", 1, "canceled"),
+        ("opted out", 1, "opted_out"),
+        ("refused", 1, "failed"),
+        ("sent", 1, "sent"),
+        ("sent", 2, "delivered"),
+        ("test", 1, "delivered"),
+    ]
+    assert {one["reference"]: one["id"] for one in got} == ids

@@ -4,6 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ STEPS = st.lists(
     st.tuples(
         st.integers(0, 2),
         st.sampled_from(
-            ["begin", "sent", "failed", "unknown", "queued", "delivered", "undelivered", "cancel", "early"]
+            ["begin", "sent", "failed", "unknown", "queued", "delivered", "undelivered", "cancel", "early", "passing"]
         ),
         st.sampled_from(["outbox", "other"]),
     ),
@@ -75,8 +76,12 @@ def test_the_counts_equal_the_rows_after_any_history(service: Service, steps: li
                 state: State = "undelivered" if step == "undelivered" else "delivered"
                 receipt = Receipt(f"p{message}", state, "" if step == "early" else str(message))
                 writer.run(report, (Report(provider, receipt, "", at_ms),))
+            case "passing":
+                again = Report(provider, Receipt(f"p{message}", "undelivered", is_temporary=True), "", at_ms)
+                writer.run(report, (replace(again, retries={"notice": 2}, job=service.gateway.bulk_job),))
             case "sent" | "failed" | "unknown" | "queued":
-                writer.run(mark, (Mark(message, request, "w", step, at_ms, provider, f"p{message}"),))
+                settled = Mark(message, request, "w", step, at_ms, provider, f"p{message}")
+                writer.run(mark, (replace(settled, retries={"notice": 2}, retry_job=service.gateway.bulk_job),))
     assert counted(service) == expected(service)
     before = [figures(service, group) for group in ("", "state", "provider,state")]
     service.clock.advance(3 * 86_400)
