@@ -149,3 +149,23 @@ def test_an_id_in_the_query_may_be_any_bytes(serve: Any, query: str) -> None:
         assert answer.get_json()["detail"] == "the query is not UTF-8"
     else:
         assert len(answer.get_json()["ids"]) == 1
+
+
+@pytest.mark.parametrize("name", sorted(name for name, preset in PRESETS.items() if preset.signs_address))
+def test_an_address_is_verified_as_it_was_sent(serve: Any, clock: ManualClock, name: str) -> None:
+    """Whatever is encoded in it, and however: an address that was decoded and encoded again is another one."""
+    gateway = serve(toml=table(name), clock=clock)
+    queries = (
+        *("", "?", "?a", "?a=", "?a=1&", "?&a=1", "?a=%2f%2F", "?a=%27%3A%40%5B%7E", "?a=':@[~", "?a=+%20", "?a=b=c"),
+        *("?a=Z%C3%BCrich", "?a=1&a=2", "?a=%25", "?a=;b", "?u=https://h.example/p?q=1", "??", "?a=1?b=2"),
+    )
+    for query in queries:
+        target = f"/api/v1/webhooks/{name}{query}"
+        sent = sign(name, secrets_of(PRESETS[name])[0], NOW_S, BODY, f"http://localhost{target}")
+        raw = {"RAW_URI": target, "REQUEST_URI": target, "QUERY_STRING": query[1:]}
+
+        answer = gateway.open(
+            "POST", f"/api/v1/webhooks/{name}", data=sent.body, headers=sent.headers, environ_overrides=raw
+        )
+
+        assert 200 <= answer.status_code < 300, (query, answer.text)
