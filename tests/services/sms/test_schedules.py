@@ -260,3 +260,18 @@ def test_a_scheduled_message_that_was_canceled_is_forgotten_as_any_other(make_se
     service.clock.advance(7 * 24 * HOUR_S + 1)
     service.gateway.upkeep.run()
     assert numbers_of(service) == [None]
+
+
+def test_a_message_whose_job_was_lost_does_not_keep_its_number(service: Service) -> None:
+    """No message waits for longer than `send_at` and `expires_after` may say."""
+    send(service, send_at="2026-01-31T00:00:00Z", expires_after="30d")
+    with service.held.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM carboy_jobs")
+    service.clock.advance(91 * 24 * HOUR_S)
+    service.gateway.upkeep.run()
+    assert numbers_of(service) == ["+8613800000000"]
+    service.clock.advance(2 * 24 * HOUR_S)
+    service.gateway.upkeep.run()
+    assert numbers_of(service) == [None]
+    with service.held.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT params FROM sms_requests").scalar_one() is None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _AT_MOST = 1000
+_LONGEST_WAIT_MS = 62 * 86_400_000  # `send_at`, `expires_after` and quiet hours
 UPKEEP_EVERY_MS = 3_600_000
 
 
@@ -62,7 +63,8 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
         )
         requests = select(MESSAGES.c.request).where(MESSAGES.c.id.in_(messages)).distinct()
         params = REQUESTS.c.id.in_(list(connection.execute(requests).scalars()))
-        connection.execute(update(REQUESTS).where(params, REQUESTS.c.params.is_not(None), ~is_open).values(params=None))
+        waits = is_open & (REQUESTS.c.created_at >= limits.before_ms - _LONGEST_WAIT_MS)
+        connection.execute(update(REQUESTS).where(params, REQUESTS.c.params.is_not(None), ~waits).values(params=None))
     stale = (REQUESTS.c.created_at < limits.now_ms - CLAIM_MS) & REQUESTS.c.claim.is_not(None)
     claims = list(connection.execute(select(REQUESTS.c.id).where(stale).limit(_AT_MOST)).scalars())
     if claims:
@@ -84,8 +86,12 @@ def _forget_some(connection: "Connection", limits: _Limits) -> bool:
 
 
 def _is_old(before_ms: int) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of messages that were sent before, or accepted and never sent; not of those that wait."""
+    """Return the conditions of messages that were sent before, or accepted and never sent.
+
+    Those that wait keep their number, for as long as a message may wait: one whose job was lost does not keep it.
+    """
     asked_at = case((MESSAGES.c.state == "unknown", MESSAGES.c.settled_at))  # when the response was lost
     over_at = func.coalesce(MESSAGES.c.sent_at, asked_at, MESSAGES.c.created_at)
-    over = (over_at < before_ms, MESSAGES.c.state.not_in(OPEN), MESSAGES.c.receiver.is_not(None))
-    return MESSAGES.c.created_at < before_ms, *over
+    is_over = MESSAGES.c.state.not_in(OPEN) & (over_at < before_ms)
+    is_lost = MESSAGES.c.created_at < before_ms - _LONGEST_WAIT_MS
+    return MESSAGES.c.created_at < before_ms, MESSAGES.c.receiver.is_not(None), is_over | is_lost
