@@ -123,9 +123,19 @@ class JsonWebToken:
             if not hmac.compare_digest(digest.encode(), text_bytes(str(claims.get(self.body_claim, "")))):
                 raise Unverified("the body is not the one that the token names")
 
+    def sign(self, body: bytes, secret: str, now_s: int) -> str:
+        """Return a token that a shared secret signs by HMAC-SHA256, with what this scheme looks for."""
+        digest = BODY_ENCODINGS[self.body_encoding](hashlib.sha256(body).digest())
+        named = {"iss": self.issuer, "aud": self.audience, self.body_claim: digest}
+        claims = {"iat": now_s, **{name: value for name, value in named.items() if name and value}}
+        parts = (base64.urlsafe_b64encode(orjson.dumps(one)).rstrip(b"=") for one in ({"alg": "HS256"}, claims))
+        signed = b".".join(parts)
+        signature = base64.urlsafe_b64encode(hmac.digest(text_bytes(secret), signed, "sha256")).rstrip(b"=")
+        return b".".join((signed, signature)).decode()
+
     def check_secret(self, secret: str) -> str:
         """Return what is wrong with a secret; empty where nothing is."""
-        if not _is_public(secret):
+        if not is_public_key(secret):
             return check_secret(secret, "text")
         return "" if _public_key(secret) is not None else "must be a public key as PEM or JWK, or a shared secret"
 
@@ -135,7 +145,7 @@ class JsonWebToken:
             if (claims := _opened(token, self.keys.find(str(header.get("kid", "")), now_s))) is not None:
                 return claims
         for secret in secrets if self.keys is None else ():
-            claims = _opened(token, _public_key(secret)) if _is_public(secret) else _opened_by_hmac(token, secret)
+            claims = _opened(token, _public_key(secret)) if is_public_key(secret) else _opened_by_hmac(token, secret)
             if claims is not None:
                 return claims
         raise Unverified("no key of the source signed the token")
@@ -186,7 +196,8 @@ def _opened(token: str, key: Any) -> dict[str, Any] | None:
         return None
 
 
-def _is_public(secret: str) -> bool:
+def is_public_key(secret: str) -> bool:
+    """Return whether a secret is written as a public key is: PEM or JWK."""
     return secret.lstrip().startswith(("-----BEGIN", "{"))
 
 

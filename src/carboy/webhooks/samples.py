@@ -9,6 +9,7 @@ import orjson
 from carboy.errors import UsageError
 from carboy.http_values import parse_pointer
 from carboy.raw_request import RawRequest
+from carboy.webhooks.jwt import JsonWebToken, is_public_key
 from carboy.webhooks.places import find_text, put_at
 from carboy.webhooks.schemes import Basic, Bearer, Open, Twilio
 from carboy.webhooks.signatures import ENCODINGS, Signature
@@ -51,6 +52,8 @@ def sign_sample(scheme: Scheme, request: RawRequest, secret: str, now_s: int) ->
             text = public_address(form, scheme.public_url) + "Testcarboy"
             written = base64.b64encode(hmac.digest(keys_of([secret])[0], text.encode(), "sha1")).decode()
             return _with(form, {"X-Twilio-Signature": written, "Content-Type": "application/x-www-form-urlencoded"})
+        case JsonWebToken(jwks_url="") if not is_public_key(secret):
+            return _with(request, {scheme.header: scheme.sign(request.body, secret, now_s)})
         case Signature(kind="hmac") if scheme.signature.startswith("/"):
             return _signed_inside(scheme, request, secret, now_s)
         case Signature(kind="hmac") if not (scheme.signature.startswith("form:") or scheme.timestamp):

@@ -71,7 +71,7 @@ class Bearer:
         if self.header.lower() == "authorization":
             kind, _, given = given.partition(" ")
             if kind.lower() != "bearer":
-                raise Unverified("the header Authorization is no bearer token")
+                raise Unverified("the header Authorization is no bearer token", "missing")
         require(any_equal([text_bytes(given.strip(" "))], keys_of(secrets)))
 
     def check_secret(self, secret: str) -> str:
@@ -95,7 +95,7 @@ class Basic:
         """Compare the password with each secret."""
         kind, _, text = required_header("Authorization", request).partition(" ")
         if kind.lower() != "basic":
-            raise Unverified("the header Authorization is not basic")
+            raise Unverified("the header Authorization is not basic", "missing")
         username, _, password = decode_base64(text.strip(" ")).partition(b":")
         is_known = any_equal([password], keys_of(secrets))
         is_named = not self.username or hmac.compare_digest(username, self.username.encode())

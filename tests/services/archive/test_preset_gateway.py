@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.services.archive.kit import Gateway
-from tests.webhooks.preset_signers import BODY, BY_ADDRESS, NOW_S, PRESETS, SENDERS, Signed, secrets_of, sign
+from tests.webhooks.preset_signers import BODY, BY_ADDRESS, ELSEWHERE, NOW_S, PRESETS, SENDERS, Signed, secrets_of, sign
 
 from carboy.services.archive.refusals import RefusedRequests
 from carboy.testing.clock import ManualClock
@@ -78,7 +78,7 @@ def test_what_each_sender_signs_is_kept_whatever_bytes_it_holds(gateway: Gateway
 
 def test_what_proves_nothing_is_refused_with_its_reason(gateway: Gateway, clock: ManualClock) -> None:
     """The list of refused requests says whether the proof is missing, or is that of another source."""
-    bare = reasons(
+    bare = reasons(gateway, clock, {name: Signed({}, b"{}", url(name)) for name in ELSEWHERE}) | reasons(
         gateway, clock, {name: signed(name)._replace(headers={}, body=b"{}", url=url(name)) for name in SENDERS}
     )
     other = {name: signed(name, secret=1) for name in ALL}

@@ -269,7 +269,7 @@ class Admission:
         if source.source.verify == "key":
             authenticate(SCOPE, basic=True)
         elif source.scheme is None:
-            raise _refusal(Unverified("the request is not an SNS message"))
+            raise _refusal(Unverified("the request is not an SNS message", "missing"))
         else:
             try:
                 self._prove(source, source.scheme, request)
