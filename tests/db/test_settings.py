@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from carboy.config import load, read_sources
-from carboy.db import DbSettings, upgrade
+from carboy.db import DbSettings, engine, upgrade
 from carboy.errors import ConfigurationError
 
 
@@ -96,3 +96,17 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_cure(tmp_path: Path) -> 
         upgrade(engine)
 
     assert "INSTANCE_PATH" in caught.value.hint
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -> None:
+    """It exists, and another user's: `/proc/self` is not even root's to write; by a connection and by a migration."""
+    url = "sqlite:////proc/self/carboy.db"
+    settings = load([DbSettings], read_sources(folder=tmp_path, environ={"DATABASE_URL": url})).part(DbSettings)
+
+    why = "folder `/proc/self` of the SQLite database cannot be written"
+
+    for use in (lambda: engine(settings).connect(), lambda: upgrade(engine(settings))):
+        with pytest.raises(ConfigurationError, match=why) as caught:
+            use()
+
+        assert "INSTANCE_PATH" in caught.value.hint

@@ -3,7 +3,8 @@
 import math
 import os
 import sys
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -232,15 +233,25 @@ def make_folder(made: "Engine") -> None:
     """Create the folder of SQLite's file, for this user alone; nothing for other databases."""
     path = made.url.database
     if made.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
-        folder = Path(path).parent
-        try:
-            make_private_folder(folder)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the folder `{folder}` of the SQLite database cannot be made",
-                error.strerror or type(error).__name__,
-                "let this user write there, or name another folder by INSTANCE_PATH or DATABASE_URL",
-            ) from error
+        with explain_folder(path, "cannot be made"):
+            make_private_folder(Path(path).parent)
+
+
+@contextmanager
+def explain_folder(database: str, what: str) -> Iterator[None]:
+    """Raise an error of the system as one that names the folder of SQLite's file, and the cure.
+
+    Raises:
+        ConfigurationError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"the folder `{Path(database).parent}` of the SQLite database {what}",
+            error.strerror or type(error).__name__,
+            "let this user write there, or name another folder by INSTANCE_PATH or DATABASE_URL",
+        ) from error
 
 
 def make_private_folder(folder: Path) -> None:
@@ -257,7 +268,7 @@ def _make_file(made: "Engine") -> None:
     make_folder(made)
     path = made.url.database
     if path and path != ":memory:" and not path.startswith("file:") and not Path(path).exists():
-        with suppress(FileExistsError):
+        with explain_folder(path, "cannot be written"), suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
