@@ -54,15 +54,20 @@ def sign_sample(scheme: Scheme, request: RawRequest, secret: str, now_s: int) ->
             return _with(form, {"X-Twilio-Signature": written, "Content-Type": "application/x-www-form-urlencoded"})
         case JsonWebToken(jwks_url="") if not is_public_key(secret):
             return _with(request, {scheme.header: scheme.sign(request.body, secret, now_s)})
-        case Signature(kind="hmac") if scheme.signature.startswith("/"):
+        case Signature(kind="hmac", timestamp_header="") if _is_inside(scheme):
             return _signed_inside(scheme, request, secret, now_s)
-        case Signature(kind="hmac") if not (scheme.signature.startswith("form:") or scheme.timestamp):
+        case Signature(kind="hmac", timestamp="") if not scheme.signature.startswith(("/", "form:")):
             return _signed(scheme, request, secret, now_s)
     raise UsageError(
         "a sample cannot be signed here",
         "only the sender can sign it: it has the private key, or the proof stands where no sample can have it",
         "have the sender send a test event",
     )
+
+
+def _is_inside(scheme: Signature) -> bool:
+    """Return whether the signature stands in the JSON body, and the time too if there is one."""
+    return scheme.signature.startswith("/") and (scheme.timestamp or "/").startswith("/")
 
 
 def _signed(scheme: Signature, request: RawRequest, secret: str, now_s: int) -> RawRequest:

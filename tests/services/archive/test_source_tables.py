@@ -11,8 +11,11 @@ from tests.webhooks.preset_signers import BY_ADDRESS, PRESETS, SENDERS, secrets_
 from tests.webhooks.test_presets import source_of
 
 from carboy.cli.main import main
+from carboy.config.values import convert
 from carboy.errors import InvalidInput, UsageError
+from carboy.services.archive.source_settings import SourceConfig
 from carboy.services.archive.source_tables import add_source, plan_source, sample_request
+from carboy.services.archive.sources import make_sources
 
 NOW_MS = 1_700_000_000_000
 ONLY_THE_SENDER = {"ed25519", "ecdsa", "rsa"}
@@ -150,6 +153,23 @@ def test_a_sample_has_its_signature_in_the_body_as_the_sender_writes_it() -> Non
     assert item["pspReference"] == f"carboy-test-{NOW_MS}"
     assert item["additionalData"]["hmacSignature"]
     assert sent["test"] is True
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"signature": "form:signature", "template": "{form:token}"},
+        {"signature": "form:signature", "timestamp": "form:at", "template": "{timestamp}{form:token}"},
+        {"signature": "/signature", "timestamp": "header:X-At", "template": "{timestamp}{json:/token}"},
+        {"signature": "/signature", "timestamp_header": "X-At", "template": "{timestamp}{json:/token}"},
+        {"signature": "query:signature", "timestamp": "query:at", "template": "{timestamp}{body}"},
+    ],
+)
+def test_where_no_sample_can_have_the_proof_the_sender_sends_one(keys: dict[str, str]) -> None:
+    source = make_sources(convert({"it": {"verify": "hmac", "secrets": ["k"], **keys}}, dict[str, SourceConfig]))["it"]
+
+    with pytest.raises(UsageError, match="only the sender can sign it"):
+        sample_request(source, "http://127.0.0.1:8000", NOW_MS)
 
 
 def test_only_amazon_signs_a_message_of_sns() -> None:
