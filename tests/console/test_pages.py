@@ -83,7 +83,7 @@ def test_an_id_is_shown_and_found_as_its_sender_wrote_it(make_app: MakeApp) -> N
 
 
 def test_a_filter_that_cannot_be_read_is_named_and_refuses_a_download(make_app: MakeApp) -> None:
-    """So that nobody takes all rows for those that were asked for."""
+    """All rows are not mistaken for those that the filter means."""
     app, _ = make_busy_app(make_app)
     person = visit(app)
 
