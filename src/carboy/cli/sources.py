@@ -154,8 +154,9 @@ def test(project: Project, name: str, url: str, as_json: bool) -> None:
     if name not in tables:
         raise Missing(f"`{name}`", f"no source is named so; there are {', '.join(tables) or 'none'}", "check the name")
     sent = sample_request(make_sources(tables)[name], url, SYSTEM_CLOCK.now_ms())
+    headers = {header: value.encode() for header, value in sent.headers.items()}  # a secret may have any letters
     try:
-        response = net.post(sent.url, data=sent.body, headers=dict(sent.headers), timeout=10)
+        response = net.post(sent.url, data=sent.body, headers=headers, timeout=10)
     except OSError as error:  # requests' errors are such
         raise Unreachable(
             "the sample was not sent", f"nothing answers at {url}", "start the service, or name `--url`"

@@ -2,13 +2,18 @@
 
 import io
 import json
+import re
 import sys
+import threading
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.webhooks.preset_signers import BY_ADDRESS, PRESETS, SENDERS, secrets_of
 from tests.webhooks.test_presets import source_of
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from carboy.cli.main import main
 from carboy.config.values import convert
@@ -223,3 +228,59 @@ def test_the_commands_print_what_to_enter(
     code, out, _ = run("archive", "senders", "--json", capsys=capsys)
     assert code == 0
     assert {one["name"] for one in json.loads(out)} == PRESETS.keys()
+
+
+@pytest.fixture
+def served(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Start a service with the tables of a file, in whose folder the commands run; returns its address."""
+    servers: list[BaseWSGIServer] = []
+
+    def start(toml: str) -> str:
+        server = make_server("127.0.0.1", 0, serve(toml=toml).app, threaded=True)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["carboy"])
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'preset = "stripe"\nsecrets = ["whsec_1"]',
+        'preset = "gitlab"\nsecrets = ["schlüssel-鍵"]',
+        'preset = "meta"\nsecrets = ["k"]\nhandshake_secret = ["v"]',
+        'preset = "mailgun"\nsecrets = ["k"]',
+        'preset = "netlify"\nsecrets = ["k"]',
+        'preset = "ms-graph"\ntokens = ["t/0 ken"]',
+        'preset = "panda-doc"\nsecrets = ["k"]',
+        'preset = "square"\nsecrets = ["k"]',
+        'preset = "xero"\nsecrets = ["k"]',
+    ],
+)
+def test_a_sample_is_sent_to_the_running_service(
+    served: Callable[[str], str], table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over HTTP; each is a new event, and one that is signed with another secret is refused with exit code 1."""
+    url = served(f"[default.archive.sources.it]\n{table}\n")
+
+    def send() -> tuple[int, str]:
+        code, out, _ = run("archive", "source", "test", "it", "--url", url, capsys=capsys)
+        [printed] = [line for line in out.splitlines() if re.match(r"\d{3}( |$)", line)]  # the service logs there too
+        return code, printed
+
+    for _ in range(2):
+        code, printed = send()
+        assert (code, printed[0]) == (0, "2")
+        assert '"duplicates":1' not in printed
+    other = table.replace('["', '["another-', 1)
+    (tmp_path / "carboy.toml").write_text(f"[default.archive.sources.it]\n{other}\n")
+
+    code, printed = send()
+
+    assert (code, printed[0]) == (1, "4")

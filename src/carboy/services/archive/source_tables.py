@@ -159,7 +159,7 @@ def sample_request(source: WebhookSource, url: str, now_ms: int) -> RawRequest:
         UsageError: only the sender can sign it.
     """
     address = f"{url.rstrip('/')}{_PATH}{quote(source.name)}"
-    event: dict[str, Any] = {"test": True, "sent_by": "carboy archive source test"}
+    event: dict[str, Any] = {"test": True, "sent_by": "carboy archive source test", "at_ms": now_ms}  # each is new
     headers = {"content-type": "application/json"}
     for place in source.source.id:
         kind, _, key = place.partition(":")
