@@ -198,8 +198,8 @@ def test_limits_count_the_client_that_a_proxy_names(adopt: Adopt, is_late: bool,
 
 
 @pytest.mark.parametrize("parts", [["limits"], ["metrics"], ["health"], ["problems"], ["keys"]])
-def test_a_part_alone_adds_no_header(adopt: Adopt, parts: list[str]) -> None:
-    """`X-Request-Id` belongs to `request_ids`, and what browsers may guess is the application's affair."""
+def test_a_part_alone_leaves_the_headers_of_the_application(adopt: Adopt, parts: list[str]) -> None:
+    """Only `request_ids` replaces its `X-Request-Id`, and what browsers may guess is the application's affair."""
 
     def before(app: Flask) -> None:
         app.add_url_rule("/id", "id", lambda: Response("x", headers={"X-Request-Id": "its own"}))

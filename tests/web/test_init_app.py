@@ -50,7 +50,7 @@ def test_a_part_comes_alone(theirs: Flask, tmp_path: Path, part: str) -> None:
     client = theirs.test_client()
     answer = client.get("/mine")
     assert answer.text == "mine"
-    assert ("X-Request-Id" in answer.headers) is (part == "request_ids")
+    assert ("X-Request-Id" in answer.headers) is (part in {"request_ids", "limits", "metrics"})
     assert (client.get("/nothing").content_type == "application/problem+json") is (part == "problems")
     assert (client.get("/livez").status_code == 200) is (part == "health")
     assert (client.get("/api/jobs").status_code == 401) is (part == "jobs")

@@ -42,7 +42,8 @@ def _middleware(app: "Flask", runtime: "Runtime") -> RequestMiddleware:
             outer.app if isinstance(outer, ProxyFix) else outer,
             show_path=runtime.show_path,
             propagates=partial(_propagates, app),
-            sends_request_id="request_ids" in runtime.parts,
+            sends_request_id=not runtime.parts.isdisjoint({"request_ids", "limits", "metrics", "trace"}),
+            replaces_request_id="request_ids" in runtime.parts,
             forbids_sniffing=not runtime.is_adopted,
         )
         if isinstance(outer, ProxyFix):

@@ -75,6 +75,7 @@ class RequestMiddleware:
         durations: of each method and route.
         is_logged: whether each request gets a line.
         sends_request_id: whether each response carries `X-Request-Id`.
+        replaces_request_id: whether it does so in place of the application's own.
         forbids_sniffing: whether each response carries `X-Content-Type-Options: nosniff`.
         probes: answered by path, before any limit and the application.
         show_path: masks secrets in a path.
@@ -92,6 +93,7 @@ class RequestMiddleware:
     durations: Histogram | None = None
     is_logged: bool = False
     sends_request_id: bool = True
+    replaces_request_id: bool = True
     forbids_sniffing: bool = True
     probes: dict[str, Probe] = field(default_factory=dict)
     show_path: Callable[[str], str] = str
@@ -230,20 +232,22 @@ class _Exchange:
             self.route = rule.rule
         size = None
         middleware = self._middleware
-        forbids_sniffing = middleware.forbids_sniffing
+        sends_request_id, forbids_sniffing = middleware.sends_request_id, middleware.forbids_sniffing
         for name, value in headers:
             lower = name.lower()
             if lower == "content-length":
                 size = value
             elif lower == "x-content-type-options":
                 forbids_sniffing = False  # it is there
-            elif lower == "x-request-id" and middleware.sends_request_id:
+            elif lower == "x-request-id" and not middleware.replaces_request_id:
+                sends_request_id = False
+            elif lower == "x-request-id":
                 headers = [one for one in headers if one[0].lower() != "x-request-id"]
         if self._environ["REQUEST_METHOD"] == "HEAD" or status.startswith(("204", "304")):
             self.size_bytes = 0
         elif size is not None and size.isdecimal():
             self.size_bytes = int(size)
-        if middleware.sends_request_id:
+        if sends_request_id:
             headers.append(("X-Request-Id", self.request_id))
         if forbids_sniffing:
             headers.append(("X-Content-Type-Options", "nosniff"))
