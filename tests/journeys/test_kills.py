@@ -72,8 +72,8 @@ def killing_calls(gateway: Gateway, server: Process, answers: int) -> Iterator[C
         yield call
 
 
-def load_until_killed(gateway: Gateway, server: Process, victim: Process, after_s: float) -> None:
-    """Send alerts to a server until a while later a process is killed."""
+def load_until_killed(gateway: Gateway, server: Process, victim: Process, after_s: float, pause_s: float = 0.0) -> None:
+    """Send alerts to a server, with a pause after each, until a while later a process is killed."""
     is_killed = threading.Event()
 
     def kill() -> None:
@@ -82,5 +82,5 @@ def load_until_killed(gateway: Gateway, server: Process, victim: Process, after_
 
     killer = threading.Timer(after_s, kill)
     killer.start()
-    gateway.load(server.url, until(is_killed, gateway.mixed_calls()))
+    gateway.load(server.url, until(is_killed, gateway.mixed_calls(), pause_s))
     killer.join()

@@ -1,5 +1,7 @@
 """The gateway with Celery's workers: the broker can fail in any way, each accepted alert is archived once."""
 
+import os
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.journeys.kit import Gateway
+from tests.journeys.test_kills import load_until_killed, start_worker
 from tests.journeys.zygote import eventually
 from tests.lab.threat_stack import ThreatStackProcess
 
@@ -17,6 +20,7 @@ pytestmark = [
     pytest.mark.parametrize("server", ["postgres_server"], indirect=True, ids=["postgres"]),
 ]
 
+KILLS = int(os.environ.get("CARBOY_TEST_KILLS", "4"))
 ACCEPTED = "SELECT count(*) FROM archive_items"
 ARCHIVED = "SELECT count(*) FROM archive_items WHERE state = 'archived'"
 
@@ -77,3 +81,22 @@ def test_a_broker_that_is_lost_and_then_away_costs_nothing(
     gateway.check()
     assert gateway.statuses == {202}
     assert set(source.report()["calls"].values()) == {1}, "an alert was fetched twice"
+
+
+@pytest.mark.usefixtures("broker")
+@pytest.mark.timeout(60 + 20 * KILLS)
+def test_web_process_and_workers_are_killed_in_turn(shared_gateway: Gateway) -> None:
+    """At any moment, under load: what was answered 202 is archived once. `CARBOY_TEST_KILLS=60` for a long run."""
+    gateway = shared_gateway
+    web, workers = gateway.start(), [start_worker(gateway) for _ in range(2)]
+    for _ in range(KILLS):
+        victim = random.choice([web, *workers])
+        load_until_killed(gateway, web, victim, random.random() * 0.5, pause_s=0.02)  # moto is slow
+        if victim is web:
+            web = gateway.start()
+        else:
+            workers[workers.index(victim)] = start_worker(gateway)
+    eventually(gateway.is_done, "every job is done", timeout_s=60)
+    assert [one.stop() for one in (*workers, web)] == [0, 0, 0]
+    gateway.check()
+    assert gateway.statuses == {202}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 import pytest
-from tests.journeys.kit import Gateway
+from tests.journeys.kit import NOT_DONE, Gateway
 from tests.journeys.zygote import eventually
 from tests.lab.load import Call
 from tests.lab.network_namespaces import Host, Network, network
@@ -23,7 +23,6 @@ from carboy.testing.processes.running import ServerProcess
 pytestmark = pytest.mark.journey
 
 OPEN = "SELECT count(*) FROM sms_messages WHERE state IN ('queued', 'sending')"
-NOT_DONE = "SELECT count(*) FROM carboy_jobs WHERE state != 'done'"
 
 
 IN_A_PIPELINE = """
