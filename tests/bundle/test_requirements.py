@@ -192,3 +192,51 @@ def test_a_lock_of_uv_is_read(tmp_path: Path) -> None:
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"needs\.txt"):
         read(tmp_path, requirements=Path("needs.txt"))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("git@git.example:team/acme.git", "ssh://git@git.example/team/acme.git"),
+        ("git.example:team/acme.git", "ssh://git.example/team/acme.git"),
+        ("ssh://git@git.example/team/acme.git", "ssh://git@git.example/team/acme.git"),
+        ("ssh://git@git.example:2222/acme.git", "ssh://git@git.example:2222/acme.git"),
+        ("https://git.example/team/acme.git", "https://git.example/team/acme.git"),
+        ("file:///repositories/acme", "file:///repositories/acme"),
+    ],
+)
+def test_a_repository_is_named_as_installers_read_it(tmp_path: Path, url: str, expected: str) -> None:
+    """Git's short form of an SSH address is no URL; Poetry's, Pipenv's and uv's files may have it."""
+    source = f'[package.source]\ntype = "git"\nurl = "{url}"\nreference = "main"\nresolved_reference = "abc"\n'
+    lock = f'[[package]]\nname = "acme"\nversion = "1"\noptional = false\ngroups = ["main"]\n{source}'
+    (tmp_path / "poetry.lock").write_text(lock)
+    assert read(tmp_path) == [f"acme @ git+{expected}@abc"]
+
+    (tmp_path / "poetry.lock").unlink()
+    (tmp_path / "Pipfile.lock").write_text(json.dumps({"default": {"acme": {"git": url, "ref": "abc"}}}))
+    assert read(tmp_path) == [f"acme @ git+{expected}@abc"]
+
+
+def test_an_old_lock_of_poetry_keeps_its_hashes_elsewhere(tmp_path: Path) -> None:
+    """In one table for all packages; they hold as much."""
+    (tmp_path / "poetry.lock").write_text(
+        '[[package]]\nname = "acme"\nversion = "1"\noptional = false\ncategory = "main"\n'
+        '[metadata.files]\nacme = [{file = "acme-1.tar.gz", hash = "sha256:aa"}]\n'
+    )
+
+    assert read(tmp_path) == ["acme==1 --hash=sha256:aa"]
+
+
+def test_extras_of_a_repository_and_paths_after_an_at_are_kept(tmp_path: Path) -> None:
+    """The forms of a URL's fragment, and of a path that is relative to its file."""
+    common = tmp_path / "libs" / "common"
+    common.mkdir(parents=True)
+    (common / "pyproject.toml").write_text('[project]\nname = "common"\nversion = "1"\n')
+    (tmp_path / "requirements.txt").write_text(
+        "git+https://git.example/acme.git#egg=acme[fast, xml]&subdirectory=python\ncommon[x] @ ./libs/common\n"
+    )
+
+    assert read(tmp_path) == [
+        "acme[fast,xml] @ git+https://git.example/acme.git#subdirectory=python",
+        f"common[x] @ {common.as_uri()}",
+    ]

@@ -118,6 +118,34 @@ def direct(name: str, url: str, *, extras: Sequence[str] = (), marker: str = "",
     return Line(text, canonical(name), tuple(hashes), is_source=not is_wheel, path=path)
 
 
+def repository(
+    name: str,
+    url: str,
+    reference: str,
+    below: str = "",
+    *,
+    extras: Sequence[str] = (),
+    marker: str = "",
+    hashes: Sequence[str] = (),
+) -> Line:
+    """Return the line of a package from a git repository.
+
+    Args:
+        name: of the package.
+        url: as git takes it, `git@host:owner/name.git` too, which installers do not.
+        reference: a commit, tag or branch; empty for the default branch.
+        below: the folder of the package in the repository.
+        extras: of the package.
+        marker: of the environment that it is for.
+        hashes: of what may be installed.
+    """
+    url = url.removeprefix("git+")
+    scp = re.fullmatch(r"((?:[\w.-]+@)?[\w.-]+):(?!//)/?(.+)", url)
+    url = f"ssh://{scp[1]}/{scp[2]}" if scp else url
+    text = f"git+{url}" + (f"@{reference}" if reference else "") + (f"#subdirectory={below}" if below else "")
+    return direct(name, text, extras=extras, marker=marker, hashes=hashes)
+
+
 def local(
     path: Path, *, name: str = "", extras: Sequence[str] = (), marker: str = "", hashes: Sequence[str] = ()
 ) -> Line:
@@ -162,10 +190,7 @@ def from_table(name: str, table: Mapping[str, Any], folder: Path, indexes: Mappi
     }
     if table.get("git"):
         reference = table.get("ref") or table.get("rev") or table.get("tag") or table.get("branch") or ""
-        url = f"git+{str(table['git']).removeprefix('git+')}" + (f"@{reference}" if reference else "")
-        return direct(
-            name, url + (f"#subdirectory={table['subdirectory']}" if table.get("subdirectory") else ""), **given
-        )
+        return repository(name, str(table["git"]), reference, table.get("subdirectory") or "", **given)
     where = table.get("path") or table.get("file") or table.get("url")
     if where and "://" in str(where) and not str(where).startswith("file:"):
         return direct(name, str(where), **given)

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from carboy.bundle.lines import Line, canonical, direct, from_table, local, pinned, refused
+from carboy.bundle.lines import Line, canonical, direct, from_table, local, pinned, refused, repository
 from carboy.bundle.requirements_txt import parse_file, parse_line
 from carboy.bundle.setup_files import from_setup
 from carboy.bundle.uv_settings import index_lines, uv_settings
@@ -75,11 +75,13 @@ def from_poetry(path: Path) -> list[Line]:
     Raises:
         CarboyError: a source cannot be used.
     """
-    packages: list[dict[str, Any]] = tomllib.loads(path.read_text("utf-8")).get("package", [])
+    lock = tomllib.loads(path.read_text("utf-8"))
+    packages: list[dict[str, Any]] = lock.get("package", [])
+    files = lock.get("metadata", {}).get("files", {})  # where locks before 1.3 keep them
     if not any("groups" in package or "category" in package for package in packages):
         packages = _needed(packages, path.with_name("pyproject.toml"))
     return [
-        _from_poetry_package(package, path.parent)
+        _from_poetry_package({"files": files.get(package["name"], []), **package}, path.parent)
         for package in packages
         if not package.get("optional") and "main" in package.get("groups", [package.get("category", "main")])
     ]
@@ -96,9 +98,8 @@ def _from_poetry_package(package: Mapping[str, Any], folder: Path) -> Line:
         case "legacy":
             return pinned(name, f"=={package['version']}", marker=marker, hashes=hashes, index=source["url"])
         case "git":
-            reference = source.get("resolved_reference") or source.get("reference")
-            below = f"#subdirectory={source['subdirectory']}" if source.get("subdirectory") else ""
-            return direct(name, f"git+{source['url']}" + (f"@{reference}" if reference else "") + below, marker=marker)
+            reference = source.get("resolved_reference") or source.get("reference") or ""
+            return repository(name, source["url"], reference, source.get("subdirectory") or "", marker=marker)
         case "directory" | "file":
             return local(folder / source["url"], name=name, marker=marker)
         case "url":
