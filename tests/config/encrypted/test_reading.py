@@ -41,6 +41,14 @@ def test_every_fault_is_reported_at_once_with_file_line_and_key_path() -> None:
     ]
 
 
+def test_a_key_cannot_be_a_secret() -> None:
+    """It would be stored as it stands; the message does not show it."""
+    (fault,) = faults_of(STAGES + "config:\n  a: {':encrypt:hunter2': 1}\n")
+
+    assert fault.detail == "a key begins with `:encrypt:`: keys are never encrypted"
+    assert "hunter2" not in fault.pointer
+
+
 def test_keys_may_be_numbers_booleans_and_any_unicode() -> None:
     """Fleece failed with AttributeError on `8080: x`."""
     text = STAGES + "config:\n  8080: x\n  true: y\n  2.5: z\n  ключ 🔑: {+prod: 1, +/.*/: 2}\n"

@@ -242,6 +242,8 @@ class _Reader:
             if is_selection(node):
                 self._check_selection(node, path)
             for key, value in node.items():
+                if isinstance(key, str) and key.startswith(ENCRYPT):
+                    self._fault(path, f"a key begins with `{ENCRYPT}`: keys are never encrypted")
                 inner = key[1:] if isinstance(key, str) and key.startswith("+") else stage
                 self._read_values(value, (*path, key), inner)
         elif isinstance(node, list):
