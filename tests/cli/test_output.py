@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.cli.kit import Carboy
 
-from carboy.cli.output import did_you_mean, fit_widths
+from carboy.cli.output import did_you_mean, fit_widths, print_table
 
 
 @pytest.mark.parametrize(
@@ -162,3 +162,10 @@ def test_an_error_in_a_module_shows_its_own_line_once(carboy: Carboy, project: P
 def test_a_job_can_be_looked_at(carboy: Carboy) -> None:
     assert carboy("jobs", "show", "17").code == 4
     assert "no such job" in carboy("jobs", "show", "17", "--json").err
+
+
+def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr: the titles stay alone on stdout."""
+    print_table(("ID", "STATE"), [])
+
+    assert capsys.readouterr() == ("ID  STATE\n", "there are none\n")

@@ -32,7 +32,7 @@ def print_json(document: Any) -> None:
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print aligned columns on stdout; only the titles where there are no rows.
+    """Print aligned columns on stdout; without rows the titles, and on stderr that there is nothing.
 
     On a terminal the columns fit its width: the widest ones are cut, with `…`. In a pipe nothing is cut.
     """
@@ -43,6 +43,8 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for number, row in enumerate(cells):
         line = "  ".join(_cut(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         click.echo(paint(line, "bold") if number == 0 else line)
+    if len(cells) == 1:
+        note("there are none")
 
 
 def fit_widths(widths: Sequence[int], room: int) -> list[int]:

@@ -1,5 +1,7 @@
 """What a configuration file may contain, and how its errors are reported."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -196,7 +198,8 @@ def test_a_plain_scalar_means_what_ruamel_reads(text: str) -> None:
     if isinstance(expected, list) and len(expected) == 1 and isinstance(expected[0], (str, int, float, type(None))):
         (value,) = expected
         made = scalar_of(text.strip())
-        if not (isinstance(value, (int, float)) and "_" in text):
+        is_too_large = isinstance(value, float) and math.isinf(value)  # stays text here, as `1e400`
+        if not (isinstance(value, (int, float)) and "_" in text) and not is_too_large:
             assert repr(made) == repr(value)
 
 
