@@ -177,10 +177,14 @@ def test_a_retry_by_hand_does_not_wait_for_the_circuit_breaker(serve: Serve) -> 
         ("[a, upper(b)]", "no function `upper`"),
         ("a | nope(@) || b", "no function `nope`"),
         ("a[::2].nope(@)", "no function `nope`"),
+        ("severity <= 2", "`2` is not expected at column 13; a number stands between backticks"),
+        ("a =", "`=` is not expected at column 3"),
+        ("a && || b", "`||` is not expected at column 6"),
+        ("a[?b=='c'", "it ends too early"),
     ],
 )
-def test_functions_of_expressions_are_checked_before_any_event_comes(text: str, part: str) -> None:
-    """JMESPath finds them only over a document: no event would ever match, without an error."""
+def test_expressions_and_their_functions_are_checked_before_any_event_comes(text: str, part: str) -> None:
+    """JMESPath finds unknown functions only over a document: no event would ever match, without an error."""
     with pytest.raises(ValueError, match="does not compile") as caught:
         compile_expression(text)
     assert part in str(caught.value)

@@ -1,5 +1,6 @@
 """JMESPath expressions: compiled, with their functions checked, and computed over documents of unknown shape."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,10 +24,19 @@ def compile_expression(text: str) -> Search:
     try:
         compiled = jmespath.compile(text)
     except JMESPathError as error:
-        raise ValueError("does not compile as JMESPath: " + str(error).partition("\n")[0].strip()) from None
+        raise ValueError(f"does not compile as JMESPath: {_why(text, error)}") from None
     _check_functions(compiled.parsed)
     search: Search = compiled.search
     return search
+
+
+def _why(text: str, error: Exception) -> str:
+    """Return why an expression does not compile, and where; JMESPath's own message has several lines."""
+    token, place = getattr(error, "token_value", ""), getattr(error, "lex_position", 0)
+    what = f"`{token}` is not expected at column {place + 1}" if token else "it ends too early"
+    is_number = re.search(r"[<>=!]=?\s*-?[0-9]", text)
+    hint = "; a number stands between backticks, such as severity <= `2`" if is_number else ""
+    return what + hint
 
 
 def _check_functions(node: Mapping[str, Any]) -> None:
