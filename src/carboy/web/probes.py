@@ -1,7 +1,7 @@
 """The routes `/livez` and `/readyz`."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -43,7 +43,7 @@ def add_health(app: "Flask", runtime: "Runtime", probes: dict[str, Probe]) -> No
     runtime.keep(checks)
 
     def livez() -> Answer:
-        return b'{"status":"alive"}', 200, _FRESH
+        return _render({"status": "alive"}), 200, _FRESH
 
     def readyz() -> Answer:
         verdicts = checks.run()
@@ -61,8 +61,8 @@ def add_health(app: "Flask", runtime: "Runtime", probes: dict[str, Probe]) -> No
             body = render_problem(problem, "/readyz", request_id())  # not raised: the loss was logged, each once
             return body, 503, {**_FRESH, "Content-Type": CONTENT_TYPE}
         if degraded:
-            return orjson.dumps({"status": "degraded", "degraded": degraded, "checks": shown}), 200, _FRESH
-        return orjson.dumps({"status": "ready", "checks": shown}), 200, _FRESH
+            return _render({"status": "degraded", "degraded": degraded, "checks": shown}), 200, _FRESH
+        return _render({"status": "ready", "checks": shown}), 200, _FRESH
 
     def add(path: str, endpoint: str, view: Callable[[], Answer]) -> None:
         app.add_url_rule(path, endpoint, view)
@@ -70,3 +70,8 @@ def add_health(app: "Flask", runtime: "Runtime", probes: dict[str, Probe]) -> No
 
     add("/livez", "carboy_livez", livez)
     add("/readyz", "carboy_readyz", readyz)
+
+
+def _render(document: dict[str, Any]) -> bytes:
+    """Return a document as Flask renders it, whatever provider of JSON the application has."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
