@@ -20,8 +20,9 @@ import carboy.services.archive.tables
 import carboy.services.sms.tables
 import carboy.web.tables  # noqa: F401
 from carboy.db import metadata, upgrade
-from carboy.db.migrate import _config, current, head, is_current
+from carboy.db.migrate import _config, current, head, is_current, is_newer
 from carboy.db.own_tables import VERSION_TABLE
+from carboy.errors import CarboyError
 
 
 def test_the_migrations_make_what_the_code_declares(sqlite: Engine) -> None:
@@ -73,3 +74,21 @@ def test_of_many_that_start_at_once_one_migrates(tmp_path: Path) -> None:
     with made.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM carboy_version")).scalar_one() == 1
     made.dispose()
+
+
+def test_a_database_of_a_later_version_is_left_as_it_is(sqlite: Engine) -> None:
+    """While a deployment rolls, and after a roll-back, a process of the version before starts again."""
+    with sqlite.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9000'"))  # noqa: S608
+
+    assert is_newer("9000")
+    assert not is_newer(head())
+    assert not is_newer(None)
+    assert is_current(sqlite)
+    assert upgrade(sqlite) is False
+    assert current(sqlite) == "9000"
+
+    with sqlite.begin() as connection:
+        connection.execute(text("DROP TABLE sms_codes"))
+    with pytest.raises(CarboyError, match="the database has version 9000"):
+        upgrade(sqlite)

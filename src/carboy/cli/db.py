@@ -77,7 +77,9 @@ def upgrade(project: Project, revision: str) -> None:
 
     app, runtime = _open(project)
     changed = migrate.upgrade(runtime.engine, runtime.table_groups)
-    click.echo(f"carboy's tables: {migrate.head()}{'' if changed else ', nothing to do'}", err=True)
+    found = migrate.current(runtime.engine)
+    is_newer = f", newer than {migrate.head()} of this version" if migrate.is_newer(found) else ""
+    click.echo(f"carboy's tables: {found}{is_newer}{'' if changed else ', nothing to do'}", err=True)
     if has_migrations(app):
         changed = upgrade_project(app, revision)
         click.echo(
@@ -105,7 +107,8 @@ def current(project: Project, as_json: bool) -> None:
         print_json(found)
         return
     for name, versions in found.items():
-        state = "" if versions["current"] == versions["head"] else f" (behind: {versions['head']})"
+        place = "newer than" if name == "carboy" and migrate.is_newer(versions["current"]) else "behind"
+        state = "" if versions["current"] == versions["head"] else f" ({place}: {versions['head']})"
         click.echo(f"{name}: {versions['current'] or 'none'}{state}")
 
 

@@ -55,14 +55,24 @@ def current(engine: "Engine") -> str | None:
         return None if found is None else str(found)
 
 
+def is_newer(version: str | None) -> bool:
+    """Return whether a database's version is one of a later release, which this code does not know.
+
+    So it is while a deployment rolls, and after a roll-back. Migrations add what the code before can leave alone,
+    unless the changelog says otherwise, so the process works with it.
+    """
+    return version is not None and version.isdecimal() and int(version) > int(head())
+
+
 def is_current(engine: "Engine", groups: Collection[str] | None = None) -> bool:
-    """Return whether a database has the version that this code needs, and all tables of some groups.
+    """Return whether a database has the version that this code needs or a later one, and all tables of some groups.
 
     Args:
         engine: the database.
         groups: `archive`, `sms`; all by default.
     """
-    return current(engine) == head() and not _lacking(engine, groups)
+    version = current(engine)
+    return (version == head() or is_newer(version)) and not _lacking(engine, groups)
 
 
 def makes(group: str) -> bool:
@@ -77,6 +87,8 @@ def makes(group: str) -> bool:
 def upgrade(engine: "Engine", groups: Collection[str] | None = None, *, lock_wait_s: float = 300.0) -> bool:
     """Bring a database to the head and return whether there was anything to do; at the head no lock is taken.
 
+    One that a later release has migrated stays as it is.
+
     Args:
         engine: the database; a folder that its SQLite file needs is made.
         groups: the services whose tables are made where they are not there yet, `archive` and `sms`; all by default.
@@ -85,7 +97,7 @@ def upgrade(engine: "Engine", groups: Collection[str] | None = None, *, lock_wai
 
     Raises:
         Unreachable: another process kept the lock for longer than that.
-        CarboyError: a service has only some of its tables.
+        CarboyError: a service has only some of its tables, or none in a database that a later release has migrated.
     """
     make_folder(engine)
     if is_current(engine, groups):
@@ -95,6 +107,12 @@ def upgrade(engine: "Engine", groups: Collection[str] | None = None, *, lock_wai
             return False
         with record_failures(engine), ALEMBIC:
             version = current(engine)
+            if is_newer(version):
+                raise CarboyError(
+                    f"the tables of {', '.join(sorted(_lacking(engine, groups)))} cannot be made",
+                    f"the database has version {version}, and this code knows {head()}",
+                    "run `carboy db upgrade` of the newer version",
+                )
             if version != head():
                 _run_chain(engine, _wanted(groups) if version is None else _present(engine))
             for group in sorted(_lacking(engine, groups)):

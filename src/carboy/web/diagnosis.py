@@ -139,7 +139,12 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         detail = f"it has {found}, the code needs {migrate.head()}" if is_behind else "a service's tables are missing"
         yield Finding("migrations", ok=False, detail=detail, hint="run `carboy db upgrade`")
         return
-    yield Finding("migrations", ok=True, detail=f"at {migrate.head()}, the newest")
+    version = migrate.current(runtime.engine)
+    if migrate.is_newer(version):
+        detail = f"at {version}, newer than {migrate.head()} of this version"
+        yield Finding("migrations", ok=True, detail=detail, hint="deploy the version that migrated it")
+    else:
+        yield Finding("migrations", ok=True, detail=f"at {version}, the newest")
     dead = sum(row["count"] for row in runtime.jobs.store.stats() if row["state"] == "dead")
     hint = "`carboy jobs list --state dead` shows why, `carboy jobs retry --all` tries again" if dead else ""
     yield Finding("jobs", ok=True, detail=f"{dead} are dead", hint=hint)
