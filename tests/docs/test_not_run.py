@@ -60,7 +60,8 @@ def test_a_block_of_settings_has_settings_only(page: Path, number: int, block: B
     """Each name is declared or the reader's own, not misspelt; each value is valid, whatever else it may need."""
     document = tomllib.loads(block.text)
     document["default"].pop("modules", None)
-    resolvers = dict.fromkeys(("file", "aws-secretsmanager", "aws-parameterstore"), _Vault())
+    vault = _Vault()
+    resolvers = {scheme: vault for scheme in ("file", "aws-secretsmanager", "aws-parameterstore")}  # noqa: C420 (its type)
     sources = Sources(Profile("test"), tmp_path, toml=document)
 
     faults: list[object] = []

@@ -283,7 +283,7 @@ def test_a_value_whose_class_cannot_be_told_does_not_lose_the_line(lines: Lines)
 
     class Proxy:
         @property  # type: ignore[misc]
-        def __class__(self) -> Any:
+        def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
             raise ReferenceError("weakly-referenced object no longer exists")
 
     log.info("x", v=Proxy(), after=1)

@@ -153,7 +153,7 @@ def _configured(app: Flask, parts: Sequence[str]) -> dict[str, Any]:
     if isinstance(given.get("SECRET_KEY"), bytes):
         given["SECRET_KEY"] = given["SECRET_KEY"].decode("latin-1")  # in `app.config` it stays bytes
     if "LOG_LEVEL" in given:  # a number, or one of `logging`'s other names
-        level = logging.getLevelNamesMapping().get(str(given["LOG_LEVEL"]).upper(), given["LOG_LEVEL"])
+        level: Any = logging.getLevelNamesMapping().get(str(given["LOG_LEVEL"]).upper(), given["LOG_LEVEL"])
         given["LOG_LEVEL"] = logging.getLevelName(level)
     if app.config["MAX_CONTENT_LENGTH"] is not None:
         given.setdefault("MAX_BODY_BYTES", app.config["MAX_CONTENT_LENGTH"])
