@@ -22,6 +22,7 @@ from carboy.services.archive.worker import JSON, Fetcher, put_version
 
 log: BoundLogger = get_logger("carboy.archive")
 
+_ATTEMPTS = 10_000  # the queue counts, and keeps what it gives up
 _AT_ONCE = 8
 
 Send = Callable[..., None]
@@ -72,12 +73,12 @@ class QueueKeeper:
     @property
     def keep(self) -> Job[[list[dict[str, Any]], int]]:
         """The job `archive.keep_items`, with the items of one request and the time of their arrival."""
-        return Job("archive.keep_items", self.keep_items, attempts=None, timeout_s=100.0)
+        return Job("archive.keep_items", self.keep_items, attempts=_ATTEMPTS, timeout_s=100.0)
 
     @property
     def detail(self) -> Job[[str, int]]:
         """The job `archive.keep_detail`, with an alert's id and the time of its arrival."""
-        return Job("archive.keep_detail", self.keep_detail, attempts=None, timeout_s=100.0)
+        return Job("archive.keep_detail", self.keep_detail, attempts=_ATTEMPTS, timeout_s=100.0)
 
     def keep_items(self, items: Sequence[Mapping[str, Any]], received_at_ms: int) -> None:
         """Put the copies of items; then have the full alerts fetched, each by a message of its own."""

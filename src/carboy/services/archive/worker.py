@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log: BoundLogger = get_logger("carboy.archive")
 
 JSON = "application/json"
+_ATTEMPTS = 10_000  # two weeks of a store that is unavailable; then an operator decides, and the row stays
 _MISSING_WAIT_S = 5.0
 _LONGEST_SPREAD_S = 60.0
 
@@ -91,8 +92,8 @@ class ArchiveWorker:
 
     def jobs(self) -> tuple[Job[[int]], Job[[int]]]:
         """Return the jobs of the archive: `archive.keep` and `archive.replay`, each with a row's id."""
-        keep: Job[[int]] = Job("archive.keep", self.keep, attempts=None, timeout_s=180.0)
-        replay: Job[[int]] = Job("archive.replay", self.replay, attempts=None, timeout_s=180.0, priority=6)
+        keep: Job[[int]] = Job("archive.keep", self.keep, attempts=_ATTEMPTS, timeout_s=180.0)
+        replay: Job[[int]] = Job("archive.replay", self.replay, attempts=_ATTEMPTS, timeout_s=180.0, priority=6)
         return keep, replay
 
     def keep(self, row: int) -> Commit | None:
