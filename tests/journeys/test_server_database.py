@@ -22,7 +22,7 @@ READS = ("/api/v1/s3/alert/a1", "/api/v1/s3/alert?start=2023-01-01T00:00:00Z&end
 def database(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[DatabaseServer]:
     """A server of its own, with the tables, for the gateway."""
     with require(request.param) as server:
-        gateway.environ |= {"FLASK_DATABASE_URL": server.url(), "FLASK_DB_REQUEST_BUDGET_S": "0.3"}
+        gateway.environ["FLASK_DATABASE_URL"] = server.url()
         gateway.server = server
         upgrade = gateway.run("db", "upgrade")
         assert upgrade.end() == 0, upgrade.said
@@ -46,7 +46,7 @@ def test_two_processes_that_are_sent_everything_twice(gateway: Gateway, database
 
 def test_the_database_server_is_away(gateway: Gateway, database: DatabaseServer) -> None:
     """503 with `Retry-After` meanwhile, and then on as before."""
-    server = gateway.start("serve", "--port", "0", "--workers", "2")
+    server = gateway.start("serve", "--port", "0", "--workers", "2", FLASK_DB_REQUEST_BUDGET_S="0.3")
     send_twice(gateway, server, list(gateway.calls(40)))
     database.process.kill()
     refused = gateway.load(server.url, gateway.calls(20))
