@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from carboy.services.archive.objects import Store
 
 _ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
+_FIRST_WINDOW = 1_000  # rows that a view of a filtered list looks at first
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
 _SEARCHED = 300
 _SEARCH_S = 2.0
@@ -73,15 +74,19 @@ def find_events(engine: "Engine", chosen: EventFilter, sources: Sequence[str], b
         return _by_prefix(engine, chosen, sources, before, limit)
     bounds = _bounds(chosen, before)
     query = select(*_COLUMNS).where(*bounds).order_by(ITEMS.c.id.desc())
+    rows: Sequence[Any] = ()
     if chosen.is_plain:
         with engine.connect() as connection:
             rows = connection.execute(query.limit(limit + 1)).all()
         return EventPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
-    window = query.limit(_WINDOW).subquery()
-    wanted = select(window).where(*_conditions(window.c, chosen)).order_by(window.c.id.desc()).limit(limit + 1)
     edge = select(ITEMS.c.id).where(*bounds).order_by(ITEMS.c.id.desc()).offset(_WINDOW - 1).limit(1)
     with engine.connect() as connection:
-        rows = connection.execute(wanted).all()
+        for size in (_FIRST_WINDOW, _WINDOW):
+            window = query.limit(size).subquery()
+            wanted = select(window).where(*_conditions(window.c, chosen)).order_by(window.c.id.desc()).limit(limit + 1)
+            rows = connection.execute(wanted).all()
+            if len(rows) > limit:
+                break
         last = None if len(rows) > limit else connection.execute(edge).scalar()
     if len(rows) > limit:
         return EventPage(rows[:limit], rows[limit - 1].id)
