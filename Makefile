@@ -9,7 +9,7 @@ UNIT := not server and not journey and not docs
 BENCH ?=
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes are started: without bytecode each compiles what it imports
 
-.PHONY: run demo test unit soak lint types bench wheel release lowest newest changelog docs clean help
+.PHONY: run demo test coverage unit soak lint types bench wheel release lowest newest changelog docs clean help
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,6 +41,9 @@ demo: .venv/.dev  ## the whole journey of an alert, with a stand-in Threat Stack
 test: .venv/.dev .venv-tools/.ready  ## all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+coverage: .venv/.dev .venv-tools/.ready  ## all tests, and which lines and branches no test runs
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov=carboy --cov-report=term
+
 unit: .venv/.dev  ## the tests that need no server and no root
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
@@ -69,12 +72,12 @@ release: .venv/.dev  ## make release VERSION=1.2.3: changelog, version, tag, and
 
 lowest: | $(BIN)/uv  ## the unit tests with the lowest versions that the dependencies allow
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv-lowest
-	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[all]' --group test --group lint
+	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[all]' 'numpy>=1.26' --group test --group lint --group sdks
 	.venv-lowest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
 newest: | $(BIN)/uv  ## the unit tests with the newest versions that the dependencies allow
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv-newest
-	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[all]' --group test --group lint
+	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[all]' 'numpy>=1.26' --group test --group lint --group sdks
 	.venv-newest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
 changelog: .venv/.dev  ## what the next release will list

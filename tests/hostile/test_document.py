@@ -56,7 +56,7 @@ def test_every_answer_about_what_is_there_is_in_the_document(app: Flask, headers
     """Also the answers that are no refusals."""
     statuses = set()
 
-    def look(case: Case[Any]) -> None:
+    def look(case: "Case[Any]") -> None:
         case.call_and_validate(headers=headers, checks=CHECKS)
 
     for operation in operations(app):
@@ -90,7 +90,7 @@ def operations(app: Flask) -> list[Any]:
     return [result.ok() for result in schema.get_all_operations()]
 
 
-def run(cases: Any, look: Callable[[Case[Any]], object], examples: int) -> None:
+def run(cases: Any, look: Callable[["Case[Any]"], object], examples: int) -> None:
     """Give a function cases, the same ones each time."""
 
     @seed(1)
@@ -102,7 +102,7 @@ def run(cases: Any, look: Callable[[Case[Any]], object], examples: int) -> None:
         database=None,
     )
     @given(case=cases)
-    def try_operation(case: Case[Any]) -> None:
+    def try_operation(case: "Case[Any]") -> None:
         look(case)
 
     try_operation()
