@@ -13,12 +13,16 @@ from carboy.cli.output import json_option, print_json, print_table
 if TYPE_CHECKING:
     from carboy.bundle import BuildOptions, BuildReport
 
+    _TextType = click.ParamType[str]
+else:
+    _TextType = click.ParamType  # no generic before click 8.4
+
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 _FILE = click.Path(path_type=Path)
 _SEVERAL = {"-e", "--exclude", "-d", "--dependencies"}
 
 
-class _Version(click.ParamType[str]):
+class _Version(_TextType):
     """A minor version of Python, with or without its dot."""
 
     name = "version"
@@ -27,7 +31,7 @@ class _Version(click.ParamType[str]):
         dotted = value if "." in value or not value.startswith("3") else f"3.{value[1:]}"
         return click.Choice(_PYTHONS).convert(dotted, param, ctx)
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return f"[{'|'.join(_PYTHONS)}]"
 
 
