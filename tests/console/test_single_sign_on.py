@@ -59,6 +59,7 @@ def test_what_the_named_load_balancer_signed_is_believed() -> None:
         "a.b.c",
         "..",
     ],
+    ids=["key", "signer", "none", "algorithm", "key id", "time", "signature", "parts", "text", "empty"],
 )
 def test_everything_else_is_not(token: str) -> None:
     """Another key, load balancer, algorithm or time, and what is no token."""
