@@ -7,6 +7,7 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
+from werkzeug.wsgi import get_input_stream
 
 from carboy.api.media_types import kind_of, matcher
 from carboy.errors import Fault
@@ -94,7 +95,7 @@ def read_body(request: Request) -> bytes:
     environ = request.environ
     length = environ.get("CONTENT_LENGTH", "")
     if "carboy.max_body_bytes" in environ:  # a path may have a limit of its own
-        request.max_content_length = environ["carboy.max_body_bytes"]
+        _limit_body(request, environ["carboy.max_body_bytes"])
     if "stream" in vars(request) or "wsgi.input_terminated" in environ or not length.isdecimal():
         return request.get_data()
     size, limit = int(length), request.max_content_length
@@ -108,6 +109,14 @@ def read_body(request: Request) -> bytes:
         data += more
     environ["wsgi.input"] = BytesIO(data)
     return bytes(data)
+
+
+def _limit_body(request: Request, limit: int | None) -> None:
+    try:
+        request.max_content_length = limit
+    except AttributeError:  # in Flask 3.0 only `app.config` has a limit
+        if "stream" not in vars(request):
+            vars(request)["stream"] = get_input_stream(request.environ, max_content_length=limit)
 
 
 def read_bytes(request: Request, _kwargs: dict[str, Any], _faults: list[Fault]) -> Any:
