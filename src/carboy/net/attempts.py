@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
     from urllib3 import Retry
 
+_RETRY_AFTER_MAX_S = 21_600.0  # the default of urllib3, where `Retry` has no limit yet
+
 
 class Call:
     """One call: its deadline, and its tries over all its redirects.
@@ -125,7 +127,9 @@ class Call:
             self._give_up(error, request, response)
             return None
         asked_s = parse_retry_after(after, self.clock.now_ms() / 1000)
-        wait_s = max(self._retry.get_backoff_time(), min(asked_s, retry.retry_after_max))
+        wait_s = max(
+            self._retry.get_backoff_time(), min(asked_s, getattr(retry, "retry_after_max", _RETRY_AFTER_MAX_S))
+        )
         if self._affords(wait_s):
             _rewind(request)
             return wait_s
