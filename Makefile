@@ -71,12 +71,12 @@ release: .venv/.dev  ## make release VERSION=1.2.3: changelog, version, tag, and
 	.ci/release $(VERSION)
 
 lowest: | $(BIN)/uv  ## the unit tests with the lowest versions that the dependencies allow
-	$(UV) venv --quiet --clear --python $(PYTHON) .venv-lowest
+	$(UV) venv --quiet --clear --seed --python $(PYTHON) .venv-lowest
 	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[all]' 'numpy>=1.26' --group test --group lint --group sdks
 	.venv-lowest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
 newest: | $(BIN)/uv  ## the unit tests with the newest versions that the dependencies allow
-	$(UV) venv --quiet --clear --python $(PYTHON) .venv-newest
+	$(UV) venv --quiet --clear --seed --python $(PYTHON) .venv-newest
 	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[all]' 'numpy>=1.26' --group test --group lint --group sdks
 	.venv-newest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
