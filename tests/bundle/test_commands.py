@@ -28,8 +28,9 @@ def carboy(folder: Path, *arguments: str, stdin: str = "") -> subprocess.Complet
     return subprocess.run(command, cwd=folder, env=environ, input=stdin, capture_output=True, text=True, check=False)
 
 
-def test_build_says_what_it_made_and_what_is_left(project: Path) -> None:
-    ran = carboy(project, "build", ".")
+@pytest.mark.parametrize("words", [["build", "."], ["build"]], ids=["named", "here"])
+def test_build_says_what_it_made_and_what_is_left(project: Path, words: list[str]) -> None:
+    ran = carboy(project, *words)
 
     assert ran.returncode == 0, ran.stderr
     assert (project / "dist" / "lambda_function.zip").is_file()

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def _repeat_options(args: Sequence[str]) -> list[str]:
     """
     repeated: list[str] = []
     option, count = "", 0
-    for argument, following in zip(args, [*args[1:], "-"], strict=True):
+    for argument, following in zip_longest(args, args[1:], fillvalue="-"):
         is_value = not argument.startswith("-")
         if not is_value:
             option, count = (argument if argument in _SEVERAL else ""), 0
