@@ -6,6 +6,8 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import NamedTuple
 
+from carboy.bundle.lines import canonical
+
 DEPENDENCY_FILES = (
     "requirements.txt",
     "requirements/base.txt",
@@ -57,7 +59,7 @@ def _needed(extras: Collection[str]) -> Iterator[tuple[str, str]]:
         requirement, _, marker = line.partition(";")
         match = re.match(r"([\w.-]+)(?:\[[^]]*\])?(.*)", requirement)
         if match and (not marker or any(f"extra == '{one}'" in marker for one in extras)):
-            yield _normal(match[1]), match[2].strip()
+            yield canonical(match[1]), match[2].strip()
 
 
 def _ranges(text: str) -> dict[str, _Range]:
@@ -71,7 +73,7 @@ def _ranges(text: str) -> dict[str, _Range]:
             most, is_pin = (*numbers[: kept - 1], numbers[kept - 1] + 1), False
         else:
             most, is_pin = numbers, sign != "<"
-        found[_normal(name)] = _Range(f"{_normal(name)}{sign}{version}", most, is_pin)
+        found[canonical(name)] = _Range(f"{canonical(name)}{sign}{version}", most, is_pin)
     return found
 
 
@@ -84,10 +86,6 @@ def _fits(asked: _Range, bounds: str) -> bool:
         if sign == "<" and asked.is_pin and "==" in asked.shown and asked.most >= limit:
             return False
     return True
-
-
-def _normal(name: str) -> str:
-    return re.sub("[-_.]+", "-", name).lower()
 
 
 def _numbers(version: str) -> tuple[int, ...]:
