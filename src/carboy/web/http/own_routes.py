@@ -1,6 +1,6 @@
 """Give an application's own routes precedence over Carboy's at the same path, whichever were added first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flask import request, request_started
@@ -14,7 +14,7 @@ _OURS = "carboy_"  # how the endpoints of Carboy's routes begin
 
 def has_own_route(app: "Flask", path: str) -> bool:
     """Return whether the application answers `GET` at a path of Carboy's itself."""
-    return (path, "GET") in _own_rules(app)
+    return any(rule.rule == path and "GET" in (rule.methods or ()) for rule in _own(app))
 
 
 def prefer_own_routes(app: "Flask") -> None:
@@ -43,5 +43,8 @@ def at_first_request(app: "Flask", act: Callable[[], None]) -> None:
 
 
 def _own_rules(app: "Flask") -> "dict[tuple[str, str], Rule]":
-    own = (rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(_OURS))
-    return {(rule.rule, method): rule for rule in own for method in rule.methods or ()}
+    return {(rule.rule, method): rule for rule in _own(app) for method in rule.methods or ()}
+
+
+def _own(app: "Flask") -> "Iterator[Rule]":
+    return (rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(_OURS))
