@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.engine_registry import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueuing import enqueue
-    from carboy.jobs.job_rows import accepted_ms, new_id, put, row_of
+    from carboy.jobs.job_rows import accepted_ms, first_id, new_id, put, row_of
     from carboy.jobs.job_store import JobStore, JobView
     from carboy.jobs.owner import is_dead, make_owner
 
@@ -34,6 +34,7 @@ __all__ = [
     "check_engine",
     "engine_class",
     "enqueue",
+    "first_id",
     "is_dead",
     "job",
     "make_owner",
@@ -52,7 +53,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".engine_registry": ("JobEngine", "Ready", "check_engine", "engine_class"),
         ".enqueuing": ("enqueue",),
         ".owner": ("is_dead", "make_owner"),
-        ".job_rows": ("accepted_ms", "new_id", "put", "row_of"),
+        ".job_rows": ("accepted_ms", "first_id", "new_id", "put", "row_of"),
         ".job_store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),
     },

@@ -99,6 +99,11 @@ def new_id(now_ms: int) -> int:
     return (now_ms << _COUNT_BITS | _COUNT.next() & (1 << _COUNT_BITS) - 1) & 0x7FFF_FFFF_FFFF_FFFF
 
 
+def first_id(at_ms: int) -> int:
+    """Return the smallest key that `new_id` makes from a time on, milliseconds since the epoch."""
+    return max(0, at_ms) << _COUNT_BITS
+
+
 def accepted_ms(row: int) -> int:
     """Return when a key of `new_id` was made, milliseconds since the epoch."""
     return row >> _COUNT_BITS

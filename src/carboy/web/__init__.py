@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from carboy.web.console.inner_calls import call_service
     from carboy.web.console.inputs import form_field, host_url, query_string, query_value, query_values, visitor_address
     from carboy.web.console.rendering import go_to_page, render_page, show_notice, translate
-    from carboy.web.console.tallies import Tally
+    from carboy.web.console.tallies import Tally, find_tally
     from carboy.web.http.rate_limits import RateLimiter
     from carboy.web.metrics.registry import Counter, Gauge, Histogram, Metrics
     from carboy.web.metrics_listener import MetricsListener
@@ -61,6 +61,7 @@ __all__ = [
     "call_service",
     "create_app",
     "current_key",
+    "find_tally",
     "form_field",
     "go_to_page",
     "has_scope",
@@ -122,7 +123,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
             "show_notice",
             "translate",
         ),
-        ".console.tallies": ("Tally",),
+        ".console.tallies": ("Tally", "find_tally"),
         ".parts": ("PARTS",),
         ".http.rate_limits": ("RateLimiter",),
         ".settings": ("ModulesSettings", "WebSettings"),

@@ -15,7 +15,7 @@ from sqlalchemy import delete, null, select, update
 
 from carboy.clock import Clock
 from carboy.errors import CarboyError
-from carboy.jobs import Commit, Job, put, row_of
+from carboy.jobs import Commit, Job, first_id, put, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.rows import REMOVED, Wake, wake
 from carboy.services.archive.destinations.store import DeliveryStore
@@ -35,7 +35,6 @@ log: BoundLogger = get_logger("carboy.archive")
 T = TypeVar("T")
 
 _MINUTE_MS = 60_000
-_ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _AT_ONCE = 100
 _RUN_S = 20.0  # what is left gets the next job
 _SLOT_MS = 10_000
@@ -174,7 +173,7 @@ class Upkeep:
 
     def _delete_old(self, source: str, before_ms: int, until_s: float) -> bool:
         """Delete what was received before a time; return whether all of it is gone."""
-        end = max(0, before_ms) << _ID_BITS
+        end = first_id(before_ms)
         looked, now_s, total = self._looked.get(source), self.clock.monotonic_s(), 0
         if looked is None or now_s >= looked.again_at_s:
             looked = _Looked(0, now_s)
@@ -303,7 +302,7 @@ def _forget(connection: "Connection", befores_ms: Sequence[int]) -> list[int]:
     for before_ms in befores_ms:
         query = (
             select(DELIVERIES.c.id)
-            .where(DELIVERIES.c.id < max(0, before_ms) << _ID_BITS)
+            .where(DELIVERIES.c.id < first_id(before_ms))
             .where(DELIVERIES.c.state.in_(_ENDED), DELIVERIES.c.finished_at < before_ms)
             .order_by(DELIVERIES.c.id)
             .limit(_AT_ONCE)

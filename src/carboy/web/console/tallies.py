@@ -3,11 +3,18 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from carboy.clock import Clock
+from carboy.jobs import accepted_ms
 from carboy.logs import BoundLogger, get_logger
 from carboy.web.pages import Figure
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from carboy.web.runtime import Runtime
 
 log: BoundLogger = get_logger("carboy.console")
 
@@ -129,6 +136,33 @@ class Tally:
             age_s = (now_ms - end_ms) / 1000
             self._kept[start_ms, end_ms] = _Part(counts, now_s + age_s / 100 if counts.get("open") else _NEVER_S)
         return counts
+
+
+def find_tally(
+    runtime: "Runtime", kind: type[Tally], count: "Callable[[Engine, int, int], Mapping[str, int]]", column: Any
+) -> Tally:
+    """Return the counts of a kind that this process keeps, over the rows of one table.
+
+    Args:
+        runtime: the application's.
+        kind: a class of its own for each table.
+        count: as `Tally` takes it, with the engine before the range.
+        column: the ids of the rows, made by `carboy.jobs.new_id`.
+    """
+    found = runtime.find(kind)
+    if found is None:
+        found = kind(partial(count, runtime.engine), runtime.clock, partial(_oldest, runtime.engine, column))
+        runtime.keep(found)
+    return found
+
+
+def _oldest(engine: "Engine", column: Any) -> int | None:
+    """Return when the oldest row was made, by its id; None where there is no row."""
+    from sqlalchemy import func, select
+
+    with engine.connect() as connection:
+        found: int | None = connection.execute(select(func.min(column))).scalar()
+    return None if found is None else accepted_ms(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import insert_rows
-from carboy.jobs import Job
+from carboy.jobs import Job, first_id
 from carboy.services.archive.destinations.rows import Wake, progress_of, wake
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
 from carboy.webhooks import Progress
@@ -23,7 +23,6 @@ STATES = ("waiting", "delivering", "delivered", "failed", "expired")
 _UNDELIVERED = ("waiting", "delivering", "failed")
 T = TypeVar("T")
 
-_ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _HOUR_MS = 3_600_000
 _MOST_ATTEMPTS = 5_000
 _AT_ONCE = 1_000
@@ -174,8 +173,8 @@ def _oldest(name: str, state: str) -> Any:
 def _page(name: str, state: str, chosen: DeliveryFilter, limit: int) -> Any:
     query = select(DELIVERIES).where(DELIVERIES.c.destination == name, DELIVERIES.c.state == state)
     if chosen.since_ms is not None:
-        query = query.where(DELIVERIES.c.id >= max(0, chosen.since_ms) << _ID_BITS)
-    bounds = [chosen.before, None if chosen.until_ms is None else max(0, chosen.until_ms) << _ID_BITS]
+        query = query.where(DELIVERIES.c.id >= first_id(chosen.since_ms))
+    bounds = [chosen.before, None if chosen.until_ms is None else first_id(chosen.until_ms)]
     for bound in bounds:
         if bound is not None:
             query = query.where(DELIVERIES.c.id < min(bound, (1 << 63) - 1))

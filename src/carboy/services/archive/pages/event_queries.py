@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from carboy.errors import UpstreamError
+from carboy.jobs import first_id
 from carboy.services.archive.tables import ITEMS
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from carboy.services.archive.objects import Store
 
-_ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
 _FIRST_WINDOW = 1_000  # rows that a view of a filtered list looks at first
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
 _SEARCHED = 300
@@ -96,8 +96,8 @@ def find_events(engine: "Engine", chosen: EventFilter, sources: Sequence[str], b
 def _bounds(chosen: EventFilter, before: int | None) -> list[Any]:
     found: list[Any] = []
     if chosen.start_ms is not None:
-        found.append(ITEMS.c.id >= chosen.start_ms << _ID_BITS)
-    ends = [one for one in (before, None if chosen.end_ms is None else chosen.end_ms << _ID_BITS) if one is not None]
+        found.append(ITEMS.c.id >= first_id(chosen.start_ms))
+    ends = [one for one in (before, None if chosen.end_ms is None else first_id(chosen.end_ms)) if one is not None]
     if ends:
         found.append(ITEMS.c.id < min(ends))
     return found
@@ -182,7 +182,7 @@ def count_events(engine: "Engine", start_ms: int, end_ms: int) -> dict[str, int]
     """Return how many events were received in a time range: `received`, `archived`, `open`, and `source:<name>`."""
     query = (
         select(ITEMS.c.source, ITEMS.c.state, func.count())
-        .where(ITEMS.c.id >= start_ms << _ID_BITS, ITEMS.c.id < end_ms << _ID_BITS)
+        .where(ITEMS.c.id >= first_id(start_ms), ITEMS.c.id < first_id(end_ms))
         .group_by(ITEMS.c.source, ITEMS.c.state)
     )
     found = {"received": 0, "archived": 0, "open": 0}

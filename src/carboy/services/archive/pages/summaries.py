@@ -1,23 +1,20 @@
 """What the archive adds to the overview: counts, sources, destinations."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import url_for
 from sqlalchemy import func, select
 
+from carboy.jobs import first_id
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
 from carboy.services.archive.pages.event_queries import count_events
 from carboy.services.archive.pages.reaching import Reach, reach
 from carboy.services.archive.tables import ITEMS
-from carboy.web import Fact, Failure, Summary, Tally, mark
+from carboy.web import Fact, Failure, Summary, Tally, find_tally, mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy import Engine
 
-_ID_BITS = 22
 _NEWEST = 10
 
 
@@ -31,16 +28,7 @@ class _DeliveryTally(Tally):
 
 def event_tally(at: Reach) -> Tally:
     """Return the counts of events of this process."""
-    return _tally(at, _EventTally, count_events, ITEMS.c.id)
-
-
-def _tally(at: Reach, kind: type[Tally], count: "Callable[[Engine, int, int], dict[str, int]]", column: Any) -> Tally:
-    """Return the counts of a kind of this process, over the rows whose id is in a column."""
-    found = at.runtime.find(kind)
-    if found is None:
-        found = kind(partial(count, at.engine), at.runtime.clock, partial(_oldest, at.engine, column))
-        at.runtime.keep(found)
-    return found
+    return find_tally(at.runtime, _EventTally, count_events, ITEMS.c.id)
 
 
 def summarize_events() -> Summary:
@@ -82,7 +70,7 @@ def summarize_destinations() -> Summary:
     names = destinations.names()
     if not names:
         return Summary()
-    tally = _tally(at, _DeliveryTally, _count_deliveries, DELIVERIES.c.id)
+    tally = find_tally(at.runtime, _DeliveryTally, _count_deliveries, DELIVERIES.c.id)
     href = url_for("destinations.index")
     figures = [
         tally.figure("delivered", mark("Delivered"), href),
@@ -122,17 +110,10 @@ def _failures(engine: "Engine", name: str) -> list[Failure]:
     ]  # fmt: skip
 
 
-def _oldest(engine: "Engine", column: Any) -> int | None:
-    """Return when the oldest row was made, by its id; None where there is no row."""
-    with engine.connect() as connection:
-        found: int | None = connection.execute(select(func.min(column))).scalar()
-    return None if found is None else found >> _ID_BITS
-
-
 def _count_deliveries(engine: "Engine", start_ms: int, end_ms: int) -> dict[str, int]:
     query = (
         select(DELIVERIES.c.state, func.count())
-        .where(DELIVERIES.c.id >= start_ms << _ID_BITS, DELIVERIES.c.id < end_ms << _ID_BITS)
+        .where(DELIVERIES.c.id >= first_id(start_ms), DELIVERIES.c.id < first_id(end_ms))
         .group_by(DELIVERIES.c.state)
     )
     with engine.connect() as connection:

@@ -1,6 +1,6 @@
 """Messages: the list with its filters, one message with what its provider said, and a failed one sent again."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Blueprint, Response, url_for
@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from carboy.errors import CarboyError, InvalidInput
 from carboy.http_values import render_cursor
+from carboy.jobs import first_id
 from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway
 from carboy.services.sms.numbers import parse_number
@@ -24,6 +25,7 @@ from carboy.web import (
     Runtime,
     Summary,
     Tally,
+    find_tally,
     form_field,
     go_to_page,
     has_scope,
@@ -38,7 +40,9 @@ from carboy.web import (
     show_notice,
 )
 
-_ID_BITS = 22  # below the milliseconds of an id; see `carboy.jobs.new_id`
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
 _NEWEST = 10
 _MOST_ATTEMPTS = 200
@@ -97,8 +101,8 @@ def _index() -> Response:
 def _page(current: Runtime, conditions: dict[str, str], before: int | None) -> tuple[list[Any], int | None]:
     """Return a page of messages, the newest first, and the id before which the next begins."""
     start_ms, end_ms = read_time_range()
-    bounds = [] if start_ms is None else [MESSAGES.c.id >= start_ms << _ID_BITS]
-    edges = (before, None if end_ms is None else end_ms << _ID_BITS)
+    bounds = [] if start_ms is None else [MESSAGES.c.id >= first_id(start_ms)]
+    edges = (before, None if end_ms is None else first_id(end_ms))
     bounds += [MESSAGES.c.id < edge for edge in edges if edge is not None]
     wanted = {name: value for name, value in conditions.items() if value}
     query = select(MESSAGES).where(*bounds).order_by(MESSAGES.c.id.desc())
@@ -221,10 +225,7 @@ def _cancel(row: int) -> Response:
 def summarize() -> Summary:
     """Return what was accepted, sent and delivered, how the providers are, and the newest failures."""
     current, sms = gateway()
-    tally = current.find(_MessageTally)
-    if tally is None:
-        tally = _MessageTally(lambda start, end: _count(current, start, end), current.clock, lambda: _oldest(current))
-        current.keep(tally)
+    tally = find_tally(current, _MessageTally, _count, MESSAGES.c.id)
     href = url_for("messages.index")
     figures = [
         tally.figure("sent", mark("Messages sent"), href),
@@ -249,20 +250,13 @@ def summarize() -> Summary:
     return Summary(figures, facts, failures)
 
 
-def _oldest(current: Runtime) -> int | None:
-    """Return when the oldest message was accepted, by its id; None without messages."""
-    with current.engine.connect() as connection:
-        found: int | None = connection.execute(select(func.min(MESSAGES.c.id))).scalar()
-    return None if found is None else found >> _ID_BITS
-
-
-def _count(current: Runtime, start_ms: int, end_ms: int) -> dict[str, int]:
+def _count(engine: "Engine", start_ms: int, end_ms: int) -> dict[str, int]:
     query = (
         select(MESSAGES.c.state, func.count())
-        .where(MESSAGES.c.id >= start_ms << _ID_BITS, MESSAGES.c.id < end_ms << _ID_BITS)
+        .where(MESSAGES.c.id >= first_id(start_ms), MESSAGES.c.id < first_id(end_ms))
         .group_by(MESSAGES.c.state)
     )
-    with current.engine.connect() as connection:
+    with engine.connect() as connection:
         found = {str(state): int(count) for state, count in connection.execute(query)}
     sent = sum(found.get(state, 0) for state in ("sent", "delivered", "undelivered"))
     failed = found.get("failed", 0) + found.get("undelivered", 0)
