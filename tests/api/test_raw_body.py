@@ -11,7 +11,7 @@ from carboy.api.raw_body import read_body
 class OldRequest(Request):
     """As Flask 3.0 has it: its limit comes from `app.config`, and cannot be set."""
 
-    max_content_length = property(lambda _: None)
+    max_content_length = property(lambda _: None)  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 @pytest.mark.parametrize("kind", [Request, OldRequest])
