@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from tests.console.kit import MakeApp
+from tests.lab.migrated import migrated_url
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from carboy import logs
@@ -40,13 +41,14 @@ def make_app(tmp_path: Path, instance_path: Path) -> Iterator[MakeApp]:
         settings: dict[str, Any] = {
             "modules": (),
             "instance_path": str(instance_path),
-            "database_url": f"sqlite:///{tmp_path}/test.db",
             "archive_url": f"file://{tmp_path}/archive",
             "sms_outbox": str(tmp_path / "outbox.ndjson"),
             "log_format": "json",
             "rate_limit": "off",
             **overrides,
         }
+        if "database_url" not in settings:
+            settings["database_url"] = migrated_url(tmp_path / "test.db", settings["modules"])
         more: dict[str, Any] = {} if clock is None else {"clock": clock}
         if "sms_outbox" in settings and "carboy.services.sms" not in settings["modules"]:
             del settings["sms_outbox"]

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 from flask import Flask, abort, request
+from tests.lab.migrated import migrated_url
 from tests.web.kit import Adopt, Lines, MakeApp, Register, numbers
 
 from carboy import logs
@@ -50,10 +51,11 @@ def make_app(tmp_path: Path, instance_path: Path, make_module: Callable[..., str
         settings: dict[str, Any] = {
             "modules": make_module(register, **(brings or {})),
             "instance_path": str(instance_path),
-            "database_url": f"sqlite:///{tmp_path}/test.db",
             "log_format": "json",
             **overrides,
         }
+        if "database_url" not in settings:
+            settings["database_url"] = migrated_url(tmp_path / "test.db", settings["modules"])
         more: dict[str, Any] = {} if clock is None else {"clock": clock}
         app = create_app(profile, folder=tmp_path, **more, **settings)
         made.append(app)

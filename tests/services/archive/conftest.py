@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from tests.lab.migrated import migrated_url
 from tests.lab.threat_stack import ThreatStack
 from tests.services.archive.kit import Gateway, Serve
 
@@ -44,11 +45,12 @@ def serve(tmp_path: Path, instance_path: Path) -> Iterator[Serve]:
         given = {
             "modules": "carboy.services.archive",
             "instance_path": str(instance_path),
-            "database_url": f"sqlite:///{tmp_path}/test.db",
             "archive_url": "memory://",
             "threatstack_rate": "off",
             **settings,
         }
+        if "database_url" not in given:
+            given["database_url"] = migrated_url(tmp_path / "test.db", given["modules"])
         given = {name: value for name, value in given.items() if value is not None}
         app = create_app(profile, folder=tmp_path, clock=clock, **given)
         made.append(app)

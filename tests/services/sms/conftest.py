@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from tests.lab.migrated import migrated_url
 from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import TEMPLATES, MakeService, Service, account_of
 
@@ -34,7 +35,6 @@ def make_service(tmp_path: Path, instance_path: Path) -> Iterator[MakeService]:
         given = {
             "modules": "carboy.services.sms",
             "instance_path": str(instance_path),
-            "database_url": f"sqlite:///{tmp_path}/carboy.db",
             "sms_outbox": str(tmp_path / "outbox.jsonl"),
             "log_format": "json",
             "auth": "off",
@@ -45,6 +45,8 @@ def make_service(tmp_path: Path, instance_path: Path) -> Iterator[MakeService]:
             **accounts,
             **settings,
         }
+        if "database_url" not in given:
+            given["database_url"] = migrated_url(tmp_path / "carboy.db", given["modules"])
         app = create_app(profile, folder=tmp_path, clock=clock, **given)
         made.append(app)
         return Service(app, app.test_client(), clock)
