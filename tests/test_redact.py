@@ -163,6 +163,32 @@ def test_names_from_outside_do_not_fill_the_memory() -> None:
         ("/login?next=%2Fa%3Ftoken%3Dhunter2%26b%3D1&c=2", "/login?next=%2Fa%3Ftoken%3D***&c=2"),
         ("body=%7B%22password%22%3A%22hunter2%22%7D&c=2", "body=%7B%22password%22%3A***&c=2"),
         ("key cby_k1_abcDEF-_9 refused", "key cby_*** refused"),
+        ("<a><password>hunter2</password><b>x</b></a>", "<a><password>***</password><b>x</b></a>"),
+        ('<wsse:Password Type="Text">hunter2</wsse:Password>', '<wsse:Password Type="Text">***</wsse:Password>'),
+        ("<Secret>\n  <![CDATA[hunter2]]>\n</Secret>.", "<Secret>***</Secret>."),
+        ("&lt;token&gt;hunter2&lt;/token&gt;", "&lt;token&gt;***&lt;/token&gt;"),
+        ("a body cut off: <password>hunt", "a body cut off: <password>***"),
+        ('<input name="password" value="hunter2">', '<input name="password" value="***">'),
+        ('<entry key="db_password">hunter2</entry>', '<entry key="db_password">***</entry>'),
+        ("curl -u user:hunter2 https://h", "curl -u user:*** https://h"),
+        ("curl -sSu 'user:hunter 2' https://h", "curl -sSu 'user:***' https://h"),
+        ("curl -uuser:hunter2 https://h:443/", "curl -uuser:*** https://h:443/"),
+        ("curl --user=user:hunter2 -o x", "curl --user=user:*** -o x"),
+        ('curl --proxy-user "user:hunter2" -o x', 'curl --proxy-user "user:***" -o x'),
+        ("['curl', '-u', 'user:hunter 2', 'h']", "['curl', '-u', 'user:***', 'h']"),
+        ("curl -H 'Authorization: hunter2' https://h", "curl -H 'Authorization: ***' https://h"),
+        ('curl -H "X-Api-Key: hunter2" h', 'curl -H "X-Api-Key: ***" h'),
+        ("curl //user:hunter2@h/x", "curl //user:***@h/x"),
+        ("mysql --password hunter2 db", "mysql --password *** db"),
+        ("mysqldump -uroot -phunter2 db", "mysqldump -uroot -p*** db"),
+        ("sshpass -p hunter2 ssh h", "sshpass -p *** ssh h"),
+        ("docker login -u me -p hunter2 h", "docker login -u me -p *** h"),
+        ("x --api-key 'hunter 2' --y 1", "x --api-key '***' --y 1"),
+        ("the password 'hunter2' was refused", "the password '***' was refused"),
+        ("CREATE USER x IDENTIFIED BY 'hunter2'", "CREATE USER x IDENTIFIED BY '***'"),
+        ("machine h login me password hunter2", "machine h login me password ***"),
+        ("AccountKey=hunter2==;EndpointSuffix=x", "AccountKey=***;EndpointSuffix=x"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "***"),
         ("x -----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY----- y", "x *** y"),
     ],
 )
@@ -190,6 +216,12 @@ def test_secrets_in_free_text_are_masked(text: str, masked: str) -> None:
         "the columns ['password', 'name', 'age'] are missing",
         "one of ('red', 'blue')",
         "a%3Db%3Ac",
+        "usage: login <token> [--password-stdin] <host>",
+        "--password is required; --token-ttl 5m",
+        "docker run --user 1000:1000 -u 1000:1000 x",
+        "<module>x</module> <tokens-left>5</tokens-left> <password/>",
+        "<b>2 > 1 & key <i>x</i>",
+        "git push -u origin main: done by curl",
     ],
 )
 def test_text_without_a_secret_is_left_alone(text: str) -> None:
@@ -313,3 +345,24 @@ def test_masking_never_raises_and_never_comes_undone(text: str) -> None:
     once = mask_text(text)
 
     assert mask_text(once) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<password>hunter2</password>",
+        "curl -u user:hunter2 h",
+        "--token hunter2",
+        "sshpass -p hunter2 ssh h",
+        "identified by 'hunter2'",
+        "login me password hunter2",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.hunter2",
+        "it's `passwd 'hunter2'`",
+    ],
+)
+def test_a_line_that_may_hold_a_secret_is_looked_at(text: str) -> None:
+    """The fast look never passes what the careful one masks."""
+    line = json.dumps({"event": text}).encode()
+
+    assert may_hold_secret(line, line.count(b":"))
+    assert "hunter2" not in mask_text(text)

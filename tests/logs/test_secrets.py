@@ -30,6 +30,10 @@ def _log_texts(secret: str) -> None:
     log.info("password=%s", secret)
     log.info("x", url=f"https://u:{secret}@h/", query=f"a=1&token={secret}", header=f"Bearer {secret}")
     log.info("x", body=f'{{"password":"{secret}"}}')
+    log.info("x", body=f"<password>{secret}</password>")
+    log.info("curl -u user:%s", secret)
+    lib.info("mysql --password %s", secret)
+    log.info("x", sql=f"identified by '{secret}'")
 
 
 def _log_exceptions(secret: str) -> None:

@@ -4,8 +4,9 @@ import re
 
 # Anywhere in a name, also glued to other words: `PGPASSWORD`, `clientsecret`.
 _STEMS = (
-    "password", "passwd", "passphrase", "passcode", "secret", "apikey", "privatekey", "accesskey", "signingkey",
-    "encryptionkey", "credential", "authorization", "basicauth", "httpauth", "proxyauth", "connectionstring",
+    "password", "passwd", "passphrase", "passcode", "secret", "apikey", "privatekey", "accesskey",
+    "accountkey", "signingkey", "encryptionkey", "credential", "authorization", "basicauth", "httpauth", "proxyauth",
+    "connectionstring",
 )  # fmt: skip
 # As a word of its own: `reset_token_v2`, `Set-Cookie`, `X-Hub-Signature-256`.
 _WORDS = frozenset({"token", "tokens", "cookie", "cookies", "signature", "pwd", "bearer", "jwt", "otp"})

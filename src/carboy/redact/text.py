@@ -3,12 +3,13 @@
 import binascii
 import re
 
+from carboy.redact.free_text import mask_free_text
 from carboy.redact.known import KNOWN
 from carboy.redact.secret import MASK
 from carboy.redact.secret_names import is_secret_name
 
 # Texts, as `re` compiles and keeps them when they are first used: most processes never need most of them.
-_USERINFO = r"""(?ix)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)([^\s/?#@:"'<>]{0,256})
+_USERINFO = r"""(?ix)(?<![a-z0-9+.-])((?:[a-z][a-z0-9+.-]{0,30}:)?//)([^\s/?#@:"'<>]{0,256})
     (:[^\s/?#"'<>]*(?=@)          # a password
     |:(?!\d{1,5}[/?#])[^\s"'<>@]*(?=@)  # one that should have been percent-encoded; not a port and a path
     )?@"""
@@ -36,18 +37,17 @@ def mask_text(text: str) -> str:
     """Return the text with what is secret in it as `***`.
 
     Masked are registered values, credentials in URLs, `Bearer …` and `Basic …`, our own API keys, private keys in PEM,
-    and `name=value`, `name: value`, `"name": "value"`, `("name", "value")` where the name sounds secret.
+    JSON Web Tokens, and values with a name that sounds secret: `name=value`, `name: value`,
+    `"name": "value"`, `("name", "value")`, `<name>value</name>`, `--name value`, `curl -u user:value`.
     """
     if KNOWN.forms_at:
         text = KNOWN.mask(text)
-    if ":" in text or "=" in text or " " in text or "cby_" in text or "%" in text:
-        return _mask_patterns(text)
-    return text
+    return text if text.isalnum() else _mask_patterns(text)
 
 
 def _mask_patterns(text: str) -> str:
     low = text.lower()
-    if "@" in text and "://" in text:
+    if "@" in text and "//" in text:
         text = re.sub(_USERINFO, _without_userinfo, text)
     if "cby_" in text:
         text = re.sub(_API_KEY, "cby_" + MASK, text)
@@ -64,7 +64,7 @@ def _mask_patterns(text: str) -> str:
             text = _mask_pairs(text)
         if "', " in text or '", ' in text:
             text = re.sub(_PAIR, _without_value, text)
-    return text
+    return mask_free_text(text, low)
 
 
 def _without_userinfo(match: re.Match[str]) -> str:
@@ -122,10 +122,16 @@ def may_hold_secret(rendered: bytes, colons: int, fixed_bytes: int = 0) -> bool:
         or b"cby_" in rendered
         or b"%3" in rendered
         or b"', '" in rendered
-        or (b" " in rendered and _sounds_like_scheme(rendered.lower()))
+        or b"<" in rendered
+        or b"eyJ" in rendered
+        or (b" " in rendered and _may_be_free_text(rendered.lower(), fixed_bytes))
         or (bool(KNOWN.forms_at) and KNOWN.may_be_in(rendered, fixed_bytes))
     )
 
 
-def _sounds_like_scheme(low: bytes) -> bool:
+def _may_be_free_text(low: bytes, start: int) -> bool:
+    if low.find(b"-", start) >= 0 and (b" -" in low or b'"-' in low):  # options of a command
+        return True
+    if b"pass" in low or (b"'" in low and b"identified" in low):
+        return True
     return b"bearer" in low or b"basic" in low or b"private key" in low
