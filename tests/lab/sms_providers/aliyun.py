@@ -189,9 +189,9 @@ def _details(params: Mapping[str, str], state: State) -> Answer:
     if not re.fullmatch(r"\d{8}", day) or not 1 <= size <= 50:
         raise Refusal("isv.INVALID_PARAMETERS")
     found = [one for one in state.sent if one.receiver == number and one.day == day]
-    details = [
-        {"PhoneNum": params["PhoneNumber"], "SendStatus": 3, "ErrCode": "DELIVERED", "OutId": one.echo} for one in found
-    ]
+    code = state.control.not_delivered
+    result = {"PhoneNum": params["PhoneNumber"], "SendStatus": 2 if code else 3, "ErrCode": code or "DELIVERED"}
+    details = [{**result, "OutId": one.echo} for one in found]
     document = {"Code": "OK", "Message": "OK", "TotalCount": len(found)}
     return json_answer({**document, "SmsSendDetailDTOs": {"SmsSendDetailDTO": details}})
 

@@ -31,6 +31,7 @@ class Control:
         opted_out: receivers that have opted out.
         countries: country codes that the account may send to, such as `+86`; empty for all.
         templates: the number of parameters of each approved template; empty to take any template.
+        not_delivered: queries say that no message was delivered, with this code of the provider; empty for delivered.
         balance: what is left of the account: money, or messages.
         skew_s: how far a request's time may be from ours; 0 for the provider's own limit.
     """
@@ -48,6 +49,7 @@ class Control:
     opted_out: tuple[str, ...] = ()
     countries: tuple[str, ...] = ()
     templates: dict[str, int] = field(default_factory=dict)
+    not_delivered: str = ""
     balance: float = 100.0
     skew_s: float = 0.0
 

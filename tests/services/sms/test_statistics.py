@@ -15,7 +15,7 @@ from tests.services.sms.kit import MakeService, Service
 
 from carboy.services.sms.cancellation import Cancel, cancel
 from carboy.services.sms.daily_counts import DAY_MS, Key, add_counts, bucket_of, delay_of, delays_of
-from carboy.services.sms.delivery_reports import Report, report
+from carboy.services.sms.delivery_reports import Report, Resend, report
 from carboy.services.sms.message_store import Begin, Mark, begin, mark
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.states import OPEN, State
@@ -78,10 +78,10 @@ def test_the_counts_equal_the_rows_after_any_history(service: Service, steps: li
                 writer.run(report, (Report(provider, receipt, "", at_ms),))
             case "passing":
                 again = Report(provider, Receipt(f"p{message}", "undelivered", is_temporary=True), "", at_ms)
-                writer.run(report, (replace(again, retries={"notice": 2}, job=service.gateway.bulk_job),))
+                writer.run(report, (replace(again, resends={"notice": Resend(2, service.gateway.bulk_job)}),))
             case "sent" | "failed" | "unknown" | "queued":
                 settled = Mark(message, request, "w", step, at_ms, provider, f"p{message}")
-                writer.run(mark, (replace(settled, retries={"notice": 2}, retry_job=service.gateway.bulk_job),))
+                writer.run(mark, (replace(settled, resends={"notice": Resend(2, service.gateway.bulk_job)}),))
     assert counted(service) == expected(service)
     before = [figures(service, group) for group in ("", "state", "provider,state")]
     service.clock.advance(3 * 86_400)

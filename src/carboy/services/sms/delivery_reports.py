@@ -29,8 +29,19 @@ _COLUMNS = (
     MESSAGES.c.receiver,
     MESSAGES.c.receiver_shown,
     MESSAGES.c.country,
+    MESSAGES.c.request,
+    MESSAGES.c.provider_id,
+    MESSAGES.c.retries,
 )
 _EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """How messages of a template are sent again after a temporary failure: at most so often, by a job of their kind."""
+
+    most: int
+    job: Job[[int, list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +53,14 @@ class Report:
         receipt: its content.
         receiver_hash: of the receipt's number; empty if it has none.
         at_ms: when it arrived.
-        retries: how often a message is sent again after a temporary failure, by template.
-        job: sends messages again; None for none.
+        resends: by template; a template that is not there is not sent again.
     """
 
     provider: str
     receipt: Receipt
     receiver_hash: str
     at_ms: int
-    retries: Mapping[str, int] = field(default_factory=dict)
-    job: Job[[int, list[int]]] | None = None
+    resends: Mapping[str, Resend] = field(default_factory=dict)
 
 
 def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> list[int]:
@@ -71,19 +80,13 @@ def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> lis
     return answers
 
 
-def settle_early_receipts(
-    connection: "Connection",
-    provider_ids: Sequence[str],
-    retries: Mapping[str, int],
-    job: Job[[int, list[int]]] | None,
-) -> None:
+def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str], resends: Mapping[str, Resend]) -> None:
     """Apply receipts that arrived before the response to the call was recorded.
 
     Args:
         connection: in a transaction.
         provider_ids: what the providers call the messages.
-        retries: see `Report`.
-        job: see `Report`.
+        resends: see `Report`.
     """
     found = [
         row
@@ -95,7 +98,7 @@ def settle_early_receipts(
         known = Receipt(
             row.provider_id, row.state, code=row.code or "", words=row.words or "", is_temporary=bool(row.is_temporary)
         )
-        one = Report(row.provider, known, row.receiver_hash or "", row.at, retries, job)
+        one = Report(row.provider, known, row.receiver_hash or "", row.at, resends)
         if rows := _find(connection, one):
             _apply(connection, rows, one)
             used.append(row.id)
@@ -108,7 +111,7 @@ def _find(connection: "Connection", one: Report) -> Sequence[Any]:
     of_provider = select(*_COLUMNS).where(MESSAGES.c.provider == one.provider).with_for_update()
     if one.receipt.provider_id:
         known = connection.execute(of_provider.where(MESSAGES.c.provider_id == one.receipt.provider_id)).all()
-        if found := _of_receiver(known, one):
+        if found := _of_receiver(connection, known, one):
             return found
     if one.receiver_hash:
         of_provider = of_provider.where(MESSAGES.c.receiver_hash == one.receiver_hash)
@@ -123,13 +126,18 @@ def _find(connection: "Connection", one: Report) -> Sequence[Any]:
     return connection.execute(of_provider.where(chosen)).all()
 
 
-def _of_receiver(rows: Sequence[Any], one: Report) -> Sequence[Any]:
+def _of_receiver(connection: "Connection", rows: Sequence[Any], one: Report) -> Sequence[Any]:
     """Return those of a provider id's messages that a receipt's number means, however the provider writes it."""
     if not one.receiver_hash:
         return rows
     exact = [row for row in rows if row.receiver_hash == one.receiver_hash]
-    if exact or len(rows) == 1:
-        return exact or rows
+    if exact or not rows:
+        return exact
+    same = (MESSAGES.c.request == rows[0].request) & (MESSAGES.c.receiver_hash == one.receiver_hash)
+    if connection.execute(select(MESSAGES.c.id).where(same).limit(1)).first() is not None:
+        return []  # of a message of the batch that is being sent again
+    if len(rows) == 1:
+        return rows
     digits = one.receipt.receiver.lstrip("+0")
     return [row for row in rows if row.receiver and len(digits) >= 7 and digits.endswith(row.receiver[-9:])]
 
@@ -147,6 +155,10 @@ def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
 
 def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one: Report) -> None:
     for row in rows:
+        if reported != "delivered" and _is_of_earlier_try(row, one):
+            if row.state == "sending":  # or it is earlier than the response of the try under way
+                insert_rows(connection, RECEIPTS, [_receipt_row(one)])
+            continue
         if reported == "undelivered" and one.receipt.is_temporary and _send_again(connection, row.id, one):
             continue
         state = settle(row.state, reported)
@@ -161,18 +173,26 @@ def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one:
         connection.execute(update(MESSAGES).where(MESSAGES.c.id == row.id).values(**changes))
 
 
+def _is_of_earlier_try(row: Any, one: Report) -> bool:
+    """Return whether a report may mean a try that failed before: providers repeat reports and send them late."""
+    known = one.receipt.provider_id[:128]
+    return row.retries > 0 and bool(known) and known != row.provider_id
+
+
 def _send_again(connection: "Connection", message: int, one: Report) -> bool:
     """Queue a message that could not be delivered for now; return False where it is too late or was tried enough.
 
     A receipt that is earlier than the outcome of the call is kept until that is recorded.
     """
-    if one.job is None or not one.retries:
+    if not one.resends:
         return False
     columns = (MESSAGES.c.request, MESSAGES.c.template, MESSAGES.c.retries, MESSAGES.c.state, REQUESTS.c.params)
     joined = select(*columns, REQUESTS.c.expires_at).join_from(MESSAGES, REQUESTS, MESSAGES.c.request == REQUESTS.c.id)
     row = connection.execute(joined.where(MESSAGES.c.id == message)).one()
-    is_over = row.retries >= one.retries.get(row.template, 0) or row.expires_at <= one.at_ms
-    if is_over or row.params is None or row.state not in {"sent", "unknown", "sending"}:
+    resend = one.resends.get(row.template)
+    if resend is None or row.retries >= resend.most or row.expires_at <= one.at_ms:
+        return False
+    if row.params is None or row.state not in {"sent", "unknown", "sending"}:
         return False
     again = update(MESSAGES).where(MESSAGES.c.id == message)
     if row.state == "sending":
@@ -184,7 +204,7 @@ def _send_again(connection: "Connection", message: int, one: Report) -> bool:
     connection.execute(
         again.values(state="queued", owner=None, provider_id=None, sent_at=None, retries=row.retries + 1)
     )
-    put(connection, [row_of(one.job, (row.request, [message]), now_ms=one.at_ms)])
+    put(connection, [row_of(resend.job, (row.request, [message]), now_ms=one.at_ms)])
     return True
 
 

@@ -6,6 +6,7 @@ call whose end is not known: it becomes `unknown`.
 
 import random
 import secrets
+from collections import Counter as Counted
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from carboy.db import GroupCommit
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.circuit_breaker import Circuits
+from carboy.services.sms.delivery_reports import Resend
 from carboy.services.sms.due_times import expires_at_ms, is_due, release_at_ms
 from carboy.services.sms.message_queries import Queued, Records, Work
 from carboy.services.sms.message_store import Attempt, Begin, Mark, begin, mark, release
@@ -117,6 +119,15 @@ class Dispatcher:
         bulk: Job[[int, list[int]]] = Job("sms.send", self.send, attempts=1000, priority=4)
         return otp, bulk
 
+    def resends(self) -> dict[str, Resend]:
+        """Return how messages are sent again after a temporary failure, by template."""
+        otp, bulk = self.jobs()
+        return {
+            name: Resend(one.retry_undelivered, otp if one.otp else bulk)
+            for name, one in self.templates.items()
+            if one.retry_undelivered
+        }
+
     def candidates(self, template: Template, pinned: str | None, country: str | None = None) -> list[str]:
         """Return the providers that may carry a template, in the order in which one message tries them.
 
@@ -178,12 +189,15 @@ class Dispatcher:
 
     def _groups(self, template: Template, waiting: Sequence[Queued]) -> list[list[Queued]]:
         """Return the messages by what one request to a provider may carry: one country, equal parameters."""
-        groups: dict[tuple[str, bytes | None, str | None], list[Queued]] = {}
+        groups: dict[tuple[str, bytes | None, str | None, int], list[Queued]] = {}
+        again: Counted[tuple[str, bytes | None]] = Counted()  # a provider sends once to a number that stands twice
         regional = {region for one in (template.carried or {}).values() for region in one.regions}
         for one in waiting:
             is_apart = one.country in self.country_routes or one.country in regional
             place = one.country if is_apart else "+86" if one.receiver.startswith("+86") else ""
-            groups.setdefault((place, one.params, one.provider if one.retries else None), []).append(one)
+            again[one.receiver, one.params] += 1
+            tried = one.provider if one.retries else None
+            groups.setdefault((place, one.params, tried, again[one.receiver, one.params]), []).append(one)
         return list(groups.values())
 
     def _names_for(self, run: _Run, one: Queued) -> list[str]:
@@ -363,9 +377,8 @@ class Dispatcher:
             provider_id=outcome.provider_id or None,
             code=outcome.code,
             words=outcome.words,
-            look_up=self.looks_up.row(provider, one.id) if state == "unknown" else None,
-            retries={run.template.name: run.template.retry_undelivered} if run.template.retry_undelivered else {},
-            retry_job=self.jobs()[1] if run.template.retry_undelivered else None,
+            look_up=self.looks_up.row(provider, one.id, one.retries) if state == "unknown" else None,
+            resends=self.resends() if run.template.retry_undelivered else {},
             opt_out=Number(one.receiver, one.shown, one.country) if outcome.code in OPTED_OUT_CODES else None,
             tried=run.failed_calls.pop(one.id, ()),
         )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, case, func, insert, literal_column, or_, select, update
 
 from carboy.db import chunks, placeholders
-from carboy.jobs import Job, new_id, put
-from carboy.services.sms.delivery_reports import settle_early_receipts
+from carboy.jobs import new_id, put
+from carboy.services.sms.delivery_reports import Resend, settle_early_receipts
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.opt_outs import OptOut, find_opted_out, opt_out
 from carboy.services.sms.state_changes import track_changes
@@ -66,8 +66,7 @@ class Mark:
         state: `queued` releases it.
         at_ms: when.
         look_up: the row of a job that polls the provider later; None for no polling.
-        retries: how often a message of its template is sent again after a temporary failure; empty for never.
-        retry_job: sends it again.
+        resends: how messages of its template are sent again after a temporary failure; empty for never.
         due_at_ms: when a held message is sent.
         opt_out: the receiver, where the provider says that it has opted out.
         tried: the calls of this run that did not get it accepted.
@@ -83,8 +82,7 @@ class Mark:
     code: str = ""
     words: str = ""
     look_up: Mapping[str, Any] | None = None
-    retries: Mapping[str, int] = field(default_factory=dict)
-    retry_job: Job[[int, list[int]]] | None = None
+    resends: Mapping[str, Resend] = field(default_factory=dict)
     due_at_ms: int | None = None
     opt_out: Number | None = None
     tried: Sequence[Attempt] = ()
@@ -170,9 +168,8 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
             *dict.fromkeys(one.provider_id for one in done if one.provider_id),
             *_ids_from_receipts(connection, done),
         ]
-        retries = {template: count for one in done for template, count in one.retries.items()}
-        settle_early_receipts(connection, known, retries, next((one.retry_job for one in done if one.retries), None))
-        forget_params(connection, {one.request for one in done if not one.retries})
+        settle_early_receipts(connection, known, {name: how for one in done for name, how in one.resends.items()})
+        forget_params(connection, {one.request for one in done if not one.resends})
     if jobs := [one.look_up for one in done if one.look_up is not None]:
         put(connection, jobs)
     return [None] * len(batches)
@@ -180,7 +177,7 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
 
 def _ids_from_receipts(connection: "Connection", done: Sequence[Mark]) -> list[str]:
     """Return what early receipts called messages whose response was lost."""
-    lost = [one.id for one in done if one.state == "unknown" and one.retries]
+    lost = [one.id for one in done if one.state == "unknown" and one.resends]
     if not lost:
         return []
     named = select(MESSAGES.c.provider_id).where(MESSAGES.c.id.in_(lost), MESSAGES.c.provider_id.is_not(None))

@@ -206,7 +206,7 @@ def _dispatcher(
 ) -> Dispatcher:
     records = Records(runtime.engine)
     asked = {name: one for name, one in _http(routes).items() if isinstance(one.provider, AnswersQueries)}
-    return Dispatcher(
+    dispatcher = Dispatcher(
         routes=routes,
         places=read_order(settings.sms_provider),
         templates=templates,
@@ -218,13 +218,14 @@ def _dispatcher(
         outcomes=runtime.metrics.counter(
             "carboy_sms_calls_total", "Messages handed to providers, by outcome.", ("provider", "kind")
         ),
-        looks_up=LookUp(asked, records, runtime.writer, runtime.clock),
+        looks_up=LookUp(asked, records, runtime.writer, runtime.clock, lambda: dispatcher.resends()),  # noqa: PLW0108 (it is made below)
         waiters=Waiters(settings.sms_waiters),
         resends_unknown=settings.sms_resend_unknown,
         country_routes=read_routes(settings.sms_routes),
         quiet_hours=read_quiet_hours(settings.sms_quiet_hours),
         test_numbers=frozenset(settings.sms_test_numbers),
     )
+    return dispatcher
 
 
 def _rules(

@@ -102,11 +102,7 @@ class Aliyun:
         document = response.json()
         details = document.get("SmsSendDetailDTOs") if isinstance(document, dict) else None
         found = details.get("SmsSendDetailDTO", []) if isinstance(details, dict) else []
-        return [
-            Receipt("", _QUERIED.get(str(one.get("SendStatus"))), str(one["OutId"]), code=str(one.get("ErrCode") or ""))
-            for one in found
-            if isinstance(one, dict) and one.get("OutId")
-        ]
+        return [_read_detail(one) for one in found if isinstance(one, dict) and one.get("OutId")]
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the receipts of a call of `SmsReport`, in its Chinese or international form."""
@@ -193,6 +189,12 @@ def _signed(action: str, form: Mapping[str, str], message: Message, account: Acc
 def _number(e164: str) -> str:
     """Return a number in the API's form: those of China without country code, others without the plus."""
     return e164.removeprefix("+86") if e164.startswith("+86") else e164.removeprefix("+")
+
+
+def _read_detail(one: Mapping[str, Any]) -> Receipt:
+    state, code = _QUERIED.get(str(one.get("SendStatus"))), str(one.get("ErrCode") or "")
+    is_passing = state == "undelivered" and is_temporary("aliyun", code)
+    return Receipt("", state, str(one["OutId"]), code=code, is_temporary=is_passing)
 
 
 def _read_report(one: Any) -> Receipt:
