@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from tests.web.kit import Lines
 
 from carboy.errors import ConfigurationError
 from carboy.web import init_app, runtime
@@ -112,3 +113,93 @@ def test_every_misspelt_setting_is_named_with_the_one_that_was_meant(tmp_path: P
     assert sorted(warnings) == sorted(
         f"`{(name[:3] + name[4:]).upper()}` is not a setting; did you mean `{name.upper()}`?" for name in meant
     )
+
+
+FOREIGN = {
+    "TRACE": "1",
+    "AUTH": "ldap",
+    "CONSOLE": "/dev/console",
+    "LOG_LEVEL": "verbose",
+    "LOG_FORMAT": "%(message)s",
+    "PORT": "tcp://10.0.0.1:80",
+    "DEBUG": "*",
+    "AWS_XRAY_DAEMON_ADDRESS": "xray",
+    "DB_PORT": "tcp://10.0.0.1:5432",
+    "DB_PORT_5432_TCP": "tcp://10.0.0.1:5432",
+}
+
+
+@pytest.mark.parametrize("parts", [None, ["settings", "request_ids", "health"], ["settings", "limits", "db", "jobs"]])
+@pytest.mark.parametrize("prefix", ["", "FLASK_"])
+def test_a_variable_that_means_something_else_does_not_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str] | None, prefix: str, lines: Lines
+) -> None:
+    """Carboy's default counts for each, and there is one warning without its value."""
+    for name, value in FOREIGN.items():
+        monkeypatch.setenv(f"{prefix}{name}", value)
+
+    app = _adopt(tmp_path, parts)
+
+    warned = [line["warning"] for line in lines("setting_ignored")]
+    own = {"PORT", "DB_PORT_5432_TCP", *(["DEBUG"] if prefix else [])}  # Flask itself reads FLASK_DEBUG
+    assert sorted(warning.split("`")[1].removeprefix("FLASK_") for warning in warned) == sorted(FOREIGN.keys() - own)
+    assert not any(value in warning for warning in warned for value in ("ldap", "/dev/console", "verbose", "tcp:"))
+    web = runtime(app).web
+    assert (web.auth, web.debug, web.trace, web.log_level) == (True, bool(prefix), "off", "INFO")
+
+
+@pytest.mark.parametrize(
+    ("parts", "name", "value"),
+    [
+        (["settings", "trace"], "TRACE", "1"),
+        (["settings", "keys"], "AUTH", "ldap"),
+        (["settings", "logs"], "LOG_LEVEL", "verbose"),
+        (["settings", "metrics"], "METRICS_BIND", "here"),
+        (["settings", "db"], "DB_HOST", "db:5432"),
+        (None, "RATE_LIMIT", "fast"),
+        (None, "MAX_BODY_BYTES", "lots"),
+        (None, "DATABASE_URL", "mongodb://db/shop"),
+        (None, "TRUSTED_PROXIES", "nginx"),
+        (None, "PARAMETER_STORE", "/shop"),
+    ],
+)
+@pytest.mark.parametrize("is_dotenv", [True, False])
+def test_a_wrong_value_of_a_setting_in_use_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str] | None, name: str, value: str, is_dotenv: bool
+) -> None:
+    """A part that is named is used; of the default ones, those that do something by themselves."""
+    if is_dotenv:
+        (tmp_path / ".env").write_text(f"{name}={value}\n")
+    else:
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=name):
+        _adopt(tmp_path, parts)
+
+
+@pytest.mark.parametrize("toml", ['trace = "1"', 'auth = "ldap"', 'log_level = "verbose"'])
+def test_a_wrong_value_in_carboys_own_file_stops_the_start(tmp_path: Path, toml: str) -> None:
+    """It is written for Carboy, whether its part is used or not."""
+    with pytest.raises(ConfigurationError):
+        _adopt(tmp_path, toml=f"[default]\n{toml}\n")
+
+
+@pytest.mark.parametrize(("name", "value"), [("AUTH", "off"), ("DEBUG", "1")])
+def test_what_is_careless_on_a_guarded_profile_is_refused_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """It can be read, so it is no other's."""
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLASK_PROFILE", "prod")
+
+    with pytest.raises(ConfigurationError, match=name):
+        _adopt(tmp_path, SECRET_KEY="long enough")
+
+
+def test_a_foreign_variable_hides_no_value_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next layer counts, not the default."""
+    monkeypatch.setenv("TRACE_SAMPLE", "all")
+
+    app = _adopt(tmp_path, toml="[default]\ntrace_sample = 0.5\n")
+
+    assert runtime(app).web.trace_sample == 0.5

@@ -1,7 +1,8 @@
 """Read the layers, merge them, resolve references, check every value: all faults at once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -29,6 +30,9 @@ from carboy.config.values import convert
 from carboy.errors import ConfigurationError, Fault
 
 P = TypeVar("P")
+T = TypeVar("T")
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")
+"""How Kubernetes' variables for a service begin: a service `db` is `DB_PORT=tcp://10.0.0.1:5432`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Sources:
         closed: the closed file's settings for the stage of the profile; see `read_remote`.
         parameters: what Parameter Store has, by full name, and the prefix that it is below.
         faults: what could not be read; reported with all other faults.
+        may_be_foreign: settings by name that nothing here uses. In the environment they may mean something else to the
+            application, so a value that is not valid there is ignored, with a warning.
     """
 
     profile: Profile
@@ -57,6 +63,15 @@ class Sources:
     closed: Mapping[str, Any] = field(default_factory=dict)
     parameters: tuple[str, Mapping[str, str]] = ("/", MappingProxyType({}))
     faults: tuple[Fault, ...] = ()
+    may_be_foreign: Mapping[str, Setting] = field(default_factory=dict)
+
+    def without(self, variables: Collection[str]) -> "Sources":
+        """Return the sources without these variables of the environment and `.env`."""
+        dotenv, environ = (
+            {name: value for name, value in layer.items() if name not in variables}
+            for layer in (self.dotenv, self.environ)
+        )
+        return replace(self, dotenv=dotenv, environ=environ)
 
     def export_undeclared(self, parts: Iterable[type]) -> None:
         """Export the variables of `.env` that are not settings, as `flask` does; variables that exist stay.
@@ -129,6 +144,13 @@ def load(
     """
     sources = sources or read_sources()
     parts = [BaseSettings, *(part for part in parts if part is not BaseSettings)]
+    settings, ignored = _ignore_foreign(sources, lambda own: _load(parts, own, resolvers))
+    settings.ignored = ignored
+    settings.warnings += ignored
+    return settings
+
+
+def _load(parts: Sequence[type], sources: Sources, resolvers: Mapping[str, Resolver] | None) -> Settings:
     declared = _declared(parts)
     layers, faults = _layers(sources, declared)
     faults += sources.faults
@@ -154,6 +176,10 @@ def glance(part: type[P], sources: Sources, resolvers: Mapping[str, Resolver] | 
     Raises:
         ConfigurationError: a setting of this part is invalid, or its reference cannot be resolved.
     """
+    return _ignore_foreign(sources, lambda own: _glance(part, own, resolvers))[0]
+
+
+def _glance(part: type[P], sources: Sources, resolvers: Mapping[str, Resolver] | None) -> P:
     declared = _declared([part])
     layers, _ = _layers(sources, declared)
     own = [Layer(one.name, {name: value for name, value in one.values.items() if name in declared}) for one in layers]
@@ -162,6 +188,40 @@ def glance(part: type[P], sources: Sources, resolvers: Mapping[str, Resolver] | 
     if faults:
         raise _refusal(faults)
     return part(**{item.field: entries[item.name].value for item in settings_of(part)})  # type: ignore[arg-type]
+
+
+def _ignore_foreign(sources: Sources, load: Callable[[Sources], T]) -> tuple[T, tuple[str, ...]]:
+    """Return what is loaded from sources without foreign variables that are not valid, and a warning for each."""
+    ignored: list[str] = []
+    while True:
+        try:
+            return load(sources), tuple(ignored)
+        except ConfigurationError as error:
+            found = [(names, fault) for fault in error.faults if (names := _foreign(fault, sources))]
+            if not found:
+                raise
+            ignored += [
+                f"`{variables[0]}` is ignored, as nothing here uses it: {one.detail}" for variables, one in found
+            ]
+            sources = sources.without({each for variables, _ in found for each in variables})
+
+
+def _foreign(fault: Fault, sources: Sources) -> list[str]:
+    """Return the variables of a setting that is not valid, where they may belong to another; else none."""
+    name, raw = fault.pointer, {**sources.dotenv, **sources.environ}
+    variables = [each for each in (f"{FLASK_PREFIX}{name}", name, f"{name}_FILE") if each in raw]
+    item = sources.may_be_foreign.get(name)
+    if item is not None and not any(_is_switch(raw[each], item) for each in variables):
+        return variables
+    return variables if any(_SERVICE_LINK.match(raw[each]) for each in variables) else []
+
+
+def _is_switch(text: str, item: Setting) -> bool:
+    """Return whether a text is on or off for a setting that is one: what is wrong is then not how it is written."""
+    try:
+        return item.kind is bool and convert(text, bool) in {True, False}
+    except ValueError:
+        return False
 
 
 def _declared(parts: Sequence[type]) -> dict[str, Setting]:

@@ -56,13 +56,15 @@ class Settings:
 
     Attributes:
         profile: the service's profile.
-        warnings: names that look like misspelt settings.
+        warnings: names that look like misspelt settings, and what `ignored` has.
+        ignored: variables of the environment that are not valid, and may mean something else to the application.
         references: those that were followed.
     """
 
     def __init__(self, profile: Profile, entries: Mapping[str, Entry], parts: Mapping[type, Any]) -> None:
         self.profile = profile
         self.warnings: tuple[str, ...] = ()
+        self.ignored: tuple[str, ...] = ()
         self.references: frozenset[Reference] = frozenset()
         self._newest: Callable[[str], Any] = self.__getitem__
         self._entries = dict(entries)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|w)?")
 _RATE = re.compile(r"([0-9]+)\s*/\s*([0-9]+(?:\.[0-9]+)?)?\s*(ms|s|m|h|d|w)?")
+_LEVELS = {"warn": "warning", "fatal": "critical"}  # the other names that `logging` has for two of its levels
 _SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 
@@ -181,7 +182,9 @@ def _read_text(text: str, kind: Any) -> Any:
     if origin in {int, float}:
         return text.strip()
     if origin is typing.Literal:
-        return {str(choice).lower(): choice for choice in typing.get_args(kind)}.get(text.strip().lower(), text)
+        choices = {str(choice).lower(): choice for choice in typing.get_args(kind)}
+        short = text.strip().lower()
+        return choices.get(_LEVELS.get(short, short), text)
     return text
 
 

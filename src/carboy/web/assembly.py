@@ -14,12 +14,13 @@ from flask import Flask
 
 from carboy import logs
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.config import BaseSettings, Resolver, Settings, Sources, glance, read_sources, settings_of
+from carboy.config import BaseSettings, Resolver, Settings, Sources, glance, read_sources
 from carboy.db import DbSettings
 from carboy.errors import ConfigurationError, MissingExtra, UsageError
 from carboy.events import offer_events
 from carboy.extension import EXTENSION, extension_of, find_extension
 from carboy.jobs import JobsSettings
+from carboy.web.adopted_settings import chosen, configured, foreign_settings
 from carboy.web.auth.lazy_sessions import LazySessions
 from carboy.web.configuration import load_settings
 from carboy.web.http.own_routes import at_first_request, prefer_own_routes
@@ -32,8 +33,6 @@ from carboy.web.settings import ModulesSettings, WebSettings, make_secret_key
 log: logs.BoundLogger = logs.get_logger(__name__)
 
 _OWN = (ModulesSettings, WebSettings, DbSettings, JobsSettings)
-_OF_PARTS = {"logs": "LOG_", "console": "CONSOLE", "trace": "TRACE", "docs": "API_", "metrics": "METRICS_"}
-"""How the settings begin that only one part reads: without it they are the application's own affair."""
 
 
 def create_app(
@@ -103,6 +102,7 @@ def init_app(
         MissingExtra: the library of a part in `parts` is not installed.
         ConfigurationError: with every fault of the settings.
     """
+    named = parts
     if parts is None:
         parts = [part for part in PARTS if part not in {"logs", "console"} and _has_library(part)]
     unknown = sorted(set(parts) - set(PARTS))
@@ -112,19 +112,20 @@ def init_app(
         raise UsageError("the application has its parts already", "`init_app` was called before", "call it once")
     for part in parts:
         _require_library(part)
-    given = _configured(app, parts)
+    given = configured(app, parts, (BaseSettings, *_OWN))
+    foreign = foreign_settings(app, named, _OWN)
     profile = app.config.get("PROFILE")
     root = Path(folder or ".").absolute()
 
     def read() -> Sources:
         found = read_sources(folder=root, profile=profile if isinstance(profile, str) else None, overrides=given)
-        found = replace(found, overridden_by="app.config")
+        found = replace(found, overridden_by="app.config", may_be_foreign=foreign)
         return found if "settings" in parts else replace(found, toml={}, dotenv={}, environ={})
 
     settings, configuration = load_settings(lambda *_: _OWN, read, clock)
     if "settings" in parts:
         read().export_undeclared(_OWN)
-        _fill_config(app, settings, kept=_chosen(app))
+        _fill_config(app, settings, kept=chosen(app))
     if "logs" in parts:
         _set_up_logs(settings.part(WebSettings))
     for each in map(logging.getLogger, ("alembic.runtime.plugins", "botocore.credentials")):  # they log at each start
@@ -137,34 +138,6 @@ def init_app(
     if "sqlalchemy" in app.extensions:  # else the application may make its own later
         runtime.bind_models()
     return runtime
-
-
-def _configured(app: Flask, parts: Sequence[str]) -> dict[str, Any]:
-    """Return Carboy's settings in an application's `config`, but for those of parts that it does not have."""
-    foreign = ("MODULES", *(prefix for part, prefix in _OF_PARTS.items() if part not in parts))
-    declared = {item.name for part in (BaseSettings, *_OWN) for item in settings_of(part)}
-    given = {
-        name: value
-        for name, value in app.config.items()
-        if name in declared and value is not None and not name.startswith(foreign)
-    }
-    if not given.get("DEBUG"):
-        given.pop("DEBUG", None)  # Flask's own default
-    if isinstance(given.get("SECRET_KEY"), bytes):
-        given["SECRET_KEY"] = given["SECRET_KEY"].decode("latin-1")  # in `app.config` it stays bytes
-    if "LOG_LEVEL" in given:  # a number, or one of `logging`'s other names
-        level: Any = logging.getLevelNamesMapping().get(str(given["LOG_LEVEL"]).upper(), given["LOG_LEVEL"])
-        given["LOG_LEVEL"] = logging.getLevelName(level)
-    if app.config["MAX_CONTENT_LENGTH"] is not None:
-        given.setdefault("MAX_BODY_BYTES", app.config["MAX_CONTENT_LENGTH"])
-    return given
-
-
-def _chosen(app: Flask) -> set[str]:
-    """Return the names in an application's `config` whose values are not Flask's defaults."""
-    usual = {**app.default_config, "DEBUG": False}
-    given = {name: value for name, value in app.config.items() if value is not None}
-    return {name for name, value in given.items() if name not in usual or value != usual[name]}
 
 
 def settings_parts(sources: Sources, resolvers: Mapping[str, Resolver] | None = None) -> list[type]:
@@ -210,7 +183,10 @@ def _assemble(
         if part in parts:
             add(app, runtime)
     for warning in settings.warnings:
-        log.warning("setting_unknown", warning=warning)
+        if warning in settings.ignored:
+            log.warning("setting_ignored", warning=warning)
+        else:
+            log.warning("setting_unknown", warning=warning)
     return runtime
 
 
