@@ -9,12 +9,12 @@ from carboy.config import Sources, read_sources
 from carboy.config.files import read_dotenv
 from carboy.errors import UsageError
 from carboy.scaffold.choices import Choices
+from carboy.scaffold.dependencies import Listing, find_listing, render_requirement
 from carboy.scaffold.dotenv import render_dotenv
 from carboy.scaffold.finding import Found, find_applications, has_parts, read_code
 from carboy.scaffold.names import plain_name
-from carboy.scaffold.pins import DEPENDENCY_FILES, find_conflicts
+from carboy.scaffold.pins import find_conflicts
 from carboy.scaffold.rendering import render_folder
-from carboy.scaffold.requirement import find_origin
 from carboy.scaffold.writing import write_files
 
 _PARTS = ("request_ids", "problems", "limits", "health")
@@ -69,7 +69,8 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
             "no Flask application was found in its code",
             "name it in .flaskenv (FLASK_APP=module:factory), or start with `carboy new NAME`",
         )
-    files = _files(folder, chosen, choices)
+    listing, has_container = find_listing(folder), (folder / "Dockerfile").exists()
+    files = _files(folder, chosen, choices, listing)
     kept = {path: _why_kept(folder / path, text) for path, text in files.items() if (folder / path).exists()}
     missing = {path: text for path, text in files.items() if path not in kept}
     write_files(folder, missing)
@@ -79,6 +80,8 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
         notes.append(f"also found: {', '.join(others)}; `app` in carboy.toml says which one is served")
     for name, pins in find_conflicts(folder, _extras(choices)).items():
         notes.append(f"these versions in {name} cannot be installed with Carboy: {'; '.join(pins)}")
+    if listing.note and not has_container:
+        notes.append(listing.note)
     has_them = any(has_parts(tree) for tree in code.values())
     if has_them and "db" in choices:
         notes.append(f"Carboy's parts are there already; with the database they are: {_listed(choices)}")
@@ -87,7 +90,7 @@ def adopt(folder: Path, choices: Choices) -> Adoption:
         written=tuple(sorted(missing)),
         kept=dict(sorted(kept.items())),
         notes=tuple(notes),
-        pastes={**({} if has_them else _two_lines(chosen, choices)), **_dependency(folder, choices)},
+        pastes={**({} if has_them else _two_lines(chosen, choices)), **_dependency(folder, choices, listing)},
     )
 
 
@@ -105,16 +108,18 @@ def _choose(sources: Sources, flaskenv: Mapping[str, str], found: list[Found]) -
     return Found(f"{module.replace('.', '/')}.py", module, attribute, "app", is_factory)
 
 
-def _files(folder: Path, chosen: Found, choices: Choices) -> dict[str, str]:
+def _files(folder: Path, chosen: Found, choices: Choices, listing: Listing) -> dict[str, str]:
     name = plain_name(folder.resolve().name)
     facts: dict[str, Any] = {
         "app": chosen.name,
         "module": chosen.module,
         "attribute": chosen.attribute,
         "is_factory": chosen.is_factory,
-        "requirements": (folder / "requirements.txt").is_file(),
+        "install": listing.install,
     }
-    wanted = ["carboy.toml", "gunicorn.conf.py", "Dockerfile", *(["handler.py"] if "lambda" in choices else [])]
+    wanted = ["carboy.toml", "gunicorn.conf.py"]
+    wanted += ["Dockerfile"] if listing.install else []
+    wanted += ["handler.py"] if "lambda" in choices else []
     files = {
         ".env.example": render_dotenv(()),
         **render_folder("base", name, choices, [".dockerignore"]),
@@ -148,13 +153,10 @@ def _extras(choices: Choices) -> tuple[str, ...]:
     return ("db", "serve") if "db" in choices else ("serve",)
 
 
-def _dependency(folder: Path, choices: Choices) -> dict[str, tuple[str, ...]]:
-    """Return the line that names Carboy, for the first file of dependencies, unless one names it already."""
-    line = find_origin().requirement(_extras(choices))
-    for name in DEPENDENCY_FILES:
-        path = folder / name
-        if path.is_file():
-            has_it = "carboy" in path.read_text("utf-8", "replace")
-            shown = f'"{line}"' if name in {"pyproject.toml", "Pipfile", "setup.py"} else line
-            return {} if has_it else {f"{name} (your dependencies)": (shown,)}
-    return {"your dependencies": (line,)}
+def _dependency(folder: Path, choices: Choices, listing: Listing) -> dict[str, tuple[str, ...]]:
+    """Return the line that names Carboy, for the file of dependencies, unless it names it already."""
+    line = render_requirement(listing, _extras(choices), folder)
+    if not listing.file:
+        return {"your dependencies": (line,)}
+    has_it = "carboy" in (folder / listing.file).read_text("utf-8", "replace")
+    return {} if has_it else {f"{listing.file} (your dependencies)": (line,)}

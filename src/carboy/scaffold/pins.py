@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from carboy.bundle.lines import canonical
 
-DEPENDENCY_FILES = (
+_FILES = (
     "requirements.txt",
     "requirements/base.txt",
     "requirements/prod.txt",
@@ -17,7 +17,7 @@ DEPENDENCY_FILES = (
     "setup.py",
     "Pipfile",
 )
-"""Where projects list what they depend on; the first that is there is the one for Carboy's line."""
+"""Where projects list what they depend on."""
 
 _NAME = r"[\"']?\b([A-Za-z][\w.-]*)(?:\[[^]]*\])?[\"']?"
 _CONDITION = re.compile(rf"^\s*{_NAME}\s*(?:=\s*[\"'])?\s*(===?|~=|<=?|\^|~)\s*(\d+(?:\.\d+)*)", re.MULTILINE)
@@ -41,7 +41,7 @@ def find_conflicts(folder: Path, extras: Collection[str]) -> dict[str, list[str]
     """
     needed = dict(_needed(extras))
     found = {}
-    for name in DEPENDENCY_FILES:
+    for name in _FILES:
         path = folder / name
         asked = _ranges(path.read_text("utf-8", "replace")) if path.is_file() else {}
         conflicts = [
