@@ -147,6 +147,7 @@ def test_a_sample_comes_from_what_a_function_waits_for(project: Path, sample: st
     assert name.rstrip("s") in named.stderr
     assert other.returncode != 0
     assert f"functions are registered for `{name}`" in other.stderr
+    assert f"--name {name}" in other.stderr
     assert misused.returncode == 2
 
 

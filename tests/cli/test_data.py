@@ -131,6 +131,15 @@ def test_a_wrong_setting_is_the_doctors_first_finding(carboy: Carboy) -> None:
     assert [check["name"] for check in sick.json["checks"] if not check["ok"]] == ["settings", "settings"]
 
 
+def test_asking_for_the_version_makes_no_database(carboy: Carboy, project: Path) -> None:
+    """Neither its file nor its folder."""
+    found = carboy("db", "current", "--json", DATABASE_URL="sqlite:///not/there/shop.db")
+
+    assert found.code == 0, found.err
+    assert found.json["carboy"]["current"] is None
+    assert not (project / "not").exists()
+
+
 def test_the_projects_own_migrations_go_through_flask_migrate(carboy: Carboy, project: Path) -> None:
     """`init`, `migrate`, `upgrade`, `check`, `downgrade` on the models of a module."""
     (project / "orders.py").write_text(

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from carboy.config import load, read_sources
-from carboy.db import DbSettings, engine, upgrade
+from carboy.db import DbSettings, choose_driver, engine, upgrade
 from carboy.errors import ConfigurationError
 
 
@@ -20,6 +20,9 @@ from carboy.errors import ConfigurationError
         ("postgresql://app:hunter2@host:port/orders", "its port is not a number"),
         ("postgresql://app:hunter2@host:65536/orders", "its port is not from 1 to 65535"),
         ("mysql://app:hunter2@[::1]:0/orders", "its port is not from 1 to 65535"),
+        ("mysql://app:hunter2@one,two/orders", "several hosts are for PostgreSQL alone"),
+        ("postgresql://app:hunter2@one:5432,two:port/orders", "its port is not a number"),
+        ("postgresql://app:hunter2@one:0,two/orders", "its port is not from 1 to 65535"),
         ("mysql://app:hunter2@host/orders\n", "there is white space before or after it"),
         ("postgresql+asyncpg://app:hunter2@host/orders", "its driver `asyncpg` is not installed"),
         ("mysql+mysqldb://app:hunter2@host/orders", "its driver `mysqldb` is not installed"),
@@ -45,6 +48,8 @@ def test_an_invalid_url_is_a_fault_and_is_not_repeated(url: str, why: str) -> No
         "postgresql+psycopg:///orders?host=/run/postgresql",
         "mysql://app@[::1]:3306/orders",
         "mariadb://db.internal",
+        "postgresql://app:secret@one.internal:5432,two.internal:5433/orders?target_session_attrs=read-write",
+        "postgres://[::1]:5432,two.internal/orders",
         "mysql+aws_wrapper_mysqlconnector://db.internal/orders",
     ],
 )
@@ -110,3 +115,23 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) 
             use()
 
         assert "INSTANCE_PATH" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "ports"),
+    [
+        ("postgresql://app:p%40ss@one:5432,two:5433/orders?target_session_attrs=any", "one,two", "5432,5433"),
+        ("postgres://app:p%40ss@one,two/orders?target_session_attrs=any", "one,two", "5432,5432"),
+        ("postgresql+psycopg://app:p%40ss@one:5432,[::1]:5433/orders?target_session_attrs=any", "one,::1", "5432,5433"),
+    ],
+)
+def test_several_hosts_of_postgresql_are_given_to_its_driver(url: str, hosts: str, ports: str) -> None:
+    """As libpq's URL has them; the first that suits is taken by the driver."""
+    made = sa.make_url(choose_driver(url))
+
+    arguments = made.get_dialect()().create_connect_args(made)[1]
+
+    assert made.password == "p@ss"
+    assert made.database == "orders"
+    assert (arguments["host"], arguments["port"]) == (hosts, ports)
+    assert arguments["target_session_attrs"] == "any"

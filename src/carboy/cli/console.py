@@ -10,24 +10,30 @@ from carboy.errors import UsageError
 
 
 @click.command("console")
-@click.option("--url", help="Where the console is served; by default CONSOLE_BIND or http://127.0.0.1:8000.")
+@click.option("--url", help="Where the console is served; by default CONSOLE_BIND, or `--port` of this machine.")
+@click.option(
+    "--port",
+    "-p",
+    type=click.IntRange(1, 65535),
+    help="The port of `carboy serve`.  [default: the variable PORT, or 8000]",
+)
 @click.option("--no-open", is_flag=True, help="Print the address alone.")
 @pass_project
-def command(project: Project, url: str | None, no_open: bool) -> None:
+def command(project: Project, url: str | None, port: int | None, no_open: bool) -> None:
     """Open the console with an address that logs in once, within an hour.
 
     It is made for the profile `local`; elsewhere log in with an API key.
 
     Example:
       carboy console
-      carboy console --url http://127.0.0.1:8080 --no-open
+      carboy console --port 8080 --no-open
     """
     from carboy.web.console.sessions import make_login
 
     runtime = project.runtime()
     if not runtime.settings["CONSOLE"]:
         raise UsageError("there is no console", "CONSOLE is off", "set CONSOLE=on")
-    bind = runtime.settings["CONSOLE_BIND"] or "127.0.0.1:8000"
+    bind = runtime.settings["CONSOLE_BIND"] or f"127.0.0.1:{port or project.port()}"
     url = (url or f"http://{bind}").rstrip("/")
     if runtime.settings.profile.name != "local":
         hint = f"open {url}/login and enter a key of `carboy keys create`"

@@ -11,7 +11,7 @@ import click
 
 from carboy.cli.output import print_json
 from carboy.cli.project import Project, pass_project
-from carboy.errors import CarboyError, InvalidInput, UsageError
+from carboy.errors import CarboyError, InvalidInput, Missing, UsageError
 
 if TYPE_CHECKING:
     from carboy.serve.lambda_.handler import LambdaHandler
@@ -73,6 +73,11 @@ def invoke(
             answer = handler(event, _context(timeout_s))
         except InvalidInput as error:  # of the event: the handler failed, and the command was used well
             raise CarboyError(error.what, error.why, error.hint) from error
+        except Missing as error:
+            known = handler.sources(sample) if sample in _NAMED and not name else []
+            if not known:
+                raise
+            raise Missing(error.what, error.why, f"say where the sample comes from: --name {known[0]}") from error
         ended_s = time.perf_counter()
     print_json(answer)
     click.echo(

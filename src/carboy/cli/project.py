@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_USUAL_PORT, _MAX_PORT = 8000, 65_535
 _GATEWAY = "pip install 'carboy[archive,sms]'"
 
 
@@ -80,6 +81,12 @@ class Project:
         sources = self.sources()
         named = self.app or sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP")
         return named or sources.toml.get("app")
+
+    def port(self) -> int:
+        """Return the port to serve on: `PORT`, as many platforms set it, where that is a number; else 8000."""
+        sources = self.sources()
+        text = sources.environ.get("PORT") or sources.dotenv.get("PORT", "")  # on Kubernetes it may be `tcp://…`
+        return int(text) if text.isascii() and text.isdecimal() and int(text) <= _MAX_PORT else _USUAL_PORT
 
     def has_modules(self) -> bool:
         """Return whether the project names the modules that the built-in application is made of."""

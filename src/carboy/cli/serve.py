@@ -15,7 +15,10 @@ from carboy.serve.plan import ServerName
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
 @click.option(
-    "--port", "-p", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port; 0 for a free one."
+    "--port",
+    "-p",
+    type=click.IntRange(0, 65535),
+    help="The port; 0 for a free one.  [default: the variable PORT, or 8000]",
 )
 @click.option(
     "--server",
@@ -37,7 +40,7 @@ from carboy.serve.plan import ServerName
 def command(
     project: Project,
     host: str,
-    port: int,
+    port: int | None,
     server: str,
     workers: int,
     threads: int,
@@ -71,6 +74,7 @@ def command(
         server = "gunicorn"
     if openapi is None and project.app_path() is None and not project.has_modules():
         note(f"note: {_no_application()}")
+    port = project.port() if port is None else port
     plan = Plan("dev" if reload else cast("ServerName", server), host, port, workers, threads, reload)
     check_plan(plan)
     settings = ServeSettings()

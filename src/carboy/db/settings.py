@@ -34,9 +34,14 @@ def _fault_of_url(url: str) -> str | None:
     login, _, host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")
     if "@" in login:
         return "an `@` in its user or password must be written as %40"
-    named = re.fullmatch(r"(?:\[[^\]]*\]|[^:]*)(?::(\d*))?", host, re.ASCII)
+    hosts = host.split(",") if found[1].startswith("postgres") else [host]
+    return next((wrong for each in hosts if (wrong := _fault_of_host(each))), None)
+
+
+def _fault_of_host(host: str) -> str | None:
+    named = re.fullmatch(r"(?:\[[^\]]*\]|[^:,]*)(?::(\d*))?", host, re.ASCII)
     if named is None:
-        return "its port is not a number"
+        return "several hosts are for PostgreSQL alone" if "," in host else "its port is not a number"
     return "its port is not from 1 to 65535" if named[1] and not 1 <= int(named[1][:6]) <= _MAX_PORT else None
 
 

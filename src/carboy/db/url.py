@@ -1,5 +1,6 @@
 """Choose the driver of a database's URL, and build the URL where only a secret says what kind it is."""
 
+import re
 from typing import TYPE_CHECKING
 
 from carboy.db.credentials import Credentials
@@ -15,12 +16,26 @@ _DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
 }
+_SEVERAL_HOSTS = re.compile(r"([^/?@]*@)?([^/?@]*,[^/?@]*)(/[^?]*)?(?:\?(.*))?")
+_HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::(\d*))?")
 _BY_PORT = {3306: "mysql", 5432: "postgresql"}
 
 
 def choose_driver(url: str) -> str:
-    """Return a URL with the driver that Carboy brings, where it names none: `postgres://` means psycopg."""
+    """Return a URL with the driver that Carboy brings, where it names none: `postgres://` means psycopg.
+
+    Several hosts, as libpq writes them (`postgresql://one:5432,two:5432/name`), become those of SQLAlchemy's form.
+
+    Sources: PostgreSQL, "Connection URIs"; SQLAlchemy, "Specifying multiple fallback hosts".
+    """
     scheme, colon, rest = url.partition("://")
+    several = _SEVERAL_HOSTS.fullmatch(rest) if scheme.startswith("postgres") else None
+    if several:
+        login, hosts, database, query = several.groups(default="")
+        pairs = [_HOST.fullmatch(host) for host in hosts.split(",")]
+        listed = ",".join(pair[1].strip("[]") for pair in pairs if pair)
+        ports = ",".join(pair[2] or "5432" for pair in pairs if pair)
+        rest = f"{login}{database or '/'}?host={listed}&port={ports}{'&' if query else ''}{query}"
     return f"{_DRIVERS.get(scheme, scheme)}{colon}{rest}"
 
 

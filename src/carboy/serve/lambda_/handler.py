@@ -107,6 +107,10 @@ class LambdaHandler:
         finally:
             deliver_waiting()  # Lambda now stops the clock
 
+    def sources(self, kind: str) -> list[str]:
+        """Return the names of the queues, topics or rules that functions are registered for."""
+        return self._events.names(kind)
+
     def close(self) -> None:
         """End the lifespan of an ASGI application; other applications hold nothing here."""
         if self._run is not self.application:
