@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +28,7 @@ _EXAMPLES = {
     "merge": "carboy db merge heads -m 'one line again'",
 }
 
+_IN_MEMORY = "sqlite://"
 _NOTHING_TO_WRITE = (
     "nothing to write: the database has every table and column of the models; a model is seen when a module that "
     "MODULES names imports it"
@@ -99,8 +101,11 @@ def current(project: Project, as_json: bool) -> None:
     from carboy.db import migrate
     from carboy.db.project_migrations import has_migrations, project_head, project_version
 
+    stands_in = _stand_in_for_missing_file(project)
     app, runtime = _open(project)
-    found: dict[str, Any] = {"carboy": {"current": migrate.current(runtime.engine), "head": migrate.head()}}
+    is_missing = stands_in and runtime.settings["DATABASE_URL"] == _IN_MEMORY
+    version = None if is_missing else migrate.current(runtime.engine)
+    found: dict[str, Any] = {"carboy": {"current": version, "head": migrate.head()}}
     if has_migrations(app):
         found["project"] = {"current": project_version(app), "head": project_head(app)}
     if as_json:
@@ -156,6 +161,19 @@ def _pass_on(name: str, theirs: click.Command) -> click.Command:
     theirs_in_one_line = " ".join((theirs.help or "").split())  # indented or not, by the version of Python
     help_text = f"{theirs_in_one_line}\n\nExample:\n  {_EXAMPLES.get(name, f'carboy db {name}')}"
     return click.Command(name, params=list(theirs.params), callback=call, help=help_text)
+
+
+def _stand_in_for_missing_file(project: Project) -> bool:
+    """Put a database in memory in the place of a SQLite file that is not there: an application makes its own."""
+    from carboy.config.environ import write_environ
+    from carboy.db import DbSettings
+
+    db = project.settings(DbSettings).part(DbSettings)
+    path = db.database_url.partition(":///")[2].partition("?")[0]
+    if not db.is_embedded or not path.startswith("/") or Path(path).exists():
+        return False
+    write_environ("FLASK_DATABASE_URL", _IN_MEMORY)
+    return True
 
 
 def _open(project: Project) -> "tuple[Flask, Runtime]":

@@ -229,28 +229,16 @@ def is_migrating() -> bool:
     return hasattr(sys.modules.get("alembic.context"), "config")  # there within an `EnvironmentContext` only
 
 
-def is_absent(made: "Engine") -> bool:
-    """Return whether SQLite's file does not exist; the first connection would make it."""
-    path = _file_of(made)
-    return path is not None and not path.exists()
-
-
-def _file_of(made: "Engine") -> Path | None:
-    path = made.url.database
-    is_file = made.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:")
-    return Path(path) if is_file and path else None
-
-
 def make_folder(made: "Engine") -> None:
     """Create the folder of SQLite's file, for this user alone; nothing for other databases."""
-    path = _file_of(made)
-    if path is not None:
+    path = made.url.database
+    if made.dialect.name == "sqlite" and path and path != ":memory:" and not path.startswith("file:"):
         with explain_folder(path, "cannot be made"):
-            make_private_folder(path.parent)
+            make_private_folder(Path(path).parent)
 
 
 @contextmanager
-def explain_folder(database: Path, what: str) -> Iterator[None]:
+def explain_folder(database: str, what: str) -> Iterator[None]:
     """Raise an error of the system as one that names the folder of SQLite's file, and the cure.
 
     Raises:
@@ -260,7 +248,7 @@ def explain_folder(database: Path, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigurationError(
-            f"the folder `{database.parent}` of the SQLite database {what}",
+            f"the folder `{Path(database).parent}` of the SQLite database {what}",
             error.strerror or type(error).__name__,
             "let this user write there, or name another folder by INSTANCE_PATH or DATABASE_URL",
         ) from error
@@ -278,8 +266,8 @@ def make_private_folder(folder: Path) -> None:
 def _make_file(made: "Engine") -> None:
     """Create SQLite's file with mode 0600; SQLite gives `-wal` and `-shm` the mode of the file."""
     make_folder(made)
-    path = _file_of(made)
-    if path is not None and not path.exists():
+    path = made.url.database
+    if path and path != ":memory:" and not path.startswith("file:") and not Path(path).exists():
         with explain_folder(path, "cannot be written"), suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 

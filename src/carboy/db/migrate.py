@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from carboy.db.engines import explain_folder, is_absent, make_folder
+from carboy.db.engines import explain_folder, make_folder
 from carboy.db.failed_migration import record_failures
 from carboy.db.own_tables import GROUPS, VERSION_TABLE
 from carboy.errors import CarboyError, Unreachable
@@ -45,9 +45,7 @@ def head() -> str:
 
 
 def current(engine: "Engine") -> str | None:
-    """Return the version that a database has; None without Carboy's tables. A missing SQLite file is not made."""
-    if is_absent(engine):
-        return None
+    """Return the version that a database has; None without Carboy's tables."""
     with extra("db"):
         from sqlalchemy import inspect
     with engine.connect() as connection:
@@ -239,7 +237,7 @@ def _file_lock(database: str | None, wait_s: float) -> Iterator[None]:
             return False
         return True
 
-    with explain_folder(Path(database), "cannot be written"):
+    with explain_folder(database, "cannot be written"):
         descriptor = os.open(f"{database}.migrating", os.O_CREAT | os.O_RDWR, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         _wait_for(has_lock, wait_s)

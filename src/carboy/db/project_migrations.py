@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from carboy.db import migrate
-from carboy.db.engines import is_absent
 from carboy.db.failed_migration import record_failures
 from carboy.errors import CarboyError
 from carboy.extension import find_extension
@@ -104,10 +103,6 @@ def project_version(app: "Flask") -> str | None:
         return []
 
     config, script = _script(app)
-    with app.app_context():
-        engine = getattr(app.extensions["migrate"].db, "engine", None)
-    if engine is not None and is_absent(engine):
-        return None
     with app.app_context(), migrate.ALEMBIC, _quiet(), EnvironmentContext(config, script, fn=look, dont_mutate=True):
         run_flask_migrate(script.run_env)
     behind = [one for one in found if one != project_head(app)]
