@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,7 +10,7 @@ import pytest
 from flask import Blueprint, Flask, Response, request
 from tests.web.kit import Adopt
 from werkzeug.debug import DebuggedApplication
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, TooManyRequests
 from werkzeug.test import Client, run_wsgi_app
 from werkzeug.test import EnvironBuilder as Builder
 
@@ -228,6 +229,71 @@ def test_refused_requests_have_the_headers_of_after_request(adopt: Adopt, parts:
         assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
     assert int(answers[4].headers["Retry-After"]) >= 1
     assert answers[4].get_json()["status"] == 429
+
+
+def _own_handler(kind: Any) -> Callable[[Flask], object]:
+    def register(app: Flask) -> None:
+        @app.errorhandler(kind)
+        def handle(error: HTTPException) -> tuple[str, int | None]:
+            return f"own {error.code}: {error.description}", error.code
+
+    return register
+
+
+@pytest.mark.parametrize("parts", [None, ["limits"], ["limits", "problems", "request_ids"]])
+@pytest.mark.parametrize("accept", [BROWSER, "*/*"])
+@pytest.mark.parametrize("kind", [413, RequestEntityTooLarge, HTTPException, Exception])
+def test_the_applications_own_handler_answers_a_body_that_is_too_large(
+    adopt: Adopt, parts: list[str] | None, accept: str, kind: Any
+) -> None:
+    """By status, class or base class, as Flask looks for it."""
+    client = adopt(parts, before=_own_handler(kind), MAX_CONTENT_LENGTH=5).test_client()
+
+    answer = client.post("/upload", data=b"x" * 9, headers={"Accept": accept})
+
+    assert (answer.status_code, answer.text[:9]) == (413, "own 413: ")
+
+
+@pytest.mark.parametrize("kind", [429, TooManyRequests])
+def test_the_applications_own_handler_answers_too_many_requests(adopt: Adopt, kind: Any) -> None:
+    """`Retry-After` is added; a handler for another status changes nothing."""
+    client = adopt(before=_own_handler(kind), RATE_LIMIT="1/m", MAX_CONTENT_LENGTH=5).test_client()
+
+    first, second = client.post("/upload", data=b"x" * 9), client.get("/upload")
+
+    assert first.get_json()["status"] == 413
+    assert second.text == "own 429: too many requests"
+    assert int(second.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("parts", [None, ["limits"]])
+def test_a_browser_gets_a_page_for_a_refused_request(adopt: Adopt, parts: list[str] | None) -> None:
+    """Also where the application has neither handlers nor `after_request` functions."""
+    client = adopt(parts, RATE_LIMIT="2/m", MAX_CONTENT_LENGTH=5).test_client()
+    headers = {"Accept": BROWSER}
+
+    answers = [client.post("/upload", data=b"x" * 9, headers=headers) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [413, 413, 429]
+    assert {answer.mimetype for answer in answers} == {"text/html"}
+
+
+def test_a_blueprints_own_handler_answers_for_its_routes(adopt: Adopt) -> None:
+    """And not for those of others."""
+    pages = Blueprint("pages", __name__)
+
+    @pages.post("/form")
+    def form() -> str:
+        return request.get_data(as_text=True)
+
+    @pages.errorhandler(413)
+    def handle(_error: HTTPException) -> tuple[str, int]:
+        return "the file is too large", 413
+
+    client = adopt(before=lambda app: app.register_blueprint(pages), MAX_CONTENT_LENGTH=5).test_client()
+
+    assert client.post("/form", data=b"x" * 9).text == "the file is too large"
+    assert client.post("/upload", data=b"x" * 9).get_json()["status"] == 413
 
 
 def test_a_refused_request_reaches_no_code_of_the_application(adopt: Adopt) -> None:

@@ -14,7 +14,13 @@ from carboy.jobs import JobsSettings
 from carboy.logs import request_id
 from carboy.web.http.middleware import Limits, RequestMiddleware
 from carboy.web.http.middleware import log as request_log
-from carboy.web.http.problem_responses import handle_problems, is_debugged, problem_answerer
+from carboy.web.http.problem_responses import (
+    answer_refusal,
+    handle_problems,
+    has_own_handlers,
+    is_debugged,
+    problem_answerer,
+)
 from carboy.web.metrics.registry import Sample
 
 if TYPE_CHECKING:
@@ -104,9 +110,15 @@ def _add_limits(app: "Flask", runtime: "Runtime") -> None:
 
     def refuse() -> "ResponseReturnValue | None":
         refusal = request.environ.get("carboy.refusal")
-        return None if refusal is None else answer(refusal)
+        return None if refusal is None else answer_refusal(app, refusal, answer)
 
-    middleware.passes_refusals = lambda: bool(app.after_request_funcs)
+    def passes(environ: "WSGIEnvironment") -> bool:
+        if not runtime.is_adopted:
+            return bool(app.after_request_funcs)
+        is_page = "text/html" in environ.get("HTTP_ACCEPT", "")
+        return is_page or bool(app.after_request_funcs) or has_own_handlers(app)
+
+    middleware.passes_refusals = passes
     app.before_request_funcs.setdefault(None, []).insert(0, refuse)
 
 

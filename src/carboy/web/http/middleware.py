@@ -81,8 +81,8 @@ class RequestMiddleware:
         show_path: masks secrets in a path.
         tracing: begins and ends the span of each request.
         propagates: whether an exception of the application is raised again, for a debugger or a test client.
-        passes_refusals: whether a refused request goes through the application's `after_request` functions, which
-            finds the refusal in `carboy.refusal` of the environ.
+        passes_refusals: whether a refused request goes through the application's `after_request` functions and error
+            handlers, with the refusal as `carboy.refusal` of the environ.
         error_page: returns an error as HTML with its headers, for a client that asks for it.
     """
 
@@ -99,7 +99,7 @@ class RequestMiddleware:
     show_path: Callable[[str], str] = str
     tracing: "RequestTracing | None" = None
     propagates: "Callable[[WSGIEnvironment], bool]" = bool
-    passes_refusals: Callable[[], bool] = bool
+    passes_refusals: "Callable[[WSGIEnvironment], bool]" = lambda _environ: False
     error_page: "Callable[[Mapping[str, Any], Problem], tuple[bytes, Mapping[str, str]] | None] | None" = None
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -126,7 +126,7 @@ class RequestMiddleware:
             return exchange.answer_probe(*result)
         refusal = self.refusal(environ)
         if refusal is not None:
-            if not self.passes_refusals():
+            if not self.passes_refusals(environ):
                 return exchange.answer_problem(refusal)
             environ["carboy.refusal"] = refusal
         elif self.limits is not None and not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" in environ:

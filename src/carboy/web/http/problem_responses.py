@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, default_exceptions
 
 from carboy.errors import CarboyError, InvalidInput, Throttled, UpstreamError
 from carboy.extension import find_extension
@@ -123,6 +123,44 @@ def problem_answerer(
         return Response(body, problem.status, headers, content_type=CONTENT_TYPE)
 
     return answer
+
+
+def answer_refusal(
+    app: "Flask", problem: Problem, answer: "Callable[[Exception], ResponseReturnValue]"
+) -> "ResponseReturnValue":
+    """Respond to a request that is refused before any view: by the application's own handler for its status, if any."""
+    from flask import request
+
+    kind = default_exceptions.get(problem.status)
+    error = None if kind is None else kind(problem.detail)
+    handler = None if error is None else _own_handler(app, error, (*request.blueprints, None))
+    if handler is None:
+        return answer(problem)
+    response = app.make_response(app.ensure_sync(handler)(error))
+    for name, value in problem.headers.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def has_own_handlers(app: "Flask") -> bool:
+    """Return whether an application has error handlers besides Carboy's."""
+    specs = (handlers for codes in app.error_handler_spec.values() for handlers in codes.values())
+    return any(_is_own(handler) for handlers in specs for handler in handlers.values())
+
+
+def _own_handler(app: "Flask", error: HTTPException, scopes: "tuple[str | None, ...]") -> "Callable[..., Any] | None":
+    """Return the handler that Flask would call for an error, if it is the application's own."""
+    for code in (error.code, None):
+        for scope in scopes:
+            handlers = app.error_handler_spec[scope][code]
+            found = next((handlers[each] for each in type(error).__mro__ if each in handlers), None)
+            if found is not None:
+                return found if _is_own(found) else app.error_handler_spec[None][None].get(Exception)
+    return None
+
+
+def _is_own(handler: "Callable[..., Any]") -> bool:
+    return handler.__module__ != __name__
 
 
 def is_debugged(environ: "WSGIEnvironment") -> bool:
