@@ -1,5 +1,7 @@
 """`carboy settings`."""
 
+import contextlib
+import io
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -150,7 +152,8 @@ def _settings_of_adopted(project: Project) -> "Settings | None":
     if project.app_path() is None:
         return None
     try:
-        found = find_extension(project.make_quiet_app())
+        with contextlib.redirect_stderr(io.StringIO()):  # the caller prints the warnings
+            found = find_extension(project.make_quiet_app())
     except Exception:  # noqa: BLE001 (what is wrong with the settings is the better message)
         return None
     return found.settings if isinstance(found, Runtime) and found.is_adopted else None

@@ -200,9 +200,9 @@ def _ignore_foreign(sources: Sources, load: Callable[[Sources], T]) -> tuple[T, 
             found = [(names, fault) for fault in error.faults if (names := _foreign(fault, sources))]
             if not found:
                 raise
-            ignored += [
-                f"`{variables[0]}` is ignored, as nothing here uses it: {one.detail}" for variables, one in found
-            ]
+            for names, fault in found:
+                detail = fault.detail.removeprefix("from environment: ")
+                ignored.append(f"`{names[0]}` is ignored, as nothing here uses it: {detail}")
             sources = sources.without({each for variables, _ in found for each in variables})
 
 
