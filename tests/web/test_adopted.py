@@ -234,8 +234,8 @@ def test_refused_requests_have_the_headers_of_after_request(adopt: Adopt, parts:
 def _own_handler(kind: Any) -> Callable[[Flask], object]:
     def register(app: Flask) -> None:
         @app.errorhandler(kind)
-        def handle(error: HTTPException) -> tuple[str, int | None]:
-            return f"own {error.code}: {error.description}", error.code
+        def handle(error: HTTPException) -> tuple[str, int]:
+            return f"own {error.code}: {error.description}", error.code or 0
 
     return register
 
