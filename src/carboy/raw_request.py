@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -30,17 +31,21 @@ class RawRequest:
     path: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
+        if not all(map(str.islower, self.headers)):
+            object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
 
     @classmethod
     def of(cls, environ: Mapping[str, Any], body: bytes, path: Mapping[str, Any] | None = None) -> "RawRequest":
         """Make it of a WSGI environment and the body that was read from it."""
         headers = {
-            key[5:].replace("_", "-"): _header_text(value) for key, value in environ.items() if key.startswith("HTTP_")
+            _header_name(key): value if value.isascii() else _header_text(value)
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
         }
-        for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            if environ.get(key):
-                headers[key.replace("_", "-")] = environ[key]
+        if kind := environ.get("CONTENT_TYPE"):
+            headers["content-type"] = kind
+        if length := environ.get("CONTENT_LENGTH"):
+            headers["content-length"] = length
         arguments = {name: str(value) for name, value in (path or {}).items()}
         return cls(
             environ["REQUEST_METHOD"], raw_url(environ), headers, body, environ.get("REMOTE_ADDR") or "", arguments
@@ -104,10 +109,14 @@ def _text(target: str) -> str:
         return target
 
 
+@lru_cache(maxsize=1024)
+def _header_name(key: str) -> str:
+    """Return the name of a header, in lower case, from its key in a WSGI environment."""
+    return key[5:].replace("_", "-").lower()
+
+
 def _header_text(value: str) -> str:
     """Return a header of a WSGI environment, whose characters are bytes (PEP 3333), as the text that was sent."""
-    if value.isascii():
-        return value
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

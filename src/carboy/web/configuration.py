@@ -4,7 +4,7 @@ Nothing of AWS is imported unless a setting asks for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,12 +198,16 @@ def _read_closed(path: Path, stage: str, allowed_keys: tuple[str, ...]) -> Mappi
 
 def _pin(newest: Settings) -> Settings:
     """Return the settings that this request uses already, or the newest."""
+    has_request, current = _request_globals()
+    return current().setdefault("carboy_settings", newest) if has_request() else newest
+
+
+@cache
+def _request_globals() -> tuple[Callable[[], bool], Callable[[], Any]]:
+    """Return what reports whether there is a request, and what returns its `g` itself: each use of the proxy costs."""
     from flask import g, has_request_context
 
-    if not has_request_context():
-        return newest
-    seen: Settings = g.setdefault("carboy_settings", newest)
-    return seen
+    return has_request_context, g._get_current_object  # type: ignore[attr-defined]
 
 
 def _log_refusal(error: CarboyError) -> None:

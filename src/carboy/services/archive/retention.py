@@ -111,10 +111,12 @@ class Upkeep:
         self.erasing = Job("archive.erase", self.finish_erasing, attempts=None, timeout_s=300.0, priority=9)
 
     def ask(self) -> None:
-        """Enqueue the job of this minute, unless this process has done so or nothing needs it."""
+        """Enqueue the job of this minute where something needs it; each process looks once a minute."""
         minute = self.clock.now_ms() // _MINUTE_MS
-        if minute != self._asked and self.limits().is_needed:
-            self._asked = minute
+        if minute == self._asked:
+            return
+        self._asked = minute
+        if self.limits().is_needed:
             self.writer.run(_put, self._row(minute), durable=False)
 
     def begin(self) -> None:

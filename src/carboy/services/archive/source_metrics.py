@@ -48,8 +48,8 @@ class SourceMetrics:
         self._received.inc((self._label(name),))
 
     def kept(self, name: str, acceptance: Acceptance) -> None:
-        """Count the events of a request that was accepted."""
-        label = (self._label(name),)
+        """Count the events of a request that a known source sent, and that was accepted."""
+        label = (name,)
         if acceptance.accepted:
             self._accepted.inc(label, acceptance.accepted)
         if duplicates := len(acceptance.ids) - acceptance.accepted:

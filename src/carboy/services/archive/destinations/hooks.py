@@ -9,7 +9,7 @@ from carboy.services.archive.destinations.config import Destination, Destination
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
-_HOOKS: dict[str, tuple[DestinationConfig, Callable[..., Any]]] = {}
+_HOOKS: dict[str, tuple[Destination, Callable[..., Any]]] = {}
 
 
 def on_archived(*sources: str, timeout_s: float = 300.0) -> Callable[[Hook], Hook]:
@@ -29,7 +29,8 @@ def on_archived(*sources: str, timeout_s: float = 300.0) -> Callable[[Hook], Hoo
     def register(function: Hook) -> Hook:
         dotted = f"{function.__module__}-{function.__qualname__}".lower()
         name = re.sub(r"[^a-z0-9_-]+", "-", dotted).strip("-_0123456789")[-64:].lstrip("-_0123456789") or "hook"
-        _HOOKS[name] = (DestinationConfig("on_archived", sources, max_in_flight=4, timeout_s=timeout_s), function)
+        config = DestinationConfig("on_archived", sources, max_in_flight=4, timeout_s=timeout_s)
+        _HOOKS[name] = (Destination(name, config), function)
         return function
 
     return register
@@ -37,6 +38,4 @@ def on_archived(*sources: str, timeout_s: float = 300.0) -> Callable[[Hook], Hoo
 
 def hooks() -> Mapping[str, tuple[Destination, Callable[..., Any]]]:
     """Return the functions that were registered, each with its destination, by name."""
-    return MappingProxyType(
-        {name: (Destination(name, config), function) for name, (config, function) in _HOOKS.items()}
-    )
+    return MappingProxyType(_HOOKS)
