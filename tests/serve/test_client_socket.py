@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -59,6 +60,53 @@ def test_a_client_that_reads_nothing_blocks_no_other_client(pair: PAIR) -> None:
     reader.join()
 
     assert seen[0] == b"a" * 500_000 + b"b" * 400_000
+
+
+@pytest.mark.parametrize("size", [1, 65_536, 900_000])
+def test_a_head_leaves_with_the_first_bytes_of_its_body(pair: PAIR, size: int) -> None:
+    """One call to the kernel for both; what follows is sent as it comes."""
+    client, theirs = pair
+    client.holds_head = True
+
+    client.sendall(b"head")
+    with pytest.raises(BlockingIOError):
+        theirs.recv(1, socket.MSG_DONTWAIT)
+    client.sendall(memoryview(b"b" * size))
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(read, theirs, 4 + size)
+        while not client.flush():
+            pass
+    client.sendall(b"more")
+
+    assert found.result() == b"head" + b"b" * size
+    assert theirs.recv(100) == b"more"
+
+
+def test_a_head_without_a_body_leaves_at_the_end_of_the_response(pair: PAIR) -> None:
+    """And the next response is not held by what was set for this one."""
+    client, theirs = pair
+    client.holds_head = True
+    client.sendall(b"head")
+    client.release_head()
+    assert theirs.recv(100) == b"head"
+
+    client.holds_head = True
+    client.release_head()
+    client.sendall(b"refused before its head")
+    assert theirs.recv(100) == b"refused before its head"
+
+
+def test_a_head_whose_client_is_gone_raises_nothing(pair: PAIR) -> None:
+    """Its connection ends where the next request would be read."""
+    client, theirs = pair
+    client.holds_head = True
+    client.sendall(b"head")
+    theirs.close()
+
+    client.release_head()
+
+    with pytest.raises(OSError, match="pipe|reset"):
+        client.sendall(b"x")
 
 
 def wait_in_vain(client: ClientSocket, errors: list[OSError]) -> None:

@@ -25,7 +25,7 @@ from carboy.testing import ServeProcess, free_port, serve_process
 from carboy.testing.ports import takes_connections
 
 APP = """
-import os, time
+import os, threading, time
 from flask import Flask, Response, request
 
 app = Flask("probe")
@@ -42,6 +42,28 @@ def echo():
 def sleep(seconds):
     time.sleep(seconds)
     return "slept"
+
+gate = threading.Event()
+
+@app.get("/gated-stream")
+def gated_stream():
+    def parts():
+        yield b"first"
+        gate.wait(20)
+        yield b"second"
+    return Response(parts(), mimetype="text/plain")
+
+@app.get("/open")
+def open_gate():
+    gate.set()
+    return "open"
+
+@app.get("/broken/<int:after>")
+def broken(after):
+    def parts():
+        yield from [b"part"] * after
+        raise ValueError("broken")
+    return Response(parts(), mimetype="text/plain", direct_passthrough=True)
 
 @app.get("/stream")
 def stream():
@@ -99,6 +121,32 @@ def test_answers_of_every_kind_leave_whole(server: ServeProcess) -> None:
     head = send(server, b"HEAD /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert head.lower().partition(b"\r\n\r\n")[2] == b""
     assert b"content-length" in head.lower()
+
+
+def test_the_first_part_of_a_stream_is_not_waited_with(server: ServeProcess) -> None:
+    """Head and first part leave at once, whenever the second one comes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"GET /gated-stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        found = b""
+        while not found.endswith(b"first\r\n"):
+            found += client.recv(65536)
+        ask(server, "GET", "/open")
+        rest = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert found.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest.startswith(b"6\r\nsecond\r\n")
+
+
+def test_a_stream_that_breaks_is_cut_or_answered_500(server: ServeProcess) -> None:
+    """Before its first part there is no head to take back; after it the end is missing."""
+    before = send(server, b"GET /broken/0 HTTP/1.1\r\nHost: x\r\n\r\n")
+    after = send(server, b"GET /broken/2 HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    assert before.startswith(b"HTTP/1.1 500 ")
+    assert before.count(b"HTTP/1.1") == 1
+    assert after.startswith(b"HTTP/1.1 200 ")
+    assert after.count(b"part") == 2
+    assert b"\r\n0\r\n" not in after
 
 
 def test_a_body_that_was_cut_off_is_no_request(server: ServeProcess) -> None:

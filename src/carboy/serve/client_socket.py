@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _MAX_UNSENT_BYTES = 1_048_576
+_MAX_JOINED_BYTES = 65_536
 
 
 class BufferBudget:
@@ -53,6 +54,7 @@ class ClientSocket(socket.socket):
         unsent: the end of a response that the client has not read yet.
         slot: what the thread that sends gives to another while it waits for this client.
         request_head: request line and `X-Request-Id` of the request under way, as they came.
+        holds_head: whether the next `sendall` waits for the one after it: head and body become one call to the kernel.
     """
 
     def __init__(self, accepted: socket.socket, budget: BufferBudget, deadlines: Deadlines, timeout_s: float) -> None:
@@ -63,6 +65,8 @@ class ClientSocket(socket.socket):
         self._counted_bytes = 0
         self._waited_s = 0.0
         self.slot: threading.Semaphore | None = None
+        self.holds_head: bool = False
+        self._head = b""
 
     def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
         """Send, or buffer, all of the data.
@@ -71,6 +75,15 @@ class ClientSocket(socket.socket):
             OSError: the client closed the connection, or read nothing for too long.
         """
         view = memoryview(data)
+        if self.holds_head:
+            self.holds_head, self._head = False, bytes(view)
+            return
+        if self._head:
+            head, self._head = self._head, b""
+            if len(view) <= _MAX_JOINED_BYTES:
+                view = memoryview(head + view)
+            else:
+                self.sendall(head)
         if not self.unsent:
             with suppress(BlockingIOError):
                 view = view[self.send(view, socket.MSG_DONTWAIT | flags) :]
@@ -78,6 +91,13 @@ class ClientSocket(socket.socket):
             self.unsent += view
             while not self.flush() and (len(self.unsent) > _MAX_UNSENT_BYTES or self._budget.is_spent):
                 self._wait_for_client()
+
+    def release_head(self) -> None:
+        """Send a head that no body followed; a client that is gone is noticed at the next read."""
+        self.holds_head = False
+        if self._head:
+            with suppress(OSError):
+                self.sendall(b"")
 
     def queue(self, data: bytes) -> None:
         """Send a short response, or buffer it; never wait, whatever the budget.

@@ -197,12 +197,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Answer a request whose headers were read."""
         self._deadlines.finish(conn.wait)
         check_headers(req)
-        if self._connections.is_buffered:
-            if not conn.request.is_whole:
-                req.force_close()  # the rest of its body is not waited for
-            elif conn.request.expects_continue:
-                req._expected_100_continue = False  # it was sent while the body was received
-        return super().handle_request(req, conn)
+        if not self._connections.is_buffered:
+            return super().handle_request(req, conn)
+        if not conn.request.is_whole:
+            req.force_close()  # the rest of its body is not waited for
+        elif conn.request.expects_continue:
+            req._expected_100_continue = False  # it was sent while the body was received
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            conn.sock.release_head()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
         """Answer an error of the parser, or one that the application did not handle."""
@@ -244,12 +248,20 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _with_body(self, app: Callable[..., Any]) -> Callable[..., Any]:
         def call(environ: dict[str, Any], start_response: Any) -> Any:
-            end = partial(shut, environ["gunicorn.socket"], socket.SHUT_RD)
+            client = environ["gunicorn.socket"]
+            end = partial(shut, client, socket.SHUT_RD)
             timeout_s = self.timeouts.body_timeout_s
             environ["wsgi.input"] = Body(environ["wsgi.input"], length_of(environ), timeout_s, self._deadlines, end)
+            if self._connections.is_buffered:
+                start_response = partial(_begin_response, client, start_response)
             return app(environ, start_response)
 
         return call
+
+
+def _begin_response(client: Any, start_response: Callable[..., Any], *arguments: Any) -> Any:
+    client.holds_head = True  # it leaves with the first bytes of the body
+    return start_response(*arguments)
 
 
 def _raise_file_limit(wanted: int) -> None:
