@@ -130,7 +130,7 @@ class Index:
 
     def row(self, row: int) -> Item | None:
         """Return the item of a row; None if the row does not exist."""
-        return self._one(_SELECT.where(ITEMS.c.id == row))
+        return self._one(_BY_ROW, {"b_id": row})
 
     def rows(self, rows: Sequence[int]) -> list[Item]:
         """Return the items of rows, in no order; those that there are."""
@@ -233,9 +233,9 @@ class Index:
         with self._engine.connect() as connection:
             return [_item(row) for row in connection.execute(query)]
 
-    def _one(self, query: Any) -> Item | None:
+    def _one(self, query: Any, parameters: Mapping[str, Any] | None = None) -> Item | None:
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(query, parameters).first()
         return None if row is None else _item(row)
 
 
@@ -256,6 +256,7 @@ _SELECT = select(
     ITEMS.c.body,
     ITEMS.c.event_type,
 )
+_BY_ROW = _SELECT.where(ITEMS.c.id == bindparam("b_id"))  # made once, as every job needs it
 
 
 def _item(row: Any) -> Item:
