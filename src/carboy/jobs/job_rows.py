@@ -212,22 +212,24 @@ def _queued(request: LeaseRequest, priority: int) -> Any:
 
 def still_leased(connection: Connection, ended: Sequence[Settled]) -> set[int]:
     """Return the ids of rows that are still leased to their owners, and lock them."""
-    query = (
-        select(JOBS.c.id, JOBS.c.owner, JOBS.c.attempts)
-        .where(JOBS.c.id.in_([one.id for one in ended]), in_state("running"))
-        .order_by(JOBS.c.id)  # one order of locks: no deadlock
-        .with_for_update()
-    )
-    found = {(row.id, row.owner, row.attempts) for row in connection.execute(query)}
+    found = {tuple(row) for row in connection.execute(_RUNNING, {"b_ids": [one.id for one in ended]})}
     return {one.id for one in ended if (one.id, one.owner, one.attempt) in found}
+
+
+_RUNNING = (  # made once, as is what follows: building a statement costs more than running it
+    select(JOBS.c.id, JOBS.c.owner, JOBS.c.attempts)
+    .where(JOBS.c.id.in_(bindparam("b_ids", expanding=True)), in_state("running"))
+    .order_by(JOBS.c.id)  # one order of locks: no deadlock
+    .with_for_update()
+)
 
 
 def settle(connection: Connection, ended: Sequence[Settled]) -> list[None]:
     """Write how tries ended; a row whose lease went to another since is left alone."""
-    for kind, values in _BY_OUTCOME.items():
+    for kind, statement in _BY_OUTCOME.items():
         rows = [_settled_row(one) for one in sorted(ended, key=lambda one: one.id) if isinstance(one.outcome, kind)]
         if rows:
-            connection.execute(_LEASED.values(values), rows)
+            connection.execute(statement, rows)
     return [None] * len(ended)
 
 
@@ -238,16 +240,16 @@ _LEASED = update(JOBS).where(
     in_state("running"),
 )
 _FREE: dict[str, Any] = {"owner": None, "lease_until": None}
-_BY_OUTCOME: dict[type, dict[str, Any]] = {
-    Done: {"state": "done", "finished_at": bindparam("b_at"), "error": None, **_FREE},
-    Dead: {"state": "dead", "finished_at": bindparam("b_at"), "error": bindparam("b_error"), **_FREE},
-    Queued: {
-        "state": "queued",
-        "run_at": bindparam("b_run_at"),
-        "error": bindparam("b_error"),
-        "attempts": JOBS.c.attempts - bindparam("b_uncounted"),
+_BY_OUTCOME = {
+    Done: _LEASED.values(state="done", finished_at=bindparam("b_at"), error=None, **_FREE),
+    Dead: _LEASED.values(state="dead", finished_at=bindparam("b_at"), error=bindparam("b_error"), **_FREE),
+    Queued: _LEASED.values(
+        state="queued",
+        run_at=bindparam("b_run_at"),
+        error=bindparam("b_error"),
+        attempts=JOBS.c.attempts - bindparam("b_uncounted"),
         **_FREE,
-    },
+    ),
 }
 
 

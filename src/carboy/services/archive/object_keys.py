@@ -114,7 +114,8 @@ def parse_key(key: str) -> WebhookKey | AlertKey | None:
     name, source, version = found["name"], found["source"], found["version"] or ""
     is_hashed = name.startswith("==")
     try:
-        minute_ms = int(datetime.strptime(found["at"], "%Y/%m/%d/%H/%M").replace(tzinfo=UTC).timestamp()) * 1000
+        year, month, day, hour, minute = map(int, found["at"].split("/"))
+        minute_ms = int(datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()) * 1000
         event_id = name if is_hashed else _unescape(name)
         whole = key if is_hashed and source else _versioned(webhook_key(event_id, minute_ms, source), version)
     except (ValueError, InvalidInput):  # no such day, no UTF-8, or an id that Threat Stack cannot have
