@@ -28,7 +28,7 @@ from carboy.errors import (
 )
 from carboy.http_values import parse_retry_after
 from carboy.nesting import is_deeper
-from carboy.net import Limits, Reply, fetch, make_session
+from carboy.net import Limits, Reply, fetch, make_session, prepare_call
 from carboy.retry import Failure, GiveUp, Retry, next_step
 from carboy.services.archive.hawk import hawk_header
 from carboy.services.archive.object_keys import MAX_CREATED_AT_MS, is_alert_id
@@ -121,6 +121,7 @@ class ThreatStack:
         self._bucket, self._patience_s = bucket, patience_s
         self._limits, self._retry, self._clock = limits, retry, clock
         self._session = session or make_session(self._base_url, pool_size, clock=clock)
+        self._common = prepare_call(self._session, "GET", self._base_url)
         self._ping_ttl_s = ping_ttl_s
         self._last_error: Refused | Unreachable | None = None
         self._ping_lock = threading.Lock()
@@ -252,7 +253,9 @@ class ThreatStack:
         """Wait for our turn, ask, and return an answer of 200."""
         self._wait_for_turn(what)
         url = self._base_url + path
-        reply = fetch(self._session, url, self._headers(url), self._limits, what=what)
+        call = self._common.copy()  # its URL was read and checked at the start; paths are plain ASCII
+        call.url = url
+        reply = fetch(self._session, url, self._headers(url), self._limits, what=what, common=call)
         if reply.status == 200:
             return reply
         error = _explain(reply, what, self._clock.now_ms() / 1000)
