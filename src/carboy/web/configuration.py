@@ -207,7 +207,7 @@ def _request_globals() -> tuple[Callable[[], bool], Callable[[], Any]]:
     """Return what reports whether there is a request, and what returns its `g` itself: each use of the proxy costs."""
     from flask import g, has_request_context
 
-    return has_request_context, g._get_current_object  # type: ignore[attr-defined]
+    return has_request_context, g._get_current_object
 
 
 def _log_refusal(error: CarboyError) -> None:
