@@ -8,7 +8,8 @@ import io
 import socket
 import sys
 from functools import cache, partial
-from http.client import HTTPResponse, RemoteDisconnected
+from http import HTTPStatus
+from http.client import HTTPResponse, RemoteDisconnected, parse_headers
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -81,9 +82,19 @@ class _Response(HTTPResponse):
         super().begin()
         if self.fp is lines:
             self.fp = lines.stream
+        if self.status == HTTPStatus.SWITCHING_PROTOCOLS:  # nobody asked for it: what follows is not HTTP
+            self.will_close = True
         if not lines.last:
             self.close()
             raise RemoteDisconnected("the connection ended inside the headers")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read a status, past interim responses such as 103: the final one follows on the same connection."""
+        while True:
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not HTTPStatus.PROCESSING <= found[1] <= 199:
+                return found
+            parse_headers(self.fp)
 
 
 class _Connection(HTTPConnection):
