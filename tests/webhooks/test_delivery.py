@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from carboy.net import AddressGuard
 from carboy.testing import Answer, LoopbackServer
-from carboy.testing.answers import Step
+from carboy.testing.answers import Raw, Step
 from carboy.webhooks import RETRY_SCHEDULE_S, Attempt, Progress, WebhookClient, advance, next_wait_s, sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -76,6 +76,48 @@ def test_failures_in_flight_do_not_open_it_for_longer() -> None:
         progress = advance(progress, failed())
 
     assert progress.open_until == 30_010
+    assert advance(progress, failed(31_000)).open_until == 31_010 + 60_000
+    late = advance(progress, failed(0, duration_ms=40_000))
+    assert late.open_until == 30_010, "it began before the breaker opened"
+    assert advance(late, failed(41_000)).open_until == 41_010 + 60_000
+
+
+def test_what_is_under_way_when_the_circuit_opens_still_pauses_and_holds() -> None:
+    progress = Progress()
+    for _ in range(5):
+        progress = advance(progress, failed())
+
+    assert "410" in advance(progress, failed(status=410)).paused
+    assert advance(progress, failed(status=503, retry_after_s=600.0)).hold_until == 600_010
+    assert advance(progress, Attempt(0, 5, 200)) == Progress()
+
+
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints", b"199 Odd"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_the_final_status_counts_and_not_an_interim_one(served: Serve, interim: bytes, times: int) -> None:
+    """RFC 9110, 15.2: a client reads past responses of 1xx that it did not expect."""
+    head = b"HTTP/1.1 " + interim + b"\r\nLink: </style.css>; rel=preload\r\n\r\n"
+    final = b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nok"
+    http_server = served(Answer())
+    http_server.script(Raw(head * times + final % 200), Raw(head * times + final % 503), Raw(head))
+    client = WebhookClient(http_server.url, guard=None, timeout_s=5.0)
+
+    attempts = [client.post(b"{}", _HEADERS, webhook_id="1") for _ in range(3)]
+
+    assert [(one.status, one.response) for one in attempts] == [(200, b"ok"), (503, b"ok"), (None, b"")]
+    assert [one.is_delivered for one in attempts] == [True, False, False]
+
+
+def test_a_protocol_that_was_not_asked_for_is_a_failure_and_ends_the_connection(served: Serve) -> None:
+    upgrade = Answer(101, b"", {"Upgrade": "websocket", "Connection": "upgrade"})
+    http_server = served(Answer())
+    http_server.script(upgrade)
+    client = WebhookClient(http_server.url, guard=None)
+
+    attempts = [client.post(b"{}", _HEADERS, webhook_id="1") for _ in range(2)]
+
+    assert [one.status for one in attempts] == [101, 200]
+    assert [request.connection for request in http_server.requests] == [1, 2]
 
 
 def test_410_and_five_days_of_failure_pause() -> None:

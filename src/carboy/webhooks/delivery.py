@@ -136,14 +136,16 @@ def advance(progress: Progress, attempt: Attempt) -> Progress:
     """Return how a receiver does after an attempt.
 
     The circuit breaker opens after five failures in a row, for 30 s and then twice as long each time, up to 5 minutes.
-    A 410, and five days of failure, pause the receiver. A delivery that can never succeed says nothing about it.
+    Attempts that were under way when it opened do not make that longer. A 410, and five days of failure, pause the
+    receiver. A delivery that can never succeed says nothing about it.
     """
     if attempt.is_final:
         return progress
     if attempt.is_delivered:
         return Progress(hold_until=progress.hold_until, paused=progress.paused)
     now_ms = attempt.at_ms + attempt.duration_ms
-    failures = progress.failures + 1
+    was_under_way = attempt.at_ms < (progress.open_until or 0)
+    failures = progress.failures + (0 if was_under_way else 1)
     since = now_ms if progress.failing_since is None else progress.failing_since
     changed = replace(progress, failures=failures, failing_since=since)
     if attempt.is_gone:
@@ -153,7 +155,7 @@ def advance(progress: Progress, attempt: Attempt) -> Progress:
     if attempt.retry_after_s > 0:
         until = now_ms + round(min(attempt.retry_after_s, MAX_HOLD_S) * 1000)
         changed = replace(changed, hold_until=max(progress.hold_until or 0, until))
-    if failures >= FAILURES_TO_OPEN and now_ms >= (progress.open_until or 0):
+    if failures >= FAILURES_TO_OPEN and not was_under_way:
         steps = min(failures - FAILURES_TO_OPEN, 10)
         open_s = min(OPEN_S * 2**steps, MAX_OPEN_S)
         changed = replace(changed, open_until=now_ms + round(open_s * 1000))
