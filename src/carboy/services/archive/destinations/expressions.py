@@ -1,7 +1,7 @@
 """JMESPath expressions: compiled, with their functions checked, and computed over documents of unknown shape."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from carboy.extras import extra
@@ -15,8 +15,8 @@ def compile_expression(text: str) -> Search:
     Functions are checked here too: JMESPath itself would find an unknown one only over a document.
 
     Raises:
-        ValueError: it does not compile, or calls a function that JMESPath does not have, or with too many or too few
-            arguments; the message says which.
+        ValueError: it does not compile, calls a function that JMESPath does not have, or with too many or too few
+            arguments, or has the name of a field where text is meant; the message says which.
     """
     with extra("archive"):
         import jmespath
@@ -26,6 +26,7 @@ def compile_expression(text: str) -> Search:
     except JMESPathError as error:
         raise ValueError(f"does not compile as JMESPath: {_why(text, error)}") from None
     _check_functions(compiled.parsed)
+    _check_quotes(text)
     search: Search = compiled.search
     return search
 
@@ -56,6 +57,50 @@ def _check_functions(node: Mapping[str, Any]) -> None:
     for child in children:
         if isinstance(child, dict):
             _check_functions(child)
+
+
+_COMPARATORS = frozenset(("eq", "ne", "lt", "lte", "gt", "gte"))
+_TEXT_ARGUMENTS = frozenset((("contains", 1), ("starts_with", 1), ("ends_with", 1), ("join", 0)))
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _check_quotes(text: str) -> None:
+    """Raise where a name in double quotes stands for text: of an event that has neither field, both are null and equal.
+
+    A field in double quotes on the left of a comparison stays one, where its name needs the quotes.
+    """
+    from jmespath.lexer import Lexer
+
+    tokens = [{"type": "", "value": ""}, *Lexer().tokenize(text)]
+    calls: list[tuple[str, int]] = []  # the function and the argument that each bracket is in
+    for at, token in enumerate(tokens):
+        match token["type"]:
+            case "lparen" | "lbracket" | "filter" | "lbrace":
+                calls.append((tokens[at - 1]["value"] if token["type"] == "lparen" else "", 0))
+            case "rparen" | "rbracket" | "rbrace":
+                calls.pop()
+            case "comma":
+                calls[-1] = calls[-1][0], calls[-1][1] + 1
+            case "quoted_identifier" if _stands_for_text(tokens, at, calls):
+                place, length, value = token["start"], token["end"], token["value"]
+                meant = f"{text[:place]}'{value}'{text[place + length :]}"
+                field = value if _PLAIN.fullmatch(value) else f'@."{value}"'
+                raise ValueError(
+                    f"has the field `{value}` where text is meant: text stands between single quotes, such as"
+                    f" {meant} (and what the archive knows of an event is _type, _source, _id and _received_at);"
+                    f" if the field is meant, write {field}"
+                )
+
+
+def _stands_for_text(tokens: Sequence[Mapping[str, Any]], at: int, calls: Sequence[tuple[str, int]]) -> bool:
+    before, after = tokens[at - 1]["type"], tokens[at + 1]["type"]
+    if before == "dot" or after in {"dot", "lbracket", "flatten", "filter", "colon"}:
+        return False
+    if before in _COMPARATORS:
+        return tokens[at - 2]["type"] != "literal"
+    if after in _COMPARATORS:
+        return tokens[at + 2]["type"] != "literal" and bool(_PLAIN.fullmatch(tokens[at]["value"]))
+    return bool(calls) and calls[-1] in _TEXT_ARGUMENTS and before in {"lparen", "comma"}
 
 
 def is_match(search: Search, document: Any) -> bool:
