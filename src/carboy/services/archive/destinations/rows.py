@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REMOVED = "its table is no longer in the settings"
 """In place of a reason why a destination is paused: it was reported as removed. It pauses nothing."""
+_CAME_IN_VAIN = 0  # in place of when a job is due: one found another process at work, which has to look again
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,8 @@ def _is_late(row: Any, now_ms: int) -> bool:
 def wake(connection: "Connection", requests: Sequence[Wake]) -> list[None]:
     """Queue the job that delivers."""
     for one in requests:
-        if one.is_forced:
+        row = _locked(connection, one.destination) if one.is_forced else None
+        if row is not None and (row.scheduled_at != _CAME_IN_VAIN or (row.lease_until or 0) < one.now_ms):
             change = update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(scheduled_at=None)
             connection.execute(change)
         schedule(connection, one.job, [one.destination], one.now_ms)
@@ -201,11 +203,13 @@ def _begin(connection: "Connection", one: Begin) -> Progress | None:
     if row is None:
         insert_rows(connection, DESTINATIONS, [{"name": one.destination}], skip_known="name")
         row = _locked(connection, one.destination)
+    name = DESTINATIONS.c.name == one.destination
     if row.owner and row.owner != one.owner and row.lease_until > one.now_ms and not is_dead(row.owner):
+        connection.execute(update(DESTINATIONS).where(name).values(scheduled_at=_CAME_IN_VAIN))
         return None
     progress = progress_of(row)
     values = {"owner": one.owner, "lease_until": one.lease_until_ms, "paused": progress.paused or None}
-    connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
+    connection.execute(update(DESTINATIONS).where(name).values(values))
     orphaned = (DELIVERIES.c.destination == one.destination) & (DELIVERIES.c.state == "delivering")
     connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
     return progress
@@ -361,6 +365,7 @@ def _finish(connection: "Connection", one: Finish) -> int | None:
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
     if next_at is not None:
         after_s = (next_at - one.now_ms) / 1000
-        key = f"{one.job.kind}:{one.destination}:{next_at}" if after_s else None
+        is_known = after_s and row.scheduled_at != _CAME_IN_VAIN  # else the job of that key may be the one that came
+        key = f"{one.job.kind}:{one.destination}:{next_at}" if is_known else None
         put(connection, [row_of(one.job, (one.destination,), now_ms=one.now_ms, key=key, after_s=after_s)])
     return next_at
