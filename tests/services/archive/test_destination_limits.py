@@ -2,6 +2,7 @@
 
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,31 @@ def test_the_time_of_a_function_is_a_total_and_those_left_behind_are_few(serve: 
     errors = [gateway.get(f"/api/v1/deliveries/{one['id']}").get_json()["attempts"][0]["error"] for one in failed]
     assert sorted(errors) == ["2 earlier calls have not returned"] * 2 + ["no response in time"] * 2
     assert len(CALLS) == 2
+
+
+ENDINGS: list[BaseException] = [SystemExit(3), KeyboardInterrupt(), CancelledError(), GeneratorExit(), BaseException()]
+
+
+def leave(event: Any) -> None:
+    """End the process, or try to."""
+    CALLS.append(event.id)
+    raise ENDINGS[len(CALLS) % len(ENDINGS)]
+
+
+def test_a_function_that_would_end_the_process_fails_as_any_other(serve: Serve) -> None:
+    """`sys.exit` and its like: each is an attempt with its reason, and the thread that made it goes on."""
+    CALLS.clear()
+    waits = '["0s", "0s", "0s", "0s"]'
+    gateway = operator(serve(toml=table(f"{__name__}:leave", f"retry = {waits}\nmax_in_flight = 1", name="own")))
+
+    gateway.send({**ALERT, "id": "a"})
+    [delivery] = until(ended(gateway, "failed", name="own"))
+
+    attempts = gateway.get(f"/api/v1/deliveries/{delivery['id']}").get_json()["attempts"]
+    assert CALLS == ["a"] * 4
+    assert [one["error"].partition(":")[0] for one in attempts] == [
+        type(ENDINGS[number % len(ENDINGS)]).__name__ for number in range(1, 5)
+    ]
 
 
 @pytest.mark.usefixtures("hanging")

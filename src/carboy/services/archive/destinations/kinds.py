@@ -59,7 +59,7 @@ def body_bytes(destination: Destination, event: Event) -> tuple[bytes, str]:
     return orjson.dumps(destination.body_of(event), default=str, option=orjson.OPT_NON_STR_KEYS), JSON
 
 
-def caught(error: Exception, at_ms: int, took_ms: int) -> Attempt:
+def caught(error: BaseException, at_ms: int, took_ms: int) -> Attempt:
     """Return the attempt that ended in an error."""
     text = error.why if isinstance(error, CarboyError) else f"{type(error).__name__}: {error}"
     wait_s = error.retry_after_s if isinstance(error, Throttled) else error.after_s if isinstance(error, Later) else 0.0
@@ -148,7 +148,7 @@ class _Timed:
 
         try:
             response = self._limit.run(call)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is this delivery's failure)
+        except BaseException as error:  # noqa: BLE001 (whatever it is, `sys.exit` too, it is this delivery's failure)
             return caught(error, at_ms, self._took_ms(started_s))
         return Attempt(at_ms, self._took_ms(started_s), response=hide_secrets(response).encode()[:4096])
 
