@@ -212,3 +212,47 @@ def test_what_was_imported_past_its_age_goes_at_the_next_run(serve: Serve, tmp_p
 
     assert ids(gateway, "it") == ["new"]
     assert [key for key in gateway.kept() if key.endswith("/old")] == []
+
+
+def test_a_version_that_was_replaced_is_found_too(serve: Serve) -> None:
+    """A person stands in the first of three versions, and in the second of another event: both go, all versions."""
+    gateway = serve(toml=FOREVER + HELD)
+    for source in ("other", "held"):
+        send(gateway, source, "a", email="ann@example.com")
+        send(gateway, source, "a", email="redacted", n=2)
+        send(gateway, source, "a", email="redacted", n=3)
+    send(gateway, "other", "b", email="redacted")
+    send(gateway, "other", "b", email="ann@example.com")
+    send(gateway, "other", "c", email="redacted")
+    archive = gateway.archive
+    chosen = Range(("other", "held"), 0, 1 << 42, "email == 'ann@example.com'")
+
+    found = find(archive.index, archive.store, chosen, lambda source: source == "held")
+    assert sum(erase(archive.upkeep, found.items, "tester")) == 5
+
+    assert found.held == {"held": 1}
+    assert ids(gateway, "other") == ["c"]
+    assert len(gateway.kept("webhooks/other/")) == 1
+    assert len(gateway.kept("webhooks/held/")) == 3
+
+
+def test_a_delivery_that_a_replay_adds_during_an_erasure_goes_too(serve: Serve) -> None:
+    """The replay had read the events before they were erased, and commits afterwards."""
+    clock = ManualClock(sleep="waits")
+    gateway = operator(serve(toml=FOREVER + table("https://10.255.255.1/", 'sources = ["other"]'), clock=clock))
+    gateway.archive.destinations.pause("siem")
+    for event_id in ("a", "z"):
+        send(gateway, "other", event_id, email=f"{event_id}@example.com")
+    archive = gateway.archive
+    chosen = Range(("other",), 0, 1 << 42, "email == 'a@example.com'")
+    replayed = archive.destinations.replayer.run("siem", "other", 0, 1 << 42, "", -1, 0)
+    assert replayed is not None
+
+    found = find(archive.index, archive.store, chosen, lambda source: False)
+    assert sum(erase(archive.upkeep, found.items, "tester")) == 1
+    runtime(gateway.app).writer.run(replayed.apply, replayed.item)
+    assert len(ended(gateway, "waiting")()) == 3
+
+    clock.advance(61)
+    until(lambda: {one["event"]["id"] for one in ended(gateway, "waiting")()} == {"z"})
+    assert len(ended(gateway, "waiting")()) == 2

@@ -41,10 +41,14 @@ class Found:
 
 
 def find(index: Index, store: Store, chosen: Range, is_held: Holds) -> Found:
-    """Return the events of a range that match its expression, with all versions of them."""
+    """Return the events of which any version in a range matches its expression, with all versions of them."""
     items: list[Item] = []
     held: dict[str, int] = {}
-    for item in select_items(index, store, chosen):
+    seen: set[tuple[str, str]] = set()
+    for item in select_items(index, store, chosen, every_version=True):
+        if (item.source, item.item_id) in seen:
+            continue
+        seen.add((item.source, item.item_id))
         if is_held(item.source):
             held[item.source] = held.get(item.source, 0) + 1
         else:

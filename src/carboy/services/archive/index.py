@@ -186,6 +186,7 @@ class Index:
         origin: str | None = None,
         event_type: str | None = None,
         id_prefix: str | None = None,
+        is_newest: bool = True,
     ) -> Page:
         """Return the newest versions with `start_ms <= at < end_ms`, oldest first.
 
@@ -200,8 +201,9 @@ class Index:
             origin: only with this `source` of the alert's own.
             event_type: only of this type.
             id_prefix: only those whose id, as it is stored, begins so.
+            is_newest: False for the versions that a newer one replaced.
         """
-        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.newest.is_(True), ITEMS.c.at < end_ms)
+        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.newest.is_(is_newest), ITEMS.c.at < end_ms)
         if after is None:
             query = query.where(ITEMS.c.at >= start_ms)
         else:

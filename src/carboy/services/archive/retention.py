@@ -241,6 +241,7 @@ class Upkeep:
             left = [Item(*row) for row in found]
         if left:
             self.delete(left, "erase", with_deliveries=True)
+        self.writer.run(delete_items, (rows, self.clock.now_ms(), True), durable=False)  # what a replay added meanwhile
         self._delete_objects(source, (), set(keys), names)
 
     def _delete_objects(
@@ -272,7 +273,10 @@ def _keys_of(item: Item) -> list[str]:
 
 
 def delete_items(connection: "Connection", requests: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:
-    """Delete rows of the index, with deliveries that ended; those that wait end as `expired`, or are deleted too."""
+    """Delete rows of the index, with deliveries that ended; those that wait end as `expired`, or are deleted too.
+
+    The latter also of events that have no row any more.
+    """
     for wanted, now_ms, with_deliveries in requests:
         query = select(ITEMS.c.id).where(ITEMS.c.id.in_(wanted)).order_by(ITEMS.c.id).with_for_update()
         ids = list(connection.execute(query).scalars())  # another process may have deleted some since
@@ -285,7 +289,7 @@ def delete_items(connection: "Connection", requests: Sequence[tuple[Sequence[int
             )
             connection.execute(update(DELIVERIES).where(waiting).values(values))
         else:
-            gone = list(connection.execute(select(DELIVERIES.c.id).where(of_items)).scalars())
+            gone = list(connection.execute(select(DELIVERIES.c.id).where(DELIVERIES.c.item.in_(wanted))).scalars())
         _delete_deliveries(connection, gone)
         connection.execute(delete(ITEMS).where(ITEMS.c.id.in_(ids)))
     return [None] * len(requests)

@@ -7,6 +7,7 @@ out nor adds one twice.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import Clock
@@ -122,13 +123,28 @@ class Replayer:
         return Commit(_add, _Batch(rows, jobs, name, self._deliver, now_ms))
 
 
-def select_items(index: "Index", store: Store, chosen: Range, destination: Destination | None = None) -> Iterator[Item]:
-    """Yield the items of a range that match and that the destination, if given, wants; oldest first by source."""
-    for source in chosen.sources:
+def select_items(
+    index: "Index",
+    store: Store,
+    chosen: Range,
+    destination: Destination | None = None,
+    *,
+    every_version: bool = False,
+) -> Iterator[Item]:
+    """Yield the items of a range that match and that the destination, if given, wants; oldest first by source.
+
+    Args:
+        index: of the archive.
+        store: of its objects.
+        chosen: the range.
+        destination: None for all.
+        every_version: also versions that a newer one replaced, after those of each source that none did.
+    """
+    for source, is_newest in product(chosen.sources, (True, False) if every_version else (True,)):
         after: tuple[int, int] | None = None
         is_more = True
         while is_more:
-            page = index.between(source, chosen.start_ms, chosen.end_ms, limit=_PAGE, after=after)
+            page = index.between(source, chosen.start_ms, chosen.end_ms, limit=_PAGE, after=after, is_newest=is_newest)
             yield from _matching(store, page.items, chosen.filter, destination)
             after = page.next
             is_more = after is not None
