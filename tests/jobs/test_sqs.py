@@ -15,7 +15,7 @@ from carboy.jobs.sqs import SqsEngine
 from carboy.jobs.sqs.queue import Outgoing, SqsQueue
 from carboy.jobs.sqs.queue_messages import CallMessage, RowMessage, parse_message, render_message
 from carboy.redact import Secret
-from carboy.testing import ManualClock
+from carboy.testing import Answer, LoopbackServer, ManualClock
 from carboy.testing.processes import AwsServer
 
 _JSON = st.recursive(
@@ -194,3 +194,16 @@ def test_messages_are_sent_ten_at_a_time_and_no_more_bytes_than_one_may_have(
 
     found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
     assert found["ApproximateNumberOfMessages"] == "27"
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"{}", b'{"Successful": [{"Id": "0", "MessageId": "m"}]}'])
+def test_what_the_response_does_not_confirm_was_not_sent(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    """A proxy's page with status 200 has no failed messages either."""
+    names = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in names.items():  # the session is the process's: those of moto do as well
+        monkeypatch.setenv(name, value)
+    with LoopbackServer(Answer(200, body)) as server:
+        queue = SqsQueue(f"{server.url}/1/jobs")
+        with pytest.raises(Unreachable, match="were not sent"):
+            queue.send([Outgoing("a"), Outgoing("b"), Outgoing("c")])
+    assert len(server.requests) == 2

@@ -90,7 +90,10 @@ class SqsQueue:
             for at, one in enumerate(batch)
         ]
         answer = self._client().send_message_batch(QueueUrl=self.url, Entries=entries)
-        return [int(one["Id"]) for one in answer.get("Failed", ())]
+        sent = {
+            one["Id"] for one in answer.get("Successful", ())
+        }  # the page of a proxy has neither sent nor failed ones
+        return [at for at in range(len(batch)) if str(at) not in sent]
 
     def _client(self) -> Any:
         parts = urlsplit(self.url)

@@ -3,7 +3,8 @@
 Sources: the API references of SendMessageBatch, PublishBatch, PutEvents and PutRecords.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ import orjson
 
 from carboy import aws
 from carboy.clock import Clock
-from carboy.errors import Refused, UpstreamError
+from carboy.errors import UpstreamError
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.kinds import Outgoing, body_bytes, caught
 from carboy.services.archive.destinations.time_limit import TimeLimit
@@ -31,6 +32,8 @@ _FINAL = {
     "ValidationException",
 }
 """Codes by which a service refuses this message, whenever it is sent."""
+_UNCONFIRMED = "the response does not confirm it"  # such as the page of a proxy, with status 200
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # no attribute can have these
 
 
 class Aws:
@@ -43,7 +46,7 @@ class Aws:
         self._queue_url = ""
         self._limit = TimeLimit(destination.config.timeout_s, destination.config.max_in_flight)
         self._kind, self._target = destination.config.kind, destination.config.target
-        sends: dict[str, Callable[[Sequence[Outgoing]], dict[int, str]]] = {
+        sends: dict[str, Callable[[Sequence[Outgoing]], Sequence[str]]] = {
             "sqs": self._sqs,
             "sns": self._sns,
             "eventbridge": self._eventbridge,
@@ -73,13 +76,14 @@ class Aws:
         try:
             failed = self._limit.run(partial(self._send, deliveries))
         except Exception as error:  # noqa: BLE001 (the client's errors, and what botocore refuses to send)
-            is_everyones = isinstance(error, UpstreamError) and not isinstance(error, Refused)
+            is_final = _code_of(error) in _FINAL
+            is_everyones = isinstance(error, UpstreamError) and not is_final
             if len(deliveries) > 1 and not is_everyones:  # one of them may be at fault for all
                 return [attempt for one in deliveries for attempt in self._attempts([one])]
             attempt = caught(error, at_ms, self._took_ms(started_s))
-            return [replace(attempt, is_final=attempt.is_final or _code_of(error) in _FINAL) for _ in deliveries]
+            return [replace(attempt, is_final=attempt.is_final or is_final) for _ in deliveries]
         took_ms = self._took_ms(started_s)
-        return [_attempt(at_ms, took_ms, failed.get(at, "")) for at in range(len(deliveries))]
+        return [_attempt(at_ms, took_ms, failed[at]) for at in range(len(deliveries))]
 
     def _took_ms(self, started_s: float) -> int:
         return max(0, round((self._clock.monotonic_s() - started_s) * 1000))
@@ -89,7 +93,7 @@ class Aws:
         timeout_s = self._destination.config.timeout_s
         return aws.client(service, connect_timeout=min(5.0, timeout_s), read_timeout=timeout_s, attempts=1)
 
-    def _sqs(self, deliveries: Sequence[Outgoing]) -> dict[int, str]:
+    def _sqs(self, deliveries: Sequence[Outgoing]) -> list[str]:
         client = self._client()
         if not self._queue_url:
             is_url = self._target.startswith(("https://", "http://"))
@@ -99,17 +103,17 @@ class Aws:
             for at, one in enumerate(deliveries)
         ]
         answer = client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-        return _failures(answer.get("Failed", ()))
+        return _by_id(answer, len(deliveries))
 
-    def _sns(self, deliveries: Sequence[Outgoing]) -> dict[int, str]:
+    def _sns(self, deliveries: Sequence[Outgoing]) -> list[str]:
         entries = [
             {"Id": str(at), "Message": self._text(one), "MessageAttributes": _attributes(one), **self._fifo(one)}
             for at, one in enumerate(deliveries)
         ]
         answer = self._client().publish_batch(TopicArn=self._target, PublishBatchRequestEntries=entries)
-        return _failures(answer.get("Failed", ()))
+        return _by_id(answer, len(deliveries))
 
-    def _eventbridge(self, deliveries: Sequence[Outgoing]) -> dict[int, str]:
+    def _eventbridge(self, deliveries: Sequence[Outgoing]) -> list[str]:
         entries = [
             {
                 "Source": f"carboy.{one.event.source}",
@@ -120,15 +124,15 @@ class Aws:
             for one in deliveries
         ]
         answer = self._client().put_events(Entries=entries)
-        return _by_place(answer.get("Entries", ()))
+        return _by_place(answer.get("Entries", ()), "EventId", len(deliveries))
 
-    def _kinesis(self, deliveries: Sequence[Outgoing]) -> dict[int, str]:
+    def _kinesis(self, deliveries: Sequence[Outgoing]) -> list[str]:
         records = [
             {"Data": body_bytes(self._destination, one.event)[0], "PartitionKey": one.event.id[:256] or one.id}
             for one in deliveries
         ]
         answer = self._client().put_records(StreamName=self._target, Records=records)
-        return _by_place(answer.get("Records", ()))
+        return _by_place(answer.get("Records", ()), "SequenceNumber", len(deliveries))
 
     def _text(self, one: Outgoing) -> str:
         if self._destination.has_body:
@@ -162,16 +166,26 @@ def _code_of(error: Exception) -> str:
 def _attributes(one: Outgoing) -> dict[str, Any]:
     event = one.event
     values = {"source": event.source, "type": event.type, "id": event.id, "delivery": one.id}
-    return {name: {"DataType": "String", "StringValue": value} for name, value in values.items() if value}
+    texts = ((name, _NOT_XML.sub("", value)) for name, value in values.items())
+    return {name: {"DataType": "String", "StringValue": text} for name, text in texts if text}
 
 
-def _failures(failed: Sequence[Any]) -> dict[int, str]:
-    return {int(one["Id"]): f"{one.get('Code', '')}: {one.get('Message', '')}" for one in failed}
+def _by_id(answer: Mapping[str, Any], count: int) -> list[str]:
+    """Return why each entry of a batch failed; empty for those that the service confirms, and for no others."""
+    errors = [_UNCONFIRMED] * count
+    for one in answer.get("Successful", ()):
+        errors[int(one["Id"])] = ""
+    for one in answer.get("Failed", ()):
+        errors[int(one["Id"])] = f"{one.get('Code', '')}: {one.get('Message', '')}"
+    return errors
 
 
-def _by_place(entries: Sequence[Any]) -> dict[int, str]:
-    return {
-        at: f"{one['ErrorCode']}: {one.get('ErrorMessage', '')}"
-        for at, one in enumerate(entries)
+def _by_place(entries: Sequence[Mapping[str, Any]], confirmation: str, count: int) -> list[str]:
+    """Return the same of a service that answers with the entries in their order."""
+    errors = [
+        f"{one['ErrorCode']}: {one.get('ErrorMessage', '')}"
         if one.get("ErrorCode")
-    }
+        else "" if one.get(confirmation) else _UNCONFIRMED
+        for one in entries
+    ]  # fmt: skip
+    return [*errors, *[_UNCONFIRMED] * count][:count]
