@@ -10,8 +10,10 @@ import orjson
 
 from carboy.clock import Clock
 from carboy.errors import CarboyError, InvalidInput, Throttled
+from carboy.http_values import parse_retry_after
 from carboy.jobs import Abandon, Later
 from carboy.net import AddressGuard
+from carboy.problems import Problem
 from carboy.redact import register_secret
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event
@@ -61,12 +63,23 @@ def body_bytes(destination: Destination, event: Event) -> tuple[bytes, str]:
 
 def caught(error: BaseException, at_ms: int, took_ms: int) -> Attempt:
     """Return the attempt that ended in an error."""
-    text = error.why if isinstance(error, CarboyError) else f"{type(error).__name__}: {error}"
-    wait_s = error.retry_after_s if isinstance(error, Throttled) else error.after_s if isinstance(error, Later) else 0.0
     is_final = isinstance(error, Abandon | InvalidInput)
-    return Attempt(
-        at_ms, took_ms, None, hide_secrets(text or "it failed")[:500], retry_after_s=wait_s, is_final=is_final
-    )
+    text = hide_secrets(_reason(error) or "it failed")[:500]
+    return Attempt(at_ms, took_ms, None, text, retry_after_s=_asked_wait_s(error, at_ms), is_final=is_final)
+
+
+def _reason(error: BaseException) -> str:
+    if not isinstance(error, CarboyError):
+        return f"{type(error).__name__}: {error}"
+    faults = error.faults if isinstance(error, InvalidInput | Problem) else ()
+    return "; ".join(f"`{one.pointer}`: {one.detail}" for one in faults) or error.why
+
+
+def _asked_wait_s(error: BaseException, at_ms: int) -> float:
+    """Return how long an error asks to wait before the next attempt; 0 where it does not."""
+    if isinstance(error, Problem):
+        return parse_retry_after(error.headers.get("Retry-After"), at_ms / 1000)
+    return error.retry_after_s if isinstance(error, Throttled) else error.after_s if isinstance(error, Later) else 0.0
 
 
 class Http:
