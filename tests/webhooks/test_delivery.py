@@ -1,18 +1,21 @@
 """Outgoing webhooks: signatures, attempts, and what follows from them."""
 
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from carboy.net import AddressGuard
 from carboy.testing import Answer, LoopbackServer
-from carboy.testing.answers import Raw, Step
+from carboy.testing.answers import Cut, Raw, Step
 from carboy.webhooks import RETRY_SCHEDULE_S, Attempt, Progress, WebhookClient, advance, next_wait_s, sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -118,6 +121,31 @@ def test_a_protocol_that_was_not_asked_for_is_a_failure_and_ends_the_connection(
 
     assert [one.status for one in attempts] == [101, 200]
     assert [request.connection for request in http_server.requests] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://nowhere.invalid/", "the host's name was not found"),
+        ("http://127.0.0.1:{closed}/", "the server refused the connection"),
+        ("https://127.0.0.1:{signed}/", "the server's certificate is not valid: "),
+        ("http://127.0.0.1:{cut}/", "the server ended the connection"),
+        ("http://127.0.0.1:{reset}/", "the server ended the connection"),
+    ],
+)
+def test_an_attempt_without_a_response_says_why(served: Serve, url: str, words: str) -> None:
+    """And not with the class of an exception, which is the same for all of these."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    with LoopbackServer(Answer(), tls=tls) as signed, socket.create_server(("127.0.0.1", 0)) as closed:
+        ports = {"signed": signed.port, "closed": closed.getsockname()[1]}
+        ports |= {"cut": served(Cut()).port, "reset": served(Cut(reset=True)).port}
+        closed.close()
+
+        attempt = WebhookClient(url.format(**ports), guard=None, timeout_s=5.0).post(b"{}", {}, webhook_id="1")
+
+        assert attempt.status is None
+        assert words in attempt.error
 
 
 def test_410_and_five_days_of_failure_pause() -> None:

@@ -1,5 +1,6 @@
 """One request with every limit kept: time to connect, between two reads and in total, size, no redirect, no repeat."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -152,9 +153,31 @@ def fetch(
                 return Reply(response.status_code, response.headers, content)
         except (RequestException, HTTPError, OSError, ValueError) as error:  # ValueError: a URL that cannot be sent
             is_late = isinstance(error, Timeout | ReadTimeoutError | TimeoutError) or call.left_s() <= 0
-            kind, why = (TimedOut, "too late") if is_late else (CallFailed, type(error).__name__)
+            kind, why = (TimedOut, "too late") if is_late else (CallFailed, _in_words(error))
             hint = "check the network and the address"
             raise kind(what, f"no whole response came: {why}", hint, call.was_sent) from error
+
+
+def _in_words(error: BaseException) -> str:
+    """Return why a call failed, by the one of the libraries' nested errors that says most."""
+    from urllib3.exceptions import NameResolutionError
+
+    nested: list[BaseException] = [error]
+    for one in nested:
+        within = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        nested += [each for each in within if isinstance(each, BaseException) and each not in nested]
+        match one:
+            case NameResolutionError():
+                return "the host's name was not found"
+            case ssl.SSLCertVerificationError():
+                return f"the server's certificate is not valid: {one.verify_message}"
+            case ssl.SSLError():
+                return f"TLS failed: {one.reason}"
+            case ConnectionRefusedError():
+                return "the server refused the connection"
+            case ConnectionError():
+                return "the server ended the connection"
+    return type(error).__name__
 
 
 def _complete(common: "PreparedRequest", headers: Mapping[str, str], body: bytes | None) -> "PreparedRequest":

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError
 from carboy.http_values import parse_retry_after
-from carboy.net import AddressGuard, CallFailed, Limits, TimedOut, fetch, make_session, prepare_call
+from carboy.net import AddressGuard, Limits, TimedOut, fetch, make_session, prepare_call
 from carboy.redact import mask_text
 from carboy.trace import outgoing_headers
 from carboy.webhooks.verification import keys_of, text_bytes
@@ -233,8 +233,6 @@ class WebhookClient:
                 retry_after_s = parse_retry_after(reply.headers.get("Retry-After"), at_ms / 1000)
         except TimedOut:
             error = "no response in time"
-        except CallFailed as failure:
-            error = f"no response: {failure.__cause__.__class__.__name__}"
         except CarboyError as failure:
             error = failure.why
         except Exception as failure:  # noqa: BLE001 (a header or an address that cannot be sent is this delivery's failure)
