@@ -1,9 +1,12 @@
 """Expressions: what can only be a mistake is a fault at start, with the form that is meant."""
 
+import json
 from typing import Any
 
 import jmespath
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.services.archive.kit import Serve
 from tests.services.archive.test_destinations import operator, table
 from tests.services.archive.test_retention import FOREVER, ids, send
@@ -11,6 +14,7 @@ from tests.services.archive.test_retention import FOREVER, ids, send
 from carboy.config import Profile
 from carboy.errors import ConfigurationError
 from carboy.services.archive.destinations.config import DestinationConfig, make_destinations
+from carboy.services.archive.destinations.events import Event
 from carboy.services.archive.destinations.expressions import compile_expression
 
 MISTAKEN = [
@@ -68,6 +72,31 @@ def test_fields_whose_names_need_double_quotes_stay_fields(text: str) -> None:
     """The check refuses nothing that can be meant."""
     document = {"a-b": 1, "my-list": ["x", "y"], "my-items": [{"a-b": 1}], "labels": ["x"], "my-label": "x"}
     assert compile_expression(text)(document) == jmespath.search(text, document)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("push"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["severity", "a", "tags", "ä"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+_FILTERS = [
+    "severity <= `2`", "contains(tags, 'push')", "starts_with(a, 'p')", "tags[?a == 'push'] | [0]", "\"ä\".a[0]",
+    "length(tags) > `1` && a", "sum(tags) < `3`", "max_by(tags, &a).a", "to_number(severity) <= `2`", "keys(a)", "!a",
+    "join(',', tags) == 'a,b'", "a.b.c.d || _body", "_type == '' && _source == 'it'", "map(&a, tags)[0]",
+]  # fmt: skip
+
+
+@given(_JSON, st.sampled_from(_FILTERS))
+def test_a_filter_says_yes_or_no_of_every_event(content: Any, filter_: str) -> None:
+    """Whatever has the wrong type or is not there; what is neither JSON nor text, too."""
+    config = DestinationConfig("https://ok.example/", filter=filter_)
+    destination = make_destinations({"d": config}, [], Profile("prod"))["d"]
+    for body in (json.dumps(content).encode(), json.dumps(content, ensure_ascii=False).encode()[:-1], b"\xff\xfe", b""):
+        event = Event("it", "1", "", 0, 0, "application/json", body)
+        assert destination.wants(event) in {True, False}
 
 
 def test_double_quotes_never_erase_or_replay_what_has_neither_field(serve: Serve) -> None:

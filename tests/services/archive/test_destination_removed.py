@@ -10,6 +10,7 @@ from tests.services.archive.kit import Gateway, Serve
 from tests.services.archive.test_destinations import ended, operator, table, until
 from tests.services.archive.test_retention import FOREVER, send
 
+from carboy.services.archive.destinations.events import Event
 from carboy.testing import Answer, LoopbackServer, ManualClock
 from carboy.web import runtime
 
@@ -158,3 +159,37 @@ def test_deliveries_are_forgotten_after_the_last_destination_is_removed(serve: S
         until(lambda: not ended(gateway, "expired")())
         store = runtime(gateway.app).jobs.store
         until(lambda: len(store.list(state="queued", kind="archive.upkeep", limit=9)) == 1)
+
+
+TAKEN: list[str] = []
+
+
+def take(event: Event) -> None:
+    """Take a delivery in place of an address."""
+    TAKEN.append(event.id)
+
+
+@pytest.mark.parametrize("kind", ["function", "https", "renamed"])
+def test_what_waits_goes_to_the_destination_of_its_name_as_it_is_now(serve: Serve, kind: str, tmp_path: Path) -> None:
+    """Its kind and address may change meanwhile; under another name it is another one, and gets what is new."""
+    TAKEN.clear()
+    clock = ManualClock(sleep="waits")
+    with LoopbackServer(Answer(200)) as other:
+        tables = {
+            "function": table(f"{__name__}:take"),
+            "https": table(other.url),
+            "renamed": table(other.url, name="siem2"),
+        }
+        with removed(serve, clock, tables[kind], archive_url=(tmp_path / "kept").as_uri()) as (gateway, receiver, _):
+            clock.advance(3600)
+            runtime(gateway.app).jobs.notify()
+            if kind == "renamed":
+                send(gateway, "other", "b")
+                until(ended(gateway, name="siem2"))
+                assert [one["event"]["id"] for one in ended(gateway, "waiting")()] == ["a"]
+            else:
+                until(ended(gateway))
+            assert len(receiver.requests) == 1
+            assert [*TAKEN, *(one.json()["id"] for one in other.requests)] == ["b" if kind == "renamed" else "a"]
+            if kind == "https":
+                assert other.requests[0].headers["webhook-id"] == receiver.requests[0].headers["webhook-id"]

@@ -256,3 +256,24 @@ def test_a_delivery_that_a_replay_adds_during_an_erasure_goes_too(serve: Serve) 
     clock.advance(61)
     until(lambda: {one["event"]["id"] for one in ended(gateway, "waiting")()} == {"z"})
     assert len(ended(gateway, "waiting")()) == 2
+
+
+def test_a_range_that_goes_while_it_is_replayed_ends_as_expired(serve: Serve) -> None:
+    """The replay had read the events before retention deleted them; the next page finds the rest."""
+    with LoopbackServer(Answer()) as receiver:
+        gateway = operator(serve(toml=FOREVER + table(receiver.url, 'sources = ["other"]')))
+        for event_id in ("a", "b"):
+            send(gateway, "other", event_id)
+        until(lambda: len(ended(gateway)()) == 2)
+        archive = gateway.archive
+        replayed = archive.destinations.replayer.run("siem", "other", 0, 1 << 42, "", -1, 0)
+        assert replayed is not None
+
+        archive.upkeep.delete(archive.index.versions("other", "a"), "keep")
+        runtime(gateway.app).writer.run(replayed.apply, replayed.item)
+        runtime(gateway.app).jobs.notify()
+
+        until(lambda: [one["event"]["id"] for one in ended(gateway, "expired")()] == ["a"])
+        until(lambda: [one["event"]["id"] for one in ended(gateway)()] == ["b", "b"])
+        assert len(receiver.requests) == 3
+        assert gateway.get("/api/v1/destinations/siem").get_json()["state"] == "active"

@@ -93,13 +93,14 @@ def _check_quotes(text: str) -> None:
 
 
 def _stands_for_text(tokens: Sequence[Mapping[str, Any]], at: int, calls: Sequence[tuple[str, int]]) -> bool:
-    before, after = tokens[at - 1]["type"], tokens[at + 1]["type"]
+    kinds: list[str] = [one["type"] for one in tokens]
+    before, after = kinds[at - 1], kinds[at + 1]
     if before == "dot" or after in {"dot", "lbracket", "flatten", "filter", "colon"}:
         return False
     if before in _COMPARATORS:
-        return tokens[at - 2]["type"] != "literal"
+        return kinds[at - 2] != "literal"
     if after in _COMPARATORS:
-        return tokens[at + 2]["type"] != "literal" and bool(_PLAIN.fullmatch(tokens[at]["value"]))
+        return kinds[at + 2] != "literal" and bool(_PLAIN.fullmatch(tokens[at]["value"]))
     return bool(calls) and calls[-1] in _TEXT_ARGUMENTS and before in {"lparen", "comma"}
 
 
