@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from carboy.jobs.job_rows import accepted_ms, first_id, new_id, put, row_of
     from carboy.jobs.job_store import JobStore, JobView
     from carboy.jobs.owner import is_dead, make_owner
+    from carboy.jobs.periodic_job import PeriodicJob
 
 __all__ = [
     "Abandon",
@@ -27,6 +28,7 @@ __all__ = [
     "JobView",
     "JobsSettings",
     "Later",
+    "PeriodicJob",
     "Ready",
     "Registry",
     "Waiters",
@@ -53,6 +55,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".engine_registry": ("JobEngine", "Ready", "check_engine", "engine_class"),
         ".enqueuing": ("enqueue",),
         ".owner": ("is_dead", "make_owner"),
+        ".periodic_job": ("PeriodicJob",),
         ".job_rows": ("accepted_ms", "first_id", "new_id", "put", "row_of"),
         ".job_store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),

@@ -7,9 +7,8 @@ from sqlalchemy import create_engine, select
 from tests.services.sms.kit import MakeService, Service
 
 from carboy.errors import Unreachable
-from carboy.jobs import Job
+from carboy.jobs import Job, PeriodicJob
 from carboy.jobs.tables import JOBS
-from carboy.services.sms.periodic import Periodic
 from carboy.services.sms.retention import UPKEEP_EVERY_MS
 
 HOUR_S = UPKEEP_EVERY_MS / 1000
@@ -97,9 +96,9 @@ def test_a_job_that_fails_is_tried_until_the_next_one_is_enqueued(service: Servi
         if failures >= 0:
             raise Unreachable("the database", "it is away", "")
 
-    periodic = Periodic(Job("test.periodic", work), UPKEEP_EVERY_MS, service.held.writer, service.clock)
-    service.held.jobs.registry.add(periodic.job())
-    periodic.begin()
+    periodic = PeriodicJob(Job("test.periodic", work), UPKEEP_EVERY_MS, service.held.writer, service.clock)
+    service.held.jobs.registry.add(periodic.job)
+    periodic.ask()
     for _ in range(52):
         service.run_jobs()
         service.clock.advance(61)

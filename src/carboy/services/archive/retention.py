@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import delete, null, select, update
 
 from carboy.clock import Clock
-from carboy.errors import CarboyError
-from carboy.jobs import Commit, Job, first_id, put, row_of
+from carboy.jobs import Job, PeriodicJob, first_id, put, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.rows import REMOVED, Wake, wake
 from carboy.services.archive.destinations.store import DeliveryStore
@@ -37,7 +36,6 @@ T = TypeVar("T")
 _MINUTE_MS = 60_000
 _AT_ONCE = 100
 _RUN_S = 20.0  # what is left gets the next job
-_SLOT_MS = 10_000
 _REST = 2.0  # of the time of a batch, before the next: accepting comes first
 _LOOK_REST = 100.0  # of the time of looking, before all of it is looked at again
 _AGAIN_S = 60.0  # an archiving job that ran meanwhile has ended by then
@@ -83,7 +81,7 @@ class _Looked:
 
 @dataclass(slots=True)
 class Upkeep:
-    """The job `archive.upkeep`: a start, or the first webhook of a minute, enqueues it, and it enqueues itself.
+    """The job `archive.upkeep`, once a minute.
 
     Attributes:
         limits: returns what is kept.
@@ -100,46 +98,25 @@ class Upkeep:
     deliver: Job[[str]]
     purge: Callable[[int], object]
     on_deleted: Callable[[str, str, int], None]
-    job: Job[[int]] = field(init=False)
+    periodic: PeriodicJob = field(init=False)
     erasing: Job[[str, list[int], list[str], list[str]]] = field(init=False)
-    _asked: int = 0
     _is_running: threading.Lock = field(default_factory=threading.Lock)
     _looked: dict[str, _Looked] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.job = Job("archive.upkeep", self.run, attempts=None, backoff_s=(1.0, 60.0), timeout_s=300.0, priority=9)
+        work: Job[[int]] = Job("archive.upkeep", self.run, timeout_s=300.0, priority=9)
+        self.periodic = PeriodicJob(work, _MINUTE_MS, self.writer, self.clock, self._is_needed)
         self.erasing = Job("archive.erase", self.finish_erasing, attempts=None, timeout_s=300.0, priority=9)
 
-    def ask(self) -> None:
-        """Enqueue the job of this minute where something needs it; each process looks once a minute."""
-        minute = self.clock.now_ms() // _MINUTE_MS
-        if minute == self._asked:
-            return
-        self._asked = minute
-        if self.limits().is_needed:
-            self.writer.run(_put, self._row(minute), durable=False)
+    def _is_needed(self) -> bool:
+        return self.limits().is_needed or self.writer.run(_has_destinations, None, durable=False)
 
-    def begin(self) -> None:
-        """Enqueue the first job at the start of a process, so that nothing stays because no webhook comes any more."""
-        try:
-            if not self.limits().is_needed and self.writer.run(_has_destinations, None, durable=False):
-                self.writer.run(_put, self._row(self.clock.now_ms() // _MINUTE_MS), durable=False)
-            self.ask()
-        except CarboyError as error:
-            self._asked = 0
-            log.warning("upkeep_not_enqueued", error=str(error), hint="the next webhook enqueues it")
-
-    def _row(self, minute: int) -> dict[str, Any]:
-        now_ms = self.clock.now_ms()
-        after_s = max(0.0, (minute * _MINUTE_MS - now_ms) / 1000)
-        return row_of(self.job, (minute,), now_ms=now_ms, key=f"archive.upkeep:{minute}", after_s=after_s)
-
-    def run(self, _minute: int = 0) -> Commit | None:
-        """Delete what is due, and have forgotten deliveries made; the next job is its last write."""
+    def run(self, _minute: int = 0) -> bool:
+        """Delete what is due, and have forgotten deliveries made; return whether all of it was done in time."""
         with self._is_running:
             return self._run()
 
-    def _run(self) -> Commit | None:
+    def _run(self) -> bool:
         limits, now_ms = self.limits(), self.clock.now_ms()
         until_s = self.clock.monotonic_s() + _RUN_S
         self.writer.run(_wake_forgotten, (self.deliver, limits.enabled, now_ms), durable=False)
@@ -150,11 +127,7 @@ class Upkeep:
                 is_done &= self._delete_old(name, now_ms - round(float(source.keep) * 1000), until_s)
         is_done &= self._forget(now_ms - limits.deliveries_ms, until_s)
         self.purge(now_ms - 10 * _MINUTE_MS)
-        if not is_done:
-            slot = self.clock.now_ms() // _SLOT_MS  # several that run at once go on as one
-            return Commit(_put, row_of(self.job, (0,), now_ms=self.clock.now_ms(), key=f"archive.upkeep:more:{slot}"))
-        is_needed = limits.is_needed or self.writer.run(_has_destinations, None, durable=False)
-        return Commit(_put, self._row(now_ms // _MINUTE_MS + 1)) if is_needed else None
+        return is_done
 
     def _report_late(self, now_ms: int, limits: Limits) -> None:
         """Log the destinations whose oldest delivery has waited for too long: an alarm where nothing reads metrics.

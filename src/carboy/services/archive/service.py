@@ -200,7 +200,7 @@ def _with_index(
     reader = Reader(index, store, settings.archive_readers)
 
     def notify() -> None:
-        upkeep.ask()
+        upkeep.periodic.ask()
         runtime.jobs.notify()
 
     acceptor = Acceptor(
@@ -215,7 +215,7 @@ def _with_index(
     )
     runtime.keep(Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep))
     add_destination_api(app, runtime, destinations)
-    runtime.at_start.append(upkeep.begin)
+    runtime.at_start.append(upkeep.periodic.ask)
     offer_events(app, destinations, acceptor)
 
     def replay_alert(alert_id: str) -> bool:
@@ -224,7 +224,7 @@ def _with_index(
             enqueue_row(runtime, replay, item.id)
         return item is not None
 
-    own = (destinations.deliverer.job, destinations.replayer.job, upkeep.job, upkeep.erasing)
+    own = (destinations.deliverer.job, destinations.replayer.job, upkeep.periodic.job, upkeep.erasing)
     jobs = (keep, replay, *own)
     return _Service(acceptor, reader, replay_alert, jobs)
 

@@ -16,7 +16,7 @@ from carboy.config import Rate
 from carboy.db import GroupCommit
 from carboy.errors import InvalidInput
 from carboy.http_values import render_retry_after, render_time
-from carboy.jobs import Job
+from carboy.jobs import Job, PeriodicJob
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.problems import Problem
 from carboy.services.sms.cancellation import Cancel, cancel
@@ -39,7 +39,6 @@ from carboy.services.sms.intake import (
 from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import Number, hash_number, parse_number
 from carboy.services.sms.one_time_codes import Guess, Verdict, guess, hash_code, subject_of
-from carboy.services.sms.periodic import Periodic
 from carboy.services.sms.providers import Inbound, Receipt
 from carboy.services.sms.requests import Catalog, SendRequest
 from carboy.services.sms.retention import Upkeep
@@ -84,7 +83,7 @@ class Gateway:
     clock: Clock
     otp_job: Job[...]
     bulk_job: Job[...]
-    periodic: Sequence[Periodic]
+    periodic: Sequence[PeriodicJob]
     wake: Callable[[], None]
     unknown_receipts: Counter
     statistics: Statistics

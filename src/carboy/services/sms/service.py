@@ -9,7 +9,7 @@ from flask import Flask
 from carboy.config import Rate, parse_rate
 from carboy.db import Shared
 from carboy.errors import CarboyError
-from carboy.jobs import JobsSettings, Waiters
+from carboy.jobs import JobsSettings, PeriodicJob, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.net import Limits
 from carboy.services.sms.accounts import Accounts, make_provider, read_traits
@@ -26,7 +26,6 @@ from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
 from carboy.services.sms.opt_outs import OptOuts
-from carboy.services.sms.periodic import Periodic
 from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
 from carboy.services.sms.provider_traffic import ProviderTraffic
 from carboy.services.sms.providers import (
@@ -69,8 +68,8 @@ def register(app: Flask) -> None:
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     runtime.keep(gateway)
     callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock)
-    periodic = (one.job() for one in gateway.periodic)
-    runtime.at_start += [one.begin for one in gateway.periodic]
+    periodic = (one.job for one in gateway.periodic)
+    runtime.at_start += [one.ask for one in gateway.periodic]
     sending = (gateway.otp_job, gateway.bulk_job, gateway.dispatcher.looks_up.job())
     for job in (*sending, *periodic, callbacks.job(), INBOUND_JOB):
         runtime.jobs.registry.add(job)
@@ -187,14 +186,14 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
 
 def _periodic(
     runtime: Runtime, upkeep: Upkeep, routes: Mapping[str, Route], traffic: ProviderTraffic
-) -> list[Periodic]:
+) -> list[PeriodicJob]:
     asked = {
         name: transport for name, transport in _http(routes).items() if isinstance(transport.provider, TellsBalance)
     }
     jobs = [(upkeep.job(), UPKEEP_EVERY_MS)]
     if asked:
         jobs.append((BalancePolling(asked, traffic).job(), BALANCES_EVERY_MS))
-    return [Periodic(job, every_ms, runtime.writer, runtime.clock) for job, every_ms in jobs]
+    return [PeriodicJob(job, every_ms, runtime.writer, runtime.clock) for job, every_ms in jobs]
 
 
 def _http(routes: Mapping[str, Route]) -> dict[str, HttpTransport]:
