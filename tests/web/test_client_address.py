@@ -4,10 +4,12 @@ import ipaddress
 from typing import Any
 
 import pytest
-from flask import Flask, request
+from flask import Flask, request, url_for
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carboy.errors import ConfigurationError
+from carboy.raw_request import raw_url
 from carboy.web.http.client_address import bucket_of, client_address
 
 _ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
@@ -92,3 +94,55 @@ def test_views_and_lines_see_the_client(make_app: Any, lines: Any) -> None:
     assert make_app(register, trusted_proxies=1).test_client().get("/", headers=headers).text == "1.1.1.1 https"
     assert lines("request")[0]["client"] == "1.1.1.1"
     assert make_app(register).test_client().get("/", headers=headers).text == "127.0.0.1 http"
+
+
+@pytest.mark.parametrize(
+    ("given", "proxies", "prefix"),
+    [
+        ("/shop", 1, "/shop"),
+        ("/shop/", 1, "/shop"),
+        ("/a/b", 1, "/a/b"),
+        ("/forged, /shop", 1, "/shop"),
+        ("/shop, /inner", 2, "/shop"),
+        ("/shop", 2, "/shop"),
+        ("", 1, ""),
+        ("/", 1, ""),
+        ("shop", 1, ""),
+        ("//evil.example", 1, ""),
+        ("https://evil.example", 1, ""),
+        ("/shop?x", 1, ""),
+        ("/a\\b", 1, ""),
+        ("/%2e%2e", 1, ""),
+        ("/\u00e9", 1, ""),
+    ],
+)
+def test_a_prefix_that_a_proxy_removed_is_put_back(make_app: Any, given: str, proxies: int, prefix: str) -> None:
+    """In links, in the address that senders sign, and in what an error names; anything else is no prefix."""
+
+    def register(app: Flask) -> None:
+        @app.get("/a%20b")
+        def seen() -> list[str]:
+            return [url_for("seen"), raw_url(request.environ)]
+
+    app = make_app(register, trusted_proxies=proxies, trust_forwarded_prefix=True)
+    headers = {"X-Forwarded-Prefix": given}
+
+    seen = app.test_client().get("/a%2520b?c=%2F", headers=headers)
+    missing = app.test_client().get("/nowhere", headers=headers)
+
+    assert seen.json == [f"{prefix}/a%2520b", f"http://localhost{prefix}/a%2520b?c=%2F"]
+    assert missing.json is not None
+    assert missing.json["instance"] == f"{prefix}/nowhere"
+
+
+def test_a_prefix_is_not_believed_unless_it_is_asked_for(make_app: Any) -> None:
+    """As with werkzeug's `ProxyFix`: a client chooses it wherever no proxy replaces the header."""
+
+    def register(app: Flask) -> None:
+        app.add_url_rule("/", "root", lambda: url_for("root"))
+
+    headers = {"X-Forwarded-Prefix": "/shop"}
+
+    assert make_app(register, trusted_proxies=1).test_client().get("/", headers=headers).text == "/"
+    with pytest.raises(ConfigurationError, match="TRUST_FORWARDED_PREFIX"):
+        make_app(register, trust_forwarded_prefix=True)

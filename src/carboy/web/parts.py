@@ -85,10 +85,17 @@ def _add_trace(app: "Flask", runtime: "Runtime") -> None:
 
 
 def _add_request_ids(app: "Flask", runtime: "Runtime") -> None:
-    middleware = _middleware(app, runtime)
-    middleware.is_logged, middleware.trusted_proxies = True, runtime.web.trusted_proxies
+    middleware = _behind_proxies(app, runtime)
+    middleware.is_logged = True
     app.app_ctx_globals_class = _with_request_id(app.app_ctx_globals_class)
     logging.getLogger("werkzeug").addFilter(_is_not_logged_twice)
+
+
+def _behind_proxies(app: "Flask", runtime: "Runtime") -> RequestMiddleware:
+    middleware = _middleware(app, runtime)
+    middleware.trusted_proxies = runtime.web.trusted_proxies
+    middleware.trusts_prefix = runtime.web.trust_forwarded_prefix
+    return middleware
 
 
 def _is_not_logged_twice(record: logging.LogRecord) -> bool:
@@ -102,9 +109,8 @@ def _add_problems(app: "Flask", runtime: "Runtime") -> None:
 
 
 def _add_limits(app: "Flask", runtime: "Runtime") -> None:
-    middleware = _middleware(app, runtime)
+    middleware = _behind_proxies(app, runtime)
     middleware.limits = Limits(runtime.body_limit, runtime.limiter, runtime.takes_compressed)
-    middleware.trusted_proxies = runtime.web.trusted_proxies
     app.config["MAX_CONTENT_LENGTH"] = runtime.web.max_body_bytes
     answer = problem_answerer(app, runtime.web.retry_after_s, runtime.show_path, has_pages=runtime.is_adopted)
 

@@ -54,6 +54,10 @@ class WebSettings:
     aws_xray_daemon_address: str = setting(DEFAULT_ADDRESS, "where the X-Ray daemon listens")
     max_body_bytes: int = setting(1_048_576, "the largest request body", unit="bytes", least=1)
     trusted_proxies: int = setting(0, "the number of proxies in front that append to `X-Forwarded-For`", least=0)
+    trust_forwarded_prefix: bool = setting(
+        False,
+        "whether a proxy removes `X-Forwarded-Prefix` from the path; clients must not get that header through",
+    )
     rate_limit: Rate | None = setting(Rate(6000, 60.0), "requests per key and per client address; `off` for no limit")
     rate_limit_clients: int = setting(50_000, "how many keys and addresses are counted at the same time", least=1)
     keys_cache_s: float = setting(0.25, "how long a process caches a key", unit="s")
@@ -83,6 +87,8 @@ class WebSettings:
                 yield Fault("AUTH", f"it cannot be off on profile `{profile}`: only on `local` and `test`")
             if self.debug:
                 yield Fault("DEBUG", f"it cannot be on on profile `{profile}`: only on `local` and `test`")
+        if self.trust_forwarded_prefix and not self.trusted_proxies:
+            yield Fault("TRUST_FORWARDED_PREFIX", "it needs TRUSTED_PROXIES: the number of proxies in front")
         if parse_daemon_address(self.aws_xray_daemon_address) is None:
             yield Fault("AWS_XRAY_DAEMON_ADDRESS", "it is HOST:PORT, such as 127.0.0.1:2000")
         yield from self._console_faults()

@@ -76,6 +76,7 @@ def _make_server(runtime: "Runtime", console: Console, address: tuple[str, int])
     middleware = RequestMiddleware(
         call,
         trusted_proxies=runtime.web.trusted_proxies,
+        trusts_prefix=runtime.web.trust_forwarded_prefix,
         is_logged=True,
         show_path=runtime.show_path,
         error_page=console.error_page,

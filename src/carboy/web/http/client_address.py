@@ -1,15 +1,18 @@
-"""Whose address a request comes from, and under which name it is counted."""
+"""What trusted proxies say of a request: the client's address, scheme and path; and how the client is counted."""
 
 import ipaddress
+import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_is_prefix = re.compile(r"(/[\w.~!$&'()*+;=:@-]+)+", re.ASCII).fullmatch
 
 
 def client_address(peer: str, forwarded_for: str | None, trusted_proxies: int) -> str:
     """Return the address of the client, as far as the proxies in front are trusted.
-
-    Each proxy appends the address that it was called from. So with one trusted proxy the last entry is the client,
-    with two the last but one; whatever stands further left was written by the client and proves nothing. Where there
-    are fewer entries than proxies, all are theirs and the first is the client.
 
     Args:
         peer: the address at the other end of the connection.
@@ -18,8 +21,35 @@ def client_address(peer: str, forwarded_for: str | None, trusted_proxies: int) -
     """
     if trusted_proxies < 1 or not forwarded_for:
         return peer
-    entries = forwarded_for.rsplit(",", trusted_proxies)
-    return _address(entries[-trusted_proxies] if len(entries) > trusted_proxies else entries[0]) or peer
+    return _address(trusted_entry(forwarded_for, trusted_proxies)) or peer
+
+
+def trusted_entry(header: str, trusted_proxies: int) -> str:
+    """Return the entry of a forwarded header that the outermost trusted proxy wrote.
+
+    Each proxy appends an entry. So with one trusted proxy the last one counts, with two the last but one; whatever
+    stands further left was written by the client and proves nothing. Where there are fewer entries than proxies, all
+    are theirs and the first one counts.
+    """
+    entries = header.rsplit(",", trusted_proxies)
+    return (entries[-trusted_proxies] if len(entries) > trusted_proxies else entries[0]).strip()
+
+
+def set_scheme(environ: "WSGIEnvironment", trusted_proxies: int) -> None:
+    """Set the scheme that the outermost trusted proxy saw."""
+    scheme = trusted_entry(environ.get("HTTP_X_FORWARDED_PROTO", ""), trusted_proxies).lower()
+    if scheme in {"http", "https"}:
+        environ["wsgi.url_scheme"] = scheme
+
+
+def set_prefix(environ: "WSGIEnvironment", trusted_proxies: int) -> None:
+    """Put the prefix that a proxy removed back in front of the path, as where the application is mounted."""
+    prefix = trusted_entry(environ.get("HTTP_X_FORWARDED_PREFIX", ""), trusted_proxies).rstrip("/")
+    if _is_prefix(prefix):
+        for name in {"RAW_URI", "REQUEST_URI"} & environ.keys():
+            if environ[name].startswith("/"):
+                environ[name] = prefix + environ[name].removeprefix(environ.get("SCRIPT_NAME", ""))
+        environ["SCRIPT_NAME"] = prefix
 
 
 @lru_cache(maxsize=4096)

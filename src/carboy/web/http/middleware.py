@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from carboy.logs import BoundLogger, bind_request_id, get_logger, reset_request_id
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
-from carboy.web.http.client_address import bucket_of, client_address
+from carboy.web.http.client_address import bucket_of, client_address, set_prefix, set_scheme
 from carboy.web.http.problem_responses import INTERNAL, too_many
 from carboy.web.http.rate_limits import RateLimiter
 from carboy.web.http.request_ids import choose_request_id
@@ -70,6 +70,7 @@ class RequestMiddleware:
     Attributes:
         inner: the application.
         trusted_proxies: how many proxies append to `X-Forwarded-For`.
+        trusts_prefix: whether one of them replaces `X-Forwarded-Prefix` with the prefix that it removed from the path.
         limits: those that are checked before the application.
         requests: counts by method, route and status.
         durations: of each method and route.
@@ -88,6 +89,7 @@ class RequestMiddleware:
 
     inner: "WSGIApplication"
     trusted_proxies: int = 0
+    trusts_prefix: bool = False
     limits: Limits | None = None
     requests: Counter | None = None
     durations: Histogram | None = None
@@ -217,7 +219,9 @@ class _Exchange:
         peer = environ.get("REMOTE_ADDR") or ""
         if middleware.trusted_proxies:
             peer = client_address(peer, environ.get("HTTP_X_FORWARDED_FOR"), middleware.trusted_proxies)
-            _set_scheme(environ, middleware.trusted_proxies)
+            set_scheme(environ, middleware.trusted_proxies)
+            if middleware.trusts_prefix:
+                set_prefix(environ, middleware.trusted_proxies)
         environ["REMOTE_ADDR"] = peer
         tracing = None if environ.get("PATH_INFO") in _OF_MACHINES else middleware.tracing
         self.span: Span | None = None if tracing is None else tracing.begin(environ)
@@ -348,13 +352,3 @@ class _Stream:
 def _text(path: str) -> str:
     """Return a WSGI path, whose bytes are Latin-1 characters, as text."""
     return path if path.isascii() else path.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _set_scheme(environ: "WSGIEnvironment", trusted_proxies: int) -> None:
-    """Set the scheme that the outermost trusted proxy saw."""
-    given = environ.get("HTTP_X_FORWARDED_PROTO")
-    if given:
-        entries = given.rsplit(",", trusted_proxies)
-        scheme = (entries[-trusted_proxies] if len(entries) > trusted_proxies else entries[0]).strip().lower()
-        if scheme in {"http", "https"}:
-            environ["wsgi.url_scheme"] = scheme

@@ -118,7 +118,7 @@ def problem_answerer(
         accepted = request.accept_mimetypes
         if has_pages and accepted["text/html"] > accepted["application/json"]:
             return error if isinstance(error, HTTPException) and error.code == problem.status else _page(problem)
-        body = render_problem(problem, show_path(request.path), g.get("request_id") or request_id())
+        body = render_problem(problem, request.root_path + show_path(request.path), g.get("request_id") or request_id())
         headers = {**problem.headers, "Vary": "Accept"} if make_page is not None else problem.headers
         return Response(body, problem.status, headers, content_type=CONTENT_TYPE)
 
