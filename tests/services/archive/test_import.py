@@ -1,5 +1,7 @@
 """The index is lost, the objects are not: `carboy archive import` finds every source's webhooks again."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,11 @@ from typing import Any
 import pytest
 from tests.lab.fake_s3 import FakeS3, S3Error, fake_s3
 
+from carboy.services.archive.folder import FolderStore
 from carboy.services.archive.maintenance import import_archive
 from carboy.web import runtime
 
+ID, AT_MS = "587c0159a907346eccb84004", 1_484_661_060_000
 TOML = '[default.archive.sources.it]\nverify = "none"\nid = "header:X-Id"\ntime = "header:X-At"\n'
 LIST = "/api/v1/webhooks/it?start=2017-01-01T00:00:00Z&end=2018-01-01T00:00:00Z"
 SENT = [
@@ -127,3 +131,29 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(
 
     assert sorted(one.outcome for one in found) == ["skipped", "skipped", *["taken"] * (len(SENT) - 1)]
     assert {one.key.rpartition("/")[2]: one.reason for one in found if one.reason}.keys() == {"e1", "readme.txt"}
+
+
+@pytest.mark.parametrize("age_s", [86_400, -86_400])
+def test_what_was_received_before_is_no_newer_because_it_is_imported_now(
+    serve: Any, tmp_path: Path, age_s: int
+) -> None:
+    """The version that was received last is the one that is read back and listed; the other stays beside it."""
+    gateway = serve(toml=TOML)
+    gateway.send({"id": ID, "created_at": AT_MS, "n": "received"})
+    headers = {"X-Id": "e1", "X-At": "2017-01-17T13:51:00Z"}
+    gateway.open("POST", "/api/v1/webhooks/it?wait=20", data=b'{"n":"received"}', headers=headers)
+    old = FolderStore(tmp_path / "old")
+    for key in (f"webhooks/2017/01/17/13/51/{ID}", "webhooks/it/2017/01/17/13/51/e1"):
+        old.put(key, b'{"id":"%s","created_at":%d,"n":"imported"}' % (ID.encode(), AT_MS), "application/json")
+        at_s = time.time() - age_s
+        os.utime(tmp_path / "old" / key, (at_s, at_s))
+
+    held = runtime(gateway.app)
+    found = list(import_archive(old, gateway.archive.store, held.writer, held.clock))
+
+    newest = "received" if age_s > 0 else "imported"
+    assert [one.outcome for one in found] == ["taken", "taken"]
+    assert gateway.get(f"/api/v1/s3/alert/{ID}").get_json()["alert"]["n"] == newest
+    assert gateway.get("/api/v1/webhooks/it/e1").get_json()["alert"]["n"] == newest
+    assert [one["n"] for one in gateway.get(LIST).get_json()["alerts"]] == [newest]
+    assert len(gateway.kept()) == 4

@@ -40,13 +40,15 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
             row = _duplicate(versions, item, one.now_ms)
             fresh.append(row is None)
             if row is None:
-                row = versions[item.digest] = new_id(one.now_ms)
-                if len(versions) > 1:
+                row = new_id(one.now_ms)
+                is_newest = one.job is not None or row > max(versions.values(), default=0)  # or imported
+                versions[item.digest] = row
+                if len(versions) > 1 and is_newest:
                     older.add((item.source, item.item_id))
                     for earlier in items:
                         if (earlier["source"], earlier["item_id"]) == (item.source, item.item_id):
                             earlier["newest"] = False
-                items.append(_row(item, row, one.now_ms, version=len(versions) - 1))
+                items.append(_row(item, row, one.now_ms, version=len(versions) - 1, is_newest=is_newest))
                 deliveries.add(one, item, row)
                 if one.job is not None:
                     jobs.append(row_of(one.job, (row,), now_ms=one.now_ms, request_id=one.request_id))
@@ -290,7 +292,7 @@ def _known(connection: "Connection", wanted: Mapping[str, Iterable[str]]) -> dic
 _VERSIONS = "SELECT item_id, digest, id FROM archive_items WHERE"
 
 
-def _row(item: NewItem, row: int, now_ms: int, *, version: int) -> dict[str, Any]:
+def _row(item: NewItem, row: int, now_ms: int, *, version: int, is_newest: bool) -> dict[str, Any]:
     return {
         "id": row,
         "source": item.source,
@@ -300,7 +302,7 @@ def _row(item: NewItem, row: int, now_ms: int, *, version: int) -> dict[str, Any
         "at": item.at_ms,
         "received_at": now_ms,
         "version": version,
-        "newest": True,
+        "newest": is_newest,
         "state": "accepted",
         "detail": item.detail,
         "object_key": version_key(item.object_key, item.sha256.hex()) if version else item.object_key,

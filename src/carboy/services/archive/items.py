@@ -64,7 +64,8 @@ class Submission:
 
     Attributes:
         items: what to keep.
-        job: what is to be done with each, given the row's id; None where nothing is.
+        job: what is to be done with each, given the row's id; None for imported items, which are archived already and
+            of several versions count by when they were received.
         now_ms: when it arrived.
         request_id: of the request that brought it.
         router: chooses who receives what is new of it; None where there are no destinations.
