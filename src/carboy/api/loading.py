@@ -16,6 +16,7 @@ import orjson
 from carboy import __version__
 from carboy.api.document_errors import unserved
 from carboy.api.model import Document, Origin
+from carboy.private_folders import make_private_folder
 
 _CACHE_FORMAT = 2
 
@@ -117,7 +118,7 @@ def _copy_of(document: Document, file: str, texts: Mapping[str, bytes]) -> bytes
 
 
 def _to_cache(entry: Path, copy: bytes) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(entry.parent)
     handle, draft = tempfile.mkstemp(dir=entry.parent, prefix=entry.stem)
     with os.fdopen(handle, "wb") as file:
         file.write(copy)

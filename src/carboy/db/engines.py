@@ -18,6 +18,7 @@ from carboy.db.url import url_of
 from carboy.db.watchdog import must_fail_fast, seconds_left
 from carboy.errors import ConfigurationError
 from carboy.extras import extra
+from carboy.private_folders import make_private_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -252,15 +253,6 @@ def explain_folder(database: str, what: str) -> Iterator[None]:
             error.strerror or type(error).__name__,
             "let this user write there, or name another folder by INSTANCE_PATH or DATABASE_URL",
         ) from error
-
-
-def make_private_folder(folder: Path) -> None:
-    """Create a folder and its missing parents with mode 0700 whatever the umask is; one that exists stays as it is."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    for one in reversed(missing):
-        with suppress(FileExistsError):  # another process was first
-            one.mkdir(0o700)
-            one.chmod(0o700)
 
 
 def _make_file(made: "Engine") -> None:

@@ -8,6 +8,7 @@ from carboy.db import DbSettings
 from carboy.errors import ConfigurationError
 from carboy.extension import find_extension
 from carboy.logs import get_logger
+from carboy.private_folders import make_private_folder
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -44,7 +45,7 @@ class Service:
     def prepare(self) -> None:
         """Make the instance folder and migrate an embedded database, the project's tables too."""
         if self._has_embedded_database:
-            self.runtime.settings["INSTANCE_PATH"].mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.runtime.settings["INSTANCE_PATH"])
             self.runtime.engine.connect().close()  # which migrates Carboy's own tables
             if self.flask is not None and "migrate" in self.flask.extensions:
                 from carboy.db import upgrade_project

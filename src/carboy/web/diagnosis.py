@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import CarboyError
+from carboy.private_folders import make_private_folder
 
 if TYPE_CHECKING:
     from carboy.config import Settings
@@ -96,7 +97,7 @@ def _aws(settings: "Settings") -> Iterator[Finding]:
 def _instance_folder(runtime: "Runtime") -> Finding:
     folder = Path(runtime.settings["INSTANCE_PATH"])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         probe = folder / ".doctor"
         probe.write_bytes(b"")
         probe.unlink()

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import IO, Any
 
 from carboy.config import Live
+from carboy.private_folders import make_private_folder
 
 _FOLDER = "running"
 
@@ -39,8 +40,8 @@ class RefreshOnRequest:
             return
         self._before = signal.signal(signal.SIGHUP, self._on_hup)
         with suppress(OSError):  # an instance folder that cannot be written to: signals do without it
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("wb")
+            make_private_folder(self._path.parent)
+            self._file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def stop(self) -> None:

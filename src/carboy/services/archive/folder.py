@@ -17,10 +17,12 @@ from operator import itemgetter
 from pathlib import Path
 
 from carboy.errors import Refused, Unreachable, UpstreamError
+from carboy.private_folders import make_private_folder
 from carboy.services.archive.objects import Entry, Head, Put, StoredObject, StoreFull, check_key, check_prefix, missing
 
 _INCOMING = ".incoming"  # no key begins with a dot
 _STALE_S = 3600.0
+_MODE = 0o750  # of folders; the group may read
 _MAX_KNOWN_FOLDERS = 10_000
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -103,7 +105,7 @@ class FolderStore:
     def check(self) -> None:
         """Raise when the folder cannot be made or written, or its disk is full."""
         with self._explained("the archive's folder cannot be used"):
-            os.makedirs(self._root, 0o750, exist_ok=True)
+            make_private_folder(self._root, _MODE)
             if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, "no permission to write")
             with self._incoming(b"."):
@@ -160,7 +162,7 @@ class FolderStore:
         """Make a folder, and have every folder above it up to the root's own hold it on stable storage."""
         if folder in self._durable:
             return
-        os.makedirs(folder, 0o750, exist_ok=True)
+        make_private_folder(folder, _MODE)
         if len(self._durable) > _MAX_KNOWN_FOLDERS:
             self._durable.clear()
         if folder != self._root:

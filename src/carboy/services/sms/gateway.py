@@ -18,6 +18,7 @@ from carboy.errors import InvalidInput
 from carboy.http_values import render_retry_after, render_time
 from carboy.jobs import Job, PeriodicJob
 from carboy.logs import BoundLogger, get_logger, request_id
+from carboy.private_folders import make_private_folder
 from carboy.problems import Problem
 from carboy.services.sms.cancellation import Cancel, cancel
 from carboy.services.sms.circuit_breaker import Circuits
@@ -298,7 +299,7 @@ def read_pepper(secret_key: str | None, folder: Path) -> bytes:
     if secret_key:
         return hmac.new(secret_key.encode(), b"carboy.sms", hashlib.sha256).digest()
     path = folder / "sms-pepper"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     made = folder / f".sms-pepper-{os.getpid()}-{threading.get_ident()}"
     if not path.exists():
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

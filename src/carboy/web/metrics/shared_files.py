@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from carboy.config.environ import read_environ, write_environ
 from carboy.logs import BoundLogger, get_logger
+from carboy.private_folders import make_private_folder
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -144,7 +145,7 @@ def _add_to(total: Path, part: Path) -> None:
 
 def _own(folder: Path) -> bool:
     """Take a folder for this instance and empty it; False where another instance lives in it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     owner = open(folder / _OWNER, "a", encoding="ascii")  # noqa: SIM115 (it stays open)
     try:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)

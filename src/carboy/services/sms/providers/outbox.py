@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from carboy.errors import Unreachable
 from carboy.http_values import render_time
+from carboy.private_folders import make_private_folder
 from carboy.services.sms.providers.wire import Message, Outcome
 
 
@@ -52,7 +53,7 @@ class Outbox:
             for message_id, receiver in zip(message.ids, message.receivers, strict=True)
         ).encode()
         try:
-            account.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(account.path.parent)
             descriptor = os.open(account.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise _unwritable(error) from error
