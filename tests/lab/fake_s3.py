@@ -30,6 +30,7 @@ class FakeS3:
     Attributes:
         url: the endpoint.
         is_conditional: whether `If-None-Match` and `If-Match` are honoured.
+        knows_conditions: whether a request with one of them is not a 501.
         refuse: given the method and the key, the error to answer; None to do what is asked.
         requests: the method and key of each request.
     """
@@ -37,6 +38,7 @@ class FakeS3:
     def __init__(self) -> None:
         self.url = ""
         self.is_conditional = True
+        self.knows_conditions = True
         self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
         self.refuse: Callable[[str, str], S3Error | None] = lambda _method, _key: None
         self.requests: list[tuple[str, str]] = []
@@ -70,6 +72,8 @@ def fake_s3() -> Iterator[FakeS3]:
         do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = do  # noqa: N815 (the names are the standard library's)
 
         def answer_put(self, key: str, body: bytes) -> None:
+            if not fake.knows_conditions and {"If-None-Match", "If-Match"} & set(self.headers):
+                return self.answer_error(501, "NotImplemented")
             if fake.is_conditional:
                 if self.headers.get("If-None-Match") == "*" and key in fake.objects:
                     return self.answer_error(412, "PreconditionFailed")

@@ -4,10 +4,12 @@ import base64
 import errno
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -278,3 +280,48 @@ def test_a_folder_that_is_not_carboys_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused) as caught:
         store.check()
     assert str(tmp_path) in caught.value.hint
+
+
+@pytest.mark.parametrize("code", ["RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"])
+def test_what_was_damaged_on_its_way_is_no_fault_of_the_settings(s3: LoopbackServer, code: str) -> None:
+    """S3 answers 400, and the same request may succeed later."""
+    s3.script(s3_error(400, code))
+
+    with pytest.raises(Unreachable, match=code) as caught:
+        store_on(s3, retries=0).put_new("a/b", b"{}", "application/json")
+    assert "later" in caught.value.hint
+
+
+def test_a_response_without_what_every_response_has_is_named(s3: LoopbackServer) -> None:
+    """Not as a server that could not be reached: that would be looked for in the network."""
+    s3.script(Answer(200, b"<html>welcome</html>"))
+
+    with pytest.raises(Unreachable, match="ETag"):
+        store_on(s3, retries=0).put_new("a/b", b"{}", "application/json")
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "SignatureDoesNotMatch"), (400, "AuthorizationHeaderMalformed")])
+def test_a_refused_look_up_has_the_stores_reason(s3: LoopbackServer, status: int, code: str) -> None:
+    """A response to HEAD has no body, so the reason is asked for."""
+    s3.script(Answer(status), s3_error(status, code))
+
+    with pytest.raises(Refused, match=code):
+        store_on(s3, retries=0).head("a/b")
+
+
+def test_a_directory_bucket_is_asked_in_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 Express: the suffix of the name says it, and no option is needed."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        keys = {"region": "us-west-2", "access_key_id": "x", "secret_access_key": "y"}
+        store = open_store("s3://events--usw2-az1--x-s3/p", retries=0, timeout_s=5.0, **keys)  # type: ignore[arg-type]
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(store.get, "a/b")
+            client, _ = proxy.accept()
+            with client:
+                asked = client.recv(4096)
+            assert isinstance(reading.exception(20), Unreachable)
+
+    assert asked.startswith(b"CONNECT events--usw2-az1--x-s3.s3express-usw2-az1.us-west-2.amazonaws.com:443 ")

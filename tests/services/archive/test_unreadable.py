@@ -196,19 +196,19 @@ def test_puts_that_are_refused_are_seen_everywhere(on_s3: Any, s3: FakeS3) -> No
     assert "kms:GenerateDataKey" in status.get_json()["s3"]["reason"]
 
 
-@pytest.mark.parametrize("is_conditional", [True, False])
-def test_a_check_leaves_nothing_in_the_bucket(s3: FakeS3, is_conditional: bool) -> None:
-    s3.is_conditional = is_conditional
+@pytest.mark.parametrize(("is_conditional", "is_known"), [(True, True), (False, True), (False, False)])
+def test_a_check_leaves_nothing_in_the_bucket(s3: FakeS3, is_conditional: bool, is_known: bool) -> None:
+    s3.is_conditional, s3.knows_conditions = is_conditional, is_known
 
     store_on(s3).check()
 
     assert s3.objects == {}
 
 
-@pytest.mark.parametrize("is_conditional", [True, False])
-def test_two_contents_are_never_one(s3: FakeS3, is_conditional: bool) -> None:
-    """Also where the store ignores conditions: what is there is looked for before a put."""
-    s3.is_conditional = is_conditional
+@pytest.mark.parametrize(("is_conditional", "is_known"), [(True, True), (False, True), (False, False)])
+def test_two_contents_are_never_one(s3: FakeS3, is_conditional: bool, is_known: bool) -> None:
+    """Also where the store ignores conditions, or refuses them: what is there is looked for before a put."""
+    s3.is_conditional, s3.knows_conditions = is_conditional, is_known
     stores = [store_on(s3), store_on(s3)]
 
     keys = [put_version(store, "webhooks/x", data, "text/plain") for store in stores for data in (b"1", b"2", b"1")]

@@ -1,19 +1,29 @@
 """Objects in a bucket (S3, Google Cloud Storage, Azure) or in memory, through obstore.
 
 A new object goes out with `If-None-Match: *` and, to S3, its SHA-256, which the server checks. A server that ignores
-the condition is found by putting the first object once more; there an object is looked for before it is put.
+the condition is found by putting the first object once more, one that does not know it says so (501); there an object
+is looked for before it is put.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Unreachable, UpstreamError
 from carboy.retry import Retry
 from carboy.services.archive.bucket_errors import code_of, explain, status_of
-from carboy.services.archive.objects import Entry, Head, Put, StoredObject, check_key, check_prefix, missing
+from carboy.services.archive.objects import (
+    Entry,
+    Head,
+    HeaderUnknown,
+    Put,
+    StoredObject,
+    check_key,
+    check_prefix,
+    missing,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -66,11 +76,17 @@ class BucketStore:
             try:
                 with self._explained(f"the object `{key}` could not be stored", "s3:PutObject"):
                     attributes = {**(metadata or {}), "Content-Type": content_type}
-                    obstore.put(self._backend, key, data, mode="create", attributes=attributes, use_multipart=False)
+                    mode: Any = "overwrite" if self._is_conditional is False else "create"
+                    obstore.put(self._backend, key, data, mode=mode, attributes=attributes, use_multipart=False)
                     return Put.CREATED
             except AlreadyExistsError as error:
                 if status_of(error) != 409 or code_of(error) == "BlobAlreadyExists":  # Azure's word for 412
                     return Put.EXISTED
+            except HeaderUnknown:
+                if self._is_conditional is False:
+                    raise
+                self._is_conditional = False
+                return self.put_new(key, data, content_type, metadata)
             if attempt < self._policy.attempts:
                 self._clock.sleep(self._policy.backoff_s(attempt))
         raise Unreachable(
@@ -111,6 +127,7 @@ class BucketStore:
     def head(self, key: str) -> Head | None:
         """Return an object's facts without its content; None if it does not exist."""
         import obstore
+        from obstore.exceptions import BaseError
 
         check_key(key)
         with self._explained(f"the object `{key}` could not be read", "s3:GetObject"):
@@ -118,6 +135,10 @@ class BucketStore:
                 found = obstore.head(self._backend, key)
             except FileNotFoundError:
                 return None
+            except BaseError as error:
+                if status_of(error) in {400, 403}:  # a response to HEAD has no body that says why
+                    obstore.get_range(self._backend, key, start=0, length=1)
+                raise
         return Head(found["size"], found["last_modified"])
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
@@ -157,15 +178,20 @@ class BucketStore:
         if self._name == "memory":
             return
         key = f"{_PROBE}/write"  # one key: what a killed process leaves, the next check removes
-        with self._explained("nothing can be put into the archive's store", "s3:PutObject"):
-            try:
-                obstore.put(self._backend, key, b"", mode={"e_tag": _NO_ETAG}, use_multipart=False)
-            except (PreconditionError, FileNotFoundError) as error:
-                if code_of(error) == "NoSuchBucket":
-                    raise
-                return  # it may be put, and is not
-            except NotImplementedError:
-                return
+        what = "nothing can be put into the archive's store"
+        try:
+            with self._explained(what, "s3:PutObject"):
+                try:
+                    obstore.put(self._backend, key, b"", mode={"e_tag": _NO_ETAG}, use_multipart=False)
+                except (PreconditionError, FileNotFoundError) as error:
+                    if code_of(error) == "NoSuchBucket":
+                        raise
+                    return  # it may be put, and is not
+                except NotImplementedError:
+                    return
+        except HeaderUnknown:
+            with self._explained(what, "s3:PutObject"):
+                obstore.put(self._backend, key, b"", use_multipart=False)
         with suppress(UpstreamError):  # the server knows no such condition, and may allow no removal
             self.delete(key)
 

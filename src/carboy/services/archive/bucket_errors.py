@@ -4,7 +4,7 @@ import html
 import re
 
 from carboy.errors import Missing, Refused, Throttled, Unreachable, UpstreamError
-from carboy.services.archive.objects import ObjectUnavailable, StoreFull
+from carboy.services.archive.objects import HeaderUnknown, ObjectUnavailable, StoreFull
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
@@ -15,6 +15,7 @@ _MAX_MESSAGE = 400
 
 _THROTTLES = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"})
 _FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull"})
+_TRANSIENT = frozenset({"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"})
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestExpired"})
 _REGIONS = frozenset(
     {
@@ -59,6 +60,11 @@ def explain(error: Exception, what: str, name: str, action: str) -> UpstreamErro
     if code == "InvalidObjectState":
         hint = "restore the object from its storage class (s3:RestoreObject), or leave it out of the lifecycle rule"
         return ObjectUnavailable(what, why, hint)
+    if status == 501:
+        hint = "it does not know a header that is sent, such as the checksum: see whether a newer version does"
+        return HeaderUnknown(what, why, hint)
+    if code in _TRANSIENT:
+        return Unreachable(what, why, "try again later")
     if status == 429 or code in _THROTTLES:
         return Throttled(what, why, "it is tried again, more slowly")
     if hint := _refusal_hint(code, said, text, name, action):
@@ -115,7 +121,8 @@ def _transport(text: str) -> str:
         return "did not answer in time"
     if "169.254." in text:
         return "was not asked: no credentials were found"
-    return "could not be reached"
+    said = "" if "HTTP error" in text else text.partition("\n")[0].rpartition("error: ")[2]
+    return f"answered what cannot be used: {said[:_MAX_MESSAGE]}" if said else "could not be reached"
 
 
 def _transport_hint(text: str) -> str:

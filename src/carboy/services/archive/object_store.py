@@ -60,6 +60,8 @@ def open_store(
     if parts.scheme == "s3":
         options.setdefault("checksum_algorithm", "sha256")
         is_conditional = _place_s3(options)
+        if parts.netloc.endswith("--x-s3"):  # a directory bucket has sessions, and addresses in its zone
+            options.setdefault("s3_express", True)
     client: ClientConfig = {
         "allow_http": True,  # an endpoint is plain HTTP only where the operator has written so
         "connect_timeout": timedelta(seconds=connect_timeout_s),

@@ -56,6 +56,10 @@ class StoredObject:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+class HeaderUnknown(Refused):
+    """The store does not know a header that was sent: it answered 501."""
+
+
 class StoreFull(Unreachable):
     """The store has no room left; the same call works again once there is some."""
 
