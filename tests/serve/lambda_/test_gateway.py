@@ -160,6 +160,19 @@ def test_what_comes_twice_is_kept_once(make: Make, trigger: Trigger, bucket: Buc
     assert all(key.startswith(COPY) for key in bucket())
 
 
+def test_events_without_a_body_are_kept_apart(make: Make, trigger: Trigger, bucket: Bucket) -> None:
+    """Under one id, by their headers; also where the metadata has no room for these."""
+    handler = make(toml='[default.archive.sources.it]\nverify = "none"\nid = "header:X-Id"\ntime = "header:X-At"\n')
+    for number in ("1", "2", "3", "2"):
+        headers = [("x-id", "a"), ("x-at", "2017-01-17T13:51:00Z"), ("x-number", number), ("x-pad", "x" * 3000)]
+        answer = handler(http_v2("POST", "/api/v1/webhooks/it", headers=headers, body=b""), LambdaContext())
+        assert answer["statusCode"] == 202
+
+    assert trigger.run(handler) == []
+
+    assert len(bucket()) == 3
+
+
 def test_a_body_that_no_message_can_hold_lies_in_the_bucket_until_it_is_done(
     make: Make, trigger: Trigger, bucket: Bucket
 ) -> None:

@@ -157,3 +157,23 @@ def test_what_was_received_before_is_no_newer_because_it_is_imported_now(
     assert gateway.get("/api/v1/webhooks/it/e1").get_json()["alert"]["n"] == newest
     assert [one["n"] for one in gateway.get(LIST).get_json()["alerts"]] == [newest]
     assert len(gateway.kept()) == 4
+
+
+@pytest.mark.parametrize("settings", ["s3"], indirect=True)
+@pytest.mark.parametrize("padding", [10, 3000])
+def test_events_without_a_body_are_objects_of_their_own(
+    serve: Any, settings: dict[str, Any], s3: FakeS3, tmp_path: Path, padding: int
+) -> None:
+    """Under one id, with headers that tell them apart, whether or not the metadata has room for these."""
+    before = serve(**settings)
+    for number in (1, 2, 3, 2):
+        headers = {"X-Id": "channel", "X-At": "2017-01-17T13:51:07Z", "X-Number": str(number), "X-Pad": "x" * padding}
+        assert before.open("POST", "/api/v1/webhooks/it?wait=20", data=b"", headers=headers).status_code == 200
+
+    after = serve(**settings, database_url=f"sqlite:///{tmp_path}/other.db")
+
+    assert len(s3.objects) == 3
+    if padding < 100:
+        assert outcomes(after) == ["taken"] * 3
+        assert outcomes(after) == ["known"] * 3
+        assert len(s3.objects) == 3

@@ -305,7 +305,7 @@ def _row(item: NewItem, row: int, now_ms: int, *, version: int, is_newest: bool)
         "newest": is_newest,
         "state": "accepted",
         "detail": item.detail,
-        "object_key": version_key(item.object_key, item.sha256.hex()) if version else item.object_key,
+        "object_key": version_key(item.object_key, item.digest.hex()) if version else item.object_key,
         "content_type": item.content_type,
         "headers": item.headers,
         "body": item.body,

@@ -122,8 +122,8 @@ class Item:
 def metadata_of(item: NewItem | Item, received_at_ms: int) -> dict[str, str]:
     """Return the metadata of an item's object, by which other tools know it and `carboy archive import` finds it again.
 
-    `id` and `source`; `time` and `received`, milliseconds since the epoch; `headers`, a JSON object, where there is
-    room (S3 takes 2 KB of metadata in all). Values are percent-encoded.
+    `id` and `source`; `time` and `received`, milliseconds since the epoch; of an empty body the event's `digest`;
+    `headers`, a JSON object, where there is room (S3 takes 2 KB of metadata in all). Values are percent-encoded.
     """
     key = parse_key(item.object_key)
     found = {
@@ -132,6 +132,8 @@ def metadata_of(item: NewItem | Item, received_at_ms: int) -> dict[str, str]:
         "time": str(item.at_ms),
         "received": str(received_at_ms),
     }
+    if isinstance(item, NewItem) and not item.body:
+        found["digest"] = item.digest.hex()  # of the headers, which may have no room
     quoted = {name: quote(value, safe=_SAFE, errors="surrogatepass") for name, value in found.items()}
     headers = quote(item.headers, safe=_SAFE) if item.headers else ""
     room = _MAX_METADATA - sum(len(name) + len(value) for name, value in quoted.items())

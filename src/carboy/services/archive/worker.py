@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import orjson
+
 from carboy.clock import Clock
 from carboy.errors import Missing, Refused, Throttled, Unreachable
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.items import Archived, Item, metadata_of
+from carboy.services.archive.items import Archived, Item, headers_of, metadata_of
 from carboy.services.archive.object_keys import alert_key, version_key
 from carboy.services.archive.objects import ObjectUnavailable, Put, Store
-from carboy.services.archive.sources import THREATSTACK
+from carboy.services.archive.sources import THREATSTACK, event_digest
 
 if TYPE_CHECKING:
     from carboy.db import GroupCommit
@@ -151,7 +153,7 @@ def put_version(
     Where the store overwrites, an object is looked for before and compared after, so that no content is lost unless two
     writers come at the same moment.
     """
-    digest = hashlib.sha256(data).hexdigest()
+    digest = _digest(data, metadata or {})
     first = key.partition("~")[0]
     longer = f"{first}~{digest}"  # two contents may share 32 bits of their hash
     for candidate in dict.fromkeys((key, version_key(first, digest), longer)):
@@ -160,16 +162,23 @@ def put_version(
         is_conditional = store.is_conditional()
         if is_new and is_conditional is None:
             is_conditional = store.learn(candidate, data, content_type)
-        if (is_new and is_conditional) or _holds(store, candidate, data):
+        if (is_new and is_conditional) or _holds(store, candidate, data, digest):
             return candidate
     raise Unreachable(
         f"the object `{longer}` could not be stored", "another content is under its key", "see the bucket"
     )
 
 
-def _holds(store: Store, key: str, data: bytes) -> bool:
+def _holds(store: Store, key: str, data: bytes, digest: str) -> bool:
     """Return whether an object has this content; one that must be restored first counts as another."""
     try:
-        return store.get(key) == data
+        found = store.read(key)
     except ObjectUnavailable:
         return False
+    return found.data == data and (not found.metadata or _digest(data, found.metadata) == digest)
+
+
+def _digest(data: bytes, metadata: Mapping[str, str]) -> str:
+    """Return the digest of a content: of the data, or where there is none of the event's headers."""
+    kept = "" if data else metadata.get("digest")
+    return kept or event_digest(data, orjson.loads(headers_of(metadata) or b"{}")).hex()
