@@ -90,8 +90,8 @@ def cancel(project: Project, sms_id: str) -> None:
     if not (sms_id.isascii() and sms_id.isdigit()):
         raise click.BadParameter("an id has digits only", param_hint="ID")
     with open_gateway(project) as gateway:
-        gateway.cancel(min(int(sms_id), (1 << 63) - 1))
-    click.echo("canceled", err=True)
+        found = gateway.cancel(min(int(sms_id), (1 << 63) - 1))
+    click.echo(f"canceled; {found.too_late} were sent or had ended before" if found.too_late else "canceled", err=True)
 
 
 @click.group("opt-outs")

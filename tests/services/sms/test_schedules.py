@@ -67,6 +67,23 @@ def test_it_is_too_late_to_cancel_what_was_sent(service: Service) -> None:
     assert len(outbox(service)) == 1
 
 
+def test_a_request_that_is_partly_sent_says_how_many_it_was_too_late_for(make_service: MakeService) -> None:
+    """It is night in China: that message is held, the other one is gone."""
+    service = make_service(sms_quiet_hours={"transactional": "08:00-09:00"})
+    request = send(service, receivers=["+8613800000000", "+4915112345678"])
+    service.run_jobs()
+    for _ in range(2):
+        answer = service.client.delete(f"/api/sms/{request}")
+        assert answer.status_code == 200
+        found = answer.json
+        assert found is not None
+        assert (found["message"], found["canceled"], found["too_late"]) == ("partly sent", 1, 1)
+        assert [one["state"] for one in found["messages"]] == ["canceled", "sent"]
+    sent, kept = found["messages"][1]["id"], found["messages"][0]["id"]
+    assert service.client.delete(f"/api/sms/{sent}").status_code == 409
+    assert service.client.delete(f"/api/sms/{kept}").json["too_late"] == 0  # type: ignore[index]
+
+
 def test_one_message_of_a_request_can_be_canceled(service: Service) -> None:
     answer = service.send(receivers=["+14155550123", "+14155550124"], send_at=at(service, 60))
     assert answer.json is not None

@@ -20,7 +20,7 @@ from carboy.jobs import Job, PeriodicJob
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.private_folders import make_private_folder
 from carboy.problems import Problem
-from carboy.services.sms.cancellation import Cancel, cancel
+from carboy.services.sms.cancellation import Cancel, Canceled, cancel
 from carboy.services.sms.circuit_breaker import Circuits
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.dispatcher import Dispatcher
@@ -155,8 +155,11 @@ class Gateway:
         e164 = found[1][0].receiver if found and found[1] else None
         return parse_number(e164) if e164 else None
 
-    def cancel(self, row: int) -> int:
-        """Cancel the messages of a request, or one message, that no provider was asked for yet; return the request.
+    def cancel(self, row: int) -> Canceled:
+        """Cancel the messages of a request, or one message, that no provider was asked for yet.
+
+        What was sent stays as it is. Messages that were canceled before count as canceled, so that a repeated call is
+        answered alike.
 
         Raises:
             Problem: 404, there is no such request; 409, all were sent, or ended in another way.
@@ -167,7 +170,8 @@ class Gateway:
         self.dispatcher.waiters.notify(found.request)
         if not found.canceled:
             raise Problem(409, "it is too late to cancel: no message waits to be sent")
-        return found.request
+        canceled: Canceled = found
+        return canceled
 
     def take_inbound(self, provider: str, messages: Sequence[Inbound]) -> None:
         """Keep inbound messages, and follow the stop words in them."""

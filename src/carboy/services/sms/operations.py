@@ -92,7 +92,9 @@ class SmsOperations:
 
     def cancel_sms(self, sms_id: str) -> dict[str, Any]:
         """Cancel the messages that were not sent yet, and return their request."""
-        return self.get_request(str(self.gateway.cancel(min(int(sms_id), _MAX_ID))))
+        found = self.gateway.cancel(min(int(sms_id), _MAX_ID))
+        counts = {"canceled": found.canceled, "too_late": found.too_late}
+        return {**self.get_request(str(found.request)), **counts}
 
     def get_statistics(
         self, media_type: str, from_: str | None = None, until: str | None = None, group: str | None = None
