@@ -75,6 +75,7 @@ AT_ONCE = 500
 """How many rows maintenance changes in one transaction."""
 
 _COUNT_BITS = 22
+_CLOCKS_DIFFER_MS = 60_000
 
 
 class _Count:
@@ -248,18 +249,17 @@ _BY_OUTCOME = {
         run_at=bindparam("b_run_at"),
         error=bindparam("b_error"),
         attempts=JOBS.c.attempts - bindparam("b_uncounted"),
-        **_FREE,
+        owner=None,
+        lease_until=bindparam("b_at"),
     ),
 }
 
 
 def _settled_row(one: Settled) -> dict[str, Any]:
-    row: dict[str, Any] = {"b_id": one.id, "b_owner": one.owner, "b_attempt": one.attempt}
+    row: dict[str, Any] = {"b_id": one.id, "b_owner": one.owner, "b_attempt": one.attempt, "b_at": one.at_ms}
     match one.outcome:
-        case Done():
-            row |= {"b_at": one.at_ms}
         case Dead(error):
-            row |= {"b_at": one.at_ms, "b_error": error}
+            row |= {"b_error": error}
         case Queued(run_at_ms, error, counts):
             row |= {"b_run_at": run_at_ms, "b_error": error, "b_uncounted": 0 if counts else 1}
     return row
@@ -293,6 +293,7 @@ def release_expired(connection: Connection, requests: Sequence[tuple[int, tuple[
     """Queue the rows whose lease has ended before a time, or whose owner is among the dead ones."""
     released = []
     for now_ms, dead in requests:
+        pull_back(connection, now_ms)
         ended = JOBS.c.lease_until < now_ms
         count = 0
         while ids := list(
@@ -307,6 +308,21 @@ def release_expired(connection: Connection, requests: Sequence[tuple[int, tuple[
             count += len(ids)
         released.append(count)
     return released
+
+
+def pull_back(connection: Connection, now_ms: int) -> int:
+    """Let rows that were written by a clock that was ahead wait for their own delay from now on; return how many.
+
+    A queued row that has run before has in `lease_until` when it was queued again. Rows are looked for only where the
+    youngest one was made more than a minute from now.
+    """
+    latest_ms = now_ms + _CLOCKS_DIFFER_MS
+    if accepted_ms(connection.execute(select(func.max(JOBS.c.id))).scalar() or 0) <= latest_ms:
+        return 0
+    written_at = func.coalesce(JOBS.c.lease_until, JOBS.c.created_at)
+    waits = (in_state("queued"), JOBS.c.run_at > latest_ms, written_at > latest_ms)
+    moved = {"run_at": now_ms + JOBS.c.run_at - written_at, "lease_until": now_ms}
+    return connection.execute(update(JOBS).where(*waits).values(moved)).rowcount
 
 
 def owners(connection: Connection) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, update
 
 from carboy.db.bulk import insert_rows
 from carboy.jobs.engine_registry import Ready
-from carboy.jobs.job_rows import owners
+from carboy.jobs.job_rows import owners, pull_back
 from carboy.jobs.owner import is_dead
 from carboy.jobs.tables import JOBS, TURNS, in_state
 
@@ -88,6 +88,7 @@ def requeue_orphaned(connection: Connection, nows_ms: Sequence[int]) -> list[lis
 
 
 def _release(connection: Connection, now_ms: int) -> list[Ready]:
+    pull_back(connection, now_ms)
     dead_owners = [owner for owner in owners(connection) if is_dead(owner)]
     query = (
         select(*_READY)

@@ -8,6 +8,7 @@ from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import MakeService, Service, outbox
 
 from carboy.jobs import Later
+from carboy.jobs.job_rows import release_expired
 from carboy.services.sms.callbacks import Callbacks
 from carboy.testing import Answer, LoopbackServer
 
@@ -125,3 +126,31 @@ def test_what_other_processes_wrote_is_read_again_after_the_interval(make_servic
     other.gateway.dispatcher.traffic.take_out("outbox")
     one.clock.advance(3)
     assert one.gateway.dispatcher.traffic.is_out("outbox")
+
+
+def test_a_message_that_waits_for_its_next_try_is_sent_though_the_clock_was_ahead(
+    stand_in: StandIn, make_service: MakeService
+) -> None:
+    provider = stand_in("twilio", fault="throttle")
+    service = make_service(provider)
+    service.clock.jump(48 * HOUR_S)
+    message = service.sent_now(receivers="+14155550123")
+    assert message["state"] == "queued"
+    service.clock.jump(-48 * HOUR_S)
+    provider.tell(fault=None)
+    service.held.writer.run(release_expired, (service.clock.now_ms(), ()))
+    service.clock.advance(120)
+    service.run_jobs()
+    assert service.message(message["request"])["state"] == "sent"
+
+
+def test_a_message_that_a_clock_ahead_held_is_sent_when_it_is_not_quiet(make_service: MakeService) -> None:
+    service = make_service(sms_quiet_hours={"transactional": "08:00-09:00"})
+    service.clock.jump(48 * HOUR_S)
+    message = service.sent_now(receivers="+8613800000000")
+    assert message["state"] == "held"
+    service.clock.jump(-47 * HOUR_S)
+    service.held.writer.run(release_expired, (service.clock.now_ms(), ()))
+    service.clock.advance(2 * HOUR_S)
+    service.run_jobs()
+    assert service.message(message["request"])["state"] == "sent"

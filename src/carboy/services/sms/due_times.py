@@ -6,9 +6,16 @@ from carboy.services.sms.message_queries import Queued, Work
 from carboy.services.sms.quiet_hours import QuietHours, ends_at_ms, zones_of
 from carboy.services.sms.templates import Template
 
+_LONGEST_HOLD_MS = 25 * 3_600_000  # a day on which the clock goes back
+
 
 def is_due(one: Queued, work: Work, now_ms: int) -> bool:
-    """Return whether a message may be sent now: neither scheduled for later nor held."""
+    """Return whether a message may be sent now: neither scheduled for later nor held.
+
+    A message that is held for longer than any quiet hours last was held by a clock that was ahead.
+    """
+    if one.state == "held" and (one.due_at_ms or 0) > now_ms + _LONGEST_HOLD_MS:
+        return True
     return (one.due_at_ms or work.send_at_ms or 0) <= now_ms
 
 
