@@ -62,7 +62,7 @@ def test_the_container_installs_what_is_listed(tmp_path: Path, files: dict[str, 
     assert subprocess.run(["sh", "-n", "-c", command.removeprefix("RUN ")], check=False).returncode == 0
 
 
-def test_a_conda_environment_gets_no_container_and_is_told_why(tmp_path: Path) -> None:
+def test_a_conda_environment_gets_no_container_and_the_note_says_why(tmp_path: Path) -> None:
     """The other files are written; with a list of requirements beside it, all are."""
     container, notes, pastes = _adopt(tmp_path, **{"environment.yml": "dependencies:\n  - flask\n"})
 
