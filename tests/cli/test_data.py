@@ -116,6 +116,12 @@ def test_the_first_steps_send_a_text_and_say_where_it_is(project: Path) -> None:
         answer = paste(curl_line(server))
         assert isinstance(answer, dict)
         assert answer["message"] == "accepted"
+        [back] = re.findall(r"^  (curl http.*)$", server.said, re.MULTILINE)
+        _, url, _, header = shlex.split(back)
+        found = requests.get(url, headers=dict([header.split(": ")]), timeout=20)
+        assert found.status_code == 200, found.text
+        assert "+86138****0000" in found.text
+        assert re.search(r"^API documentation: http://127.0.0.1:\d+/docs$", server.said, re.MULTILINE)
         for _ in range(400):
             if outbox.exists() and outbox.read_text().endswith("\n"):
                 break

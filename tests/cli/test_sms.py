@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def test_a_text_is_sent_from_a_terminal_and_its_state_is_printed(gateway: Path, 
     line = json.loads((gateway / "instance" / "sms-outbox.jsonl").read_text())
     assert line["text"] == "Your code is 1234"
     assert carboy("sms", "status", sent.json["id"], "--json").json == sent.json
+
+
+def test_too_many_texts_to_one_receiver_say_when_it_may_be_tried_again(gateway: Path, carboy: Carboy) -> None:
+    """The hint has the seconds that `Retry-After` has."""
+    assert carboy(*SEND).code == 0
+
+    refused = carboy(*SEND)
+
+    assert refused.code == 1
+    assert re.search(r"^hint: try again in [1-9]\d* s$", refused.err, re.MULTILINE)
 
 
 def test_a_dry_run_shows_provider_text_and_segments_and_sends_nothing(gateway: Path, carboy: Carboy) -> None:

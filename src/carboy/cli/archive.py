@@ -79,7 +79,7 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
 @click.option("--source", default="threatstack", show_default=True, help="Whose webhook.")
 @pass_project
 def get(project: Project, item_id: str, source: str) -> None:
-    """Print what is archived under an id, byte for byte.
+    """Print what is archived under an id, byte for byte; on a terminal a newline follows.
 
     Example:
       carboy archive get 587c0159a907346eccb84004 | jq .title
@@ -87,6 +87,8 @@ def get(project: Project, item_id: str, source: str) -> None:
     with _archive(project) as (_, archive):
         item, body = archive.reader.one(source, _stored_id(item_id, source))
         sys.stdout.buffer.write(body)
+        if sys.stdout.isatty() and not body.endswith(b"\n"):
+            sys.stdout.buffer.write(b"\n")
         if item.detail in {"pending", "missing"}:
             click.echo(f"the full alert is {item.detail}: this is the webhook's copy", err=True)
 

@@ -16,6 +16,7 @@ import click
 from carboy.cli.output import did_you_mean, note, paint
 from carboy.cli.project import Project
 from carboy.errors import CarboyError, ConfigurationError, InvalidInput
+from carboy.problems import Problem
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("carboy.cli.serve", "Serve the application, and run its jobs."),
@@ -205,5 +206,6 @@ def _show(error: CarboyError) -> None:
             click.echo(f"  {fault.pointer}: {fault.detail}", err=True)
     else:
         click.echo(f"{title} {error}", err=True)
-    if error.hint:
-        click.echo(f"{hint} {error.hint}", err=True)
+    wait = error.headers.get("Retry-After") if isinstance(error, Problem) else None
+    if error.hint or wait:
+        click.echo(f"{hint} {error.hint or f'try again in {wait} s'}", err=True)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 _ALERT_PATH = "/api/v1/s3/alert"
 _SAMPLE = Path("examples/threatstack-alert.json")
-_ALERT = '{"alerts":[{"id":"587c0159a907346eccb84004","title":"A first alert","created_at":1700000000000}]}'
+_ALERT_ID = "587c0159a907346eccb84004"
+_ALERT = f'{{"alerts":[{{"id":"{_ALERT_ID}","title":"A first alert","created_at":1700000000000}}]}}'
 _SMS_PATH = "/api/sms"
 _TEXT = '{"receivers":"+8613800000000","template":"captcha","params":{"code":"1234"}}'
 _KEY_NAME = "local"
@@ -32,11 +33,16 @@ def show_first_steps(service: "Service", url: str, plan: "Plan") -> None:
 def _show_tries(service: "Service", url: str) -> None:
     settings = service.runtime.settings
     _show_console(service, url)
+    if service.flask is not None and "carboy_docs" in service.flask.view_functions:
+        click.echo(f"API documentation: {url}/docs", err=True)
     tries = _tries(service)
     if not tries:
         return
     key = local_key(service.runtime) if settings["AUTH"] else None
     click.echo("\n".join(["try it:", *(f"  {_curl(url + path, key, body)}" for path, body in tries.items())]), err=True)
+    read = {_ALERT_PATH: f"{_ALERT_PATH}/{_ALERT_ID}"}
+    backs = [_curl(url + read.get(path, path), key) for path in tries]
+    click.echo("\n".join(["read it back:", *(f"  {back}" for back in backs)]), err=True)
     if _SMS_PATH in tries:
         click.echo(f"messages are written to {settings['SMS_OUTBOX']}, one JSON line each", err=True)
 
@@ -93,10 +99,11 @@ def _tries(service: "Service") -> dict[str, str]:
     return tries
 
 
-def _curl(url: str, key: str | None, body: str) -> str:
-    parts = ["curl", "-X", "POST", url]
+def _curl(url: str, key: str | None, body: str | None = None) -> str:
+    parts = ["curl", url] if body is None else ["curl", "-X", "POST", url]
     if key is not None:
         parts += ["-H", quote(f"Authorization: Bearer {key}")]
-    parts += ["-H", quote("Content-Type: application/json")]
-    parts += ["-d", f"@{_SAMPLE}" if body == _ALERT and _SAMPLE.is_file() else quote(body)]
+    if body is not None:
+        parts += ["-H", quote("Content-Type: application/json")]
+        parts += ["-d", f"@{_SAMPLE}" if body == _ALERT and _SAMPLE.is_file() else quote(body)]
     return " ".join(parts)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,6 +39,17 @@ def archive(tmp_path: Path) -> Command:
     return run
 
 
+def _on_a_terminal(folder: Path, *arguments: str) -> str:
+    """Return what `carboy` writes to a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "carboy", *arguments]
+    environ = {**os.environ, "MODULES": "carboy.services.archive", "LOG_LEVEL": "ERROR"}
+    with os.fdopen(theirs, "wb") as terminal:
+        subprocess.run(command, cwd=folder, env=environ, stdout=terminal, check=True, timeout=60)
+    with os.fdopen(ours, "rb") as terminal:
+        return os.read(terminal.fileno(), 65_536).decode()
+
+
 def tutorial(folder: Path) -> str:
     """Write what the tutorial's service wrote: a single alert, a whole webhook, details, and what is neither."""
     alert = {"id": ID, "title": "one", "created_at": str(AT_MS), "severity": 1}
@@ -67,7 +79,10 @@ def test_what_the_tutorials_service_wrote_is_taken_over(archive: Command, tmp_pa
     listed = json.loads(archive("list", "--start", "2017-01-17T13:51:00Z", "--json").stdout)
     assert [one["id"] for one in listed] == [ID, OTHER]
     assert listed[0]["full"] is True
-    assert json.loads(archive("get", ID).stdout)["full"] is True
+    piped = archive("get", ID).stdout
+    assert json.loads(piped)["full"] is True
+    assert not piped.endswith("\n")
+    assert _on_a_terminal(tmp_path, "archive", "get", ID) == piped + "\r\n"
     assert archive("get", "unknown", code=4).stdout == ""
 
     assert json.loads(archive("verify", "--json").stdout) == {"verified": 3, "faults": []}
