@@ -64,6 +64,20 @@ def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
     assert "\x1b[1m" in shown
 
 
+def test_lists_are_shown_as_a_setting_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """With commas; what is not a list of texts is JSON, and nothing is `-`."""
+    print_table(("A", "B", "C", "D"), [(["captcha", "notice"], [], {"a": [1]}, None)])
+
+    assert capsys.readouterr().out.splitlines()[1] == 'captcha, notice  []  {"a":[1]}  -'
+
+
+def test_a_list_that_is_printed_alone_can_be_set_again(tmp_path: Path) -> None:
+    """`settings get` shows no brackets."""
+    shown = on_a_terminal(tmp_path, "settings", "get", "MODULES", MODULES="carboy.services.sms,carboy.services.archive")
+
+    assert shown.strip() == "carboy.services.sms, carboy.services.archive"
+
+
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_can_be_switched_off(tmp_path: Path, environ: dict[str, str]) -> None:
     shown = on_a_terminal(tmp_path, "settings", "get", "PROT", **environ)

@@ -36,7 +36,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     On a terminal the columns fit its width: the widest ones are cut, with `…`. In a pipe nothing is cut.
     """
-    cells = [list(titles), *([_cell(value) for value in row] for row in rows)]
+    cells = [list(titles), *([show_value(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
     if sys.stdout.isatty():
         widths = fit_widths(widths, shutil.get_terminal_size().columns)
@@ -86,10 +86,13 @@ def _cut(cell: str, width: int) -> str:
     return cell.ljust(width) if len(cell) <= width else cell[: width - 1] + "…"
 
 
-def _cell(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """Return a value in one line: a list of texts with commas, other lists and tables as JSON, `-` for none."""
     match value:
         case None:
             return "-"
+        case list() | tuple() if value and all(isinstance(each, str) for each in value):
+            return ", ".join(value)
         case Mapping() | list() | tuple():
             return orjson.dumps(value, default=str).decode()
     return " ".join(str(value).split())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carboy.cli.output import did_you_mean, json_option, paint, print_json, print_table
+from carboy.cli.output import did_you_mean, json_option, paint, print_json, print_table, show_value
 from carboy.cli.project import Project, own_faults, pass_project
 from carboy.errors import CarboyError, ConfigurationError, UsageError
 
@@ -94,7 +94,8 @@ def get(project: Project, name: str, as_json: bool) -> None:
     if as_json:
         print_json({"name": entry.name, **_describe(entry)})
     else:
-        click.echo("" if entry.shown is None else entry.shown)
+        is_plain = entry.shown is None or isinstance(entry.shown, str)
+        click.echo((entry.shown or "") if is_plain else show_value(entry.shown))
 
 
 @command.command("refresh")
