@@ -5,7 +5,8 @@ UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
 # the certificates that git and pip trust, a company's own among them
 export UV_SYSTEM_CERTS ?= 1
 PYTEST_ARGS ?= -n 2 --dist loadfile
-UNIT := not server and not journey and not docs
+IN_PROCESS := not server and not journey and not docs
+UNIT := $(IN_PROCESS) and not slow
 BENCH ?=
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes are started: without bytecode each compiles what it imports
 
@@ -44,7 +45,7 @@ test: .venv/.dev .venv-tools/.ready  ## all tests
 coverage: .venv/.dev .venv-tools/.ready  ## all tests, and which lines and branches no test runs
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov=carboy --cov-report=term
 
-unit: .venv/.dev  ## the tests that need no server and no root
+unit: .venv/.dev  ## the quick tests that need no server, no process and no root
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
 soak: .venv/.dev  ## 1,000 rotations of a database's password under load (SOAK_ARGS="--rotations 50")
@@ -70,15 +71,15 @@ release: .venv/.dev  ## make release VERSION=1.2.3: changelog, version, tag, and
 	@test -n "$(VERSION)" || { echo "name it: make release VERSION=1.2.3" >&2; exit 2; }
 	.ci/release $(VERSION)
 
-lowest: | $(BIN)/uv  ## the unit tests with the lowest versions that the dependencies allow
+lowest: | $(BIN)/uv  ## the tests without servers with the lowest versions that the dependencies allow
 	$(UV) venv --quiet --clear --seed --python $(PYTHON) .venv-lowest
 	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[all]' 'numpy>=1.26' --group test --group lint --group sdks
-	.venv-lowest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
+	.venv-lowest/bin/python -m pytest $(PYTEST_ARGS) -m "$(IN_PROCESS)"
 
-newest: | $(BIN)/uv  ## the unit tests with the newest versions that the dependencies allow
+newest: | $(BIN)/uv  ## the tests without servers with the newest versions that the dependencies allow
 	$(UV) venv --quiet --clear --seed --python $(PYTHON) .venv-newest
 	$(UV) pip install --quiet --python .venv-newest --upgrade -e '.[all]' 'numpy>=1.26' --group test --group lint --group sdks
-	.venv-newest/bin/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
+	.venv-newest/bin/python -m pytest $(PYTEST_ARGS) -m "$(IN_PROCESS)"
 
 changelog: .venv/.dev  ## what the next release will list
 	$(BIN)/towncrier build --draft

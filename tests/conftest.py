@@ -37,13 +37,11 @@ settings.register_profile(
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
-# Fixtures that start a server or a browser, folders whose tests do so by themselves, and modules that start processes.
-_SERVERS = frozenset(
-    {
-        *("seaweed", "moto", "mariadb_server", "postgres_server", "redis_server", "rabbitmq_server"),
-        *("database_server", "browser"),
-    }
-)
+# Fixtures that start a server, a browser or a process, what parameters call them, folders whose tests start such by
+# themselves, and modules that start processes.
+_SERVERS = frozenset({"seaweed", "moto", "mariadb_server", "postgres_server", "redis_server", "rabbitmq_server"})
+_STARTING = _SERVERS | {"database_server", "browser", "carboy"}
+_PARAMETERS = _STARTING | {"seaweedfs", "sqs", *(name.removesuffix("_server") for name in _SERVERS)}
 _PROCESSES = frozenset({"deploy", "distribution", "examples", "hostile", "journeys", "scaffold", "scale"})
 _STARTERS = ("subprocess", "multiprocessing", "carboy.testing.processes")
 
@@ -53,11 +51,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     starts = cache(_starts_processes)
     for item in items:
         folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-        fixtures = getattr(item, "fixturenames", ())
-        if folder in _PROCESSES or _SERVERS.intersection(fixtures) or starts(getattr(item, "module", None)):
+        if folder in _PROCESSES or _asks_for_a_server(item) or starts(getattr(item, "module", None)):
             item.add_marker(pytest.mark.server)
         if os.environ.get("CI") == "true":  # two cores shared by many servers stall for seconds; a retry is reported
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1, rerun_except="Timeout"))
+
+
+def _asks_for_a_server(item: pytest.Item) -> bool:
+    """Return whether a test has a fixture that starts something, or a parameter that names one."""
+    call = getattr(item, "callspec", None)
+    named = (value for value in (call.params.values() if call else ()) if isinstance(value, str))
+    return not _STARTING.isdisjoint(getattr(item, "fixturenames", ())) or not _PARAMETERS.isdisjoint(named)
 
 
 def _starts_processes(module: ModuleType | None) -> bool:
@@ -65,6 +69,12 @@ def _starts_processes(module: ModuleType | None) -> bool:
     values = vars(module).values() if module is not None else ()
     names = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values)
     return any(str(name).startswith(_STARTERS) for name in names)
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Fail a test without the mark that starts a server after all."""
+    if fixturedef.argname in _SERVERS and "not server" in request.config.option.markexpr:
+        pytest.fail("this test starts a server: mark it `server`")
 
 
 @pytest.hookimpl(trylast=True)

@@ -102,6 +102,7 @@ def test_a_wide_body_is_not_a_deep_one() -> None:
         api.parse_json(json.dumps(value).encode(), max_depth=2)
 
 
+@pytest.mark.slow
 def test_a_bottomless_body_is_refused() -> None:
     """A megabyte of brackets exhausts no stack."""
     with pytest.raises(Problem):

@@ -72,6 +72,7 @@ def test_sixteen_schemas_of_one_another_are_refused(make_document: MakeDocument,
         api.load_document(make_document(components={"schemas": schemas}))
 
 
+@pytest.mark.slow
 def test_a_parent_of_a_thousand_children_is_served(make_document: MakeDocument, serve: Serve) -> None:
     """Each names its parent: a circle, but no tangle."""
     names = [f"C{n}" for n in range(1000)]

@@ -100,6 +100,7 @@ def _seconds(file: Path) -> float:
 
 
 @pytest.mark.parametrize(("make", "size"), _MAKERS.values(), ids=_MAKERS)
+@pytest.mark.slow
 def test_twice_the_document_takes_less_than_three_times_as_long(
     tmp_path: Path, make: Callable[[int], Document], size: int
 ) -> None:
@@ -110,6 +111,7 @@ def test_twice_the_document_takes_less_than_three_times_as_long(
     assert _seconds(large) < 3 * _seconds(small) + 0.01
 
 
+@pytest.mark.slow
 def test_the_depth_of_swagger_2_costs_no_more_than_that_of_openapi_3(tmp_path: Path) -> None:
     """Six levels of ten properties took seven seconds once; one more level adds little."""
     schema: dict[str, Any] = {"type": "string"}

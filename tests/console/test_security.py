@@ -2,6 +2,7 @@
 
 import re
 import sys
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -174,41 +175,42 @@ def test_every_action_needs_its_scope(make_app: MakeApp) -> None:
         assert people[scope].post(action.format(**paths)).status_code == 403, action
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/console/events/9223372036854775808", "/console/events/1/deliver/99999999999999999999", "/console/jobs/0",
-     "/console/messages/99999999999999999999", "/console/destinations/deliveries/99999999999999999999",
-     "/console/destinations/nobody", "/console/sources/nobody", "/console/templates/nobody",
-     "/console/sources/nobody/test",
-     "/console/destinations/nobody/pause", "/console/providers/nobody/out", "/console/keys/nobody/revoke",
-     "/console/jobs/99999999999999999999/retry", "/console/destinations/deliveries/7/retry",
-     "/console/messages/7/resend", "/console/messages/7/cancel", "/console/messages/7/number",
-     "/console/events/7/replay"],
+NOWHERE = (
+    "/console/events/9223372036854775808", "/console/events/1/deliver/99999999999999999999", "/console/jobs/0",
+    "/console/messages/99999999999999999999", "/console/destinations/deliveries/99999999999999999999",
+    "/console/destinations/nobody", "/console/sources/nobody", "/console/templates/nobody",
+    "/console/sources/nobody/test",
+    "/console/destinations/nobody/pause", "/console/providers/nobody/out", "/console/keys/nobody/revoke",
+    "/console/jobs/99999999999999999999/retry", "/console/destinations/deliveries/7/retry",
+    "/console/messages/7/resend", "/console/messages/7/cancel", "/console/messages/7/number",
+    "/console/events/7/replay",
 )  # fmt: skip
-def test_what_is_not_there_is_a_404(make_app: MakeApp, path: str) -> None:
+SENSELESS = (
+    "cursor=nonsense", "cursor=%00", "from=yesterday&until=%F0%9F%98%80",
+    "from=0001-01-01T00:00&until=9999-12-31T23:59",
+    "state=%27;DROP", "q=%00", "id=%00%ff", "source=%F0%9F%98%80", "severity=%25", "country=%00", "receiver=nobody",
+    "who=%27%22", "group=day&group=nothing", "lang=xx", "lang=zh-Hans&lang=en", "kind=%3Cb%3E",
+    "given=1&q=%3Cscript%3E",
+    "from=2026-13-45", "until=2020-01-01", "q=" + "x" * 3000,
+)  # fmt: skip
+
+
+def test_what_is_not_there_is_a_404(make_app: MakeApp) -> None:
     person = visit(make_app(modules=MODULES, sms_provider=("outbox",)))
-    is_action = "/deliver/" in path or (path.count("/") > 3 and not path.rpartition("/")[2].isdigit())
 
-    assert (person.post(path) if is_action else person.get(path)).status_code == 404
+    for path in NOWHERE:
+        is_action = "/deliver/" in path or (path.count("/") > 3 and not path.rpartition("/")[2].isdigit())
+        assert (person.post(path) if is_action else person.get(path)).status_code == 404, path
 
 
-@pytest.mark.parametrize(
-    "query",
-    ["cursor=nonsense", "cursor=%00", "from=yesterday&until=%F0%9F%98%80",
-     "from=0001-01-01T00:00&until=9999-12-31T23:59",
-     "state=%27;DROP", "q=%00", "id=%00%ff", "source=%F0%9F%98%80", "severity=%25", "country=%00", "receiver=nobody",
-     "who=%27%22", "group=day&group=nothing", "lang=xx", "lang=zh-Hans&lang=en", "kind=%3Cb%3E",
-     "given=1&q=%3Cscript%3E",
-     "from=2026-13-45", "until=2020-01-01", "q=" + "x" * 3000],
-)  # fmt: skip
-def test_a_query_that_makes_no_sense_is_no_error_of_the_service(make_app: MakeApp, query: str) -> None:
+def test_a_query_that_makes_no_sense_is_no_error_of_the_service(make_app: MakeApp) -> None:
     """Every list answers: with everything, with nothing, or with what is wrong."""
     person = visit(make_app(modules=MODULES, sms_provider=("outbox",)))
 
-    for page in SERVICE_SCOPES:
+    for query, page in product(SENSELESS, SERVICE_SCOPES):
         found = person.get(f"{page}?{query}")
-        assert found.status_code in {200, 422}, (page, found.status_code)
-        assert "<script>" not in found.text.replace("<script src=", "")
+        assert found.status_code in {200, 422}, (page, query, found.status_code)
+        assert "<script>" not in found.text.replace("<script src=", ""), (page, query)
 
 
 def test_the_provider_s_words_are_text_in_every_place(make_app: MakeApp) -> None:

@@ -37,6 +37,7 @@ GIVEN: dict[str, Any] = {
     "span": {"start": "2017-01-17T13:00:00Z", "end": "2017-01-17T14:00:00Z"},
 }
 FIXTURES = ("archive", "capsys", "cli", "daemon", "lines", "loopback", "moto", "sms", "tmp_path")
+_STARTING = {"cli", "daemon", "moto"}  # processes
 
 
 @pytest.fixture
@@ -115,12 +116,23 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logs.reset()
 
 
+def _wanted(row: Row) -> set[str]:
+    return {name for name in FIXTURES if re.search(rf"\b{name}\b", row.run)}
+
+
 @pytest.mark.usefixtures("_as_before")
-@pytest.mark.parametrize("row", [row for row in ROWS if row.run], ids=str)
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, marks=[pytest.mark.server] if not _STARTING.isdisjoint(_wanted(row)) else [])
+        for row in ROWS
+        if row.run
+    ],
+    ids=str,
+)
 def test_what_a_row_says_holds(row: Row, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its Python runs as a reader would write it."""
-    wanted = {name for name in FIXTURES if re.search(rf"\b{name}\b", row.run)}
-    given = {name: request.getfixturevalue(name) for name in wanted}
+    given = {name: request.getfixturevalue(name) for name in _wanted(row)}
 
     exec(compile(dedent(row.run), str(row), "exec"), {**GIVEN, "env": monkeypatch, **given})  # noqa: S102
 

@@ -155,6 +155,7 @@ values = st.recursive(
 
 @settings(max_examples=60)
 @given(st.text(), st.dictionaries(st.text(), values), st.dictionaries(st.text(), values))
+@pytest.mark.slow
 def test_whatever_a_span_is_given_its_document_is_valid(
     name: str, annotations: dict[str, Any], metadata: dict[str, Any]
 ) -> None:

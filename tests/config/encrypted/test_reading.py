@@ -145,6 +145,7 @@ def test_what_is_nested_too_deep_is_refused(depth: int, opening: str, closing: s
     assert any("nested deeper" in fault.detail for fault in faults_of("{" + text + "}"))
 
 
+@pytest.mark.slow
 def test_aliases_that_multiply_are_refused() -> None:
     """Nine lines can stand for a billion values."""
     lines = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]

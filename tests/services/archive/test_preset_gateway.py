@@ -69,6 +69,7 @@ def reasons(gateway: Gateway, clock: ManualClock, sent: Mapping[str, Signed]) ->
     return {name: found.newest(name, 1)[0].reason for name in sent}
 
 
+@pytest.mark.slow
 def test_what_each_sender_signs_is_kept_whatever_bytes_it_holds(gateway: Gateway) -> None:
     for body in BODIES:
         statuses = {name: post(gateway, signed(name, body)) for name in ALL}
@@ -76,6 +77,7 @@ def test_what_each_sender_signs_is_kept_whatever_bytes_it_holds(gateway: Gateway
         assert {name: status for name, status in statuses.items() if not 200 <= status < 300} == {}, body
 
 
+@pytest.mark.slow
 def test_what_proves_nothing_is_refused_with_its_reason(gateway: Gateway, clock: ManualClock) -> None:
     """The list of refused requests says whether the proof is missing, or is that of another source."""
     bare = reasons(gateway, clock, {name: Signed({}, b"{}", url(name)) for name in ELSEWHERE}) | reasons(
@@ -91,6 +93,7 @@ def test_what_proves_nothing_is_refused_with_its_reason(gateway: Gateway, clock:
     assert {name: reason for name, reason in forged.items() if reason != right[name]} == {}
 
 
+@pytest.mark.slow
 def test_no_proof_is_so_strange_that_it_is_no_refusal(gateway: Gateway) -> None:
     found = {}
     for name in sorted(SENDERS):

@@ -90,6 +90,7 @@ def test_a_range_is_judged_again_though_the_clock_was_ahead(make_service: MakeSe
 
 
 @pytest.mark.parametrize("jump_s", [-48 * HOUR_S, -HOUR_S, HOUR_S])
+@pytest.mark.slow
 def test_providers_are_judged_each_minute_and_by_their_own_calls(
     stand_in: StandIn, make_service: MakeService, jump_s: float
 ) -> None:

@@ -24,6 +24,7 @@ StandIn = Callable[..., SmsProvider]
     ("outage", "per_minute", "part"),
     [(1, 5, 1.0), (1, 60, 1.0), (10, 60, 0.5), (60, 5, 0.5), (60, 60, 0.15), (360, 20, 0.06), (1440, 20, 0.05)],
 )
+@pytest.mark.slow
 def test_fewer_messages_are_late_than_with_fixed_weights(fault: Any, outage: int, per_minute: int, part: float) -> None:
     """`part` of those with fixed weights at most; and in the end both have their whole share."""
     times, minutes = [(60, 60 + outage)], 60 + outage + 420
@@ -33,6 +34,7 @@ def test_fewer_messages_are_late_than_with_fixed_weights(fault: Any, outage: int
     assert [one.factor for one in moved.healths] == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_provider_that_comes_and_goes_loses_its_share_for_longer_each_time() -> None:
     """Five minutes of every fifteen: fixed weights make a third of its messages late."""
     times = [(minute, minute + 5) for minute in range(60, 24 * 60, 15)]
@@ -43,6 +45,7 @@ def test_a_provider_that_comes_and_goes_loses_its_share_for_longer_each_time() -
 
 
 @pytest.mark.parametrize("per_minute", [1, 5, 60])
+@pytest.mark.slow
 def test_chance_moves_nothing(per_minute: int) -> None:
     """Two days without an outage, in which 7 of 100 messages are late."""
     assert [World([], per_minute).run(2880, seed).falls for seed in range(3)] == [0, 0, 0]
@@ -110,6 +113,7 @@ def minute(service: Service, count: int = 5) -> None:
     service.clock.advance(61)
 
 
+@pytest.mark.slow
 def test_traffic_leaves_a_provider_whose_calls_fail_and_comes_back(
     stand_in: StandIn, make_service: MakeService
 ) -> None:
@@ -131,6 +135,7 @@ def test_traffic_leaves_a_provider_whose_calls_fail_and_comes_back(
     assert (found["twilio"]["health"], found["twilio"]["share"], found["twilio"]["health_reason"]) == (1, 1, None)
 
 
+@pytest.mark.slow
 def test_traffic_leaves_a_provider_that_takes_messages_and_delivers_none(
     stand_in: StandIn, make_service: MakeService
 ) -> None:
