@@ -1,7 +1,11 @@
 """What Carboy keeps with a Flask application: one typed object, at `app.extensions["carboy"]`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from blinker import Signal
+    from flask import Flask
 
 __all__ = ["EXTENSION", "Extension", "extension_of", "find_extension"]
 
@@ -27,6 +31,12 @@ class Extension:
         self.on_sqs: Callable[[Sequence[Any]], list[str]] | None = None
         self.table_groups: set[str] = set()
         self._kept: dict[type, Any] = {}
+        self._receivers: list[Callable[..., object]] = []
+
+    def connect(self, signal: "Signal", app: "Flask", receiver: Callable[..., object]) -> None:
+        """Call a function for an application's signals; one that the signal itself held would keep the application."""
+        signal.connect(receiver, app)
+        self._receivers.append(receiver)
 
     def keep(self, value: object) -> None:
         """Keep an object for the application, found again by its class."""
@@ -43,6 +53,7 @@ class Extension:
         self.on_sqs = self.on_sqs or other.on_sqs
         self.table_groups |= other.table_groups
         self._kept |= other._kept
+        self._receivers += other._receivers
 
     def bind_models(self) -> None:
         """Bind `carboy.db.db` to the application; nothing without a runtime."""

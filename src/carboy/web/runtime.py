@@ -216,7 +216,7 @@ class Runtime(Extension):
                 finally:
                     self._is_binding = False
 
-        appcontext_pushed.connect(on_push, self.app, weak=False)
+        self.connect(appcontext_pushed, self.app, on_push)
 
     def _make_models(self) -> "Engine | None":
         from carboy.db import bind, db

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request, request_started
 
+from carboy.extension import extension_of
+
 if TYPE_CHECKING:
     from flask import Flask
     from werkzeug.routing import Rule
@@ -28,7 +30,7 @@ def prefer_own_routes(app: "Flask") -> None:
             request.url_rule = own.get((rule.rule, request.method), rule)
 
     if own:
-        request_started.connect(on_start, app, weak=False)
+        extension_of(app).connect(request_started, app, on_start)
         on_start(app)
 
 
@@ -39,7 +41,7 @@ def at_first_request(app: "Flask", act: Callable[[], None]) -> None:
         request_started.disconnect(on_start, app)
         act()
 
-    request_started.connect(on_start, app, weak=False)
+    extension_of(app).connect(request_started, app, on_start)
 
 
 def _own_rules(app: "Flask") -> "dict[tuple[str, str], Rule]":
