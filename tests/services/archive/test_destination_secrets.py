@@ -102,3 +102,17 @@ def test_no_secret_of_a_destination_is_written_anywhere(
     assert b"delivery_failed" in written["log"]
     assert {name: found for name, data in written.items() if (found := found_in(data))} == {}
     assert any(b"***" in one for one in responses)
+
+
+def test_secrets_are_masked_before_a_destination_is_first_used(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+    """What one receiver says may be what another's address holds."""
+    with LoopbackServer(echo) as siem:
+        idle = table(f"http://user:{quote(PASSWORD, safe='')}@127.0.0.1:9/", "enabled = false", name="idle")
+        gateway = operator(serve(toml=table(siem.url, 'retry = ["0s"]') + idle))
+        gateway.send(ALERT)
+        [delivery] = until(ended(gateway, "failed", "siem"))
+
+        shown = gateway.get(f"/api/v1/deliveries/{delivery['id']}").get_data()
+
+    assert PASSWORD.encode() not in shown
+    assert PASSWORD not in capfd.readouterr().out

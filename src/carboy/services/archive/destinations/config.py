@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from carboy.config import Duration, Profile, Rate
 from carboy.errors import ConfigurationError, Fault, InvalidInput
 from carboy.net import AddressGuard
-from carboy.redact import Secret
+from carboy.redact import Secret, register_secret
 from carboy.services.archive.destinations.expressions import Search, compile_expression, is_match
 from carboy.webhooks import RETRY_SCHEDULE_S, StandardWebhooks
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from carboy.services.archive.destinations.events import Event
 
 AWS_KINDS = ("sqs", "sns", "eventbridge", "kinesis")
+_MASKED_FROM = 8  # characters; shorter ones stand in too much
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -89,6 +90,17 @@ class DestinationConfig:
     def target(self) -> str:
         """What stands behind the kind: a queue, a template."""
         return self.url.partition(":")[2]
+
+    @property
+    def parts_of_secrets(self) -> Iterator[str]:
+        """Yield what is secret by itself: the values of headers, the password of the address, the path at Slack."""
+        for value in self.headers.values():
+            yield from (value.reveal(), value.reveal().rpartition(" ")[2])
+        password = urlsplit(self.url).password or ""
+        yield from (password, unquote(password))
+        if self.kind == "slack" and self.secret:
+            url = self.secret[0].reveal()
+            yield from (url, urlsplit(url).path.strip("/"))
 
     @property
     def in_flight(self) -> int:
@@ -214,6 +226,9 @@ def make_destinations(
 
 
 def _make(name: str, table: DestinationConfig, profile: Profile) -> Destination:
+    for part in table.parts_of_secrets:
+        if len(part) >= _MASKED_FROM:
+            register_secret(part)
     return Destination(
         name,
         table,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 import orjson
 
@@ -14,14 +13,12 @@ from carboy.http_values import parse_retry_after
 from carboy.jobs import Abandon, Later
 from carboy.net import AddressGuard
 from carboy.problems import Problem
-from carboy.redact import register_secret
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event
 from carboy.services.archive.destinations.time_limit import TimeLimit
 from carboy.webhooks import Attempt, WebhookClient, hide_secrets
 
 JSON = "application/json"
-_MASKED_FROM = 8
 
 SendSms = Callable[[dict[str, Any], str], Any]
 """Has the gateway take a message: the body of `POST /api/sms`, and the idempotency key."""
@@ -99,11 +96,6 @@ class Http:
         )
         self._secrets = [one.reveal() for one in config.secret]
         self._headers = {name: value.reveal() for name, value in config.headers.items()}
-        for value in self._headers.values():
-            _register(value, value.rpartition(" ")[2])
-        password = urlsplit(config.url).password
-        if password is not None:
-            _register(password, unquote(password))
 
     def send(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
         """Post a delivery."""
@@ -123,7 +115,6 @@ class Slack:
     def __init__(self, destination: Destination, clock: Clock) -> None:
         self._destination = destination
         url = destination.config.secret[0].reveal()
-        _register(url, urlsplit(url).path.strip("/"))
         guard = None if destination.allows_private else AddressGuard()
         self._client = WebhookClient(url, guard=guard, timeout_s=destination.config.timeout_s, clock=clock)
 
@@ -216,13 +207,6 @@ class Sms(_Timed):
             {"receivers": list(config.to), "template": config.target, "params": params}, f"archive-{one.id}"
         )
         return f"message {accepted.row}"
-
-
-def _register(*values: str) -> None:
-    """Have texts masked in all that is written; short ones stand in too much."""
-    for value in values:
-        if len(value) >= _MASKED_FROM:
-            register_secret(value)
 
 
 def _text(value: Any) -> str:
