@@ -185,3 +185,31 @@ def test_no_route_is_open_without_its_scope(serve: Serve, sink: Sink) -> None:
     assert gateway.post("/api/v1/destinations/siem/pause").status_code == 403
     gateway.key = gateway.make_key("destinations:write")
     assert gateway.post("/api/v1/destinations/nope/pause").status_code == 404
+
+
+def test_a_replay_counts_what_it_then_makes(serve: Serve, sink: Sink) -> None:
+    """By types, sources and time, in the index alone; by a filter, with what is in the events."""
+    sources = "".join(
+        f'[default.archive.sources.{name}]\nverify = "none"\nid = "/id"\nevents = "/kind"\n' for name in ("it", "other")
+    )
+    toml = table(sink().url, 'sources = ["it"]\nevents = ["push", "x*"]') + sources
+    gateway = operator(serve(toml=toml))
+    for source in ("it", "other"):
+        for at, kind in enumerate(["push", "pull", "xa", "xb", None]):
+            body = {"id": f"e{at}", **({"kind": kind} if kind else {})}
+            assert gateway.open("POST", f"/api/v1/webhooks/{source}?wait=20", json=body).status_code == 200
+    until(lambda: len(ended(gateway)()) == 3)
+    everything = {"from": "2017-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z"}
+
+    def replay(path: str, **more: Any) -> int:
+        count: int = gateway.post(f"/api/v1/{path}/replay", json={**everything, **more}).get_json()["events"]
+        return count
+
+    assert replay("webhooks/it", dry_run=True) == replay("webhooks/other", dry_run=True) == 5
+    assert replay("destinations/siem", source="other", dry_run=True) == 0
+    assert replay("destinations/siem", until="2018-01-01T00:00:00Z", dry_run=True) == 0
+    assert replay("destinations/siem", filter="_type == 'xa' || kind == 'pull'", dry_run=True) == 1
+    assert replay("destinations/siem") == 3
+    until(lambda: len(ended(gateway)()) == 6)
+    unknown = gateway.get("/api/v1/destinations/siem/deliveries?event=nosuch").get_json()
+    assert (unknown["deliveries"], unknown["next"]) == ([], None)

@@ -225,6 +225,13 @@ class Index:
         last = items[limit - 1] if len(items) > limit else None
         return Page(items[:limit], (last.at_ms, last.id) if last else None)
 
+    def count_by_type(self, source: str, start_ms: int, end_ms: int) -> dict[str, int]:
+        """Return how many newest versions with `start_ms <= at < end_ms` there are of each type; empty for none."""
+        is_chosen = (ITEMS.c.source == source, ITEMS.c.newest.is_(True), ITEMS.c.at >= start_ms, ITEMS.c.at < end_ms)
+        query = select(ITEMS.c.event_type, func.count()).where(*is_chosen).group_by(ITEMS.c.event_type)
+        with self._engine.connect() as connection:
+            return {event_type or "": count for event_type, count in connection.execute(query)}
+
     def unfinished(self, rows: Sequence[int]) -> int:
         """Return how many of these rows are not archived yet."""
         query = select(ITEMS.c.id).where(ITEMS.c.id.in_(rows), ITEMS.c.state != "archived")

@@ -90,7 +90,14 @@ class Replayer:
 
     def count(self, chosen: Range, destination: Destination | None) -> int:
         """Return how many events a replay would have."""
-        return sum(1 for _ in select_items(self._index, self._store, chosen, destination))
+        if _needs_content(chosen.filter, destination):
+            return sum(1 for _ in select_items(self._index, self._store, chosen, destination))
+        return sum(
+            count
+            for source in chosen.sources
+            for event_type, count in self._index.count_by_type(source, chosen.start_ms, chosen.end_ms).items()
+            if destination is None or destination.takes(source, event_type)
+        )
 
     def start(self, chosen: Range, destination: Destination | None) -> None:
         """Queue a replay: to a destination, or with None to the archive itself."""
@@ -150,11 +157,14 @@ def select_items(
             is_more = after is not None
 
 
+def _needs_content(filter_: str, destination: Destination | None) -> bool:
+    return bool(filter_) or (destination is not None and destination.reads_content)
+
+
 def _matching(store: Store, items: Sequence[Item], filter_: str, destination: Destination | None) -> Iterator[Item]:
     if destination is not None:
         items = [item for item in items if destination.takes(item.source, item.type or "")]
-    needs_content = bool(filter_) or (destination is not None and destination.reads_content)
-    if not needs_content or not items:
+    if not _needs_content(filter_, destination) or not items:
         yield from items
         return
     search = compile_expression(filter_) if filter_ else None

@@ -147,6 +147,8 @@ class DeliveryStore:
 
     def list(self, name: str, chosen: DeliveryFilter, limit: int) -> list[Any]:
         """Return the rows of a destination's deliveries, the newest first, at most `limit`."""
+        if chosen.items is not None and not chosen.items:
+            return []
         states = STATES if chosen.state is None else (chosen.state,)
         with self._engine.connect() as connection:
             pages = [connection.execute(_page(name, state, chosen, limit)).all() for state in states]
