@@ -25,7 +25,7 @@ class Source:
     def fetch(self, keys: Sequence[str]) -> Mapping[str, str | CarboyError]:
         self.batches.append(list(keys))
         number = len(self.batches)
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         return dict.fromkeys(keys, self.error or f"value {number}")
 
 
