@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby, takewhile
 
 from carboy.clock import Clock, from_unix_ms
-from carboy.errors import CarboyError, Fault, InvalidInput, Missing
+from carboy.errors import CarboyError, Fault, InvalidInput, Missing, UpstreamError
 from carboy.services.archive.alerts import Alert, parse_alerts
 from carboy.services.archive.items import Item, headers_of, time_of
 from carboy.services.archive.object_keys import WebhookKey, alert_key, parse_key
@@ -64,9 +64,15 @@ class Listing:
         if found is None:
             why = "without a database an alert is found by its id once it was fetched in full; until then by its time"
             raise Missing(f"`{item_id}`", why, "give a range")
-        newest, body = found
-        item = _item(source, item_id, 0, 0, newest, "kept")
-        return item, checked(item, body)
+        item = _item(source, item_id, 0, 0, found[0], "kept")
+        body = checked(item, found[1])
+        if isinstance(body, UpstreamError):
+            raise body
+        return item, body
+
+    def has(self, source: str) -> bool:
+        """Return False: without an index only the settings say which sources there are."""
+        return False
 
     def check_cursor(self, cursor: str) -> None:
         """Raise `InvalidInput` for a cursor that no response of ours had."""

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from carboy.services.archive.destinations.events import event_of
 from carboy.services.archive.destinations.expressions import compile_expression, is_match
 from carboy.services.archive.items import Item
 from carboy.services.archive.object_keys import parse_key
-from carboy.services.archive.objects import ObjectMissing, ObjectUnavailable, Store
+from carboy.services.archive.object_reads import ObjectReads, Result
+from carboy.services.archive.objects import ObjectMissing, ObjectUnavailable
 from carboy.services.archive.sources import THREATSTACK
 
 if TYPE_CHECKING:
@@ -103,13 +103,11 @@ class Reader:
 
     Args:
         index: where they are found.
-        store: where their bytes are.
-        parallel: objects read at the same time for one response.
+        objects: where their bytes are.
     """
 
-    def __init__(self, index: "Index", store: Store, parallel: int) -> None:
-        self._index, self._store = index, store
-        self._pool = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="archive-read")
+    def __init__(self, index: "Index", objects: ObjectReads) -> None:
+        self._index, self._objects = index, objects
 
     def one(self, source: str, item_id: str) -> tuple[Item, bytes]:
         """Return the newest version of an id and its bytes: of an alert the full one where it was fetched.
@@ -122,10 +120,16 @@ class Reader:
         item = self._index.newest(source, item_id)
         if item is None:
             raise Missing(f"`{item_id}`", "nothing of that id was ever accepted", "check the id and its source")
-        try:
-            return item, checked(item, _bytes(self._store, item))
-        except ObjectMissing as error:
-            raise Expired(error, item) from error
+        [body] = self._bytes([item])
+        if isinstance(body, ObjectMissing):
+            raise Expired(body, item) from body
+        if isinstance(body, UpstreamError):
+            raise body
+        return item, body
+
+    def has(self, source: str) -> bool:
+        """Return whether anything of a source was ever accepted."""
+        return self._index.last_received_ms(source) is not None
 
     def check_cursor(self, cursor: str) -> None:
         """Raise `InvalidInput` for a cursor that no response of ours had."""
@@ -160,38 +164,32 @@ class Reader:
             event_type=span.event_type,
             id_prefix=span.id_prefix,
         )
-        found = read_each(self._pool, page.items, lambda item: (item, checked(item, _bytes(self._store, item))))
+        found = _readings(page.items, self._bytes(page.items))
         return found, render_cursor(*page.next) if page.next else None
+
+    def _bytes(self, items: Sequence[Item]) -> list[Result]:
+        """Return the bytes of each item, or why they cannot be read; what waits in the index needs no store."""
+        read = iter(self._objects.get_all([key for item in items if (key := _key_of(item))]))
+        return [checked(item, next(read)) if _key_of(item) else item.body or b"" for item in items]
 
 
 def _document(item: Item, body: bytes) -> dict[str, Any]:
     return event_of(item, item.received_at_ms, body).document
 
 
-def _bytes(store: Store, item: Item) -> bytes:
+def _key_of(item: Item) -> str | None:
+    """Return the key of the object to read; None where the bytes are in the index."""
     if item.detail == "kept" and item.detail_key:
-        return store.get(item.detail_key)
-    if item.state == "accepted" and item.body is not None:
-        return item.body
-    return store.get(item.object_key)
+        return item.detail_key
+    return None if item.state == "accepted" and item.body is not None else item.object_key
 
 
-def read_each(
-    pool: ThreadPoolExecutor, items: Sequence[Item], read: Callable[[Item], tuple[Item, bytes]]
-) -> list[Reading]:
-    """Return the reading of each item; one that cannot be read has the reason in its place.
+def _readings(items: Sequence[Item], results: Sequence[Result]) -> list[Reading]:
+    """Return the reading of each item; one that could not be read has the reason in its place.
 
     Raises:
         UpstreamError: nothing could be read, and not because of the objects: the store itself does not work.
     """
-
-    def attempt(item: Item) -> tuple[Item, bytes] | UpstreamError:
-        try:
-            return read(item)
-        except UpstreamError as error:
-            return error
-
-    results = [attempt(item) for item in items] if len(items) < 2 else list(pool.map(attempt, items))
     errors = [one for one in results if isinstance(one, UpstreamError)]
     if len(errors) == len(results):
         for error in errors:
@@ -202,19 +200,15 @@ def read_each(
     return [
         Reading(item, None, one.why, isinstance(one, ObjectMissing))
         if isinstance(one, UpstreamError)
-        else Reading(*one)
+        else Reading(item, one)
         for item, one in zip(items, results, strict=True)
     ]
 
 
-def checked(item: Item, body: bytes) -> bytes:
-    """Return the bytes of an alert that is JSON, and those of any other webhook.
-
-    Raises:
-        ObjectUnavailable: an alert's bytes are no JSON: the object was changed or damaged.
-    """
-    if item.source == THREATSTACK and not is_json(body):
-        raise ObjectUnavailable(
+def checked(item: Item, body: Result) -> Result:
+    """Return what was read; `ObjectUnavailable` for an alert that is not JSON: its object was changed or damaged."""
+    if isinstance(body, bytes) and item.source == THREATSTACK and not is_json(body):
+        return ObjectUnavailable(
             f"the alert `{item.item_id}` could not be read",
             f"its object `{item.detail_key or item.object_key}` is not the JSON that was archived",
             "see `carboy archive verify`",

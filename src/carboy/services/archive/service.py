@@ -20,6 +20,7 @@ from carboy.services.archive.configured import message_deliverer
 from carboy.services.archive.exchanged_secrets import ExchangedSecrets
 from carboy.services.archive.intake import Acceptor
 from carboy.services.archive.listing import Listing
+from carboy.services.archive.object_reads import ObjectReads
 from carboy.services.archive.object_store import open_store
 from carboy.services.archive.objects import Store
 from carboy.services.archive.operations import Accepts, ArchiveOperations, Reads
@@ -57,6 +58,7 @@ class Archive:
 
     settings: ArchiveSettings
     store: Store
+    objects: ObjectReads
     index: "Index"
     keeper: ArchiveWorker
     keep: Job[[int]]
@@ -197,7 +199,8 @@ def _with_index(
     keep, replay = keeper.jobs()
     destinations = build_destinations(app, runtime, index, store, replay)
     upkeep = build_upkeep(runtime, store, destinations)
-    reader = Reader(index, store, settings.archive_readers)
+    objects = ObjectReads(store, settings.archive_readers, settings.archive_read_wait_s)
+    reader = Reader(index, objects)
 
     def notify() -> None:
         upkeep.periodic.ask()
@@ -213,7 +216,8 @@ def _with_index(
         max_wait_s=settings.archive_wait_max_s,
         router=destinations,
     )
-    runtime.keep(Archive(settings, store, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep))
+    kept = Archive(settings, store, objects, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep)
+    runtime.keep(kept)
     add_destination_api(app, runtime, destinations)
     runtime.at_start.append(upkeep.periodic.ask)
     offer_events(app, destinations, acceptor)

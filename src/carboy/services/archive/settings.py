@@ -52,7 +52,10 @@ class ArchiveSettings:
     archive_waiters: int = setting(
         8, "requests that may wait at the same time; further ones are answered with 202 at once", least=0
     )
-    archive_readers: int = setting(16, "objects read at the same time for one answer", least=1)
+    archive_readers: int = setting(16, "objects read at the same time for all requests", least=1)
+    archive_read_wait_s: float = setting(
+        5.0, "how long a request waits while no object arrives; then reads are answered 503", unit="s", least=0.01
+    )
     archive_sources: dict[str, SourceConfig] = setting({}, "sources of webhooks, by name")
     archive_destinations: dict[str, DestinationConfig] = setting({}, "destinations of archived events, by name")
     deliveries_retention: Duration = setting(Duration("30d"), "how long deliveries that ended, and attempts, are kept")

@@ -14,7 +14,7 @@ from carboy.services.archive.tables import ITEMS
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from carboy.services.archive.objects import Store
+    from carboy.services.archive.object_reads import ObjectReads
 
 _FIRST_WINDOW = 1_000  # rows that a view of a filtered list looks at first
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
@@ -132,25 +132,25 @@ def _by_prefix(
     return EventPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
-def read_body(store: "Store", engine: "Engine", row: Any) -> bytes | None:
+def read_body(objects: "ObjectReads", engine: "Engine", row: Any) -> bytes | None:
     """Return the bytes of an event as its sender sent them; None where they cannot be read."""
     with engine.connect() as connection:
         kept = connection.execute(select(ITEMS.c.body).where(ITEMS.c.id == row.id)).scalar()
     if kept is not None:
         return bytes(kept)
     try:
-        return store.get(row.object_key)
+        return objects.get(row.object_key)
     except UpstreamError:
         return None
 
 
-def has_text(store: "Store", engine: "Engine", row: Any, text: str) -> bool:
+def has_text(objects: "ObjectReads", engine: "Engine", row: Any, text: str) -> bool:
     """Return whether the bytes of an event hold a text."""
-    return text.encode("utf-8", "replace") in (read_body(store, engine, row) or b"")
+    return text.encode("utf-8", "replace") in (read_body(objects, engine, row) or b"")
 
 
 def search_bodies(
-    store: "Store", engine: "Engine", rows: Sequence[Any], text: str, within_s: float = _SEARCH_S
+    objects: "ObjectReads", engine: "Engine", rows: Sequence[Any], text: str, within_s: float = _SEARCH_S
 ) -> tuple[list[Any], int | None]:
     """Return the rows whose bytes hold a text, and the id of the last row that was read, where time ran out then.
 
@@ -159,7 +159,7 @@ def search_bodies(
     deadline_s = time.monotonic() + within_s
     found: list[Any] = []
     for place, row in enumerate(rows, 1):
-        if has_text(store, engine, row, text):
+        if has_text(objects, engine, row, text):
             found.append(row)
         if place < len(rows) and time.monotonic() > deadline_s:
             return found, int(row.id)

@@ -80,7 +80,7 @@ def _index() -> Response:
     rows, is_cut, following = page.rows, page.is_cut, page.next
     if text:
         searched = [row for row in rows if not _hidden_by(row.source)]
-        rows, stopped = search_bodies(at.archive.store, at.engine, searched, text)
+        rows, stopped = search_bodies(at.archive.objects, at.engine, searched, text)
         following = following if stopped is None else stopped
         is_cut = is_cut or following is not None
     return render_page(
@@ -95,8 +95,8 @@ def _export(form: Download) -> Response:
     rows = export_events(at.engine, chosen, at.sources(), _MAX_EXPORT)
     if text := query_value("q", 200):
         hidden = _MESSAGES if _hidden_by(_MESSAGES) else None
-        store, engine = at.archive.store, at.engine
-        rows = (row for row in rows if row.source != hidden and has_text(store, engine, row, text))
+        objects, engine = at.archive.objects, at.engine
+        rows = (row for row in rows if row.source != hidden and has_text(objects, engine, row, text))
     return make_download("events", form, _FIELDS, map(_facts, rows))
 
 
@@ -134,7 +134,7 @@ def _read(at: Reach, event: Any) -> bytes | None:
     """Return the bytes of an event; reading a message is noted in the audit log."""
     if event.source == _MESSAGES:
         record_action("event.read_message", str(event.id))
-    return read_body(at.archive.store, at.engine, event)
+    return read_body(at.archive.objects, at.engine, event)
 
 
 def _show(row: int) -> Response:
@@ -175,7 +175,7 @@ def _fetched(at: Reach, event: Any) -> Any:
     if not event.detail_key:
         return None
     try:
-        return orjson.loads(at.archive.store.get(event.detail_key))
+        return orjson.loads(at.archive.objects.get(event.detail_key))
     except (UpstreamError, orjson.JSONDecodeError):
         return None
 
