@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -276,6 +277,22 @@ def test_a_sources_webhooks_are_listed_by_their_time(serve: Any) -> None:
 
     assert [one["id"] for one in first["alerts"] + second["alerts"]] == ["e1", "e2"]
     assert second["next"] is None
+
+
+def test_what_a_source_has_sent_is_read_back_after_its_table_is_removed(serve: Any, tmp_path: Path) -> None:
+    """Nothing more is let in; a name that was no source at any time is a 404, and so are people's own messages."""
+    where = {"archive_url": f"file://{tmp_path}/archive"}
+    before = serve(toml='[default.archive.sources.it]\nverify = "none"\nid = "/id"\n', **where)
+    post(before, body=b'{"id":"e1"}', path="it?wait=10")
+    gateway = serve(toml="", **where)
+    span = "?start=2020-01-01T00:00:00Z&end=2100-01-01T00:00:00Z"
+
+    assert gateway.get("/api/v1/webhooks/it/e1").get_json()["alert"] == {"id": "e1"}
+    assert gateway.get(f"/api/v1/webhooks/it{span}").get_json()["alerts"] == [{"id": "e1"}]
+    assert post(gateway, body=b'{"id":"e2"}').status_code == 404
+    for name in ("other", "sms"):
+        assert gateway.get(f"/api/v1/webhooks/{name}{span}").status_code == 404
+        assert gateway.get(f"/api/v1/webhooks/{name}/e1").status_code == 404
 
 
 ODD = [

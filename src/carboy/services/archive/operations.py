@@ -21,7 +21,7 @@ from carboy.services.archive.items import Item, NewItem
 from carboy.services.archive.object_keys import stored_id
 from carboy.services.archive.objects import ObjectUnavailable
 from carboy.services.archive.queries import Expired, Page, TimeRange, facts, is_json, stream
-from carboy.services.archive.sources import THREATSTACK
+from carboy.services.archive.sources import SMS, THREATSTACK
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
@@ -44,6 +44,10 @@ class Reads(Protocol):
 
     def page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
         """Return the items of a time range, oldest first, and the cursor of the next page."""
+        ...
+
+    def has(self, source: str) -> bool:
+        """Return whether anything of a source is archived."""
         ...
 
     def check_cursor(self, cursor: str) -> None:
@@ -103,7 +107,7 @@ class ArchiveOperations:
 
     def get_webhook(self, source: str, token: str) -> Response:
         """Return one webhook of a source; its id stands where other calls have the token."""
-        self._admission.source(source)
+        self._check_readable(source)
         if source == THREATSTACK:
             return self.get_alert(token)
         item, body = self._one(source, stored_id(token))
@@ -141,7 +145,7 @@ class ArchiveOperations:
         media_type: str | None = None,
     ) -> Response:
         """Return the webhooks of a source in a range of time."""
-        self._admission.source(source)
+        self._check_readable(source)
         if filter:
             _check_filter(filter)
         prefix = id if id is None or source == THREATSTACK else stored_id(id)
@@ -199,6 +203,14 @@ class ArchiveOperations:
         """Consent likewise at the address that has a path token, which must be right."""
         self._admission.check_token(self._admission.source(source), token)
         return self.options_webhook(source, web_hook_request_origin)
+
+    def _check_readable(self, source: str) -> None:
+        """Raise a 404 `Problem` for a name that is no source and was none; what one has sent stays after its table."""
+        try:
+            self._admission.source(source)
+        except Problem:
+            if source == SMS or not self._reader.has(source):
+                raise
 
     def _one(self, source: str, item_id: str) -> Any:
         """Return an item with its bytes; None for the bytes if its object was removed."""
