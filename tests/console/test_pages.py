@@ -112,7 +112,7 @@ def test_a_search_that_runs_out_of_time_goes_on_where_it_stopped(make_app: MakeA
 
     seen, left, stops = [], rows, 0
     while left:
-        found, stopped = search_bodies(archive.store, engine, left, "", within_s=0.0)
+        found, stopped = search_bodies(archive.objects, engine, left, "", within_s=0.0)
         seen += [row.id for row in found]
         stops += stopped is not None
         left = [row for row in left if stopped is not None and row.id < stopped]
