@@ -80,10 +80,12 @@ def _refuse_others(root: Path) -> None:
     found = [path.relative_to(root) for pattern in _OTHERS for path in sorted(root.glob(pattern))]
     named = [str(path) for path in found if not _TOOLS.search(path.name)]
     if named:
+        lists = [name for name in named if name.endswith((".txt", ".in"))]
+        how = f"name it: --requirements {lists[0]}" if lists else "write a requirements.txt with the tool that made it"
         raise CarboyError(
             "the dependencies cannot be read",
             f"{', '.join(f'`{name}`' for name in named)}: such a file is not read by itself",
-            "name a requirements file with --requirements; an empty `requirements.txt` says that there are none",
+            f"{how}; an empty `requirements.txt` says that there are none",
         )
 
 
