@@ -78,4 +78,4 @@ def examine(project: Project, checks: "Callable[[Service], Iterator[Finding]]") 
 
 
 def _examine_parts(service: "Service") -> Iterator[Finding]:
-    yield from diagnose(runtime_of(service))
+    yield from diagnose(runtime_of(service), asks_upstreams=True)

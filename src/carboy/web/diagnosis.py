@@ -36,13 +36,19 @@ class Finding:
     hint: str = ""
 
 
-def diagnose(runtime: "Runtime") -> Iterator[Finding]:
-    """Yield what each check of an application finds: AWS, instance folder, database, jobs, modules."""
+def diagnose(runtime: "Runtime", *, asks_upstreams: bool = False) -> Iterator[Finding]:
+    """Yield what each check of an application finds: AWS, instance folder, database, jobs, modules.
+
+    Args:
+        runtime: the application's.
+        asks_upstreams: whether the modules' upstreams are asked too, such as SMS providers about their accounts.
+    """
     yield from _aws(runtime.settings)
     yield _instance_folder(runtime)
     if "database" in runtime.checks:
         yield from _database(runtime)
-    for name, check in {**runtime.checks, **runtime.dependencies}.items():
+    deeper = runtime.doctor_checks if asks_upstreams else {}
+    for name, check in {**runtime.checks, **runtime.dependencies, **deeper}.items():
         if name != "database":
             with runtime.app.app_context():
                 yield _ask(name, check)
@@ -50,10 +56,10 @@ def diagnose(runtime: "Runtime") -> Iterator[Finding]:
 
 def _ask(name: str, check: object) -> Finding:
     try:
-        check()  # type: ignore[operator]
+        found = check()  # type: ignore[operator]
     except Exception as error:  # noqa: BLE001 (whatever a part's check raises is what it found)
         return failed(name, error)
-    return Finding(name, ok=True, detail="it answers")
+    return Finding(name, ok=True, detail=found if isinstance(found, str) else "it answers")
 
 
 def failed(name: str, error: Exception) -> Finding:

@@ -52,6 +52,7 @@ class Runtime(Extension):
         metrics: those of `/metrics`; modules add theirs.
         checks: what `/readyz` asks, by the name that it shows; modules add theirs. A check raises when its part
             cannot work; it runs in a thread of its own, inside the application's context. A failure is a 503.
+        doctor_checks: what `carboy doctor` does in place of a check of that name; returns what it found.
         dependencies: checks of what requests can do without, such as an upstream of jobs; a failure is `degraded`.
         limiter: counts requests by key and address; None where `RATE_LIMIT` is off.
         body_limits: functions that return how many bytes a body may have at a path, 0 where `MAX_BODY_BYTES` holds.
@@ -78,6 +79,7 @@ class Runtime(Extension):
         self.metrics: Metrics = Metrics()
         self.checks: dict[str, Check] = {}
         self.dependencies: dict[str, Check] = {}
+        self.doctor_checks: dict[str, Callable[[], str]] = {}
         self.body_limits: list[Callable[[str], int]] = []
         self.compressed_paths: list[Callable[[str], bool]] = []
         self.at_start: list[Callable[[], None]] = []

@@ -11,8 +11,10 @@ from tests.lab.sms_outages import World
 from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import MakeService, Service
 
+from carboy.errors import CarboyError
 from carboy.services.sms.provider_health import Evidence, Health, relative, step
 from carboy.services.sms.routing import draw_order, read_order, shares
+from carboy.testing import LoopbackServer, json_answer
 
 MINUTE_MS = 60_000
 
@@ -212,3 +214,24 @@ def test_balances_are_asked_for_and_shown(stand_in: StandIn, make_service: MakeS
     service.sent_now(receivers="+14155550123")
     service.run_jobs()
     assert providers(service)["twilio"]["balance"] == {"amount": 12.5, "unit": "USD", "at": at}
+
+
+def test_the_doctor_asks_providers_about_their_accounts(stand_in: StandIn, make_service: MakeService) -> None:
+    """Those that report a balance; of the others it says that they were not asked."""
+    service = make_service(stand_in("twilio"), stand_in("aws"))
+
+    assert service.held.doctor_checks["sms providers"]() == (
+        "twilio: the account was accepted; aws: not asked, no error so far"
+    )
+
+
+def test_the_doctor_finds_an_account_that_is_refused(stand_in: StandIn, make_service: MakeService) -> None:
+    """As Twilio refuses a wrong token; and a provider that does not answer."""
+    refusal = json_answer({"code": 20003, "message": "Authenticate"}, 401)
+    with LoopbackServer(refusal) as twilio:
+        service = make_service(stand_in("twilio"), twilio_url=twilio.url)
+        with pytest.raises(CarboyError, match=r"twilio: it refused the account \(HTTP 401\)"):
+            service.held.doctor_checks["sms providers"]()
+    with pytest.raises(CarboyError, match="twilio: it could not be reached"):
+        service.held.doctor_checks["sms providers"]()
+    service.held.dependencies["sms providers"]()  # `/readyz` asks nobody

@@ -75,6 +75,7 @@ def register(app: Flask) -> None:
         runtime.jobs.registry.add(job)
     _add_gauges(runtime, gateway.dispatcher.traffic)
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
+    runtime.doctor_checks["sms providers"] = lambda: _ask_providers(gateway)
     app.extensions["carboy.send_sms"] = lambda body, key: gateway.submit(read_send(body, gateway.rules), "", key)
     receipts = ReceiptWebhooks(
         providers, accounts, _sns(settings, runtime), lambda: runtime.newest(SmsSettings), runtime.clock
@@ -320,6 +321,20 @@ def _check(gateway: Gateway) -> None:
     if failed := {name: reason for name, (phase, reason) in phases.items() if phase == "open" and name in ordered}:
         why = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise CarboyError("the SMS providers", f"skipped after errors: {why}", "see `carboy sms providers`")
+
+
+def _ask_providers(gateway: Gateway) -> str:
+    """Ask the providers that report a balance whether they accept the account, and return which were asked."""
+    _check(gateway)
+    routes = {name: gateway.dispatcher.routes[name] for name in {place.name for place in gateway.dispatcher.places}}
+    asked = {name: one for name, one in _http(routes).items() if isinstance(one.provider, TellsBalance)}
+    faults = {name: fault for name, one in asked.items() if (fault := one.account_fault())}
+    if faults:
+        why = "; ".join(f"{name}: {fault}" for name, fault in sorted(faults.items()))
+        raise CarboyError("the SMS providers", why, "see the provider's settings, and the network from here")
+    silent = sorted(routes.keys() - asked.keys())
+    found = [f"{', '.join(sorted(asked))}: the account was accepted"] if asked else []
+    return "; ".join([*found, *([f"{', '.join(silent)}: not asked, no error so far"] if silent else [])])
 
 
 def _sns(settings: SmsSettings, runtime: Runtime) -> SnsEndpoint:

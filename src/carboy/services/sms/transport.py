@@ -7,6 +7,7 @@ request that the provider may have read without a response is `unknown`; one of 
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from secrets import token_hex
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -119,6 +120,20 @@ class HttpTransport:
         except Exception as error:  # noqa: BLE001 (as of a response to a message)
             log.error("sms_balance_unreadable", provider=self.name, error=_place_of(error))
             return None
+
+    def account_fault(self) -> str | None:
+        """Return why the provider cannot be used, as far as a request for the balance shows; None without a fault.
+
+        A 403 is none: an account may send and not read its balance.
+        """
+        if not isinstance(self.provider, TellsBalance):
+            return None
+        request = self.provider.build_balance_request(self.accounts.get(self.name), self.clock.now_ms(), token_hex(16))
+        response = None if request is None else self._exchange(request)
+        if isinstance(response, Outcome):
+            return f"it could not be reached ({response.code})"
+        refused = response is not None and response.status == HTTPStatus.UNAUTHORIZED
+        return "it refused the account (HTTP 401)" if refused else None
 
     def _exchange(self, request: Request) -> Response | Outcome:
         return send_request(self.sessions.get(request.url), request, self.limits, self.ca_setting)
