@@ -242,25 +242,35 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
 def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bool, **asked: Any) -> None:
     """Erase the events of a person, with their objects and deliveries; the audit log gets their ids.
 
-    Events of a source with `hold = true` stay; exit 1 when there are such.
+    Refused requests whose body was kept (`keep_refused`) are erased too. Events of a source with `hold = true` stay;
+    exit 1 when there are such.
 
     Example:
       carboy archive erase --match "user.email == 'a@b.example'" --from 2026-01-01T00:00Z --until 2027-01-01T00:00Z
     """
     from carboy.services.archive.erasure import erase as erase_items
-    from carboy.services.archive.erasure import find
+    from carboy.services.archive.erasure import erase_refused, find, find_refused
+    from carboy.services.archive.service import refused_requests
 
-    with _archive(project) as (_, archive):
+    with _archive(project) as (runtime, archive):
         chosen = _range(archive, asked["start"], asked["end"], asked["source"], match)
-        sources = archive.settings.archive_sources
-        found = find(archive.index, archive.store, chosen, lambda source: source in sources and sources[source].hold)
+        sources, refusals = archive.settings.archive_sources, refused_requests(runtime)
+
+        def is_held(source: str) -> bool:
+            return source in sources and sources[source].hold
+
+        found = find(archive.index, archive.store, chosen, is_held)
+        refused_too = find_refused(refusals, chosen, is_held)
         count = len(found.items)
-        for name, held in found.held.items():
-            click.echo(f"{held} events of `{name}` are held (hold = true) and stay", err=True)
-        if not dry_run and count and not yes:
+        for name, kept in found.held.items():
+            click.echo(f"{kept} events of `{name}` are held (hold = true) and stay", err=True)
+        if refused_too:
+            click.echo(f"{len(refused_too)} refused requests match as well and go too", err=True)
+        if not dry_run and (count or refused_too) and not yes:
             click.confirm(f"erase {count} events for good?", abort=True, err=True)
         if not dry_run:
             count = sum(erase_items(archive.upkeep, found.items, getpass.getuser()))
+            erase_refused(refusals, refused_too, getpass.getuser(), runtime.clock)
     if as_json:
         print_json({"erased": 0 if dry_run else count, "found": len(found.items), "held": found.held})
     else:

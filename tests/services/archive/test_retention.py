@@ -10,8 +10,9 @@ from tests.services.archive.test_destinations import ended, operator, table, unt
 
 from carboy.services.archive import retention
 from carboy.services.archive.destinations.replay import Range
-from carboy.services.archive.erasure import erase, find
+from carboy.services.archive.erasure import erase, erase_refused, find, find_refused
 from carboy.services.archive.maintenance import import_archive
+from carboy.services.archive.service import refused_requests
 from carboy.testing import Answer, LoopbackServer, ManualClock
 from carboy.web import runtime
 
@@ -277,3 +278,28 @@ def test_a_range_that_goes_while_it_is_replayed_ends_as_expired(serve: Serve) ->
         until(lambda: [one["event"]["id"] for one in ended(gateway)()] == ["b", "b"])
         assert len(receiver.requests) == 3
         assert gateway.get("/api/v1/destinations/siem").get_json()["state"] == "active"
+
+
+def test_a_refused_request_with_a_kept_body_is_found_and_erased(serve: Serve) -> None:
+    """By what is in it, of its source and time; one that is held, or has no body, stays."""
+    kept = 'verify = "hmac"\nheader = "X-Sig"\nsecrets = ["%s"]\nid = "/id"\n' % ("s" * 32)
+    names = {"it": "keep_refused = true\n", "held": "keep_refused = true\nhold = true\n", "bare": ""}
+    gateway = serve(toml="".join(f"[default.archive.sources.{name}]\n{kept}{more}" for name, more in names.items()))
+    for name in names:
+        for who in ("ann", "bob"):
+            answer = gateway.open("POST", f"/api/v1/webhooks/{name}", json={"email": f"{who}@example.com"})
+            assert answer.status_code == 403
+    refused = refused_requests(runtime(gateway.app))
+    chosen = Range(tuple(names), 0, 1 << 42, "email == 'ann@example.com'")
+
+    found = find_refused(refused, chosen, lambda source: source == "held")
+    assert find_refused(refused, Range(("bare",), 0, 1 << 42, "email"), lambda source: False) == []
+    assert find_refused(refused, Range(("it",), 0, 1, "email"), lambda source: False) == []
+    erase_refused(refused, found, "tester", runtime(gateway.app).clock)
+
+    assert [(one.source, b"ann" in one.body) for one in found if one.body] == [("it", True)]
+    left = [(one.source, one.body is not None and b"ann" in one.body) for one in refused.newest()]
+    assert sorted(left) == [("bare", False), ("bare", False), ("held", False), ("held", True), ("it", False)]
+    with runtime(gateway.app).engine.connect() as connection:
+        audited = connection.exec_driver_sql("SELECT who, action, object FROM carboy_audit").all()
+    assert [tuple(row) for row in audited] == [("tester", "archive.erase", f"it/refused/{found[0].id}")]

@@ -1,16 +1,22 @@
-"""Erase the events of a person: find them by an expression, delete them, and write down what was deleted."""
+"""Erase the events of a person: find them by an expression, delete them, and write down what was deleted.
+
+Refused requests whose body was kept are treated alike.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from carboy.clock import Clock
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.destinations.events import event_id
+from carboy.services.archive.destinations.events import Event, event_id
+from carboy.services.archive.destinations.expressions import compile_expression, is_match
 from carboy.services.archive.destinations.replay import Range, select_items
 from carboy.services.archive.index import Index
 from carboy.services.archive.items import Item
 from carboy.services.archive.objects import Store
+from carboy.services.archive.refusals import KEPT, Refused, RefusedRequests
 from carboy.services.archive.retention import Upkeep
 from carboy.web import audit_row, write_audit
 
@@ -54,6 +60,25 @@ def find(index: Index, store: Store, chosen: Range, is_held: Holds) -> Found:
         else:
             items += index.versions(item.source, item.item_id)
     return Found(items, held)
+
+
+def find_refused(refused: RefusedRequests, chosen: Range, is_held: Holds) -> list[Refused]:
+    """Return the refused requests of a range whose body was kept and matches its expression."""
+    search = compile_expression(chosen.filter)
+    return [
+        one
+        for one in refused.newest(limit=KEPT)
+        if one.body and chosen.start_ms <= one.at_ms < chosen.end_ms
+        if one.source in chosen.sources and not is_held(one.source)
+        if is_match(search, Event(one.source, "", "", one.at_ms, one.at_ms, "", one.body).document)
+    ]
+
+
+def erase_refused(refused: RefusedRequests, found: Sequence[Refused], who: str, clock: Clock) -> None:
+    """Delete refused requests; the audit log gets the id of each."""
+    now_ms = clock.now_ms()
+    rows = [audit_row(now_ms, who, "archive.erase", f"{one.source}/refused/{one.id}") for one in found]
+    refused.erase([one.id for one in found], rows)
 
 
 def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:

@@ -127,6 +127,10 @@ class RefusedRequests:
         with self._engine().connect() as connection:
             return [_refused(row) for row in connection.execute(query)]
 
+    def erase(self, ids: Sequence[int], audit: Sequence[dict[str, Any]]) -> None:
+        """Delete refused requests, with the rows of the audit log that say so, in one transaction."""
+        self._writer().run(_erase, (ids, audit))
+
 
 def reason_of(error: Problem) -> str:
     """Return the kind of a refusal, one of `REASONS`."""
@@ -146,6 +150,18 @@ def _insert(connection: "Connection", rows: Sequence[Mapping[str, Any]]) -> list
     if (last := connection.execute(oldest).scalar()) is not None:
         connection.execute(delete(REFUSED).where(REFUSED.c.id <= last))
     return [None] * len(rows)
+
+
+def _erase(connection: "Connection", requests: Sequence[tuple[Sequence[int], Sequence[dict[str, Any]]]]) -> list[None]:
+    from sqlalchemy import delete
+
+    from carboy.services.archive.tables import REFUSED
+    from carboy.web import write_audit
+
+    write_audit(connection, [audit for _, audit in requests])
+    for ids, _ in requests:
+        connection.execute(delete(REFUSED).where(REFUSED.c.id.in_(ids)))
+    return [None] * len(requests)
 
 
 def _refused(row: Any) -> Refused:
