@@ -4,7 +4,9 @@ import json
 
 import pytest
 from tests.console.kit import HTML, MakeApp, Person, make_key, visit
+from tests.console.seeding import SETTINGS
 
+from carboy.services.archive import archive_of
 from carboy.testing.clock import ManualClock
 from carboy.web import SCOPES, runtime
 from carboy.web.console.sessions import make_login
@@ -359,3 +361,33 @@ def test_where_the_service_answers_the_root_itself_the_overview_is_below_console
     assert page.status_code == 200
     assert '<a href="/console/" aria-current="page">' in page.text
     assert person.get("/").text == "mine"
+
+
+@pytest.mark.parametrize("action", ["test", "pause", "resume", "retry", "drop", "replay"])
+def test_a_session_that_has_ended_changes_no_destination(make_app: MakeApp, action: str) -> None:
+    """The form leads to the login, with its page as the way back; nothing is done, and nothing audited."""
+    clock = ManualClock()
+    app = make_app(clock=clock, **SETTINGS)
+    person = visit(app)
+    destinations = archive_of(app).destinations
+    (destinations.pause if action == "resume" else destinations.resume)("warehouse")
+    before = destinations.describe("warehouse")["state"]
+    assert person.get("/console/destinations/warehouse").status_code == 200
+
+    clock.advance(13 * 3600)
+    form = {"csrf_token": person.token, "from": "2017-01-01T00:00", "until": "2027-01-01T00:00"}
+    path = "/console/destinations/warehouse"
+    sent = [
+        person.client.post(f"{path}/{action}", data=form, headers={**HTML, "Referer": referer})
+        for referer in (f"http://localhost{path}?state=failed", "https://evil.example/x", "", "//[")
+    ]
+
+    assert [answer.status_code for answer in sent] == [303] * 4
+    ways_back = [answer.headers["Location"] for answer in sent]
+    assert ways_back == [f"/login?next={path}%3Fstate%3Dfailed", *["/login?next=/"] * 3]
+    assert person.client.post(f"{path}/{action}", data=form).status_code == 401, "a program"
+    assert destinations.describe("warehouse")["state"] == before
+    with runtime(app).engine.connect() as connection:
+        assert (
+            connection.exec_driver_sql("SELECT action FROM carboy_audit WHERE action LIKE 'destination%'").all() == []
+        )

@@ -1,7 +1,7 @@
 """The console's Flask application: its pages, who may see them, and what every response carries."""
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from flask import Blueprint, Flask, Response, g, redirect, request
 
@@ -111,14 +111,31 @@ def _let_in(scopes: dict[str, str]) -> "ResponseReturnValue | None":
             check_csrf()
         return None
     if g.visitor is None:
-        if is_html(request) and request.method == "GET":
-            target = request.full_path if request.query_string else request.path
-            return redirect(f"{request.script_root}/login?next={quote(target, safe='/')}")
+        if is_html(request) and not (_is_form() and "Authorization" in request.headers):
+            return redirect(f"{request.script_root}/login?next={quote(_page(), safe='/')}", 303 if _is_form() else 302)
         raise Problem(401, "a session or a key is needed", headers={"WWW-Authenticate": "Bearer"})
     if request.method == "POST":
         check_csrf()
     require_scope(scopes.get(request.blueprint or "", ""))
     return None
+
+
+def _is_form() -> bool:
+    return request.method == "POST"
+
+
+def _page() -> str:
+    """Return the page that was asked for, or from which a form was sent; the overview where that is unknown."""
+    if not _is_form():
+        return request.full_path if request.query_string else request.path
+    try:
+        came_from = urlsplit(request.referrer or "")
+    except ValueError:
+        return "/"
+    if came_from.netloc != request.host:
+        return "/"
+    path = came_from.path.removeprefix(request.script_root)
+    return f"{path}?{came_from.query}" if came_from.query else path
 
 
 def _finish(response: Response) -> Response:
