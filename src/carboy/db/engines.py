@@ -181,6 +181,7 @@ _SYNC = {False: "PRAGMA synchronous=FULL", True: "PRAGMA synchronous=NORMAL"}
 
 def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
     from sqlalchemy import event
+    from sqlalchemy.exc import DisconnectionError
 
     if event.contains(made, "begin", _begin_sqlite):
         return
@@ -196,10 +197,16 @@ def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
         record.info["carboy_busy_ms"] = busy_ms, round(settings.db_request_budget_s * 1000)
+        record.info["carboy_file"] = _identity(made)
+
+    def on_checkout(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info.get("carboy_file") != _identity(made):  # what is written to it would be gone with this process
+            raise DisconnectionError("the file of the database was removed or replaced")
 
     event.listen(made, "handle_error", _explain_missing_table)
     event.listen(made, "do_connect", lambda *_: _make_file(made))
     event.listen(made, "connect", on_connect)
+    event.listen(made, "checkout", on_checkout)
     event.listen(made, "begin", _begin_sqlite)
 
 
@@ -262,6 +269,15 @@ def _make_file(made: "Engine") -> None:
     if path and path != ":memory:" and not path.startswith("file:") and not Path(path).exists():
         with explain_folder(path, "cannot be written"), suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _identity(made: "Engine") -> tuple[int, int] | None:
+    """Return device and number of SQLite's file; None where there is none."""
+    try:
+        found = os.stat(made.url.database or "")
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_memory(url: str) -> bool:

@@ -252,3 +252,24 @@ def test_a_database_that_has_lost_its_tables_is_a_500(gateway: Any, tmp_path: Pa
 
     assert answer.status_code == 500
     assert "archive_items" not in answer.text
+
+
+def test_a_database_whose_file_is_removed_or_replaced_is_never_a_false_202(gateway: Any, tmp_path: Path) -> None:
+    """What is written to a file without a name is gone with the process; a backup that is put back is used at once."""
+    assert gateway.post(f"{PATH}?wait=10", json={"alerts": [alert("before")]}).status_code == 200
+    with sqlite3.connect(tmp_path / "test.db") as source, sqlite3.connect(tmp_path / "backup") as copy:
+        source.backup(copy)
+    source.close()
+    copy.close()
+    for path in tmp_path.glob("test.db*"):
+        path.unlink()
+
+    assert gateway.post(PATH, json={"alerts": [alert("lost")]}).status_code >= 500
+
+    for path in tmp_path.glob("test.db-*"):
+        path.unlink()
+    (tmp_path / "backup").replace(tmp_path / "test.db")
+    assert gateway.post(PATH, json={"alerts": [alert("after")]}).status_code == 202
+    with sqlite3.connect(tmp_path / "test.db") as seen:
+        assert {name for (name,) in seen.execute("SELECT item_id FROM archive_items")} == {"before", "after"}
+    seen.close()
