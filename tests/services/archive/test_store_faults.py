@@ -4,6 +4,7 @@ import base64
 import errno
 import hashlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -246,6 +247,19 @@ def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
     assert store.put_new("a/b/1", b"y", "text/plain") is Put.CREATED
     assert store.get("a/b/1") == b"y"
+
+
+def test_an_archive_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    """With all that was in it, by whoever tidies up; what is written from then on is kept."""
+    store = open_store((tmp_path / "archive").as_uri())
+    store.put_new("a/b/1", b"x", "text/plain")
+    shutil.rmtree(tmp_path / "archive")
+
+    store.check()
+    assert store.put_new("a/b/1", b"y", "text/plain") is Put.CREATED
+    shutil.rmtree(tmp_path / "archive")
+    store.put("a/b/1", b"z", "text/plain")
+    assert store.get("a/b/1") == b"z"
 
 
 def test_a_full_disk_has_its_own_error() -> None:

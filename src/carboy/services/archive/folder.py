@@ -134,7 +134,12 @@ class FolderStore:
             self._make(folder)
             _remove_stale(folder)
         path = f"{folder}/{uuid.uuid4().hex}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+        try:
+            descriptor = _create(path)
+        except FileNotFoundError:  # the folder was removed since we made it
+            self._durable.clear()
+            self._make(folder)
+            descriptor = _create(path)
         try:
             with open(descriptor, "wb", buffering=0) as file:
                 rest = memoryview(data)
@@ -199,6 +204,10 @@ def _walk(folder: str, prefix: str, after: str) -> Iterator[Entry]:
             with suppress(FileNotFoundError):  # removed since it was listed
                 status = entry.stat()
                 yield Entry(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _create(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
 
 
 def _sync(folder: str) -> None:
