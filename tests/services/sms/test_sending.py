@@ -1,5 +1,6 @@
 """Which provider carries a text, what is tried elsewhere, what is never sent again; receipts."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -483,3 +484,17 @@ def test_a_provider_that_cannot_carry_a_message_is_asked_once(stand_in: StandIn,
     found = service.message(answer["id"])
     assert (found["state"], found["provider"]) == ("sent", "aws")
     assert first.state.calls["refused: 21408"] == 1
+
+
+@pytest.mark.parametrize("kind", ["null", "pipe"])
+def test_an_outbox_that_is_no_file_gets_each_message_once(make_service: MakeService, tmp_path: Path, kind: str) -> None:
+    """Such as /dev/stdout, which cannot be synced."""
+    path = tmp_path / "pipe" if kind == "pipe" else Path("/dev/null")
+    if kind == "pipe":
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    service = make_service(sms_outbox=str(path))
+    assert service.sent_now()["state"] == "sent"
+    if kind == "pipe":
+        assert os.read(reader, 65_536).count(b"\n") == 1
+        os.close(reader)

@@ -6,6 +6,7 @@ Source: this program's own.
 import fcntl
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -68,15 +69,18 @@ class Outbox:
 
 
 def _append(descriptor: int, lines: bytes) -> None:
-    """Write all lines or none: a partial write is truncated."""
-    size = os.fstat(descriptor).st_size
+    """Write all lines or none: a partial write is truncated. A pipe can be neither synced nor truncated."""
+    found = os.fstat(descriptor)
+    is_file = stat.S_ISREG(found.st_mode)
     try:
         written = 0
         while written < len(lines):
             written += os.write(descriptor, lines[written:])
-        os.fdatasync(descriptor)
+        if is_file:
+            os.fdatasync(descriptor)
     except OSError:
-        os.ftruncate(descriptor, size)
+        if is_file:
+            os.ftruncate(descriptor, found.st_size)
         raise
 
 
