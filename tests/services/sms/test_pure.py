@@ -152,6 +152,19 @@ def test_what_is_no_number_is_refused_and_not_repeated(text: str) -> None:
         "+861380000000\u00b2",
         "++8613800000000",
         "\u0410+8613800000000",
+        "+86 138 0000 0000 ext. 5",
+        "+1 (415) 867-5309 x12",
+        "+86 138 0000 0000 5",
+        "+86138OOOO0000",
+        "+86138l0000000",
+        "+44 7911 12345\u0417",
+        "\u2460\u2462800000000",
+        "+8613800000000\u0660",
+        "+08613800000000",
+        "0086 138 0000 0000",
+        "+447911123456\x00",
+        "+86 138\t0000 0000",
+        "+86_138_0000_0000",
     ],
 )
 def test_what_is_more_than_digits_is_refused(text: str) -> None:
@@ -169,6 +182,11 @@ def test_what_is_more_than_digits_is_refused(text: str) -> None:
         "+86.138.0000.0000",
         "\u200e+8613800000000\u202c",
         "+\u0668\u066613800000000",
+        "\ufeff+8613800000000",
+        "+86138\u200b00000000",
+        "+86\u3000138\u30000000\u30000000",
+        "+86\u2011138\u20130000-0000",
+        "+86 (138) 0000.0000",
     ],
 )
 def test_a_number_is_read_however_people_write_it(text: str) -> None:
@@ -206,3 +224,20 @@ def test_receivers_are_written_to_once_in_their_order_and_every_fault_is_reporte
 def test_more_than_1000_receivers_are_refused() -> None:
     _, faults = read_receivers(",".join(["+8613800000000"] * 1001))
     assert "1001" in faults[0].detail
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [("0086 138 0000 0000", "CN"), ("011 86 138 0000 0000", "US"), ("8613800000000", "CN"), ("013800000000", "CN")],
+)
+def test_a_number_is_dialled_as_its_region_does(text: str, region: str) -> None:
+    """With the prefix for abroad, without the plus, or with the prefix of the trunk."""
+    assert parse_number(text, NumberRules(region)).e164 == "+8613800000000"
+
+
+@pytest.mark.parametrize(
+    ("text", "region"), [("008613800000000", "US"), ("00 13800000000", "CN"), ("8613800000000", "")]
+)
+def test_a_prefix_of_another_region_is_not_guessed(text: str, region: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_number(text, NumberRules(region))

@@ -19,7 +19,7 @@ from carboy.services.sms.delivery_reports import Report, Resend, report
 from carboy.services.sms.message_store import Begin, Mark, begin, mark
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.states import OPEN, State
-from carboy.services.sms.statistics import read_statistics_query
+from carboy.services.sms.statistics import FIGURES, as_csv, read_statistics_query
 from carboy.services.sms.tables import DAILY, MESSAGES
 
 NUMBERS = ("+8613800000000", "+14155550123", "+4915112345678")
@@ -218,3 +218,12 @@ def test_a_wrong_query_has_its_pointer(service: Service, query: str, pointer: st
 @given(st.floats(1.0, 1e10))
 def test_a_bucket_is_within_five_percent(delay_ms: float) -> None:
     assert delay_of(bucket_of(delay_ms)) == pytest.approx(delay_ms, rel=0.05)
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_a_cell_that_begins_like_a_formula_is_quoted(begin: str) -> None:
+    """Also full-width, as spreadsheets in East Asia take it."""
+    query = read_statistics_query(None, None, "template", 1_767_225_600_000)
+    figure = {"template": f"{begin}HYPERLINK(1)", **dict.fromkeys(FIGURES)}
+    [_, row] = csv.reader(io.StringIO(as_csv(query, [figure]), newline=""))
+    assert row[0] == f"'{begin}HYPERLINK(1)"

@@ -110,7 +110,7 @@ class Huawei:
             return Outcome("unknown", code, words)
         return {
             _e164(str(one.get("originTo", ""))): outcome_of(
-                "huawei", str(one.get("status", "")), words, str(one.get("smsMsgId", ""))
+                "huawei", str(one.get("status", "")), words, str(one.get("smsMsgId", "")), status=response.status
             )
             for one in results
             if isinstance(one, dict)

@@ -79,7 +79,7 @@ class Tencent:
         return _signed("SendSms", body, message.now_ms, account)
 
     def read_response(self, response: Response) -> Outcome | dict[str, Outcome]:
-        """Return how the call ended for each receiver; the HTTP status is 200 in any case."""
+        """Return how the call ended for each receiver; the HTTP status of a refusal is 200 as well."""
         document = response.json()
         inner = document.get("Response") if isinstance(document, dict) else None
         if not isinstance(inner, dict):
@@ -90,7 +90,11 @@ class Tencent:
             return outcome_of("tencent", code, words, status=response.status)
         return {
             str(one.get("PhoneNumber", "")): outcome_of(
-                "tencent", str(one.get("Code", "")), str(one.get("Message", "")), str(one.get("SerialNo", ""))
+                "tencent",
+                str(one.get("Code", "")),
+                str(one.get("Message", "")),
+                str(one.get("SerialNo", "")),
+                status=response.status,
             )
             for one in inner.get("SendStatusSet") or ()
             if isinstance(one, dict)
