@@ -202,6 +202,22 @@ def test_the_modules_of_the_application_come_first(make_app: Any) -> None:
     assert {name for name in document["components"]["securitySchemes"] if name.startswith("key")} == {"key"}
 
 
+def test_operations_without_a_tag_come_first(make_app: Any) -> None:
+    """A document without tags is usually the application's own; those of Carboy have tags."""
+
+    def register(app: Flask) -> None:
+        paths = {"/notes": {"get": {"operationId": "list_notes", "responses": {"200": {"description": "all"}}}}}
+        document = {"openapi": "3.1.0", "info": {"title": "Notes", "version": "1"}, "paths": paths}
+        add_api(app, document, {"list_notes": dict}, name="notes")
+
+    page = make_app(register).test_client().get("/docs").text
+
+    navigation = re.search(r"<nav.*?</nav>", page, re.DOTALL)
+    assert navigation is not None
+    assert re.findall("<h2>([^<]*)</h2>", navigation[0])[0] == "operations"
+    assert "#list-notes" in navigation[0].partition("</ul>")[0]
+
+
 def test_each_operation_can_be_tried(page: Any) -> None:
     """The form is made from its parameters, with an example of its body; the policy lets it call this server only."""
     read = _Page()

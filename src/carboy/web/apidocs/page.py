@@ -14,6 +14,7 @@ from carboy.web.apidocs.schema_view import SchemaText, follow
 
 _FOLDER = Path(__file__).parent
 _METHODS = ("get", "query", "post", "put", "patch", "delete", "head", "options", "trace")
+_UNTAGGED = "operations"
 _NO_WORD = re.compile(r"[^a-z0-9]+")
 
 
@@ -58,12 +59,12 @@ class _Operation:
 
 
 def _group(document: Mapping[str, Any]) -> dict[str, list[_Operation]]:
-    """Return the operations by their first tag, in the order of the tags."""
-    groups: dict[str, list[_Operation]] = {tag["name"]: [] for tag in document.get("tags", ())}
+    """Return the operations by their first tag, in the order of the tags; those without one, often the own, first."""
+    groups: dict[str, list[_Operation]] = {_UNTAGGED: [], **{tag["name"]: [] for tag in document.get("tags", ())}}
     for path, item in document.get("paths", {}).items():
         nodes = {method: item[method] for method in _METHODS if method in item}
         for method, node in {**nodes, **item.get("additionalOperations", {})}.items():
-            tags = node.get("tags") or ["other"]
+            tags = node.get("tags") or [_UNTAGGED]
             groups.setdefault(tags[0], []).append(_Operation(path, method, item, node))
     return {tag: operations for tag, operations in groups.items() if operations}
 
