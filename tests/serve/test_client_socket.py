@@ -1,5 +1,6 @@
 """Responses are sent without waiting for the client, as long as they fit the buffer."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -107,6 +108,17 @@ def test_a_head_whose_client_is_gone_raises_nothing(pair: PAIR) -> None:
 
     with pytest.raises(OSError, match=r"pipe|reset"):
         client.sendall(b"x")
+
+
+@pytest.mark.parametrize("flags", [(True,), (False,), (True, False, True), (False, False), (False, True, True)])
+def test_the_mode_of_a_socket_is_the_last_one_that_was_set(pair: PAIR, flags: tuple[bool, ...]) -> None:
+    """Setting the mode that it has already is no call to the kernel, and changes nothing."""
+    client, _ = pair
+    for flag in flags:
+        client.setblocking(flag)
+
+    assert client.getblocking() is flags[-1]
+    assert os.get_blocking(client.fileno()) is flags[-1]
 
 
 def wait_in_vain(client: ClientSocket, errors: list[OSError]) -> None:

@@ -68,6 +68,11 @@ class ClientSocket(socket.socket):
         self.holds_head: bool = False
         self._head = b""
 
+    def setblocking(self, flag: bool, /) -> None:
+        """Change the mode where it is another: gunicorn sets it at every request, each time by a call to the kernel."""
+        if flag != (self.gettimeout() is None):
+            super().setblocking(flag)
+
     def sendall(self, data: "ReadableBuffer", flags: int = 0, /) -> None:
         """Send, or buffer, all of the data.
 
