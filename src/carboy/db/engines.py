@@ -272,7 +272,7 @@ def _make_file(made: "Engine") -> None:
 
 
 def _identity(made: "Engine") -> tuple[int, int] | None:
-    """Return device and number of SQLite's file; None where there is none."""
+    """Return device and number of SQLite's file; None without a file."""
     try:
         found = os.stat(made.url.database or "")
     except OSError:

@@ -164,7 +164,7 @@ def test_what_was_received_before_is_no_newer_because_it_is_imported_now(
 def test_events_without_a_body_are_objects_of_their_own(
     serve: Any, settings: dict[str, Any], s3: FakeS3, tmp_path: Path, padding: int
 ) -> None:
-    """Under one id, with headers that tell them apart, whether or not the metadata has room for these."""
+    """Under one id, with headers that distinguish them, whether or not the metadata has room for these."""
     before = serve(**settings)
     for number in (1, 2, 3, 2):
         headers = {"X-Id": "channel", "X-At": "2017-01-17T13:51:07Z", "X-Number": str(number), "X-Pad": "x" * padding}

@@ -250,7 +250,7 @@ def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    """With all that was in it, by whoever tidies up; what is written from then on is kept."""
+    """With all that was in it, by an operator; what is written from then on is kept."""
     store = open_store((tmp_path / "archive").as_uri())
     store.put_new("a/b/1", b"x", "text/plain")
     shutil.rmtree(tmp_path / "archive")

@@ -42,7 +42,7 @@ class ObjectReads:
         """Return the contents of objects, in the order of their keys, with the error in the place of each that fails.
 
         Raises:
-            Exception: an error of the store that is none of `UpstreamError`.
+            Exception: an error of the store that is not an `UpstreamError`.
         """
         results: list[Result] = [_late(key) for key in keys]
         if not keys or self._breaker.ask() == "open":

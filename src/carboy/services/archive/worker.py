@@ -179,6 +179,6 @@ def _holds(store: Store, key: str, data: bytes, digest: str) -> bool:
 
 
 def _digest(data: bytes, metadata: Mapping[str, str]) -> str:
-    """Return the digest of a content: of the data, or where there is none of the event's headers."""
+    """Return the digest of a content: of the data, or of the event's headers for an event without data."""
     kept = "" if data else metadata.get("digest")
     return kept or event_digest(data, orjson.loads(headers_of(metadata) or b"{}")).hex()

@@ -124,7 +124,7 @@ class HttpTransport:
     def account_fault(self) -> str | None:
         """Return why the provider cannot be used, as far as a request for the balance shows; None without a fault.
 
-        A 403 is none: an account may send and not read its balance.
+        A 403 does not count: an account may send and not read its balance.
         """
         if not isinstance(self.provider, TellsBalance):
             return None
