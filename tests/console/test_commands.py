@@ -51,7 +51,9 @@ def test_the_command_prints_an_address_that_logs_in_once(run: Run, make_app: Mak
     found = [run("console", "--no-open", **environ).stdout.partition("/login/")[0] for environ in ports]
 
     assert found == ["http://127.0.0.1:8125", "http://127.0.0.1:8000", "http://127.0.0.1:8126"]
-    assert run("console", "--no-open", "-p", "8127", PORT="8125").stdout.startswith("http://127.0.0.1:8127/login/")
+    assert run("console", "--no-open", "-p", "8127", PORT="8125", CONSOLE_BIND=":1").stdout.startswith(
+        "http://127.0.0.1:8127/login/"
+    )
     assert done.stdout.startswith("http://console.test:1/login/")
     assert again.stdout.startswith("http://127.0.0.1:8123/login/")
     clock = ManualClock()

@@ -135,3 +135,15 @@ def test_several_hosts_of_postgresql_are_given_to_its_driver(url: str, hosts: st
     assert made.database == "orders"
     assert (arguments["host"], arguments["port"]) == (hosts, ports)
     assert arguments["target_session_attrs"] == "any"
+
+
+def test_a_service_link_of_kubernetes_is_no_port() -> None:
+    """A service `db` sets it in every pod of its namespace; what a person writes is still checked."""
+    linked = load([DbSettings], read_sources(environ={"DB_PORT": "tcp://10.0.0.1:5432"}))
+
+    assert linked.part(DbSettings).db_port is None
+    assert linked.warnings == (
+        "`DB_PORT` is ignored, as Kubernetes sets it: it is not such a number; wanted is a whole number",
+    )
+    with pytest.raises(ConfigurationError, match="DB_PORT"):
+        load([DbSettings], read_sources(environ={"DB_PORT": "five"}))

@@ -161,6 +161,9 @@ def test_a_variable_that_means_something_else_does_not_stop_the_start(
         (None, "DATABASE_URL", "mongodb://db/shop"),
         (None, "TRUSTED_PROXIES", "nginx"),
         (None, "PARAMETER_STORE", "/shop"),
+        (["settings", "metrics"], "METRICS_BIND", "tcp://10.0.0.1:9090"),
+        (["settings", "db"], "DB_HOST", "tcp://10.0.0.1:5432"),
+        (["settings", "db"], "DB_PORT", "five"),
     ],
 )
 @pytest.mark.parametrize("is_dotenv", [True, False])

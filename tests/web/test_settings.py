@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from carboy.config import Rate, setting
+from carboy.config import Rate, load, read_sources, setting
 from carboy.errors import ConfigurationError
 from carboy.web import WebSettings, create_app, runtime
 from carboy.web.settings import parse_bind
@@ -189,3 +189,9 @@ def test_a_limit_that_cannot_be_is_refused(make_app: Any, name: str, value: str)
     """At the start, by name."""
     with pytest.raises(ConfigurationError, match=name.upper()):
         make_app(**{name: value})
+
+
+@pytest.mark.parametrize(("given", "level"), [("warn", "WARNING"), ("WARN", "WARNING"), ("fatal", "CRITICAL")])
+def test_the_other_names_of_levels_are_taken(given: str, level: str) -> None:
+    """As `logging` has them."""
+    assert load([WebSettings], read_sources(environ={"LOG_LEVEL": given})).part(WebSettings).log_level == level

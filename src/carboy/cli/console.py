@@ -33,7 +33,7 @@ def command(project: Project, url: str | None, port: int | None, no_open: bool) 
     runtime = project.runtime()
     if not runtime.settings["CONSOLE"]:
         raise UsageError("there is no console", "CONSOLE is off", "set CONSOLE=on")
-    bind = runtime.settings["CONSOLE_BIND"] or f"127.0.0.1:{port or project.port()}"
+    bind = (None if port else runtime.settings["CONSOLE_BIND"]) or f"127.0.0.1:{port or project.port()}"
     url = (url or f"http://{bind}").rstrip("/")
     if runtime.settings.profile.name != "local":
         hint = f"open {url}/login and enter a key of `carboy keys create`"

@@ -201,8 +201,9 @@ def _ignore_foreign(sources: Sources, load: Callable[[Sources], T]) -> tuple[T, 
             if not found:
                 raise
             for names, fault in found:
+                why = "as nothing here uses it" if fault.pointer in sources.may_be_foreign else "as Kubernetes sets it"
                 detail = fault.detail.removeprefix("from environment: ")
-                ignored.append(f"`{names[0]}` is ignored, as nothing here uses it: {detail}")
+                ignored.append(f"`{names[0]}` is ignored, {why}: {detail}")
             sources = sources.without({each for variables, _ in found for each in variables})
 
 
@@ -213,7 +214,8 @@ def _foreign(fault: Fault, sources: Sources) -> list[str]:
     item = sources.may_be_foreign.get(name)
     if item is not None and not any(_is_switch(raw[each], item) for each in variables):
         return variables
-    return variables if any(_SERVICE_LINK.match(raw[each]) for each in variables) else []
+    is_link = name.endswith("_PORT") and any(_SERVICE_LINK.match(raw[each]) for each in variables)
+    return variables if is_link else []
 
 
 def _is_switch(text: str, item: Setting) -> bool:
