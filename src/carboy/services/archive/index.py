@@ -300,6 +300,7 @@ _VERSIONS = "SELECT item_id, digest, id FROM archive_items WHERE"
 
 
 def _row(item: NewItem, row: int, now_ms: int, *, version: int, is_newest: bool) -> dict[str, Any]:
+    content = item.sha256 if item.body else item.digest  # events without a body differ in their headers
     return {
         "id": row,
         "source": item.source,
@@ -312,7 +313,7 @@ def _row(item: NewItem, row: int, now_ms: int, *, version: int, is_newest: bool)
         "newest": is_newest,
         "state": "accepted",
         "detail": item.detail,
-        "object_key": version_key(item.object_key, item.digest.hex()) if version else item.object_key,
+        "object_key": version_key(item.object_key, content.hex()) if version else item.object_key,
         "content_type": item.content_type,
         "headers": item.headers,
         "body": item.body,
