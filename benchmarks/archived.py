@@ -70,7 +70,7 @@ def _archive(base_url: str, workers: int) -> float:
 def _waiting(url: str, key: str) -> bool:
     for state in ("queued", "running"):
         request = urllib.request.Request(
-            f"{url}/api/jobs?state={state}&limit=1", headers={"Authorization": f"Bearer {key}"}
+            f"{url}/api/jobs?state={state}&kind=archive.keep&limit=1", headers={"Authorization": f"Bearer {key}"}
         )
         with urllib.request.urlopen(request) as answer:
             if json.load(answer)["jobs"]:
