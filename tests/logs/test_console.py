@@ -18,7 +18,7 @@ log = logs.get_logger("app")
 
 
 def test_the_console_form_is_one_readable_line() -> None:
-    """Time of day, level, event, facts, logger; no colour where no terminal is."""
+    """Time of day, level, event, facts, request, logger; no colour where no terminal is."""
     stream = Lines()
     logs.setup("INFO", "console", stream)
 
@@ -26,8 +26,8 @@ def test_the_console_form_is_one_readable_line() -> None:
         log.info("order_shipped", order_id=17, note="two words", d={"a": [1]}, password="p")
 
     assert re.fullmatch(
-        r'\d\d:\d\d:\d\d\.\d{3} info     order_shipped +request_id=r-1 order_id=17 note="two words" '
-        r'd={"a":\[1\]} password=\*\*\* \[app\]\n',
+        r'\d\d:\d\d:\d\d\.\d{3} info     order_shipped +order_id=17 note="two words" '
+        r'd={"a":\[1\]} password=\*\*\* request_id=r-1 \[app\]\n',
         stream.getvalue(),
     )
 

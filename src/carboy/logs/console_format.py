@@ -17,7 +17,7 @@ _COLOURS = {
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BARE = re.compile(r"[^\s\"'=\\{}\[\]]+")
-_WIDTH = 32
+_WIDTH = 16
 
 
 def render_console(fields: Mapping[str, Any], *, has_colour: bool) -> str:
@@ -31,6 +31,8 @@ def render_console(fields: Mapping[str, Any], *, has_colour: bool) -> str:
 
     rest = dict(fields)
     ts, level, logger, event = (_safe(str(rest.pop(name, ""))) for name in ("ts", "level", "logger", "event"))
+    if "request_id" in rest:
+        rest["request_id"] = rest.pop("request_id")  # last: on a narrow terminal the facts come first
     exception, stack = rest.pop("exception", None), rest.pop("stack", None)
     parts = [
         paint(_DIM, ts[11:23]),
