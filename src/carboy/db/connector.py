@@ -157,7 +157,7 @@ class Connector:
                     )
                     raise self._unreachable(named, why, error) from error
                 if tries == 1:
-                    log.warning("database_unavailable", why=_message_of(error))
+                    log.warning("database_unavailable", why=_message_of(error), retried_for_s=round(budget_s, 1))
                 with suppress(CarboyError):
                     self._on_unavailable()
                 self._clock.sleep(step.seconds)
