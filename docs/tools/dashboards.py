@@ -54,12 +54,20 @@ def expressions(metric: Metric) -> list[tuple[str, str]]:
             buckets = f"sum by (le) (rate({metric.name}_bucket{{{_CHOSEN}}}[$__rate_interval]))"
             return [(f"histogram_quantile({share}, {buckets})", f"p{share * 100:g}") for share in _QUANTILES]
         case _:
-            worst = {"carboy_check_up": "min", "process_resident_memory_bytes": "sum", "process_threads": "sum"}
+            worst = {
+                "carboy_check_up": "min",
+                "process_resident_memory_bytes": "sum",
+                "process_threads": "sum",
+                "process_start_time_seconds": "1000 * min",  # Grafana's dates are in milliseconds
+            }
             return [(f"{worst.get(metric.name, 'max')} by ({by}) ({metric.name}{{{_CHOSEN}}})", legend)]
 
 
+_UNITS = {"process_cpu_seconds_total": "short", "process_start_time_seconds": "dateTimeFromNow"}
+
+
 def _panel(number: int, metric: Metric) -> dict[str, Any]:
-    unit = {"_seconds": "s", "_bytes": "bytes", "_total": "ops"}.get(
+    unit = _UNITS.get(metric.name) or {"_seconds": "s", "_bytes": "bytes", "_total": "ops"}.get(
         next(iter(re.findall(r"_[a-z]+$", metric.name)), ""), "short"
     )
     return {

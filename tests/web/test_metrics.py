@@ -4,6 +4,7 @@ import http.client
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from carboy import __version__
 from carboy.errors import ConfigurationError, UsageError
 from carboy.serve import Service
 from carboy.web import Metrics, MetricsListener, runtime
@@ -234,11 +236,18 @@ def test_requests_are_counted_by_route_and_status(make_app: Any) -> None:
 
 
 def test_the_process_is_notified(make_app: Any) -> None:
-    """Its memory and threads."""
+    """Its memory, threads, processor time and start, and the versions."""
     told = _told(make_app(auth="off").test_client())
 
-    assert float(told.partition("\nprocess_resident_memory_bytes ")[2].partition("\n")[0]) > 10_000_000
-    assert float(told.partition("\nprocess_threads ")[2].partition("\n")[0]) >= 1
+    def value(name: str) -> float:
+        return float(told.partition(f"\n{name} ")[2].partition("\n")[0])
+
+    assert value("process_resident_memory_bytes") > 10_000_000
+    assert value("process_threads") >= 1
+    assert time.process_time() - 1 < value("process_cpu_seconds_total") <= time.process_time()
+    assert value("process_start_time_seconds") <= time.time() - time.process_time() / (os.cpu_count() or 1)
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert f'carboy_build_info{{python="{python}",version="{__version__}"}} 1.0' in told
 
 
 def test_metrics_are_for_keys_of_their_scope(make_app: Any) -> None:

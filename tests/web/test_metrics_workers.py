@@ -99,6 +99,8 @@ def test_every_scrape_has_the_sum_of_all_workers(workers: tuple[ServeProcess, in
     assert {one["orders_made_seconds_count"] for one in scrapes} == {300.0}
     assert {one["orders_open"] for one in scrapes} == {3.0}
     assert all(one["process_resident_memory_bytes"] > 60_000_000 for one in scrapes)
+    assert all(one["process_cpu_seconds_total"] > 0 for one in scrapes)
+    assert all(time.time() - 140 < one["process_start_time_seconds"] <= time.time() for one in scrapes)
     assert "metrics_not_served" not in server.said
 
 

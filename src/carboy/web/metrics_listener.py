@@ -1,18 +1,19 @@
 """Where Prometheus reads the metrics: `GET /metrics` with a key of scope `metrics:read`, or `METRICS_BIND` without."""
 
-import os
+import platform
 import socket
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from carboy import __version__
 from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import ConfigurationError
 from carboy.extras import extra
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
-from carboy.web.metrics.registry import CONTENT_TYPE, Metrics, Sample
+from carboy.web.metrics.processes import collect_processes
+from carboy.web.metrics.registry import CONTENT_TYPE, Metrics
 from carboy.web.metrics.shared_files import locked
 from carboy.web.settings import parse_bind
 
@@ -26,18 +27,18 @@ if TYPE_CHECKING:
 
 log: BoundLogger = get_logger("carboy.web")
 
-_RSS, _THREADS = 21, 17
 _PATIENCE_S = 5.0
 _STOP_WITHIN_S = 0.1
 
 
 def add_metrics(app: "Flask", runtime: "Runtime") -> None:
-    """Add `GET /metrics` for keys of scope `metrics:read`, with memory and threads of all workers."""
+    """Add `GET /metrics` for keys of scope `metrics:read`, with the version, and what all workers together use."""
     metrics = runtime.metrics
+    collect_processes(metrics)
+    build = (__version__, platform.python_version())
     metrics.collect(
-        "process_resident_memory_bytes", "Resident memory of all workers.", lambda: _processes(metrics, _RSS)
+        "carboy_build_info", "Version of Carboy and of Python; always 1.", lambda: [(build, 1.0)], ("version", "python")
     )
-    metrics.collect("process_threads", "Threads of all workers.", lambda: _processes(metrics, _THREADS))
 
     def show() -> "ResponseReturnValue":
         from carboy.web.authentication import authenticate
@@ -171,19 +172,6 @@ def _server(metrics: Metrics, address: tuple[str, int]) -> "ThreadingHTTPServer"
         address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
     return Server(address, Handler)
-
-
-def _processes(metrics: Metrics, field: int) -> list[Sample]:
-    """Return the sum of a field of `/proc/<pid>/stat` over the workers, counted after the name; pages as bytes.
-
-    Source: proc_pid_stat(5): field 20 is `num_threads`, field 24 is `rss`.
-    """
-    total = 0
-    for pid in metrics.backend.live_pids() if metrics.backend is not None else ():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-            total += int(stat.rpartition(")")[2].split()[field])  # the name before it may hold anything
-    return [((), float(total * os.sysconf("SC_PAGE_SIZE") if field == _RSS else total))]
 
 
 def _refusal(why: str) -> ConfigurationError:
