@@ -43,11 +43,13 @@ _SERVERS = frozenset({"seaweed", "moto", "mariadb_server", "postgres_server", "r
 _STARTING = _SERVERS | {"database_server", "browser", "carboy"}
 _PARAMETERS = _STARTING | {"seaweedfs", "sqs", *(name.removesuffix("_server") for name in _SERVERS)}
 _PROCESSES = frozenset({"deploy", "distribution", "examples", "hostile", "journeys", "scaffold", "scale"})
+_LONG = _PROCESSES - {"hostile"} | {"docs", "console", "cli", "testing"}  # latencies are compared beside quieter tests
 _STARTERS = ("subprocess", "multiprocessing", "carboy.testing.processes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that `make unit` leaves out."""
+    """Mark the tests that `make unit` leaves out, and begin with what takes longest: no worker waits at the end."""
+    items.sort(key=lambda item: item.path.relative_to(item.config.rootpath / "tests").parts[0] not in _LONG)
     starts = cache(_starts_processes)
     for item in items:
         folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
