@@ -89,6 +89,13 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
         node.ihook.pytest_timeout_set_timer(item=node, settings=limit)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why a test was tried once more."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.write_sep("_", f"{report.nodeid}, at first")
+        terminalreporter.write_line(report.longreprtext)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     """Escape lone surrogates of generated values, which a report cannot carry from a worker to the main process."""
