@@ -1,6 +1,7 @@
 """A closed application is freed: a suite of tests makes thousands."""
 
 import gc
+import time
 import weakref
 from pathlib import Path
 
@@ -24,9 +25,8 @@ def test_a_closed_application_is_freed(tmp_path: Path, modules: str) -> None:
     made = weakref.ref(app)
 
     del app, engine
-    gc.collect()
 
-    assert made() is None
+    assert _is_freed(made)
 
 
 @pytest.mark.parametrize("is_used", [True, False])
@@ -41,6 +41,14 @@ def test_an_adopted_application_is_freed(tmp_path: Path, is_used: bool) -> None:
     made = weakref.ref(app)
 
     del app
-    gc.collect()
 
-    assert made() is None
+    assert _is_freed(made)
+
+
+def _is_freed(made: "weakref.ref[Flask]") -> bool:
+    """Return whether an application goes; threads that have ended its checks may have it for a moment."""
+    until_s = time.monotonic() + 20
+    while made() is not None and time.monotonic() < until_s:
+        gc.collect()
+        time.sleep(0.02)
+    return made() is None

@@ -100,7 +100,7 @@ def test_what_is_under_way_when_the_circuit_opens_still_pauses_and_holds() -> No
 def test_the_final_status_counts_and_not_an_interim_one(served: Serve, interim: bytes, times: int) -> None:
     """RFC 9110, 15.2: a client reads past responses of 1xx that it did not expect."""
     head = b"HTTP/1.1 " + interim + b"\r\nLink: </style.css>; rel=preload\r\n\r\n"
-    final = b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nok"
+    final = b"HTTP/1.1 %d X\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"  # as this server does after it
     http_server = served(Answer())
     http_server.script(Raw(head * times + final % 200), Raw(head * times + final % 503), Raw(head))
     client = WebhookClient(http_server.url, guard=None, timeout_s=5.0)
