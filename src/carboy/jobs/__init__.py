@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.engine_registry import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueuing import enqueue
-    from carboy.jobs.job_rows import accepted_ms, first_id, new_id, put, row_of
+    from carboy.jobs.job_rows import accepted_ms, first_id, new_id, put, put_each, row_of
     from carboy.jobs.job_store import JobStore, JobView
     from carboy.jobs.owner import is_dead, make_owner
     from carboy.jobs.periodic_job import PeriodicJob
@@ -43,6 +43,7 @@ __all__ = [
     "new_id",
     "notify_after_commit",
     "put",
+    "put_each",
     "row_of",
 ]
 
@@ -56,7 +57,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".enqueuing": ("enqueue",),
         ".owner": ("is_dead", "make_owner"),
         ".periodic_job": ("PeriodicJob",),
-        ".job_rows": ("accepted_ms", "first_id", "new_id", "put", "row_of"),
+        ".job_rows": ("accepted_ms", "first_id", "new_id", "put", "put_each", "row_of"),
         ".job_store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),
     },

@@ -136,9 +136,17 @@ def row_of(
 
 def put(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows of jobs; those whose key is there already are left out."""
-    has_key = any(row["key"] is not None for row in rows)  # else MySQL would leave out an equal id too
-    insert_rows(connection, JOBS, rows, skip_known="key" if has_key else "")
+    for has_key in (False, True):  # apart: with a key MySQL would leave out an equal id too
+        chosen = [row for row in rows if (row["key"] is not None) is has_key]
+        if chosen:
+            insert_rows(connection, JOBS, chosen, skip_known="key" if has_key else "")
     note(connection, lambda: [Ready(row["id"], row["kind"], row["priority"], row["run_at"]) for row in rows])
+
+
+def put_each(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[None]:
+    """Do the same in a group commit, which wants a result for each row."""
+    put(connection, rows)
+    return [None] * len(rows)
 
 
 def take(connection: Connection, requests: Sequence[LeaseRequest]) -> list[TakenRows]:

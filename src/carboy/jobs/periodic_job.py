@@ -1,18 +1,16 @@
 """Periodic jobs: each enqueues the next, and the start of a process or a request the first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import Clock
 from carboy.errors import CarboyError
 from carboy.jobs.definitions import Commit, Job
-from carboy.jobs.job_rows import put, row_of
+from carboy.jobs.job_rows import put_each, row_of
 from carboy.logs import BoundLogger, get_logger
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from carboy.db import GroupCommit
 
 log: BoundLogger = get_logger("carboy.jobs")
@@ -60,7 +58,8 @@ class PeriodicJob:
         self._asked = period
         try:
             if self.is_needed():
-                self.writer.run(_put, self._row(period), durable=False)  # what a power cut takes, the next period has
+                # what a power cut takes, the next period has
+                self.writer.run(put_each, self._row(period), durable=False)
         except CarboyError as error:
             self._asked = -1
             hint = "the next request enqueues it"
@@ -70,18 +69,13 @@ class PeriodicJob:
         now_ms = self.clock.now_ms()
         if self.work.function(period) is False:
             slot = self.clock.now_ms() // _SLOT_MS  # several that run at once go on as one
-            return Commit(_put, self._row(0, key=f"{self.work.kind}:more:{slot}"))
+            return Commit(put_each, self._row(0, key=f"{self.work.kind}:more:{slot}"))
         current = now_ms // self.every_ms
         following = max(current, min(period, current + 1)) + 1  # a clock that steps back a little skips no period
-        return Commit(_put, self._row(following)) if self.is_needed() else None
+        return Commit(put_each, self._row(following)) if self.is_needed() else None
 
     def _row(self, period: int, key: str = "") -> dict[str, Any]:
         now_ms = self.clock.now_ms()
         after_s = max(0.0, (period * self.every_ms - now_ms) / 1000)
         key = key or f"{self.work.kind}:{period}"
         return row_of(self.job, (period,), now_ms=now_ms, after_s=after_s, key=key)
-
-
-def _put(connection: "Connection", rows: Sequence[dict[str, Any]]) -> list[None]:
-    put(connection, rows)
-    return [None] * len(rows)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import delete, null, select, update
 
 from carboy.clock import Clock
-from carboy.jobs import Job, PeriodicJob, first_id, put, row_of
+from carboy.jobs import Job, PeriodicJob, first_id, put_each, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.rows import REMOVED, Wake, wake
 from carboy.services.archive.destinations.store import DeliveryStore
@@ -205,7 +205,7 @@ class Upkeep:
         keys = sorted({key for item in items for key in _keys_of(item)})
         names = sorted({item.item_id for item in items})
         args = (items[0].source, [item.id for item in items], names, keys)
-        self.writer.run(_put, row_of(self.erasing, args, now_ms=self.clock.now_ms(), after_s=_AGAIN_S))
+        self.writer.run(put_each, row_of(self.erasing, args, now_ms=self.clock.now_ms(), after_s=_AGAIN_S))
 
     def finish_erasing(self, source: str, rows: Sequence[int], names: Sequence[str], keys: Sequence[str]) -> None:
         """Erase what is left: rows of a process that was killed, an object that was put meanwhile."""
@@ -318,8 +318,3 @@ def _wake_forgotten(connection: "Connection", requests: Sequence[tuple[Job[[str]
             if connection.execute(due.limit(1)).scalar() is not None:
                 wake(connection, [Wake(name, deliver, now_ms, is_forced=True)])
     return [None] * len(requests)
-
-
-def _put(connection: "Connection", rows: Sequence[dict[str, Any]]) -> list[None]:
-    put(connection, rows)
-    return [None] * len(rows)

@@ -37,8 +37,6 @@ from carboy.web import runtime as runtime_of
 from carboy.webhooks import SnsEndpoint
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from carboy.services.archive.destinations.service import Destinations
     from carboy.services.archive.index import Index
     from carboy.services.archive.retention import Upkeep
@@ -339,18 +337,11 @@ class SourceRegistry:
 
 def enqueue_row(runtime: Runtime, job: Job[[int]], row: int) -> None:
     """Queue a job of the archive for a row of the index."""
-    from carboy.jobs import row_of
+    from carboy.jobs import put_each, row_of
 
     now_ms = runtime.clock.now_ms()
-    runtime.writer.run(_insert, row_of(job, (row,), now_ms=now_ms, request_id=request_id()))
+    runtime.writer.run(put_each, row_of(job, (row,), now_ms=now_ms, request_id=request_id()))
     runtime.jobs.notify()
-
-
-def _insert(connection: "Connection", rows: Any) -> list[None]:
-    from carboy.jobs import put
-
-    put(connection, rows)
-    return [None] * len(rows)
 
 
 def _status(store: Store, api: ThreatStack | None) -> tuple[bool, dict[str, Any]]:

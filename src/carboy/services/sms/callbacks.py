@@ -4,21 +4,18 @@ The body has the message's `id`, `state`, `reference`, `at` and `sequence`; the 
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from carboy.clock import Clock
 from carboy.http_values import render_time
-from carboy.jobs import Abandon, Commit, Job, Later, put, row_of
+from carboy.jobs import Abandon, Commit, Job, Later, put_each, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.settings import SmsSettings
 from carboy.webhooks import Progress, WebhookClient, advance, next_wait_s
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 log: BoundLogger = get_logger("carboy.sms")
 
@@ -86,7 +83,7 @@ class Callbacks:
         log.warning("sms_callback_failed", message=change["id"], attempts=made + 1, error=attempt.error)
         if wait_s is None:
             raise Abandon(f"the call-back was not taken: {attempt.error}")
-        return Commit(_put, callback_row(url, change, self.clock.now_ms(), made + 1, wait_s))
+        return Commit(put_each, callback_row(url, change, self.clock.now_ms(), made + 1, wait_s))
 
     def _receiver(self, address: str) -> tuple[WebhookClient, Progress]:
         """Return what is kept of an address; the one that was used longest ago is dropped for a new one."""
@@ -108,8 +105,3 @@ def callback_row(
 ) -> dict[str, Any]:
     """Return the row of the job that reports a change."""
     return row_of(_JOB, (url, dict(change), made), now_ms=now_ms, after_s=after_s)
-
-
-def _put(connection: "Connection", rows: Sequence[dict[str, Any]]) -> list[None]:
-    put(connection, rows)
-    return [None] * len(rows)
