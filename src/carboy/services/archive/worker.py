@@ -180,5 +180,6 @@ def _holds(store: Store, key: str, data: bytes, digest: str) -> bool:
 
 def _digest(data: bytes, metadata: Mapping[str, str]) -> str:
     """Return the digest of a content: of the data, or of the event's headers for an event without data."""
-    kept = "" if data else metadata.get("digest")
-    return kept or event_digest(data, orjson.loads(headers_of(metadata) or b"{}")).hex()
+    if not data and (kept := metadata.get("digest")):
+        return kept
+    return event_digest(data, {} if data else orjson.loads(headers_of(metadata) or b"{}")).hex()
