@@ -133,7 +133,7 @@ def answer_refusal(
 
     kind = default_exceptions.get(problem.status)
     error = None if kind is None else kind(problem.detail)
-    handler = None if error is None else _own_handler(app, error, (*request.blueprints, None))
+    handler = None if error is None else _own_handler(app, error, request.blueprints)
     if handler is None:
         return answer(problem)
     response = app.make_response(app.ensure_sync(handler)(error))
@@ -148,15 +148,10 @@ def has_own_handlers(app: "Flask") -> bool:
     return any(_is_own(handler) for handlers in specs for handler in handlers.values())
 
 
-def _own_handler(app: "Flask", error: HTTPException, scopes: "tuple[str | None, ...]") -> "Callable[..., Any] | None":
+def _own_handler(app: "Flask", error: HTTPException, blueprints: list[str]) -> "Callable[..., Any] | None":
     """Return the handler that Flask would call for an error, if it is the application's own."""
-    for code in (error.code, None):
-        for scope in scopes:
-            handlers = app.error_handler_spec[scope][code]
-            found = next((handlers[each] for each in type(error).__mro__ if each in handlers), None)
-            if found is not None:
-                return found if _is_own(found) else app.error_handler_spec[None][None].get(Exception)
-    return None
+    found: Callable[..., Any] | None = app._find_error_handler(error, blueprints)
+    return found if found is None or _is_own(found) else app.error_handler_spec[None][None].get(Exception)
 
 
 def _is_own(handler: "Callable[..., Any]") -> bool:
