@@ -90,9 +90,7 @@ class SqsQueue:
             for at, one in enumerate(batch)
         ]
         answer = self._client().send_message_batch(QueueUrl=self.url, Entries=entries)
-        sent = {
-            one["Id"] for one in answer.get("Successful", ())
-        }  # the page of a proxy has neither sent nor failed ones
+        sent = {one["Id"] for one in answer.get("Successful", ())}  # the page of a proxy lists neither these nor others
         return [at for at in range(len(batch)) if str(at) not in sent]
 
     def _client(self) -> Any:
