@@ -1,12 +1,14 @@
 """What `lambda_handler` takes, and how it runs it: in time, with its ids on every line, and across snapshots."""
 
 import asyncio
+import gc
 import json
 import random
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -80,6 +82,30 @@ def test_the_lifespan_of_an_asgi_application_begins_before_its_first_request() -
     handler = lambda_handler(application)
     assert handler(events.http_v2())["body"] == "yes"
     handler.close()
+
+
+@pytest.mark.parametrize("is_waiting", [False, True])
+def test_a_handler_that_is_collected_within_another_loop_warns_of_nothing(is_waiting: bool) -> None:
+    """A garbage collection may end one while another application's request runs."""
+
+    async def application(_scope: Any, _receive: Any, send: Any) -> None:
+        if is_waiting:
+            waiting.append(asyncio.ensure_future(asyncio.sleep(30)))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    waiting: list[asyncio.Future[None]] = []
+    handlers = [lambda_handler(application)]
+    assert handlers[0](events.http_v2())["body"] == "ok"
+
+    async def request() -> None:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            handlers.clear()
+            gc.collect()
+        assert [str(one.message) for one in seen] == []
+
+    asyncio.run(request())
 
 
 def test_an_asgi_application_that_does_not_start_is_an_error_of_initialisation() -> None:

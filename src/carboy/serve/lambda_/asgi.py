@@ -9,7 +9,7 @@ Source: the ASGI specification 3.0, "HTTP & WebSocket".
 import asyncio
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -96,14 +96,22 @@ def _cancel(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]) -> N
     for task in tasks:
         task.cancel()
     if tasks:
-        loop.run_until_complete(asyncio.wait(tasks))
+        _run(loop, asyncio.wait(tasks))
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
     with suppress(RuntimeError):  # inside of another loop, this one cannot run any more
         _cancel(loop, asyncio.all_tasks(loop))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        _run(loop, loop.shutdown_asyncgens())
     loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine to its end; one that the loop does not take is closed, as Python warns of it otherwise."""
+    try:
+        loop.run_until_complete(work)
+    finally:
+        work.close()
 
 
 def make_scope(environ: Environ) -> dict[str, Any]:
