@@ -1,7 +1,9 @@
 """Servers and stand-ins for all tests: real ones once per session, started when the first test asks for them."""
 
+import logging
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from functools import cache
 from types import ModuleType
@@ -12,6 +14,7 @@ import pytest_timeout
 from hypothesis import HealthCheck, settings
 from tests.lab.threat_stack import ThreatStack
 
+from carboy import logs, trace
 from carboy.redact import forget_secrets
 from carboy.testing import ports
 from carboy.testing.http_server import LoopbackServer
@@ -45,6 +48,7 @@ _PARAMETERS = _STARTING | {"seaweedfs", "sqs", *(name.removesuffix("_server") fo
 _PROCESSES = frozenset({"deploy", "distribution", "examples", "hostile", "journeys", "scaffold", "scale"})
 _LONG = _PROCESSES - {"hostile"} | {"docs", "console", "cli", "testing"}  # latencies are compared beside quieter tests
 _STARTERS = ("subprocess", "multiprocessing", "carboy.testing.processes")
+_NO_TIME = r"Timeout \(>"  # as pytest-timeout writes it: one that hangs is not tried again
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in _PROCESSES or _asks_for_a_server(item) or starts(getattr(item, "module", None)):
             item.add_marker(pytest.mark.server)
         if os.environ.get("CI") == "true":  # two cores shared by many servers stall for seconds; a retry is reported
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1, rerun_except="Timeout"))
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1, rerun_except=_NO_TIME))
 
 
 def _asks_for_a_server(item: pytest.Item) -> bool:
@@ -182,6 +186,23 @@ def _own_environment() -> Iterator[None]:
     for name in set(os.environ) - set(before) - {"PYTEST_CURRENT_TEST"}:
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_logs_and_traces() -> Iterator[None]:
+    """Undo what an application has set up for the whole process and a test has left."""
+    traced, handlers, session = trace.active_tracer(), list(logging.root.handlers), _default_session()
+    yield
+    if trace.active_tracer() is not traced:
+        trace.reset()
+    if logging.root.handlers != handlers:
+        logs.reset()
+    if _default_session() is not session:
+        sys.modules["boto3"].DEFAULT_SESSION = session  # type: ignore[attr-defined]
+
+
+def _default_session() -> object:
+    return getattr(sys.modules.get("boto3"), "DEFAULT_SESSION", None)
 
 
 @pytest.fixture(autouse=True)
