@@ -1,7 +1,8 @@
 """Decide whether and when to try again; waiting and doing are left to the caller."""
 
-import random
 from dataclasses import dataclass
+
+from carboy.jitter import SYSTEM_RANDOM
 
 __all__ = ["Failure", "GiveUp", "Retry", "Wait", "next_step"]
 
@@ -28,7 +29,7 @@ class Retry:
         Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
         """
         bound = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 60))
-        return random.uniform(0.0, bound)  # noqa: S311 (spread, not secrecy)
+        return SYSTEM_RANDOM.uniform(0.0, bound)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ What is fetched, and how, is left to `secrets` and `parameter_store`.
 """
 
 import os
-import random
 import threading
 import time
 import weakref
@@ -13,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError, Unreachable
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.logs import BoundLogger, get_logger
 
 log: BoundLogger = get_logger(__name__)
@@ -214,7 +214,7 @@ class SwrCache(Generic[K, V]):
     def _store(self, key: K, answer: V | CarboyError, started_at: float) -> None:
         self._fetched_at[key] = started_at
         if not isinstance(answer, CarboyError):
-            self.cached[key] = (answer, started_at + self._ttl_s * random.uniform(0.9, 1.0))  # noqa: S311 (spread)
+            self.cached[key] = (answer, started_at + self._ttl_s * SYSTEM_RANDOM.uniform(0.9, 1.0))
             self._good_at[key] = started_at
             self._errors.pop(key, None)
             return

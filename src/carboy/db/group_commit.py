@@ -4,7 +4,6 @@ A durable commit costs one fsync, whatever it holds. While one thread waits for 
 leader takes the whole queue. A caller returns only after the commit of its work.
 """
 
-import random
 import threading
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from carboy.db.disconnects import code_of, is_demoted, is_unavailable
 from carboy.db.engines import WRITE, WRITE_SOON
 from carboy.db.watchdog import fail_fast, watch
 from carboy.errors import InvalidInput, Unreachable, UpstreamError
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 
@@ -172,7 +172,7 @@ class GroupCommit:
             answers = self._write(batch, left_s)
         except Exception as error:  # noqa: BLE001 (each is handed to the caller whose work it was)
             if time.monotonic() < until_s and tried < self._tries_after(error):
-                time.sleep(random.uniform(0.0, _PAUSE_S * 2**tried) if tried > 1 else 0.0)  # noqa: S311 (apart)
+                time.sleep(SYSTEM_RANDOM.uniform(0.0, _PAUSE_S * 2**tried) if tried > 1 else 0.0)  # apart
                 self._commit(batch, until_s, tried + 1)
                 return
             is_temporary = is_unavailable(error)

@@ -5,7 +5,6 @@ current one. A wrong password is tried seldom, as accounts get locked.
 """
 
 import os
-import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.credentials import Credentials, Login
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.logs import BoundLogger, get_logger
 
 log: BoundLogger = get_logger(__name__)
@@ -150,7 +150,7 @@ class LoginRecovery:
         try:
             while found is None:
                 found = self._look(open_, until_s)
-                wait_s = self._probe_s * random.uniform(1.0, 1.1)  # noqa: S311 (spread, not secrecy)
+                wait_s = self._probe_s * SYSTEM_RANDOM.uniform(1.0, 1.1)
                 if found is not None or is_probe or self._left_s(until_s) <= 0:
                     break
                 self._clock.sleep(min(self._left_s(until_s), wait_s))

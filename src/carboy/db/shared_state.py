@@ -3,7 +3,6 @@
 A change waits for `patience_s` at most; without an answer the caller goes on with its own state.
 """
 
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,6 +13,7 @@ from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import Unreachable
 from carboy.extras import extra
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.logs import BoundLogger, get_logger
 
 with extra("db"):
@@ -141,7 +141,7 @@ class Shared:
                 kept[change.name] = value
                 changed[change.name] = max(changed.get(change.name, 0), now_ms + change.keep_ms)
         store_values(connection, {name: (kept[name], expires_at) for name, expires_at in changed.items()})
-        if random.randrange(_TIDY_ONE_IN) == 0:  # noqa: S311 (now and then)
+        if SYSTEM_RANDOM.randrange(_TIDY_ONE_IN) == 0:  # now and then
             _tidy(connection, now_ms)
         return [None] * len(batches)
 

@@ -1,6 +1,5 @@
 """Fleece's `profiling`: where the time of a Lambda handler goes, by Python's own profiler."""
 
-import random
 from collections.abc import Callable, Sequence
 from cProfile import Profile
 from functools import wraps
@@ -8,6 +7,7 @@ from pstats import Stats
 from typing import Any
 
 from carboy.fleece import log
+from carboy.jitter import SYSTEM_RANDOM
 
 __all__ = ["DEFAULT_FILTER", "DEFAULT_LIMIT", "DEFAULT_LOGGER", "PROFILE_SAMPLE", "profile_handler"]
 
@@ -36,7 +36,7 @@ def profile_handler(
     def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def wrapper(event: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
-            if random.random() >= sample:  # noqa: S311 - a choice, not secrecy
+            if SYSTEM_RANDOM.random() >= sample:
                 return function(event, context, *args, **kwargs)
             profile = Profile()
             try:

@@ -1,9 +1,9 @@
 """Sampling: decide which requests are traced, where the caller did not."""
 
-import random
 from dataclasses import dataclass, field
 
 from carboy.clock import SYSTEM_CLOCK, Clock
+from carboy.jitter import SYSTEM_RANDOM
 
 
 @dataclass(slots=True)
@@ -32,4 +32,4 @@ class Sampler:
         if self._taken < self.per_second:
             self._taken += 1
             return True
-        return random.random() < self.rate  # noqa: S311 (a choice, not secrecy)
+        return SYSTEM_RANDOM.random() < self.rate

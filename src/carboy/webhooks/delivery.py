@@ -8,7 +8,6 @@ Source: Standard Webhooks 1.0, github.com/standard-webhooks/standard-webhooks, s
 
 import base64
 import hmac
-import random
 import secrets as tokens
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import CarboyError
 from carboy.http_values import parse_retry_after
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.net import AddressGuard, Limits, TimedOut, fetch, make_session, prepare_call
 from carboy.redact import mask_text
 from carboy.trace import outgoing_headers
@@ -61,7 +61,7 @@ def next_wait_s(
     made: int,
     schedule_s: Sequence[float] = RETRY_SCHEDULE_S,
     retry_after_s: float = 0.0,
-    jitter: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = SYSTEM_RANDOM.random,
 ) -> float | None:
     """Return the seconds until the next attempt, up to a tenth less than the schedule says; None when none is left.
 

@@ -1,7 +1,6 @@
 """The work behind a 202: put the webhook's copy, fetch the full alert, put it, and write both into the index."""
 
 import hashlib
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +9,7 @@ import orjson
 
 from carboy.clock import Clock
 from carboy.errors import Missing, Refused, Throttled, Unreachable
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.items import Archived, Item, headers_of, metadata_of
@@ -73,7 +73,7 @@ class Fetcher:
             log.error("threatstack_refused", alarm=True, error=str(error), hint=error.hint)
             raise Later("the API refused our key", self.refused_wait_s) from error
         except Throttled as error:
-            spread_s = random.uniform(0.0, min(age_ms / 4000, _LONGEST_SPREAD_S))  # noqa: S311 (a backlog comes spread)
+            spread_s = SYSTEM_RANDOM.uniform(0.0, min(age_ms / 4000, _LONGEST_SPREAD_S))  # a backlog comes spread
             raise Later("the API is asked no more for now", max(error.retry_after_s, 0.1) + spread_s) from error
 
 

@@ -6,7 +6,6 @@ many messages there are. Past days are packed: their rows do not depend on how m
 
 import math
 import os
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import orjson
 from sqlalchemy import Row, bindparam, delete, or_, select, update
 
 from carboy.db import chunks, placeholders
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.services.sms.states import OPEN
 from carboy.services.sms.tables import DAILY
 
@@ -27,7 +27,7 @@ CODE_ENTERED = "code_entered"
 
 _BASE = math.log(1.1)
 _SHARDS = 16
-_SHARD = random.randrange(_SHARDS)  # noqa: S311 (spread)
+_SHARD = SYSTEM_RANDOM.randrange(_SHARDS)
 _COLUMNS = ("day", "template", "provider", "country", "state", "bucket", "shard", "messages", "parts")
 _INSERT = f"INSERT INTO sms_daily ({', '.join(_COLUMNS)}) VALUES"
 _ROWS = 100

@@ -4,7 +4,6 @@ A message is never sent twice because a response was lost. One that is `sending`
 call whose end is not known: it becomes `unknown`.
 """
 
-import random
 import secrets
 from collections import Counter as Counted
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +13,7 @@ import orjson
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
+from carboy.jitter import SYSTEM_RANDOM
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.circuit_breaker import Circuits
@@ -353,7 +353,7 @@ class Dispatcher:
         waits = [] if run.wake_at_ms is None else [(run.wake_at_ms - now_ms) / 1000]
         if run.left:
             tries = max(one.attempts for one in run.left)
-            wait_s = random.uniform(0.1, min(_LONGEST_WAIT_S, 0.5 * 2.0 ** min(tries, 10)))  # noqa: S311 (spread)
+            wait_s = SYSTEM_RANDOM.uniform(0.1, min(_LONGEST_WAIT_S, 0.5 * 2.0 ** min(tries, 10)))
             in_turn = [name for name in names if not self.traffic.is_out(name)]
             opens_in_s = self.circuits.opens_in_s(in_turn) if in_turn else _OUT_S
             wait_s = max(wait_s, opens_in_s, run.retry_after_s)

@@ -1,12 +1,12 @@
 """Routing: the order in which providers are tried, by country, position or weight. Nothing here does I/O."""
 
-import random
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from carboy.errors import Fault
+from carboy.jitter import SYSTEM_RANDOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def read_order(texts: Sequence[str]) -> list[WeightedRoute]:
 def draw_order(
     routes: Sequence[WeightedRoute],
     factors: Mapping[str, float] | None = None,
-    draw: Callable[[], float] = random.random,
+    draw: Callable[[], float] = SYSTEM_RANDOM.random,
 ) -> list[str]:
     """Return the providers in the order in which one message tries them: each is drawn in turn, by its share.
 
