@@ -204,3 +204,15 @@ def test_boto3_takes_lineage_along(loopback: LoopbackServer) -> None:
     assert sent.startswith("Root=1-5901e3bc-8da3814a5f3ccbc864b66ecc;Parent=")
     assert sent.endswith(";Sampled=1;Lineage=1:a:0")
     assert "328f72132deac0ce" not in sent
+
+
+def test_a_prepared_call_has_a_span_too(daemon: Daemon, loopback: LoopbackServer) -> None:
+    session = net.make_session(loopback.url)
+    common = net.prepare_call(session, "GET", loopback.url)
+    with trace.span("request") as request:
+        net.fetch(session, loopback.url, {}, net.Limits(), what="it", common=common)
+
+    called, _ = daemon.documents(2)
+    check(called)
+    assert (called["http"]["response"]["status"], called["parent_id"]) == (200, request.id)
+    assert f"Parent={called['id']}" in loopback.requests[0].headers["x-amzn-trace-id"]

@@ -17,6 +17,7 @@ from carboy.net.limited import CallFailed, Limits, Reply, ResponseTooLarge, Time
 if TYPE_CHECKING:
     from requests import Response, exceptions
 
+    from carboy.net.prepared_calls import PreparedCall
     from carboy.net.session import Session
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ForbiddenAddress",
     "InvalidDefault",
     "Limits",
+    "PreparedCall",
     "Reply",
     "Response",
     "ResponseTooLarge",
@@ -49,6 +51,7 @@ __all__ = [
 __getattr__: Callable[[str], Any] = lazy_names(
     __name__,
     {
+        ".prepared_calls": ("PreparedCall",),
         ".session": ("Session",),
         "requests": ("Response", "exceptions"),
     },

@@ -24,6 +24,7 @@ from carboy.threaded_call import ThreadedCall
 
 _PIECE = 65_536
 _FOREVER = float("inf")
+_SLACK_S = 0.01
 
 
 class _TimedReader(io.RawIOBase):
@@ -102,6 +103,7 @@ class _Connection(HTTPConnection):
     guard: ClassVar[AddressGuard | None] = None
 
     _is_tunnelling = False
+    _gathered: list[bytes] | None = None
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address of the host that answers, within the time to connect for all of them."""
@@ -154,7 +156,23 @@ class _Connection(HTTPConnection):
         finally:
             self._is_tunnelling = False
 
+    def request(self, method: str, url: str, body: Any = None, *arguments: Any, **options: Any) -> None:
+        """Send a request; headers and a small body in one piece, as two would wake the server twice."""
+        if not isinstance(body, bytes) or len(body) > _PIECE or options.get("chunked"):
+            super().request(method, url, body, *arguments, **options)
+            return
+        gathered: list[bytes] = []
+        self._gathered = gathered
+        try:
+            super().request(method, url, body, *arguments, **options)
+        finally:
+            self._gathered = None
+        self.send(b"".join(gathered))
+
     def send(self, data: Any) -> None:
+        if self._gathered is not None:
+            self._gathered.append(data)
+            return
         call = current_call.get()
         if call is None or self._is_tunnelling:
             super().send(data)
@@ -213,7 +231,11 @@ def _limit(sock: Any, timeout_s: float | None, left_s: float) -> None:
     if left_s <= 0:
         raise TimeoutError("the budget of the call is spent")
     least_s = left_s if timeout_s is None else min(timeout_s, left_s)
-    sock.settimeout(None if least_s == _FOREVER else least_s)
+    known_s = sock.gettimeout()
+    if (
+        known_s is None or not least_s <= known_s <= least_s + _SLACK_S
+    ):  # a system call that lets other threads go first
+        sock.settimeout(None if least_s == _FOREVER else least_s)
 
 
 def _seconds(timeout: Any) -> float:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Refused, Unreachable
 from carboy.extras import extra
+from carboy.net.defaults import make_retry
 from carboy.net.guard import AddressGuard
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest
-
+    from carboy.net.prepared_calls import PreparedCall
     from carboy.net.session import Session
 
 _CHUNK = 65_536
@@ -85,7 +85,7 @@ def make_session(
 
         from carboy.net.session import Session
 
-    session = Session(retries=0, pool_size=pool_size, guard=guard, clock=clock)
+    session = Session(retries=make_retry(0), pool_size=pool_size, guard=guard, clock=clock)
     surroundings = session.merge_environment_settings(url, {}, None, None, None)
     session.trust_env = False
     session.proxies, session.verify = surroundings["proxies"], surroundings["verify"]
@@ -93,15 +93,16 @@ def make_session(
     return session
 
 
-def prepare_call(session: "Session", method: str, url: str) -> "PreparedRequest":
-    """Return what the calls to one address have in common, for `fetch`: its URL is read and checked once.
+def prepare_call(session: "Session", method: str, url: str) -> "PreparedCall":
+    """Return what the calls to one server have in common, for `fetch`: its URL is read and checked once.
 
     Raises:
         requests.RequestException: the address cannot be called.
     """
-    from requests import Request
+    with extra("net"):
+        from carboy.net.prepared_calls import PreparedCall
 
-    return session.prepare_request(Request(method, url))
+    return PreparedCall(session, method, url)
 
 
 def fetch(
@@ -114,7 +115,7 @@ def fetch(
     method: str = "GET",
     body: bytes | None = None,
     truncate: bool = False,
-    common: "PreparedRequest | None" = None,
+    common: "PreparedCall | None" = None,
 ) -> Reply:
     """Send a request and return the response, whatever its status; a redirect is returned, not followed.
 
@@ -127,7 +128,7 @@ def fetch(
         method: such as `POST`.
         body: the request's.
         truncate: return what came of a body that is larger than allowed, late or cut: the status is what counts.
-        common: of `prepare_call`, with the same method and URL.
+        common: of `prepare_call`, with the same session, method and server.
 
     Raises:
         TimedOut: no whole response in time.
@@ -136,26 +137,48 @@ def fetch(
         ForbiddenAddress: the session's guard refuses the address.
     """
     with extra("net"):
-        from requests import Request, RequestException, Timeout
-        from urllib3.exceptions import HTTPError, ReadTimeoutError
+        from requests import RequestException, Timeout
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
     with session.open_call(budget_s=limits.total_s) as call:
+        call.read_timeout_s = limits.read_timeout_s
         timeout = (limits.connect_timeout_s, limits.read_timeout_s)
         try:
-            prepared = (
-                session.prepare_request(Request(method, url, headers=dict(headers), data=body))
-                if common is None
-                else _complete(common, headers, body)
-            )
-            with session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response:
-                read = _read_some if truncate else _read
-                content = read(response, limits.size_bytes, what)
-                return Reply(response.status_code, response.headers, content)
+            raw = None if common is None or call.left_s() <= 0 else common.send(url, headers, body, timeout)
+            if raw is None:
+                raw = _send_by_requests(session, method, url, headers, body, timeout, common)
+            try:
+                content = _read_some(raw, limits.size_bytes) if truncate else _read(raw, limits.size_bytes, what)
+                return Reply(raw.status, raw.headers, content)
+            finally:
+                raw.close()
+                raw.release_conn()
         except (RequestException, HTTPError, OSError, ValueError) as error:  # ValueError: a URL that cannot be sent
-            is_late = isinstance(error, Timeout | ReadTimeoutError | TimeoutError) or call.left_s() <= 0
+            is_late = isinstance(error, Timeout | ConnectTimeoutError | ReadTimeoutError | TimeoutError)
+            is_late = is_late and not isinstance(error, NewConnectionError)  # urllib3 has it as a kind of time-out
+            is_late = is_late or call.left_s() <= 0
             kind, why = (TimedOut, "too late") if is_late else (CallFailed, _in_words(error))
             hint = "check the network and the address"
             raise kind(what, f"no whole response came: {why}", hint, call.was_sent) from error
+
+
+def _send_by_requests(
+    session: "Session",
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    timeout: tuple[float, float],
+    common: "PreparedCall | None",
+) -> Any:
+    from requests import Request
+
+    prepared = (
+        session.prepare_request(Request(method, url, headers=dict(headers), data=body))
+        if common is None
+        else common.request(url, headers, body)
+    )
+    return session.send(prepared, timeout=timeout, allow_redirects=False, stream=True).raw
 
 
 def _in_words(error: BaseException) -> str:
@@ -180,39 +203,26 @@ def _in_words(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _complete(common: "PreparedRequest", headers: Mapping[str, str], body: bytes | None) -> "PreparedRequest":
-    from requests.utils import check_header_validity
-
-    for item in headers.items():
-        check_header_validity(item)
-    prepared = common.copy()
-    prepared.headers.update(headers)
-    if "Authorization" in common.headers:  # of the URL: it wins in requests too
-        prepared.headers["Authorization"] = common.headers["Authorization"]
-    prepared.prepare_body(body, None)
-    return prepared
-
-
-def _read(response: Any, size_bytes: int, what: str) -> bytes:
+def _read(raw: Any, size_bytes: int, what: str) -> bytes:
     content = bytearray()
-    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+    while chunk := raw.read1(_CHUNK, decode_content=True):
         content += chunk
         if len(content) > size_bytes:
-            response.raw.close()  # or the rest would be read to keep the connection
+            raw.close()  # or the rest would be read to keep the connection
             raise ResponseTooLarge(what, f"the response has more than {size_bytes} bytes", "check the address")
     return bytes(content)
 
 
-def _read_some(response: Any, size_bytes: int, _what: str) -> bytes:
+def _read_some(raw: Any, size_bytes: int) -> bytes:
     from urllib3.exceptions import HTTPError
 
     content = bytearray()
     try:
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        while chunk := raw.read1(_CHUNK, decode_content=True):
             content += chunk
             if len(content) > size_bytes:
-                response.raw.close()
+                raw.close()
                 break
     except (HTTPError, OSError, ValueError):
-        response.raw.close()
+        raw.close()
     return bytes(content[:size_bytes])

@@ -21,6 +21,9 @@ from carboy.net.guard import AddressGuard
 from carboy.net.http_connections import find_addresses, make_pools
 from carboy.trace import outgoing_headers
 
+if TYPE_CHECKING:
+    from urllib3 import HTTPConnectionPool
+
 
 class Session(requests.Session):
     """A session of requests with timeouts, retries and a total budget for every call.
@@ -115,6 +118,15 @@ class Session(requests.Session):
         finally:
             current_call.reset(token)
 
+    def pool_of(self, request: requests.PreparedRequest) -> "HTTPConnectionPool | None":
+        """Return the pool of the connections to a request's server; None where an adapter that is not ours has them.
+
+        Raises:
+            ForbiddenAddress: the guard refuses the host.
+        """
+        adapter = self.get_adapter(request.url or "")
+        return adapter.pool_of(request, self.verify, self.cert) if isinstance(adapter, _Adapter) else None
+
     def _hand_over(self, call: Call, options: Mapping[str, Any]) -> None:
         if options.get("stream") or self.stream:
             call.end_default_budget()
@@ -152,10 +164,7 @@ class _Adapter(HTTPAdapter):
         self, request: requests.PreparedRequest, stream: bool = False, **options: Any
     ) -> requests.Response:
         """Send a request until it succeeds or the retry rules allow no further try."""
-        if self._pid != os.getpid():
-            self._leave_connections()
-        if self._guard is not None:
-            self._check_host(self._guard, request, options.get("proxies"))
+        self._check(request, options.get("proxies"))
         call = current_call.get()
         if call is None:  # an adapter that was mounted elsewhere
             return super().send(request, stream=stream, **options)
@@ -177,12 +186,23 @@ class _Adapter(HTTPAdapter):
                 response.close()
             call.clock.sleep(wait_s)
 
-    @staticmethod
-    def _check_host(guard: AddressGuard, request: requests.PreparedRequest, proxies: Any) -> None:
+    def pool_of(self, request: requests.PreparedRequest, verify: Any, cert: Any) -> "HTTPConnectionPool":
+        """Return the pool of the connections to a request's server, without a proxy."""
+        self._check(request, None)
+        pool: Any = self.get_connection_with_tls_context(request, verify, cert=cert)
+        self.cert_verify(pool, request.url, verify, cert)  # type: ignore[no-untyped-call]
+        return pool  # type: ignore[no-any-return]
+
+    def _check(self, request: requests.PreparedRequest, proxies: Any) -> None:
+        """Check the host, and that the connections are those of this process."""
+        if self._pid != os.getpid():
+            self._leave_connections()
+        if self._guard is None:
+            return
         host = urlsplit(request.url or "").hostname or ""
-        guard.check_host(host)
+        self._guard.check_host(host)
         if select_proxy(request.url or "", proxies):  # the proxy connects: a name that is known here is checked here
-            guard.check_addresses(host, find_addresses(host, 2.0))
+            self._guard.check_addresses(host, find_addresses(host, 2.0))
 
     def _leave_connections(self) -> None:
         """Drop the parent's connections after a fork, without closing them: their locks may be taken."""

@@ -25,7 +25,7 @@ from carboy.trace import outgoing_headers
 from carboy.webhooks.verification import keys_of, text_bytes
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest
+    from carboy.net import PreparedCall
 
 RETRY_SCHEDULE_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """The wait before each attempt, as Standard Webhooks recommends; its length is the number of attempts."""
@@ -193,7 +193,7 @@ class WebhookClient:
         self._limits = Limits(min(5.0, timeout_s), timeout_s, timeout_s, _READ_BYTES)
         self._session = make_session(url, pool_size, guard=guard)
         self._hidden = _credentials_of(url)
-        self._common: PreparedRequest | None = None
+        self._common: PreparedCall | None = None
         with suppress(Exception):  # an address that cannot be called is the failure of each delivery
             self._common = prepare_call(self._session, "POST", url)
 
@@ -259,4 +259,5 @@ def _credentials_of(url: str) -> set[str]:
 
 def _traceparent() -> str:
     """Return a new trace that is not sampled. Source: W3C Trace Context, section 3.2."""
-    return f"00-{tokens.token_hex(16)}-{tokens.token_hex(8)}-00"
+    made = tokens.token_hex(24)
+    return f"00-{made[:32]}-{made[32:]}-00"

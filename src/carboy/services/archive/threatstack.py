@@ -253,9 +253,7 @@ class ThreatStack:
         """Wait for our turn, ask, and return an answer of 200."""
         self._wait_for_turn(what)
         url = self._base_url + path
-        call = self._common.copy()  # its URL was read and checked at the start; paths are plain ASCII
-        call.url = url
-        reply = fetch(self._session, url, self._headers(url), self._limits, what=what, common=call)
+        reply = fetch(self._session, url, self._headers(url), self._limits, what=what, common=self._common)
         if reply.status == 200:
             return reply
         error = _explain(reply, what, self._clock.now_ms() / 1000)
