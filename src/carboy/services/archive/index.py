@@ -137,7 +137,7 @@ class Index:
     def rows(self, rows: Sequence[int]) -> list[Item]:
         """Return the items of rows, in no order; those that there are."""
         with self._engine.connect() as connection:
-            return [_item(row) for row in connection.execute(_SELECT.where(ITEMS.c.id.in_(rows)))]
+            return [_item(row) for row in connection.execute(_SELECT.where(ITEMS.c.id.in_(rows))).all()]
 
     def rows_of(self, item_id: str, sources: Sequence[str]) -> list[int]:
         """Return the rows of all versions of an id, as its sender wrote it, in any of these sources."""

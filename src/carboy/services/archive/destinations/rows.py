@@ -234,7 +234,7 @@ def _take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]]
     count = 1 if progress.open_until is not None else one.count  # half-open: one probe
     columns = (DELIVERIES.c[name] for name in ("id", "item", "attempts", "tries", "next_at"))
     due = _due(name, now_ms).with_only_columns(*columns).order_by(DELIVERIES.c.next_at, DELIVERIES.c.id)
-    found = [Pending(*each) for each in connection.execute(due.limit(count).with_for_update(skip_locked=True))]
+    found = [Pending(*each) for each in connection.execute(due.limit(count).with_for_update(skip_locked=True)).all()]
     if found:
         chosen = DELIVERIES.c.id.in_([each.id for each in found])
         values = {"state": "delivering", "next_at": one.attempt_until_ms}
@@ -262,7 +262,8 @@ def _record(connection: "Connection", ended: Sequence[Ended]) -> list[tuple[Prog
     query = select(DELIVERIES.c.id, DELIVERIES.c.attempts).where(
         DELIVERIES.c.id.in_(ids), DELIVERIES.c.state == "delivering"
     )
-    ours = {(row.id, row.attempts) for row in connection.execute(query.order_by(DELIVERIES.c.id).with_for_update())}
+    found = connection.execute(query.order_by(DELIVERIES.c.id).with_for_update()).all()
+    ours = {(row.id, row.attempts) for row in found}
     kept = [one for one in ended if (one.delivery.id, one.delivery.attempts) in ours]
     if kept:
         connection.execute(_END, [_end_values(one) for one in kept])

@@ -48,7 +48,7 @@ class Turn:
         self._changed = threading.Condition()  # guards what follows
         self._waiting: deque[Work] = deque()
         self._ended: list[Ended] = []
-        self._flying = 0
+        self._flying = self._enough = 0
         self._is_stopped = self._is_closed = self._is_pressing = False
 
     # --- the thread that takes and writes ---
@@ -66,12 +66,16 @@ class Turn:
         return not (self._waiting or self._flying or self._ended)
 
     def room(self, in_flight: int) -> int:
-        """Return how many deliveries should be taken, 0 while enough wait or a probe is under way."""
+        """Return how many deliveries should be taken, 0 while enough wait or a probe is under way.
+
+        What waits lasts for as long as attempts are gathered and written: no thread is idle meanwhile.
+        """
         with self._changed:
             if self._progress.open_until is not None and (self._flying or self._waiting):
                 return 0
-            enough = min(in_flight * self._batch, _MOST // 4)
-            return 0 if len(self._waiting) >= enough else 4 * enough - len(self._waiting)
+            self._enough = min(in_flight * self._batch, _MOST // 8)
+            most = 8 * self._enough
+            return 0 if len(self._waiting) >= most // 2 else most - len(self._waiting)
 
     def add(self, taken: Sequence[Work], progress: Progress) -> int:
         """Let deliveries be sent; return how many threads have work.
@@ -90,7 +94,7 @@ class Turn:
     def collect(self, at_most_s: float) -> list[Ended]:
         """Return what came of attempts, gathered for a moment; none where nothing ends in that time.
 
-        It comes back at once where a write cannot wait: after a failure, and when deliveries run out.
+        It comes back at once where a write cannot wait: after a failure, and when deliveries are about to run out.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._is_pressing, at_most_s)
@@ -153,7 +157,7 @@ class Turn:
             for one in ended:
                 if one.attempt is not None:
                     self._progress = advance(self._progress, one.attempt)
-            if self._progress.failures or len(self._ended) >= _GATHERED or not self._waiting:
+            if self._progress.failures or len(self._ended) >= _GATHERED or len(self._waiting) < self._enough:
                 self._press()
             elif len(self._ended) == len(ended):
                 self._changed.notify_all()
