@@ -17,11 +17,14 @@ from carboy.problems import Problem
 
 __all__ = ["parse_json"]
 
+_DIGITS = bytes(ord("0") if byte in b"0123456789" else 0 for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+
 
 def parse_json(data: bytes, max_depth: int = 64, *, exact_numbers: bool = False) -> Any:
     """Return the value of a JSON text.
 
-    Integers beyond 64 bits become floats, and a byte order mark is skipped. Keys that stand twice in one object, NaN,
+    Integers have all their digits, and a byte order mark is skipped. Keys that stand twice in one object, NaN,
     Infinity, numbers too large for a double, lone surrogates and anything that is not UTF-8 are refused.
 
     Args:
@@ -47,6 +50,8 @@ def parse_json(data: bytes, max_depth: int = 64, *, exact_numbers: bool = False)
     # (\u003a) would be written as itself, so that a text with such escapes is read the slow way.
     if b"\\u003" in data or data.count(b":") != write(value).count(b":"):
         _refuse_duplicates(data)
+    if not exact_numbers and _LONG_NUMBER in data.translate(_DIGITS):
+        return json.loads(data)  # orjson makes a float of an integer beyond 64 bits
     return value
 
 

@@ -47,6 +47,8 @@ class _Colour(enum.Enum):
         (([], 201, {"X-A": "b"}), 201, b"[]"),
         (([], {"X-A": "b"}), 200, b"[]"),
         (([],), 200, b"[]"),
+        (([], "201 Created"), 201, b"[]"),
+        (([], "202", {"X-A": "b"}), 202, b"[]"),
         (2**70, 200, str(2**70).encode()),
         ({1: decimal.Decimal("1.50")}, 200, b'{"1":1.50}'),
         (dt.datetime(2024, 1, 2, 3, 4, 5), 200, b'"2024-01-02T03:04:05Z"'),  # noqa: DTZ001
@@ -131,10 +133,11 @@ _COUNT = {"X-Count": "1"}
         (({}, 200, _COUNT), "/id: is required"),
         (({**_GOOD, "password": "x"}, 200, _COUNT), "/password: is not allowed here"),
         ((_GOOD, 200), ": the header `X-Count` is missing"),
-        ((_GOOD, 200, {"X-Count": "one"}), ": the header `X-Count` is not as described"),
+        ((_GOOD, 200, {"X-Count": "one"}), ": the header `X-Count` must be integer"),
         ((_GOOD, 201), ": the status 201 is not in the document"),
         (([], 404), ": must be object"),
         ((b"{", 200, {**_COUNT, "Content-Type": "application/json"}), ": the answer is not JSON"),
+        ((None, 200, _COUNT), ": the answer is empty"),
     ],
 )
 def test_an_answer_that_breaks_the_document_is_logged_and_a_500(
@@ -151,7 +154,7 @@ def test_an_answer_that_breaks_the_document_is_logged_and_a_500(
         assert not caplog.records
     else:
         assert answer.status_code == 500
-        assert answer.get_json()["detail"] == "the answer did not keep the document"
+        assert answer.get_json()["detail"] == "the response does not match the OpenAPI document"
         assert "errors" not in answer.get_json()
         (record,) = caplog.records
         assert record.message == "answer_breaks_document"
@@ -297,3 +300,62 @@ def test_a_decimal_beside_a_large_integer_is_a_number(make_document: MakeDocumen
     """Which only the standard library writes."""
     answer = serve(make_document(), lambda: [2**70, decimal.Decimal("1.5"), decimal.Decimal(2)]).get("/things")
     assert answer.data == f"[{2**70},1.5,2]".encode()
+
+
+_IDS = {"type": "array", "items": {"type": "integer"}, "minItems": 2}
+_RATES = {"type": "object", "properties": {"R": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("header", "good", "bad"),
+    [
+        ({"schema": _IDS}, "1, 2", "1,x"),
+        ({"schema": _IDS}, ["1", "2"], ["1"]),
+        ({"schema": _RATES}, "R,1", "R,x"),
+        ({"schema": _RATES, "explode": True}, "R=1", "R,1"),
+        ({"content": {"application/json": {"schema": _RATES}}}, '{"R":1}', '{"R":"x"}'),
+        ({"content": {"application/json": {"schema": _RATES}}}, "{}", "{"),
+        ({"schema": {"type": "boolean"}}, "true", "1"),
+        ({"schema": _IDS, "style": "deepObject"}, "1,2", "1,x"),
+        ({"schema": {"type": "string", "pattern": "^a"}}, "ab", "b"),
+        ({"schema": {"type": ["integer", "null"]}}, "5", "five"),
+        ({"$ref": "#/components/headers/Count"}, "5", "five"),
+    ],
+)
+def test_headers_of_a_response_are_checked_in_every_form(
+    make_document: MakeDocument, serve: Serve, header: Any, good: Any, bad: Any
+) -> None:
+    """Lists, objects and JSON texts too."""
+    document = make_document(
+        components={"headers": {"Count": {"schema": {"type": "integer"}}}},
+        responses={"200": {"description": "", "headers": {"X-A": header}}},
+    )
+    for value, status in ((good, 200), (bad, 500)):
+        client = serve(document, lambda value=value: ({}, 200, {"X-A": value}), validate_responses=True)
+        assert client.get("/things").status_code == status, value
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema", "result", "status"),
+    [
+        ("text/plain", {"type": "string", "maxLength": 3}, "abc", 200),
+        ("text/plain", {"type": "string", "maxLength": 3}, "abcd", 500),
+        ("text/csv", {"enum": ["a,b"]}, "a;b", 500),
+        ("text/*", {"type": "string", "pattern": "^a"}, ("b", 200, {"Content-Type": "text/html"}), 500),
+        ("text/plain", {"type": "integer"}, "12", 200),
+        ("application/xml", {"type": "object"}, "<a/>", 200),
+    ],
+)
+def test_a_text_is_checked_where_its_schema_is_of_texts(
+    make_document: MakeDocument, serve: Serve, kind: str, schema: Any, result: Any, status: int
+) -> None:
+    """What is neither JSON nor such a text is left to the function."""
+    document = make_document(responses={"200": {"description": "", "content": {kind: {"schema": schema}}}})
+    assert serve(document, lambda: result, validate_responses=True).get("/things").status_code == status
+
+
+def test_an_answer_to_head_may_be_empty(make_document: MakeDocument, serve: Serve) -> None:
+    """Also where the document describes the body that GET has."""
+    responses = {"200": {"description": "", "content": {"application/json": {"schema": {"type": "object"}}}}}
+    client = serve(make_document(method="head", responses=responses), lambda: (None, 200), validate_responses=True)
+    assert client.head("/things").status_code == 200

@@ -258,3 +258,23 @@ class TestForms:
         assert client.post("/things").get_json() == [None, None]
         answer = client.post("/things", data={"n": "1"}, content_type="multipart/form-data")
         assert answer.get_json() == [None, {"n": "1"}]
+
+
+@pytest.mark.parametrize(
+    "text", [str(2**64), str(-(2**70)), "9" * 300, f'{{"a":[{2**80},1.5]}}', f'["{"0" * 30}",{2**64}]']
+)
+def test_an_integer_keeps_its_digits(make_document: MakeDocument, serve: Serve, text: str) -> None:
+    """Beyond 64 bits too."""
+    body: Any = {"content": {"application/json": {"schema": {}}}}
+    answer = serve(make_document(method="post", requestBody=body), lambda body: body).post(
+        "/things", data=text, content_type="application/json"
+    )
+    assert answer.data == text.encode()
+
+
+def test_an_integer_beyond_64_bits_is_checked(make_document: MakeDocument, serve: Serve) -> None:
+    """Against the limits of its format and its schema."""
+    body = {"content": {"application/json": {"schema": {"type": "integer", "minimum": 0}}}}
+    client = serve(make_document(method="post", requestBody=body), lambda body: body)
+    assert client.post("/things", json=2**70).get_json() == 2**70
+    assert client.post("/things", json=-(2**70)).status_code == 422

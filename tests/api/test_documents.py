@@ -212,7 +212,7 @@ def test_names_that_are_used_twice_are_faults(make_document: MakeDocument) -> No
     }
 
     assert _faults(document, {"op": print}) == [
-        ("/paths/~1a~1{y}", "the path is the same as `/a/{x}`"),
+        ("/paths/~1a~1{y}", "the path is the same as `/a/{x}`, which has the method GET too"),
         ("/paths/~1a~1{y}/get/operationId", "the operationId `op` is used twice"),
     ]
 

@@ -375,3 +375,45 @@ def test_a_default_that_its_schema_refuses_stops_the_start(
     [fault] = caught.value.faults
     assert fault.pointer == f"/paths/~1things/get/parameters/0/schema/default{place}"
     assert fault.detail.startswith("the default ")
+
+
+@pytest.mark.parametrize("query", ["f[R=1", "f[R]x=1", "f]=1", "f[R]]=1", "f[[R]=1", "f=1", "f[]x[R]=1"])
+def test_what_only_looks_like_a_deep_object_is_unknown(make_document: MakeDocument, serve: Serve, query: str) -> None:
+    """It is not dropped without a word."""
+    schema = {"type": "object", "properties": {"R": {"type": "integer"}}}
+    client = serve(make_document(parameters=[{"name": "f", "in": "query", "style": "deepObject", "schema": schema}]))
+    name = query.partition("=")[0]
+    assert client.get(f"/things?{query}").get_json()["errors"] == [
+        {"pointer": f"/query/{name}", "detail": "is not known here"}
+    ]
+
+
+def test_an_open_object_leaves_the_other_parameters_alone(make_document: MakeDocument, serve: Serve) -> None:
+    """Its members are what no other parameter and no key is."""
+    rest = {"type": "object", "additionalProperties": {"type": "integer"}}
+    parameters = [
+        {"name": "filter", "in": "query", "schema": rest},
+        {"name": "q", "in": "query", "schema": {"type": "string"}},
+    ]
+    key = {"type": "apiKey", "in": "query", "name": "key"}
+    document = make_document(
+        parameters=parameters, components={"securitySchemes": {"key": key}}, security=[{"key": []}]
+    )
+    client = serve(document, lambda filter, q: [filter, q], security={"key": lambda _key: {}})
+    assert client.get("/things?a=1&q=x&key=s").get_json() == [{"a": 1}, "x"]
+    assert client.get("/things?a=x&key=s").status_code == 422
+
+
+@pytest.mark.parametrize("style", [{"style": "deepObject"}, {"style": "form", "explode": True}])
+def test_members_by_pattern_have_their_types(make_document: MakeDocument, serve: Serve, style: dict[str, Any]) -> None:
+    """A property comes first, then the patterns, then all others."""
+    schema = {
+        "type": "object",
+        "properties": {"z0": {"type": "string"}},
+        "patternProperties": {r"^x\d$": {"type": "integer"}},
+        "additionalProperties": {"type": "boolean"},
+    }
+    client = serve(make_document(parameters=[{"name": "f", "in": "query", "schema": schema, **style}]))
+    names = [f"f[{name}]" if "explode" not in style else name for name in ("z0", "x1", "y")]
+    query = "&".join(f"{name}={value}" for name, value in zip(names, ("1", "1", "true"), strict=True))
+    assert client.get(f"/things?{query}").get_json() == {"f": {"z0": "1", "x1": 1, "y": True}}

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from tests.api.kit import MakeDocument, Serve
 
 from carboy import api
@@ -225,3 +227,47 @@ def test_a_name_that_stands_twice_in_one_text_is_refused(
     parameter = {"name": "a", "in": "header", "style": "simple", "explode": explode, "schema": schema}
     answer = serve(make_document(parameters=[parameter]), lambda a=None: a).get("/things", headers={"a": value})
     assert [one["detail"] for one in answer.get_json()["errors"]] == ["must not have a name twice"]
+
+
+def _operation(operation_id: str, name: str, kind: str = "string") -> dict[str, Any]:
+    parameter = {"name": name, "in": "path", "required": True, "schema": {"type": kind}}
+    return {"operationId": operation_id, "parameters": [parameter], "responses": {"200": {"description": ""}}}
+
+
+def _served(paths: dict[str, Any], operation_ids: str) -> FlaskClient:
+    app = Flask("paths")
+    document = {"openapi": "3.0.3", "info": {"title": "paths", "version": "1"}, "paths": paths}
+
+    def make(operation_id: str) -> Any:
+        return lambda **arguments: [operation_id, arguments]
+
+    app.register_blueprint(api.blueprint(document, {name: make(name) for name in operation_ids.split()}))
+    return app.test_client()
+
+
+def test_a_parameter_with_a_plus_holds_slashes() -> None:
+    """RFC 6570's reserved expansion, as in the documents of Google's APIs."""
+    client = _served(
+        {
+            "/v1/{+name}": {"get": _operation("read", "name")},
+            "/v1/{+parent}/jobs": {"post": _operation("create", "parent")},
+            "/v1/{+resource}:cancel": {"post": _operation("cancel", "resource")},
+        },
+        "read create cancel",
+    )
+    assert client.get("/v1/projects/p/things/1").get_json() == ["read", {"name": "projects/p/things/1"}]
+    assert client.post("/v1/projects/p/jobs").get_json() == ["create", {"parent": "projects/p"}]
+    assert client.post("/v1/projects/p:cancel").get_json() == ["cancel", {"resource": "projects/p"}]
+    assert client.get("/v1/").status_code == 404
+
+
+def test_a_path_may_be_there_twice_with_methods_of_its_own() -> None:
+    """Under another name of its parameter, and with another type."""
+    client = _served(
+        {"/a/{id}": {"get": _operation("read", "id", "integer")}, "/a/{name}": {"put": _operation("write", "name")}},
+        "read write",
+    )
+    assert client.get("/a/5").get_json() == ["read", {"id": 5}]
+    assert client.put("/a/5").get_json() == ["write", {"name": "5"}]
+    assert client.get("/a/x").status_code == 405
+    assert {"GET", "PUT"} <= set(client.delete("/a/5").headers["Allow"].split(", "))

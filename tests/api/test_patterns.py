@@ -32,6 +32,16 @@ from carboy.errors import ConfigurationError
         (r"^a\/b$", "a/b", "ab"),
         (r"a$", "a", "a\n"),
         (r"^(?i)abc\Z", "ABC", "abd"),
+        (r"^(?:{[0-9]{2}})$", "{12}", "12"),
+        ("x{,3}", "x{,3}", "xxx"),
+        ("}{", "}{", "{}"),
+        (r"^[{}]{2}$", "{}", "}"),
+        (r"^(?<year>\d{2})-\k<year>$", "24-24", "24-25"),
+        (r"^(x)(?<y>a)\k<y>\1$", "xaax", "xaaa"),
+        ("^.{0,262144}$", "", "a\nb"),
+        ("^[a-z]{2,20000}$", "ab", "a"),
+        (r"^[\s\S]{2,}$", "\n\n", "\n"),
+        ("^.{2000}$", "a" * 2000, "a" * 1999),
     ],
 )
 def test_a_pattern_means_what_it_means_in_ecma_262(
@@ -44,7 +54,7 @@ def test_a_pattern_means_what_it_means_in_ecma_262(
     assert client.post("/things", json=bad).status_code == 422
 
 
-@pytest.mark.parametrize("pattern", ["(", "[a", "a**", "(?<n", r"\p{Nope}", "^.{0,262144}$", "[z-a]", "*"])
+@pytest.mark.parametrize("pattern", ["(", "[a", "a**", "(?<n", r"\p{Nope}", "(.{0,262144})", "[z-a]", "*"])
 @pytest.mark.parametrize("where", ["pattern", "patternProperties"])
 def test_a_pattern_that_cannot_be_used_is_refused(make_document: MakeDocument, pattern: str, where: str) -> None:
     """At its own place, with its file and line as any fault."""
@@ -54,3 +64,11 @@ def test_a_pattern_that_cannot_be_used_is_refused(make_document: MakeDocument, p
     (fault,) = caught.value.faults
     assert fault.pointer.startswith(f"/components/schemas/A/{where}")
     assert "regex" in fault.detail
+
+
+def test_a_long_repetition_is_a_limit_beside_those_of_the_schema(make_document: MakeDocument, serve: Serve) -> None:
+    """Neither replaces the other."""
+    schema = {"type": "string", "minLength": 2, "pattern": "^.{1,9000}$", "allOf": [{"maxLength": 3}]}
+    client = serve(make_document(method="post", requestBody={"content": {"application/json": {"schema": schema}}}))
+    statuses = {text: client.post("/things", json=text).status_code for text in ("a", "ab", "abc", "abcd")}
+    assert statuses == {"a": 422, "ab": 200, "abc": 200, "abcd": 422}

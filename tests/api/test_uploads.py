@@ -178,3 +178,62 @@ def test_a_form_without_a_schema_takes_any_field(make_document: MakeDocument, se
     client = serve(make_document(method="post", requestBody={"content": {_KIND: {}}}))
     answer = client.post("/things", data={"a": "1", "b": _part(b"x")}, content_type=_KIND)
     assert answer.get_json() == {"body": {"a": "1"}}
+
+
+@pytest.mark.parametrize("kind", [_KIND, "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"additionalProperties": {"type": "integer"}}, {"a1": 1, "b": 2}),
+        ({"additionalProperties": {"type": "array", "items": {"type": "integer"}}}, {"a1": [1], "b": [2]}),
+        ({"patternProperties": {r"^a\d": {"type": "integer"}}}, {"a1": 1, "b": "2"}),
+        ({"patternProperties": {"^": {"type": "integer"}}, "additionalProperties": False}, {"a1": 1, "b": 2}),
+        ({"additionalProperties": True}, {"a1": "1", "b": "2"}),
+    ],
+)
+def test_fields_that_are_no_properties_have_their_types(
+    make_document: MakeDocument, serve: Serve, kind: str, schema: Any, expected: Any
+) -> None:
+    """Those of the pattern that their name matches, else those of all others."""
+    form = {"content": {kind: {"schema": {"type": "object", **schema}}}}
+    client = serve(make_document(method="post", requestBody=form))
+    answer = client.post("/things", data={"a1": "1", "b": "2"}, content_type=kind)
+    assert answer.get_json() == {"body": expected}
+
+
+def test_a_field_that_matches_no_pattern_is_refused(make_document: MakeDocument, serve: Serve) -> None:
+    """As the schema says."""
+    schema = {"type": "object", "patternProperties": {"^a": {"type": "integer"}}, "additionalProperties": False}
+    client = serve(make_document(method="post", requestBody=_form(schema)))
+    answer = client.post("/things", data={"a": "x", "b": "1"}, content_type=_KIND)
+    assert answer.get_json()["errors"] == [
+        {"pointer": "/a", "detail": "must be integer"},
+        {"pointer": "/b", "detail": "is not known here"},
+    ]
+
+
+def test_files_of_any_name_are_in_the_body(make_document: MakeDocument, serve: Serve) -> None:
+    """Where the schema describes them so; they are no arguments, as a client may choose any name."""
+    schema = {"type": "object", "additionalProperties": {"type": "string", "format": "binary"}}
+
+    def op(body: Any) -> Any:
+        return {name: found.read().decode() for name, found in body.items()}
+
+    client = serve(make_document(method="post", requestBody=_form(schema)), op)
+    answer = client.post("/things", data={"a": _part(b"1"), "c": _part(b"2")}, content_type=_KIND)
+    assert answer.get_json() == {"a": "1", "c": "2"}
+
+
+@pytest.mark.parametrize(("required", "status"), [([], 200), (["file"], 422)])
+def test_no_file_was_chosen_in_a_browser(
+    make_document: MakeDocument, serve: Serve, required: list[str], status: int
+) -> None:
+    """It sends a part without a name and without bytes."""
+    schema = {"type": "object", "required": required, "properties": {"file": {"type": "string", "format": "binary"}}}
+    client = serve(make_document(method="post", requestBody=_form(schema)), lambda file=None: {"file": file})
+    head = b'Content-Disposition: form-data; name="file"; filename=""\r\nContent-Type: application/octet-stream'
+    data = b"--x\r\n" + head + b"\r\n\r\n\r\n--x--\r\n"
+    answer = client.post("/things", data=data, content_type=f"{_KIND}; boundary=x")
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.get_json() == {"file": None}

@@ -27,7 +27,9 @@ _DATA: list[Any] = [
     for number, block in enumerate(blocks(page))
     if block.language in _READERS and "…" not in re.sub(r'"[^"\n]*"', "", block.text)  # outside of texts: an excerpt
 ]
-_SETTINGS = [one for one in _DATA if one.values[2].language == "toml" and "[default" in one.values[2].text]
+_TOML = [one for one in _DATA if one.values[2].language == "toml"]
+_TOP = ({"default", "profile", "app"}, {"project", "tool", "build-system", "dependency-groups"})  # and `pyproject.toml`
+_SETTINGS = [one for one in _TOML if tomllib.loads(one.values[2].text).keys() & _TOP[0]]
 pytestmark = pytest.mark.docs
 
 
@@ -55,19 +57,26 @@ class _Vault:
         return dict.fromkeys(references, "c2VjcmV0LW9mLXRoZS1kb2NzLTMyLWJ5dGVzLWxvbmc=")
 
 
+@pytest.mark.parametrize(("page", "number", "block"), _TOML)
+def test_a_block_of_toml_is_of_a_file_that_is_known(page: Path, number: int, block: Block) -> None:
+    """Of a `carboy.toml` or a `pyproject.toml`: a table at the top that neither has would be checked by nothing."""
+    assert any(tomllib.loads(block.text).keys() <= known for known in _TOP), (name(page), number)
+
+
 @pytest.mark.parametrize(("page", "number", "block"), _SETTINGS)
 def test_a_block_of_settings_has_settings_only(page: Path, number: int, block: Block, tmp_path: Path) -> None:
     """Each name is declared or the reader's own, not misspelt; each value is valid, whatever else it may need."""
     document = tomllib.loads(block.text)
-    document["default"].pop("modules", None)
+    for table in (document.get("default", {}), *document.get("profile", {}).values()):
+        table.pop("modules", None)
     vault = _Vault()
     resolvers = {scheme: vault for scheme in ("file", "aws-secretsmanager", "aws-parameterstore")}  # noqa: C420 (its type)
-    sources = Sources(Profile("test"), tmp_path, toml=document)
-
     faults: list[object] = []
-    try:
-        faults += load(settings_parts(sources), sources, resolvers=resolvers).warnings
-    except ConfigurationError as error:
-        faults += [one for one in error.faults if "(from default)" not in one.detail]
+    for profile in ("test", *document.get("profile", {})):
+        sources = Sources(Profile(profile), tmp_path, toml=document)
+        try:
+            faults += load(settings_parts(sources), sources, resolvers=resolvers).warnings
+        except ConfigurationError as error:
+            faults += [one for one in error.faults if "(from default)" not in one.detail]
 
     assert faults == [], (name(page), number)

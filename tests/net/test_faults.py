@@ -4,12 +4,14 @@ import io
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 import requests
 from urllib3 import Retry
 
 from carboy import net
+from carboy.errors import UsageError
 from carboy.testing import (
     Answer,
     Cut,
@@ -181,10 +183,25 @@ def test_exhausted_retries_are_reported_where_they_were_requested(loopback: Loop
     loopback.script(*[Answer(503)] * 3)
 
     with pytest.raises(requests.exceptions.RetryError) as raised:
-        net.get(loopback.url)
+        net.get(f"{loopback.url}/a?key=secret")
+    assert str(raised.value) == f"GET {loopback.url}/a: too many 503 error responses"
     assert raised.value.response is not None
     assert raised.value.response.status_code == 503
     assert len(loopback.requests) == 3
+
+
+@pytest.mark.parametrize("wrong", ["3", 2.5, object()])
+def test_retries_that_mean_nothing_are_refused(loopback: LoopbackServer, wrong: Any) -> None:
+    """Before anything is sent."""
+    with pytest.raises(UsageError, match="`retries` cannot be used"):
+        net.get(loopback.url, retries=wrong)
+    assert not loopback.requests
+
+
+def test_an_error_names_what_requests_names() -> None:
+    """Pools and connections have the names that people search for."""
+    with pytest.raises(requests.exceptions.ConnectionError, match=r"^HTTPConnectionPool\(.*HTTPConnection\("):
+        net.get("http://127.0.0.1:1/", retries=0)
 
 
 def test_who_asked_for_nothing_gets_the_last_answer(loopback: LoopbackServer) -> None:

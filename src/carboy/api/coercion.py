@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from carboy.api.patterns import to_rust
+from carboy.api.validators import compile_schema
 from carboy.api.walk import dig
 from carboy.http_values import parse_pointer
 
@@ -66,6 +68,24 @@ def properties_of(content: Any, schema: Any) -> dict[str, Any]:
         for name, below in properties.items() if isinstance(properties, dict) else ():
             found[name] = below if name not in found or found[name] == below else {"allOf": [found[name], below]}
     return found
+
+
+def other_members(content: Any, schema: Any) -> Callable[[str], Any]:
+    """Return the function that finds the schema of a member which is no property, by its name; None without one.
+
+    `patternProperties` come before `additionalProperties`.
+    """
+    patterned, rest = _patterned(content, schema), keyword_of(content, schema, "additionalProperties")
+    return lambda name: next((below for matches, below in patterned if matches(name)), rest)
+
+
+def _patterned(content: Any, schema: Any) -> list[tuple[Callable[[str], bool], Any]]:
+    maps = [part["patternProperties"] for part in _whole(content, schema) if "patternProperties" in part]
+    return [
+        (compile_schema({"pattern": to_rust(pattern)}).is_valid, below)
+        for patterns in maps
+        for pattern, below in patterns.items()
+    ]
 
 
 def _whole(content: Any, schema: Any) -> Iterator[dict[str, Any]]:
@@ -241,12 +261,16 @@ def _array(content: Any, schema: Any, made: dict[int, tuple[Any, Reader]]) -> Re
 
 def _object(content: Any, schema: Any, made: dict[int, tuple[Any, Reader]]) -> Reader:
     readers = {name: _make(content, below, made) for name, below in properties_of(content, schema).items()}
+    patterned = [(matches, _make(content, below, made)) for matches, below in _patterned(content, schema)]
     rest = keyword_of(content, schema, "additionalProperties")
     other = _make(content, rest, made) if isinstance(rest, dict) else _any
+
+    def find(name: str) -> Reader:
+        return readers.get(name) or next((one for matches, one in patterned if matches(name)), other)
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise ValueError("must be object")  # the sender's fault, as any other
-        return {name: readers.get(name, other)(part) for name, part in value.items()}
+        return {name: find(name)(part) for name, part in value.items()}
 
     return read

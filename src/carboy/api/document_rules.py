@@ -10,7 +10,7 @@ from typing import Any
 from carboy.api.document_errors import Faults
 from carboy.api.media_types import FORM, is_json_lines, kind_of
 from carboy.api.schema_circles import entangled
-from carboy.api.walk import PLACEHOLDER, deref, dig, operations_of, walk
+from carboy.api.walk import PLACEHOLDER, deref, dig, operations_of, path_names, walk
 from carboy.http_values import parse_pointer
 
 
@@ -79,19 +79,23 @@ _SIGNS = {
 
 
 def _check_templates(paths: Mapping[str, Any], faults: Faults) -> None:
-    seen: dict[str, str] = {}
-    for path in paths:
+    seen: dict[tuple[str, str], str] = {}
+    for path, item in paths.items():
         if path.startswith("x-"):
             continue
-        names = PLACEHOLDER.findall(path)
+        names = path_names(path)
         for name in sorted({name for name in names if names.count(name) > 1}):
             faults.add(("paths", path), f"the path holds `{{{name}}}` twice")
         for sign in sorted(set("{}?#<>") & set(PLACEHOLDER.sub("", path))):
             faults.add(("paths", path), f"a path does not hold `{sign}`{_SIGNS[sign]}")
         bare = PLACEHOLDER.sub("{}", path)
-        if bare in seen:
-            faults.add(("paths", path), f"the path is the same as `{seen[bare]}`")
-        seen[bare] = path
+        methods = [method.upper() for _, method, _ in operations_of(item)]
+        for method in methods:
+            if (bare, method) in seen:
+                detail = f"the path is the same as `{seen[bare, method]}`, which has the method {method} too"
+                faults.add(("paths", path), detail)
+                break
+        seen |= dict.fromkeys(((bare, method) for method in methods), path)
 
 
 def _check_parameters(
@@ -99,7 +103,7 @@ def _check_parameters(
 ) -> None:
     given = list(_parameters(content, item, operation, pointer, faults))
     placed = [name for name, place in given if place == "path"]
-    template = PLACEHOLDER.findall(path)
+    template = path_names(path)
     places = [place for _, place in given if place in {"query", "querystring"}]
     if "querystring" in places and len(places) > 1:
         faults.add(pointer, "a parameter in `querystring` describes the whole query: no other parameter may be in it")

@@ -102,16 +102,22 @@ _STYLES = {
 }
 _PARAMETER: dict[str, Any] = {
     **_object("name in", name=_TEXT, in_={"enum": list(_STYLES)}, **_VALUE),
-    "oneOf": [{"required": ["schema"]}, {"required": ["content"]}],
+    "dependentSchemas": {"content": {"properties": {"schema": False}}},
     "allOf": [
-        {
-            "if": {"properties": {"in": {"const": place}}},
-            "then": {
-                "properties": {"style": {"enum": styles}, **({"required": {"const": True}} if place == "path" else {})},
-                "required": ["required"] if place == "path" else [],
-            },
-        }
-        for place, styles in _STYLES.items()
+        {"if": {"not": {"required": ["content"]}}, "then": {"required": ["schema"]}},
+        *(
+            {
+                "if": {"properties": {"in": {"const": place}}},
+                "then": {
+                    "properties": {
+                        "style": {"enum": styles},
+                        **({"required": {"const": True}} if place == "path" else {}),
+                    },
+                    "required": ["required"] if place == "path" else [],
+                },
+            }
+            for place, styles in _STYLES.items()
+        ),
     ],
 }
 _OPERATION: dict[str, Any] = _object(

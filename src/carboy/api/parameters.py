@@ -38,6 +38,8 @@ class Value(NamedTuple):
         key: the name under which the source holds it.
         is_strict: a value that is given twice is refused.
         takes_empty: `name=` is taken for the empty text, or None where no text is allowed.
+        others: names in the query that stand for something else, and are no members of an object without a list of
+            its properties.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Value(NamedTuple):
     key: str = ""
     is_strict: bool = True
     takes_empty: bool = False
+    others: frozenset[str] = frozenset()
 
     @staticmethod
     def of(node: Mapping[str, Any], **more: Any) -> "Value":
@@ -132,6 +135,12 @@ def compile_field(name: str, schema: Any, encoding: Mapping[str, Any], content: 
     return read
 
 
+def takes_others(content: Any, schema: Any) -> bool:
+    """Return whether an object may have members that are not listed as its properties."""
+    keywords = ("additionalProperties", "patternProperties")
+    return any(coercion.keyword_of(content, schema, keyword) for keyword in keywords)
+
+
 def parse_query(text: str) -> dict[str, list[str]]:
     """Return the decoded names and values of a query string in its WSGI form.
 
@@ -160,21 +169,20 @@ def parse_query(text: str) -> dict[str, list[str]]:
 
 def unknown_names(values: Iterable[Value], content: Any, others: Iterable[str]) -> Callable[[Given], list[str]] | None:
     """Return the function that lists the names in a query that no parameter accounts for; None when any name may be."""
-    known, prefixes = set(others), []
+    known, deep = set(others), list[str]()
     for value in values:
         is_object = coercion.types_of(content, value.schema)[-1:] == ("object",)
         if value.style == "deepObject":
-            prefixes.append(value.name + "[")
+            deep.append(value.name)
         elif is_object and value.explode and value.style == "form":
-            if coercion.keyword_of(content, value.schema, "additionalProperties"):
+            if takes_others(content, value.schema):
                 return None
             known |= set(coercion.properties_of(content, value.schema))
         else:
             known.add(value.name)
-    starts = tuple(prefixes)
 
     def unknown(given: Given) -> list[str]:
-        return [name for name in given if name not in known and not name.startswith(starts)]
+        return [key for key in given if key not in known and not any(styles.is_deep_key(name, key) for name in deep)]
 
     return unknown
 
@@ -315,10 +323,14 @@ def _spread(value: Value, content: Any) -> Raw:
     """An object whose properties are parameters of their own."""
     properties = coercion.properties_of(content, value.schema)
     lists = {name for name, schema in properties.items() if "array" in coercion.types_of(content, schema)}
-    takes_any = bool(coercion.keyword_of(content, value.schema, "additionalProperties"))
+    takes_any = takes_others(content, value.schema)
 
     def raw(given: Given) -> Any:
-        known = {name: values for name, values in given.items() if takes_any or name in properties}
+        known = {
+            name: values
+            for name, values in given.items()
+            if name in properties or (takes_any and name not in value.others)
+        }
         for name, values in known.items() if value.is_strict else ():
             if len(values) > 1 and name in properties and name not in lists:  # others may be lists
                 raise ValueError(f"has `{name}` more than once")

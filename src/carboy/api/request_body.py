@@ -12,8 +12,9 @@ from werkzeug.datastructures import FileStorage
 from carboy.api import coercion as typed
 from carboy.api.media_types import FORM, MULTIPART, is_json, is_json_lines, kind_of, matches
 from carboy.api.operations import Signature, argument_names, choose
-from carboy.api.parameters import ABSENT, compile_field
+from carboy.api.parameters import ABSENT, Raw, compile_field, takes_others
 from carboy.api.raw_body import BodyReader, BodyStep, find_reader, read_body, read_bytes
+from carboy.api.styles import is_deep_key
 from carboy.api.validators import Schemas
 from carboy.errors import Fault
 from carboy.http_values import render_pointer
@@ -218,8 +219,8 @@ def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
     }
     defaults = {name: typed.default_of(body.content, below) for name, below in properties.items()}
     defaults = {name: default for name, default in defaults.items() if default is not None and name in fields}
-    is_open = "schema" not in media or typed.keyword_of(body.content, schema, "additionalProperties")
-    takes_any = bool(is_open) or not body.is_strict
+    takes_any = "schema" not in media or takes_others(body.content, schema) or not body.is_strict
+    find_schema = typed.other_members(body.content, schema)
     loose = {name: field for name in fields if (field := _loose_field(body, name, properties[name])) is not None}
     check = body.schemas.compile(schema, "request")
     spread = _spread(body, fields) if body.node.get("x-carboy-form-arguments") else None
@@ -228,7 +229,12 @@ def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
         given, before = request.form.to_dict(flat=False), len(faults)
         _add_texts(request, fields.keys() - loose.keys(), given, faults)
         value: dict[str, Any] = {}
-        for name, take in fields.items():
+        others = sorted(given.keys() - fields.keys())
+        takes = [
+            *fields.items(),
+            *((name, _other_field(body, name, find_schema(name), encodings)) for name in others if takes_any),
+        ]
+        for name, take in takes:
             try:
                 found = take(given)
             except ValueError as error:
@@ -238,23 +244,30 @@ def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
                 value[name] = found
             elif name in defaults:
                 value[name] = defaults[name]
-        for name in given.keys() - fields.keys():
-            if takes_any:
-                value[name] = given[name][-1]
-            elif not any(name.startswith(one + "[") for one in fields):
-                faults.append(Fault(render_pointer((name,)), "is not known here"))
         stand_ins = _take_files(request, {**files, **loose}, kwargs, faults)
+        checked = {**value, **stand_ins}
+        for name in request.files.keys() - files.keys() - fields.keys() if request.files else ():
+            if _is_file(body.content, find_schema(name)):
+                value[name], checked[name] = request.files[name], ""
         if not takes_any:
-            unknown = request.files.keys() - files.keys() - fields.keys()
+            unknown = [name for name in others if not any(is_deep_key(one, name) for one in fields)]
+            unknown += sorted(request.files.keys() - files.keys() - fields.keys())
             faults.extend(Fault(render_pointer((name,)), "is not known here") for name in unknown)
-        if not check.is_valid({**value, **stand_ins}):
+        if not check.is_valid(checked):
             reported = {fault.pointer for fault in faults[before:]}
-            faults.extend(one for one in check.faults({**value, **stand_ins}, "") if one.pointer not in reported)
+            faults.extend(one for one in check.faults(checked, "") if one.pointer not in reported)
         if spread is not None:
             kwargs.update({spread[name]: found for name, found in value.items() if name in spread})
         return value
 
     return read
+
+
+def _other_field(body: Body, name: str, schema: Any, encodings: Mapping[str, Any]) -> Raw:
+    """Return the reader of a field that is no property."""
+    if typed.types_of(body.content, schema):
+        return compile_field(name, schema, encodings.get(name, {}), body.content, is_strict=body.is_strict)
+    return lambda given: given[name][-1]
 
 
 def _argument_of(body: Body, name: str) -> str | None:
@@ -313,10 +326,13 @@ def _is_file(content: Any, schema: Any) -> bool:
 def _take_files(
     request: Request, files: Mapping[str, _FileField], kwargs: dict[str, Any], faults: list[Fault]
 ) -> dict[str, Any]:
-    """Fill the arguments of the files; return what stands for each when the fields are checked."""
+    """Fill the arguments of the files; return what stands for each when the fields are checked.
+
+    A part without a name and without bytes is what browsers send where no file was chosen.
+    """
     stand_ins: dict[str, Any] = {}
     for name, field in files.items():
-        given = request.files.getlist(name)
+        given = [file for file in request.files.getlist(name) if file.filename or _size_bytes(file)]
         for file in given:
             kind = file.mimetype
             if field.content_types and not any(_fits(kind, one) for one in field.content_types):

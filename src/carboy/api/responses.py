@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from flask import Response, request
@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from carboy.api import coercion as typed
 from carboy.api.json_values import render_json, render_lines
 from carboy.api.media_types import is_json, is_json_lines, kind_of, matcher, matches
+from carboy.api.parameters import Read, Value, compile_value
 from carboy.api.validators import Check, Schemas
 from carboy.api.walk import deref
 from carboy.errors import Fault
@@ -68,7 +69,7 @@ def _take_apart(result: tuple[Any, ...]) -> tuple[Any, int | None, Any]:
     match result:
         case (value,):
             return value, None, None
-        case (value, int() | Enum() as status):
+        case (value, int() | str() | Enum() as status):
             return value, _number(status), None
         case (value, headers):
             return value, None, headers
@@ -79,7 +80,8 @@ def _take_apart(result: tuple[Any, ...]) -> tuple[Any, int | None, Any]:
 
 
 def _number(status: Any) -> int:
-    return int(status.value if isinstance(status, Enum) else status)
+    status = status.value if isinstance(status, Enum) else status
+    return int(status.partition(" ")[0] if isinstance(status, str) else status)
 
 
 def _writer(content: Any, schema: Any) -> Callable[[Any], bytes]:
@@ -141,9 +143,9 @@ def _find(known: Mapping[str, Any], status: int) -> Any:
 def _compile_check(
     known: Mapping[str, Any], content: Any, schemas: Schemas, operation_id: str
 ) -> Callable[[BaseResponse], None]:
-    checks: dict[int, dict[str, Check | None]] = {
+    checks: dict[int, dict[str, _BodyCheck | None]] = {
         id(node): {
-            kind: schemas.compile(media["schema"], "answer") if "schema" in media and _may_be_json(kind) else None
+            kind: _BodyCheck.of(kind, media["schema"], content, schemas) if "schema" in media else None
             for kind, media in node.get("content", {}).items()
         }
         for node in known.values()
@@ -158,63 +160,77 @@ def _compile_check(
         found = headers[id(node)](response)
         if response.is_streamed or response.direct_passthrough:
             return found
-        data, media = response.get_data(), checks[id(node)]
-        if not media or not data:
+        media, kind = checks[id(node)], response.content_type or ""
+        if not media or (not response.get_data() and not is_json(kind)):
             return found
-        key = finders[id(node)](response.content_type or "")
+        key = finders[id(node)](kind)
         if key is None:
             return [*found, Fault("", f"the content type `{response.mimetype}` is not in the document")]
         check = media[key]
-        if check is not None and not is_json(response.content_type or ""):
-            return found
-        if check is not None:
+        return found if check is None else found + check.faults(response)
+
+    return _reporting(breaches, operation_id)
+
+
+class _BodyCheck(NamedTuple):
+    check: Check
+    takes_text: bool
+
+    @staticmethod
+    def of(kind: str, schema: Any, content: Any, schemas: Schemas) -> "_BodyCheck | None":
+        """Make the check of a body of a content type or range; None where it cannot be JSON nor text."""
+        takes_text = "string" in typed.types_of(content, schema)
+        is_text = kind.startswith("text/") and takes_text
+        return _BodyCheck(schemas.compile(schema, "answer"), takes_text) if is_text or _may_be_json(kind) else None
+
+    def faults(self, response: BaseResponse) -> list[Fault]:
+        """Return what is wrong with a body: one of JSON, or of text where the schema allows a string."""
+        data, kind = response.get_data(), response.content_type or ""
+        value: Any
+        if is_json(kind):
+            if not data:
+                is_without = request.method == "HEAD" or response.status_code in {204, 304}
+                return [] if is_without else [Fault("", "the answer is empty")]
             try:
                 value = orjson.loads(data)
             except orjson.JSONDecodeError:
-                return [*found, Fault("", "the answer is not JSON")]
-            if not check.is_valid(value):
-                found = found + check.faults(value, "")
-        return found
+                return [Fault("", "the answer is not JSON")]
+        elif kind.startswith("text/") and self.takes_text:
+            value = data.decode(errors="replace")
+        else:
+            return []
+        return [] if self.check.is_valid(value) else self.check.faults(value, "")
 
+
+def _reporting(breaches: Callable[[BaseResponse], list[Fault]], operation_id: str) -> Callable[[BaseResponse], None]:
     def check_answer(response: BaseResponse) -> None:
         found = breaches(response)
         if found:
             listed = [f"{fault.pointer}: {fault.detail}" for fault in found]
             facts = {"operation": operation_id, "status": response.status_code, "path": request.path, "faults": listed}
             _log.error("answer_breaks_document", extra=facts)
-            raise Problem(500, "the answer did not keep the document")
+            raise Problem(500, "the response does not match the OpenAPI document")
 
     return check_answer
 
 
 def _compile_headers(node: Mapping[str, Any], content: Any, schemas: Schemas) -> Callable[[BaseResponse], list[Fault]]:
-    wanted = []
+    wanted: list[tuple[str, bool, Read]] = []
     for name, header in (node.get("headers") or {}).items():
-        found = deref(content, header)
-        schema = found.get("schema")
         if name.lower() != "content-type":
-            reader = typed.reader(content, schema) if schema and _is_simple(content, schema) else None
-            check = schemas.compile(schema, "answer") if reader is not None else None
-            wanted.append((name, found.get("required", False), reader, check))
+            found = deref(content, header)
+            value = Value.of({**found, "name": name, "in": "header", "style": "simple"}, key=name)
+            wanted.append((name, found.get("required", False), compile_value(value, content, schemas)))
 
     def check_headers(response: BaseResponse) -> list[Fault]:
-        found = []
-        for name, required, reader, check in wanted:
-            text = response.headers.get(name)
-            if text is None:
-                if required:
-                    found.append(Fault("", f"the header `{name}` is missing"))
-            elif reader is not None and check is not None:
-                try:
-                    is_valid = check.is_valid(reader(text))
-                except ValueError:
-                    is_valid = False
-                if not is_valid:
-                    found.append(Fault("", f"the header `{name}` is not as described"))
+        found: list[Fault] = []
+        for name, required, read in wanted:
+            texts, broken = response.headers.getlist(name), list[Fault]()
+            if texts:
+                read({name: ", ".join(texts)}, {}, broken)
+            elif required:
+                broken.append(Fault("", "is missing"))
+            found += [Fault("", f"the header `{name}` {fault.detail}") for fault in broken]
         return found
 
     return check_headers
-
-
-def _is_simple(content: Any, schema: Any) -> bool:
-    return not {"array", "object"} & set(typed.types_of(content, schema))

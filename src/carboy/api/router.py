@@ -174,12 +174,12 @@ class _Compiler:
         if function is None or any(name not in schemes for one in needed for name in one):
             return None
         signature, authorise = signature_of(function), compile_security(needed, schemes)
-        values, (body, arguments) = self._values(place, signature), self._body(place, signature)
+        keys = [scheme.query_name for scheme in schemes.values()]
+        values, (body, arguments) = self._values(place, signature, keys), self._body(place, signature)
         filled = {"caller", "media_type", *(("user", "token_info") if authorise is not None else ())}
         self._check_signature(place, signature, values, filled | arguments)
         reads = self._reads(values)
         queries = [value for value in values if value.place == "query"]
-        keys = [scheme.query_name for scheme in schemes.values()]
         unknown = unknown_names(queries, self._content, keys) if self._options.strict_validation else None
         view = make_view(
             function,
@@ -232,19 +232,23 @@ class _Compiler:
                 self._faults.add(("components", "securitySchemes", name), str(error))
         return self._schemes[name]
 
-    def _values(self, place: Place, signature: Signature) -> list[Value]:
+    def _values(self, place: Place, signature: Signature, keys_in_query: Iterable[str]) -> list[Value]:
         nodes: dict[tuple[str, str], Any] = {}
         for node in (*place.item.get("parameters", ()), *place.node.get("parameters", ())):
             found = deref(self._content, node)
             nodes[found["name"], found["in"]] = found
         values, keys = [], path_keys(place.path)
+        queries = {*keys_in_query, *(name for name, where in nodes if where == "query")}
         for (name, where), node in nodes.items():
             if where == "header" and name.lower() in _IGNORED_HEADERS:
                 continue
             argument = self._argument(name, where, signature)
-            more = {"argument": argument, "is_none_when_absent": argument in signature.required}
-            key = keys[name] if where == "path" else key_of(name, where)
-            values.append(Value.of(node, key=key, is_strict=self._options.strict_validation, **more))
+            more: dict[str, Any] = {"argument": argument, "is_none_when_absent": argument in signature.required}
+            more |= {
+                "key": keys[name] if where == "path" else key_of(name, where),
+                "others": frozenset(queries - {name}),
+            }
+            values.append(Value.of(node, is_strict=self._options.strict_validation, **more))
         return values
 
     def _argument(self, name: str, where: str, signature: Signature) -> str | None:

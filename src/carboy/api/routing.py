@@ -11,7 +11,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from carboy.api import coercion as typed
 from carboy.api.parameters import Value
-from carboy.api.walk import PLACEHOLDER, operations_of
+from carboy.api.walk import PLACEHOLDER, operations_of, path_names
 
 _ARGUMENT = re.compile(r"(<[^<>]+>)")
 _CONSTANTS = ("None", "True", "False", "__debug__")  # no names of arguments, which Werkzeug makes of them
@@ -70,20 +70,21 @@ def places(content: Mapping[str, Any]) -> Iterator[Place]:
 
 
 def rule_of(path: str, values: list[Value], content: Any) -> str:
-    """Return the rule of a path: integers and numbers have a form of their own, `format: path` may hold slashes."""
+    """Return the rule of a path: numbers have a form of their own; `format: path` and `{+name}` may hold slashes."""
     converters = {value.name: _converter(value, content) for value in values if value.place == "path"}
     keys = path_keys(path)
     parts = PLACEHOLDER.split(path)  # a text, then a name and a text in turn
     rule = [unquote(parts[0])]
-    for name, text in zip(parts[1::2], parts[2::2], strict=True):
-        rule += [f"<{converters.get(name, '')}{keys[name]}>", unquote(text)]
+    for name, written, text in zip(path_names(path), parts[1::2], parts[2::2], strict=True):
+        converter = "path:" if name != written else converters.get(name, "")
+        rule += [f"<{converter}{keys[name]}>", unquote(text)]
     return "".join(rule)
 
 
 def path_keys(path: str) -> dict[str, str]:
     """Return the name that each parameter of a path has in its rule: its own, made fit for Werkzeug."""
     keys: dict[str, str] = {}
-    for index, name in enumerate(PLACEHOLDER.findall(path)):
+    for index, name in enumerate(path_names(path)):
         key = _NO_WORD.sub("_", name)
         fits = name.isascii() and not key[0].isdigit() and key not in {*keys.values(), *_CONSTANTS}
         keys[name] = key if fits else f"carboy_{index}"

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from carboy.api.patterns import to_rust
+from carboy.api.patterns import split_length, to_rust
 from carboy.api.walk import deref, map_children
 from carboy.http_values import parse_pointer, render_pointer
 
@@ -122,7 +122,7 @@ class SchemaTranslator:
         self._hide(result, hidden)
         _bound(result)
         if isinstance(schema.get("pattern"), str):
-            result["pattern"] = to_rust(schema["pattern"])
+            _set_pattern(result, schema["pattern"])
         return _from_30(result) if self._is_30 else result
 
     def _variant(self, name: str, direction: Direction, hidden: frozenset[str], within: str) -> "_Variant":
@@ -228,6 +228,16 @@ class _Variant(NamedTuple):
     def key(self) -> str:
         """Its name among the definitions."""
         return "?".join([self.name, *sorted(self.hidden), *(("|",) if self.is_chosen else ())])
+
+
+def _set_pattern(schema: dict[str, Any], pattern: str) -> None:
+    """Give a schema a pattern that the engine compiles; a long repetition becomes limits of the length."""
+    repeated = split_length(pattern)
+    if repeated is not None:
+        pattern, least, most = repeated
+        limits: dict[str, Any] = {"minLength": least} if most is None else {"minLength": least, "maxLength": most}
+        schema["allOf"] = [*schema.get("allOf", ()), limits]
+    schema["pattern"] = to_rust(pattern)
 
 
 def _bound(schema: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ Form = Literal["primitive", "array", "object"]
 DELIMITERS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|", "label": ",", "matrix": ","}
 
 _KEY = re.compile(r"\[([^\[\]]*)\]")
+_KEYS = re.compile(r"(?:\[[^\[\]]*\])+")
 
 
 def splitter(style: str, explode: bool, form: Form, name: str, delimiter: str = "") -> Callable[[str], Any]:
@@ -63,6 +64,11 @@ def _unique(items: Iterable[tuple[str, str]]) -> dict[str, str]:
     return found
 
 
+def is_deep_key(name: str, key: str) -> bool:
+    """Return whether a key of a query is a part of a `deepObject` parameter: its name, then parts in brackets."""
+    return key.startswith(name) and _KEYS.fullmatch(key, len(name)) is not None
+
+
 def deep_object(
     name: str, given: Mapping[str, Sequence[str]], is_array: Callable[[tuple[str, ...]], bool], *, is_strict: bool
 ) -> Any:
@@ -79,12 +85,9 @@ def deep_object(
     """
     root: dict[str, Any] = {}
     for key, values in given.items():
-        if not key.startswith(name + "[") or not key.endswith("]"):
+        if not is_deep_key(name, key):
             continue
-        rest = key[len(name) :]
-        path = _KEY.findall(rest)
-        if "".join(f"[{part}]" for part in path) != rest:
-            continue
+        path = _KEY.findall(key, len(name))
         node = root
         for part in path[:-1]:
             node = node.setdefault(part, {})

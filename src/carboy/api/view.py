@@ -90,7 +90,7 @@ def make_view(
             if len(faults) > before:
                 status = invalid_status
         if faults:
-            raise Problem(status, "the request does not keep the document", faults=faults)
+            raise Problem(status, "the request does not match the OpenAPI document", faults=faults)
         return finish(function(**kwargs))
 
     return view

@@ -12,6 +12,15 @@ from carboy.http_values import parse_pointer
 PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
 """A parameter in the template of a path."""
 
+
+def path_names(path: str) -> list[str]:
+    """Return the names of a path's parameters: `{name}`, or `{+name}`, whose value may hold slashes.
+
+    Source: RFC 6570, section 3.2.3 (reserved expansion), which the documents of Google's APIs use.
+    """
+    return [name.removeprefix("+") for name in PLACEHOLDER.findall(path)]
+
+
 Kind = str
 Pointer = tuple[str, ...]
 Many = Literal["one", "list", "map"]

@@ -7,6 +7,7 @@ server is repeated only for the methods that the rules name, and a body that can
 import ssl
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from requests.exceptions import (
     ConnectTimeout,
@@ -147,7 +148,10 @@ class Call:
 
     def _give_up(self, reason: Exception, request: "PreparedRequest", response: "Response") -> None:
         if self._retry.history and self._retry.raise_on_status:
-            raise RetryError(reason, request=request, response=response)
+            why = reason.reason if isinstance(reason, MaxRetryError) else reason
+            url = urlsplit(request.url or "")
+            what = f"{request.method} {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+            raise RetryError(f"{what}: {why}", request=request, response=response) from reason
 
 
 current_call: ContextVar[Call | None] = ContextVar("carboy_net_call", default=None)

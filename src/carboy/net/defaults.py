@@ -115,6 +115,9 @@ def make_retry(retries: Given) -> "Retry":
     Args:
         retries: None for the default; a number of repeats, which changes nothing else of the default; the arguments
             of a `Retry`; or one.
+
+    Raises:
+        InvalidDefault: it is anything else.
     """
     if retries is None:
         return _build(_defaults.retries.arguments)
@@ -125,6 +128,9 @@ def make_retry(retries: Given) -> "Retry":
         return _build(arguments)
     if isinstance(retries, Mapping):
         return _build(retries)
+    if not hasattr(retries, "increment"):
+        why = f"it is a `{type(retries).__name__}`, neither a number of repeats nor the arguments of urllib3's `Retry`"
+        raise InvalidDefault("`retries` cannot be used", why, "correct the argument")
     return retries
 
 

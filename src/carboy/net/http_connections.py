@@ -200,11 +200,11 @@ def make_pools(guard: AddressGuard | None) -> dict[str, type[HTTPConnectionPool]
     Args:
         guard: decides to which addresses they connect; None for all.
     """
-    plain = type("_Guarded", (_Connection,), {"guard": guard})
-    tls = type("_GuardedTls", (_TlsConnection,), {"guard": guard})
+    plain = type("HTTPConnection", (_Connection,), {"guard": guard})  # the names are in urllib3's messages
+    tls = type("HTTPSConnection", (_TlsConnection,), {"guard": guard})
     return {
-        "http": type("_Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("_TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+        "http": type("HTTPConnectionPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("HTTPSConnectionPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
     }
 
 
