@@ -392,14 +392,14 @@ def test_an_open_object_leaves_the_other_parameters_alone(make_document: MakeDoc
     """Its members are what no other parameter and no key is."""
     rest = {"type": "object", "additionalProperties": {"type": "integer"}}
     parameters = [
-        {"name": "filter", "in": "query", "schema": rest},
+        {"name": "rest", "in": "query", "schema": rest},
         {"name": "q", "in": "query", "schema": {"type": "string"}},
     ]
     key = {"type": "apiKey", "in": "query", "name": "key"}
     document = make_document(
         parameters=parameters, components={"securitySchemes": {"key": key}}, security=[{"key": []}]
     )
-    client = serve(document, lambda filter, q: [filter, q], security={"key": lambda _key: {}})
+    client = serve(document, lambda rest, q: [rest, q], security={"key": lambda _key: {}})
     assert client.get("/things?a=1&q=x&key=s").get_json() == [{"a": 1}, "x"]
     assert client.get("/things?a=x&key=s").status_code == 422
 
