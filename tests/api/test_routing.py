@@ -25,6 +25,8 @@ def _path_parameter(name: str, schema: Any, **more: Any) -> dict[str, Any]:
         ({"type": "number"}, "-.5e1", -5.0),
         ({"type": "string"}, "a b", "a b"),
         ({"type": "string", "format": "path"}, "a/b/c", "a/b/c"),
+        ({"type": "string", "format": "path"}, "/a//b/", "/a//b/"),
+        ({"type": "string", "format": "path"}, "a%0Ab", "a\nb"),
         ({"type": "integer"}, "x", None),
         ({"type": "integer"}, "1.5", None),
         ({"type": "integer"}, "٣", None),

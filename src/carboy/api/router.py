@@ -131,7 +131,7 @@ def _blueprint_of(name: str, prefix: str, routes: Iterable[Route]) -> Blueprint:
             route.view,
             methods=[route.method],
             provide_automatic_options=None if route.has_automatic_options else False,
-            merge_slashes=False if "//" in route.rule else None,
+            merge_slashes=False,  # no redirect: many a client does not follow one
         )
     result.register_error_handler(Problem, answer_problem)
     result.register_error_handler(HTTPException, answer_http)

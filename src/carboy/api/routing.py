@@ -61,6 +61,14 @@ class _Number(BaseConverter):
         return number
 
 
+class _Path(BaseConverter):
+    """Any text: Werkzeug's own begins with no slash, and has no line break."""
+
+    part_isolating = False
+    regex = r"[\s\S]+?"
+    weight = 200
+
+
 def places(content: Mapping[str, Any]) -> Iterator[Place]:
     """Yield every operation of a document; HEAD before GET, which would answer it too."""
     for path, item in (content.get("paths") or {}).items():
@@ -120,7 +128,7 @@ def slug(name: str) -> str:
 
 def add_converters(state: BlueprintSetupState) -> None:
     """Teach an application the converters that the rules name."""
-    state.app.url_map.converters |= {"carboy_integer": _Integer, "carboy_number": _Number}
+    state.app.url_map.converters |= {"carboy_integer": _Integer, "carboy_number": _Number, "carboy_path": _Path}
 
 
 def shadowed_methods(rules: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -164,4 +172,4 @@ def _converter(value: Value, content: Any) -> str:
     types = typed.types_of(content, value.schema)
     if value.style == "simple" and types in {("integer",), ("number",)}:
         return "carboy_integer:" if types == ("integer",) else "carboy_number:"
-    return "path:" if typed.keyword_of(content, value.schema, "format") == "path" else ""
+    return "carboy_path:" if typed.keyword_of(content, value.schema, "format") == "path" else ""

@@ -325,9 +325,9 @@ def _progress(items: Iterator[Any], what: str) -> Iterator[Any]:
 
 
 def _stored_id(item_id: str, source: str) -> str:
-    from carboy.services.archive.object_keys import webhook_key
+    from carboy.services.archive.object_keys import stored_id
 
-    return item_id if source == "threatstack" else webhook_key(item_id, 0, source).rpartition("/")[2]
+    return item_id if source == "threatstack" else stored_id(item_id)
 
 
 def _read_time(text: str, option: str) -> int:

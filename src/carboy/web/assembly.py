@@ -70,6 +70,7 @@ def create_app(
         raise
     instance = str(settings["INSTANCE_PATH"])
     app = Flask("carboy", root_path=str(root), static_folder=None, instance_path=instance)
+    app.url_map.merge_slashes = False  # many a sender of webhooks follows no redirect: 404 says what is wrong
     if settings.profile.is_guarded:
         app.config.update(SESSION_COOKIE_SECURE=True, SESSION_COOKIE_SAMESITE="Lax")  # the settings may override it
     _fill_config(app, settings)

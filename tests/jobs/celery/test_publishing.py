@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -176,16 +177,57 @@ def test_another_celery_application_is_not_disturbed(yard: Yard, monkeypatch: py
 def test_a_queue_of_rabbitmq_with_other_arguments_is_a_fault_of_the_configuration(
     rabbitmq_server: BrokerServer,
 ) -> None:
-    """Readiness and the worker's start report it as such, not as an unavailable broker."""
+    """The worker's start reports it as such, and readiness as a degraded service: rows are accepted and kept."""
     kombu: Any = import_module("kombu")
-    settings = JobsSettings(jobs_engine="celery", jobs_broker_url=Secret(rabbitmq_server.url), jobs_queue="foreign")
-    engine = CeleryEngine(GroupCommit(create_engine("sqlite://")), shop_app.registry(), settings)
+    engine = _engine(rabbitmq_server.url, "foreign")
     with kombu.Connection(rabbitmq_server.url) as connection:
         for name in engine.broker.queues:
             kombu.Queue(name, kombu.Exchange(name), name, channel=connection.default_channel).declare()
     for check in (engine.check, engine.check_queues):
         with pytest.raises(ConfigurationError, match=r"`foreign.*` cannot be used") as caught:
             check()
+        assert isinstance(caught.value, Degraded)
         assert "JOBS_QUEUE" in caught.value.hint
     with pytest.raises(ConfigurationError, match="runs no jobs"):
         engine._perform("bulk", 1)
+
+
+@pytest.mark.parametrize(
+    ("declared", "word"),
+    [
+        ({"queue_arguments": {"x-max-priority": 5}}, "x-max-priority"),
+        ({"queue_arguments": {"x-queue-type": "quorum"}}, "x-queue-type"),
+        ({"queue_arguments": {"x-max-priority": 9, "x-max-length": 1}}, "x-max-length"),
+        ({"queue_arguments": {"x-max-priority": 9}, "durable": False}, "durable"),
+        ({"queue_arguments": {"x-max-priority": 9}, "exclusive": True}, "RESOURCE_LOCKED"),
+    ],
+    ids=["priority", "quorum", "length", "transient", "exclusive"],
+)
+def test_what_rabbitmq_refuses_is_in_its_own_words(
+    rabbitmq_server: BrokerServer, declared: dict[str, Any], word: str
+) -> None:
+    """Which argument differs, or who has the queue."""
+    kombu: Any = import_module("kombu")
+    engine = _engine(rabbitmq_server.url, f"foreign-{token_hex(4)}")
+    with kombu.Connection(rabbitmq_server.url) as connection:
+        for name in engine.broker.queues:
+            kombu.Queue(name, kombu.Exchange(name), name, channel=connection.default_channel, **declared).declare()
+        with pytest.raises(ConfigurationError, match=word):
+            engine.check_queues()
+
+
+@pytest.mark.parametrize("path", [":wrong@{place}//", ":guest@{place}/nowhere"], ids=["password", "path"])
+def test_a_broker_that_lets_us_not_in_is_not_called_unavailable(rabbitmq_server: BrokerServer, path: str) -> None:
+    """Its words are shown, and what to look at."""
+    engine = _engine(f"amqp://guest{path.format(place=f'127.0.0.1:{rabbitmq_server.port}')}", "jobs")
+
+    with pytest.raises(Degraded, match=r"it refuses the connection: (ACCESS_REFUSED|NOT_ALLOWED)") as caught:
+        engine.check()
+
+    assert not isinstance(caught.value, ConfigurationError)
+    assert "password" in caught.value.hint
+
+
+def _engine(url: str, queue: str) -> CeleryEngine:
+    settings = JobsSettings(jobs_engine="celery", jobs_broker_url=Secret(url), jobs_queue=queue)
+    return CeleryEngine(GroupCommit(create_engine("sqlite://")), shop_app.registry(), settings)

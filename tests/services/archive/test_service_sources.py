@@ -365,3 +365,50 @@ def test_threat_stack_is_a_source_too(fetching: Any) -> None:
     ]
     read = fetching.get("/api/v1/webhooks/threatstack/587c0159a907346eccb84004").get_json()
     assert read["alert"]["agent_id"]
+
+
+LONG = "x" * 1025
+
+
+@pytest.mark.parametrize("event_id", ["/a", "//a", "a/", "a//b", "/", "a\nb", "\n", " a ", "..", LONG])
+def test_any_id_is_read_back_by_itself(serve: Any, event_id: str) -> None:
+    """Slashes at either end and line breaks are part of it; no other id is answered."""
+    gateway = serve(toml='[default.archive.sources.it]\nverify = "none"\nid = "/id"\n')
+    for one in (event_id, "a", "b"):
+        assert post(gateway, body=json.dumps({"id": one}).encode(), path="it?wait=10").status_code == 200
+
+    found = gateway.get(f"/api/v1/webhooks/it/{quote(event_id, safe='')}")
+
+    assert (found.status_code, found.get_json()["alert"]) == (200, {"id": event_id})
+
+
+def test_a_long_id_is_read_back_as_lists_show_it(serve: Any) -> None:
+    """No address can have 64 KiB; the list shows their hash."""
+    gateway = serve(toml='[default.archive.sources.it]\nverify = "none"\nid = "/id"\n')
+    body = json.dumps({"id": "x" * 65536}).encode()
+    assert post(gateway, body=body, path="it?wait=10").status_code == 200
+
+    span = "start=2020-01-01T00:00:00Z&end=2100-01-01T00:00:00Z"
+    [shown] = gateway.get(f"/api/v1/webhooks/it?{span}").get_json()["webhooks"]
+    found = gateway.get(f"/api/v1/webhooks/it/{shown['id']}").get_json()
+
+    assert shown["id"].startswith("==")
+    assert found["alert"] == json.loads(body)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/webhooks//it", "/api/v1//webhooks/it", "/api//v1/webhooks/it", "/api/v1/webhooks/it/",
+        "/api/v1/webhooks/", "/api/v1/webhooks", "/api/v1/webhooks/%2Fit", "/api/v1/webhooks/./it",
+        "/api/v1/webhooks/../webhooks/it", "/api/v1/webhooks/%2e%2e/webhooks/it", "/api/v1/webhooks/IT",
+        "/api/v1/webhooks/it%3Fa=1", "/api/v1/webhooks/it%00",
+    ],
+)  # fmt: skip
+def test_a_misspelt_address_is_a_404_and_no_redirect(serve: Any, path: str) -> None:
+    """Many senders follow no redirect, and none reads HTML."""
+    gateway = serve(toml='[default.archive.sources.it]\nverify = "none"\n')
+
+    answer = gateway.post(path, data=BODY)
+
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
     from celery import Celery
 
 _CONNECT_S = 2.0
-_PRECONDITION_FAILED = 406  # AMQP 0-9-1, reply codes
+_UNUSABLE = {  # AMQP 0-9-1, reply codes
+    403: "give the broker's user the right to configure it, or choose another name by JOBS_QUEUE",
+    405: "end the connection that has it for itself, or choose another name by JOBS_QUEUE",
+    406: "delete it at the broker, or choose another name by JOBS_QUEUE",
+}
 _CHECK_S = 1.5  # less than the budget of `/readyz`, so that it reports a degraded service and not a timeout
+
+
+class QueueUnusable(ConfigurationError, Degraded):
+    """A queue cannot be used as it is at the broker; until it can, rows are kept."""
 
 
 class CeleryEngine:
@@ -112,7 +120,7 @@ class CeleryEngine:
         """Ask the broker how many messages it has, and wait a moment for the answer.
 
         Raises:
-            ConfigurationError: RabbitMQ has a queue of this name with other arguments.
+            QueueUnusable: RabbitMQ refuses a queue of this name, such as one with other arguments.
             Degraded: it does not answer; rows are kept, and published once it does.
         """
         try:
@@ -120,10 +128,14 @@ class CeleryEngine:
         except CarboyError:
             raise
         except Exception as error:
+            refusal = _refusal_of(error)
+            what = f"it refuses the connection: {refusal}" if refusal else f"it is unavailable ({type(error).__name__})"
             raise Degraded(
                 "the broker of the jobs",
-                f"it is unavailable ({type(error).__name__}); jobs are kept, and published when it is available",
-                "see JOBS_BROKER_URL, and whether the broker is up",
+                f"{what}; jobs are kept, and published when it is available",
+                "see the user, password and path in JOBS_BROKER_URL"
+                if refusal
+                else "see JOBS_BROKER_URL, and whether the broker is up",
             ) from error
 
     def _ask(self) -> None:
@@ -134,22 +146,22 @@ class CeleryEngine:
         """Declare the queues at RabbitMQ, as a worker does; the other brokers' queues have no arguments.
 
         Raises:
-            ConfigurationError: there is a queue of this name with other arguments.
+            QueueUnusable: RabbitMQ refuses a queue of this name, such as one with other arguments.
             Exception: whatever the broker's library raises while it is unreachable.
         """
         if self.broker.name != "amqp":
             return
         with self._connect() as connection:
+            connection.connect()
             for queue in self.celery.conf.task_queues:
                 try:
                     queue.bind(connection.default_channel).declare()
                 except connection.channel_errors as error:
-                    if getattr(error, "code", None) != _PRECONDITION_FAILED:
+                    code, words = getattr(error, "code", 0), getattr(error, "reply_text", "")
+                    if code not in _UNUSABLE:
                         raise
-                    raise ConfigurationError(
-                        f"the queue `{queue.name}` cannot be used",
-                        "RabbitMQ has one of this name with other arguments, such as no `x-max-priority`",
-                        "delete that queue at the broker, or choose another name by JOBS_QUEUE",
+                    raise QueueUnusable(
+                        f"the queue `{queue.name}` cannot be used", f"RabbitMQ says: {words}", _UNUSABLE[code]
                     ) from error
 
     def depth(self) -> int:
@@ -215,6 +227,13 @@ class CeleryEngine:
         producer, self._producer = self._producer, None
         if producer is not None:
             close_quietly(producer.connection)
+
+
+def _refusal_of(error: Exception) -> str:
+    """Return why a broker that answers lets us not in, in its own words, or ""."""
+    if type(error).__name__ in {"AuthenticationError", "NoPermissionError"}:  # of redis-py
+        return str(error)
+    return str(getattr(error, "reply_text", "") or "")  # of amqp
 
 
 def _depth(connection: Any, queue: str) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, func, select, tuple_, update
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import accepted_ms, new_id, put, row_of
 from carboy.services.archive.items import Accepted, Archived, Gathered, Item, NewItem, Page, Submission
-from carboy.services.archive.object_keys import version_key, webhook_key
+from carboy.services.archive.object_keys import stored_id, version_key
 from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.tables import ITEMS
 
@@ -144,7 +144,7 @@ class Index:
         found: list[int] = []
         with self._engine.connect() as connection:
             for source in sources:
-                stored = item_id if source == THREATSTACK else webhook_key(item_id, 0, source).rpartition("/")[2]
+                stored = item_id if source == THREATSTACK else stored_id(item_id)
                 query = select(ITEMS.c.id).where(ITEMS.c.source == source, ITEMS.c.item_id == stored)
                 found += connection.execute(query).scalars()
         return found

@@ -6,20 +6,24 @@ there the time is the minute's. Such a webhook is found by its time alone.
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby, takewhile
+from typing import TypeVar, cast
 
 from carboy.clock import Clock, from_unix_ms
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing, UpstreamError
 from carboy.services.archive.alerts import Alert, parse_alerts
 from carboy.services.archive.items import Item, headers_of, time_of
 from carboy.services.archive.object_keys import WebhookKey, alert_key, parse_key
+from carboy.services.archive.object_reads import ObjectReads
 from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
 from carboy.services.archive.queries import Page, Reading, TimeRange, checked, is_json
 from carboy.services.archive.sources import THREATSTACK
+
+T = TypeVar("T")
 
 _MINUTE_MS = 60_000
 _AHEAD_MS = 366 * 24 * 60 * _MINUTE_MS  # nothing is looked for further in the future
@@ -42,14 +46,13 @@ class Listing:
 
     Args:
         store: where they are.
-        parallel: objects read at the same time for one answer.
+        objects: calls that store, and does not wait for one that does not answer.
         clock: what time it is.
         fetches: whether full alerts are fetched.
     """
 
-    def __init__(self, store: Store, parallel: int, clock: Clock, *, fetches: bool) -> None:
-        self._store, self._clock, self._fetches = store, clock, fetches
-        self._pool = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="archive-read")
+    def __init__(self, store: Store, objects: ObjectReads, clock: Clock, *, fetches: bool) -> None:
+        self._store, self._objects, self._clock, self._fetches = store, objects, clock, fetches
 
     def one(self, source: str, item_id: str) -> tuple[Item, bytes]:
         """Return the full alert of an id, its newest version.
@@ -60,11 +63,14 @@ class Listing:
         """
         if source != THREATSTACK:
             raise Missing(f"`{item_id}`", "without a database a webhook is found by its time alone", "give a range")
+        return self._objects.run(partial(self._full_alert, item_id))
+
+    def _full_alert(self, item_id: str) -> tuple[Item, bytes]:
         found = newest_detail(self._store, item_id)
         if found is None:
             why = "without a database an alert is found by its id once it was fetched in full; until then by its time"
             raise Missing(f"`{item_id}`", why, "give a range")
-        item = _item(source, item_id, 0, 0, found[0], "kept")
+        item = _item(THREATSTACK, item_id, 0, 0, found[0], "kept")
         body = checked(item, found[1])
         if isinstance(body, UpstreamError):
             raise body
@@ -97,7 +103,7 @@ class Listing:
         start_ms = max(span.start_ms, after[0], 0)
         end_ms = min(span.end_ms, self._clock.now_ms() + _AHEAD_MS)
         for _, minute in groupby(self._entries(span.source, start_ms, end_ms), key=lambda one: one[1].minute_ms):
-            read = self._pool.map(lambda one: self._read(span, *one), _newest(minute))
+            read = self._run_all([partial(self._read, span, *one) for one in _newest(minute)])
             found = [one for one in read if one is not None and one.place > after and _is_wanted(one, span)]
             yield from sorted(found, key=lambda one: one.place)
 
@@ -105,7 +111,7 @@ class Listing:
         name = None if source == THREATSTACK else source
         root = "webhooks" if name is None else f"webhooks/{name}"
         for folder in plan_folders(start_ms, end_ms):
-            for entry in self._store.list(f"{root}/{folder}"):
+            for entry in self._objects.entries(f"{root}/{folder}"):
                 key = parse_key(entry.key)
                 if isinstance(key, WebhookKey) and key.source == name:
                     yield entry, key
@@ -138,14 +144,22 @@ class Listing:
         return _Found(alert.created_at_ms, Reading(replace(item, at_ms=alert.created_at_ms, detail=detail), body))
 
     def _rendered(self, page: Iterable[_Found]) -> list[Reading]:
-        return list(self._pool.map(self._with_detail, page))
+        return self._run_all([partial(self._with_detail, one) for one in page])
+
+    def _run_all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Return what calls to the store return; raise the first error of one."""
+        results = self._objects.run_all(calls)
+        for result in results:
+            if isinstance(result, UpstreamError):
+                raise result
+        return cast("list[T]", results)
 
     def _with_detail(self, found: _Found) -> Reading:
         """Return the full alert in place of the webhook's copy, where it was fetched."""
         if found.reading.item.detail != "pending":
             return found.reading
         try:
-            return Reading(*self.one(found.reading.item.source, found.reading.item.item_id))
+            return Reading(*self._full_alert(found.reading.item.item_id))
         except (Missing, ObjectUnavailable):
             return found.reading
 

@@ -24,12 +24,13 @@ MAX_CREATED_AT_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 _MAX_NAME = 200
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SOURCE = re.compile(r"[a-z][a-z0-9_-]{0,63}")  # a letter first, so that it is never taken for a year
+_HASHED = re.compile("==[0-9a-f]{64}")  # in place of an id that is too long for a file's name
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 _VERSION = r"(?:~(?P<version>[0-9a-f]{8}))?"
 _ALERT = re.compile(rf"alerts/[^/]{{2}}/[^/]{{2}}/(?P<id>{_ID.pattern}){_VERSION}")
 _WEBHOOK = re.compile(
     rf"webhooks/(?:(?P<source>{_SOURCE.pattern})/)?(?P<at>\d{{4}}/\d\d/\d\d/\d\d/\d\d)/"
-    rf"(?P<name>(?:[A-Za-z0-9_-]|=[0-9A-F]{{2}}){{1,{_MAX_NAME}}}|==[0-9a-f]{{64}}){_VERSION}",
+    rf"(?P<name>(?:[A-Za-z0-9_-]|=[0-9A-F]{{2}}){{1,{_MAX_NAME}}}|{_HASHED.pattern}){_VERSION}",
     re.ASCII,
 )
 
@@ -85,8 +86,11 @@ def webhook_key(event_id: str, created_at_ms: int, source: str | None = None) ->
 
 
 def stored_id(event_id: str) -> str:
-    """Return an id, or the beginning of one, as the index and the keys of objects have it; empty for an empty one."""
-    return _escape(event_id) if event_id else ""
+    """Return an id, or the beginning of one, as the index and the keys of objects have it; empty for an empty one.
+
+    What lists show in place of a long id is that already.
+    """
+    return event_id if not event_id or _HASHED.fullmatch(event_id) else _escape(event_id)
 
 
 def alert_key(alert_id: str) -> str:

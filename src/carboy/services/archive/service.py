@@ -75,11 +75,9 @@ def register(app: Flask) -> None:
     settings = runtime.settings.part(ArchiveSettings)
     store = open_settings_store(settings, clock=runtime.clock)
     api = _threatstack(runtime, settings)
-    service = (
-        _with_index(app, runtime, settings, store, api)
-        if runtime.has_database
-        else _queued(app, runtime, settings, store, api)
-    )
+    objects = ObjectReads(store, settings.archive_readers, settings.archive_read_wait_s)
+    make_service = _with_index if runtime.has_database else _queued
+    service = make_service(app, runtime, settings, store, objects, api)
     for job in service.jobs:
         runtime.jobs.registry.add(job)
     runtime.dependencies["object store"] = store.check
@@ -96,7 +94,7 @@ def register(app: Flask) -> None:
         acceptor=service.acceptor,
         reader=service.reader,
         replay=service.replay,
-        status=lambda: _status(store, api),
+        status=lambda: _status(store, objects, api),
         clock=runtime.clock,
         fetches=api is not None,
     )
@@ -186,7 +184,7 @@ class _Service:
 
 
 def _with_index(
-    app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None
+    app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, objects: ObjectReads, api: ThreatStack | None
 ) -> _Service:
     from carboy.services.archive.index import Index
     from carboy.services.archive.passing_on import add_destination_api, build_destinations, build_upkeep, offer_events
@@ -197,7 +195,6 @@ def _with_index(
     keep, replay = keeper.jobs()
     destinations = build_destinations(app, runtime, index, store, replay)
     upkeep = build_upkeep(runtime, store, destinations)
-    objects = ObjectReads(store, settings.archive_readers, settings.archive_read_wait_s)
     reader = Reader(index, objects)
 
     def notify() -> None:
@@ -231,10 +228,12 @@ def _with_index(
     return _Service(acceptor, reader, replay_alert, jobs)
 
 
-def _queued(app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, api: ThreatStack | None) -> _Service:
+def _queued(
+    app: Flask, runtime: Runtime, settings: ArchiveSettings, store: Store, objects: ObjectReads, api: ThreatStack | None
+) -> _Service:
     runtime.jobs.park = StorePark(store)
     keeper = QueueKeeper(store, _fetcher(runtime, settings, api), runtime.jobs.send)
-    reader = Listing(store, settings.archive_readers, runtime.clock, fetches=api is not None)
+    reader = Listing(store, objects, runtime.clock, fetches=api is not None)
 
     def replay_alert(alert_id: str) -> bool:
         if api is not None:
@@ -344,10 +343,10 @@ def enqueue_row(runtime: Runtime, job: Job[[int]], row: int) -> None:
     runtime.jobs.notify()
 
 
-def _status(store: Store, api: ThreatStack | None) -> tuple[bool, dict[str, Any]]:
-    objects = _probe(store.check)
+def _status(store: Store, objects: ObjectReads, api: ThreatStack | None) -> tuple[bool, dict[str, Any]]:
+    s3 = _probe(lambda: objects.run(store.check))
     source = {"configured": api is not None, **_probe(api.ping if api else _nothing)}
-    return objects["ok"] and source["ok"], {"s3": objects, "threatstack": source}
+    return s3["ok"] and source["ok"], {"s3": s3, "threatstack": source}
 
 
 def _nothing() -> None:

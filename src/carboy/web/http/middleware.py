@@ -233,7 +233,7 @@ class _Exchange:
         request = self._environ.get("werkzeug.request")  # Flask removes it when the request ends
         rule = getattr(request, "url_rule", None)
         if rule is not None:
-            self.route = rule.rule
+            self.route = rule.rule.replace("<carboy_", "<")  # our converters by what they take
         size = None
         middleware = self._middleware
         sends_request_id, forbids_sniffing = middleware.sends_request_id, middleware.forbids_sniffing
