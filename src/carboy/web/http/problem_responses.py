@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from flask import Flask
     from flask.typing import ResponseReturnValue
+    from werkzeug.datastructures import MIMEAccept
 
 log: BoundLogger = get_logger(__name__)
 
@@ -115,14 +116,20 @@ def problem_answerer(
         page = make_page(request.environ, problem) if make_page is not None else None
         if page is not None:
             return Response(page[0], problem.status, {**problem.headers, **page[1]})
-        accepted = request.accept_mimetypes
-        if has_pages and accepted["text/html"] > accepted["application/json"]:
+        if has_pages and _wants_page(app, error, request.accept_mimetypes):
             return error if isinstance(error, HTTPException) and error.code == problem.status else _page(problem)
         body = render_problem(problem, request.root_path + show_path(request.path), g.get("request_id") or request_id())
         headers = {**problem.headers, "Vary": "Accept"} if make_page is not None else problem.headers
         return Response(body, problem.status, headers, content_type=CONTENT_TYPE)
 
     return answer
+
+
+def _wants_page(app: "Flask", error: Exception, accepted: "MIMEAccept") -> bool:
+    """Return whether a client gets Flask's page: it prefers HTML, or accepts anything and the application has pages."""
+    if accepted.best not in {None, "*/*"}:
+        return accepted["text/html"] > accepted["application/json"]
+    return not isinstance(error, CarboyError) and has_status_handlers(app)
 
 
 def answer_refusal(
@@ -146,6 +153,16 @@ def has_own_handlers(app: "Flask") -> bool:
     """Return whether an application has error handlers besides Carboy's."""
     specs = (handlers for codes in app.error_handler_spec.values() for handlers in codes.values())
     return any(_is_own(handler) for handlers in specs for handler in handlers.values())
+
+
+def has_status_handlers(app: "Flask") -> bool:
+    """Return whether an application has handlers of its own for HTTP statuses: it has chosen how errors look."""
+    return any(
+        code is not None and _is_own(handler)
+        for codes in app.error_handler_spec.values()
+        for code, handlers in codes.items()
+        for handler in handlers.values()
+    )
 
 
 def _own_handler(app: "Flask", error: HTTPException, blueprints: list[str]) -> "Callable[..., Any] | None":
