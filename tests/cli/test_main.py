@@ -132,6 +132,28 @@ def test_the_application_is_found_as_flask_finds_it(
     assert "no Carboy parts" in ended.err, "it is the shop, which was made without `create_app`"
 
 
+@pytest.mark.parametrize(
+    ("dotenv", "flaskenv", "found"),
+    [
+        ("", "FLASK_APP=shop:make\n", "no Carboy parts"),
+        ("FLASK_APP=shop:make\n", "FLASK_APP=nothing\n", "no Carboy parts"),
+        ("", "# for `flask`\nFLASK_DEBUG=1\nexport FLASK_APP='shop:make'\n", "no Carboy parts"),
+        ("", "HOME_PAGE=${UNKNOWN}\n", ""),
+    ],
+)
+def test_flaskenv_names_the_application(carboy: Carboy, project: Path, dotenv: str, flaskenv: str, found: str) -> None:
+    """`.env` comes before it; a line that only python-dotenv can expand is left to Flask."""
+    (project / "shop.py").write_text("from flask import Flask\ndef make():\n    return Flask('shop')\n")
+    (project / "carboy.toml").unlink(missing_ok=True)
+    (project / ".env").write_text(dotenv)
+    (project / ".flaskenv").write_text(flaskenv)
+
+    ended = carboy("keys", "list")
+
+    assert found in ended.err
+    assert (ended.code == 2) is bool(found)
+
+
 def test_an_application_that_is_not_there_is_a_misuse(carboy: Carboy) -> None:
     """Flask's own words, no traceback."""
     ended = carboy("keys", "list", "--app", "nowhere:app")

@@ -64,6 +64,18 @@ def test_a_table_fits_the_terminal(tmp_path: Path) -> None:
     assert "\x1b[1m" in shown
 
 
+def test_what_names_a_row_is_shown_whole(tmp_path: Path) -> None:
+    """On 60 columns: the id can be copied into the next command; a column without a value takes no room."""
+    created = on_a_terminal(tmp_path, "keys", "create", "a-machine-with-a-long-name", "--scope", "archive:read")
+    key = re.search(r"cby_([a-z0-9]+)_", created)
+    shown = on_a_terminal(tmp_path, "keys", "list")
+
+    assert key is not None
+    assert f"\n{key[1]} " in shown
+    assert "REVOKED" not in shown
+    assert "NAME" in shown
+
+
 def test_lists_are_shown_as_a_setting_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
     """With commas; what is not a list of texts is JSON, and nothing is `-`."""
     print_table(("A", "B", "C", "D"), [(["captcha", "notice"], [], {"a": [1]}, None)])

@@ -38,6 +38,21 @@ def test_what_a_sender_controls_is_text_on_every_page(make_app: MakeApp) -> None
     assert "49" not in shown.split("{{7*")[0][-5:]
 
 
+def test_units_layers_and_findings_are_translated(make_app: MakeApp) -> None:
+    """In Chinese: an age of minutes, the layer of a setting, what a check found."""
+    clock = ManualClock()
+    app, _ = make_busy_app(make_app, clock=clock)
+    clock.advance(2 * 86400 + 3 * 3600)
+    person = visit(app)
+
+    assert "2 天 3 小时" in person.get("/console/jobs?lang=zh-Hans").text
+    settings = person.get("/console/settings?lang=zh-Hans").text
+    assert "来源层" in settings
+    assert ">默认值<" in settings
+    health = person.get("/console/health?lang=zh-Hans").text
+    assert re.findall(r'<p class="wrap" lang="en">([^<]*)', health) == []
+
+
 def test_raw_bodies_are_never_pages(make_app: MakeApp) -> None:
     app, paths = make_busy_app(make_app)
 

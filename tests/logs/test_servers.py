@@ -98,6 +98,20 @@ def test_gunicorn_s_lines_have_our_form(folder: Path, access: str) -> None:
         assert not [line for line in lines if line["event"] == "request"]
 
 
+def test_gunicorn_s_level_is_not_that_of_the_application(folder: Path) -> None:
+    """Its loggers alone are changed: the root logger is as the application has it, and Carboy's lines are shown."""
+    app = APP.replace('    logs.setup("INFO", "json")\n', "").replace(
+        '"viewed"', '"viewed", root=[logging.root.level, len(logging.root.handlers)]'
+    )
+    (folder / "hello.py").write_text(f"import logging\n{app}")
+    port = free_port()
+    options = ["--bind", f"127.0.0.1:{port}", "--logger-class", "carboy.logs.GunicornLogger", "--log-level", "warning"]
+    lines = lines_after_a_request(folder, port, "-m", "gunicorn", *options, "hello:app", until="viewed")
+
+    assert the("viewed", lines)["root"] == [30, 0]
+    assert not [line for line in lines if line["event"].startswith("Booting worker")]
+
+
 def test_importing_the_logs_loads_nothing_heavy() -> None:
     """No server, no AWS, no Flask; a CLI that only logs starts at once."""
     code = "import sys, carboy.logs; print(*sorted({name.partition('.')[0] for name in sys.modules}))"

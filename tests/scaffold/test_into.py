@@ -176,6 +176,21 @@ def test_a_factory_that_needs_arguments_is_not_used(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.py"]
 
 
+@pytest.mark.parametrize(
+    ("line", "app"),
+    [
+        ("app = create_app(os.getenv('STAGE', 'dev'))", "wsgi:app"),
+        ("application = a.make_app('dev')", "wsgi:application"),
+    ],
+)
+def test_the_application_that_such_a_factory_makes_is_found(tmp_path: Path, line: str, app: str) -> None:
+    """Where a module assigns it, as `wsgi.py` does."""
+    (tmp_path / "a.py").write_text(FACTORY.replace("config=None", "config"))
+    (tmp_path / "wsgi.py").write_text(f"import os\nimport a\nfrom a import create_app\n{line}\n")
+
+    assert adopt(tmp_path, Choices()).app == app
+
+
 @pytest.mark.parametrize("choice", ["archive", "sms", "openapi"])
 def test_what_is_no_part_of_another_is_refused(shop: Path, choice: str) -> None:
     """With what to do instead."""

@@ -137,6 +137,34 @@ def test_handlers_of_the_application_stay(adopt: Adopt) -> None:
     assert client.post("/boom").text == "my MethodNotAllowed"
 
 
+@pytest.mark.parametrize("path", ["/gone", "/upload", "/boom"])
+def test_an_application_with_error_pages_has_them_for_a_client_that_accepts_anything(adopt: Adopt, path: str) -> None:
+    """A handler for one status says that errors are pages; for the other statuses Flask's is shown, as before."""
+
+    def before(app: Flask) -> None:
+        @app.errorhandler(404)
+        def missing(error: Exception) -> tuple[str, int]:
+            return "<h1>my 404</h1>", 404
+
+    client = adopt(before=before).test_client()
+
+    for headers in ({}, {"Accept": "*/*"}, {"Accept": BROWSER}):
+        assert client.get(path, headers=headers).mimetype == "text/html"
+    for accept in ("application/json", "application/problem+json", "application/json, */*;q=0.1"):
+        assert client.get(path, headers={"Accept": accept}).mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, None])
+def test_handlers_of_other_exceptions_say_nothing_about_statuses(adopt: Adopt, kind: type[Exception] | None) -> None:
+    """As extensions register for their own exceptions, such as an expired token."""
+
+    def before(app: Flask) -> None:
+        if kind is not None:
+            app.register_error_handler(kind, lambda error: ("mine", 500))
+
+    assert adopt(before=before).test_client().get("/gone").mimetype == "application/problem+json"
+
+
 @pytest.mark.parametrize("kind", [HTTPException, Exception])
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_handler_for_a_whole_class_of_errors_stays(adopt: Adopt, kind: type[Exception], is_late: bool) -> None:

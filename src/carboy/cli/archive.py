@@ -26,7 +26,7 @@ _DAY_MS = 86_400_000
 
 @click.group()
 def command() -> None:
-    """Work with the archive from a terminal.
+    """List, replay, verify and erase archived webhooks.
 
     Example:
       carboy archive list --start 2026-01-01T00:00:00Z
@@ -44,7 +44,7 @@ def command() -> None:
 @json_option
 @pass_project
 def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -> None:
-    """List what is archived of a range of time, oldest first; a line of JSON each.
+    """List archived objects of a time range as JSON lines, oldest first.
 
     Example:
       carboy archive list --start 2026-01-01T00:00:00Z --end 2026-02-01T00:00:00Z
@@ -79,7 +79,7 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
 @click.option("--source", default="threatstack", show_default=True, help="Whose webhook.")
 @pass_project
 def get(project: Project, item_id: str, source: str) -> None:
-    """Print what is archived under an id, byte for byte; on a terminal a newline follows.
+    """Print the archived object of an id.
 
     Example:
       carboy archive get 587c0159a907346eccb84004 | jq .title
@@ -96,10 +96,10 @@ def get(project: Project, item_id: str, source: str) -> None:
 @command.command()
 @click.argument("alert_ids", metavar="[ID...]", nargs=-1)
 @click.option("--from", "start", metavar="TIME", help="Instead of ids: events from then on; ISO 8601 with an offset.")
-@click.option("--until", "end", metavar="TIME", help="Before then.")
+@click.option("--until", "end", metavar="TIME", help="The end, excluded.")
 @click.option("--source", help="Only of this source.")
 @click.option("--filter", "filter_", metavar="JMESPATH", default="", help="Only events that match.")
-@click.option("--dry-run", is_flag=True, help="Say how many and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Only print how many.")
 @pass_project
 def replay(project: Project, /, alert_ids: tuple[str, ...], dry_run: bool, **asked: Any) -> None:
     """Fetch and archive alerts again, or the events of a range; what has changed is kept as a new version.
@@ -160,7 +160,7 @@ def verify(project: Project, as_json: bool) -> None:
 @json_option
 @pass_project
 def import_(project: Project, url: str, as_json: bool) -> None:
-    """Take over what the tutorial's service, or another archive, wrote to a folder or bucket.
+    """Import an existing archive from a folder or bucket.
 
     The objects are copied under their keys here and put into the index; running it again takes nothing twice.
 
@@ -192,12 +192,12 @@ def import_(project: Project, url: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.option("--from", "start", metavar="TIME", required=True, help="From then on; ISO 8601 with an offset.")
-@click.option("--until", "end", metavar="TIME", required=True, help="Before then.")
+@click.option("--from", "start", metavar="TIME", required=True, help="The start, included; ISO 8601 with an offset.")
+@click.option("--until", "end", metavar="TIME", required=True, help="The end, excluded.")
 @click.option("--dry-run", is_flag=True, help="Say what is missing and accept nothing.")
 @pass_project
 def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
-    """Ask the Threat Stack API for a range of time and archive what was never received.
+    """Archive alerts of a time range that were never received.
 
     The alerts are accepted here and archived by the jobs of `carboy serve` or `carboy worker`.
 
@@ -233,14 +233,14 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
     "--match", required=True, metavar="JMESPATH", help="Which events, such as \"user.email == 'a@b.example'\"."
 )
 @click.option("--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset.")
-@click.option("--until", "end", metavar="TIME", required=True, help="Before then.")
+@click.option("--until", "end", metavar="TIME", required=True, help="The end, excluded.")
 @click.option("--source", help="Only of this source.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would be erased and do nothing.")
 @json_option
 @pass_project
 def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bool, **asked: Any) -> None:
-    """Erase the events of a person, with their objects and deliveries; the audit log gets their ids.
+    """Erase a person's events, with their objects and deliveries.
 
     Refused requests whose body was kept (`keep_refused`) are erased too. Events of a source with `hold = true` stay;
     exit 1 when there are such.

@@ -67,7 +67,11 @@ def _repeat_options(args: Sequence[str]) -> list[str]:
     "--python", "-py", type=_Version(), default="3.13", show_default=True, help="Python of the function's runtime."
 )
 @click.option(
-    "--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True, help="Its processor."
+    "--arch",
+    type=click.Choice(["x86_64", "arm64"]),
+    default="x86_64",
+    show_default=True,
+    help="The processor architecture.",
 )
 @click.option(
     "-3", "--python36", "is_3", is_flag=True, expose_value=False, help="Ignored: kept for Fleece.", hidden=True
@@ -79,7 +83,7 @@ def _repeat_options(args: Sequence[str]) -> list[str]:
 @click.option("-s", "--source", type=_FILE, help="The code. [default: src/, else the packages and modules]")
 @click.option("-t", "--target", type=_FILE, help="The zip, or its folder. [default: dist/lambda_function.zip]")
 @click.option("-e", "--exclude", multiple=True, metavar="GLOB…", help="Leave these paths out; repeatable.")
-@click.option("--include", multiple=True, metavar="GLOB", help="Take own paths that would stay out; repeatable.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Include own paths that would be left out; repeatable.")
 @click.option("--rebuild", is_flag=True, help="Install the dependencies again, whatever is cached.")
 @click.option("--inject-build-info", is_flag=True, help="Add config.json with the commit and its time.")
 @click.option(
@@ -87,7 +91,7 @@ def _repeat_options(args: Sequence[str]) -> list[str]:
 )
 @click.option("--layer", is_flag=True, help="Build a layer: the dependencies alone.")
 @click.option("--image", is_flag=True, help="Print a Dockerfile instead of building a zip.")
-@click.option("--boto3", is_flag=True, help="Put boto3 in; the runtime has one of its own.")
+@click.option("--boto3", is_flag=True, help="Include boto3; the Lambda runtime has its own version.")
 @click.option("--keep-services", multiple=True, metavar="NAMES", help="AWS services that boto3 keeps, by commas.")
 @click.option("--keep-all", is_flag=True, help="Let boto3 keep all services.")
 @click.option("--list", "is_list", is_flag=True, help="Print each file and why it is in.")

@@ -22,7 +22,7 @@ from carboy.errors import ConfigurationError, Fault, Refused, UsageError
 @common_options()
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
-    """Keep configuration in git, its secrets encrypted by KMS, per stage.
+    """Edit and render encrypted configuration that is kept in git.
 
     Example:
       carboy config edit
@@ -40,7 +40,7 @@ for _one in (edit, diff, merge_driver, history, rollback):
 @common_options()
 @pass_file
 def import_(file: ClosedFile) -> None:
-    """Close the open form on stdin, YAML or JSON.
+    """Encrypt YAML or JSON from stdin into the file.
 
     What did not change keeps its bytes.
 
@@ -66,7 +66,7 @@ def import_(file: ClosedFile) -> None:
 @common_options()
 @pass_file
 def export(file: ClosedFile, as_json: bool) -> None:
-    """Print the open form; without a file yet, a template with every environment as a stage.
+    """Print the decrypted file, or a template for a new one.
 
     Example:
       carboy config export --json | jq .config
@@ -148,7 +148,7 @@ def render(file: ClosedFile, stage: str, environment: str | None, **given: Any) 
 @common_options()
 @pass_file
 def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
-    """Set one value of a stage, read from stdin; on a terminal it is asked for.
+    """Set one value of a stage, read from stdin or a prompt.
 
     It takes no right to decrypt: a new secret is sealed under a data key of its own, which the next rekey folds in.
     One newline at the end of stdin is not part of the value.
@@ -183,7 +183,7 @@ def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
 @common_options()
 @pass_file
 def get(file: ClosedFile, stage: str, path: str) -> None:
-    """Print one value of a stage: text as it is, all else as JSON.
+    """Print one value of a stage; anything but text as JSON.
 
     Example:
       carboy config get prod nested.a_list.0.password1
@@ -208,7 +208,7 @@ def get(file: ClosedFile, stage: str, path: str) -> None:
 @common_options()
 @pass_file
 def check(file: ClosedFile, offline: bool) -> None:
-    """Check the file: its structure, its MACs, and that every stage finds every value.
+    """Check the file's structure and MACs, and that no stage lacks a value.
 
     Example:
       carboy config check --offline
@@ -262,7 +262,7 @@ def _check_keys(file: ClosedFile, config: Config) -> None:
 @common_options()
 @pass_file
 def rekey(file: ClosedFile, stage: str | None, sealed: bool, after_merge: bool, yes: bool) -> None:
-    """Seal every secret again, under new data keys.
+    """Encrypt every secret again with new data keys.
 
     Example:
       carboy config rekey prod

@@ -101,7 +101,7 @@ def _at_revision(path: Path, rev: str) -> bytes:
 @common_options()
 @pass_file
 def merge_driver(file: ClosedFile, base: Path, ours: Path, theirs: Path, name: str | None) -> None:
-    """Merge two people's changes; git calls it.
+    """Merge changes to the file; called by git.
 
     KMS is asked only for stages whose secrets both changed. Where both changed the same value, git's own conflict
     markers are left, and the exit code is 1.

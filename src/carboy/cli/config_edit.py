@@ -39,7 +39,7 @@ class _Edit:
 @common_options(short=False)
 @pass_file
 def edit(file: ClosedFile, as_json: bool, editor: str | None, go_on: bool | None) -> None:
-    """Open the file in an editor, and close it again.
+    """Decrypt the file into an editor, and encrypt it again.
 
     The plain text lies in a private folder in memory while the editor runs. An interrupted edit is kept sealed, and
     can be continued.

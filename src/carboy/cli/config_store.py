@@ -69,7 +69,7 @@ def _store_options(function: Any) -> Any:
 @common_options()
 @pass_file
 def history(file: ClosedFile, stage: str, parameter_store: str, environment: str | None) -> None:
-    """List the uploads of a stage that Parameter Store still knows, the newest first.
+    """List a stage's uploads in Parameter Store, newest first.
 
     Example:
       carboy config history prod --parameter-store /prod_orders
@@ -90,7 +90,7 @@ def history(file: ClosedFile, stage: str, parameter_store: str, environment: str
 def rollback(
     file: ClosedFile, stage: str, release: int, parameter_store: str, environment: str | None, dry_run: bool, yes: bool
 ) -> None:
-    """Put the parameters back as an earlier upload left them; what came later is deleted, after asking.
+    """Restore the parameters of an earlier upload.
 
     Example:
       carboy config rollback prod 7 --parameter-store /prod_orders

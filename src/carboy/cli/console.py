@@ -17,10 +17,10 @@ from carboy.errors import UsageError
     type=click.IntRange(1, 65535),
     help="The port of `carboy serve`.  [default: the variable PORT, or 8000]",
 )
-@click.option("--no-open", is_flag=True, help="Print the address alone.")
+@click.option("--no-open", is_flag=True, help="Print the address without opening it.")
 @pass_project
 def command(project: Project, url: str | None, port: int | None, no_open: bool) -> None:
-    """Open the console with an address that logs in once, within an hour.
+    """Open the console, logged in by a one-time address.
 
     It is made for the profile `local`; elsewhere log in with an API key.
 

@@ -55,7 +55,7 @@ class DbGroup(click.Group):
 
 @click.group("db", cls=DbGroup)
 def command() -> None:
-    """Bring the database to its newest form, and work with migrations.
+    """Migrate the database, and work with migrations.
 
     Example:
       carboy db upgrade
@@ -67,7 +67,7 @@ def command() -> None:
 @click.argument("revision", default="head")
 @pass_project
 def upgrade(project: Project, revision: str) -> None:
-    """Bring the database to its newest form: Carboy's own tables, then the project's to REVISION.
+    """Migrate Carboy's tables, then the project's up to REVISION.
 
     Several processes may ask at once: one does it, the others wait.
 
@@ -93,7 +93,7 @@ def upgrade(project: Project, revision: str) -> None:
 @json_option
 @pass_project
 def current(project: Project, as_json: bool) -> None:
-    """Print the version that the database has, and the one that the code needs.
+    """Print the database's migration, and the one that the code needs.
 
     Example:
       carboy db current --json

@@ -19,7 +19,7 @@ NAME = click.argument("name", metavar="NAME")
 
 @click.group("destinations")
 def command() -> None:
-    """Look at destinations and their deliveries, and change their fate.
+    """List, pause, retry and test destinations.
 
     Example:
       carboy archive destinations list
@@ -44,7 +44,7 @@ def open_archive(project: Project) -> "Iterator[Archive]":
 @json_option
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
-    """List the destinations, and how they do.
+    """List the destinations with their state.
 
     Example:
       carboy archive destinations list
@@ -110,7 +110,7 @@ def _print_delivery(delivery: dict[str, Any], *, as_json: bool) -> None:
 @json_option
 @pass_project
 def test(project: Project, name: str, as_json: bool) -> None:
-    """Send a sample event to a destination now; exit 4 when it is not taken.
+    """Send a sample event to a destination; exit 4 if it is refused.
 
     Example:
       carboy archive destinations test siem
@@ -137,7 +137,7 @@ def _change(project: Project, name: str, change: Callable[["Archive"], str]) -> 
 @NAME
 @pass_project
 def pause(project: Project, name: str) -> None:
-    """Hold a destination's deliveries back; none is lost.
+    """Pause a destination; its deliveries wait.
 
     Example:
       carboy archive destinations pause siem
@@ -154,7 +154,7 @@ def pause(project: Project, name: str) -> None:
 @NAME
 @pass_project
 def resume(project: Project, name: str) -> None:
-    """Let a destination's deliveries go.
+    """Resume a paused destination.
 
     Example:
       carboy archive destinations resume siem
@@ -178,7 +178,7 @@ def resume(project: Project, name: str) -> None:
 )
 @pass_project
 def retry(project: Project, name: str, state: str) -> None:
-    """Try deliveries of a destination again, now; with the id of a delivery, that one.
+    """Retry a destination's deliveries now, or the one delivery of an id.
 
     Example:
       carboy archive destinations retry siem
@@ -196,11 +196,11 @@ def retry(project: Project, name: str, state: str) -> None:
 
 @command.command()
 @NAME
-@click.option("--dry-run", is_flag=True, help="Say how many it would be.")
+@click.option("--dry-run", is_flag=True, help="Only print how many.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @pass_project
 def drop(project: Project, name: str, dry_run: bool, yes: bool) -> None:
-    """End the deliveries that wait for a destination without a further attempt; their events stay archived.
+    """Discard a destination's waiting deliveries; their events stay archived.
 
     Also for a destination that was removed from the settings: `list` shows it as `removed` while deliveries wait.
 
@@ -220,10 +220,10 @@ def drop(project: Project, name: str, dry_run: bool, yes: bool) -> None:
 @command.command()
 @NAME
 @click.option("--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset.")
-@click.option("--until", "end", metavar="TIME", required=True, help="Before then.")
+@click.option("--until", "end", metavar="TIME", required=True, help="The end, excluded.")
 @click.option("--source", help="Only of this source.")
 @click.option("--filter", "filter_", metavar="JMESPATH", default="", help="Only events that match.")
-@click.option("--dry-run", is_flag=True, help="Say how many and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Only print how many.")
 @pass_project
 def replay(
     project: Project, /, name: str, start: str, end: str, source: str | None, filter_: str, dry_run: bool

@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +24,7 @@ _PATIENCE_S = 2.0  # an interactive command has to end soon
 @pass_project
 @click.pass_context
 def command(ctx: click.Context, project: Project, security: bool, as_json: bool) -> None:
-    """Check every part against the outside.
+    """Check settings, database, storage and upstream services.
 
     Each finding says what to do, and the command ends with 4 when one fails. What is checked is the profile, the
     settings, AWS with its secrets and keys where they are used, the clock, the instance folder, the database and its
@@ -48,7 +47,8 @@ def command(ctx: click.Context, project: Project, security: bool, as_json: bool)
                 click.echo(f"      {paint('hint:', 'cyan')} {finding.hint}")
     is_well = all(finding.ok for finding in findings)
     if as_json:
-        print_json({"ok": is_well, "checks": [asdict(finding) for finding in findings]})
+        shown = ("name", "ok", "detail", "hint")
+        print_json({"ok": is_well, "checks": [{key: getattr(one, key) for key in shown} for one in findings]})
     if not is_well:
         ctx.exit(UpstreamError.exit_code)
 
@@ -62,7 +62,7 @@ def examine(project: Project, checks: "Callable[[Service], Iterator[Finding]]") 
     try:
         settings = load_all(project)
         yield Finding("profile", ok=True, detail=str(settings.profile))
-        yield Finding("settings", True, f"{len(list(settings))} are right", "; ".join(settings.warnings))
+        yield Finding("settings", True, f"{len(list(settings))} valid", "; ".join(settings.warnings))
         service = Service(project.make_quiet_app(db_connect_budget_s=_PATIENCE_S, db_heal_s=_PATIENCE_S))
         runtime_of(service)
     except ConfigurationError as error:

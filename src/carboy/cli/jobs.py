@@ -20,7 +20,7 @@ _TIMES = ("run_at", "created_at", "finished_at")
 
 @click.group("jobs")
 def command() -> None:
-    """Show what waits, runs or is dead.
+    """List, retry and delete jobs.
 
     Example:
       carboy jobs list --state dead
@@ -31,11 +31,11 @@ def command() -> None:
 @command.command("list")
 @click.option("--state", type=click.Choice(["queued", "running", "done", "dead"]), help="Only jobs in this state.")
 @click.option("--kind", help="Only jobs of this kind.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The maximum number.")
 @json_option
 @pass_project
 def list_(project: Project, state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
-    """List jobs, the newest first.
+    """List jobs, newest first.
 
     Example:
       carboy jobs list --state dead --json
@@ -61,7 +61,7 @@ def list_(project: Project, state: str | None, kind: str | None, limit: int, as_
 @json_option
 @pass_project
 def show(project: Project, job_id: int, as_json: bool) -> None:
-    """Print all that is known of one job.
+    """Show one job.
 
     Example:
       carboy jobs show 17
@@ -80,7 +80,7 @@ def show(project: Project, job_id: int, as_json: bool) -> None:
 @click.option("--kind", help="With --all: only jobs of this kind.")
 @pass_project
 def retry(project: Project, job_id: int | None, all_dead: bool, kind: str | None) -> None:
-    """Have a dead or waiting job run now, with all its tries before it.
+    """Run a dead or waiting job now, with its full number of attempts.
 
     Example:
       carboy jobs retry 17
@@ -101,11 +101,11 @@ def retry(project: Project, job_id: int | None, all_dead: bool, kind: str | None
 @click.option("--state", type=click.Choice(["done", "dead"]), default="done", show_default=True, help="Which jobs.")
 @click.option("--kind", help="Only jobs of this kind.")
 @click.option("--older-than", metavar="TIME", default="0s", show_default=True, help="Only those that ended before: 7d.")
-@click.option("--dry-run", is_flag=True, help="Say how many it would be.")
+@click.option("--dry-run", is_flag=True, help="Only print how many.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @pass_project
 def purge(project: Project, state: str, kind: str | None, older_than: str, dry_run: bool, yes: bool) -> None:
-    """Delete the rows of jobs that ended.
+    """Delete finished jobs.
 
     Example:
       carboy jobs purge --state dead --older-than 7d --dry-run

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group("keys")
 def command() -> None:
-    """Make, list and revoke API keys.
+    """Create, list and revoke API keys.
 
     Example:
       carboy keys create sender --scope archive:write
@@ -24,11 +24,11 @@ def command() -> None:
 
 @command.command("create")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="A right; may be repeated.")
+@click.option("--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="A scope; repeatable.")
 @json_option
 @pass_project
 def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
-    """Make a key and print it: it is shown this once, and kept as a hash.
+    """Create a key and print it once; only its hash is stored.
 
     The scopes are archive:write, archive:read, destinations:read, destinations:write, sms:send, sms:read, sms:numbers,
     sms:content, jobs:admin, metrics:read, keys:admin, settings:read, audit:read, and those of modules.
@@ -55,7 +55,7 @@ def create(project: Project, name: str, scopes: tuple[str, ...], as_json: bool) 
 @json_option
 @pass_project
 def list_(project: Project, as_json: bool) -> None:
-    """List the keys: what they may do, when they were used last, which are revoked.
+    """List the keys with their scopes and last use.
 
     Example:
       carboy keys list --json
@@ -82,7 +82,7 @@ def list_(project: Project, as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @pass_project
 def revoke(project: Project, key_id: str) -> None:
-    """Have a key refused from now on.
+    """Revoke a key.
 
     Example:
       carboy keys revoke 3kd0v9q2x7ma

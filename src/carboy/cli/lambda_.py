@@ -22,7 +22,7 @@ _NAMED = ("sqs", "sns", "schedule")
 
 @click.group("lambda")
 def command() -> None:
-    """Run the Lambda handler here, without AWS.
+    """Invoke the Lambda handler locally.
 
     Example:
       carboy lambda invoke --sample http-v2 --path /livez
@@ -50,7 +50,7 @@ def invoke(
     body: str | None,
     timeout_s: float,
 ) -> None:
-    """Send an event to the handler and print its answer; its logs, and how long it took, go to stderr.
+    """Send an event to the handler and print its response; logs and timing go to stderr.
 
     The event is a JSON file (`-` for stdin) or a sample. Exit code 1 when the handler ends with an error, or answers
     5xx.

@@ -21,26 +21,26 @@ from carboy.problems import Problem
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("carboy.cli.serve", "Serve the application, and run its jobs."),
     "worker": ("carboy.cli.worker", "Run jobs only."),
-    "new": ("carboy.cli.new", "Make a service of your own, running and tested from its first minute."),
-    "settings": ("carboy.cli.settings", "Show what each setting is and where it came from."),
-    "config": ("carboy.cli.config", "Keep configuration in git, its secrets encrypted by KMS, per stage."),
-    "db": ("carboy.cli.db", "Bring the database to its newest form, and work with migrations."),
-    "keys": ("carboy.cli.keys", "Make, list and revoke API keys."),
-    "jobs": ("carboy.cli.jobs", "Show what waits, runs or is dead."),
-    "archive": ("carboy.cli.archive", "Work with the archive from a terminal."),
-    "sms": ("carboy.cli.sms", "Work with the SMS gateway from a terminal."),
-    "console": ("carboy.cli.console", "Open the console with an address that logs in once, within an hour."),
+    "new": ("carboy.cli.new", "Create a new service, with tests and deployment files."),
+    "settings": ("carboy.cli.settings", "Show and check settings, and where their values come from."),
+    "config": ("carboy.cli.config", "Edit and render encrypted configuration that is kept in git."),
+    "db": ("carboy.cli.db", "Migrate the database, and work with migrations."),
+    "keys": ("carboy.cli.keys", "Create, list and revoke API keys."),
+    "jobs": ("carboy.cli.jobs", "List, retry and delete jobs."),
+    "archive": ("carboy.cli.archive", "List, replay, verify and erase archived webhooks."),
+    "sms": ("carboy.cli.sms", "Send messages and show their state, statistics and providers."),
+    "console": ("carboy.cli.console", "Open the console, logged in by a one-time address."),
     "tail": (
         "carboy.cli.tail",
-        "Show jobs as they come: a line for each webhook, delivery and message that is worked on.",
+        "Follow jobs: a line for each webhook, delivery and message.",
     ),
     "run": ("carboy.cli.run", "Run a command with temporary AWS credentials."),
     "build": (
         "carboy.cli.build",
         "Build a zip for AWS Lambda: the same bytes every time, for the function's platform, without Docker.",
     ),
-    "lambda": ("carboy.cli.lambda_", "Run the Lambda handler here, without AWS."),
-    "doctor": ("carboy.cli.doctor", "Check every part against the outside."),
+    "lambda": ("carboy.cli.lambda_", "Invoke the Lambda handler locally."),
+    "doctor": ("carboy.cli.doctor", "Check settings, database, storage and upstream services."),
 }
 """Name → module and one line of help. The module's `command` is the command; one that is not there is left out."""
 
@@ -129,7 +129,7 @@ def _common_options() -> Iterator[click.Option]:
             "NAME",
             "The profile: local, dev, prod, ….  [default: FLASK_PROFILE or local]",
         ),
-        ("env_file", ("--env-file", "-f"), "FILE", "Read in place of .env."),
+        ("env_file", ("--env-file", "-f"), "FILE", "Read this file instead of .env."),
         ("app", ("--app",), "MODULE:NAME", "The Flask application.  [default: FLASK_APP, or the built-in gateway]"),
     ):
         yield click.Option(

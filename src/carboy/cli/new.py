@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     "wanted",
     multiple=True,
     metavar="PARTS",
-    help="What it begins with, by commas: db, archive, sms, openapi, lambda, console.",
+    help="The parts to include, separated by commas: db, archive, sms, openapi, lambda, console.",
 )
-@click.option("--into", is_flag=True, help="Add what an existing project lacks; none of its files is changed.")
+@click.option("--into", is_flag=True, help="Add missing files to an existing project; no file is changed.")
 @json_option
 def command(name: Path, wanted: tuple[str, ...], into: bool, as_json: bool) -> None:
-    """Make a service of your own, running and tested from its first minute.
+    """Create a new service, with tests and deployment files.
 
     NAME becomes a folder. In it `carboy serve`, `pytest`, `carboy db upgrade` and `carboy build .` work at once. No
     file is ever overwritten.

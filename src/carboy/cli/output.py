@@ -34,17 +34,29 @@ def print_json(document: Any) -> None:
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print aligned columns on stdout; without rows the titles, and on stderr that there is nothing.
 
-    On a terminal the columns fit its width: the widest ones are cut, with `…`. In a pipe nothing is cut.
+    On a terminal the columns fit its width: columns without a value are left out, then the widest ones are cut, with
+    `…`; the first, which names the row in further commands, last. In a pipe nothing is cut.
     """
     cells = [list(titles), *([show_value(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
     if sys.stdout.isatty():
-        widths = fit_widths(widths, shutil.get_terminal_size().columns)
+        cells, widths = _fit(cells, widths, shutil.get_terminal_size().columns)
     for number, row in enumerate(cells):
         line = "  ".join(_cut(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         click.echo(paint(line, "bold") if number == 0 else line)
     if len(cells) == 1:
         note("there are none")
+
+
+def _fit(cells: list[list[str]], widths: list[int], room: int) -> tuple[list[list[str]], list[int]]:
+    gap = 2
+    if len(cells) > 1 and sum(widths) + gap * (len(widths) - 1) > room:
+        kept = [at for at in range(len(widths)) if at == 0 or any(row[at] not in {"", "-"} for row in cells[1:])]
+        cells, widths = [[row[at] for at in kept] for row in cells], [widths[at] for at in kept]
+    left = room - widths[0] - gap
+    fitted = [widths[0], *fit_widths(widths[1:], left)]
+    is_fitted = sum(fitted) + gap * (len(fitted) - 1) <= room
+    return cells, fitted if is_fitted else fit_widths(widths, room)
 
 
 def fit_widths(widths: Sequence[int], room: int) -> list[int]:

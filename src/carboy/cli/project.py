@@ -15,7 +15,7 @@ import click
 from carboy.errors import CarboyError, ConfigurationError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from flask import Flask
 
@@ -77,10 +77,13 @@ class Project:
             write_environ("CARBOY_ENV_FILE", self.env_file)
 
     def app_path(self) -> str | None:
-        """Return what `--app`, `FLASK_APP` or `carboy.toml` names, in this order; None for the built-in gateway."""
+        """Return what `--app`, `FLASK_APP` or `carboy.toml` names, in this order; None for the built-in gateway.
+
+        `FLASK_APP` is read from the environment, `.env` and, as `flask` does, `.flaskenv`.
+        """
         sources = self.sources()
         named = self.app or sources.environ.get("FLASK_APP") or sources.dotenv.get("FLASK_APP")
-        return named or sources.toml.get("app")
+        return named or _read_flaskenv(sources.folder).get("FLASK_APP") or sources.toml.get("app")
 
     def port(self) -> int:
         """Return the port to serve on: `PORT`, as many platforms set it, where that is a number; else 8000."""
@@ -126,9 +129,8 @@ class Project:
         try:
             with own_faults():
                 return create_app(**overrides)
-        except MissingExtra as error:  # an application of its own needs less than the gateway
-            hint = f"{error.hint}, or for the whole gateway {_GATEWAY}; another application is named by --app"
-            raise MissingExtra(error.what, error.why, hint) from error
+        except MissingExtra as error:
+            raise of_gateway(error) from error
 
     def _export_env_file(self) -> None:
         from carboy.web import settings_parts
@@ -169,6 +171,25 @@ class Project:
         runtime = runtime_of(service)
         service.prepare()
         return runtime
+
+
+def of_gateway(error: MissingExtra) -> MissingExtra:
+    """Return the error for a missing part of the built-in gateway: an application of one's own may not need it."""
+    own = next((name for name in ("wsgi", "app") if Path(f"{name}.py").is_file()), None)
+    named = f"if `{own}.py` is your application, name it: --app {own}" if own else "name your application: --app NAME"
+    hint = f"{named} (or FLASK_APP, or `app` in carboy.toml); for the built-in gateway: {_GATEWAY}"
+    return MissingExtra(error.what, error.why, hint)
+
+
+def _read_flaskenv(folder: Path) -> "Mapping[str, str]":
+    from carboy.config.files import read_dotenv
+
+    path = folder / ".flaskenv"
+    if not path.is_file():
+        return {}
+    with contextlib.suppress(ConfigurationError):  # it is Flask's file: what only python-dotenv reads is not an error
+        return read_dotenv(path)
+    return {}
 
 
 @contextlib.contextmanager

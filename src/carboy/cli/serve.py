@@ -27,8 +27,10 @@ from carboy.serve.plan import ServerName
     show_default=True,
     help="The web server; granian is accepted, and served by gunicorn.",
 )
-@click.option("--workers", type=int, default=1, show_default=True, help="Processes; SQLite needs one.")
-@click.option("--threads", type=int, default=32, show_default=True, help="Requests handled at once by a process.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Number of processes; SQLite needs one.")
+@click.option(
+    "--threads", type=int, default=32, show_default=True, help="Threads per process: requests handled at the same time."
+)
 @click.option("--reload", is_flag=True, help="Restart when a file changes; for development.")
 @click.option(
     "--openapi",

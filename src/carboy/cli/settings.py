@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from carboy.cli.output import did_you_mean, json_option, paint, print_json, print_table, show_value
-from carboy.cli.project import Project, own_faults, pass_project
-from carboy.errors import CarboyError, ConfigurationError, UsageError
+from carboy.cli.project import Project, of_gateway, own_faults, pass_project
+from carboy.errors import CarboyError, ConfigurationError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from carboy.config import Entry, Settings
@@ -18,7 +18,7 @@ _LEAST_LENGTH = 5
 
 @click.group("settings")
 def command() -> None:
-    """Show what each setting is and where it came from.
+    """Show and check settings, and where their values come from.
 
     Example:
       carboy settings show
@@ -27,11 +27,11 @@ def command() -> None:
 
 
 @command.command("show")
-@click.option("--changed", is_flag=True, help="Only those that are not at their default.")
+@click.option("--changed", is_flag=True, help="Only settings that differ from their default.")
 @json_option
 @pass_project
 def show(project: Project, changed: bool, as_json: bool) -> None:
-    """Print every setting: its value, the layer it came from, the layers that one hides. Secrets are masked.
+    """Print every setting with its value and its layer. Secrets are masked.
 
     Example:
       carboy settings show --changed
@@ -54,7 +54,7 @@ def show(project: Project, changed: bool, as_json: bool) -> None:
 @pass_project
 @click.pass_context
 def check(ctx: click.Context, project: Project, as_json: bool) -> None:
-    """Read and resolve every setting, and say all that is wrong at once; exit 3 when something is.
+    """Check every setting and report all errors; exit 3 if there are any.
 
     Example:
       carboy settings check --profile prod --env-file prod.env
@@ -102,9 +102,9 @@ def get(project: Project, name: str, as_json: bool) -> None:
 @json_option
 @pass_project
 def refresh(project: Project, as_json: bool) -> None:
-    """Have the processes that serve here read their settings again, secrets and parameters too.
+    """Make running processes reload their settings, secrets and parameters.
 
-    Each checks them all, and keeps its last valid ones where they are not valid; see its log.
+    A process whose new settings are not valid keeps the last valid ones and logs the error.
 
     Example:
       carboy settings refresh
@@ -137,11 +137,13 @@ def load_all(project: Project) -> "Settings":
     try:
         with own_faults():
             settings, _ = load_settings(lambda *known: [*settings_parts(*known), ServeSettings], project.sources)
-    except ConfigurationError:
+    except (ConfigurationError, MissingExtra) as error:  # of the gateway, which the application may not be
         adopted = _settings_of_adopted(project)
-        if adopted is None:
-            raise
-        return adopted
+        if adopted is not None:
+            return adopted
+        if isinstance(error, MissingExtra) and project.app_path() is None:
+            raise of_gateway(error) from error
+        raise
     return settings
 
 

@@ -21,7 +21,7 @@ _MAX_ID = (1 << 63) - 1
 
 @click.group("sms")
 def command() -> None:
-    """Work with the SMS gateway from a terminal.
+    """Send messages and show their state, statistics and providers.
 
     Example:
       carboy sms send +8613800000000 --template captcha --param code=1234 --dry-run
@@ -31,10 +31,10 @@ def command() -> None:
 
 @command.command("send")
 @click.argument("receivers", nargs=-1, required=True, metavar="NUMBER...")
-@click.option("--template", "-t", required=True, help="What is sent: a name from SMS_TEMPLATES.")
-@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="One for each of the template's.")
+@click.option("--template", "-t", required=True, help="A template from SMS_TEMPLATES.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the template; repeatable.")
 @click.option("--provider", help="The only one that may carry it.  [default: as SMS_PROVIDER says]")
-@click.option("--dry-run", is_flag=True, help="Show the provider, the text and the parts, and send nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the provider, text and parts without sending.")
 @json_option
 @pass_project
 @click.pass_context
@@ -49,7 +49,7 @@ def send(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Send a text, and say what became of it; exit 4 when no provider takes it.
+    """Send a message and wait for the result; exit 4 if no provider accepts it.
 
     Example:
       carboy sms send +8613800000000 --template captcha --param code=1234
@@ -75,7 +75,7 @@ def send(
 @json_option
 @pass_project
 def status(project: Project, sms_id: str, as_json: bool) -> None:
-    """Show a request with all its messages.
+    """Show a request and its messages.
 
     Example:
       carboy sms status 7529845821700098482
@@ -90,7 +90,7 @@ def status(project: Project, sms_id: str, as_json: bool) -> None:
 @json_option
 @pass_project
 def templates(project: Project, as_json: bool) -> None:
-    """List what may be sent.
+    """List the message templates.
 
     Example:
       carboy sms templates

@@ -14,7 +14,7 @@ from carboy.cli.sms_gateway import open_gateway
 @pass_project
 @click.pass_context
 def providers(ctx: click.Context, project: Project, as_json: bool) -> None:
-    """List the SMS providers, in the order in which they are tried, with their shares.
+    """List the SMS providers in the order in which they are tried.
 
     Example:
       carboy sms providers --json
@@ -67,7 +67,7 @@ def providers(ctx: click.Context, project: Project, as_json: bool) -> None:
 @click.argument("name")
 @pass_project
 def out(project: Project, name: str) -> None:
-    """Give a provider no messages until it is put back; what is under way ends.
+    """Take a provider out of rotation; calls under way finish.
 
     Example:
       carboy sms providers out aliyun
@@ -80,7 +80,7 @@ def out(project: Project, name: str) -> None:
 @click.argument("name")
 @pass_project
 def back(project: Project, name: str) -> None:
-    """Give a provider its whole share again.
+    """Put a provider back into rotation.
 
     Example:
       carboy sms providers back aliyun

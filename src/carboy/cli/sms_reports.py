@@ -20,11 +20,11 @@ _COLUMNS = ("id", "receiver", "country", "template", "state", "provider", "segme
 @click.option("--reference", help="Only with the caller's reference.")
 @click.option("--from", "begin", metavar="TIME", help="Accepted from then on: ISO 8601 with an offset.")
 @click.option("--until", metavar="TIME", help="Accepted before.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The maximum number.")
 @json_option
 @pass_project
 def list_(project: Project, /, begin: str | None, until: str | None, limit: int, as_json: bool, **chosen: Any) -> None:
-    """List messages, the newest first.
+    """List messages, newest first.
 
     Example:
       carboy sms list --state failed --from 2026-01-31T00:00:00Z
@@ -56,7 +56,7 @@ def list_(project: Project, /, begin: str | None, until: str | None, limit: int,
 def stats(
     project: Project, begin: str | None, until: str | None, group: str | None, as_csv: bool, as_json: bool
 ) -> None:
-    """Show messages, parts, cost, time to delivery and conversion of codes.
+    """Show statistics: messages, parts, cost, delivery times, codes entered.
 
     Example:
       carboy sms stats --from 2026-01-01 --until 2026-02-01 --group provider,country
@@ -82,7 +82,7 @@ def stats(
 @click.argument("sms_id", metavar="ID")
 @pass_project
 def cancel(project: Project, sms_id: str) -> None:
-    """Cancel a request, or one message, that was not sent yet.
+    """Cancel a request or a message that is not sent yet.
 
     Example:
       carboy sms cancel 7529845821700098482
@@ -96,7 +96,7 @@ def cancel(project: Project, sms_id: str) -> None:
 
 @click.group("opt-outs")
 def opt_outs() -> None:
-    """Keep the numbers that get no marketing messages.
+    """List and change the numbers that get no marketing messages.
 
     Example:
       carboy sms opt-outs add +8613800000000
@@ -140,11 +140,11 @@ def remove(project: Project, number: str) -> None:
 
 
 @opt_outs.command("list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The maximum number.")
 @json_option
 @pass_project
 def list_opt_outs(project: Project, limit: int, as_json: bool) -> None:
-    """List the numbers, the newest first.
+    """List the numbers, newest first.
 
     Example:
       carboy sms opt-outs list --json

@@ -15,7 +15,7 @@ _OWNERS = {"sender": "the sender", "you": "you", "exchange": "the sender, in an 
 @click.command()
 @json_option
 def senders(as_json: bool) -> None:
-    """List the senders that are known by name, with what a source of each needs.
+    """List the webhook senders that have a preset.
 
     Example:
       carboy archive senders --json | jq '.[] | select(.name == "github")'
@@ -35,11 +35,11 @@ def senders(as_json: bool) -> None:
 
 @click.command()
 @click.option("--source", default="", help="Only of this source.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The maximum number.")
 @json_option
 @pass_project
 def refused(project: Project, source: str, limit: int, as_json: bool) -> None:
-    """List the newest requests that sources refused, newest first; the last 1000 are kept.
+    """List refused requests, newest first; the last 1000 are kept.
 
     Example:
       carboy archive refused --source github
@@ -65,7 +65,7 @@ def refused(project: Project, source: str, limit: int, as_json: bool) -> None:
 
 @click.group("source")
 def source_group() -> None:
-    """Add a source of webhooks, and test one.
+    """Add and test webhook sources.
 
     Example:
       carboy archive source add shop --preset shopify
@@ -82,7 +82,7 @@ def source_group() -> None:
 @json_option
 @pass_project
 def add(project: Project, /, name: str, preset: str, secret_stdin: bool, as_json: bool, **asked: str) -> None:
-    """Write a source's table into carboy.toml, and print what to enter at the sender, and where.
+    """Add a source to carboy.toml, and print what to enter at the sender.
 
     A secret or path token that you make is random, and kept in a file that only you can read. The lines and comments
     that carboy.toml has stay as they are.

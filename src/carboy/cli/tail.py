@@ -13,13 +13,18 @@ _AT_ONCE = 200
 
 @click.command("tail")
 @click.option(
-    "--lines", "-n", type=click.IntRange(0, _AT_ONCE), default=10, show_default=True, help="Begin so far back."
+    "--lines",
+    "-n",
+    type=click.IntRange(0, _AT_ONCE),
+    default=10,
+    show_default=True,
+    help="How many earlier lines to show first.",
 )
-@click.option("--every", "every_s", type=float, default=1.0, show_default=True, help="Seconds between two looks.")
-@click.option("--once", is_flag=True, help="Print what there is, and end.")
+@click.option("--every", "every_s", type=float, default=1.0, show_default=True, help="Seconds between two polls.")
+@click.option("--once", is_flag=True, help="Print the earlier lines and exit.")
 @pass_project
 def command(project: Project, lines: int, every_s: float, once: bool) -> None:
-    """Show jobs as they come: a line for each webhook, delivery and message that is worked on.
+    """Follow jobs: a line for each webhook, delivery and message.
 
     Example:
       carboy tail

@@ -7,7 +7,9 @@ from carboy.errors import UsageError
 
 
 @click.command("worker")
-@click.option("--concurrency", type=click.IntRange(1), help="Jobs at the same time.  [default: JOBS_CONCURRENCY, 8]")
+@click.option(
+    "--concurrency", type=click.IntRange(1), help="Jobs run at the same time.  [default: JOBS_CONCURRENCY, 8]"
+)
 @pass_project
 @click.pass_context
 def command(ctx: click.Context, project: Project, concurrency: int | None) -> None:

@@ -5,7 +5,6 @@ from logging.handlers import SysLogHandler
 from typing import Any
 
 from carboy.extras import extra
-from carboy.logs.setup import is_set_up, setup
 from carboy.logs.stdlib import LineHandler
 
 with extra("serve"):
@@ -15,14 +14,13 @@ with extra("serve"):
 class GunicornLogger(Logger):  # type: ignore[misc]
     """Writes gunicorn's lines, and its access lines when `accesslog` is set, as Carboy's; a value of `logger_class`.
 
-    `carboy.logs.setup` decides where they go; `accesslog` and `errorlog` only turn their lines on.
+    `carboy.logs.setup` decides where they go; `accesslog` and `errorlog` only turn their lines on. The loggers of the
+    application are left as they are.
     """
 
     def setup(self, cfg: Any) -> None:
         """Take gunicorn's configuration, and put our handler in place of its own."""
         super().setup(cfg)
-        if not is_set_up():
-            setup(self.loglevel)
         for log in (self.error_log, self.access_log):
             for handler in log.handlers[:]:  # its own; those of a `logconfig` stay
                 if getattr(handler, "_gunicorn", False) and not isinstance(handler, SysLogHandler):

@@ -10,7 +10,7 @@ from carboy.logs.log_lines import UnknownLevel, parse_level
 from carboy.logs.log_output import MAX_CHARS, OUTPUT
 from carboy.logs.loggers import configure_structlog
 from carboy.logs.sinks import FileSink, StreamSink
-from carboy.logs.stdlib import LineHandler, install_hooks, remove_hooks, replace_root_handlers, take_back_root
+from carboy.logs.stdlib import install_hooks, remove_hooks, replace_root_handlers, take_back_root
 
 
 def setup(
@@ -77,11 +77,6 @@ def _open_file(file: str | os.PathLike[str], max_bytes: int, max_count: int, fau
     except OSError as error:
         faults.append(Fault("LOG_FILE", f"it cannot be opened: {error.strerror}"))
         return None
-
-
-def is_set_up() -> bool:
-    """Return whether the root logger writes Carboy's lines already."""
-    return any(isinstance(handler, LineHandler) for handler in logging.root.handlers)
 
 
 def setup_root_logger(level: int | str = logging.DEBUG, stream: IO[Any] | None = None) -> None:

@@ -47,8 +47,13 @@ def read_code(folder: Path) -> dict[str, ast.Module]:
 
 
 def find_applications(code: dict[str, ast.Module]) -> list[Found]:
-    """Return the applications in a project's code: functions that make one before variables that hold one."""
+    """Return the applications in a project's code: functions that make one before variables that hold one.
+
+    Where neither calls `Flask` itself, as when the factory takes the name of a configuration, it is what
+    `app = create_app(…)` makes.
+    """
     found = [one for path, tree in code.items() for one in _applications(path, tree)]
+    found = found or [one for path, tree in code.items() for one in _made_by_call(path, tree)]
     return sorted(found, key=lambda one: (not one.is_factory, one.path.count("/"), one.path, one.attribute))
 
 
@@ -81,9 +86,25 @@ def _modules(folder: Path, depth: int) -> Iterator[Path]:
             yield path
 
 
-def _applications(path: str, tree: ast.Module) -> Iterator[Found]:
+def _made_by_call(path: str, tree: ast.Module) -> Iterator[Found]:
+    """Yield `app` or `application` where a module assigns the result of `create_app(…)` or `make_app(…)` to it."""
+    module = _module_name(path)
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="app" | "application" as name)], value=ast.Call(func=function)):
+                if module and ast.unparse(function).rpartition(".")[2] in {"create_app", "make_app"}:
+                    yield Found(path, module, name, name, is_factory=False)
+
+
+def _module_name(path: str) -> str:
+    """Return the dotted name of a module's path; empty where it cannot be imported by one."""
     module = path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    if not all(part.isidentifier() for part in module.split(".")):
+    return module if all(part.isidentifier() for part in module.split(".")) else ""
+
+
+def _applications(path: str, tree: ast.Module) -> Iterator[Found]:
+    module = _module_name(path)
+    if not module:
         return
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):

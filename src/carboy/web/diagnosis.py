@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +28,20 @@ class Finding:
         ok: whether it can work.
         detail: what was found.
         hint: what to do; empty where nothing is.
+        text: the detail with `%(name)s` for each of `facts`, to be translated; empty where it is not.
+        facts: the values in the detail.
     """
 
     name: str
     ok: bool
     detail: str
     hint: str = ""
+    text: str = ""
+    facts: "dict[str, object]" = field(default_factory=dict)
+
+
+def _found(name: str, text: str, hint: str = "", **facts: object) -> Finding:
+    return Finding(name, True, text % facts, hint, text, facts)
 
 
 def diagnose(runtime: "Runtime", *, asks_upstreams: bool = False) -> Iterator[Finding]:
@@ -59,7 +67,7 @@ def _ask(name: str, check: object) -> Finding:
         found = check()  # type: ignore[operator]
     except Exception as error:  # noqa: BLE001 (whatever a part's check raises is what it found)
         return failed(name, error)
-    return Finding(name, ok=True, detail=found if isinstance(found, str) else "it answers")
+    return Finding(name, ok=True, detail=found if isinstance(found, str) else "works")
 
 
 def failed(name: str, error: Exception) -> Finding:
@@ -112,9 +120,9 @@ def _instance_folder(runtime: "Runtime") -> Finding:
         hint = "make it writable for this user, or set INSTANCE_PATH"
         return Finding("instance folder", ok=False, detail=f"{folder}: {error.strerror}", hint=hint)
     if free_bytes < _LEAST_FREE_BYTES:
-        detail = f"{folder}: {free_bytes // 1_000_000} MB are free"
-        return Finding("instance folder", ok=False, detail=detail, hint="make room on its disk")
-    return Finding("instance folder", ok=True, detail=f"{folder}, {free_bytes // 1_000_000_000} GB are free")
+        detail = f"{folder}: {free_bytes // 1_000_000} MB free"
+        return Finding("instance folder", ok=False, detail=detail, hint="free space on its disk")
+    return _found("instance folder", "%(folder)s, %(free)s GB free", folder=folder, free=free_bytes // 1_000_000_000)
 
 
 def _database(runtime: "Runtime") -> Iterator[Finding]:
@@ -126,7 +134,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
     from carboy.db import ServerClock, migrate
     from carboy.db.failed_migration import find_failed_migration
 
-    yield Finding("database", ok=True, detail=f"{runtime.engine.dialect.name} answers")
+    yield _found("database", "%(kind)s responds", kind=runtime.engine.dialect.name)
     connector = vars(runtime.engine).get("carboy_connector")
     if connector is not None:
         detail = connector.describe_tls(runtime.engine)
@@ -151,7 +159,7 @@ def _database(runtime: "Runtime") -> Iterator[Finding]:
         detail = f"at {version}, newer than {migrate.head()} of this version"
         yield Finding("migrations", ok=True, detail=detail, hint="deploy the version that migrated it")
     else:
-        yield Finding("migrations", ok=True, detail=f"at {version}, the newest")
+        yield _found("migrations", "at %(version)s, the latest", version=version)
     dead = sum(row["count"] for row in runtime.jobs.store.stats() if row["state"] == "dead")
     hint = "`carboy jobs list --state dead` shows why, `carboy jobs retry --all` tries again" if dead else ""
-    yield Finding("jobs", ok=True, detail=f"{dead} are dead", hint=hint)
+    yield _found("jobs", "%(count)s dead", hint, count=dead)

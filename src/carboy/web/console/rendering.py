@@ -142,11 +142,11 @@ def duration(value_s: float | None) -> str:
     parts: list[str] = []
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         if left >= length and len(parts) < 2:
-            parts.append(f"{left // length} {unit}")
+            parts.append(translate(f"%(count)s {unit}", count=left // length))
             left %= length
         elif parts:
             break
-    return " ".join(parts) or "0 s"
+    return " ".join(parts) or translate("%(count)s s", count=0)
 
 
 def ago(at_ms: int | None) -> str:

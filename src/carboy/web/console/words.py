@@ -30,7 +30,11 @@ WORDS = (
     mark("the identity provider does not answer as it should"),
     mark("the ID token of the identity provider is not valid"),
     mark("CONSOLE_ROLES gives this person no scope"),
+    mark("default"), mark("environment"),
     mark("instance folder"), mark("database"), mark("database TLS"), mark("migrations"), mark("jobs"), mark("clock"),
-    mark("secrets"), mark("job engine"), mark("object store"), mark("sms providers"), mark("it answers"),
+    mark("secrets"), mark("job engine"), mark("object store"), mark("sms providers"), mark("works"),
+    mark("%(folder)s, %(free)s GB free"), mark("%(kind)s responds"), mark("at %(version)s, the latest"),
+    mark("%(count)s dead"),
+    mark("%(count)s d"), mark("%(count)s h"), mark("%(count)s min"), mark("%(count)s s"),
 )  # fmt: skip
 """Only looked at by the extraction of texts."""

@@ -44,7 +44,7 @@ def summarize_events() -> Summary:
         seen = last_event(at.engine, name)
         facts.append(
             Fact(
-                mark("Sources"), name, mark("last event") if seen else mark("nothing yet"), "ok" if seen else "wait",
+                mark("Sources"), name, mark("last event") if seen else mark("no event yet"), "ok" if seen else "wait",
                 seen.received_at if seen else None, url_for("events.index", source=name),
             )
         )  # fmt: skip
