@@ -16,6 +16,8 @@ from carboy.db.migrate import _config
 from carboy.services.sms.daily_counts import pack_days
 from carboy.services.sms.statistics import Statistics, read_statistics_query
 from carboy.services.sms.tables import RECEIPTS
+from carboy.testing import LoopbackServer
+from carboy.testing.answers import Answer, json_answer
 from carboy.testing.processes import DatabaseServer
 
 
@@ -114,6 +116,38 @@ def test_a_stop_is_before_a_message_is_marked_or_after(services: tuple[Service, 
         late = int(again["messages"][0]["id"])
         assert not sender.held.writer.run(begin, Begin((late,), "x", "outbox", {late: receiver.e164}, 1))
         assert sender.message(again["id"])["state"] == "opted_out"
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (json_answer({"sid": "SM\0", "status": "queued\0"}, 201), "sent"),
+        (json_answer({"sid": "S" * 500, "status": "q" * 500}, 201), "sent"),
+        (json_answer({"code": 21211, "message": "bad\0"}, 400), "failed"),
+        (json_answer({"code": "\0", "message": "\0" * 1000}, 400), "unknown"),
+    ],
+)
+def test_whatever_a_provider_says_is_stored(
+    postgres_server: DatabaseServer, make_service: MakeService, answer: Answer, state: str
+) -> None:
+    """PostgreSQL has no NUL in texts; a message is not left as `sending` for what a provider calls it."""
+    url = postgres_server.url(database=postgres_server.create_database())
+    made = engine(DbSettings(database_url=url))
+    upgrade(made)
+    made.dispose()
+    account = {"twilio_account_sid": "AC1", "twilio_auth_token": "secret", "twilio_from": "+14155550100"}
+    with LoopbackServer(answer) as server:
+        service = make_service(
+            sms_provider="twilio", twilio_url=server.url, database_url=url, sms_receipt_tokens="tok", **account
+        )
+        message = service.sent_now(receivers="+14155550123")
+    assert message["state"] == state
+    found = {"MessageSid": f"{message['provider_id']}\0", "MessageStatus": "delivered", "ErrorCode": "0\0"}
+    assert service.client.post("/api/sms/receipts/twilio/tok", data=found).status_code == 204
+    if state == "sent":
+        assert service.message(message["request"])["state"] == "delivered"
+    stop = {"MessageSid": "SM\0", "From": "+14155550123", "To": "+1\0", "Body": "STOP\0"}
+    assert service.client.post("/api/sms/inbound/twilio/tok", data=stop).status_code == 200
 
 
 @pytest.fixture(params=["sqlite", "mariadb_server", "postgres_server"])

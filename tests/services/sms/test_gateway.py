@@ -126,6 +126,13 @@ def test_the_same_key_and_body_send_once(service: Service) -> None:
     assert len(outbox(service)) == 1
 
 
+def test_a_scheduled_request_is_answered_alike(service: Service) -> None:
+    key, at = {"Idempotency-Key": "k1"}, "2026-01-01T01:00:00Z"
+    first, second = (service.send(headers=key, send_at=at) for _ in range(2))
+    assert (second.status_code, second.json) == (first.status_code, first.json)
+    assert second.json["messages"][0]["state"] == "scheduled"  # type: ignore[index]
+
+
 def test_the_same_key_with_another_body_is_refused(service: Service) -> None:
     service.send(headers={"Idempotency-Key": "k1"})
     assert service.send(headers={"Idempotency-Key": "k1"}, receivers="+8613900000000").status_code == 422
@@ -423,3 +430,23 @@ def test_the_budget_and_the_list_count_parts_with_the_sign(
     service = make_service(stand_in("aliyun"), sms_templates=templates)
     message = service.sent_now(template="t", params={"a": "验" * 68})
     assert message["segments"] == 2
+
+
+@pytest.mark.parametrize("name", ["a/b", "a~b", "~1", "a/~"])
+def test_the_pointer_of_an_unknown_member_is_escaped(service: Service, name: str) -> None:
+    """RFC 6901: `/` is written as `~1`, and `~` as `~0`."""
+    answer = service.post(
+        "/api/sms", {"receivers": "+8613800000000", "template": "captcha", "params": {"code": 1}, name: 1}
+    ).json
+    assert answer is not None
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    assert [one["pointer"] for one in answer["errors"]] == [pointer]
+
+
+def test_a_receiver_whose_plus_was_lost_is_found(service: Service) -> None:
+    """In a query a plus that is not percent-encoded is a blank; numbers of +1 have eleven digits."""
+    message = service.sent_now(receivers="+14155550123")
+    for query in ("receiver=+14155550123", "receiver=%2B14155550123", "receiver=+1 415 555 0123"):
+        found = service.client.get(f"/api/sms?{query}").json
+        assert found is not None
+        assert found["messages"] == [message]

@@ -369,6 +369,31 @@ def test_each_form_of_the_documents_is_read(
     assert len(listed["opt_outs"]) == 1
 
 
+@pytest.mark.parametrize(
+    "body", [[], "+8613800000000", None, 5, {}, {"receiver": 1}, {"receiver": "+8613800000000", "x": 1}]
+)
+def test_a_body_that_is_no_opt_out_is_refused(service: Service, body: Any) -> None:
+    answer = service.post("/api/sms/opt-outs", body)
+    assert answer.status_code == 422
+    assert answer.json is not None
+    assert answer.json["errors"]
+    assert service.client.get("/api/sms/opt-outs").json == {"opt_outs": [], "next": None}
+
+
+def test_one_unreadable_message_of_a_call_does_not_lose_the_others(
+    stand_in: StandIn, make_service: MakeService
+) -> None:
+    """The provider repeats the call as it is, so that a refusal would lose the STOP for good."""
+    service = make_service(stand_in("aliyun"), sms_receipt_tokens="tok")
+    stop = {"phone_number": "13800000000", "content": "TD", "send_time": "2017-09-01 00:00:00"}
+    for bad in ({}, {"content": "TD"}, 5, None, [stop], "x"):
+        assert service.post("/api/sms/inbound/aliyun/tok", [bad]).status_code == 422
+        assert service.post("/api/sms/inbound/aliyun/tok", [bad, stop]).status_code == 200
+        removed = service.client.delete("/api/sms/opt-outs", query_string={"receiver": "+8613800000000"})
+        assert removed.status_code == 204
+        stop = {**stop, "send_time": stop["send_time"] + "0"}
+
+
 def test_twilios_own_signature_is_verified(stand_in: StandIn, make_service: MakeService) -> None:
     """The form of its documents, signed by its own library, with fields that come twice or are empty."""
     twilio = pytest.importorskip("twilio.request_validator")

@@ -1,5 +1,6 @@
 """Delivery reports in any order, twice, of another provider, or of no message: each settles its own message at most."""
 
+import json
 from collections.abc import Callable
 from itertools import permutations
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from tests.lab.sms_providers import SmsProvider
 from tests.services.sms.kit import MakeService, Service
+
+from carboy.testing import LoopbackServer, json_answer
 
 StandIn = Callable[..., SmsProvider]
 ONE, OTHER = "+14155550123", "+14155550124"
@@ -101,3 +104,30 @@ def test_test_numbers_are_left_out_of_a_batch(stand_in: StandIn, make_service: M
     service.run_jobs()
     assert states(service, answer["id"]) == ["delivered", "delivered", "sent", "delivered"]
     assert [one.receiver for one in provider.sent] == [ONE]
+
+
+@pytest.mark.parametrize("kind", ["aliyun", "tencent"])
+def test_one_unreadable_report_of_a_call_does_not_lose_the_others(
+    stand_in: StandIn, make_service: MakeService, kind: str
+) -> None:
+    """The provider repeats the call as it is, so that a refusal would lose the others for good."""
+    provider = stand_in(kind)
+    service = make_service(provider, sms_receipt_tokens="tok")
+    message = service.sent_now()
+    [good] = json.loads(provider.receipt(provider.sent[0])[1])
+    unreadable: list[Any] = [{}, None, 5, "x", [good]]
+    for bad in unreadable:
+        assert service.post(f"/api/sms/receipts/{kind}/tok", [bad]).status_code == 422
+        assert states(service, message["request"]) == ["sent"]
+    assert service.post(f"/api/sms/receipts/{kind}/tok", [{}, None, good, 5]).status_code == 200
+    assert states(service, message["request"]) == ["delivered"]
+
+
+def test_a_report_settles_a_message_that_was_made_as_failed(stand_in: StandIn, make_service: MakeService) -> None:
+    """It is unknown, and keeps the id by which a later report finds it."""
+    with LoopbackServer(json_answer({"sid": "SM7", "status": "failed", "error_code": None}, 201)) as server:
+        service = make_service(stand_in("twilio"), twilio_url=server.url, sms_receipt_tokens="tok")
+        message = service.sent_now(receivers=ONE)
+    assert (message["state"], message["provider_id"], message["provider_code"]) == ("unknown", "SM7", "failed")
+    report(service, "twilio", "SM7", "delivered")
+    assert states(service, message["request"]) == ["delivered"]

@@ -101,3 +101,21 @@ def test_a_status_of_200_may_be_a_failure(provider: str, document: Any, kind: st
 def test_a_success_without_a_known_result_leaves_it_open(provider: str, document: Any) -> None:
     """Neither is it sent again, nor does it count as sent."""
     assert kind_of(provider, 200, document) == "unknown"
+
+
+@pytest.mark.parametrize("status", ["failed", "undelivered", "canceled"])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (None, "unknown"),
+        (0, "unknown"),
+        (30008, "unknown"),
+        (99999, "unknown"),
+        (30001, "throttled"),
+        (30006, "refused"),
+    ],
+)
+def test_no_report_follows_a_message_that_is_made_as_failed(status: str, code: Any, kind: str) -> None:
+    """Twilio reports no initial status (twilio.com/docs, "Outbound Message Status in Status Callbacks")."""
+    assert kind_of("twilio", 201, {"sid": "SM1", "status": status, "error_code": code}) == kind
+    assert kind_of("twilio", 201, {"sid": "SM1", "status": "queued", "error_code": code}) == "accepted"

@@ -429,7 +429,7 @@ def test_a_temporary_failure_that_is_reported_before_the_call_ends_is_sent_again
     receipt = Receipt("p1", "undelivered", str(message) if echoes else "", is_temporary=True)
     service.gateway.take_receipts([service.gateway.report_of("outbox", receipt, now_ms)])
     assert service.message(answer["id"])["state"] == "sending"
-    again = service.gateway.dispatcher.resends()
+    again = service.gateway.dispatcher.resends
     provider_id = "p1" if ends == "sent" else None
     writer.run(mark, (Mark(message, request, "w", ends, now_ms, "outbox", provider_id, resends=again),))
     is_known = echoes or ends == "sent"

@@ -15,9 +15,10 @@ from tests.services.sms.kit import MakeService, Service
 
 from carboy.services.sms.cancellation import Cancel, cancel
 from carboy.services.sms.daily_counts import DAY_MS, Key, add_counts, bucket_of, delay_of, delays_of
-from carboy.services.sms.delivery_reports import Report, Resend, report
+from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.message_store import Begin, Mark, begin, mark
 from carboy.services.sms.providers import Receipt
+from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.states import OPEN, State
 from carboy.services.sms.statistics import FIGURES, as_csv, read_statistics_query
 from carboy.services.sms.tables import DAILY, MESSAGES

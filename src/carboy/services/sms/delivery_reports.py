@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, select, update
 
 from carboy.db import chunks, insert_rows
-from carboy.jobs import Job, new_id, put, row_of
+from carboy.jobs import new_id, put, row_of
 from carboy.services.sms.numbers import Number, mask_digits
 from carboy.services.sms.opt_outs import OPTED_OUT_CODES, OptOut, opt_out
 from carboy.services.sms.providers import Receipt
+from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import RANKS, State, settle
 from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
@@ -34,14 +35,6 @@ _COLUMNS = (
     MESSAGES.c.retries,
 )
 _EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
-
-
-@dataclass(frozen=True, slots=True)
-class Resend:
-    """How messages of a template are sent again after a temporary failure: at most so often, by a job of their kind."""
-
-    most: int
-    job: Job[[int, list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +162,13 @@ def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one:
             is_final = RANKS[state] > RANKS["sent"]
             changes |= {"state": state, "owner": None} | ({"settled_at": one.at_ms} if is_final else {})
         if one.receipt.provider_id:
-            changes["provider_id"] = one.receipt.provider_id[:128]
+            changes["provider_id"] = one.receipt.provider_id
         connection.execute(update(MESSAGES).where(MESSAGES.c.id == row.id).values(**changes))
 
 
 def _is_of_earlier_try(row: Any, one: Report) -> bool:
     """Return whether a report may mean a try that failed before: providers repeat reports and send them late."""
-    known = one.receipt.provider_id[:128]
+    known = one.receipt.provider_id
     return row.retries > 0 and bool(known) and known != row.provider_id
 
 
@@ -199,7 +192,7 @@ def _send_again(connection: "Connection", message: int, one: Report) -> bool:
         if not one.receipt.provider_id:
             return False
         insert_rows(connection, RECEIPTS, [_receipt_row(one)])
-        connection.execute(again.values(provider_id=one.receipt.provider_id[:128]))
+        connection.execute(again.values(provider_id=one.receipt.provider_id))
         return True
     connection.execute(
         again.values(state="queued", owner=None, provider_id=None, sent_at=None, retries=row.retries + 1)
@@ -212,7 +205,7 @@ def _receipt_row(one: Report) -> dict[str, Any]:
     return {
         "id": new_id(one.at_ms),
         "provider": one.provider,
-        "provider_id": one.receipt.provider_id[:128],
+        "provider_id": one.receipt.provider_id,
         "receiver_hash": one.receiver_hash or None,
         "state": one.receipt.state or "unknown",
         "code": one.receipt.code[:100] or None,

@@ -17,7 +17,6 @@ from carboy.jitter import SYSTEM_RANDOM
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.circuit_breaker import Circuits
-from carboy.services.sms.delivery_reports import Resend
 from carboy.services.sms.due_times import expires_at_ms, is_due, release_at_ms
 from carboy.services.sms.message_queries import Queued, Records, Work
 from carboy.services.sms.message_store import Attempt, Begin, Mark, begin, mark, release
@@ -28,6 +27,7 @@ from carboy.services.sms.provider_traffic import ProviderTraffic
 from carboy.services.sms.providers import Outcome
 from carboy.services.sms.quiet_hours import QuietHours
 from carboy.services.sms.routing import CountryRoute, WeightedRoute, draw_order, nominal_order
+from carboy.services.sms.send_jobs import BULK_JOB, OTP_JOB, Resend
 from carboy.services.sms.states import WAITING, State
 from carboy.services.sms.status_polling import LookUp
 from carboy.services.sms.templates import Template
@@ -88,6 +88,7 @@ class Dispatcher:
         traffic: their shares, and those that were taken out.
         resends_unknown: whether a message that may have been sent is sent again.
         outcomes: counts outcomes, by provider and kind.
+        resends: how messages are sent again after a temporary failure, by template.
         looks_up: asks later what became of messages that are unknown.
         waiters: notified of requests whose messages are done.
         country_routes: how messages to a country are sent, by its ISO 3166 code.
@@ -105,6 +106,7 @@ class Dispatcher:
     writer: GroupCommit
     clock: Clock
     outcomes: Counter
+    resends: Mapping[str, Resend]
     looks_up: LookUp
     waiters: Waiters
     resends_unknown: bool = False
@@ -115,18 +117,7 @@ class Dispatcher:
 
     def jobs(self) -> tuple[Job[[int, list[int]]], Job[[int, list[int]]]]:
         """Return the jobs that send: `sms.otp`, which comes first, and `sms.send`."""
-        otp: Job[[int, list[int]]] = Job("sms.otp", self.send, attempts=1000, priority=1)
-        bulk: Job[[int, list[int]]] = Job("sms.send", self.send, attempts=1000, priority=4)
-        return otp, bulk
-
-    def resends(self) -> dict[str, Resend]:
-        """Return how messages are sent again after a temporary failure, by template."""
-        otp, bulk = self.jobs()
-        return {
-            name: Resend(one.retry_undelivered, otp if one.otp else bulk)
-            for name, one in self.templates.items()
-            if one.retry_undelivered
-        }
+        return replace(OTP_JOB, function=self.send), replace(BULK_JOB, function=self.send)
 
     def candidates(self, template: Template, pinned: str | None, country: str | None = None) -> list[str]:
         """Return the providers that may carry a template, in the order in which one message tries them.
@@ -378,7 +369,7 @@ class Dispatcher:
             code=outcome.code,
             words=outcome.words,
             look_up=self.looks_up.row(provider, one.id, one.retries) if state == "unknown" else None,
-            resends=self.resends() if run.template.retry_undelivered else {},
+            resends=self.resends if run.template.retry_undelivered else {},
             opt_out=Number(one.receiver, one.shown, one.country) if outcome.code in OPTED_OUT_CODES else None,
             tried=run.failed_calls.pop(one.id, ()),
         )

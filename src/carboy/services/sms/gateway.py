@@ -164,7 +164,7 @@ class Gateway:
         Raises:
             Problem: 404, there is no such request; 409, all were sent, or ended in another way.
         """
-        found = self.writer.run(cancel, Cancel(row, self.clock.now_ms(), self.dispatcher.resends()))
+        found = self.writer.run(cancel, Cancel(row, self.clock.now_ms(), self.dispatcher.resends))
         if found is None:
             raise Problem(404, "there is no such request")
         self.dispatcher.waiters.notify(found.request)
@@ -189,7 +189,7 @@ class Gateway:
     def report_of(self, provider: str, receipt: Receipt, now_ms: int) -> Report:
         """Return a provider's receipt with what follows from it."""
         receiver_hash = self.hash(receipt.receiver) if receipt.receiver else ""
-        return Report(provider, receipt, receiver_hash, now_ms, self.dispatcher.resends())
+        return Report(provider, receipt, receiver_hash, now_ms, self.dispatcher.resends)
 
     def take_receipts(self, reports: Sequence[Report]) -> None:
         """Settle messages by delivery reports."""

@@ -55,7 +55,7 @@ def read_inbound_message(provider: str, one: Inbound, stop_words: Collection[str
     """
     sender = parse_number(one.sender)
     key = hashlib.sha256(f"{provider}\0{one.provider_id}".encode()).hexdigest()
-    text = one.text.replace("\0", "")[:_MAX_TEXT_CHARS]
+    text = one.text[:_MAX_TEXT_CHARS]
     keyword = one.keyword or read_keyword(text, stop_words)
     return Kept(provider, key, sender, hash_of(sender.e164), one.receiver[:32], text, keyword, now_ms)
 

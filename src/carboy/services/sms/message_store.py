@@ -12,9 +12,10 @@ from sqlalchemy import bindparam, case, func, insert, literal_column, or_, selec
 
 from carboy.db import chunks, placeholders
 from carboy.jobs import new_id, put
-from carboy.services.sms.delivery_reports import Resend, settle_early_receipts
+from carboy.services.sms.delivery_reports import settle_early_receipts
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.opt_outs import OptOut, find_opted_out, opt_out
+from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import OPEN, RANKS, STATES, WAITING, State
 from carboy.services.sms.tables import ATTEMPTS, MESSAGES, REQUESTS
@@ -254,6 +255,7 @@ _NOT_TAKEN = {
         state=state,
         owner=None,
         provider=func.coalesce(bindparam("b_provider"), MESSAGES.c.provider),
+        provider_id=func.coalesce(bindparam("b_provider_id"), MESSAGES.c.provider_id),
         code=bindparam("b_code"),
         words=bindparam("b_words"),
         settled_at=bindparam("b_at"),
@@ -293,8 +295,7 @@ def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> Non
             **(
                 {"b_owner": one.owner}
                 if state == "queued"
-                else {"b_provider": one.provider, "b_at": one.at_ms}
-                | ({"b_provider_id": one.provider_id} if state == "sent" else {})
+                else {"b_provider": one.provider, "b_at": one.at_ms, "b_provider_id": one.provider_id}
             ),
         }
         for one in marks

@@ -116,8 +116,7 @@ class SmsOperations:
 
     def add_opt_out(self, body: Any) -> Response:
         """Add a number to the opt-outs: 201, or 200 if it is there already."""
-        given = body.get("receiver")
-        number = self._number(given if isinstance(given, str) else "", "/receiver")
+        number = self._number(body["receiver"], "/receiver")
         item = OptOut(number, "api", None, self.gateway.clock.now_ms())
         is_new = self.gateway.writer.run(opt_out, item)
         [row] = self.opt_outs.list(receiver=number.e164, limit=1)
@@ -212,11 +211,12 @@ class SmsOperations:
         assert found is not None
         rows = found[1]
         word = _summary([one.state for one in rows]) if is_done else "accepted"
+        first = "queued" if found[0].send_at is None else "scheduled"
         messages = [
             {
                 "id": str(one.id),
                 "receiver": one.receiver_shown,
-                "state": one.state if is_done else "queued",
+                "state": one.state if is_done else first,
                 **({"provider": one.provider} if is_done else {}),
                 **(
                     {"provider_code": one.code, "provider_message": one.words}
@@ -228,8 +228,7 @@ class SmsOperations:
         ]
         document = {"message": word, "id": str(row), "messages": messages}
         if word == "failed":
-            first = rows[0]
-            raise Problem(502, f"no provider took it: {first.code or 'no reason'}", title="Not sent", extra=document)
+            raise Problem(502, f"no provider took it: {rows[0].code or 'no reason'}", title="Not sent", extra=document)
         headers = {} if is_new else {"Idempotency-Replayed": "true"}
         return _json(document, 200 if is_done and word != "accepted" else 202, headers)
 
@@ -253,8 +252,9 @@ class SmsOperations:
             raise Problem(404, error.why) from error
 
     def _receiver(self, text: str) -> str:
-        text = text.strip()  # a plus that was not encoded is a blank
-        return self._number(f"+{text}" if text[:1].isdigit() and len(text) > 11 else text, "/query/receiver").e164
+        bare = text.strip()
+        has_lost_plus = text.startswith(" ") or len(bare) > 11  # a plus that was not encoded is a blank
+        return self._number(f"+{bare}" if has_lost_plus and bare[:1].isdigit() else bare, "/query/receiver").e164
 
     def _number(self, text: str, pointer: str) -> Number:
         numbers = self.gateway.rules.numbers

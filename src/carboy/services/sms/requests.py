@@ -11,6 +11,7 @@ import orjson
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Fault, InvalidInput
+from carboy.http_values import render_pointer
 from carboy.services.sms.numbers import MAX_RECEIVERS, Number, NumberRules, read_receivers
 from carboy.services.sms.request_options import OPTIONS, Options, read_options, read_reference
 from carboy.services.sms.segments import MessageTooLong, billed_in_china, segments
@@ -200,7 +201,7 @@ def _plain_code(text: str) -> str:
 def _shape_faults(body: Any, known: set[str]) -> list[Fault]:
     if not isinstance(body, dict):
         return [Fault("", "it must be an object")]
-    return [Fault(f"/{name}", "there is no such member") for name in body if name not in known]
+    return [Fault(render_pointer((name,)), "there is no such member") for name in body if name not in known]
 
 
 def _read_receiver(body: Mapping[str, Any], rules: Catalog, faults: list[Fault]) -> Number | None:

@@ -41,6 +41,7 @@ from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import Catalog, read_send
 from carboy.services.sms.retention import UPKEEP_EVERY_MS, Upkeep
 from carboy.services.sms.routing import read_order, read_routes
+from carboy.services.sms.send_jobs import plan_resends
 from carboy.services.sms.settings import ACCOUNTS, SmsSettings
 from carboy.services.sms.statistics import Statistics
 from carboy.services.sms.status_polling import LookUp
@@ -206,7 +207,8 @@ def _dispatcher(
 ) -> Dispatcher:
     records = Records(runtime.engine)
     asked = {name: one for name, one in _http(routes).items() if isinstance(one.provider, AnswersQueries)}
-    dispatcher = Dispatcher(
+    resends = plan_resends(templates)
+    return Dispatcher(
         routes=routes,
         places=read_order(settings.sms_provider),
         templates=templates,
@@ -218,14 +220,14 @@ def _dispatcher(
         outcomes=runtime.metrics.counter(
             "carboy_sms_calls_total", "Messages handed to providers, by outcome.", ("provider", "kind")
         ),
-        looks_up=LookUp(asked, records, runtime.writer, runtime.clock, lambda: dispatcher.resends()),  # noqa: PLW0108 (it is made below)
+        resends=resends,
+        looks_up=LookUp(asked, records, runtime.writer, runtime.clock, resends),
         waiters=Waiters(settings.sms_waiters),
         resends_unknown=settings.sms_resend_unknown,
         country_routes=read_routes(settings.sms_routes),
         quiet_hours=read_quiet_hours(settings.sms_quiet_hours),
         test_numbers=frozenset(settings.sms_test_numbers),
     )
-    return dispatcher
 
 
 def _rules(

@@ -3,8 +3,8 @@
 A message that could not be delivered for now is sent again as after a delivery report, nothing else is.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
@@ -12,9 +12,10 @@ from carboy.clock import Clock
 from carboy.db import GroupCommit
 from carboy.jobs import Job, Later, row_of
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.sms.delivery_reports import Report, Resend, report
+from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.message_queries import Records
 from carboy.services.sms.providers import Message, Receipt
+from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.states import RANKS
 from carboy.services.sms.transport import HttpTransport
 
@@ -43,7 +44,7 @@ class LookUp:
     records: Records
     writer: GroupCommit
     clock: Clock
-    resends: Callable[[], Mapping[str, Resend]] = dict
+    resends: Mapping[str, Resend] = field(default_factory=dict)
 
     def job(self) -> Job[[int]]:
         """Return the job `sms.look_up`, with a message's row."""
@@ -76,7 +77,7 @@ class LookUp:
         found = self._find(self.transports[row.provider], wanted, row)
         if found is not None and found.state is not None:
             receipt = Receipt("", found.state, str(row.id), "", found.code, found.words, found.is_temporary)
-            self.writer.run(report, (Report(row.provider, receipt, "", self.clock.now_ms(), self.resends()),))
+            self.writer.run(report, (Report(row.provider, receipt, "", self.clock.now_ms(), self.resends),))
             log.info("sms_looked_up", message=str(row.id), provider=row.provider, state=found.state)
             return
         age_ms = self.clock.now_ms() - row.created_at

@@ -24,6 +24,7 @@ from carboy.services.sms.providers.wire import (
     Response,
     compact_json,
     encode_form,
+    read_each,
     read_without_words,
 )
 from carboy.services.sms.states import State
@@ -106,17 +107,11 @@ class Aliyun:
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the receipts of a call of `SmsReport`, in its Chinese or international form."""
-        documents = Response(200, headers, body).json()
-        if not isinstance(documents, list):
-            raise ValueError("not a list of reports")
-        return [_read_report(one) for one in documents]
+        return read_each(Response(200, headers, body).json(), _read_report)
 
     def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
         """Return the messages of a call of `SmsUp`."""
-        documents = Response(200, headers, body).json()
-        if not isinstance(documents, list) or not all(isinstance(one, dict) for one in documents):
-            raise ValueError("not a list of messages")
-        return [_read_inbound(one) for one in documents]
+        return read_each(Response(200, headers, body).json(), _read_inbound)
 
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"code":0,"msg":"接收成功"}')
     inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
@@ -197,16 +192,12 @@ def _read_detail(one: Mapping[str, Any]) -> Receipt:
     return Receipt("", state, str(one["OutId"]), code=code, is_temporary=is_passing)
 
 
-def _read_report(one: Any) -> Receipt:
-    if not isinstance(one, dict):
-        raise ValueError("a report is not an object")
+def _read_report(one: Mapping[str, Any]) -> Receipt:
     if "MessageId" in one:  # the international form
         code, words = str(one.get("ErrorCode", "")), str(one.get("ErrorDescription", ""))
         receiver, state = _e164(str(one.get("To", "")), ""), _ABROAD.get(str(one.get("Status")))
         is_passing = state == "undelivered" and is_temporary("aliyun", code)
         return Receipt(str(one["MessageId"]), state, "", receiver, code, words, is_passing)
-    if "biz_id" not in one:
-        raise ValueError("a report has no biz_id")
     is_good = one.get("success") in {True, "true"}
     e164 = _e164(str(one.get("phone_number", "")), "86")
     code, words = str(one.get("err_code", "")), str(one.get("err_msg", ""))

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from carboy.clock import from_unix_ms
@@ -24,8 +24,10 @@ from carboy.services.sms.providers.wire import (
     Response,
     compact_json,
     read_amount,
+    read_each,
     read_without_words,
 )
+from carboy.services.sms.states import State
 
 _PACKAGES_MS = 2 * 365 * 86_400_000
 
@@ -121,19 +123,7 @@ class Tencent:
 
     def read_receipts(self, body: bytes, headers: Mapping[str, str]) -> list[Receipt]:
         """Return the receipts of a status callback."""
-        documents = Response(200, headers, body).json()
-        if not isinstance(documents, list) or not all(isinstance(one, dict) and "sid" in one for one in documents):
-            raise ValueError("not a list of reports")
-        return [
-            Receipt(
-                str(one["sid"]),
-                "delivered" if one.get("report_status") == "SUCCESS" else "undelivered",
-                code=str(one.get("errmsg", "")),
-                words=str(one.get("description", "")),
-                is_temporary=is_temporary("tencent", str(one.get("errmsg", ""))),
-            )
-            for one in documents
-        ]
+        return read_each(Response(200, headers, body).json(), _read_report)
 
     def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
         """Return the message of a reply callback; it has no id, so number, time and text are its own."""
@@ -146,6 +136,13 @@ class Tencent:
 
     receipt_answer: ClassVar[tuple[int, str, str]] = (200, "application/json", '{"result":0,"errmsg":"OK"}')
     inbound_answer: ClassVar[tuple[int, str, str]] = receipt_answer
+
+
+def _read_report(one: Mapping[str, Any]) -> Receipt:
+    code = str(one.get("errmsg", ""))
+    state: State = "delivered" if one.get("report_status") == "SUCCESS" else "undelivered"
+    words, is_passing = str(one.get("description", "")), is_temporary("tencent", code)
+    return Receipt(str(one["sid"]), state, code=code, words=words, is_temporary=is_passing)
 
 
 def _signed(action: str, body: bytes, now_ms: int, account: Account) -> Request:

@@ -1,12 +1,12 @@
 """Twilio: `Messages.json` of 2010-04-01.
 
-Sources: twilio.com/docs, "Message resource", "Track outbound message status", "Error and warning dictionary", "Account
-balance", "Advanced Opt-Out".
+Sources: twilio.com/docs, "Message resource", "Outbound Message Status in Status Callbacks", "Error and warning
+dictionary", "Account balance", "Advanced Opt-Out".
 """
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from carboy.redact import Secret
@@ -80,15 +80,20 @@ class Twilio:
         return Request("POST", _url(account, "Messages"), headers, encode_form(form).encode())
 
     def read_response(self, response: Response) -> Outcome:
-        """Return how the call ended: a message with its `sid`, or an error with its code."""
+        """Return how the call ended: a message with its `sid`, or an error with its code.
+
+        No callback reports the status with which a message is made, so that one that has failed is not waited for.
+        """
         document = response.json()
         if not isinstance(document, dict):
             return read_without_words(response)
         if 200 <= response.status < 300 and document.get("sid"):
-            sid, error = str(document["sid"]), document.get("error_code")
-            if error and document.get("status") == "failed":
-                return outcome_of("twilio", str(error), str(document.get("error_message") or ""), sid)
-            return Outcome("accepted", str(document.get("status", "")), "", sid)
+            sid, status = str(document["sid"]), str(document.get("status", ""))
+            if STATES.get(status) != "undelivered":
+                return Outcome("accepted", status, "", sid)
+            error, words = document.get("error_code") or status, document.get("error_message") or ""
+            outcome = outcome_of("twilio", str(error), str(words), sid)
+            return replace(outcome, kind="unknown") if outcome.kind == "accepted" else outcome
         code = document.get("code")
         if not code:
             return read_without_words(response)

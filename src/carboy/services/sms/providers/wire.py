@@ -5,19 +5,26 @@ A provider is a class with two pure functions, `build_request` and `read_respons
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 from urllib.parse import parse_qsl, quote
 
 import orjson
 
+from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.keywords import Keyword
 from carboy.services.sms.states import State
 
 if TYPE_CHECKING:
     from carboy.webhooks import Scheme
+
+log: BoundLogger = get_logger("carboy.sms")
+
+T = TypeVar("T")
 
 Kind = Literal["accepted", "refused", "account", "unsupported", "throttled", "braked", "not_sent", "unknown"]
 """How a call ended.
@@ -121,6 +128,9 @@ class Outcome:
     fault: Fault | None = None
     is_listed: bool = True
 
+    def __post_init__(self) -> None:
+        _make_storable(self, "code", "words", "provider_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -144,6 +154,9 @@ class Receipt:
     words: str = ""
     is_temporary: bool = False
 
+    def __post_init__(self) -> None:
+        _make_storable(self, "code", "words", "provider_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
@@ -162,6 +175,9 @@ class Inbound:
     receiver: str
     text: str
     keyword: Keyword | None = None
+
+    def __post_init__(self) -> None:
+        _make_storable(self, "receiver", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +308,19 @@ class TellsBalance(Protocol):
         ...
 
 
+_MAX_PROVIDER_ID = 128
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def _make_storable(value: Any, *names: str) -> None:
+    """Drop what PostgreSQL takes in no text, NUL and lone surrogates, from what a provider says, and cut its id."""
+    for name in names:
+        text = getattr(value, name)
+        kept = _UNSTORABLE.sub("", str(text or ""))[: _MAX_PROVIDER_ID if name == "provider_id" else None]
+        if kept != text:
+            object.__setattr__(value, name, kept)
+
+
 _BEFORE_THE_WORK = frozenset({400, 404, 405, 406, 411, 413, 414, 415, 417, 426, 431})
 
 
@@ -306,6 +335,29 @@ def read_without_words(response: Response) -> Outcome:
         case status if status in _BEFORE_THE_WORK:
             return Outcome("not_sent", code, "the request was not understood")
     return Outcome("unknown", code, "the response could not be read")
+
+
+def read_each(items: Any, read: Callable[[Any], T]) -> list[T]:
+    """Return what `read` makes of each item of a list; one that cannot be read does not lose the others.
+
+    Args:
+        items: a decoded body.
+        read: raises ValueError, KeyError, TypeError or AttributeError for an item that is not in the provider's form.
+
+    Raises:
+        ValueError: it is not a list, or none of its items can be read.
+    """
+    if not isinstance(items, list):
+        raise ValueError("not a list")
+    found: list[T] = []
+    for one in items:
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            found.append(read(one))
+    if items and not found:
+        raise ValueError("no item of the list can be read")
+    if len(found) < len(items):
+        log.warning("sms_report_incomplete", items=len(items), unreadable=len(items) - len(found))
+    return found
 
 
 def encode_form(pairs: Sequence[tuple[str, str]]) -> str:
