@@ -130,6 +130,18 @@ def test_names_from_outside_do_not_fill_the_memory() -> None:
     ("text", "masked"),
     [
         ("password=hunter2", "password=***"),
+        ("the password is hunter2 now", "the password is *** now"),
+        ("password was S3cret!x, sorry", "password was ***, sorry"),
+        ("Passcode is 123456.", "Passcode is ***."),
+        ("passphrase is correct-horse-1", "passphrase is ***"),
+        ("user:x@host failed", "user:***@host failed"),
+        ("connect root:pw@localhost:3306", "connect root:***@localhost:3306"),
+        ("login app:first-one@127.0.0.1:5432/app", "login app:***@127.0.0.1:5432/app"),
+        ("dsn app:hunter@db.example.com/app", "dsn app:***@db.example.com/app"),
+        (
+            "app:hunter@db.example.com:5432 (root:hunter2@db.example.com)",
+            "app:***@db.example.com:5432 (root:***@db.example.com)",
+        ),
         ("error: password=hunter2 x=1", "error: password=*** x=1"),
         ("user:password:hunter2", "user:password:***"),
         ("connect(password='it''s', host='h')", "connect(password='***''s', host='h')"),
@@ -222,6 +234,11 @@ def test_secrets_in_free_text_are_masked(text: str, masked: str) -> None:
         "<module>x</module> <tokens-left>5</tokens-left> <password/>",
         "<b>2 > 1 & key <i>x</i>",
         "git push -u origin main: done by curl",
+        "the password is required; the password is incorrect; a password is too short",
+        "password is 30 days old; password is base64-encoded; password was reset 2 days ago",
+        "mailto:joe@example.com email:joe1@example.com to:joe@host class:joe@example.com",
+        "nginx:1.25@sha256:abcdef0123 foo:bar@1.2.3 pkg:npm/foo@1.2.3",
+        "git@github.com:org/repo user@host:22 12:30@office https://example.com/a@b:c",
     ],
 )
 def test_text_without_a_secret_is_left_alone(text: str) -> None:

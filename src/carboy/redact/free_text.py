@@ -18,6 +18,17 @@ _LOGIN = r"""(?x)(?P<before>(?<![\w-])(?:--(?:proxy-)?user|-[A-Za-z]{0,8}[uU])(?
     (?(quote)(?:(?!(?P=quote))[^\r\n])+|[^\s"'\\]+)"""
 _PROSE = r"""(?xi)(?P<before>\b(?:pass(?:word|wd|phrase|code)|identified\s+by)\s(?:(?:is|was|of|to|by)\s)?
     (?P<quote>\\?["'`]))(?:(?!(?P=quote)).){1,256}(?P<after>(?P=quote))"""
+_PLAIN_PROSE = r"""(?xi)(?P<before>\bpass(?:word|wd|phrase|code)\s(?:is|was)\s)
+    (?!base\d|utf-?\d|md5|sha-?\d|argon2|pbkdf2|x509)
+    (?:(?=[^\s\d]*\d)(?=\S*[^\W\d])\S{5,256}|\d{4,64})(?<![.,;:!?)])  # a word of letters is prose: "is required"
+    """
+_MAYBE_LOGIN_AT = r""":(?!\*\*\*@)[^\s:@/?#"'<>(),;]{1,128}@"""  # a tenth of what the whole costs; `***` is masked
+_LOGIN_AT = r"""(?xi)(?<![\w/@.+-])(?P<before>(?!(?:mailto|e-?mail|mail|to|from|cc|bcc|reply-to|sender|contact|author
+    |owner|by|sips?|xmpp|acct|ssh|scp|sftp|rsync|git|npm):)[a-z][\w.+-]{1,63}:)[^\s:@/?\#"'<>(),;]{1,128}
+    (?=@(?!sha\d|md5:)(?:(?:\d{1,3}(?:\.\d{1,3}){3}|[a-z][\w-]*)(?![\w.-])  # an address, or a host without a domain
+    |[a-z][\w-]*(?:\.[\w-]+)+(?::\d{2,5}\b|/)
+    |(?<=[\d!$%^&*~]@)[a-z][\w-]*(?:\.[\w-]+)+))  # else it may be an e-mail address behind a label
+    """
 _NETRC = r"(?i)\b(login\s+\S+\s+password\s+)\S+"
 _SHORT_OPTION = r"""(?x)\b((?:sshpass\s+-p|redis-cli\s.{0,128}?-a|docker\s+login\s.{0,128}?-p)\s?
     |(?:mysql|mariadb)[\w-]*\s(?:.{0,128}?\s)?-p)(?![\s'"-])[^\s"']+"""
@@ -35,10 +46,13 @@ def mask_free_text(text: str, low: str) -> str:
         text = re.sub(_JWT, MASK, text)
     if "<" in text or ("&" in text and "&lt;" in low) or ("\\" in text and "\\u003c" in low):
         text = re.sub(_ATTRIBUTES, _without_value, _mask_elements(text))
+    if "@" in text and ":" in text and re.search(_MAYBE_LOGIN_AT, text):
+        text = re.sub(_LOGIN_AT, rf"\g<before>{MASK}", text)
     if "-" in text:
         text = _mask_options(text, low)
     if "pass" in low or ("'" in text and "identified" in low):
         text = re.sub(_PROSE, rf"\g<before>{MASK}\g<after>", text)
+        text = re.sub(_PLAIN_PROSE, rf"\g<before>{MASK}", text)
         if "login" in low:
             text = re.sub(_NETRC, rf"\1{MASK}", text)
     return text

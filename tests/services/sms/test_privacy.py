@@ -12,6 +12,7 @@ from tests.services.sms.kit import MakeService, Service
 from carboy.services.sms.numbers import mask_digits
 from carboy.services.sms.providers import Message, Outcome, Request, Response
 from carboy.services.sms.transport import _hide
+from carboy.testing import Answer, LoopbackServer, json_answer
 
 StandIn = Callable[..., SmsProvider]
 NUMBER, CODE = "+8613812345678", "987654"
@@ -134,3 +135,30 @@ def test_no_words_keep_a_number_or_a_code(number: str, code: str, form: str) -> 
 )
 def test_a_number_is_masked_however_it_is_written(written: str) -> None:
     assert "1234" not in mask_digits(f"invalid: {written}").replace(" ", "").replace("-", "")
+
+
+@pytest.mark.parametrize("code", [f"to {NUMBER}", f"isv.{NUMBER[1:]}", f"bad {CODE}", "x" * 40 + " Zaphod", NUMBER])
+def test_a_code_that_is_more_than_a_code_is_masked(
+    make_service: MakeService, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A provider may put its words where its codes are."""
+    account = {"twilio_account_sid": "AC1", "twilio_auth_token": "secret", "twilio_from": "+14155550100"}
+    with LoopbackServer(json_answer({"code": code, "message": ""}, 400)) as server:
+        service = make_service(sms_provider="twilio", twilio_url=server.url, **account)
+        message = service.sent_now(receivers=NUMBER, params={"name": "Zaphod", "day": CODE})
+    assert message["state"] == "unknown"
+    said = capsys.readouterr().out + str(message) + _dump(service, "sms_attempts") + message["provider_code"]
+    for leaked in (NUMBER[3:], CODE, "Zaphod"):
+        assert leaked not in said
+
+
+def test_a_waiting_call_back_shows_no_address(make_service: MakeService) -> None:
+    """Lists of jobs show arguments, and an address may have a token in it."""
+    with LoopbackServer(Answer(204)) as server:
+        url = f"{server.url}/hook?token=abc123"
+        service = make_service(sms_callback_hosts="127.0.0.1")
+        message = service.sent_now(receivers=NUMBER, callback_url=url)
+        assert message["state"] == "sent"
+        assert "abc123" not in _dump(service, "carboy_jobs")
+        service.run_jobs()
+        assert [one.target for one in server.requests] == ["/hook?token=abc123"]

@@ -23,11 +23,11 @@ log: BoundLogger = get_logger("carboy.sms")
 _MOST_ADDRESSES = 100
 
 
-def _run_by_the_application(url: str, change: Mapping[str, Any], made: int) -> None:
+def _run_by_the_application(target: int | str, change: Mapping[str, Any], made: int) -> None:
     raise NotImplementedError
 
 
-_JOB: Job[[str, Mapping[str, Any], int]] = Job("sms.callback", _run_by_the_application, attempts=5, priority=6)
+_JOB: Job[[int | str, Mapping[str, Any], int]] = Job("sms.callback", _run_by_the_application, attempts=5, priority=6)
 """What a row says of the job; an application runs it by the function of its own `Callbacks`."""
 
 
@@ -38,22 +38,24 @@ class Callbacks:
     Attributes:
         settings: returns the settings as they are now.
         clock: the time.
+        url_of: returns a request's own address, given its row; empty for that of the settings, None for nowhere.
     """
 
     settings: Callable[[], SmsSettings]
     clock: Clock
+    url_of: Callable[[int], str | None] = lambda row: ""
     _receivers: dict[str, tuple[WebhookClient, Progress]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def job(self) -> Job[[str, Mapping[str, Any], int]]:
+    def job(self) -> Job[[int | str, Mapping[str, Any], int]]:
         """Return the job `sms.callback`."""
         return replace(_JOB, function=self.deliver)
 
-    def deliver(self, url: str, change: Mapping[str, Any], made: int) -> Commit | None:
+    def deliver(self, target: int | str, change: Mapping[str, Any], made: int) -> Commit | None:
         """Post one change; return the job of the next attempt where the receiver did not take it.
 
         Args:
-            url: the request's own; empty for that of the settings.
+            target: the row of the request; rows of earlier releases have its address, or an empty text.
             change: the body, with `at` in milliseconds.
             made: how many attempts were made before.
 
@@ -62,8 +64,9 @@ class Callbacks:
             Later: the receiver failed a moment ago, or asked to be left alone.
         """
         settings = self.settings()
+        url = target if isinstance(target, str) else self.url_of(target)
         address = url or settings.sms_callback_url
-        if not address:
+        if url is None or not address:
             return None
         client, progress = self._receiver(address)
         if (until_ms := progress.blocked_until()) > self._monotonic_ms():
@@ -83,7 +86,7 @@ class Callbacks:
         log.warning("sms_callback_failed", message=change["id"], attempts=made + 1, error=attempt.error)
         if wait_s is None:
             raise Abandon(f"the call-back was not taken: {attempt.error}")
-        return Commit(put_each, callback_row(url, change, self.clock.now_ms(), made + 1, wait_s))
+        return Commit(put_each, callback_row(target, change, self.clock.now_ms(), made + 1, wait_s))
 
     def _receiver(self, address: str) -> tuple[WebhookClient, Progress]:
         """Return what is kept of an address; the one that was used longest ago is dropped for a new one."""
@@ -101,7 +104,7 @@ class Callbacks:
 
 
 def callback_row(
-    url: str, change: Mapping[str, Any], now_ms: int, made: int = 0, after_s: float = 0.0
+    target: int | str, change: Mapping[str, Any], now_ms: int, made: int = 0, after_s: float = 0.0
 ) -> dict[str, Any]:
-    """Return the row of the job that reports a change."""
-    return row_of(_JOB, (url, dict(change), made), now_ms=now_ms, after_s=after_s)
+    """Return the row of the job that reports a change: without an address, as lists of jobs show arguments."""
+    return row_of(_JOB, (target, dict(change), made), now_ms=now_ms, after_s=after_s)

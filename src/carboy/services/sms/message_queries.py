@@ -120,6 +120,12 @@ class Records:
             rows = connection.execute(select(MESSAGES).where(MESSAGES.c.request == row).order_by(MESSAGES.c.id)).all()
         return one, list(rows)
 
+    def callback_url(self, row: int) -> str | None:
+        """Return a request's address for call-backs: empty for that of the settings, None for nowhere."""
+        with self._engine.connect() as connection:
+            found: str | None = connection.execute(select(REQUESTS.c.callback_url).where(REQUESTS.c.id == row)).scalar()
+        return found
+
     def message(self, row: int) -> Any:
         """Return the row of a message; None if there is no such message."""
         with self._engine.connect() as connection:

@@ -68,7 +68,7 @@ def register(app: Flask) -> None:
     accounts = Accounts(providers, lambda: runtime.newest(SmsSettings), lambda: _refresh(runtime), runtime.clock)
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     runtime.keep(gateway)
-    callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock)
+    callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock, gateway.records.callback_url)
     periodic = (one.job for one in gateway.periodic)
     runtime.at_start += [one.ask for one in gateway.periodic]
     sending = (gateway.otp_job, gateway.bulk_job, gateway.dispatcher.looks_up.job())

@@ -71,7 +71,7 @@ def _call_back(connection: "Connection", changed: Sequence[Row[Any]], now_ms: in
         connection,
         [
             callback_row(
-                urls[row.request].callback_url,
+                row.request,
                 {
                     "id": str(row.id),
                     "state": row.state,

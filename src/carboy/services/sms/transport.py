@@ -4,6 +4,7 @@ Nothing is followed or sent twice, certificates are always verified, and the who
 request that the provider may have read without a response is `unknown`; one of which no byte was sent is `not_sent`.
 """
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from carboy.services.sms.providers import (
 
 log: BoundLogger = get_logger("carboy.sms")
 
+_CODE = re.compile(r"(?!.*\d{7})[\w.:/-]*", re.ASCII)  # anything else may repeat a number or a parameter
 _SHORTEST_SECRET = 3  # parameters that are shorter occur in any text
 
 
@@ -159,6 +161,8 @@ class HttpTransport:
 
     def _finish(self, outcome: Outcome, response: Response, message: Message) -> Outcome:
         """Return an outcome with its words masked and the provider's wait; report an unlisted code once."""
+        if not _CODE.fullmatch(outcome.code):
+            outcome = replace(outcome, code=_hide(outcome.code, message))
         if not outcome.is_listed and outcome.code not in self._reported and len(self._reported) < 1000:
             self._reported.add(outcome.code)
             log.warning("sms_code_unlisted", provider=self.name, code=outcome.code, status=response.status)
