@@ -18,7 +18,7 @@ _LOGIN = r"""(?x)(?P<before>(?<![\w-])(?:--(?:proxy-)?user|-[A-Za-z]{0,8}[uU])(?
     (?(quote)(?:(?!(?P=quote))[^\r\n])+|[^\s"'\\]+)"""
 _PROSE = r"""(?xi)(?P<before>\b(?:pass(?:word|wd|phrase|code)|identified\s+by)\s(?:(?:is|was|of|to|by)\s)?
     (?P<quote>\\?["'`]))(?:(?!(?P=quote)).){1,256}(?P<after>(?P=quote))"""
-_PLAIN_PROSE = r"""(?xi)(?P<before>\bpass(?:word|wd|phrase|code)\s(?:is|was)\s)
+_PLAIN_PROSE = r"""(?xi)(?P<before>\bpass(?:word|wd|phrase|code)[ ](?:is|was)[ ])
     (?!base\d|utf-?\d|md5|sha-?\d|argon2|pbkdf2|x509)
     (?:(?=[^\s\d]*\d)(?=\S*[^\W\d])\S{5,256}|\d{4,64})(?<![.,;:!?)])  # a word of letters is prose: "is required"
     """
@@ -52,7 +52,8 @@ def mask_free_text(text: str, low: str) -> str:
         text = _mask_options(text, low)
     if "pass" in low or ("'" in text and "identified" in low):
         text = re.sub(_PROSE, rf"\g<before>{MASK}\g<after>", text)
-        text = re.sub(_PLAIN_PROSE, rf"\g<before>{MASK}", text)
+        if " is " in low or " was " in low:
+            text = re.sub(_PLAIN_PROSE, rf"\g<before>{MASK}", text)
         if "login" in low:
             text = re.sub(_NETRC, rf"\1{MASK}", text)
     return text
