@@ -3,12 +3,15 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "carboy"
 MAX_MODULE_LINES = 420
 MAX_FUNCTION_LINES = 62
 
 
+@pytest.mark.slow
 def test_the_environment_is_read_in_one_place() -> None:
     """`carboy.config.environ` alone touches `os.environ`.
 
@@ -26,6 +29,7 @@ def test_the_environment_is_read_in_one_place() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_modules_and_functions_are_short_enough_to_read_at_once() -> None:
     """A module is read in one go, a function on one screen."""
     found = []
@@ -43,6 +47,7 @@ def test_modules_and_functions_are_short_enough_to_read_at_once() -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_from_a_conftest() -> None:
     """Pytest loads a `conftest.py` itself; what tests share is in a `kit.py` beside it."""
     found = [

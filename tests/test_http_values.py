@@ -73,6 +73,7 @@ def test_a_cursor_of_another_kind_is_refused(text: str) -> None:
         parse_cursor(text, 2)
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=4))
 def test_a_pointer_leads_to_where_it_was_made(parts: list[str]) -> None:
     document: object = "here"

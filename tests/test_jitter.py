@@ -4,6 +4,7 @@ import ast
 import random
 from pathlib import Path
 
+import pytest
 from flask import Flask
 
 import carboy
@@ -29,6 +30,7 @@ def test_a_seed_of_the_application_gives_the_same_numbers_whatever_was_drawn() -
     assert [random.random() for _ in range(3)] == expected
 
 
+@pytest.mark.slow
 def test_no_module_draws_from_the_generator_that_an_application_may_seed() -> None:
     root = Path(carboy.__file__).parent
     found = {

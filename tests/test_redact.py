@@ -251,6 +251,7 @@ def test_a_url_loses_its_password_and_secret_parameters() -> None:
     assert mask_url("https://u:p@h/a?page=2&sig=abc#x") == "https://u:***@h/a?page=2&sig=***"
 
 
+@pytest.mark.slow
 @given(
     value=st.text(st.characters(exclude_categories=()), min_size=6, max_size=60).filter(lambda t: MASK not in t),
     before=st.text(max_size=20),

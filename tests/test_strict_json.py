@@ -21,6 +21,7 @@ _VALUES = st.recursive(
 ).filter(lambda value: json.dumps(value).isascii())
 
 
+@pytest.mark.slow
 @given(_VALUES)
 def test_what_is_written_is_read(value: Any) -> None:
     """Any value comes back, also when every character is escaped."""
@@ -28,6 +29,7 @@ def test_what_is_written_is_read(value: Any) -> None:
     assert api.parse_json(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")) == value
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), min_size=1), st.data())
 def test_a_key_that_stands_twice_is_found(members: dict[str, str], data: st.DataObject) -> None:
     """With any keys and values: colons, quotes, escapes."""

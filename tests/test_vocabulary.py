@@ -51,6 +51,7 @@ def refused_words(markdown: str) -> list[tuple[int, str]]:
     return [(markdown.count("\n", 0, match.start()) + 1, match[0]) for match in REFUSED_IN_PROSE.finditer(markdown)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["src", "benchmarks", "docs/tools", "tests"])
 def test_docstrings_use_the_words_of_the_field(folder: str) -> None:
     """A word without a use in the field hides a function from a search for it."""

@@ -63,6 +63,7 @@ def test_a_parent_that_lists_its_children_is_a_parameter(make_document: MakeDocu
     assert client.get("/things?pet[kind]=cat&pet[lives]=x").status_code == 422
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keyword", ["oneOf", "anyOf", "allOf"])
 def test_sixteen_schemas_of_one_another_are_refused(make_document: MakeDocument, keyword: str) -> None:
     """A validator would follow every order of them, which are more than there are seconds."""

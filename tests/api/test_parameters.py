@@ -77,6 +77,7 @@ def _in_path(value: Any, style: str, *, explode: bool) -> str:
     return quote(";v=" + _flat(value, ",", explode=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("style", "explode", "kind"),
     [
@@ -101,6 +102,7 @@ def test_a_query_is_read_as_it_was_written(
     assert answer.get_json() == {"v": value}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["simple", "label", "matrix"])
 @pytest.mark.parametrize("explode", [True, False])
 @pytest.mark.parametrize("kind", _SCHEMAS)

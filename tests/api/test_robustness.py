@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -106,6 +107,7 @@ _PLACES = sorted(_places(_DOCUMENT), key=str)
 _CLIENT = _serve(_DOCUMENT).test_client(use_cookies=False)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(_PLACES), st.sampled_from(_JUNK)), min_size=1, max_size=2))
 @_MANY
 def test_any_document_is_served_or_refused(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
@@ -148,6 +150,7 @@ _WORDS = st.sampled_from(
 ) | st.text(max_size=8)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(_WORDS, _WORDS), max_size=4),
     st.sampled_from(["1", "x", "-1.5", "%ff", "%00", "a;b", "."]),
@@ -162,6 +165,7 @@ def test_no_query_breaks_an_operation(query: list[tuple[str, str]], path: str, h
     assert answer.status_code in {200, 404} or answer.content_type == "application/problem+json"
 
 
+@pytest.mark.slow
 @given(
     st.binary(max_size=40)
     | st.sampled_from([b'{"name":"a"}', b"n=1&n=2", b"--x\r\n", b'{"tags":[1]}', b"[[]]", b"kin=%7B"]),

@@ -39,6 +39,7 @@ def test_threads_that_ask_at_once_get_one_client(loopback: LoopbackServer) -> No
     assert len({id(one) for one in made}) == 1
 
 
+@pytest.mark.slow
 def test_threads_share_a_client(loopback: LoopbackServer) -> None:
     """Each call gets its own answer."""
     with LoopbackServer(lambda request: json_answer({"Table": {"TableName": request.json()["TableName"]}})) as server:
@@ -127,6 +128,7 @@ def test_an_object_that_is_cut_is_no_object(loopback: LoopbackServer) -> None:
         raw.read()
 
 
+@pytest.mark.slow
 def test_a_response_that_ends_in_its_headers_leaves_no_socket_open(loopback: LoopbackServer) -> None:
     """Also while the error, and with it the frame that has the response, is alive."""
     loopback.script(Cut("headers", Answer(200, b"0123456789" * 1000)))
@@ -138,6 +140,7 @@ def test_a_response_that_ends_in_its_headers_leaves_no_socket_open(loopback: Loo
     assert [one for one in found if not one.isclosed()] == [], caught
 
 
+@pytest.mark.slow
 def test_an_answer_without_a_body_is_whole(loopback: LoopbackServer) -> None:
     """S3 answers 204 to a delete, and no body to a head."""
     loopback.script(Answer(204), Answer(200, b"x" * 10))

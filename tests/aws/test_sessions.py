@@ -18,6 +18,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     aws.set_default_session(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [

@@ -48,6 +48,7 @@ def make_client(name: str, data: Path) -> Any:
     return session.create_client(name, region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
 
 
+@pytest.mark.slow
 def test_a_client_knows_the_same_operations_and_their_shapes(short: Path) -> None:
     """Of a service whose endpoint has another name, too."""
     for name in SERVICES:
@@ -61,6 +62,7 @@ def test_a_client_knows_the_same_operations_and_their_shapes(short: Path) -> Non
             assert (short_shape and list(short_shape.members)) == (full_shape and list(full_shape.members))
 
 
+@pytest.mark.slow
 def test_a_client_signs_the_same_request(short: Path) -> None:
     ours, theirs = (
         make_client("s3", data).generate_presigned_post("bucket.of.mine", "key", ExpiresIn=60)["url"]

@@ -170,6 +170,7 @@ def test_an_unknown_event_is_reported_as_an_error_and_survived(function: LocalFu
     assert function.invoke(events.http_v2(url="/hello")).answer["statusCode"] == 200
 
 
+@pytest.mark.slow
 def test_an_exception_in_a_handler_is_survived(unpacked: Path) -> None:
     with LocalFunction(unpacked, "handler.broken") as function:
         errors = [function.invoke({}).error for _ in range(2)]

@@ -99,6 +99,7 @@ def test_a_secret_is_any_text(text: str) -> None:
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True), _TEXT, max_size=5))
 def test_a_dotenv_in_double_quotes_says_any_text(values: dict[str, str]) -> None:
     """Escaped and quoted text is read back as it was."""

@@ -112,6 +112,7 @@ def test_a_key_that_has_expired_opens_nothing(make_app: MakeApp) -> None:
     assert person.log_in(text).status_code == 401
 
 
+@pytest.mark.slow
 def test_ten_failed_logins_a_minute_and_address_are_the_most(make_app: MakeApp) -> None:
     """Then also the right key is refused, with when to come back; successes do not count."""
     clock = ManualClock()
@@ -292,6 +293,7 @@ def test_the_language_is_the_best_of_the_browser_s_or_the_one_chosen(make_app: M
     assert '<html lang="zh-Hans">' in person.get("/console/jobs").text
 
 
+@pytest.mark.slow
 def test_every_page_says_what_a_browser_may_do_with_it(make_app: MakeApp) -> None:
     """Nothing inline, nothing from elsewhere, no frame; assets are kept for a year under a name with their hash."""
     person = visit(make_app())
@@ -363,6 +365,7 @@ def test_where_the_service_answers_the_root_itself_the_overview_is_below_console
     assert person.get("/").text == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["test", "pause", "resume", "retry", "drop", "replay"])
 def test_a_session_that_has_ended_changes_no_destination(make_app: MakeApp, action: str) -> None:
     """The form leads to the login, with its page as the way back; nothing is done, and nothing audited."""

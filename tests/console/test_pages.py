@@ -6,6 +6,7 @@ from html import unescape
 from urllib.parse import urlencode
 
 import orjson
+import pytest
 from sqlalchemy import insert, select
 from tests.console.kit import HTML, MakeApp, make_key, visit
 from tests.console.seeding import SETTINGS, XSS, make_busy_app
@@ -21,6 +22,7 @@ from carboy.web import runtime
 from carboy.web.console.audit import record_as
 
 
+@pytest.mark.slow
 def test_what_a_sender_controls_is_text_on_every_page(make_app: MakeApp) -> None:
     """Ids, types, headers, bodies, a provider's words, errors: nothing of it becomes markup."""
     app, paths = make_busy_app(make_app)
@@ -53,6 +55,7 @@ def test_units_layers_and_findings_are_translated(make_app: MakeApp) -> None:
     assert re.findall(r'<p class="wrap" lang="en">([^<]*)', health) == []
 
 
+@pytest.mark.slow
 def test_raw_bodies_are_never_pages(make_app: MakeApp) -> None:
     app, paths = make_busy_app(make_app)
 
@@ -63,6 +66,7 @@ def test_raw_bodies_are_never_pages(make_app: MakeApp) -> None:
     assert "sandbox" in raw.headers["Content-Security-Policy"]
 
 
+@pytest.mark.slow
 def test_events_are_filtered_and_exported(make_app: MakeApp) -> None:
     """By source, type, id, text; a cell that begins like a formula is quoted."""
     app, _ = make_busy_app(make_app)
@@ -78,6 +82,7 @@ def test_events_are_filtered_and_exported(make_app: MakeApp) -> None:
     assert "\n=" not in table
 
 
+@pytest.mark.slow
 def test_an_id_is_shown_and_found_as_its_sender_wrote_it(make_app: MakeApp) -> None:
     """Not as keys of objects have it, in which most characters are escaped."""
     sources = {"crm": {"verify": "none", "id": "/id"}}
@@ -97,6 +102,7 @@ def test_an_id_is_shown_and_found_as_its_sender_wrote_it(make_app: MakeApp) -> N
     assert "No events here" in person.get("/console/events?id=50%25x").text
 
 
+@pytest.mark.slow
 def test_a_filter_that_cannot_be_read_is_named_and_refuses_a_download(make_app: MakeApp) -> None:
     """All rows are not mistaken for those that the filter means."""
     app, _ = make_busy_app(make_app)
@@ -118,6 +124,7 @@ def test_a_filter_that_cannot_be_read_is_named_and_refuses_a_download(make_app: 
         assert "are left out" not in person.get(f"/console/events?{query}").text
 
 
+@pytest.mark.slow
 def test_a_search_that_runs_out_of_time_goes_on_where_it_stopped(make_app: MakeApp) -> None:
     """Nothing between is passed over."""
     app, _ = make_busy_app(make_app)
@@ -136,6 +143,7 @@ def test_a_search_that_runs_out_of_time_goes_on_where_it_stopped(make_app: MakeA
     assert stops == len(rows) - 1 > 2
 
 
+@pytest.mark.slow
 def test_a_list_goes_on_by_cursor(make_app: MakeApp) -> None:
     app, _ = make_busy_app(make_app)
     client = app.test_client()
@@ -153,6 +161,7 @@ def test_a_list_goes_on_by_cursor(make_app: MakeApp) -> None:
     assert seen == [f"more-{number}" for number in reversed(range(60))]
 
 
+@pytest.mark.slow
 def test_numbers_and_parameters_need_their_scopes_and_each_look_is_audited(make_app: MakeApp) -> None:
     app, paths = make_busy_app(make_app)
     reader, trusted = visit(app, "sms:read"), visit(app)
@@ -167,6 +176,7 @@ def test_numbers_and_parameters_need_their_scopes_and_each_look_is_audited(make_
     assert "message.read_number" in trusted.get("/console/audit").text
 
 
+@pytest.mark.slow
 def test_actions_of_the_services_work_and_need_their_scopes(make_app: MakeApp) -> None:
     """Archive again, pause, resume, take out, put back, send a test message."""
     app, paths = make_busy_app(make_app)
@@ -188,6 +198,7 @@ def test_actions_of_the_services_work_and_need_their_scopes(make_app: MakeApp) -
         assert action in audited
 
 
+@pytest.mark.slow
 def test_a_stranger_learns_nothing(make_app: MakeApp) -> None:
     """All pages lead to the login."""
     app, paths = make_busy_app(make_app)
@@ -199,6 +210,7 @@ def test_a_stranger_learns_nothing(make_app: MakeApp) -> None:
         assert XSS not in found.text
 
 
+@pytest.mark.slow
 def test_a_source_is_tested_with_its_own_secret(make_app: MakeApp) -> None:
     """Through the whole service: the event is kept; a source that only its sender can sign for says so."""
     sources = {
@@ -219,6 +231,7 @@ def test_a_source_is_tested_with_its_own_secret(make_app: MakeApp) -> None:
     assert "s" * 32 not in person.get("/console/sources/shop").text
 
 
+@pytest.mark.slow
 def test_a_source_shows_why_requests_were_refused(make_app: MakeApp) -> None:
     app, paths = make_busy_app(make_app)
     app.test_client().post("/api/v1/webhooks/shop", data="{}")
@@ -229,6 +242,7 @@ def test_a_source_shows_why_requests_were_refused(make_app: MakeApp) -> None:
     assert sorted(rows) == ["missing", "signature"]
 
 
+@pytest.mark.slow
 def test_an_event_shows_its_size_and_each_attempt_of_its_deliveries(make_app: MakeApp) -> None:
     app, paths = make_busy_app(make_app)
     with runtime(app).engine.begin() as connection:
@@ -245,6 +259,7 @@ def test_an_event_shows_its_size_and_each_attempt_of_its_deliveries(make_app: Ma
     assert f"{size} B" in listed
 
 
+@pytest.mark.slow
 def test_the_page_of_a_message_lists_its_attempts_and_its_cost(make_app: MakeApp) -> None:
     """Those that failed at one provider, and the one that another accepted."""
     app, paths = make_busy_app(make_app, sms_prices={"outbox": {"CN": 0.045, "default": 1}})
@@ -263,6 +278,7 @@ def test_the_page_of_a_message_lists_its_attempts_and_its_cost(make_app: MakeApp
     assert "<img" not in page
 
 
+@pytest.mark.slow
 def test_parameters_of_one_receiver_are_its_own(make_app: MakeApp) -> None:
     """A request may have other parameters for each message."""
     app, _ = make_busy_app(make_app)
@@ -280,6 +296,7 @@ def test_parameters_of_one_receiver_are_its_own(make_app: MakeApp) -> None:
     assert [("1111" in page, "2222" in page) for page in pages] == [(True, False), (False, True)]
 
 
+@pytest.mark.slow
 def test_a_message_that_waits_is_canceled(make_app: MakeApp) -> None:
     app, _ = make_busy_app(make_app)
     key = make_key(app)[1]
@@ -298,6 +315,7 @@ def test_a_message_that_waits_is_canceled(make_app: MakeApp) -> None:
     assert person.post(f"{path}/cancel").status_code == 409
 
 
+@pytest.mark.slow
 def test_statistics_are_shown_by_what_is_chosen_and_downloaded(make_app: MakeApp) -> None:
     """By day with charts; a range that cannot be is named."""
     app, _ = make_busy_app(make_app)
@@ -321,6 +339,7 @@ def test_statistics_are_shown_by_what_is_chosen_and_downloaded(make_app: MakeApp
     assert person.get("/console/statistics/export.csv?from=never").status_code == 422
 
 
+@pytest.mark.slow
 def test_the_overview_names_the_checks_and_what_came_just_now(make_app: MakeApp) -> None:
     app, _ = make_busy_app(make_app, clock=ManualClock())
     app.test_client().get("/readyz")
@@ -332,6 +351,7 @@ def test_the_overview_names_the_checks_and_what_came_just_now(make_app: MakeApp)
     assert re.search(r"last minute</dt><dd>5</dd></div><div><dt>last hour</dt><dd>5</dd>", received)
 
 
+@pytest.mark.slow
 def test_the_audit_log_is_downloaded_as_a_table(make_app: MakeApp) -> None:
     """Cells that begin like a formula are quoted."""
     app, _ = make_busy_app(make_app)
@@ -345,6 +365,7 @@ def test_the_audit_log_is_downloaded_as_a_table(make_app: MakeApp) -> None:
     assert (row["who"], row["object"], row["detail"]) == ("'=cmd|' /C calc'!A0", "'+1", "'@x")
 
 
+@pytest.mark.slow
 def test_a_failed_message_is_sent_again(make_app: MakeApp) -> None:
     """With its parameters where they are still there, else with those that are entered; each needs to be whole."""
     app, paths = make_busy_app(make_app)

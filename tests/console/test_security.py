@@ -97,6 +97,7 @@ def test_no_way_into_the_console_leads_out_of_it(make_app: MakeApp, target: str)
         assert "evil.example" not in where or where.startswith("/%")
 
 
+@pytest.mark.slow
 def test_every_response_of_the_console_forbids_frames_and_what_is_inline(make_app: MakeApp) -> None:
     """Pages, redirects, errors, downloads and assets."""
     app, paths = make_busy_app(make_app)
@@ -120,6 +121,7 @@ def test_every_response_of_the_console_forbids_frames_and_what_is_inline(make_ap
             assert found.headers["X-Frame-Options"] == "DENY"
 
 
+@pytest.mark.slow
 def test_nothing_of_a_session_is_kept_by_a_browser(make_app: MakeApp) -> None:
     """A browser that goes back after the logout sees the login."""
     app, paths = make_busy_app(make_app)
@@ -143,6 +145,7 @@ SERVICE_SCOPES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_address_needs_the_scope_of_its_page(make_app: MakeApp) -> None:
     """Also what lies below it: an entry, a download, an action; HEAD and an unknown action are no way around."""
     app, paths = make_busy_app(make_app)
@@ -167,6 +170,7 @@ ACTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_action_needs_its_scope(make_app: MakeApp) -> None:
     app, paths = make_busy_app(make_app)
     people: dict[str, Any] = {scope: visit(app, *(one for one in SCOPES if one != scope)) for scope in ACTIONS.values()}
@@ -195,6 +199,7 @@ SENSELESS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_a_404(make_app: MakeApp) -> None:
     person = visit(make_app(modules=MODULES, sms_provider=("outbox",)))
 
@@ -203,6 +208,7 @@ def test_what_is_not_there_is_a_404(make_app: MakeApp) -> None:
         assert (person.post(path) if is_action else person.get(path)).status_code == 404, path
 
 
+@pytest.mark.slow
 def test_a_query_that_makes_no_sense_is_no_error_of_the_service(make_app: MakeApp) -> None:
     """Every list answers: with everything, with nothing, or with what is wrong."""
     person = visit(make_app(modules=MODULES, sms_provider=("outbox",)))
@@ -213,6 +219,7 @@ def test_a_query_that_makes_no_sense_is_no_error_of_the_service(make_app: MakeAp
         assert "<script>" not in found.text.replace("<script src=", ""), (page, query)
 
 
+@pytest.mark.slow
 def test_the_provider_s_words_are_text_in_every_place(make_app: MakeApp) -> None:
     """In the message's facts, its timeline, the list, and the newest failures."""
     app, paths = make_busy_app(make_app)
@@ -241,6 +248,7 @@ def test_a_page_without_a_console_is_plain_for_a_browser(make_app: MakeApp) -> N
         assert "未找到" in client.get("/", headers={**HTML, "Accept-Language": "zh"}).text
 
 
+@pytest.mark.slow
 def test_what_people_wrote_needs_both_scopes_of_messages(make_app: MakeApp) -> None:
     """Number and text of an inbound message are hidden in its event, its job and the search; looks are audited."""
     app, paths = make_busy_app(make_app)

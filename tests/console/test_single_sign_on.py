@@ -115,6 +115,7 @@ def _begin(person: Person, provider: _Provider, target: str = "/console/jobs") -
     return asked
 
 
+@pytest.mark.slow
 def test_a_person_logs_in_and_has_the_scopes_of_the_role(make_app: MakeApp, provider: _Provider) -> None:
     """By code flow with PKCE, state and nonce; then back to the page."""
     person = Person(_app(make_app, provider).test_client())
@@ -133,6 +134,7 @@ def test_a_person_logs_in_and_has_the_scopes_of_the_role(make_app: MakeApp, prov
     assert person.get("/console/keys").status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"nonce": "other"}, {"aud": "other"}, {"iss": "https://other.example"}, {"exp": 1000}, {"groups": ["nobody"]}],

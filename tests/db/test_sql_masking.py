@@ -92,6 +92,7 @@ _BETWEEN = [" ", ", ", "\n-- it's\n", " /* it's \" */ ", " + ", " AND x = "]
 _SQL = "'\"`\\-/*#$[]();:%?@ \n\rEeXx0159ab,"
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(DIALECTS),
     st.lists(

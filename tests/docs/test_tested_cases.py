@@ -13,6 +13,7 @@ _NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _SECTIONS = [section.partition("\n")[::2] for section in PAGE.read_text().split("\n## ")[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("title", "text"), _SECTIONS)
 def test_every_test_that_the_page_names_exists(title: str, text: str) -> None:
     for path, name in _NAMED.findall(text):

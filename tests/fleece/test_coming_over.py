@@ -107,6 +107,7 @@ def test_the_default_session_is_the_wrappers_too(loopback: LoopbackServer) -> No
     assert "Credential=AKIAMOVED/" in loopback.requests[0].headers["authorization"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_own_sessions")
 def test_every_later_client_is_traced(loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where clients and the default session were made before the patch."""

@@ -19,6 +19,7 @@ from carboy.jobs.definitions import Dead, Queued, plan_failure
 Eventually = Callable[[Callable[[], bool]], None]
 
 
+@pytest.mark.slow
 def test_every_row_is_run_once_by_one_of_several_engines(shop: Shop, eventually: Eventually) -> None:
     """Engines that share a table share the work."""
     done: Counter[int] = Counter()
@@ -33,6 +34,7 @@ def test_every_row_is_run_once_by_one_of_several_engines(shop: Shop, eventually:
     assert done == Counter(dict.fromkeys(range(60), 1))
 
 
+@pytest.mark.slow
 def test_a_key_is_kept_once(shop: Shop, eventually: Eventually) -> None:
     """What is asked for twice is done once, also after it was done."""
     done: list[int] = []
@@ -49,6 +51,7 @@ def test_a_key_is_kept_once(shop: Shop, eventually: Eventually) -> None:
     assert done == [1, 4]
 
 
+@pytest.mark.slow
 def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, eventually: Eventually) -> None:
     """With its error, and able to be retried."""
     tries: list[int] = []
@@ -88,6 +91,7 @@ def test_a_failed_job_keeps_the_hint_of_its_error(shop: Shop, eventually: Eventu
     assert (shop.store.list()[0].error or "").endswith("AccessDenied (hint: allow s3:PutObject to the role)")
 
 
+@pytest.mark.slow
 def test_a_job_may_say_that_it_can_never_succeed_or_when_to_come_back(shop: Shop, eventually: Eventually) -> None:
     """Given up at once; put off without counting; put off as the upstream asked."""
     seen: list[str] = []
@@ -137,6 +141,7 @@ def test_a_rows_last_write_is_kept_with_its_state(shop: Shop, eventually: Eventu
         assert list(connection.execute(text("SELECT number FROM effects ORDER BY 1")).scalars()) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_row_comes_back_when_its_lease_ends(shop: Shop, eventually: Eventually) -> None:
     """A worker that vanished without a word holds nothing for ever."""
     done: list[int] = []
@@ -155,6 +160,7 @@ def test_a_row_comes_back_when_its_lease_ends(shop: Shop, eventually: Eventually
     assert shop.store.list()[0].attempts == 2
 
 
+@pytest.mark.slow
 def test_a_lease_is_kept_while_the_job_runs(shop: Shop, eventually: Eventually) -> None:
     """A long job is not given to another worker."""
     runs: list[int] = []
@@ -172,6 +178,7 @@ def test_a_lease_is_kept_while_the_job_runs(shop: Shop, eventually: Eventually) 
     assert len(runs) == 1
 
 
+@pytest.mark.slow
 def test_a_job_past_its_time_loses_its_lease(shop: Shop, eventually: Eventually) -> None:
     """A hung thread does not hold its row; another worker does the work."""
     release = threading.Event()
@@ -192,6 +199,7 @@ def test_a_job_past_its_time_loses_its_lease(shop: Shop, eventually: Eventually)
     assert len(runs) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_whose_threads_hang_leaves_the_other_rows_to_others(shop: Shop, eventually: Eventually) -> None:
     """It keeps no row that no thread can begin, and readiness says that its threads are lost."""
     release = threading.Event()
@@ -211,6 +219,7 @@ def test_a_worker_whose_threads_hang_leaves_the_other_rows_to_others(shop: Shop,
     stuck.check()
 
 
+@pytest.mark.slow
 def test_a_row_does_not_wait_long_behind_others_of_its_worker(shop: Shop, eventually: Eventually) -> None:
     """While the only thread is busy for long, within its time, another worker takes what waits behind it."""
     release = threading.Event()
@@ -226,6 +235,7 @@ def test_a_row_does_not_wait_long_behind_others_of_its_worker(shop: Shop, eventu
     eventually(lambda: shop.states() == ["done", "done"])
 
 
+@pytest.mark.slow
 def test_a_row_whose_workers_all_vanish_ends_dead(shop: Shop, eventually: Eventually) -> None:
     """A job that kills its process is not tried for ever."""
     done: list[int] = []
@@ -332,6 +342,7 @@ def test_a_row_for_later_is_run_when_it_is_due(shop: Shop, eventually: Eventuall
     assert at[0] - started >= 0.29
 
 
+@pytest.mark.slow
 def test_finished_rows_are_pruned_and_dead_ones_kept(shop: Shop, eventually: Eventually) -> None:
     """`JOBS_RETENTION` is for what is done; what failed waits for a person."""
     from carboy.config import Duration
@@ -367,6 +378,7 @@ def test_a_stop_gives_back_what_is_taken_in_that_moment(shop: Shop, eventually: 
     assert [(row.state, row.attempts) for row in shop.store.list()] == [("queued", 0)] * 5
 
 
+@pytest.mark.slow
 def test_a_stop_begins_nothing_and_waits_for_nothing_that_has_not_begun(shop: Shop, eventually: Eventually) -> None:
     """However often a stop meets the moment between taking a row and beginning it."""
     runs: Counter[int] = Counter()
@@ -384,6 +396,7 @@ def test_a_stop_begins_nothing_and_waits_for_nothing_that_has_not_begun(shop: Sh
     assert runs == Counter(dict.fromkeys(range(100), 1))
 
 
+@pytest.mark.slow
 def test_a_lease_is_kept_while_a_stop_waits_for_its_job(shop: Shop, eventually: Eventually) -> None:
     """A long drain does not have the same job run elsewhere."""
     runs, is_over = Counter[str](), threading.Event()
@@ -409,6 +422,7 @@ def test_a_lease_is_kept_while_a_stop_waits_for_its_job(shop: Shop, eventually: 
     assert runs["begun"] == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_exits_costs_no_thread(shop: Shop, eventually: Eventually) -> None:
     """`sys.exit` in a job, or in a library under it, is a failure like others."""
     ends: Job[[]] = Job("ends", sys.exit, attempts=1)

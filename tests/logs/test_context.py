@@ -51,6 +51,7 @@ def test_a_request_id_can_be_bound_and_taken_back(lines: Lines) -> None:
     assert [one.get("request_id") for one in lines.read_all] == ["r-1", None]
 
 
+@pytest.mark.slow
 def test_a_hundred_threads_never_swap_ids(lines: Lines) -> None:
     """Each line has the id of the thread that wrote it."""
     start = threading.Barrier(100)

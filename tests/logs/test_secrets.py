@@ -101,6 +101,7 @@ def _log_everywhere(value: str) -> None:
     logs.get_logger(value).info("x")
 
 
+@pytest.mark.slow
 @given(value=st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40))
 def test_a_value_handed_out_as_a_secret_does_not_reach_a_line(value: str) -> None:
     """With any content, in any place."""

@@ -84,6 +84,7 @@ def test_the_pool_is_bounded(loopback: LoopbackServer) -> None:
     assert loopback.open_connections <= 4
 
 
+@pytest.mark.slow
 def test_threads_share_it(loopback: LoopbackServer) -> None:
     """Each gets its own answer."""
     with LoopbackServer(lambda request: Answer(body=request.target.encode())) as server:

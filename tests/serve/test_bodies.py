@@ -30,6 +30,7 @@ def reads(file: io.RawIOBase | io.BytesIO, plan: list[tuple[str, int]]) -> Itera
     yield file.read() or b""
 
 
+@pytest.mark.slow
 @given(
     data=st.binary(max_size=200).map(lambda data: data.replace(b"\x00", b"\n")), plan=READS, is_chunked=st.booleans()
 )

@@ -54,6 +54,7 @@ def test_a_request_is_whole_with_its_last_byte_and_not_before(request_bytes: byt
     assert buffer.take() == request_bytes
 
 
+@pytest.mark.slow
 @given(
     request_bytes=st.sampled_from([*WHOLE, *MALFORMED.values()]),
     behind=st.binary(max_size=20),
@@ -79,6 +80,7 @@ def test_what_the_parser_refuses_is_handed_on_at_once(name: str) -> None:
     assert (buffer.is_ready, buffer.is_whole) == (True, False)
 
 
+@pytest.mark.slow
 def test_no_more_is_buffered_than_the_limit() -> None:
     """Headers, or chunks, without end."""
     for head in (b"GET / HTTP/1.1\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"):

@@ -21,6 +21,7 @@ def test_time_stands_still_until_it_is_advanced() -> None:
     assert (clock.now_ms(), clock.monotonic_s()) == (2500, 1.5)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10_000), max_size=50))
 def test_small_steps_add_up_exactly(steps_ms: list[int]) -> None:
     """A thousand steps of a millisecond are one second, not 0.9999."""

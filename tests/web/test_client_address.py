@@ -39,6 +39,7 @@ def test_the_address_comes_through_trusted_proxies_only(forwarded: str | None, p
     assert client_address("10.0.0.1", forwarded, proxies) == expected
 
 
+@pytest.mark.slow
 @given(st.text(), _ADDRESSES, st.lists(_ADDRESSES, max_size=4))
 def test_a_client_cannot_choose_its_address(forged: str, client: str, proxies: list[str]) -> None:
     """With any header that it sends itself."""

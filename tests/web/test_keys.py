@@ -43,6 +43,7 @@ def test_a_typing_error_is_found_without_a_look_up(data: st.DataObject) -> None:
     assert parse_key_id(text[:at] + other + text[at + 1 :]) is None
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_junk_is_no_key(text: str) -> None:
     """With any text."""

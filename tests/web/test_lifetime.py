@@ -13,6 +13,7 @@ import carboy
 from carboy.web import create_app, runtime
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modules", ["", "carboy.services.archive", "carboy.services.sms"])
 def test_a_closed_application_is_freed(tmp_path: Path, modules: str) -> None:
     url = migrated_url(tmp_path / "carboy.db", modules)
@@ -29,6 +30,7 @@ def test_a_closed_application_is_freed(tmp_path: Path, modules: str) -> None:
     assert _is_freed(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_used", [True, False])
 def test_an_adopted_application_is_freed(tmp_path: Path, is_used: bool) -> None:
     """Also one with a route of its own at a path of Carboy's, which the first request finds."""

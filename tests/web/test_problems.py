@@ -251,6 +251,7 @@ def test_an_error_is_answered_alike_in_debug(make_app: Any) -> None:
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
 
 
+@pytest.mark.slow
 def test_a_database_server_that_is_unavailable_is_reported_soon_and_then_at_once(make_app: MakeApp) -> None:
     """503 with `Retry-After`; the start's long budget is not a request's."""
 

@@ -16,6 +16,7 @@ from carboy.web.http.rate_limits import RateLimiter
 _GAPS = st.lists(st.floats(0.0, 4.0, allow_nan=False), min_size=1, max_size=200)
 
 
+@pytest.mark.slow
 @given(_GAPS, st.integers(1, 8), st.sampled_from([0.5, 1.0, 7.0]))
 def test_no_window_ever_holds_more_than_the_rate(gaps: list[float], count: int, period_s: float) -> None:
     """Wherever the window begins, and however the requests are spread."""
@@ -31,6 +32,7 @@ def test_no_window_ever_holds_more_than_the_rate(gaps: list[float], count: int, 
         assert sum(first <= at < first + period_s for at in taken) <= count
 
 
+@pytest.mark.slow
 @given(_GAPS, st.integers(1, 8))
 def test_a_caller_that_waits_as_asked_is_let_in(gaps: list[float], count: int) -> None:
     """`Retry-After` is no guess, and never much longer than the period."""
@@ -64,6 +66,7 @@ def test_a_scan_costs_no_memory_and_frees_no_key() -> None:
     assert len(limiter) == 100
 
 
+@pytest.mark.slow
 def test_threads_together_get_no_more_than_the_rate() -> None:
     """Counting is exact under concurrency."""
     limiter = RateLimiter(Rate(500, 60.0), clock=ManualClock())

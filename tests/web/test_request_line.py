@@ -116,6 +116,7 @@ def test_a_path_that_is_no_utf8_is_logged(make_app: Any, lines: Any) -> None:
     assert lines()[0]["status"] == 404
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40), st.sampled_from(["a", "a/b", "", "x%y"]))
 def test_what_follows_a_secret_routes_prefix_is_hidden(token: str, source: str) -> None:
     """Any text in the token's place."""

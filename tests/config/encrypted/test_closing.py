@@ -120,6 +120,7 @@ def test_a_secret_that_starts_with_the_mark_stays_what_it_is(desk: Desk) -> None
     assert "':encrypt::encrypt:x'" not in closed
 
 
+@pytest.mark.slow
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=50))
 def test_every_text_survives_sealing_and_the_open_form(secret: str) -> None:
     """Also line breaks, controls, marks and what looks like a number."""

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.config.encrypted.kit import OPEN, Desk
@@ -43,6 +44,7 @@ def use(text: str | bytes) -> None:
         rekey_text(opened, DESK.ring(), list(config.stages), to_sealed=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=25).map("".join))
 def test_any_text_is_read_or_refused(text: str) -> None:
@@ -57,6 +59,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     use(data)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_a_changed_file_is_read_or_refused(data: st.DataObject) -> None:
@@ -77,6 +80,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     st.fixed_dictionaries(

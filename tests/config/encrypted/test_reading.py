@@ -186,6 +186,7 @@ def test_a_text_written_as_a_scalar_reads_back_the_same(value: str, indent: int 
     assert (tree["a"] if indent else tree)["k"] == value
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="0123456789.+-_eExXob~:nulNtrueFalsINay", max_size=8))
 def test_a_plain_scalar_means_what_ruamel_reads(text: str) -> None:
     """Two readers of one file must agree."""

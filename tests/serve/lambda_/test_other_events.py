@@ -88,6 +88,7 @@ def test_functions_of_an_application_are_found_by_kind_and_name() -> None:
     assert detail == {"order": 7}
 
 
+@pytest.mark.slow
 def test_an_application_of_carboys_has_the_decorator(carboy_app: Any) -> None:
     calls = []
 

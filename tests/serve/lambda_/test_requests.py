@@ -125,6 +125,7 @@ def test_null_headers_are_no_headers(make: Any, missing: Any) -> None:
     assert "HTTP_HOST" not in seen(event)
 
 
+@pytest.mark.slow
 def test_many_header_names_do_not_fill_the_memory() -> None:
     """Clients choose the names, so what is kept of them has an end."""
     for number in range(3000):

@@ -198,6 +198,7 @@ def shuffled(value: object, dice: random.Random) -> object:
     return [shuffled(one, dice) for one in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @given(st.dictionaries(TEXT, JSON, max_size=6), st.randoms())
 def test_a_digest_is_of_the_content(extra: dict[str, Any], dice: random.Random) -> None:
     """White space, the order of keys and the spelling of characters do not count; anything else does."""
@@ -225,6 +226,7 @@ def test_what_differs_has_another_digest(left: str, right: str) -> None:
     assert first != second
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_any_json_is_read(value: object) -> None:
     """Keys that hold quotes, colons and backslashes are not taken for two."""

@@ -42,6 +42,7 @@ def carboy_overrides(request: pytest.FixtureRequest, api: LoopbackServer) -> Map
     }
 
 
+@pytest.mark.slow
 def test_what_the_api_lists_is_accepted_however_it_writes_times(carboy_app: Flask) -> None:
     """Version 2 says `createdAt`, version 1 may say ISO 8601; the second time nothing is new."""
     archive = archive_of(carboy_app)

@@ -20,6 +20,7 @@ def attempts(gateway: Gateway, state: str = "delivered") -> list[dict[str, Any]]
     return shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_failure_and_is_not_followed(serve: Serve, status: int) -> None:
     with LoopbackServer(Answer()) as other, LoopbackServer() as receiver:
@@ -44,6 +45,7 @@ def test_of_a_long_response_the_first_4_kib_are_kept(serve: Serve) -> None:
         assert set(attempt["response"].rstrip("�")) == {"é"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [Stall(), Stall("headers"), Drip(Answer(200, b"x" * 1000), every_s=0.1, headers_at_once=False)],
@@ -59,6 +61,7 @@ def test_the_time_of_an_attempt_is_a_total(serve: Serve, step: Step) -> None:
         assert (attempt["status"], attempt["error"]) == (None, "no response in time")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "held_s"), [("120", 120), ("86400", 3600)])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_receiver_that_asks_for_it_is_left_alone_for_an_hour_at_most(
@@ -82,6 +85,7 @@ def test_a_receiver_that_asks_for_it_is_left_alone_for_an_hour_at_most(
         assert [one["event"]["id"] for one in ended(gateway)()] == ["third", "second", ALERT["id"]]
 
 
+@pytest.mark.slow
 def test_the_id_is_the_same_at_each_attempt_and_another_for_a_replay(serve: Serve) -> None:
     with LoopbackServer(Answer()) as receiver:
         receiver.script(Answer(500), Answer(400), Answer(500))
@@ -99,6 +103,7 @@ def test_the_id_is_the_same_at_each_attempt_and_another_for_a_replay(serve: Serv
         assert receiver.requests[-1].headers["webhook-id"] != failed["id"]
 
 
+@pytest.mark.slow
 def test_deliveries_come_in_the_order_of_their_events_where_one_is_in_flight(serve: Serve) -> None:
     """Also after a pause, which gives back what was taken."""
     with LoopbackServer(Answer(delay_s=0.005)) as receiver:

@@ -63,6 +63,7 @@ def attempts_of(gateway: Gateway, state: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -110,6 +111,7 @@ def test_what_concerns_all_of_a_batch_is_asked_once_and_fails_all(
         assert SECRET not in json.dumps(found)
 
 
+@pytest.mark.slow
 def test_of_a_batch_only_what_is_refused_fails(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     def decide(entries: list[dict[str, Any]]) -> Answer:
         failed = []
@@ -131,6 +133,7 @@ def test_of_a_batch_only_what_is_refused_fails(serve: Serve, monkeypatch: pytest
         assert failed["attempts_made"] == 1
 
 
+@pytest.mark.slow
 def test_an_id_that_a_message_attribute_cannot_have_is_written_without_those_characters(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

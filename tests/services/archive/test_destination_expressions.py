@@ -89,6 +89,7 @@ _FILTERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(_JSON, st.sampled_from(_FILTERS))
 def test_a_filter_says_yes_or_no_of_every_event(content: Any, filter_: str) -> None:
     """Whatever has the wrong type or is not there; what is neither JSON nor text, too."""

@@ -48,6 +48,7 @@ def hanging() -> Iterator[None]:
     HANGS.set()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hanging")
 def test_the_time_of_a_function_is_a_total_and_those_left_behind_are_few(serve: Serve) -> None:
     """The destination goes on; no more calls are left hanging than it may have in flight."""
@@ -98,6 +99,7 @@ def test_a_hook_has_a_limit_of_its_own(serve: Serve, monkeypatch: pytest.MonkeyP
     until(lambda: [one for one in ended(gateway, "waiting", name)() if one["attempts_made"]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "url", ["sqs:http://127.0.0.1:9/123/alerts", "sqs:alerts", "sns:arn:aws:sns:eu-west-1:123:a", "eventbridge:bus"]
 )
@@ -142,6 +144,7 @@ def test_what_was_left_behind_counts_until_it_returns() -> None:
     assert until(works) == 7
 
 
+@pytest.mark.slow
 def test_a_turn_follows_secrets_that_change(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where turn follows turn without an end, as under load."""
     monkeypatch.setattr(worker, "_TURN_S", 0.2)
@@ -170,6 +173,7 @@ def test_a_turn_follows_secrets_that_change(serve: Serve, tmp_path: Path, monkey
     assert set(used[2:]) == {"Bearer second-00"}
 
 
+@pytest.mark.slow
 def test_a_retry_by_hand_does_not_wait_for_the_circuit_breaker(serve: Serve) -> None:
     """One delivery tests the receiver, then the others follow."""
     clock = ManualClock(sleep="waits")

@@ -24,6 +24,7 @@ def last_attempt(gateway: Gateway, state: str, name: str = "siem") -> dict[str, 
     return {**found, "made": delivery["attempts_made"], "next": delivery["next_try"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -51,6 +52,7 @@ def test_a_message_that_can_never_be_sent_fails_at_once_with_the_reason(
     assert not outbox.exists()
 
 
+@pytest.mark.slow
 def test_a_receiver_s_limit_is_waited_for(serve: Serve, tmp_path: Path) -> None:
     """The gateway says when it takes the next message of this template for this number."""
     outbox = tmp_path / "outbox.jsonl"

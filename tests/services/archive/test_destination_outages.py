@@ -36,6 +36,7 @@ def next_job_ms(gateway: Gateway) -> int:
     return result[0]
 
 
+@pytest.mark.slow
 def test_one_that_is_away_for_an_hour_is_tried_by_the_schedule_and_catches_up_within_its_rate(serve: Serve) -> None:
     """No attempt comes before its time, the breaker lets few through, and none of the deliveries is lost."""
     clock = ManualClock()
@@ -117,6 +118,7 @@ def test_bad_ones_do_not_slow_a_good_one(serve: Serve) -> None:
         assert beside_s < alone_s * 2
 
 
+@pytest.mark.slow
 def test_many_that_hang_leave_their_threads_to_one_that_works(serve: Serve) -> None:
     """More of them than the job engine has threads; none of their attempts has ended when the good one has all."""
     with ExitStack() as stack:

@@ -37,6 +37,7 @@ def lines(capfd: pytest.CaptureFixture[str], event: str) -> list[dict[str, objec
     return [json.loads(line) for line in found if f'"{event}"' in line]
 
 
+@pytest.mark.slow
 def test_it_is_listed_as_removed_while_deliveries_wait(serve: Serve) -> None:
     with removed(serve, ManualClock(sleep="waits")) as (gateway, _, _):
         [listed] = gateway.get("/api/v1/destinations").get_json()["destinations"]
@@ -53,6 +54,7 @@ def test_it_is_listed_as_removed_while_deliveries_wait(serve: Serve) -> None:
         assert gateway.get("/api/v1/destinations/never").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["", table("https://10.255.255.1/", name="other")])
 def test_it_is_reported_once_and_never_as_late(serve: Serve, capfd: pytest.CaptureFixture[str], rest: str) -> None:
     """By whichever process looks first, and not again after a restart; no job is queued for it either."""
@@ -74,6 +76,7 @@ def test_it_is_reported_once_and_never_as_late(serve: Serve, capfd: pytest.Captu
         assert gateway.get("/api/v1/destinations").get_json()["destinations"][-1]["state"] == "removed"
 
 
+@pytest.mark.slow
 def test_one_that_is_not_enabled_is_neither_late_nor_removed(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     clock = ManualClock(sleep="waits")
     with removed(serve, clock, table("https://10.255.255.1/", "enabled = false")) as (gateway, _, _):
@@ -89,6 +92,7 @@ def test_one_that_is_not_enabled_is_neither_late_nor_removed(serve: Serve, capfd
         assert gateway.get(PATH).get_json()["state"] == "paused"
 
 
+@pytest.mark.slow
 def test_put_back_it_gets_what_waited(serve: Serve, tmp_path: Path) -> None:
     """Without a word by hand, after it was reported as removed."""
     clock = ManualClock(sleep="waits")
@@ -107,6 +111,7 @@ def test_put_back_it_gets_what_waited(serve: Serve, tmp_path: Path) -> None:
         assert len(receiver.requests) == 2
 
 
+@pytest.mark.slow
 def test_what_waits_is_dropped_and_its_event_stays(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     """The delivery ends as expired, the destination leaves the list, and a second call drops nothing."""
     with removed(serve, ManualClock(sleep="waits")) as (gateway, _, _):
@@ -122,6 +127,7 @@ def test_what_waits_is_dropped_and_its_event_stays(serve: Serve, capfd: pytest.C
         assert gateway.archive.index.versions("other", "a")
 
 
+@pytest.mark.slow
 def test_dropping_ends_only_what_waits(serve: Serve) -> None:
     """Of a destination that is in the settings, paused, with deliveries of every state; a key to read may not."""
     with LoopbackServer(Answer(200)) as receiver:
@@ -144,6 +150,7 @@ def test_dropping_ends_only_what_waits(serve: Serve) -> None:
         assert len(receiver.requests) == 2
 
 
+@pytest.mark.slow
 def test_deliveries_are_forgotten_after_the_last_destination_is_removed(serve: Serve) -> None:
     """`DELIVERIES_RETENTION` holds without a table too, and a process that starts begins with it."""
     clock = ManualClock(sleep="waits")
@@ -169,6 +176,7 @@ def take(event: Event) -> None:
     TAKEN.append(event.id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["function", "https", "renamed"])
 def test_what_waits_goes_to_the_destination_of_its_name_as_it_is_now(serve: Serve, kind: str, tmp_path: Path) -> None:
     """Its kind and address may change meanwhile; under another name it is another one, and gets what is new."""

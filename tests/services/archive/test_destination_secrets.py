@@ -32,6 +32,7 @@ def found_in(text: str | bytes) -> list[str]:
     return [one for one in SECRETS if one.encode() in data]
 
 
+@pytest.mark.slow
 def test_no_secret_of_a_destination_is_written_anywhere(
     serve: Serve, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,7 @@ def test_an_alert_is_delivered_signed_and_as_it_came(serve: Serve, sink: Sink) -
     assert described["success_rate"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_failure_is_tried_again_with_the_same_id(serve: Serve, sink: Sink) -> None:
     receiver = sink()
     receiver.script(Answer(500, b"not now"), Answer(503, b"", {"Retry-After": "1"}))
@@ -100,6 +101,7 @@ def test_a_failed_delivery_is_shown_and_can_be_retried(serve: Serve, sink: Sink)
     until(ended(gateway))
 
 
+@pytest.mark.slow
 def test_410_pauses_and_resume_goes_on(serve: Serve, sink: Sink) -> None:
     receiver = sink()
     receiver.script(Answer(410))
@@ -117,6 +119,7 @@ def test_410_pauses_and_resume_goes_on(serve: Serve, sink: Sink) -> None:
     assert delivery["event"]["id"] == "second"
 
 
+@pytest.mark.slow
 def test_only_what_a_destination_wants_is_delivered(serve: Serve, sink: Sink) -> None:
     receiver = sink()
     body = "body = \"{text: title, who: _source}\"\nfilter = 'severity <= `2`'"
@@ -142,6 +145,7 @@ def test_test_sends_a_sample_now_and_answers_with_the_attempt(serve: Serve, sink
     assert (answer["status"], answer["response"]) == (200, "thanks for ***")
 
 
+@pytest.mark.slow
 def test_replay_makes_a_new_delivery_for_each_event_of_the_range(serve: Serve, sink: Sink) -> None:
     receiver = sink()
     gateway = operator(serve(toml=table(receiver.url)))
@@ -187,6 +191,7 @@ def test_no_route_is_open_without_its_scope(serve: Serve, sink: Sink) -> None:
     assert gateway.post("/api/v1/destinations/nope/pause").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_replay_counts_what_it_then_makes(serve: Serve, sink: Sink) -> None:
     """By types, sources and time, in the index alone; by a filter, with what is in the events."""
     sources = "".join(

@@ -57,6 +57,7 @@ def outcomes(gateway: Any) -> list[str]:
     return sorted(one.outcome for one in import_archive(archive.store, archive.store, held.writer, held.clock))
 
 
+@pytest.mark.slow
 def test_the_index_of_every_source_is_built_again(serve: Any, settings: dict[str, Any], tmp_path: Path) -> None:
     """Ids, bodies and newest versions; from a bucket also exact times, headers and types, from a folder the minute."""
     before = serve(**settings)
@@ -81,6 +82,7 @@ def test_the_index_of_every_source_is_built_again(serve: Any, settings: dict[str
         assert times["e1"] == "2017-01-17T13:51:00.000Z"
 
 
+@pytest.mark.slow
 def test_what_is_sent_again_after_an_import_is_known(serve: Any, settings: dict[str, Any], tmp_path: Path) -> None:
     """The imported row is the same as the one that a request makes."""
     send(serve(**settings))
@@ -115,6 +117,7 @@ def test_objects_say_what_they_are(serve: Any, settings: dict[str, Any], s3: Fak
     assert all(value.isascii() and value.isprintable() for value in kept.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ["s3"], indirect=True)
 def test_what_cannot_be_read_is_skipped_with_its_reason(
     serve: Any, settings: dict[str, Any], s3: FakeS3, tmp_path: Path
@@ -159,6 +162,7 @@ def test_what_was_received_before_is_no_newer_because_it_is_imported_now(
     assert len(gateway.kept()) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ["s3"], indirect=True)
 @pytest.mark.parametrize("padding", [10, 3000])
 def test_events_without_a_body_are_objects_of_their_own(

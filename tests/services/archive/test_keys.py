@@ -63,6 +63,7 @@ def test_a_very_long_id_is_shown_by_its_hash() -> None:
     assert parse_key(versioned(key, "0" * 8)) == WebhookKey(parsed.id, AT_MS, "x", "0" * 8, True)
 
 
+@pytest.mark.slow
 @given(ALERT_IDS, TIMES, VERSIONS)
 def test_an_alerts_keys_can_be_read_back(alert_id: str, at_ms: int, version: str) -> None:
     """Both, with and without a version; every key is one that a store takes."""
@@ -75,6 +76,7 @@ def test_an_alerts_keys_can_be_read_back(alert_id: str, at_ms: int, version: str
     assert parse_key(key) == AlertKey(alert_id, version)
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1, max_size=300), TIMES, SOURCES, VERSIONS)
 def test_any_senders_key_can_be_read_back(event_id: str, at_ms: int, source: str, version: str) -> None:
     """With ids of any characters, up to the maximum length of a name."""

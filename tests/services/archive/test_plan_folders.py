@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def test_only_the_minutes_asked_for_are_listed() -> None:
     assert list(plan_folders(0, 0)) == []
 
 
+@pytest.mark.slow
 @given(st.integers(0, 4_000_000_000_000), st.integers(1, 4 * 366 * 24 * 60 * MINUTE_MS))
 def test_each_minute_is_in_one_folder_and_no_other_is(start_ms: int, length_ms: int) -> None:
     """In order, and in few of them."""

@@ -119,6 +119,7 @@ def test_a_secret_beyond_ascii_is_compared_as_its_bytes(serve: Any, secret: str)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["\xff", "Zürich", "鍵".encode().decode("latin-1"), "\x7f", "\xed\xa0\x80"])
 def test_any_header_can_be_kept_and_be_the_id(serve: Any, value: str) -> None:
     """Bytes that are no UTF-8 stay what they were, in the headers that are kept and in the id."""

@@ -236,6 +236,7 @@ def test_every_preset_with_a_handshake_is_tested() -> None:
     assert SourceConfig(verify="slack").handshakes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_a_handshake_is_answered_and_not_archived_and_limited(serve: Any, name: str) -> None:
     """As often as once a second for a minute, so that a stranger gets no more answers than that."""

@@ -52,6 +52,7 @@ def test_what_is_past_its_age_goes_and_nothing_else(serve: Serve) -> None:
     assert [one["event"]["id"] for one in ended(gateway, "waiting")()] == ["new"]
 
 
+@pytest.mark.slow
 def test_killed_between_objects_and_rows_the_next_run_ends_it(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock(sleep="waits")
     gateway = serve(toml=KEPT, clock=clock)
@@ -90,6 +91,7 @@ def test_the_events_of_a_person_are_erased_with_all_versions(serve: Serve, caplo
     assert [tuple(row) for row in audited] == [("tester", "archive.erase", "other/a")]
 
 
+@pytest.mark.slow
 def test_an_erasure_that_is_killed_is_ended_by_a_job(serve: Serve) -> None:
     """Without their objects events cannot be found by what is in them: the job knows their rows."""
     clock = ManualClock(sleep="waits")
@@ -146,6 +148,7 @@ def test_upkeep_begins_with_a_process_though_no_webhook_comes(serve: Serve) -> N
     until(lambda: [job.kind for job in runtime(gateway.app).jobs.store.list(limit=9)] == ["archive.upkeep"])
 
 
+@pytest.mark.slow
 def test_much_that_is_due_goes_in_batches_over_several_jobs(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that ends in time enqueues the next; what is kept longer stays."""
     clock = ManualClock(sleep="waits")
@@ -194,6 +197,7 @@ def test_a_range_can_be_archived_again(serve: Serve, tmp_path: Path) -> None:
     assert gateway.post("/api/v1/webhooks/other/replay", json={"from": "x", "until": "y"}).status_code == 422
 
 
+@pytest.mark.slow
 def test_what_was_imported_past_its_age_goes_at_the_next_run(serve: Serve, tmp_path: Path) -> None:
     """Though all that was received before it was looked at already."""
     now = ManualClock(sleep="waits")
@@ -215,6 +219,7 @@ def test_what_was_imported_past_its_age_goes_at_the_next_run(serve: Serve, tmp_p
     assert [key for key in gateway.kept() if key.endswith("/old")] == []
 
 
+@pytest.mark.slow
 def test_a_version_that_was_replaced_is_found_too(serve: Serve) -> None:
     """A person stands in the first of three versions, and in the second of another event: both go, all versions."""
     gateway = serve(toml=FOREVER + HELD)
@@ -237,6 +242,7 @@ def test_a_version_that_was_replaced_is_found_too(serve: Serve) -> None:
     assert len(gateway.kept("webhooks/held/")) == 3
 
 
+@pytest.mark.slow
 def test_a_delivery_that_a_replay_adds_during_an_erasure_goes_too(serve: Serve) -> None:
     """The replay had read the events before they were erased, and commits afterwards."""
     clock = ManualClock(sleep="waits")

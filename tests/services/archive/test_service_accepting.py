@@ -149,6 +149,7 @@ NOT_JSON = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOT_JSON)
 def test_what_is_not_json_is_a_400(gateway: Any, name: str) -> None:
     answer = gateway.post(PATH, data=NOT_JSON[name], content_type="application/json")
@@ -180,6 +181,7 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
 def test_the_wrong_shape_is_a_422_with_every_fault_and_nothing_is_stored(gateway: Any, name: str) -> None:
     document, pointers = WRONG[name]

@@ -58,6 +58,7 @@ def test_a_key_without_the_scope_is_a_403(gateway: Any, method: str, path: str) 
     assert (answer.status_code, answer.content_type) == (403, "application/problem+json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [PATH, "/api/v1/webhooks/threatstack"])
 def test_the_key_may_come_as_the_password_of_http_basic(gateway: Any, path: str) -> None:
     """Threat Stack cannot send custom headers, but a user and a password in the address."""

@@ -160,6 +160,7 @@ def test_a_range_is_read_by_pages(gateway: Any) -> None:
     assert seen == wanted
 
 
+@pytest.mark.slow
 def test_a_cursor_stands_while_alerts_come_in(gateway: Any) -> None:
     gateway.send(*(alert(f"a{number}", AT_MS + number) for number in range(4)))
     first = gateway.get(between(AT_MS, AT_MS + 100, limit=2)).get_json()
@@ -193,6 +194,7 @@ def test_an_empty_archive_has_an_empty_range(gateway: Any) -> None:
     assert answer.get_json() == {"success": True, "alerts": [], "next": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accept", ["application/x-ndjson", "application/x-ndjson, application/json;q=0.5"])
 def test_all_of_a_range_is_streamed_as_lines(gateway: Any, accept: str) -> None:
     """Without a limit, one document a line, also one that came with line breaks in it."""

@@ -148,6 +148,7 @@ def test_a_signature_over_the_opened_body_is_for_sources_that_say_so(serve: Any)
     assert gateway.open("POST", PATH, data=wire, headers={**signed(wire), **encoding}).status_code == 403
 
 
+@pytest.mark.slow
 def test_a_compressed_body_is_refused_by_default_and_beyond_the_limit(serve: Any) -> None:
     """A bomb is not opened further than the limit; what cannot be opened is a 400, what is unknown a 415."""
     gateway = serve(toml=source(GITHUB) + "[default.archive.sources.big]\n" + GITHUB + "compressed = true")

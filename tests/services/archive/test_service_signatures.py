@@ -372,6 +372,7 @@ def test_of_an_empty_body_the_kept_headers_are_the_content(serve: Any, keep: str
     assert [answer.get_json()["accepted"] for answer in answers] == [1, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_headers_with_secrets_are_not_kept(serve: Any) -> None:
     """All others are, unless the source chooses."""
     gateway = serve(toml=source('verify = "bearer"\nheader = "X-Token"\nsecrets = ["k"]\nid = "header:X-Id"'))
@@ -393,6 +394,7 @@ def test_a_boolean_is_no_id(serve: Any) -> None:
     assert [answer["accepted"] for answer in answers] == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "at",
     [

@@ -119,6 +119,7 @@ def test_what_is_proven_is_kept_and_nothing_else(serve: Any, scheme: str) -> Non
     assert [gateway.read(key) for key in gateway.kept()] == [BODY]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["?a=1", "?a=1&a=2&b", "?%C3%A9=%20", "?=", "?a[b]=c", "?bodySHA256=" + "0" * 64])
 @pytest.mark.parametrize("path", ["it", "it/t"])
 def test_a_sender_may_have_a_query_in_its_address(serve: Any, path: str, query: str) -> None:
@@ -279,6 +280,7 @@ def test_a_sources_webhooks_are_listed_by_their_time(serve: Any) -> None:
     assert second["next"] is None
 
 
+@pytest.mark.slow
 def test_what_a_source_has_sent_is_read_back_after_its_table_is_removed(serve: Any, tmp_path: Path) -> None:
     """Nothing more is let in; a name that was no source at any time is a 404, and so are people's own messages."""
     where = {"archive_url": f"file://{tmp_path}/archive"}
@@ -317,6 +319,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event_id", ODD)
 def test_an_odd_id_is_found_as_its_sender_wrote_it(serve: Any, event_id: str) -> None:
     """It never leaves its folder, and the answer says it back unchanged."""
@@ -340,6 +343,7 @@ def open_source(serve: Any) -> Any:
     return serve(toml='[default.archive.sources.it]\nverify = "none"\nid = "/id"\ntime = "/at"\n')
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(min_size=1, max_size=40), st.integers()), st.one_of(st.none(), st.floats(), st.text()))
 def test_no_id_and_no_time_make_an_error(open_source: Any, event_id: Any, at: Any) -> None:

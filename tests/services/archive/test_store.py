@@ -169,6 +169,7 @@ def test_a_minute_is_listed_in_the_order_of_its_keys(store: Store) -> None:
         assert [entry.key for entry in store.list("webhooks/2017/01/16/13", after=key)] == found[at + 1 :]
 
 
+@pytest.mark.slow
 def test_a_long_list_comes_whole(store: Store) -> None:
     """More than one page of the server's, none twice, none missing."""
     with ThreadPoolExecutor(8) as pool:
@@ -185,6 +186,7 @@ def test_a_store_that_works_says_so(store: Store) -> None:
     store.check()
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=st.lists(st.text(max_size=12), max_size=8))
 def test_a_key_that_is_accepted_is_one_object_of_the_folder(tmp_path: Path, keys: list[str]) -> None:

@@ -99,6 +99,7 @@ def test_a_store_that_does_not_work_is_a_503(on_s3: Any, s3: FakeS3, accept: str
     assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_says_so_in_its_last_line(on_s3: Any, s3: FakeS3) -> None:
     """With the cursor to go on from: nothing is missing and nothing comes twice."""
     on_s3.send(*({"id": f"a{number:04}", "created_at": AT_MS + number} for number in range(700)))

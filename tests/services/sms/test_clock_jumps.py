@@ -145,6 +145,7 @@ def test_a_message_that_waits_for_its_next_try_is_sent_though_the_clock_was_ahea
     assert service.message(message["request"])["state"] == "sent"
 
 
+@pytest.mark.slow
 def test_a_message_that_a_clock_ahead_held_is_sent_when_it_is_not_quiet(make_service: MakeService) -> None:
     service = make_service(sms_quiet_hours={"transactional": "08:00-09:00"})
     service.clock.jump(48 * HOUR_S)

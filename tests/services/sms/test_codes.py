@@ -222,6 +222,7 @@ def test_what_one_provider_cannot_send_the_next_does(
     assert {one["circuit"] for one in shown} == {"closed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code"), [*STOPS, *NEXT])
 def test_one_receiver_s_refusal_does_not_stop_the_others(
     stand_in: StandIn, make_service: MakeService, kind: str, code: str
@@ -251,6 +252,7 @@ ACCOUNT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code"), ACCOUNT)
 def test_an_account_s_fault_is_the_next_provider_s_turn_and_is_logged(
     stand_in: StandIn, make_service: MakeService, kind: str, code: str, capsys: pytest.CaptureFixture[str]

@@ -167,6 +167,7 @@ def test_many_at_once_with_one_key_send_once(service: Service) -> None:
     assert len(outbox(service)) == 1
 
 
+@pytest.mark.slow
 def test_a_receiver_gets_a_code_as_often_as_the_limits_say(service: Service) -> None:
     """1 a minute, 5 an hour, 10 a day; others and other templates are not concerned."""
     captcha: dict[str, Any] = {"template": "captcha", "params": {"code": "1"}}
@@ -232,6 +233,7 @@ def test_a_guarded_profile_needs_the_countries(make_service: MakeService) -> Non
     assert [fault.pointer for fault in caught.value.faults] == ["SMS_COUNTRIES"]
 
 
+@pytest.mark.slow
 def test_numbers_are_forgotten_in_time(make_service: MakeService) -> None:
     """After `SMS_RETENTION` a hash and a mask are left, by which a number's messages are still found."""
     service = make_service(sms_retention="1d")
@@ -304,6 +306,7 @@ def test_a_code_may_be_guessed_five_times(service: Service) -> None:
     assert service.post("/api/otp/verify", {**guess, "code": code}).status_code == 422
 
 
+@pytest.mark.slow
 def test_many_guesses_at_once_use_no_more_than_five(service: Service) -> None:
     service.post("/api/otp", {"receiver": "+8613800000000"})
     code = read_code(service)

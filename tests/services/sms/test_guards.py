@@ -53,6 +53,7 @@ def test_a_request_with_many_numbers_counts_them_all(make_service: MakeService) 
     assert service.send(receivers=numbers[:3], template="captcha", params={"code": "1"}).status_code == 202
 
 
+@pytest.mark.slow
 def test_a_client_gets_so_many(make_service: MakeService) -> None:
     """The one that the caller names; without a name, the one that calls without a key. A /64 is one client."""
     service = make_service(sms_client_limits="2/60s")
@@ -64,6 +65,7 @@ def test_a_client_gets_so_many(make_service: MakeService) -> None:
     assert _ask(service, _number(7), client_ip="nobody") == 422
 
 
+@pytest.mark.slow
 def test_a_range_that_enters_none_of_its_codes_is_refused(make_service: MakeService) -> None:
     """While codes of others are entered; a day later it is judged again."""
     service = make_service(sms_conversion_min="0.5", sms_conversion_after="3")
@@ -116,6 +118,7 @@ def test_a_replayed_key_is_answered_before_every_limit(make_service: MakeService
     assert service.send(receivers=_number(2), template="captcha", params={"code": "1"}).status_code == 202
 
 
+@pytest.mark.slow
 def test_a_refused_request_counts_nowhere(make_service: MakeService) -> None:
     """One number that asks in a loop does not lock its range of ten thousand."""
     service = make_service(sms_prefix_limits="3/60s", sms_client_limits="3/60s")

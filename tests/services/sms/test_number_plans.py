@@ -1,6 +1,7 @@
 """The quick reading of E.164 and libphonenumber say the same of every number."""
 
 import phonenumbers
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
@@ -48,6 +49,7 @@ def examples() -> list[str]:
 EXAMPLES = examples()
 
 
+@pytest.mark.slow
 def test_every_example_of_every_region_and_type_is_read_alike() -> None:
     """And nearly all of them the quick way."""
     quick = [check(digits) for digits in EXAMPLES]
@@ -71,12 +73,14 @@ def mutations(draw: st.DrawFn) -> str:
     return "".join(digits)
 
 
+@pytest.mark.slow
 @settings(max_examples=3000, deadline=None)
 @given(mutations())
 def test_what_is_near_an_example_is_read_alike(digits: str) -> None:
     check(digits)
 
 
+@pytest.mark.slow
 @settings(max_examples=2000, deadline=None)
 @given(st.sampled_from(CODES), st.text("0123456789", min_size=4, max_size=14))
 @example(1, "8005550100")

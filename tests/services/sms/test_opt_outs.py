@@ -268,6 +268,7 @@ def test_a_key_needs_the_scope(make_service: MakeService) -> None:
         assert found.status_code == status
 
 
+@pytest.mark.slow
 def test_inbound_messages_reach_the_destinations_that_want_them(
     stand_in: StandIn, make_service: MakeService, tmp_path: Path
 ) -> None:

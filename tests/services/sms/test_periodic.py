@@ -86,6 +86,7 @@ def test_a_process_starts_though_the_job_cannot_be_enqueued(make_service: MakeSe
     assert [key for key, _ in waiting(service)] == [upkeep_key(service, 1)]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_is_tried_until_the_next_one_is_enqueued(service: Service) -> None:
     """A database that is away for an hour does not end the clean-ups."""
     failures = 50

@@ -36,6 +36,7 @@ def _dump(service: Service, *tables: str) -> str:
         return "".join(str(connection.execute(text(f"SELECT * FROM {one}")).all()) for one in tables)  # noqa: S608
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code"), TALKATIVE)
 def test_a_provider_s_words_are_masked_everywhere(
     stand_in: StandIn, make_service: MakeService, kind: str, code: str, capsys: pytest.CaptureFixture[str]
@@ -117,6 +118,7 @@ def test_a_provider_s_own_errors_show_no_values(
     assert NUMBER[3:] not in logged
 
 
+@pytest.mark.slow
 @given(
     st.from_regex(r"\+[1-9][0-9]{9,14}", fullmatch=True),
     st.from_regex(r"[0-9]{4,10}", fullmatch=True),

@@ -68,6 +68,7 @@ def test_a_provider_without_delivery_reports_is_judged_by_its_calls_alone() -> N
     assert step(health, Evidence(100, 40), 0).reason == "40 of 100 calls failed"
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.integers(0, 500), st.floats(0, 1), st.integers(0, 500), st.floats(0, 1), st.integers(1, 10**7)),
@@ -88,6 +89,7 @@ def test_a_factor_is_never_lost(given_evidence: list[tuple[int, float, int, floa
     assert health.factor == 1
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0.01, 100), min_size=1, max_size=6),
     st.lists(st.floats(0.01, 1), min_size=6, max_size=6),
@@ -166,6 +168,7 @@ def test_traffic_leaves_a_provider_that_takes_messages_and_delivers_none(
     assert (found["tencent"]["health"], found["tencent"]["on_time_rate"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_provider_that_was_taken_out_gets_nothing_until_it_is_put_back(
     stand_in: StandIn, make_service: MakeService
 ) -> None:
@@ -199,6 +202,7 @@ def test_messages_for_a_provider_that_is_out_wait(stand_in: StandIn, make_servic
     assert service.message(answer["id"])["state"] == "sent"
 
 
+@pytest.mark.slow
 def test_balances_are_asked_for_and_shown(stand_in: StandIn, make_service: MakeService) -> None:
     first, second, third = stand_in("twilio", balance=12.5), stand_in("tencent", balance=1900), stand_in("aws")
     service = make_service(first, second, third)

@@ -38,6 +38,7 @@ def test_reports_in_any_order_and_twice_end_delivered(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sid", ["", "SM404", "x" * 400, "1", "%00", "sm00000001", "SM00000001 "])
 def test_a_report_of_no_message_settles_none(stand_in: StandIn, make_service: MakeService, sid: str) -> None:
     """Also where its id is too long, empty, or differs in case."""

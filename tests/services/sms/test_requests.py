@@ -259,6 +259,7 @@ def test_a_call_back_that_failed_goes_to_the_address_of_today(make_service: Make
     assert got == ["/wrong", "/right"]
 
 
+@pytest.mark.slow
 def test_addresses_of_call_backs_are_not_kept_for_ever(make_service: MakeService) -> None:
     """A caller may have an address of its own for each request."""
     with LoopbackServer(lambda _: Answer(204)) as server:

@@ -59,6 +59,7 @@ def test_a_canceled_message_is_never_sent(service: Service) -> None:
     assert not outbox(service)
 
 
+@pytest.mark.slow
 def test_it_is_too_late_to_cancel_what_was_sent(service: Service) -> None:
     request = send(service)
     service.run_jobs()

@@ -23,6 +23,7 @@ def host_of(stand_in: SmsProvider) -> str:
     return stand_in.url.removeprefix("http://")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("batch", [False, True])
 def test_aliyun_s_sdk_sends_through_the_stand_in(now_stand_in: StandIn, batch: bool) -> None:
@@ -102,6 +103,7 @@ def test_huawei_s_documented_request_is_taken_by_the_stand_in(now_stand_in: Stan
     assert answer.json()["result"][0]["smsMsgId"] == stand_in.sent[0].provider_id
 
 
+@pytest.mark.slow
 def test_twilio_s_sdk_sends_through_the_stand_in(now_stand_in: StandIn) -> None:
     rest = pytest.importorskip("twilio.rest")
     from twilio.http.http_client import TwilioHttpClient

@@ -67,6 +67,7 @@ def test_a_final_failure_that_a_query_finds_ends_the_message(stand_in: StandIn, 
     assert not second.sent
 
 
+@pytest.mark.slow
 def test_a_query_that_lists_only_the_try_before_says_nothing_of_the_last(
     stand_in: StandIn, make_service: MakeService
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_text_of_more_than_255_parts_is_refused() -> None:
         segments("a" * (255 * 153 + 1))
 
 
+@pytest.mark.slow
 @given(st.text(max_size=400), st.text(max_size=5))
 def test_a_longer_text_never_has_fewer_parts(text: str, more: str) -> None:
     assert segments(text) <= segments(text + more)

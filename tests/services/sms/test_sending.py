@@ -47,6 +47,7 @@ def test_a_limit_on_a_receiver_is_not_got_around(make_service: MakeService, stan
     assert Aliyun().read_response(Response(200, {}, b'{"Code":"isv.BUSINESS_LIMIT_CONTROL"}')).kind == "braked"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["stall", "cut", "reset", "error"])
 def test_a_lost_answer_leaves_it_unknown_and_no_provider_gets_it_again(
     stand_in: StandIn, make_service: MakeService, fault: str
@@ -77,6 +78,7 @@ def test_a_connection_that_is_refused_is_surely_not_sent(stand_in: StandIn, make
         assert service.sent_now()["provider"] == "twilio"
 
 
+@pytest.mark.slow
 def test_a_provider_that_errs_is_passed_over_until_it_is_half_open(
     stand_in: StandIn, make_service: MakeService
 ) -> None:
@@ -105,6 +107,7 @@ def test_while_no_provider_accepts_it_a_message_waits_and_is_then_sent_once(
     assert len(provider.sent) == 1
 
 
+@pytest.mark.slow
 def test_a_text_that_is_too_late_fails(stand_in: StandIn, make_service: MakeService) -> None:
     provider = stand_in("aliyun", fault="throttle")
     service = make_service(provider, sms_expires="10m")
@@ -354,6 +357,7 @@ def test_an_event_that_is_not_final_settles_nothing_for_good(stand_in: StandIn, 
         assert service.message(message["request"])["state"] == state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("receiver", "reported"),
     [("+85251234567", "0085251234567"), ("+14158675309", "14158675309"), ("+8613800000000", "008613800000000")],

@@ -57,6 +57,7 @@ def opted_out(service: Service) -> list[str]:
         return [row[0] for row in connection.exec_driver_sql("SELECT receiver FROM sms_opt_outs")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_a_stop_arrives_in_a_signed_envelope(aws: Service, amazon: Amazon, version: str) -> None:
     """SNS repeats a message under one id, or with a new one; the message that a person wrote is one."""
@@ -80,6 +81,7 @@ REFUSED: dict[str, Callable[[Amazon, str], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_envelope_that_does_not_prove_itself_opts_no_number_out(aws: Service, amazon: Amazon, name: str) -> None:
     assert post(aws, REFUSED[name](amazon, json.dumps(DOCUMENTED))).status_code == 403
@@ -93,6 +95,7 @@ def test_the_content_without_its_envelope_needs_a_key_or_a_token(aws: Service) -
     assert opted_out(aws) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["plain words", "[]", "{}", json.dumps({**DOCUMENTED, "originationNumber": ""})])
 def test_what_is_no_message_is_refused_after_its_signature(aws: Service, amazon: Amazon, text: str) -> None:
     assert post(aws, amazon.message(Message=text, Timestamp=NOW)).status_code == 422

@@ -59,6 +59,7 @@ def expected(service: Service) -> Counter[tuple[str, str, str, str, int]]:
     return +found
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_the_counts_equal_the_rows_after_any_history(service: Service, steps: list[tuple[int, str, str]]) -> None:

@@ -76,6 +76,7 @@ def test_a_response_has_a_largest_size() -> None:
     assert got.kind == "unknown"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(301, "unknown"), (404, "not_sent"), (408, "unknown"), (409, "unknown"), (429, "throttled"), (502, "unknown")],

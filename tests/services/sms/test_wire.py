@@ -138,6 +138,7 @@ def test_a_wrong_secret_is_the_account_s_fault(
     assert shown["circuit"] == "open"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["aliyun", "huawei", "tencent"])
 def test_many_receivers_are_one_request_where_a_provider_takes_many(
     kind: str, stand_in: Callable[..., SmsProvider], make_service: MakeService
