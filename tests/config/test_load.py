@@ -116,7 +116,7 @@ def test_a_wrong_choice_lists_the_choices(tmp_path: Path, name: str) -> None:
         load([WebSettings], read_sources(folder=tmp_path, environ={name: "loud"}))
 
     (fault,) = caught.value.faults
-    assert fault.detail.endswith(f"it is not one of the choices; wanted is one of {', '.join(choices)}")
+    assert fault.detail.endswith(f"it is not one of the choices; expected one of {', '.join(choices)}")
 
 
 def test_rules_between_values_are_asked_of_the_part(tmp_path: Path) -> None:
@@ -453,8 +453,8 @@ def test_what_a_number_should_be_is_said_in_words(tmp_path: Path) -> None:
         load([ShopSettings, DbSettings], read_sources(folder=tmp_path, environ={"SHOP_SEATS": "x", "DB_PORT": "33o6"}))
 
     assert {fault.pointer: fault.detail for fault in caught.value.faults} == {
-        "SHOP_SEATS": "from environment: it is not such a number; wanted is a whole number",
-        "DB_PORT": "from environment: it is not such a number; wanted is a whole number",
+        "SHOP_SEATS": "from environment: it is not a valid number; expected a whole number",
+        "DB_PORT": "from environment: it is not a valid number; expected a whole number",
     }
 
 
@@ -466,3 +466,47 @@ def test_the_password_of_an_address_is_masked_whatever_it_holds(tmp_path: Path, 
 
     assert entry is not None
     assert entry.shown == "mysql://app:***@host/shop?email=a@b"
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        ({"profile": {"log_level": "info"}}, "carboy.toml `profile.log_level`"),
+        ({"profile": {"prod": {}, "log_level": "info"}}, "carboy.toml `profile.log_level`"),
+        ({"profile": {"test": 5}}, "carboy.toml [profile.test]"),
+        ({"profile": 5}, "carboy.toml `profile`"),
+        ({"profile": [{"log_level": "info"}]}, "carboy.toml `profile`"),
+        ({"app": {"log_level": "info"}}, "carboy.toml `app`"),
+        ({"app": 5}, "carboy.toml `app`"),
+        ({"tool": {"carboy": {}}}, "carboy.toml `tool`"),
+        ({"test": {"log_level": "info"}}, "carboy.toml `test`"),
+        ({"log_level": "info"}, "carboy.toml `log_level`"),
+    ],
+)
+def test_what_stands_outside_of_the_known_tables_is_a_fault(
+    tmp_path: Path, document: dict[str, Any], pointer: str
+) -> None:
+    """It would have no effect, without a word."""
+    with pytest.raises(ConfigurationError) as caught:
+        load([WebSettings], Sources(Profile("test"), tmp_path, toml=document))
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5", 5.0), ("2.5", 2.5), ("500ms", 0.5), ("5s", 5.0), ("2m", 120.0), (" 7 ", 7.0)]
+)
+def test_seconds_may_have_a_unit(tmp_path: Path, text: str, seconds: float) -> None:
+    """As lengths of time have."""
+    settings = load([DbSettings], read_sources(folder=tmp_path, environ={"DB_CONNECT_TIMEOUT_S": text}))
+    assert settings["DB_CONNECT_TIMEOUT_S"] == seconds
+
+
+@pytest.mark.parametrize("value", ["soon", "5 x", "-5s", "5q", True, [5]])
+def test_what_is_no_number_of_seconds_is_refused_in_words(tmp_path: Path, value: Any) -> None:
+    """With what is expected."""
+    document = {"default": {"db_connect_timeout_s": value}}
+    with pytest.raises(ConfigurationError) as caught:
+        load([DbSettings], Sources(Profile("test"), tmp_path, toml=document))
+    (fault,) = caught.value.faults
+    assert fault.detail.endswith("; expected a number of seconds")
+    assert "Expected" not in fault.detail

@@ -26,6 +26,9 @@ from carboy.errors import ConfigurationError
         ("mysql://app:hunter2@host/orders\n", "there is white space before or after it"),
         ("postgresql+asyncpg://app:hunter2@host/orders", "its driver `asyncpg` is not installed"),
         ("mysql+mysqldb://app:hunter2@host/orders", "its driver `mysqldb` is not installed"),
+        ("mysql://app:hunter2@::1/orders", "an IPv6 address is written in brackets"),
+        ("mysql://app:hunter2@fe80::1/orders", "an IPv6 address is written in brackets"),
+        ("mysql://app:hunter2/@x@host/orders", "an `@` in its user or password must be written as %40"),
     ],
 )
 def test_an_invalid_url_is_a_fault_and_is_not_repeated(url: str, why: str) -> None:
@@ -51,6 +54,10 @@ def test_an_invalid_url_is_a_fault_and_is_not_repeated(url: str, why: str) -> No
         "postgresql://app:secret@one.internal:5432,two.internal:5433/orders?target_session_attrs=read-write",
         "postgres://[::1]:5432,two.internal/orders",
         "mysql+aws_wrapper_mysqlconnector://db.internal/orders",
+        "mysql://app:a/b@db.internal/orders",
+        "mysql://app:a?b#c:d@db.internal:3306/orders",
+        "postgresql://app:a/b?c@one:5432,two:5433/orders",
+        "mysql://db.internal/orders?program_name=a@b",
     ],
 )
 def test_urls_of_the_databases_that_are_known_are_taken(url: str) -> None:
@@ -143,7 +150,15 @@ def test_a_service_link_of_kubernetes_is_no_port() -> None:
 
     assert linked.part(DbSettings).db_port is None
     assert linked.warnings == (
-        "`DB_PORT` is ignored, as Kubernetes sets it: it is not such a number; wanted is a whole number",
+        "`DB_PORT` is ignored, as Kubernetes sets it: it is not a valid number; expected a whole number",
     )
     with pytest.raises(ConfigurationError, match="DB_PORT"):
         load([DbSettings], read_sources(environ={"DB_PORT": "five"}))
+
+
+def test_a_password_with_slashes_leaves_several_hosts_whole() -> None:
+    """SQLAlchemy takes everything up to the `@` for the password."""
+    made = sa.make_url(choose_driver("postgres://app:p/s?s%40@one,two:5433/orders"))
+    assert (made.password, made.database) == ("p/s?s@", "orders")
+    arguments = made.get_dialect()().create_connect_args(made)[1]
+    assert (arguments["host"], arguments["port"]) == ("one,two", "5432,5433")

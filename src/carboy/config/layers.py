@@ -71,8 +71,13 @@ def toml_layers(
     tables = {"[default]": document.get("default", {})}
     if isinstance(profiles, Mapping):
         tables[f"[profile.{profile}]"] = profiles.get(profile, {})
+        wrong = [name for name, table in profiles.items() if not isinstance(table, Mapping) and name != profile]
+        why = "it must be a table: settings stand below [profile.<name>]"
+        faults += [Fault(f"{source} `profile.{name}`", why) for name in wrong]
     else:
         faults.append(Fault(f"{source} `profile`", "it must be a table of tables: [profile.<name>]"))
+    if not isinstance(document.get("app", ""), str):
+        faults.append(Fault(f"{source} `app`", "it must be text: MODULE:NAME of the application"))
     layers = []
     for title, table in tables.items():
         if isinstance(table, Mapping):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +27,7 @@ from carboy.config.layers import (
 from carboy.config.profile import Profile, choose_profile
 from carboy.config.secret_references import FileResolver, Reference, Resolver, resolve
 from carboy.config.settings import Entry, Settings
-from carboy.config.values import convert
+from carboy.config.values import convert, parse_duration
 from carboy.errors import ConfigurationError, Fault
 
 P = TypeVar("P")
@@ -270,13 +271,21 @@ def _read(
         via = "".join(f" via {reference}" for reference in used.get(name, ()))
         origin, item = origins[name], declared.get(name)
         try:
-            typed = convert(value, item.kind) if item else value
+            typed = _convert(value, item) if item else value
         except ValueError as error:
             faults.append(Fault(name, f"from {origin.layer}{via}: {error}; {_wanted(item)}"))
             skipped.add(name)
         else:
             entries[name] = Entry(name, _place(typed, item, folder), origin.layer + via, origin.hides, item)
     return entries, faults, skipped, frozenset(one for found in used.values() for one in found)
+
+
+def _convert(value: Any, item: Setting) -> Any:
+    """Return a value as its setting declares it; seconds may be written with a unit too, such as `500ms`."""
+    if item.unit == "s" and isinstance(value, str) and without_none(item.kind) is float and value[-1:].isalpha():
+        with suppress(ValueError):
+            return parse_duration(value)
+    return convert(value, item.kind)
 
 
 def _add_defaults(
@@ -353,15 +362,18 @@ def _misspelt(
     ]
 
 
+_UNITS = {"s": "seconds"}
+
+
 def _wanted(item: Setting | None) -> str:
     if item is None:
         return ""
     if item.choices:
-        return f"wanted is one of {', '.join(item.choices)}"
+        return f"expected one of {', '.join(item.choices)}"
     names = {str: "text", int: "a whole number", float: "a number", bool: "on or off"}
     kind = names.get(without_none(item.kind), "")
-    unit = f" of {item.unit}" if item.unit else ""
-    return f"wanted is {kind}{unit}" if kind else "see the reference of settings"
+    unit = f" of {_UNITS.get(item.unit, item.unit)}" if item.unit else ""
+    return f"expected {kind}{unit}" if kind else "see the reference of settings"
 
 
 def _refusal(faults: Sequence[Fault]) -> ConfigurationError:

@@ -296,6 +296,7 @@ def _text(value: Any) -> str:
 
 def _explain(error: "msgspec.ValidationError") -> str:
     text = str(error)
-    text = re.sub(r"Expected `(?:int|float)(?: \| null)?`, got `str`", "it is not such a number", text)
+    text = re.sub(r"Expected `(?:int|float)(?: \| null)?`, got `str`", "it is not a valid number", text)
+    text = re.sub(r"Expected `(?:int|float|bool|str)(?: \| null)?`, got `(\w+)`", r"it is of the type `\1`", text)
     text = re.sub(r"Invalid enum value .*?(?= - at|$)", "it is not one of the choices", text)
     return re.sub(r" - at `\$?\.?([^`]*)`", r", at `\1`", text)

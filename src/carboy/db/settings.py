@@ -31,8 +31,9 @@ def _fault_of_url(url: str) -> str | None:
         return f"`{found[1]}` is not one of {', '.join(_KINDS)}"
     if found[2] is not None and not _is_installed(found[2]):
         return f"its driver `{found[2]}` is not installed; without one, `{found[1]}://…`, Carboy's own is taken"
-    login, _, host = re.split(r"[/?]", url[found.end() :], maxsplit=1)[0].rpartition("@")
-    if "@" in login:
+    login = _LOGIN.match(url, found.end())
+    host = re.split(r"[/?]", url[login.end() if login else found.end() :], maxsplit=1)[0]
+    if "@" in host or (login and "@" in login[0][:-1]):
         return "an `@` in its user or password must be written as %40"
     hosts = host.split(",") if found[1].startswith("postgres") else [host]
     return next((wrong for each in hosts if (wrong := _fault_of_host(each))), None)
@@ -40,6 +41,8 @@ def _fault_of_url(url: str) -> str | None:
 
 def _fault_of_host(host: str) -> str | None:
     named = re.fullmatch(r"(?:\[[^\]]*\]|[^:,]*)(?::(\d*))?", host, re.ASCII)
+    if named is None and host.count(":") > 1:
+        return "an IPv6 address is written in brackets, such as [::1]"
     if named is None:
         return "several hosts are for PostgreSQL alone" if "," in host else "its port is not a number"
     return "its port is not from 1 to 65535" if named[1] and not 1 <= int(named[1][:6]) <= _MAX_PORT else None
@@ -60,6 +63,7 @@ _MODULES = {
     "mariadbconnector": "mariadb",
 }
 _HOST = re.compile(r"/.+|[^\s/@:]+|\[?[0-9A-Fa-f.]*(?::[0-9A-Fa-f.]*){2,}(?:%\w+)?\]?")  # or a socket's folder
+_LOGIN = re.compile(r"[^:/]*(?::[^@]*)?@")  # as SQLAlchemy reads it: a password may hold `/`, `?` and `#`
 _MAX_PORT = 65_535
 _KINDS = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 

@@ -16,7 +16,7 @@ _DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
 }
-_SEVERAL_HOSTS = re.compile(r"([^/?@]*@)?([^/?@]*,[^/?@]*)(/[^?]*)?(?:\?(.*))?")
+_SEVERAL_HOSTS = re.compile(r"([^:/@]*(?::[^@]*)?@)?([^/?@]*,[^/?@]*)(/[^?]*)?(?:\?(.*))?")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)(?::(\d*))?")
 _BY_PORT = {3306: "mysql", 5432: "postgresql"}
 
