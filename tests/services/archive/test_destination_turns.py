@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.services.archive.kit import Gateway, Serve
-from tests.services.archive.test_destinations import ALERT, operator, table
+from tests.services.archive.test_destinations import ALERT, ended, operator, table, until
 
+from carboy.errors import Unreachable
 from carboy.jobs import make_owner
-from carboy.services.archive.destinations.rows import Begin, Finish, Wake, begin, finish, wake
+from carboy.services.archive.destinations.rows import Begin, Finish, Take, Wake, begin, finish, take, wake
 from carboy.services.archive.destinations.store import SetPaused, set_paused
-from carboy.testing import ManualClock
+from carboy.testing import Answer, LoopbackServer, ManualClock
 from carboy.web import runtime
 
 WAIT_MS = 60_000
@@ -109,3 +110,41 @@ def test_turns_that_end_before_the_next_attempt_have_one_job_for_it(processes: P
         processes.finish(one, processes.due_ms - 800 + at)
 
     assert processes.due_jobs_ms() == [processes.due_ms]
+
+
+def test_what_was_taken_without_an_answer_is_due_at_the_end_of_the_turn(processes: Processes) -> None:
+    """The process was never told that it had it; it would wait for ten minutes otherwise."""
+    owner, now_ms = make_owner(), processes.due_ms + 1
+    assert processes.begin(owner, now_ms)
+    taken = processes.write(take, Take(Begin("siem", owner, now_ms, now_ms + 15_000), 8, now_ms + 600_000))
+    assert len(taken[1]) == 1
+
+    processes.finish(owner, now_ms)
+
+    assert processes.due_jobs_ms() == [now_ms]
+
+
+@pytest.mark.parametrize("apply", [begin, take, finish])
+def test_a_write_whose_commit_was_not_confirmed_delays_no_delivery(
+    apply: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database took longer than a write may take, and wrote it all the same; also while the next event comes."""
+    with LoopbackServer(Answer()) as receiver:
+        gateway = operator(serve(toml=table(receiver.url)))
+        writer = runtime(gateway.app).writer
+        run, lost = type(writer).run, []
+
+        def run_without_an_answer(self: Any, wanted: Any, item: Any, *, durable: bool = True) -> Any:
+            answer = run(self, wanted, item, durable=durable)
+            if wanted is apply and not lost:
+                lost.append(item)
+                raise Unreachable("the write was not committed", "there was no answer within 3 s", "")
+            return answer
+
+        monkeypatch.setattr(type(writer), "run", run_without_an_answer)
+        gateway.send(ALERT)
+        until(lambda: lost)
+        gateway.send({**ALERT, "id": "another"})
+
+        until(lambda: len(ended(gateway)()) == 2, 10)
+        assert len(receiver.requests) == 2

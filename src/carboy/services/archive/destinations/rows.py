@@ -210,9 +210,14 @@ def _begin(connection: "Connection", one: Begin) -> Progress | None:
     progress = progress_of(row)
     values = {"owner": one.owner, "lease_until": one.lease_until_ms, "paused": progress.paused or None}
     connection.execute(update(DESTINATIONS).where(name).values(values))
-    orphaned = (DELIVERIES.c.destination == one.destination) & (DELIVERIES.c.state == "delivering")
-    connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
+    _requeue_orphaned(connection, one.destination)
     return progress
+
+
+def _requeue_orphaned(connection: "Connection", name: str) -> None:
+    """Let wait again what nothing delivers: its process died, or was never told that it had taken it."""
+    orphaned = (DELIVERIES.c.destination == name) & (DELIVERIES.c.state == "delivering")
+    connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
 
 
 def take(connection: "Connection", requests: Sequence[Take]) -> list[tuple[Progress, list[Pending]] | None]:
@@ -348,6 +353,7 @@ def _finish(connection: "Connection", one: Finish) -> int | None:
     row = _locked(connection, one.destination)
     if row is None or row.owner != one.owner:
         return None
+    _requeue_orphaned(connection, one.destination)
     progress = progress_of(row)
     hold_until = max(row.hold_until or 0, one.hold_until_ms) or None
     query = (

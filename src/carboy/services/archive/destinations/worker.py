@@ -6,6 +6,7 @@ destinations that wait for one. Attempts are written in batches by one thread, s
 the database.
 """
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
@@ -108,6 +109,7 @@ class Deliverer:
         self._most, self._on_attempt, self._may_leave = most, on_attempt, may_leave
         self._lock = threading.Lock()
         self._running: dict[str, _Place] = {}
+        self._owner, self._pid = "", 0
         self._refused_at_s = float("-inf")
         self._again: set[str] = set()
         self._pacers: dict[tuple[str, str], Pacer] = {}
@@ -149,6 +151,8 @@ class Deliverer:
             if sum(not one.has_left for one in self._running.values()) >= self._most:
                 self._refused_at_s = now_s
                 raise Later("deliveries to other destinations come first", 0.5)
+            if self._pid != os.getpid():  # at first, and after a fork
+                self._owner, self._pid = make_owner(), os.getpid()
             place = self._running[name] = _Place(now_s)
             return place
 
@@ -183,7 +187,12 @@ class Deliverer:
             place.is_over.set()
 
     def _take_turn(self, destination: Destination, place: _Place) -> None:
-        owner, pacer = make_owner(), self._pacer(destination)
+        """Have one turn, unless another process has it.
+
+        All turns of a process have one owner: a lease that it got without being told, as the database answered too
+        late, is its own at the next try.
+        """
+        owner, pacer = self._owner, self._pacer(destination)
         progress = self._writer.run(begin, self._begin(destination.name, owner), durable=False)
         if progress is None:
             return
