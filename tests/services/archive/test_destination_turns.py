@@ -132,7 +132,8 @@ def test_a_write_whose_commit_was_not_confirmed_delays_no_delivery(
     with LoopbackServer(Answer()) as receiver:
         gateway = operator(serve(toml=table(receiver.url)))
         writer = runtime(gateway.app).writer
-        run, lost = type(writer).run, []
+        run = type(writer).run
+        lost: list[Any] = []
 
         def run_without_an_answer(self: Any, wanted: Any, item: Any, *, durable: bool = True) -> Any:
             answer = run(self, wanted, item, durable=durable)
