@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from tests.lab.fake_s3 import FakeS3, S3Error, fake_s3
+from tests.services.archive.test_destinations import until
 
-from carboy.errors import UpstreamError
+from carboy.errors import Refused, UpstreamError
 from carboy.services.archive.object_store import open_store
 from carboy.services.archive.objects import Put, Store
 from carboy.services.archive.worker import put_version
+from carboy.testing.answers import Answer
+from carboy.testing.http_server import LoopbackServer
 
 AT_MS = 1_484_661_060_000
 RANGE = "start=2017-01-17T13:51:00Z&end=2017-01-17T13:52:00Z"
@@ -25,7 +28,7 @@ def s3() -> Iterator[FakeS3]:
         yield server
 
 
-def store_on(s3: FakeS3) -> Store:
+def store_on(s3: FakeS3 | LoopbackServer) -> Store:
     return open_store(
         "s3://archive/p", endpoint=s3.url, region="us-east-1", access_key_id="a", secret_access_key="hush", retries=0
     )
@@ -195,6 +198,48 @@ def test_puts_that_are_refused_are_seen_everywhere(on_s3: Any, s3: FakeS3) -> No
     assert "123456789012" not in ready.text
     assert status.status_code == 503
     assert "kms:GenerateDataKey" in status.get_json()["s3"]["reason"]
+
+
+@pytest.mark.parametrize("words", ["AccessDenied", "ExpiredToken", "InvalidRequest"])
+def test_a_prefix_that_is_denied_is_named_and_stops_no_other(
+    on_s3: Any, s3: FakeS3, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line when the store begins to refuse what a source sends and one when it ends; `/readyz` says so between."""
+    s3.refuse = lambda method, key: S3Error(403, words, "no") if method == "PUT" and "/it/" in key else None
+    for at in range(3):
+        assert on_s3.post("/api/v1/webhooks/it", json={"id": f"e{at}"}).status_code == 202
+    assert until(lambda: on_s3.get("/readyz").get_json().get("degraded") == ["object store"])
+    assert on_s3.send({"id": "a", "created_at": AT_MS}).status_code == 200  # of another prefix
+
+    check = on_s3.get("/readyz").get_json()["checks"]["object store"]
+    s3.refuse = lambda _method, _key: None
+    for job in on_s3.get("/api/jobs?state=queued").get_json()["jobs"]:
+        on_s3.post(f"/api/jobs/{job['id']}/retry")
+
+    assert until(lambda: on_s3.get("/readyz").get_json()["status"] == "ready")
+    said = capsys.readouterr().out
+    assert words in check["why"]
+    assert said.count("archive_refused") == said.count("archive_stored_again") == 1
+    on_s3.wait_until_idle()
+    assert len([key for key in on_s3.kept() if "/it/" in key]) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(307, "AWS_REGION"), (302, "AWS_REGION"), (308, "AWS_REGION"), (407, "HTTPS_PROXY")]
+)
+def test_what_stands_before_the_store_is_named(status: int, hint: str) -> None:
+    """A redirect to another region, and a proxy that wants credentials."""
+    with LoopbackServer(Answer(status, b"")) as server, pytest.raises(Refused) as caught:
+        store_on(server).put_new("a/b", b"{}", "application/json")
+
+    assert hint in caught.value.hint
+
+
+def test_a_refusal_without_an_error_code_may_come_from_a_firewall() -> None:
+    with LoopbackServer(Answer(403, b"<html>blocked</html>")) as server, pytest.raises(Refused) as caught:
+        store_on(server).put_new("a/b", b"{}", "application/json")
+
+    assert "firewall" in caught.value.hint
 
 
 @pytest.mark.parametrize(("is_conditional", "is_known"), [(True, True), (False, True), (False, False)])

@@ -49,8 +49,8 @@ def explain(error: Exception, what: str, name: str, action: str) -> UpstreamErro
         action: what IAM calls it.
     """
     text, status, code = str(error), status_of(error), code_of(error)
-    if "BareRedirect" in text and not code:
-        code = "PermanentRedirect"
+    if not code and ("BareRedirect" in text or 300 <= status < 400):
+        code = "TemporaryRedirect" if status in {302, 307} else "PermanentRedirect"
     said = _message(text)
     why = f"{name} answered {status or 'a redirect'} {code}".rstrip() + (f": {said}" if said else "")
     if code in _FULL or status == 507:
@@ -70,7 +70,10 @@ def explain(error: Exception, what: str, name: str, action: str) -> UpstreamErro
     if hint := _refusal_hint(code, said, text, name, action):
         return Refused(what, why, hint)
     if status in {401, 403}:
-        return Refused(what, why, f"allow {action} on {name} to these credentials")
+        other = "" if code else "; or a proxy or firewall answers, as no store does without an error code"
+        return Refused(what, why, f"allow {action} on {name} to these credentials{other}")
+    if status == 407:
+        return Refused(what, why, "give the user and password of the proxy in HTTPS_PROXY, or leave it out by NO_PROXY")
     if 300 <= status < 500 and status not in {404, 408, 409}:
         return Refused(what, why, "compare region, endpoint and credentials with the bucket's own")
     if status:

@@ -7,7 +7,7 @@ import base64
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from carboy.clock import Clock
@@ -18,7 +18,7 @@ from carboy.services.archive.items import NewItem, metadata_of
 from carboy.services.archive.object_keys import alert_key
 from carboy.services.archive.objects import Store
 from carboy.services.archive.sources import THREATSTACK
-from carboy.services.archive.worker import JSON, Fetcher, put_version
+from carboy.services.archive.worker import JSON, Fetcher, RefusedPuts, put_version
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -64,11 +64,13 @@ class QueueKeeper:
     Attributes:
         fetcher: None where full alerts are not fetched.
         send: sends a job.
+        refused: notices what the store refuses.
     """
 
     store: Store
     fetcher: Fetcher | None
     send: Send
+    refused: RefusedPuts = field(default_factory=RefusedPuts)
 
     @property
     def keep(self) -> Job[[list[dict[str, Any]], int]]:
@@ -99,7 +101,9 @@ class QueueKeeper:
 
     def _put(self, item: Mapping[str, Any]) -> None:
         body = item["text"].encode() if "text" in item else base64.b64decode(item["base64"])
-        put_version(self.store, item["key"], body, item["type"], item.get("metadata"))
+        metadata = item.get("metadata") or {}
+        with self.refused.watch(metadata.get("source", THREATSTACK)):
+            put_version(self.store, item["key"], body, item["type"], metadata)
 
 
 class StorePark:

@@ -31,7 +31,7 @@ from carboy.services.archive.settings import ArchiveSettings
 from carboy.services.archive.source_metrics import SourceMetrics
 from carboy.services.archive.sources import THREATSTACK, WebhookSource, make_sources
 from carboy.services.archive.threatstack import ThreatStack
-from carboy.services.archive.worker import ArchiveWorker, Fetcher
+from carboy.services.archive.worker import ArchiveWorker, Fetcher, RefusedPuts
 from carboy.web import RateLimiter, Runtime, add_api
 from carboy.web import runtime as runtime_of
 from carboy.webhooks import SnsEndpoint
@@ -80,7 +80,12 @@ def register(app: Flask) -> None:
     service = make_service(app, runtime, settings, store, objects, api)
     for job in service.jobs:
         runtime.jobs.registry.add(job)
-    runtime.dependencies["object store"] = store.check
+
+    def check_store() -> None:
+        store.check()
+        service.refused.check()
+
+    runtime.dependencies["object store"] = check_store
     sources = SourceRegistry(runtime)
     runtime.body_limits.append(sources.body_limit)
     runtime.compressed_paths.append(sources.takes_compressed)
@@ -181,6 +186,7 @@ class _Service:
     reader: Reads
     replay: Callable[[str], bool]
     jobs: Sequence[Job[...]]
+    refused: RefusedPuts
 
 
 def _with_index(
@@ -225,7 +231,7 @@ def _with_index(
 
     own = (destinations.deliverer.job, destinations.replayer.job, upkeep.periodic.job, upkeep.erasing)
     jobs = (keep, replay, *own)
-    return _Service(acceptor, reader, replay_alert, jobs)
+    return _Service(acceptor, reader, replay_alert, jobs, keeper.refused)
 
 
 def _queued(
@@ -242,7 +248,7 @@ def _queued(
 
     passing = message_deliverer(app, runtime)
     acceptor = QueueAcceptor(runtime.jobs.send, keeper.keep, runtime.clock, passing.pass_on)
-    return _Service(acceptor, reader, replay_alert, (keeper.keep, keeper.detail, passing.job))
+    return _Service(acceptor, reader, replay_alert, (keeper.keep, keeper.detail, passing.job), keeper.refused)
 
 
 def _threatstack(runtime: Runtime, settings: ArchiveSettings) -> ThreatStack | None:

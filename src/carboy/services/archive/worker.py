@@ -1,8 +1,10 @@
 """The work behind a 202: put the webhook's copy, fetch the full alert, put it, and write both into the index."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -26,6 +28,7 @@ log: BoundLogger = get_logger("carboy.archive")
 JSON = "application/json"
 _ATTEMPTS = 10_000  # two weeks of a store that is unavailable; then an operator decides, and the row stays
 _MISSING_WAIT_S = 5.0
+_RECENT_S = 3600.0
 _LONGEST_SPREAD_S = 60.0
 
 
@@ -77,6 +80,32 @@ class Fetcher:
             raise Later("the API is asked no more for now", max(error.retry_after_s, 0.1) + spread_s) from error
 
 
+class RefusedPuts:
+    """Which sources' events the object store refuses: logged once when it begins, and once when it ends."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, tuple[float, Refused]] = {}
+
+    @contextmanager
+    def watch(self, source: str) -> Iterator[None]:
+        """Notice whether an event of a source is stored; the error goes through."""
+        try:
+            yield
+        except Refused as error:
+            if source not in self._errors:
+                log.error("archive_refused", alarm=True, source=source, error=str(error), hint=error.hint)
+            self._errors[source] = monotonic(), error
+            raise
+        if self._errors.pop(source, None) is not None:
+            log.info("archive_stored_again", source=source)
+
+    def check(self) -> None:
+        """Raise the error of a source whose events were refused in this process within the last hour."""
+        for source, (at_s, error) in list(self._errors.items()):
+            if monotonic() - at_s < _RECENT_S:  # an older one was given up, or is tried elsewhere
+                raise Refused(f"events of the source `{source}` are not archived", error.why, error.hint)
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveWorker:
     """Archives one accepted item; safe to run again from any point.
@@ -84,6 +113,7 @@ class ArchiveWorker:
     Attributes:
         fetcher: None where the full alert is not fetched.
         waiters: notified of what is archived.
+        refused: notices what the store refuses.
     """
 
     store: Store
@@ -91,6 +121,7 @@ class ArchiveWorker:
     writer: "GroupCommit"
     fetcher: Fetcher | None = None
     waiters: Waiters = field(default_factory=lambda: Waiters(0))
+    refused: RefusedPuts = field(default_factory=RefusedPuts)
 
     def jobs(self) -> tuple[Job[[int]], Job[[int]]]:
         """Return the jobs of the archive: `archive.keep` and `archive.replay`, each with a row's id."""
@@ -114,7 +145,8 @@ class ArchiveWorker:
         object_key = item.object_key
         if item.state == "accepted":
             metadata = metadata_of(item, item.received_at_ms)
-            object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type, metadata)
+            with self.refused.watch(item.source):
+                object_key = put_version(self.store, item.object_key, item.body or b"", item.content_type, metadata)
         if self.fetcher is None or (item.detail == "off" and not is_replay):
             return self._end(_without_news(item, object_key, "off"))
         try:
