@@ -46,7 +46,7 @@ def test_two_processes_that_are_sent_everything_twice(gateway: Gateway, database
 
 def test_the_database_server_is_away(gateway: Gateway, database: DatabaseServer) -> None:
     """503 with `Retry-After` meanwhile, and then on as before."""
-    server = gateway.start("serve", "--port", "0", "--workers", "2", FLASK_DB_REQUEST_BUDGET_S="0.3")
+    server = gateway.start("serve", "--port", "0", "--workers", "2", FLASK_DB_REQUEST_BUDGET_S="1")
     send_twice(gateway, server, list(gateway.calls(40)))
     database.process.kill()
     refused = gateway.load(server.url, gateway.calls(20))
