@@ -16,7 +16,7 @@ from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.items import Archived, Item, headers_of, metadata_of
 from carboy.services.archive.object_keys import alert_key, version_key
-from carboy.services.archive.objects import ObjectUnavailable, Put, Store
+from carboy.services.archive.objects import ObjectUnavailable, Put, Store, StoreFull
 from carboy.services.archive.sources import THREATSTACK, event_digest
 
 if TYPE_CHECKING:
@@ -81,17 +81,17 @@ class Fetcher:
 
 
 class RefusedPuts:
-    """Which sources' events the object store refuses: logged once when it begins, and once when it ends."""
+    """Which sources' events the object store refuses, or has no room for: logged when it begins and when it ends."""
 
     def __init__(self) -> None:
-        self._errors: dict[str, tuple[float, Refused]] = {}
+        self._errors: dict[str, tuple[float, Refused | StoreFull]] = {}
 
     @contextmanager
     def watch(self, source: str) -> Iterator[None]:
         """Notice whether an event of a source is stored; the error goes through."""
         try:
             yield
-        except Refused as error:
+        except (Refused, StoreFull) as error:
             if source not in self._errors:
                 log.error("archive_refused", alarm=True, source=source, error=str(error), hint=error.hint)
             self._errors[source] = monotonic(), error
