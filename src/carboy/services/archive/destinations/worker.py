@@ -189,7 +189,7 @@ class Deliverer:
     def _take_turn(self, destination: Destination, place: _Place) -> None:
         """Have one turn, unless another process has it.
 
-        All turns of a process have one owner: a lease that it got without being told, as the database answered too
+        All turns of a process have one owner: a lease that it got without learning so, as the database responded too
         late, is its own at the next try.
         """
         owner, pacer = self._owner, self._pacer(destination)
