@@ -103,7 +103,7 @@ def _header(document: Mapping[str, Any], title: str) -> str:
     text = _prose(info.get("description", ""))
     key = (
         '<p class="try" hidden><label>API key, for the requests you try <input type="password" class="key" '
-        'autocomplete="off" placeholder="cby_…"></label> It stays in this page.</p>'
+        'autocomplete="off" placeholder="cby_…"></label> It is not stored.</p>'
     )
     return f"<header><h1>{title}</h1><p>Version {escape(str(info['version']))}</p>{text}{ways}{key}</header>"
 
