@@ -100,6 +100,28 @@ def test_a_choice_is_explained_by_the_form_that_was_meant(make_document: MakeDoc
     assert errors(5) == [("/pet", "is of none of the allowed forms")]
 
 
+@pytest.mark.parametrize(
+    ("forms", "value", "detail"),
+    [
+        ([{"enum": ["a", "b"]}, {"type": "null"}], "c", 'is not one of "a" or "b"'),
+        ([{"const": "a"}, {"type": "null"}], "c", 'must be "a"'),
+        ([{"type": "string", "enum": ["a", "b"]}, {"type": "integer"}], "c", 'is not one of "a" or "b"'),
+        ([{"type": "string", "format": "uuid"}, {"type": "null"}], "c", "must be of the format `uuid`"),
+        ([{"type": "integer", "minimum": 5}, {"type": "null"}], 3, "is less than the minimum of 5"),
+        ([{"enum": [*range(22)]}, {"type": "null"}], 99, f"is not one of {', '.join(map(str, range(20)))} or 2 others"),
+        ([{"const": "a"}, {"const": "b"}], "c", "is of none of the allowed forms"),
+        ([{"enum": ["a"]}, {"enum": ["b"]}, {"type": "null"}], "c", "is of none of the allowed forms"),
+        ([{"type": "string"}, {"type": "null"}], 5, "is of none of the allowed forms"),
+    ],
+)
+def test_the_only_form_that_a_value_can_have_explains_it(
+    make_document: MakeDocument, serve: Serve, forms: Any, value: Any, detail: str
+) -> None:
+    """An enumeration or null, as libraries write what is optional."""
+    client = serve(make_document(method="post", requestBody=_body({"anyOf": forms})))
+    assert client.post("/things", json=value).get_json()["errors"] == [{"pointer": "", "detail": detail}]
+
+
 def test_an_answer_to_a_million_faults_stays_small(make_document: MakeDocument, serve: Serve) -> None:
     """A small body cannot make a large answer."""
     client = serve(make_document(method="post", requestBody=_body({"items": {"type": "string"}})))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
 
 MAX_FAULTS = 1000  # a small body can break a rule a million times: an answer stays of a sane size
+_MAX_LISTED = 20  # values of an enumeration in one message
 
 _NAMES = frozenset({"$id", "$anchor", "$dynamicAnchor", "$dynamicRef"})
 _NO_RULES = frozenset(
@@ -154,6 +155,10 @@ def explain(error: "ValidationError") -> Iterator[tuple[tuple[str | int, ...], s
             yield from _explain_choice(pointer, kind.context)
         case "const":
             yield pointer, f"must be {json.dumps(kind.expected_value)}"
+        case "enum":
+            listed = [json.dumps(one, ensure_ascii=False) for one in kind.options[:_MAX_LISTED]]
+            more = len(kind.options) - len(listed)
+            yield pointer, "is not one of " + _or([*listed, f"{more} others"] if more else listed)
         case "format":
             yield pointer, f"must be of the format `{kind.format}`"
         case _:
@@ -178,7 +183,7 @@ def _is_other(error: "ValidationError", pointer: tuple[str | int, ...]) -> bool:
     """Say whether an error shows that another form was meant: the type of the value itself, or a tag in it."""
     depth = len(error.instance_path) - len(pointer)
     name: str = error.kind.name
-    return (name == "type" and depth == 0) or (name in {"const", "enum"} and depth <= 1)
+    return (name == "type" and depth == 0) or (name in {"const", "enum"} and depth == 1)
 
 
 def _or(words: Sequence[str]) -> str:

@@ -62,7 +62,8 @@ def compose(data: bytes) -> Any:
         return yaml.compose(data, Loader=_loader())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Unreadable(error.problem or "is not YAML", mark.line + 1 if mark else 1) from error
+        words = (error.problem or "is not YAML").removeprefix("but ")  # of "expected …, but found …"
+        raise Unreadable(words, mark.line + 1 if mark else 1) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Unreadable("is not YAML in UTF-8", 1) from error
 

@@ -217,8 +217,8 @@ def _with_extras(name: str, extras: Sequence[str]) -> str:
 
 
 def _shown(url: str) -> str:
-    """Return a URL without the password in it."""
-    return re.sub(r"//[^/@]*@", "//", url)
+    """Return a URL without the login in it, but for `git@`, which is no secret."""
+    return re.sub(r"//(?!git@)[^/@]*@", "//", url)
 
 
 def _project_name(folder: Path) -> str:
