@@ -4,11 +4,12 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 
 from carboy.db.bulk import insert_rows
 from carboy.jobs.after_commit import note
@@ -156,31 +157,49 @@ def take(connection: Connection, requests: Sequence[LeaseRequest]) -> list[Taken
 
 def _take(connection: Connection, request: LeaseRequest) -> TakenRows:
     found: list[LeasedRow] = []
+    kinds = {"b_kinds": list(request.kinds)}
     for priority in request.priorities:
         if len(found) >= request.count:
             break
-        due = _queued(request, priority).where(JOBS.c.run_at <= request.now_ms).limit(request.count - len(found))
+        due = {"b_priority": priority, "b_now": request.now_ms, "b_most": request.count - len(found)}
         found += [
             LeasedRow(
                 row.id, row.kind, tuple(orjson.loads(row.args)), row.attempts + 1, row.request_id or "", row.created_at
             )
-            for row in connection.execute(due.with_for_update(skip_locked=True))
+            for row in connection.execute(_DUE, kinds | due)
         ]
     if found:
-        connection.execute(
-            update(JOBS)
-            .where(JOBS.c.id.in_([row.id for row in found]))
-            .values(
-                state="running", owner=request.owner, lease_until=request.lease_until_ms, attempts=JOBS.c.attempts + 1
-            )
-        )
+        ids = {"b_ids": [row.id for row in found]}
+        connection.execute(_LEASE, ids | {"b_owner": request.owner, "b_until": request.lease_until_ms})
     if len(found) >= request.count:
         return TakenRows(tuple(found), request.now_ms)
-    upcoming = [
-        connection.execute(_queued(request, priority).with_only_columns(JOBS.c.run_at).limit(1)).scalar()
-        for priority in request.priorities
-    ]
+    upcoming = connection.execute(_upcoming(request.priorities), kinds).one() if request.priorities else ()
     return TakenRows(tuple(found), min((at for at in upcoming if at is not None), default=None))
+
+
+_WAITING = (in_state("queued"), JOBS.c.kind.in_(bindparam("b_kinds", expanding=True)))
+_DUE = (  # made once, as is what follows: building a statement costs more than running it
+    select(JOBS.c.id, JOBS.c.kind, JOBS.c.args, JOBS.c.attempts, JOBS.c.request_id, JOBS.c.created_at)
+    .where(*_WAITING, JOBS.c.priority == bindparam("b_priority"), JOBS.c.run_at <= bindparam("b_now"))
+    .order_by(JOBS.c.run_at)
+    .limit(bindparam("b_most"))
+    .with_for_update(skip_locked=True)
+)
+_LEASE = (
+    update(JOBS)
+    .where(JOBS.c.id.in_(bindparam("b_ids", expanding=True)))
+    .values(state="running", owner=bindparam("b_owner"), lease_until=bindparam("b_until"), attempts=JOBS.c.attempts + 1)
+)
+
+
+@lru_cache(maxsize=64)
+def _upcoming(priorities: tuple[int, ...]) -> Select[Any]:
+    """Return the query of when the next row of each priority falls due."""
+    first = [
+        select(JOBS.c.run_at).where(*_WAITING, JOBS.c.priority == priority).order_by(JOBS.c.run_at).limit(1)
+        for priority in priorities
+    ]
+    return select(*(one.scalar_subquery() for one in first))
 
 
 def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[LeasedRow | int | None]:
@@ -211,21 +230,13 @@ def _claim(connection: Connection, request: ClaimRequest) -> LeasedRow | int | N
     return LeasedRow(row.id, row.kind, args, row.attempts + 1, row.request_id or "", row.created_at)
 
 
-def _queued(request: LeaseRequest, priority: int) -> Any:
-    return (
-        select(JOBS.c.id, JOBS.c.kind, JOBS.c.args, JOBS.c.attempts, JOBS.c.request_id, JOBS.c.created_at)
-        .where(in_state("queued"), JOBS.c.priority == priority, JOBS.c.kind.in_(request.kinds))
-        .order_by(JOBS.c.run_at)
-    )
-
-
 def still_leased(connection: Connection, ended: Sequence[Settled]) -> set[int]:
     """Return the ids of rows that are still leased to their owners, and lock them."""
     found = {tuple(row) for row in connection.execute(_RUNNING, {"b_ids": [one.id for one in ended]})}
     return {one.id for one in ended if (one.id, one.owner, one.attempt) in found}
 
 
-_RUNNING = (  # made once, as is what follows: building a statement costs more than running it
+_RUNNING = (
     select(JOBS.c.id, JOBS.c.owner, JOBS.c.attempts)
     .where(JOBS.c.id.in_(bindparam("b_ids", expanding=True)), in_state("running"))
     .order_by(JOBS.c.id)  # one order of locks: no deadlock

@@ -89,13 +89,13 @@ def read_e164(digits: str) -> PlainNumber | None:
     if prefix is not None and prefix.match(national):
         return None
     for plan in plans:
+        if plan.leading is not None and plan.leading.match(national) is None:
+            continue
+        kind = plan.kind_of(national)
+        if kind:
+            return PlainNumber(code, national, plan.region, kind)
         if plan.leading is not None:
-            is_here = plan.leading.match(national) is not None
-        else:
-            is_here = len(plans) == 1 or bool(plan.kind_of(national))
-        if is_here:
-            kind = plan.kind_of(national)
-            return PlainNumber(code, national, plan.region, kind) if kind else None
+            return None
     return None
 
 

@@ -1,6 +1,5 @@
 """Telephone numbers: parsed to E.164, masked for display, hashed for look-ups."""
 
-import hashlib
 import hmac
 import re
 import unicodedata
@@ -168,7 +167,7 @@ def mask_digits(text: str) -> str:
 
 def hash_number(e164: str, key: bytes) -> str:
     """Return the HMAC of a number for look-ups; a plain hash could be reversed by trying all numbers."""
-    return hmac.new(key, e164.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(key, e164.encode(), "sha256").hex()
 
 
 def _mask(prefix: str, digits: str) -> str:

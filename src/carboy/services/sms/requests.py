@@ -21,6 +21,10 @@ MAX_TEXT_CHARS = 1600
 """The longest text that Twilio, End User Messaging and SNS take."""
 
 
+_SHARED = frozenset({"receivers", "params"})
+_SEND = frozenset({*_SHARED, "messages", "template", "provider", *OPTIONS})
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """What may be requested.
@@ -94,10 +98,9 @@ def read_send(body: Any, rules: Catalog) -> SendRequest:
         InvalidInput: with every fault.
     """
     is_personal = isinstance(body, dict) and "messages" in body
-    shared = {"receivers", "params"}
-    faults = _shape_faults(body, {*shared, "messages", "template", "provider", *OPTIONS})
+    faults = _shape_faults(body, _SEND)
     if is_personal:
-        faults += [Fault(f"/{name}", "each of `messages` has its own") for name in body if name in shared]
+        faults += [Fault(f"/{name}", "each of `messages` has its own") for name in body if name in _SHARED]
     if not isinstance(body, dict):
         raise _invalid(faults)
     template = _read_template(body, rules, faults)
@@ -198,7 +201,7 @@ def _plain_code(text: str) -> str:
     return "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in plain)
 
 
-def _shape_faults(body: Any, known: set[str]) -> list[Fault]:
+def _shape_faults(body: Any, known: Collection[str]) -> list[Fault]:
     if not isinstance(body, dict):
         return [Fault("", "it must be an object")]
     return [Fault(render_pointer((name,)), "there is no such member") for name in body if name not in known]
@@ -313,7 +316,7 @@ def _read_provider(
 ) -> str | None:
     name, carriers = body.get("provider"), rules.carriers.get(template.name, ()) if template else ()
     if name is None:
-        if template is not None and set(rules.ordered).isdisjoint(carriers):
+        if template is not None and not any(one in rules.ordered for one in carriers):
             hint = f"; name one as `provider`: {', '.join(carriers)}" if carriers else ""
             faults.append(Fault("/template", f"no provider of SMS_PROVIDER can carry it{hint}"))
         return None

@@ -8,6 +8,7 @@ _BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENDED = frozenset("\f^{}\\[~]|€")
+_ALPHABET = _BASIC | _EXTENDED
 _GSM = (160, 153)
 _UCS2 = (70, 67)
 
@@ -63,13 +64,13 @@ def billed_in_china(text: str, sign: str) -> int:
 
 def is_gsm_character(one: str) -> bool:
     """Return whether a character is in the GSM 03.38 alphabet or its extension."""
-    return one in _BASIC or one in _EXTENDED
+    return one in _ALPHABET
 
 
 def count_parts(text: str, *, ucs2: bool = False) -> Count:
     """Return the alphabet, units and parts of a text; see `segments`."""
-    is_gsm = not ucs2 and all(one in _BASIC or one in _EXTENDED for one in text)
-    sizes = [2 if (one in _EXTENDED if is_gsm else ord(one) > 0xFFFF) else 1 for one in text]
+    is_gsm = not ucs2 and _ALPHABET.issuperset(text)
+    sizes = [2 if (one in _EXTENDED if is_gsm else one > "\uffff") else 1 for one in text]
     single, several = _GSM if is_gsm else _UCS2
     units = sum(sizes)
     parts = 1 if units <= single else _pack(sizes, several)
