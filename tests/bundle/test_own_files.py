@@ -104,7 +104,7 @@ def test_a_module_without_its_source_goes_in(tmp_path: Path) -> None:
 
 SECRETS = (
     *(".env", ".env.prod", "key.pem", "server.key", "id_rsa", "store.p12", ".netrc", ".pypirc", ".aws/credentials"),
-    *("instance/local-key", "deep/.env", "certs/server.crt", "credentials"),
+    *("instance/local-key", "deep/.env", "certs/server.crt", "credentials", "account.json", "terraform.tfstate"),
 )
 
 

@@ -32,12 +32,12 @@ _PROJECT_FILES = re.compile(
 )
 """What every project has beside its code: not named among what is left out."""
 _SECRET_NAMES = re.compile(
-    r"(?i)^(\.env(\.(?!example$|sample$|template$|dist$).*)?|.*\.(key|p12|pfx|jks|keystore|kdbx|ppk)|id_(rsa|dsa|ecdsa|ed25519)|"
+    r"(?i)^(\.env(\.(?!example$|sample$|template$|dist$).*)?|.*\.(key|p12|pfx|jks|keystore|kdbx|ppk|tfstate|tfstate\.backup)|id_(rsa|dsa|ecdsa|ed25519)|"
     r"local-key|\.netrc|\.pypirc|\.npmrc|\.pgpass|\.my\.cnf|\.htpasswd|\.git-credentials|credentials)$"
 )
 _SECRET_FOLDERS = {".aws", ".ssh", ".gnupg", ".kube"}
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
-_PEM_SUFFIXES = {".pem", ".crt", ".cer", ".txt", ""}
+_PEM_SUFFIXES = {".pem", ".crt", ".cer", ".txt", ".json", ""}
 _MAX_KEY_BYTES = 65_536
 _IMPORT = re.compile(r"^[ \t>.]*(?:from[ \t]+([.\w]+)[ \t]+import\b([^#\n]*)|import[ \t]+([^#\n]+))", re.MULTILINE)
 _DOTTED = re.compile(r"""["']([A-Za-z_]\w*(?:\.\w+)+|[A-Za-z_]\w*(?=:))""")

@@ -274,6 +274,43 @@ def test_the_reason_of_a_refusal_is_what_was_wrong(serve: Any) -> None:
     ]
 
 
+ALERTS = "/api/v1/s3/alert"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"no json", 400),
+        (b'{"alerts": [{"id": "a", "created_at": 1}, {"id": "b"}]}', 422),
+        (b'{"alerts": []}', 422),
+        (b'{"alerts": [{"id": "../x", "created_at": 1}]}', 422),
+    ],
+)
+def test_a_body_that_is_refused_after_its_proof_is_counted_too(serve: Any, body: bytes, status: int) -> None:
+    """By a key, and by a path token: the operator sees why nothing is archived."""
+    gateway = serve(toml='[default.archive.sources.threatstack]\nverify = "key"\ntokens = ["long-token"]\n')
+
+    by_key = gateway.post(ALERTS, data=body, content_type="application/json")
+    by_token = gateway.open(
+        "POST", "/api/v1/webhooks/threatstack/long-token", data=body, content_type="application/json"
+    )
+
+    assert (by_key.status_code, by_token.status_code) == (status, status)
+    found = refusals(gateway).newest("threatstack")
+    assert [(one.reason, one.status, one.size) for one in found] == [("body", status, len(body))] * 2
+    text = runtime(gateway.app).metrics.render().decode()
+    assert 'carboy_webhook_refused_total{reason="body",source="threatstack"} 2.0' in text
+
+
+def test_a_key_from_elsewhere_is_a_refusal_of_the_source(serve: Any) -> None:
+    """A key lets a request in where the source's addresses do."""
+    gateway = serve(toml='[default.archive.sources.threatstack]\nverify = "key"\nallow = ["192.0.2.0/24"]\n')
+
+    assert gateway.post(ALERTS, json={"alerts": [{"id": "a", "created_at": 1}]}).status_code == 403
+
+    assert [(one.reason, one.status) for one in refusals(gateway).newest("threatstack")] == [("address", 403)]
+
+
 def test_a_source_can_keep_the_bodies_of_refused_requests(serve: Any) -> None:
     gateway = serve(toml=source(GITHUB + "keep_refused = true"))
 

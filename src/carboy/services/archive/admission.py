@@ -1,6 +1,7 @@
 """Let webhooks in: by their source's own proof, by path token, by key, or by the signature of Amazon SNS."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import orjson
@@ -8,6 +9,7 @@ from flask import Response
 
 from carboy.api import Answered, Caller, RawRequest, check_json_type
 from carboy.clock import Clock
+from carboy.errors import InvalidInput
 from carboy.http_values import render_retry_after
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
@@ -160,11 +162,8 @@ class Admission:
             return
         if token is not None and not source.has_token(token):
             return
-        try:
+        with self.refusing(source.name, request):
             self._answer_get(source, request, token)
-        except Problem as error:
-            self._refuse(source.name, request, error)
-            raise
 
     def _answer_get(self, source: WebhookSource, request: RawRequest, token: str | None) -> None:
         self._answer_handshake(source, request, is_signed=False)
@@ -177,10 +176,19 @@ class Admission:
     def _counted(self, name: str, request: RawRequest, verify: Callable[[RawRequest], Caller]) -> Caller:
         """Verify a request, and count it; keep the facts of a refused one."""
         self._metrics.received(name)
-        try:
+        with self.refusing(name, request):
             return verify(request)
+
+    @contextmanager
+    def refusing(self, name: str, request: RawRequest) -> Iterator[None]:
+        """Count a request that is refused within the block, and keep its facts; the error goes through."""
+        try:
+            yield
         except Problem as error:
             self._refuse(name, request, error)
+            raise
+        except InvalidInput as error:
+            self._refuse(name, request, Problem(422, str(error)))
             raise
 
     def _refuse(self, name: str, request: RawRequest, error: Problem) -> None:
@@ -241,17 +249,18 @@ class Admission:
             log.info("webhook_handshake", source=source.name)
             raise Answered(Response(reply.body, reply.status, reply.headers))
 
-    def admit(self, name: str, address: str) -> None:
+    def admit(self, name: str, request: RawRequest) -> None:
         """Check the address and the rate of a source whose request a key let in.
 
         Raises:
             Problem: 403 or 429.
         """
-        source = self.source(name)
         self._metrics.received(name)
-        if not source.allows(address):
-            raise _refusal(Unverified("the client's address is not one of the source's", "address"))
-        self._count(source)
+        with self.refusing(name, request):
+            source = self.source(name)
+            if not source.allows(request.client):
+                raise _refusal(Unverified("the client's address is not one of the source's", "address"))
+            self._count(source)
 
     def _admitted(self, source: WebhookSource, request: RawRequest, *, is_bare: bool = False) -> Caller:
         """Count a verified request; forgeries use up no source's rate."""

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -85,9 +86,11 @@ class ArchiveOperations:
 
     def post_alert(self, caller: Caller, body: bytes, wait: float = 0.0) -> Response:
         """Keep the alerts of a Threat Stack webhook, or of an SNS message."""
-        if caller.request is None:  # an API key authorised it, not the source's own scheme
-            self._admission.admit(THREATSTACK, caller.address)
-        return self._keep_alerts(body, wait)
+        request = caller.request
+        if request is None:  # an API key authorised it, not the source's own scheme
+            request = RawRequest("POST", "", {}, body, caller.address)
+            self._admission.admit(THREATSTACK, request)
+        return self._keep_alerts(replace(request, body=body), wait)
 
     def post_webhook(self, caller: Caller, wait: float = 0.0) -> Response:
         """Keep a webhook of a source that proves itself."""
@@ -162,8 +165,9 @@ class ArchiveOperations:
         is_well, document = self._status()
         return _json({"success": is_well, **document}, 200 if is_well else 503)
 
-    def _keep_alerts(self, body: bytes, wait_s: float) -> Response:
-        alerts = parse_alerts(body)
+    def _keep_alerts(self, request: RawRequest, wait_s: float) -> Response:
+        with self._admission.refusing(THREATSTACK, request):
+            alerts = parse_alerts(request.body)
         items = [alert_item(alert, fetches=self._fetches) for alert in alerts]
         acceptance = self._acceptor.accept(items, [alert.id for alert in alerts], wait_s)
         self._admission.kept(THREATSTACK, acceptance)
@@ -173,12 +177,13 @@ class ArchiveOperations:
         request: RawRequest | None = caller.request
         assert request is not None  # both security schemes of these operations verify the request
         if caller.id == THREATSTACK:
-            return self._keep_alerts(request.body, wait_s)
+            return self._keep_alerts(request, wait_s)
         source = self._admission.source(caller.id)
         if not source.wants(request):
             return _answer(Acceptance((), 0), ignored=1)
         now_ms = self._clock.now_ms()
-        found = source.items(request, now_ms)
+        with self._admission.refusing(source.name, request):
+            found = source.items(request, now_ms)
         acceptance = self._acceptor.accept([item for _, item in found], [event_id for event_id, _ in found], wait_s)
         self._admission.kept(source.name, acceptance)
         answer = source.source.answer
