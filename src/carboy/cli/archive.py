@@ -243,7 +243,7 @@ def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bo
     """Erase a person's events, with their objects and deliveries.
 
     Refused requests whose body was kept (`keep_refused`) are erased too. Events of a source with `hold = true` stay;
-    exit 1 when there are such.
+    exit 1 when there are such. Where the command is killed, jobs erase the rest; after Ctrl-C it stays.
 
     Example:
       carboy archive erase --match "user.email == 'a@b.example'" --from 2026-01-01T00:00Z --until 2027-01-01T00:00Z
@@ -269,8 +269,8 @@ def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bo
         if not dry_run and (count or refused_too) and not yes:
             click.confirm(f"erase {count} events for good?", abort=True, err=True)
         if not dry_run:
+            erase_refused(refusals, refused_too, getpass.getuser(), runtime.clock)  # first: jobs do only the events
             count = sum(erase_items(archive.upkeep, found.items, getpass.getuser()))
-            erase_refused(refusals, refused_too, getpass.getuser(), runtime.clock)
     if as_json:
         print_json({"erased": 0 if dry_run else count, "found": len(found.items), "held": found.held})
     else:

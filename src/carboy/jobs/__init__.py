@@ -45,6 +45,7 @@ __all__ = [
     "put",
     "put_each",
     "row_of",
+    "withdraw",
 ]
 
 __getattr__: Callable[[str], Any] = lazy_names(
@@ -57,7 +58,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".enqueuing": ("enqueue",),
         ".owner": ("is_dead", "make_owner"),
         ".periodic_job": ("PeriodicJob",),
-        ".job_rows": ("accepted_ms", "first_id", "new_id", "put", "put_each", "row_of"),
+        ".job_rows": ("accepted_ms", "first_id", "new_id", "put", "put_each", "row_of", "withdraw"),
         ".job_store": ("JobStore", "JobView"),
         ".completion": ("Waiters",),
     },

@@ -150,6 +150,12 @@ def put_each(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[
     return [None] * len(rows)
 
 
+def withdraw(connection: Connection, ids: Sequence[int]) -> None:
+    """Delete rows that still wait, as their work is no longer wanted."""
+    for at in range(0, len(ids), AT_ONCE):
+        connection.execute(delete(JOBS).where(JOBS.c.id.in_(ids[at : at + AT_ONCE]), in_state("queued")))
+
+
 def take(connection: Connection, requests: Sequence[LeaseRequest]) -> list[TakenRows]:
     """Lease rows that are due to each request; no row is leased twice."""
     return [_take(connection, request) for request in requests]

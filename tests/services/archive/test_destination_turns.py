@@ -113,7 +113,7 @@ def test_turns_that_end_before_the_next_attempt_have_one_job_for_it(processes: P
 
 
 def test_what_was_taken_without_an_answer_is_due_at_the_end_of_the_turn(processes: Processes) -> None:
-    """The process never learned that it has it; it would wait for ten minutes otherwise."""
+    """The commit was not confirmed to the process; the delivery would wait for ten minutes otherwise."""
     owner, now_ms = make_owner(), processes.due_ms + 1
     assert processes.begin(owner, now_ms)
     taken = processes.write(take, Take(Begin("siem", owner, now_ms, now_ms + 15_000), 8, now_ms + 600_000))

@@ -8,7 +8,7 @@ import pytest
 from tests.services.archive.kit import Gateway, Serve
 from tests.services.archive.test_destinations import ended, operator, table, until
 
-from carboy.services.archive import retention
+from carboy.services.archive import erasure, retention
 from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.erasure import erase, erase_refused, find, find_refused
 from carboy.services.archive.maintenance import import_archive
@@ -105,7 +105,7 @@ def test_an_erasure_that_is_killed_is_ended_by_a_job(serve: Serve) -> None:
     found = find(
         archive.index, archive.store, Range(("other",), 0, 1 << 42, "email == 'ann@example.com'"), lambda source: False
     )
-    archive.upkeep.plan_erasing(found.items)
+    archive.upkeep.plan_erasing([found.items], "tester")
     archive.store.delete(found.items[0].object_key)  # it is killed here
     send(gateway, "other", "c", email="carol@example.com")  # another version, which came since
 
@@ -115,6 +115,63 @@ def test_an_erasure_that_is_killed_is_ended_by_a_job(serve: Serve) -> None:
     until(lambda: len(gateway.kept("webhooks/other/")) == 2)
     left = {one["event"]["id"] for one in ended(gateway, "waiting")()}
     assert left == {"z", "c"}
+
+
+def _erase_a_batch(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Begin to erase five events in batches of two, and stop after the first."""
+    monkeypatch.setattr(erasure, "_AT_ONCE", 2)
+    for number in range(5):
+        send(gateway, "other", f"e{number}", email="ann@example.com")
+    send(gateway, "other", "z", email="bob@example.com")
+    archive = gateway.archive
+    chosen = Range(("other",), 0, 1 << 42, "email == 'ann@example.com'")
+    found = find(archive.index, archive.store, chosen, lambda source: False)
+    erasing = erase(archive.upkeep, found.items, "tester")
+    assert next(erasing) == 2
+    assert len(ids(gateway, "other")) == 4
+    return erasing
+
+
+def test_the_batches_that_a_killed_erasure_leaves_are_erased_by_jobs(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was killed before it had begun with them; the audit log has each event once."""
+    clock = ManualClock(sleep="waits")
+    gateway = operator(serve(toml=FOREVER, clock=clock))
+    erasing = _erase_a_batch(gateway, monkeypatch)  # and no further: it is killed here
+
+    clock.advance(70)
+
+    until(lambda: ids(gateway, "other") == ["z"])
+    until(lambda: len(gateway.kept("webhooks/other/")) == 1)
+    with runtime(gateway.app).engine.connect() as connection:
+        audited = connection.exec_driver_sql("SELECT who, object FROM carboy_audit").all()
+    assert sorted(map(tuple, audited)) == [("tester", f"other/e{number}") for number in range(5)]
+    erasing.close()
+
+
+def test_an_erasure_that_is_interrupted_by_hand_leaves_the_rest(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock(sleep="waits")
+    gateway = operator(serve(toml=FOREVER, clock=clock))
+    erasing = _erase_a_batch(gateway, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        erasing.throw(KeyboardInterrupt)
+
+    clock.advance(70)
+
+    gateway.wait_until_idle()
+    assert len(ids(gateway, "other")) == 4
+
+
+def test_what_a_hold_keeps_since_an_erasure_was_killed_stays(serve: Serve) -> None:
+    gateway = operator(serve(toml=HELD))
+    send(gateway, "held", "a")
+    [item] = gateway.archive.index.versions("held", "a")
+
+    gateway.archive.upkeep.finish_erasing("held", [item.id], ["a"], [item.object_key], "tester")
+
+    assert ids(gateway, "held") == ["a"]
+    assert gateway.kept("webhooks/held/")
 
 
 def test_a_delivery_that_waits_for_long_is_reported_each_minute(

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from carboy.clock import Clock
-from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.destinations.events import Event, event_id
+from carboy.services.archive.destinations.events import Event
 from carboy.services.archive.destinations.expressions import compile_expression, is_match
 from carboy.services.archive.destinations.replay import Range, select_items
 from carboy.services.archive.index import Index
@@ -18,9 +17,7 @@ from carboy.services.archive.items import Item
 from carboy.services.archive.objects import Store
 from carboy.services.archive.refusals import KEPT, Refused, RefusedRequests
 from carboy.services.archive.retention import Upkeep
-from carboy.web import audit_row, write_audit
-
-audit: BoundLogger = get_logger("carboy.audit")
+from carboy.web import audit_row
 
 _AT_ONCE = 100
 
@@ -84,23 +81,18 @@ def erase_refused(refused: RefusedRequests, found: Sequence[Refused], who: str, 
 def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:
     """Delete events with their objects and deliveries; yield how many each batch had.
 
-    The ids, and no contents, are written to the audit log, and to the log `carboy.audit`.
+    The ids, and no contents, are written to the audit log, and to the log `carboy.audit`. What is left where this
+    process is killed, jobs erase; where it is interrupted by hand, it stays.
     """
     by_source: dict[str, list[Item]] = {}
     for item in items:
         by_source.setdefault(item.source, []).append(item)
-    for source, own in by_source.items():
-        for at in range(0, len(own), _AT_ONCE):
-            batch = own[at : at + _AT_ONCE]
-            upkeep.rest_after(partial(_erase_batch, upkeep, source, batch, who))
+    batches = [own[at : at + _AT_ONCE] for own in by_source.values() for at in range(0, len(own), _AT_ONCE)]
+    planned = upkeep.plan_erasing(batches, who)
+    try:
+        for batch in batches:
+            upkeep.rest_after(partial(upkeep.erase, batch, who))
             yield len(batch)
-
-
-def _erase_batch(upkeep: Upkeep, source: str, batch: Sequence[Item], who: str) -> None:
-    ids = sorted({event_id(item) for item in batch})
-    now_ms = upkeep.clock.now_ms()
-    rows = [audit_row(now_ms, who, "archive.erase", f"{source}/{one}") for one in ids]
-    upkeep.writer.run(write_audit, rows)  # first: nothing is deleted that is not written down
-    upkeep.plan_erasing(batch)
-    upkeep.delete(batch, "erase", with_deliveries=True)
-    audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
+    except (KeyboardInterrupt, GeneratorExit):
+        upkeep.withdraw_erasing(planned)
+        raise

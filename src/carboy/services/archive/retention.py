@@ -1,8 +1,8 @@
 """Retention: delete events past their age in batches, once a minute, in one process; cancel their deliveries.
 
-Objects go first, rows after them: killed in between, the next run deletes again what is left. What is erased has a job
-that does the same, since its events cannot be found again without their objects. Also here: what keeps deliveries
-going where a job was lost.
+Objects go first, rows after them: killed in between, the next run deletes again what is left. What is to be erased has
+jobs that do it where the command ends early, since events cannot be found again without their objects. Also here: what
+keeps deliveries going where a job was lost.
 """
 
 import threading
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import delete, null, select, update
 
 from carboy.clock import Clock
-from carboy.jobs import Job, PeriodicJob, first_id, put_each, row_of
+from carboy.jobs import Job, PeriodicJob, first_id, put, row_of, withdraw
 from carboy.logs import BoundLogger, get_logger
+from carboy.services.archive.destinations.events import event_id
 from carboy.services.archive.destinations.rows import REMOVED, Wake, wake
 from carboy.services.archive.destinations.store import DeliveryStore
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
@@ -23,6 +24,7 @@ from carboy.services.archive.items import Item
 from carboy.services.archive.objects import Store
 from carboy.services.archive.source_settings import SourceConfig
 from carboy.services.archive.tables import ITEMS
+from carboy.web import audit_row, write_audit
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from carboy.db import GroupCommit
 
 log: BoundLogger = get_logger("carboy.archive")
+audit: BoundLogger = get_logger("carboy.audit")
 
 T = TypeVar("T")
 
@@ -99,7 +102,7 @@ class Upkeep:
     purge: Callable[[int], object]
     on_deleted: Callable[[str, str, int], None]
     periodic: PeriodicJob = field(init=False)
-    erasing: Job[[str, list[int], list[str], list[str]]] = field(init=False)
+    erasing: Job[[str, list[int], list[str], list[str], str]] = field(init=False)
     _is_running: threading.Lock = field(default_factory=threading.Lock)
     _looked: dict[str, _Looked] = field(default_factory=dict)
 
@@ -200,22 +203,54 @@ class Upkeep:
         self.writer.run(delete_items, rows, durable=False)  # what a power cut brings back, the next run deletes
         self.on_deleted(items[0].source, reason, len(items))
 
-    def plan_erasing(self, items: Sequence[Item]) -> None:
-        """Enqueue the job that erases items of one source even if this process ends before it has done so itself."""
-        keys = sorted({key for item in items for key in _keys_of(item)})
-        names = sorted({item.item_id for item in items})
-        args = (items[0].source, [item.id for item in items], names, keys)
-        self.writer.run(put_each, row_of(self.erasing, args, now_ms=self.clock.now_ms(), after_s=_AGAIN_S))
+    def plan_erasing(self, batches: Sequence[Sequence[Item]], who: str) -> list[int]:
+        """Enqueue the jobs that erase what this process does not, as it ends before; return their ids.
 
-    def finish_erasing(self, source: str, rows: Sequence[int], names: Sequence[str], keys: Sequence[str]) -> None:
-        """Erase what is left: rows of a process that was killed, an object that was put meanwhile."""
+        Args:
+            batches: each with items of one source; the jobs of later ones come later.
+            who: for the audit log.
+        """
+        now_ms = self.clock.now_ms()
+        rows = []
+        for number, items in enumerate(batches):
+            keys = sorted({key for item in items for key in _keys_of(item)})
+            names = sorted({item.item_id for item in items})
+            args = (items[0].source, [item.id for item in items], names, keys, who)
+            rows.append(row_of(self.erasing, args, now_ms=now_ms, after_s=_AGAIN_S + number))
+        self.writer.run(_put_all, rows)
+        return [row["id"] for row in rows]
+
+    def withdraw_erasing(self, ids: Sequence[int]) -> None:
+        """Have these jobs erase nothing."""
+        self.writer.run(_withdraw, ids)
+
+    def finish_erasing(
+        self, source: str, rows: Sequence[int], names: Sequence[str], keys: Sequence[str], who: str = ""
+    ) -> None:
+        """Erase what is left: rows of a process that was killed, an object that was put meanwhile.
+
+        Items that a hold keeps since stay.
+        """
+        limits = self.limits().sources
+        if source in limits and limits[source].hold:
+            return
         with self.engine.connect() as connection:
             found: Any = connection.execute(_SELECT.where(ITEMS.c.id.in_(rows)))
             left = [Item(*row) for row in found]
         if left:
-            self.delete(left, "erase", with_deliveries=True)
+            self.erase(left, who)
         self.writer.run(delete_items, (rows, self.clock.now_ms(), True), durable=False)  # what a replay added meanwhile
         self._delete_objects(source, (), set(keys), names)
+
+    def erase(self, items: Sequence[Item], who: str) -> None:
+        """Delete items of one source, with all that is known of them; the audit log and the log get their ids first."""
+        source, ids = items[0].source, sorted({event_id(item) for item in items})
+        now_ms = self.clock.now_ms()
+        rows = [audit_row(now_ms, who, "archive.erase", f"{source}/{one}") for one in ids]
+        self.writer.run(write_audit, rows)
+        self.plan_erasing([items], who)  # again later, for an object that is being put
+        self.delete(items, "erase", with_deliveries=True)
+        audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
 
     def _delete_objects(
         self, source: str, items: Sequence[Item], keys: set[str], names: Sequence[str] | None = None
@@ -243,6 +278,18 @@ _SELECT = select(*(ITEMS.c[name] for name in _COLUMNS), null(), null())
 
 def _keys_of(item: Item) -> list[str]:
     return [key for key in (item.object_key, item.detail_key) if key]
+
+
+def _put_all(connection: "Connection", groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[None]:
+    for rows in groups:
+        put(connection, rows)
+    return [None] * len(groups)
+
+
+def _withdraw(connection: "Connection", groups: Sequence[Sequence[int]]) -> list[None]:
+    for ids in groups:
+        withdraw(connection, ids)
+    return [None] * len(groups)
 
 
 def delete_items(connection: "Connection", requests: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:

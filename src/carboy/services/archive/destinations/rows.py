@@ -215,7 +215,7 @@ def _begin(connection: "Connection", one: Begin) -> Progress | None:
 
 
 def _requeue_orphaned(connection: "Connection", name: str) -> None:
-    """Let wait again what nothing delivers: its process died, or never learned that it has taken it."""
+    """Let deliveries wait again that no process makes, as it died or its commit was not confirmed."""
     orphaned = (DELIVERIES.c.destination == name) & (DELIVERIES.c.state == "delivering")
     connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
 

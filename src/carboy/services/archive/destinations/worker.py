@@ -189,8 +189,8 @@ class Deliverer:
     def _take_turn(self, destination: Destination, place: _Place) -> None:
         """Have one turn, unless another process has it.
 
-        All turns of a process have one owner: a lease that it got without learning so, as the database responded too
-        late, is its own at the next try.
+        All turns of a process have one owner: a lease whose commit was not confirmed, as the database was slow, is its
+        own at the next try.
         """
         owner, pacer = self._owner, self._pacer(destination)
         progress = self._writer.run(begin, self._begin(destination.name, owner), durable=False)
