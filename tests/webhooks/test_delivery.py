@@ -95,6 +95,25 @@ def test_what_is_under_way_when_the_circuit_opens_still_pauses_and_holds() -> No
     assert advance(progress, Attempt(0, 5, 200)) == Progress()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n",
+        b"ICY 200 OK\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"HTTP/1.1 2a0 OK\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    ],
+)
+def test_what_is_not_http_is_a_failure_that_says_so(served: Serve, sent: bytes) -> None:
+    attempt = WebhookClient(served(Raw(sent)).url, guard=None, timeout_s=5.0).post(b"{}", {}, webhook_id="1")
+
+    assert (attempt.status, attempt.error) == (None, "no whole response came: the response is not valid HTTP")
+
+
 @pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints", b"199 Odd"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_the_final_status_counts_and_not_an_interim_one(served: Serve, interim: bytes, times: int) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from carboy.jobs.embedded import Embedded
     from carboy.jobs.engine_registry import JobEngine, Ready, check_engine, engine_class
     from carboy.jobs.enqueuing import enqueue
-    from carboy.jobs.job_rows import accepted_ms, first_id, new_id, put, put_each, row_of
+    from carboy.jobs.job_rows import accepted_ms, first_id, new_id, put, put_each, row_of, withdraw
     from carboy.jobs.job_store import JobStore, JobView
     from carboy.jobs.owner import is_dead, make_owner
     from carboy.jobs.periodic_job import PeriodicJob

@@ -155,7 +155,7 @@ def fetch(
                 raw.release_conn()
         except (RequestException, HTTPError, OSError, ValueError) as error:  # ValueError: a URL that cannot be sent
             is_late = isinstance(error, Timeout | ConnectTimeoutError | ReadTimeoutError | TimeoutError)
-            is_late = is_late and not isinstance(error, NewConnectionError)  # urllib3 has it as a kind of time-out
+            is_late = is_late and not isinstance(error, NewConnectionError)  # urllib3 has it as a kind of timeout
             is_late = is_late or call.left_s() <= 0
             kind, why = (TimedOut, "too late") if is_late else (CallFailed, _in_words(error))
             hint = "check the network and the address"
@@ -183,7 +183,9 @@ def _send_by_requests(
 
 def _in_words(error: BaseException) -> str:
     """Return why a call failed, by the one of the libraries' nested errors that says most."""
-    from urllib3.exceptions import NameResolutionError
+    from http.client import HTTPException
+
+    from urllib3.exceptions import InvalidHeader, NameResolutionError
 
     nested: list[BaseException] = [error]
     for one in nested:
@@ -200,6 +202,8 @@ def _in_words(error: BaseException) -> str:
                 return "the server refused the connection"
             case ConnectionError():
                 return "the server ended the connection"
+            case HTTPException() | InvalidHeader():
+                return "the response is not valid HTTP"
     return type(error).__name__
 
 
