@@ -228,24 +228,10 @@ def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
     def read(request: Request, kwargs: dict[str, Any], faults: list[Fault]) -> Any:
         given, before = request.form.to_dict(flat=False), len(faults)
         _add_texts(request, fields.keys() - loose.keys(), given, faults)
-        value: dict[str, Any] = {}
         others = sorted(given.keys() - fields.keys())
-        takes = [
-            *fields.items(),
-            *((name, _other_field(body, name, find_schema(name), encodings)) for name in others if takes_any),
-        ]
-        for name, take in takes:
-            try:
-                found = take(given)
-            except ValueError as error:
-                faults.append(Fault(render_pointer((name,)), str(error)))
-                continue
-            if found is not ABSENT:
-                value[name] = found
-            elif name in defaults:
-                value[name] = defaults[name]
-        stand_ins = _take_files(request, {**files, **loose}, kwargs, faults)
-        checked = {**value, **stand_ins}
+        added = {name: _other_field(body, name, find_schema(name), encodings) for name in others if takes_any}
+        value = {**defaults, **_take_fields({**fields, **added}, given, faults)}
+        checked = {**value, **_take_files(request, {**files, **loose}, kwargs, faults)}
         for name in request.files.keys() - files.keys() - fields.keys() if request.files else ():
             if _is_file(body.content, find_schema(name)):
                 value[name], checked[name] = request.files[name], ""
@@ -261,6 +247,19 @@ def _form(body: Body, media: Mapping[str, Any]) -> BodyReader:
         return value
 
     return read
+
+
+def _take_fields(fields: Mapping[str, Raw], given: Mapping[str, list[str]], faults: list[Fault]) -> dict[str, Any]:
+    """Return the fields that are there, typed; record those whose text is not of their type."""
+    value: dict[str, Any] = {}
+    for name, take in fields.items():
+        try:
+            found = take(given)
+        except ValueError as error:
+            faults.append(Fault(render_pointer((name,)), str(error)))
+        else:
+            value |= {} if found is ABSENT else {name: found}
+    return value
 
 
 def _other_field(body: Body, name: str, schema: Any, encodings: Mapping[str, Any]) -> Raw:
