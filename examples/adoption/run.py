@@ -57,6 +57,12 @@ APPLICATIONS = {
         "app/__init__.py",
         tests=("-m", "unittest", "-q", "tests.test_basics", "tests.test_api", "tests.test_client"),
     ),
+    "greybook": Application(
+        "app",
+        "greybook/__init__.py",
+        tests=("-m", "pytest", "-q", "--no-cov", "tests"),
+        first="flask_migrate:upgrade",
+    ),
     "flask-security": Application(
         "fsqlalchemy1.app:create_app",
         "fsqlalchemy1/app.py",
