@@ -62,7 +62,7 @@ def the_core() -> None:
         hint = missing(module, attribute)
         assert hint.startswith("pip install 'carboy["), f"{name}: {hint}"
     assert "pip install 'carboy[serve]'" in carboy("serve", "--port", "0", code=3)
-    assert "or for the whole gateway pip install 'carboy[archive,sms]'" in carboy("keys", "list", code=3)
+    assert "for the built-in gateway: pip install 'carboy[archive,sms]'" in carboy("keys", "list", code=3)
 
 
 def api() -> None:
