@@ -232,9 +232,7 @@ def _limit(sock: Any, timeout_s: float | None, left_s: float) -> None:
         raise TimeoutError("the budget of the call is spent")
     least_s = left_s if timeout_s is None else min(timeout_s, left_s)
     known_s = sock.gettimeout()
-    if (
-        known_s is None or not least_s <= known_s <= least_s + _SLACK_S
-    ):  # a system call that lets other threads go first
+    if known_s is None or not least_s <= known_s <= least_s + _SLACK_S:  # else it would only let other threads go first
         sock.settimeout(None if least_s == _FOREVER else least_s)
 
 

@@ -281,14 +281,12 @@ def _keys_of(item: Item) -> list[str]:
 
 
 def _put_all(connection: "Connection", groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[None]:
-    for rows in groups:
-        put(connection, rows)
+    put(connection, [row for rows in groups for row in rows])
     return [None] * len(groups)
 
 
 def _withdraw(connection: "Connection", groups: Sequence[Sequence[int]]) -> list[None]:
-    for ids in groups:
-        withdraw(connection, ids)
+    withdraw(connection, [one for ids in groups for one in ids])
     return [None] * len(groups)
 
 

@@ -14,6 +14,7 @@ from carboy.clock import Clock
 from carboy.http_values import render_time
 from carboy.jobs import Abandon, Commit, Job, Later, put_each, row_of
 from carboy.logs import BoundLogger, get_logger
+from carboy.services.sms.send_jobs import run_by_the_application
 from carboy.services.sms.settings import SmsSettings
 from carboy.webhooks import Progress, WebhookClient, advance, next_wait_s
 
@@ -23,11 +24,7 @@ log: BoundLogger = get_logger("carboy.sms")
 _MOST_ADDRESSES = 100
 
 
-def _run_by_the_application(target: int | str, change: Mapping[str, Any], made: int) -> None:
-    raise NotImplementedError
-
-
-_JOB: Job[[int | str, Mapping[str, Any], int]] = Job("sms.callback", _run_by_the_application, attempts=5, priority=6)
+_JOB: Job[[int | str, Mapping[str, Any], int]] = Job("sms.callback", run_by_the_application, attempts=5, priority=6)
 """What a row says of the job; an application runs it by the function of its own `Callbacks`."""
 
 

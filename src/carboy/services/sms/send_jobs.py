@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from carboy.jobs import Job
 from carboy.services.sms.templates import Template
@@ -15,14 +16,15 @@ class Resend:
     job: Job[[int, list[int]]]
 
 
-def _run_by_the_application(row: int, ids: list[int]) -> None:
+def run_by_the_application(*_arguments: Any) -> None:
+    """Stand for the function of a job that only names rows; an application runs it by a function of its own objects."""
     raise NotImplementedError
 
 
-OTP_JOB: Job[[int, list[int]]] = Job("sms.otp", _run_by_the_application, attempts=1000, priority=1)
+OTP_JOB: Job[[int, list[int]]] = Job("sms.otp", run_by_the_application, attempts=1000, priority=1)
 """What a row says of the job; an application runs it by the function of its own `Dispatcher`."""
 
-BULK_JOB: Job[[int, list[int]]] = Job("sms.send", _run_by_the_application, attempts=1000, priority=4)
+BULK_JOB: Job[[int, list[int]]] = Job("sms.send", run_by_the_application, attempts=1000, priority=4)
 """Likewise, for messages without a one-time password."""
 
 
