@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import select
 from tests.console.kit import MakeApp, visit
 from tests.console.seeding import make_busy_app
+from tests.lab.migrated import migrated_server_url
 
-from carboy.db import DbSettings, engine, upgrade
 from carboy.services.sms.tables import MESSAGES
 from carboy.testing.processes import DatabaseServer
 from carboy.web import runtime
@@ -15,10 +15,7 @@ from carboy.web import runtime
 def test_every_page_and_list_answers(make_app: MakeApp, request: pytest.FixtureRequest, name: str) -> None:
     """With every filter, every download, and what a person types that a server would not take."""
     server: DatabaseServer = request.getfixturevalue(name)
-    url = server.url(database=server.create_database())
-    made = engine(DbSettings(database_url=url))
-    upgrade(made)
-    made.dispose()
+    url = migrated_server_url(server)
     app, paths = make_busy_app(make_app, database_url=url)
     person = visit(app)
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from tests.journeys.kit import Gateway
 from tests.journeys.zygote import Process, eventually
+from tests.lab.migrated import migrated_server_url
 
-from carboy.db import DbSettings, engine, upgrade
 from carboy.testing import Answer, LoopbackServer, Request
 from carboy.testing.processes import DatabaseServer, redis, require
 
@@ -160,10 +160,7 @@ def killed(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[tuple[G
         if request.param != "sqlite":
             fixture = "mariadb_server" if request.param == "mariadb" else "postgres_server"
             server: DatabaseServer = request.getfixturevalue(fixture)
-            url = gateway.environ["FLASK_DATABASE_URL"] = server.url(database=server.create_database())
-            made = engine(DbSettings(database_url=url))
-            upgrade(made)
-            made.dispose()
+            gateway.environ["FLASK_DATABASE_URL"] = migrated_server_url(server)
         if request.param == "celery":
             broker = stack.enter_context(require(redis))
             gateway.environ |= {

@@ -1,4 +1,4 @@
-"""SQLite databases that are migrated once per process of tests, and copied for each test."""
+"""Databases with all tables: on SQLite migrated once per process of tests and copied, on a server new for each test."""
 
 import os
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from carboy.db import DbSettings, engine, upgrade
+from carboy.testing.processes import DatabaseServer
 
 _GROUPS = {"carboy.services.archive": "archive", "carboy.services.sms": "sms"}
 
@@ -18,6 +19,15 @@ def migrated_url(path: Path, modules: str | Iterable[str] = ()) -> str:
         with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(_migrated(frozenset(_GROUPS[one] for one in named if one in _GROUPS)))
     return f"sqlite:///{path}"
+
+
+def migrated_server_url(server: DatabaseServer) -> str:
+    """Return the URL of a new database of a server, with all tables."""
+    url = server.url(database=server.create_database())
+    made = engine(DbSettings(database_url=url))
+    upgrade(made)
+    made.dispose()
+    return url
 
 
 @cache

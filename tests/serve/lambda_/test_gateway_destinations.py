@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from standardwebhooks.webhooks import Webhook
+from tests.lab.migrated import migrated_server_url
 from tests.serve.lambda_.queues import Trigger
 from tests.serve.lambda_.test_gateway import (
     ALERT,
@@ -159,12 +160,7 @@ def test_rows_are_delivered_by_messages_that_name_them(
     make: Make, trigger: Trigger, sink: LoopbackServer, postgres_server: DatabaseServer
 ) -> None:
     """A failure is tried again by the schedule, and the list of attempts is there."""
-    from carboy.db import DbSettings, engine, upgrade
-
-    url = postgres_server.url(database=postgres_server.create_database())
-    made = engine(DbSettings(database_url=url))
-    upgrade(made)
-    made.dispose()
+    url = migrated_server_url(postgres_server)
     clock = ManualClock()
     sink.script(Answer(500))
     handler = make(toml=table(sink.url, 'retry = ["0s", "1h"]'), clock=clock, database_url=url)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.lab.migrated import migrated_server_url
 from tests.services.archive.kit import Gateway, Serve
 from tests.services.archive.test_destinations import ALERT, ended, operator, table, until
 
@@ -121,13 +122,9 @@ def test_an_alert_reaches_the_engineer_on_call_once(serve: Serve, tmp_path: Any)
 def test_deliveries_retries_and_retention_work_on_servers(
     request: pytest.FixtureRequest, serve: Serve, server: str
 ) -> None:
-    from carboy.db import DbSettings, engine, upgrade
 
     database: DatabaseServer = request.getfixturevalue(server)
-    url = database.url(database=database.create_database())
-    made = engine(DbSettings(database_url=url))
-    upgrade(made)
-    made.dispose()
+    url = migrated_server_url(database)
     with LoopbackServer(Answer()) as receiver:
         receiver.script(Answer(500), Answer(400))
         toml = table(receiver.url, 'retry = ["0s", "0s"]')

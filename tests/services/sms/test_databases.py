@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from alembic import command
 from sqlalchemy import URL, Engine, create_engine, select, text
+from tests.lab.migrated import migrated_server_url
 from tests.services.sms.kit import MakeService, Service, outbox
 
-from carboy.db import DbSettings, engine, upgrade
+from carboy.db import upgrade
 from carboy.db.migrate import _config
 from carboy.services.sms.daily_counts import pack_days
 from carboy.services.sms.statistics import Statistics, read_statistics_query
@@ -25,10 +26,7 @@ from carboy.testing.processes import DatabaseServer
 def services(request: pytest.FixtureRequest, make_service: MakeService) -> tuple[Service, Service]:
     """Two applications on one database, as two processes are."""
     server: DatabaseServer = request.getfixturevalue(request.param)
-    url = server.url(database=server.create_database())
-    made = engine(DbSettings(database_url=url))
-    upgrade(made)
-    made.dispose()
+    url = migrated_server_url(server)
     given: dict[str, Any] = {"database_url": url, "sms_daily_budget": 30, "rate_limit": "off"}
     return make_service(**given), make_service(**given)
 
@@ -131,10 +129,7 @@ def test_whatever_a_provider_says_is_stored(
     postgres_server: DatabaseServer, make_service: MakeService, answer: Answer, state: str
 ) -> None:
     """PostgreSQL has no NUL in texts; a message is not left as `sending` for what a provider calls it."""
-    url = postgres_server.url(database=postgres_server.create_database())
-    made = engine(DbSettings(database_url=url))
-    upgrade(made)
-    made.dispose()
+    url = migrated_server_url(postgres_server)
     account = {"twilio_account_sid": "AC1", "twilio_auth_token": "secret", "twilio_from": "+14155550100"}
     with LoopbackServer(answer) as server:
         service = make_service(
