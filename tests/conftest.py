@@ -48,7 +48,6 @@ _PARAMETERS = _STARTING | {"seaweedfs", "sqs", *(name.removesuffix("_server") fo
 _PROCESSES = frozenset({"deploy", "distribution", "examples", "hostile", "journeys", "scaffold", "scale"})
 _LONG = _PROCESSES - {"hostile"} | {"docs", "console", "cli", "testing"}  # latencies are compared beside quieter tests
 _STARTERS = ("subprocess", "multiprocessing", "carboy.testing.processes")
-_NO_TIME = r"Timeout \(>"  # as pytest-timeout writes it: one that hangs is not tried again
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,8 +58,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
         if folder in _PROCESSES or _asks_for_a_server(item) or starts(getattr(item, "module", None)):
             item.add_marker(pytest.mark.server)
-        if os.environ.get("CI") == "true":  # two cores shared by many servers stall for seconds; a retry is reported
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1, rerun_except=_NO_TIME))
 
 
 def _asks_for_a_server(item: pytest.Item) -> bool:
@@ -91,13 +88,6 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
         seconds = own.args[0] if own else node.config.getoption("timeout") or float(node.config.getini("timeout"))
         limit = pytest_timeout.Settings(seconds, "signal", func_only=False, disable_debugger_detection=False)
         node.ihook.pytest_timeout_set_timer(item=node, settings=limit)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show why a test was tried once more."""
-    for report in terminalreporter.stats.get("rerun", ()):
-        terminalreporter.write_sep("_", f"{report.nodeid}, at first")
-        terminalreporter.write_line(report.longreprtext)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""A test that hangs ends the suite with its name, also while it is retried or cleaned up after."""
+"""A test that hangs ends the suite with its name, also while it is cleaned up after."""
 
 import subprocess
 import sys
@@ -8,20 +8,6 @@ import pytest
 
 HANGS = {
     "test": """
-        def test_it():
-            time.sleep(100)
-    """,
-    "retry": """
-        tries = []
-
-        @pytest.mark.flaky(reruns=1)
-        def test_it():
-            tries.append(1)
-            assert len(tries) == 2
-            time.sleep(100)
-    """,
-    "retry after a timeout": """
-        @pytest.mark.flaky(reruns=1)
         def test_it():
             time.sleep(100)
     """,

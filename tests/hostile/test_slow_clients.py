@@ -57,20 +57,28 @@ def load(url: str, seconds: float, path: str = "/") -> tuple[float, float]:
     return summary["latencies_ms"]["p99"], summary["rate_per_s"]
 
 
-@pytest.mark.flaky(reruns=2)
+def quietest(ratio: Callable[[], float]) -> float:
+    """Return the least of up to three measurements: other processes of the machine only ever make a ratio worse."""
+    measured = [ratio()]
+    while measured[-1] >= MAX_RATIO and len(measured) < 3:
+        measured.append(ratio())
+    return min(measured)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_slow_clients_leave_the_latency_of_others_as_it_was(server: ServeProcess, kind: str) -> None:
     """Their p99 stays under three times what it is without them, and most of their requests are still answered."""
-    before_ms, before_per_s = load(server.url, 1.0)
-    with slow_clients(server.port, kind):
-        during_ms, during_per_s = load(server.url, 2.0)
-    after_ms, after_per_s = load(server.url, 1.0)
 
-    assert during_ms < MAX_RATIO * max(before_ms, after_ms)
-    assert during_per_s > min(before_per_s, after_per_s) / MAX_RATIO
+    def ratios() -> tuple[float, float]:
+        before_ms, before_per_s = load(server.url, 1.0)
+        with slow_clients(server.port, kind):
+            during_ms, during_per_s = load(server.url, 2.0)
+        after_ms, after_per_s = load(server.url, 1.0)
+        return during_ms / max(before_ms, after_ms), min(before_per_s, after_per_s) / during_per_s
+
+    assert quietest(lambda: max(ratios())) < MAX_RATIO
 
 
-@pytest.mark.flaky(reruns=2)
 def test_slow_handshakes_leave_the_latency_of_others_as_it_was(project: Path, tmp_path: Path) -> None:
     """Under TLS, by gunicorn's own options: of a crowd of silent clients the longest is let go."""
     authority = trustme.CA()
@@ -94,16 +102,20 @@ def test_slow_handshakes_leave_the_latency_of_others_as_it_was(project: Path, tm
             time.sleep(0.02)
         return sorted(took)[-2]
 
+    def ratio() -> float:
+        before_s = slowest_s()
+        with ExitStack() as stack:
+            for _ in range(20):
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01")
+            during_s = slowest_s()
+        return during_s / max(before_s, slowest_s())
+
     with subprocess.Popen([*command, *keys, "probe:app"], cwd=project, stdout=subprocess.DEVNULL) as process:
         try:
             while not takes_connections(port):
                 time.sleep(0.05)
-            base_s = slowest_s()
-            with ExitStack() as stack:
-                for _ in range(20):
-                    client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-                    client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01")
-                assert slowest_s() < MAX_RATIO * max(base_s, slowest_s())
+            assert quietest(ratio) < MAX_RATIO
         finally:
             process.terminate()
             assert process.wait(30) == 0
@@ -137,7 +149,6 @@ def test_a_process_that_has_no_file_left_makes_room_too(project: Path) -> None:
             assert get(server.port) == b"ok"
 
 
-@pytest.mark.flaky(reruns=2)
 def test_the_liveness_probe_is_answered_while_every_thread_waits(server: ServeProcess) -> None:
     """As soon as without waiting clients; other requests take their turn."""
     base_ms, _ = load(server.url, 1.0, "/livez")
