@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from carboy.db.credentials import Address, Credentials, Login, Where
     from carboy.db.disconnects import is_unavailable
     from carboy.db.engines import engine, engine_options, prepare
-    from carboy.db.group_commit import Apply, GroupCommit
+    from carboy.db.group_commit import Apply, GroupCommit, one_by_one
     from carboy.db.migrate import upgrade
     from carboy.db.models import Model, bind, db
     from carboy.db.project_migrations import upgrade_project
@@ -54,6 +54,7 @@ __all__ = [
     "is_unavailable",
     "lock_values",
     "metadata",
+    "one_by_one",
     "placeholders",
     "prepare",
     "store_values",
@@ -72,7 +73,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".credentials": ("Address", "Credentials", "Login", "Where"),
         ".disconnects": ("is_unavailable",),
         ".engines": ("engine", "engine_options", "prepare"),
-        ".group_commit": ("Apply", "GroupCommit"),
+        ".group_commit": ("Apply", "GroupCommit", "one_by_one"),
         ".migrate": ("upgrade",),
         ".models": ("Model", "bind", "db"),
         ".project_migrations": ("upgrade_project",),

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from carboy.circuit_breaker import CircuitBreaker
@@ -37,6 +38,20 @@ _LOCKED = {1020, 1205, 1213, "40001", "40P01", "55P03"}
 
 Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
 """Writes the items of many callers and returns an answer for each, in their order."""
+
+
+def one_by_one(write: "Callable[[Connection, T], R]") -> Apply[T, R]:
+    """Return a function for `GroupCommit` that writes the items of its callers one after the other.
+
+    Args:
+        write: writes one item in the transaction of a connection, and returns its answer.
+    """
+
+    @wraps(write)
+    def apply(connection: "Connection", items: Sequence[T]) -> list[R]:
+        return [write(connection, item) for item in items]
+
+    return apply
 
 
 class _Work(Generic[T, R]):

@@ -9,9 +9,10 @@ from itertools import count
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, delete, func, select, update
 
-from carboy.db.bulk import insert_rows
+from carboy.db.bulk import chunks, insert_rows
+from carboy.db.group_commit import one_by_one
 from carboy.jobs.after_commit import note
 from carboy.jobs.definitions import Dead, Done, Job, Outcome, Queued
 from carboy.jobs.engine_registry import Ready
@@ -74,6 +75,8 @@ class Settled:
 
 AT_ONCE = 500
 """How many rows maintenance changes in one transaction."""
+READY = (JOBS.c.id, JOBS.c.kind, JOBS.c.priority, JOBS.c.run_at)
+"""The columns of a `Ready`."""
 
 _COUNT_BITS = 22
 _CLOCKS_DIFFER_MS = 60_000
@@ -152,28 +155,20 @@ def put_each(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[
 
 def withdraw(connection: Connection, ids: Sequence[int]) -> None:
     """Delete rows that still wait, as their work is no longer wanted."""
-    for at in range(0, len(ids), AT_ONCE):
-        connection.execute(delete(JOBS).where(JOBS.c.id.in_(ids[at : at + AT_ONCE]), in_state("queued")))
+    for some in chunks(ids, AT_ONCE):
+        connection.execute(delete(JOBS).where(JOBS.c.id.in_(some), in_state("queued")))
 
 
-def take(connection: Connection, requests: Sequence[LeaseRequest]) -> list[TakenRows]:
-    """Lease rows that are due to each request; no row is leased twice."""
-    return [_take(connection, request) for request in requests]
-
-
-def _take(connection: Connection, request: LeaseRequest) -> TakenRows:
+@one_by_one
+def take(connection: Connection, request: LeaseRequest) -> TakenRows:
+    """Lease rows that are due; no row is leased twice."""
     found: list[LeasedRow] = []
     kinds = {"b_kinds": list(request.kinds)}
     for priority in request.priorities:
         if len(found) >= request.count:
             break
         due = {"b_priority": priority, "b_now": request.now_ms, "b_most": request.count - len(found)}
-        found += [
-            LeasedRow(
-                row.id, row.kind, tuple(orjson.loads(row.args)), row.attempts + 1, row.request_id or "", row.created_at
-            )
-            for row in connection.execute(_DUE, kinds | due)
-        ]
+        found += [_leased(row) for row in connection.execute(_DUE, kinds | due)]
     if found:
         ids = {"b_ids": [row.id for row in found]}
         connection.execute(_LEASE, ids | {"b_owner": request.owner, "b_until": request.lease_until_ms})
@@ -181,6 +176,11 @@ def _take(connection: Connection, request: LeaseRequest) -> TakenRows:
         return TakenRows(tuple(found), request.now_ms)
     upcoming = connection.execute(_upcoming(request.priorities), kinds).one() if request.priorities else ()
     return TakenRows(tuple(found), min((at for at in upcoming if at is not None), default=None))
+
+
+def _leased(row: Any) -> LeasedRow:
+    args = tuple(orjson.loads(row.args))
+    return LeasedRow(row.id, row.kind, args, row.attempts + 1, row.request_id or "", row.created_at)
 
 
 _WAITING = (in_state("queued"), JOBS.c.kind.in_(bindparam("b_kinds", expanding=True)))
@@ -208,16 +208,13 @@ def _upcoming(priorities: tuple[int, ...]) -> Select[Any]:
     return select(*(one.scalar_subquery() for one in first))
 
 
-def claim(connection: Connection, requests: Sequence[ClaimRequest]) -> list[LeasedRow | int | None]:
-    """Lease the row of each request.
+@one_by_one
+def claim(connection: Connection, request: ClaimRequest) -> LeasedRow | int | None:
+    """Lease the row of a request.
 
     The result is the time where the row is not due yet, and None where the row is missing or has ended, or another live
     owner has a lease of it.
     """
-    return [_claim(connection, request) for request in requests]
-
-
-def _claim(connection: Connection, request: ClaimRequest) -> LeasedRow | int | None:
     row = connection.execute(
         select(JOBS).where(JOBS.c.id == request.id).with_for_update(skip_locked=True)
     ).one_or_none()
@@ -232,8 +229,7 @@ def _claim(connection: Connection, request: ClaimRequest) -> LeasedRow | int | N
         .where(JOBS.c.id == request.id)
         .values(state="running", owner=request.owner, lease_until=request.lease_until_ms, attempts=row.attempts + 1)
     )
-    args = tuple(orjson.loads(row.args))
-    return LeasedRow(row.id, row.kind, args, row.attempts + 1, row.request_id or "", row.created_at)
+    return _leased(row)
 
 
 def still_leased(connection: Connection, ended: Sequence[Settled]) -> set[int]:
@@ -290,48 +286,49 @@ def _settled_row(one: Settled) -> dict[str, Any]:
     return row
 
 
-def renew(connection: Connection, requests: Sequence[tuple[str, Sequence[int], int]]) -> list[int]:
-    """Renew the leases of rows; each request is an owner, row ids and the time in milliseconds."""
-    return [
-        connection.execute(
-            update(JOBS)
-            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, in_state("running"))
-            .values(lease_until=until_ms)
-        ).rowcount
-        for owner, ids, until_ms in requests
-    ]
+@one_by_one
+def renew(connection: Connection, request: tuple[str, Sequence[int], int]) -> int:
+    """Renew the leases of rows; a request is an owner, row ids and the time in milliseconds."""
+    owner, ids, until_ms = request
+    return connection.execute(_of_owner(owner, ids).values(lease_until=until_ms)).rowcount
 
 
-def give_back(connection: Connection, requests: Sequence[tuple[str, Sequence[int], bool]]) -> list[int]:
-    """Queue leased rows again, now; each request is an owner, row ids and whether the try that was begun counts."""
-    return [
-        connection.execute(
-            update(JOBS)
-            .where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, in_state("running"))
-            .values(state="queued", attempts=JOBS.c.attempts - (0 if counts else 1), **_FREE)
-        ).rowcount
-        for owner, ids, counts in requests
-    ]
+@one_by_one
+def give_back(connection: Connection, request: tuple[str, Sequence[int], bool]) -> int:
+    """Queue leased rows again, now; a request is an owner, row ids and whether the try that was begun counts."""
+    owner, ids, counts = request
+    attempts = JOBS.c.attempts - (0 if counts else 1)
+    return connection.execute(_of_owner(owner, ids).values(state="queued", attempts=attempts, **_FREE)).rowcount
 
 
-def release_expired(connection: Connection, requests: Sequence[tuple[int, tuple[str, ...]]]) -> list[int]:
-    """Queue the rows whose lease has ended before a time, or whose owner is among the dead ones."""
-    released = []
-    for now_ms, dead in requests:
-        pull_back(connection, now_ms)
-        ended = JOBS.c.lease_until < now_ms
-        count = 0
-        while ids := list(
-            connection.execute(
-                select(JOBS.c.id)
-                .where(in_state("running"), (ended | JOBS.c.owner.in_(dead)) if dead else ended)
-                .limit(AT_ONCE)
-                .with_for_update(skip_locked=True)  # a row that another transaction works on stays as it is
-            ).scalars()
-        ):
-            connection.execute(update(JOBS).where(JOBS.c.id.in_(ids)).values(state="queued", **_FREE))
-            count += len(ids)
-        released.append(count)
+def _of_owner(owner: str, ids: Sequence[int]) -> Update:
+    return update(JOBS).where(JOBS.c.id.in_(ids), JOBS.c.owner == owner, in_state("running"))
+
+
+@one_by_one
+def release_expired(connection: Connection, request: tuple[int, Sequence[str]]) -> int:
+    """Queue the rows whose lease has ended before a time, or whose owner is among the dead ones; return how many."""
+    now_ms, dead = request
+    count = 0
+    while released := release_some(connection, now_ms, dead, AT_ONCE):
+        count += len(released)
+    return count
+
+
+def release_some(connection: Connection, now_ms: int, dead: Sequence[str], at_most: int) -> list[Ready]:
+    """Queue at most so many of the rows whose lease has ended before a time or whose owner is dead, and return them."""
+    pull_back(connection, now_ms)
+    ended = JOBS.c.lease_until < now_ms
+    query = (
+        select(*READY)
+        .where(in_state("running"), (ended | JOBS.c.owner.in_(dead)) if dead else ended)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)  # a row that another transaction works on stays as it is
+    )
+    released = [Ready(*row) for row in connection.execute(query)]
+    if released:
+        ids = [one.id for one in released]
+        connection.execute(update(JOBS).where(JOBS.c.id.in_(ids)).values(state="queued", **_FREE))
     return released
 
 

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import delete, false, select, update
 
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.db.group_commit import GroupCommit
+from carboy.db.group_commit import GroupCommit, one_by_one
 from carboy.errors import Missing
 from carboy.jobs.after_commit import note
 from carboy.jobs.engine_registry import Ready
@@ -151,27 +151,22 @@ def _view(row: Any) -> JobView:
     )
 
 
-def _requeue(connection: "Connection", requests: Sequence[tuple[int, Any]]) -> list[int]:
-    return [_requeue_some(connection, now_ms, chosen & JOBS.c.state.in_(_RETRIABLE)) for now_ms, chosen in requests]
-
-
-def _requeue_some(connection: "Connection", now_ms: int, chosen: Any) -> int:
+@one_by_one
+def _requeue(connection: "Connection", request: tuple[int, Any]) -> int:
+    now_ms, chosen = request[0], request[1] & JOBS.c.state.in_(_RETRIABLE)
     query = select(JOBS.c.id, JOBS.c.kind, JOBS.c.priority).where(chosen).order_by(JOBS.c.id).limit(_NOTIFIED_AT_ONCE)
     note(connection, lambda: [Ready(row.id, row.kind, row.priority, now_ms) for row in connection.execute(query)])
     values = {"state": "queued", "attempts": 0, "run_at": now_ms, "finished_at": None}
     return connection.execute(update(JOBS).where(chosen).values(values)).rowcount
 
 
-def _cancel(connection: "Connection", requests: Sequence[tuple[int, int]]) -> list[int]:
-    return [
-        connection.execute(
-            update(JOBS)
-            .where(JOBS.c.id == job_id, JOBS.c.state == "queued")
-            .values(state="dead", finished_at=now_ms, error="cancelled by an operator")
-        ).rowcount
-        for now_ms, job_id in requests
-    ]
+@one_by_one
+def _cancel(connection: "Connection", request: tuple[int, int]) -> int:
+    now_ms, job_id = request
+    values = {"state": "dead", "finished_at": now_ms, "error": "cancelled by an operator"}
+    return connection.execute(update(JOBS).where(JOBS.c.id == job_id, JOBS.c.state == "queued").values(values)).rowcount
 
 
-def _delete(connection: "Connection", requests: Sequence[Any]) -> list[int]:
-    return [connection.execute(delete(JOBS).where(chosen)).rowcount for chosen in requests]
+@one_by_one
+def _delete(connection: "Connection", chosen: Any) -> int:
+    return connection.execute(delete(JOBS).where(chosen)).rowcount

@@ -4,19 +4,18 @@ Many processes sweep, and in each period one of them: the one that moves the row
 function runs in the caller's transaction.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, update
 
 from carboy.db.bulk import insert_rows
+from carboy.db.group_commit import one_by_one
 from carboy.jobs.engine_registry import Ready
-from carboy.jobs.job_rows import owners, pull_back
+from carboy.jobs.job_rows import READY, owners, release_some
 from carboy.jobs.owner import is_dead
 from carboy.jobs.tables import JOBS, TURNS, in_state
 
 _AT_MOST = 1000
-_READY = (JOBS.c.id, JOBS.c.kind, JOBS.c.priority, JOBS.c.run_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +44,24 @@ class Lost:
     before_ms: int
 
 
-def take_turn(connection: Connection, turns: Sequence[PeriodicLock]) -> list[bool]:
-    """Return for each periodic lock whether the caller has it."""
-    return [_take_turn(connection, turn) is not None for turn in turns]
+@one_by_one
+def take_turn(connection: Connection, turn: PeriodicLock) -> bool:
+    """Return whether the caller has a periodic lock."""
+    return _take_turn(connection, turn) is not None
 
 
-def sweep(connection: Connection, requests: Sequence[Sweep]) -> list[tuple[Ready, ...]]:
+@one_by_one
+def sweep(connection: Connection, request: Sweep) -> tuple[Ready, ...]:
     """Requeue the rows whose owner is dead, and return them with those that fall due; nothing without the lock.
 
     Rows that were due when they were written are left out: the process that wrote them published them.
     """
-    return [_sweep(connection, request) for request in requests]
-
-
-def _sweep(connection: Connection, request: Sweep) -> tuple[Ready, ...]:
     mark = _take_turn(connection, request.turn)
     if mark is None:
         return ()
     until_ms = request.turn.now_ms + request.ahead_ms
     upcoming = (
-        select(*_READY)
+        select(*READY)
         .where(
             in_state("queued"),
             JOBS.c.kind.in_(request.kinds),
@@ -82,41 +79,26 @@ def _sweep(connection: Connection, request: Sweep) -> tuple[Ready, ...]:
     return (*_release(connection, request.turn.now_ms), *due)
 
 
-def requeue_orphaned(connection: Connection, nows_ms: Sequence[int]) -> list[list[Ready]]:
+@one_by_one
+def requeue_orphaned(connection: Connection, now_ms: int) -> list[Ready]:
     """Requeue the rows whose lease has ended or whose owner is known to be dead; return them."""
-    return [_release(connection, now_ms) for now_ms in nows_ms]
+    return _release(connection, now_ms)
 
 
 def _release(connection: Connection, now_ms: int) -> list[Ready]:
-    pull_back(connection, now_ms)
-    dead_owners = [owner for owner in owners(connection) if is_dead(owner)]
-    query = (
-        select(*_READY)
-        .where(in_state("running"), (JOBS.c.lease_until < now_ms) | JOBS.c.owner.in_(dead_owners))
-        .limit(_AT_MOST)
-        .with_for_update(skip_locked=True)
-    )
-    freed = [Ready(*row) for row in connection.execute(query)]
-    if freed:
-        connection.execute(
-            update(JOBS)
-            .where(JOBS.c.id.in_([one.id for one in freed]))
-            .values(state="queued", owner=None, lease_until=None)
-        )
-    return freed
+    dead = [owner for owner in owners(connection) if is_dead(owner)]
+    return release_some(connection, now_ms, dead, _AT_MOST)
 
 
-def find_lost(connection: Connection, requests: Sequence[tuple[Lost, int]]) -> list[tuple[Ready, ...]]:
+@one_by_one
+def find_lost(connection: Connection, wanted: tuple[Lost, int]) -> tuple[Ready, ...]:
     """Return rows that wait in vain, the urgent ones first.
 
     A broker that holds messages may well hold those of these rows: with each request comes how many it holds, and only
     what is due beyond that is lost for certain. So a long queue is never published again and again.
     """
-    return [_find_lost(connection, *request) for request in requests]
-
-
-def _find_lost(connection: Connection, request: Lost, at_broker: int) -> tuple[Ready, ...]:
-    overdue = select(*_READY).where(
+    request, at_broker = wanted
+    overdue = select(*READY).where(
         in_state("queued"), JOBS.c.kind.in_(request.kinds), JOBS.c.run_at <= request.before_ms
     )
     counted = overdue.with_only_columns(JOBS.c.id).limit(at_broker + _AT_MOST).subquery()
