@@ -367,14 +367,14 @@ def test_a_stop_gives_back_what_is_taken_in_that_moment(shop: Shop, eventually: 
     with shop.engine.connect().execution_options(carboy_write=True) as other, other.begin():
         put(other, [row_of(job, (), now_ms=0) for _ in range(5)])
         engine.notify()
-        eventually(lambda: engine._writer._leading == 1)  # the keeper waits for the lock
+        eventually(lambda: engine.writer._leading == 1)  # the keeper waits for the lock
         with ThreadPoolExecutor(1) as pool:
             stopped = pool.submit(engine.stop)
             eventually(lambda: not engine.is_running)
             other.commit()
             assert stopped.result()
 
-    eventually(lambda: engine._writer._leading == 0)
+    eventually(lambda: engine.writer._leading == 0)
     assert [(row.state, row.attempts) for row in shop.store.list()] == [("queued", 0)] * 5
 
 

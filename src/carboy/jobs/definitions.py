@@ -1,4 +1,4 @@
-"""Definitions of jobs, and the outcome of a failed try; pure."""
+"""Definitions of jobs, and the outcome of a failed try."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +7,10 @@ from typing import Any, Generic, ParamSpec
 
 from carboy.db.group_commit import Apply
 from carboy.errors import CarboyError, ConfigurationError, Throttled
+from carboy.logs import BoundLogger, get_logger
 from carboy.retry import Failure, GiveUp, Retry, next_step
+
+log: BoundLogger = get_logger("carboy.jobs")
 
 A = ParamSpec("A")
 
@@ -159,3 +162,17 @@ def plan_failure(one: Job[...], attempt: int, error: BaseException, now_ms: int)
     wanted_s = error.retry_after_s if isinstance(error, Throttled) else 0.0
     step = next_step(policy, attempt, Failure(not isinstance(error, Abandon), wanted_s), 0.0)
     return Dead(text) if isinstance(step, GiveUp) else Queued(now_ms + round(step.seconds * 1000), text)
+
+
+def log_failure(outcome: Queued | Dead, attempt: int, error: BaseException) -> None:
+    """Log how a failed try ended; an error that is not Carboy's own with its stack."""
+    is_known = isinstance(error, CarboyError)
+    facts: dict[str, Any] = {"error": str(error), "attempt": attempt}
+    if isinstance(error, CarboyError) and error.hint:
+        facts["hint"] = error.hint
+    if isinstance(outcome, Dead):
+        log.error("job_dead", **facts, exc_info=not is_known)
+    elif isinstance(error, Later):
+        log.debug("job_waits", **facts)
+    else:
+        log.info("job_postponed", **facts, exc_info=not is_known)

@@ -7,16 +7,12 @@ whose job does not end counts as lost: the keeper takes no more rows than the re
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.db.group_commit import GroupCommit
 from carboy.errors import Degraded
-from carboy.jobs.definitions import Registry
-from carboy.jobs.engine_registry import Ready
+from carboy.jobs.engine_registry import JobEngine, Ready
 from carboy.jobs.execution import Runner
 from carboy.jobs.job_rows import (
     AT_ONCE,
@@ -30,7 +26,6 @@ from carboy.jobs.job_rows import (
     take,
 )
 from carboy.jobs.owner import is_dead, make_owner
-from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 
 log: BoundLogger = get_logger("carboy.jobs")
@@ -53,45 +48,19 @@ class _Kept:
     began_s: float | None = None
 
 
-class Embedded:
-    """Takes and runs jobs until it is stopped.
+@dataclass(eq=False, repr=False)
+class Embedded(JobEngine):
+    """Takes and runs jobs until it is stopped."""
 
-    Args:
-        writer: the process's writer.
-        registry: the jobs of this process; rows of other kinds are left to others.
-        settings: concurrency, lease, retention.
-        context: entered around each job, such as `app.app_context`.
-        clock: the time.
-        on_end: called with kind, outcome and seconds of each try, for the metrics.
-    """
-
-    def __init__(
-        self,
-        writer: GroupCommit,
-        registry: Registry,
-        settings: JobsSettings,
-        *,
-        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        clock: Clock = SYSTEM_CLOCK,
-        on_end: Callable[[str, str, float], None] | None = None,
-    ) -> None:
-        self._writer, self._registry, self._settings, self._clock = writer, registry, settings, clock
-        self._runner = Runner(
-            writer,
-            registry,
-            settings,
-            context=context,
-            clock=clock,
-            on_end=on_end,
-            is_stopping=lambda: self._stopping,
-        )
+    def __post_init__(self) -> None:
+        self._runner = Runner(self, lambda: self._stopping)
         self._owner = ""
         self._inbox: queue.SimpleQueue[_Kept | None] = queue.SimpleQueue()
         self._kept: dict[int, _Kept] = {}
         self._lost: list[_Kept] = []  # each keeps a thread that may never come back
         self._changed = threading.Condition()  # guards the attributes around it
         self._notified = self._stopping = False
-        self._has_enough = not settings.jobs_concurrency  # rows: more would only wait here instead of there
+        self._has_enough = not self.settings.jobs_concurrency  # rows: more would only wait here instead of there
         self._prefetch_at_s = 0.0
         self._threads: list[threading.Thread] = []
 
@@ -105,8 +74,8 @@ class Embedded:
         if self._threads:
             return
         self._owner = make_owner()
-        names = ["keeper", *(f"{number}" for number in range(self._settings.jobs_concurrency))]
-        targets = [self._keep, *[self._work] * self._settings.jobs_concurrency]
+        names = ["keeper", *(f"{number}" for number in range(self.settings.jobs_concurrency))]
+        targets = [self._keep, *[self._work] * self.settings.jobs_concurrency]
         self._threads = [
             threading.Thread(target=target, name=f"carboy-jobs-{name}", daemon=True)
             for name, target in zip(names, targets, strict=True)
@@ -134,7 +103,7 @@ class Embedded:
         if count:
             raise Degraded(
                 "the job engine",
-                f"{count} of {self._settings.jobs_concurrency} threads are lost in jobs that do not end "
+                f"{count} of {self.settings.jobs_concurrency} threads are lost in jobs that do not end "
                 f"({', '.join(kinds)})",
                 "give these jobs timeouts of their own, and restart the process",
             )
@@ -146,47 +115,47 @@ class Embedded:
         """
         if not self._threads:
             return True
-        deadline_s = self._clock.monotonic_s() + (self._settings.jobs_drain_s if drain_s is None else drain_s)
+        deadline_s = self.clock.monotonic_s() + (self.settings.jobs_drain_s if drain_s is None else drain_s)
         with self._changed:
             self._stopping = True
             waiting = [row_id for row_id, kept in self._kept.items() if kept.began_s is None]
             for row_id in waiting:
                 del self._kept[row_id]
             self._changed.notify_all()
-        for _ in range(self._settings.jobs_concurrency):
+        for _ in range(self.settings.jobs_concurrency):
             self._inbox.put(None)
         self._return(waiting, counts=False)
         with self._changed:
-            while self._kept and (left_s := deadline_s - self._clock.monotonic_s()) > 0:
+            while self._kept and (left_s := deadline_s - self.clock.monotonic_s()) > 0:
                 self._changed.wait(left_s)
             unfinished = [*self._kept, *(kept.row.id for kept in self._lost)]
             self._kept.clear()
             self._changed.notify_all()
         self._return(unfinished, counts=True)
-        self._threads[0].join(max(0.0, deadline_s - self._clock.monotonic_s()))  # it releases what it just took
+        self._threads[0].join(max(0.0, deadline_s - self.clock.monotonic_s()))  # it releases what it just took
         return not unfinished
 
     # --- the keeper: takes rows, renews their leases, looks after those of others ---
 
     def _keep(self) -> None:
-        lease_at_s = sweep_at_s = self._clock.monotonic_s() + self._settings.jobs_lease_s / 3
-        prune_at_s = self._clock.monotonic_s()
+        lease_at_s = sweep_at_s = self.clock.monotonic_s() + self.settings.jobs_lease_s / 3
+        prune_at_s = self.clock.monotonic_s()
         has_requeued = False
         while not self._stopping or self._kept:
-            wait_s = self._settings.jobs_poll_s
+            wait_s = self.settings.jobs_poll_s
             try:
                 if not has_requeued:
                     self._requeue_orphaned()
                     has_requeued = True
-                now_s = self._clock.monotonic_s()
+                now_s = self.clock.monotonic_s()
                 if now_s >= lease_at_s:
                     self._renew(now_s)
-                    lease_at_s = now_s + self._settings.jobs_lease_s / 3
+                    lease_at_s = now_s + self.settings.jobs_lease_s / 3
                 if not self._stopping:
                     wait_s = min(wait_s, self._take())
                 if now_s >= sweep_at_s:
                     self._release_expired()
-                    sweep_at_s = now_s + min(self._settings.jobs_lease_s / 3, 5.0)
+                    sweep_at_s = now_s + min(self.settings.jobs_lease_s / 3, 5.0)
                 if now_s >= prune_at_s and not self._stopping:
                     more = self._prune()
                     prune_at_s = now_s + (0.0 if more else _PRUNE_EVERY_S)
@@ -201,30 +170,30 @@ class Embedded:
     def _room(self) -> int:
         """Return how many rows to take: one for each thread that is free, and some that begin soon."""
         with self._changed:
-            live = self._settings.jobs_concurrency - len(self._lost)
-            ahead = live if self._clock.monotonic_s() >= self._prefetch_at_s else 0
+            live = self.settings.jobs_concurrency - len(self._lost)
+            ahead = live if self.clock.monotonic_s() >= self._prefetch_at_s else 0
             room = live + ahead - len(self._kept)
         return room if room > ahead // 2 else 0
 
     def _take(self) -> float:
         """Fill the inbox; return for how many seconds there is nothing to take."""
         room = self._room()
-        if room <= 0 or not self._registry.kinds:
-            return self._settings.jobs_poll_s
-        now_ms = self._clock.now_ms()
+        if room <= 0 or not self.registry.kinds:
+            return self.settings.jobs_poll_s
+        now_ms = self.clock.now_ms()
         request = LeaseRequest(
             self._owner,
-            self._registry.kinds,
-            self._registry.priorities,
+            self.registry.kinds,
+            self.registry.priorities,
             room,
             now_ms,
-            now_ms + round(self._settings.jobs_lease_s * 1000),
+            now_ms + round(self.settings.jobs_lease_s * 1000),
         )
-        got = self._writer.run(take, request, durable=False)  # a power cut ends the lease with its owner
+        got = self.writer.run(take, request, durable=False)  # a power cut ends the lease with its owner
         if not self._hand_out(got.rows):
             self._return([row.id for row in got.rows], counts=False)
         if got.next_at_ms is None or self._has_enough:
-            return self._settings.jobs_poll_s
+            return self.settings.jobs_poll_s
         return max(0.0, (got.next_at_ms - now_ms) / 1000)
 
     def _hand_out(self, rows: Sequence[LeasedRow]) -> bool:
@@ -232,11 +201,11 @@ class Embedded:
         with self._changed:
             if self._stopping:
                 return False
-            now_s = self._clock.monotonic_s()
+            now_s = self.clock.monotonic_s()
             for row in rows:
                 kept = self._kept[row.id] = _Kept(row, now_s)
                 self._inbox.put(kept)
-            self._has_enough = len(self._kept) > self._settings.jobs_concurrency - len(self._lost)
+            self._has_enough = len(self._kept) > self.settings.jobs_concurrency - len(self._lost)
             return True
 
     def _renew(self, now_s: float) -> None:
@@ -246,29 +215,29 @@ class Embedded:
         late: list[int] = []
         with self._changed:
             for kept in list(self._kept.values()):
-                if kept.began_s is None and now_s - kept.taken_s > self._settings.jobs_lease_s * _WAITS:
+                if kept.began_s is None and now_s - kept.taken_s > self.settings.jobs_lease_s * _WAITS:
                     late.append(kept.row.id)
-                    self._prefetch_at_s = now_s + self._settings.jobs_lease_s
-                elif kept.began_s is None or now_s - kept.began_s <= self._registry.get(kept.row.kind).timeout_s:
+                    self._prefetch_at_s = now_s + self.settings.jobs_lease_s
+                elif kept.began_s is None or now_s - kept.began_s <= self.registry.get(kept.row.kind).timeout_s:
                     renewed.append(kept.row.id)
                     continue
                 else:
                     overdue.append(kept)
                     self._lost.append(kept)
                 del self._kept[kept.row.id]
-            if len(self._lost) >= self._settings.jobs_concurrency:  # no thread is left to begin what waits
+            if len(self._lost) >= self.settings.jobs_concurrency:  # no thread is left to begin what waits
                 late += self._kept
                 renewed.clear()
                 self._kept.clear()
         for kept in overdue:
             log.warning("job_overdue", job_id=str(kept.row.id), kind=kept.row.kind)
         self._return(late, counts=False)
-        until_ms = self._clock.now_ms() + round(self._settings.jobs_lease_s * 1000)
+        until_ms = self.clock.now_ms() + round(self.settings.jobs_lease_s * 1000)
         if renewed:
-            self._writer.run(renew, (self._owner, renewed, until_ms), durable=False)
+            self.writer.run(renew, (self._owner, renewed, until_ms), durable=False)
 
     def _release_expired(self) -> None:
-        count = self._writer.run(release_expired, (self._clock.now_ms(), ()))
+        count = self.writer.run(release_expired, (self.clock.now_ms(), ()))
         if count:
             log.warning("job_leases_ended", count=count)
             self._notified = True
@@ -277,14 +246,14 @@ class Embedded:
         def look(connection: Any, requests: Any) -> list[list[str]]:
             return [owners(connection)] * len(requests)
 
-        dead = tuple(owner for owner in self._writer.run(look, None) if is_dead(owner))
-        count = self._writer.run(release_expired, (self._clock.now_ms(), dead))
+        dead = tuple(owner for owner in self.writer.run(look, None) if is_dead(owner))
+        count = self.writer.run(release_expired, (self.clock.now_ms(), dead))
         if count:
             log.info("job_leases_released", count=count)
 
     def _prune(self) -> bool:
-        before_ms = self._clock.now_ms() - round(float(self._settings.jobs_retention) * 1000)
-        return self._writer.run(prune, before_ms) >= AT_ONCE
+        before_ms = self.clock.now_ms() - round(float(self.settings.jobs_retention) * 1000)
+        return self.writer.run(prune, before_ms) >= AT_ONCE
 
     # --- the workers ---
 
@@ -293,7 +262,7 @@ class Embedded:
             with self._changed:
                 if self._kept.get(kept.row.id) is not kept:  # released, or lost and leased again, before it began
                     continue
-                kept.began_s = self._clock.monotonic_s()
+                kept.began_s = self.clock.monotonic_s()
             try:
                 self._runner.run(kept.row, self._owner)
             finally:
@@ -305,7 +274,7 @@ class Embedded:
                 del self._kept[kept.row.id]
             if kept in self._lost:
                 self._lost.remove(kept)
-            if len(self._kept) <= self._settings.jobs_concurrency - len(self._lost):
+            if len(self._kept) <= self.settings.jobs_concurrency - len(self._lost):
                 self._has_enough = False
                 self._notified = True
                 self._changed.notify_all()
@@ -314,6 +283,6 @@ class Embedded:
         if not ids:
             return
         try:
-            self._writer.run(give_back, (self._owner, ids, counts))
+            self.writer.run(give_back, (self._owner, ids, counts))
         except Exception as error:  # noqa: BLE001 (they come back when their lease ends)
             log.warning("jobs_not_released", count=len(ids), error=str(error))

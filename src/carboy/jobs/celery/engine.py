@@ -2,20 +2,17 @@
 
 import select
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.db.group_commit import GroupCommit
 from carboy.errors import CarboyError, ConfigurationError, Degraded
 from carboy.extras import extra
 from carboy.jobs.celery.brokers import Broker, plan_broker
 from carboy.jobs.celery.publisher import Publisher, close_quietly
-from carboy.jobs.definitions import Registry
-from carboy.jobs.engine_registry import Ready
+from carboy.jobs.engine_registry import JobEngine, Ready
 from carboy.jobs.settings import JobsSettings
 from carboy.threaded_call import ThreadedCall
 
@@ -35,37 +32,22 @@ class QueueUnusable(ConfigurationError, Degraded):
     """A queue cannot be used as it is at the broker; until it can, rows are kept."""
 
 
-class CeleryEngine:
-    """Publishes rows to a broker; a worker sets `perform`, which runs them. See `Embedded` for the arguments.
+@dataclass(eq=False, repr=False)
+class CeleryEngine(JobEngine):
+    """Publishes rows to a broker; a worker sets `perform`, which runs them.
 
     Attributes:
         broker: its address and options.
         perform: runs the row of a kind and id in a worker; None in a process that publishes only.
-        on_end: called with kind, outcome and seconds of each try that ends in this process.
 
     Raises:
         ConfigurationError: `JOBS_BROKER_URL` names no broker.
     """
 
-    def __init__(
-        self,
-        writer: GroupCommit,
-        registry: Registry,
-        settings: JobsSettings,
-        *,
-        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
-        clock: Clock = SYSTEM_CLOCK,
-        on_end: Callable[[str, str, float], None] | None = None,
-    ) -> None:
-        self.writer: GroupCommit = writer
-        self.registry: Registry = registry
-        self.settings: JobsSettings = settings
-        self.clock: Clock = clock
-        self.context: Callable[[], AbstractContextManager[Any]] = context
-        self.on_end: Callable[[str, str, float], None] | None = on_end
+    def __post_init__(self) -> None:
         self.perform: Callable[[str, int], str] | None = None
-        self.broker: Broker = self.check_settings(settings)
-        self._publisher = Publisher(self._send, self._disconnect, clock)
+        self.broker: Broker = self.check_settings(self.settings)
+        self._publisher = Publisher(self._send, self._disconnect, self.clock)
         self._producer: Any = None
 
     @staticmethod

@@ -6,20 +6,16 @@ that it can be forked from at any time.
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from collections.abc import Callable
 
-from carboy.clock import Clock
-from carboy.db.group_commit import GroupCommit
+from carboy.jobs.celery.engine import CeleryEngine
 from carboy.jobs.celery.publisher import AHEAD_MS
-from carboy.jobs.definitions import Dead, Queued, Registry
+from carboy.jobs.definitions import Dead, Queued
 from carboy.jobs.engine_registry import Ready
 from carboy.jobs.execution import Runner
 from carboy.jobs.job_rows import AT_ONCE, ClaimRequest, LeasedRow, claim, give_back, prune, renew
 from carboy.jobs.owner import make_owner
 from carboy.jobs.periodic import Lost, PeriodicLock, Sweep, find_lost, requeue_orphaned, sweep, take_turn
-from carboy.jobs.settings import JobsSettings
 from carboy.logs import BoundLogger, get_logger
 
 log: BoundLogger = get_logger("carboy.jobs")
@@ -31,25 +27,6 @@ class JobDead(Exception):
     """A job failed for the last time; as Celery and Flower show it."""
 
 
-class Publishes(Protocol):
-    """The engine that a worker belongs to: it publishes, and has what both work with."""
-
-    writer: GroupCommit
-    registry: Registry
-    settings: JobsSettings
-    context: Callable[[], AbstractContextManager[Any]]
-    clock: Clock
-    on_end: Callable[[str, str, float], None] | None
-
-    def notify(self, rows: Sequence[Ready]) -> None:
-        """Publish rows when they are due."""
-        ...
-
-    def depth(self) -> int:
-        """Return how many messages wait at the broker."""
-        ...
-
-
 class RowWorker:
     """Runs rows in this process.
 
@@ -57,18 +34,11 @@ class RowWorker:
         engine: publishes rows again, and is notified of the end of each try.
     """
 
-    def __init__(self, engine: Publishes) -> None:
+    def __init__(self, engine: CeleryEngine) -> None:
         self._engine = engine
         self._writer, self._registry, self._settings = engine.writer, engine.registry, engine.settings
         self._clock = engine.clock
-        self._runner = Runner(
-            engine.writer,
-            engine.registry,
-            engine.settings,
-            context=engine.context,
-            clock=engine.clock,
-            on_end=self._ended,
-        )
+        self._runner = Runner(engine)
         self._owner = ""
         self._begun_pid = 0
         self._lock = threading.Lock()
@@ -132,10 +102,6 @@ class RowWorker:
     def requeue_orphaned(self) -> None:
         """Queue again the rows of processes that ended, such as this one's children."""
         self._engine.notify(self._writer.run(requeue_orphaned, self._clock.now_ms()))
-
-    def _ended(self, kind: str, outcome: str, took_s: float) -> None:
-        if self._engine.on_end is not None:
-            self._engine.on_end(kind, outcome, took_s)
 
     def _notify(self, kind: str, row_id: int, run_at_ms: int) -> None:
         self._engine.notify([Ready(row_id, kind, self._registry.get(kind).priority, run_at_ms)])

@@ -3,18 +3,16 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from contextvars import copy_context
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Protocol
 
 import orjson
 
-from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db.group_commit import GroupCommit
 from carboy.errors import CarboyError, ConfigurationError, Degraded, Missing, UpstreamError, UsageError
-from carboy.jobs.definitions import Commit, Dead, Job, Outcome, Queued, Registry, plan_failure
-from carboy.jobs.engine_registry import Ready
+from carboy.jobs.definitions import Commit, Dead, Job, Outcome, Queued, log_failure, plan_failure
+from carboy.jobs.engine_registry import JobEngine, Ready
 from carboy.jobs.settings import JobsSettings
 from carboy.jobs.sqs.queue import MAX_DELAY_S, Outgoing, Queue, SqsQueue
 from carboy.jobs.sqs.queue_messages import MAX_BYTES, CallMessage, RowMessage, parse_message, render_message
@@ -41,43 +39,32 @@ class ClaimCheck(Protocol):
         ...
 
 
-class SqsEngine:
+@dataclass(eq=False, repr=False)
+class SqsEngine(JobEngine):
     """Sends messages to SQS, and runs those that Lambda receives.
 
     With a database, messages name rows: `sweep` finds what is lost, a repeated message runs once, and a job that has
     used up its tries is `dead` in its row. Without one, messages are the work: one that has used up its tries goes to
     the queue's own dead-letter queue, and a job must be idempotent.
 
-    Args:
-        writer: the process's writer; None where there is no database.
-        registry: the jobs; messages of other kinds come back.
-        settings: the queue's URL, the lease of a row, how many run at the same time.
-        context: entered around each job, such as `app.app_context`.
-        clock: the time.
-        on_end: called with kind, outcome and seconds of each try, for the metrics.
-        queue: by default that of `JOBS_BROKER_URL`.
-
     Attributes:
+        writer: the process's writer; None where there is no database.
+        queue: by default that of `JOBS_BROKER_URL`.
         park: the store of arguments that are too long for a message; None where such are refused.
     """
 
-    is_running = True
+    writer: GroupCommit | None  # type: ignore[assignment]  # the other engines need one
+    _: KW_ONLY
+    queue: Queue | None = None
+    park: ClaimCheck | None = field(default=None, init=False)
 
-    def __init__(
-        self,
-        writer: GroupCommit | None,
-        registry: Registry,
-        settings: JobsSettings,
-        *,
-        context: Callable[[], AbstractContextManager[Any]],
-        clock: Clock = SYSTEM_CLOCK,
-        on_end: Callable[[str, str, float], None] | None = None,
-        queue: Queue | None = None,
-    ) -> None:
-        self._writer, self._registry, self._settings = writer, registry, settings
-        self._context, self._clock, self._on_end = context, clock, on_end
-        self._queue = queue or _queue_of(settings)
-        self.park: ClaimCheck | None = None
+    def __post_init__(self) -> None:
+        self._queue = self.queue or _queue_of(self.settings)
+
+    @property
+    def is_running(self) -> bool:
+        """True: Lambda calls it whenever there is work."""
+        return True
 
     def start(self) -> None:
         """Do nothing: Lambda calls `run`."""
@@ -88,7 +75,7 @@ class SqsEngine:
 
     def notify(self, rows: Sequence[Ready]) -> None:
         """Send a message for each row; the next sweep finds rows that could not be sent."""
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         texts = [
             Outgoing(render_message(RowMessage(row.id, row.kind)), _delay_s(row.run_at_ms - now_ms)) for row in rows
         ]
@@ -102,7 +89,7 @@ class SqsEngine:
         try:
             self._queue.waiting()
         except UpstreamError as error:
-            if self._writer is None:
+            if self.writer is None:
                 raise
             raise Degraded("the queue", error.why, error.hint) from error
 
@@ -114,7 +101,7 @@ class SqsEngine:
                 same, so that sending again does some twice.
             UsageError: arguments are too long for a message, and there is no store for them.
         """
-        now_ms, asked_by = self._clock.now_ms(), request_id()
+        now_ms, asked_by = self.clock.now_ms(), request_id()
         messages = [self._fitting(CallMessage(job.kind, args, now_ms, asked_by)) for args in calls]
         self._queue.send([Outgoing(text) for text in messages])
 
@@ -129,7 +116,7 @@ class SqsEngine:
         def work(record: Record) -> bool:
             return is_time_left() and self._is_done(record)
 
-        at_once = min(self._settings.jobs_concurrency, len(records))
+        at_once = min(self.settings.jobs_concurrency, len(records))
         if at_once < 2:
             done = [work(record) for record in records]
         else:
@@ -144,19 +131,19 @@ class SqsEngine:
         Raises:
             UpstreamError: the queue does not say how many messages it holds.
         """
-        if self._writer is None:
+        if self.writer is None:
             return 0
         from carboy.jobs.job_rows import prune
         from carboy.jobs.periodic import Lost, find_lost, requeue_orphaned
 
-        now_ms = self._clock.now_ms()
-        freed: list[Ready] = self._writer.run(requeue_orphaned, now_ms)
-        request = Lost(self._registry.kinds, now_ms - round(self._settings.jobs_sweep_s * 1000))
-        lost: tuple[Ready, ...] = self._writer.run(find_lost, (request, self._queue.waiting() + len(freed)))
+        now_ms = self.clock.now_ms()
+        freed: list[Ready] = self.writer.run(requeue_orphaned, now_ms)
+        request = Lost(self.registry.kinds, now_ms - round(self.settings.jobs_sweep_s * 1000))
+        lost: tuple[Ready, ...] = self.writer.run(find_lost, (request, self._queue.waiting() + len(freed)))
         if freed or lost:
             log.warning("jobs_sent_again", freed=len(freed), lost=len(lost))
             self.notify([*freed, *lost])
-        self._writer.run(prune, now_ms - round(float(self._settings.jobs_retention) * 1000))
+        self.writer.run(prune, now_ms - round(float(self.settings.jobs_retention) * 1000))
         return len(freed) + len(lost)
 
     # --- one message ---
@@ -165,7 +152,7 @@ class SqsEngine:
         """Run a message; return whether the queue may delete it."""
         try:
             message = parse_message(record["body"])
-            job = self._registry.get(message.kind)
+            job = self.registry.get(message.kind)
         except (CarboyError, KeyError) as error:
             log.error("sqs_message_unknown", message_id=record["messageId"], error=str(error))
             return False
@@ -181,45 +168,37 @@ class SqsEngine:
         from carboy.jobs.execution import Runner
         from carboy.jobs.job_rows import ClaimRequest, LeasedRow, claim
 
-        if self._writer is None:
+        if self.writer is None:
             raise ConfigurationError("a row cannot be run", "there is no database here", "set DATABASE_URL")
         owner = f"sqs:{secrets.token_hex(8)}"  # not `make_owner`: functions share host and process ids
-        now_ms = self._clock.now_ms()
-        lease_ms = round(max(self._settings.jobs_lease_s, job.timeout_s) * 1000)  # it is not renewed
-        found = self._writer.run(claim, ClaimRequest(message.id, owner, now_ms, now_ms + lease_ms))
+        now_ms = self.clock.now_ms()
+        lease_ms = round(max(self.settings.jobs_lease_s, job.timeout_s) * 1000)  # it is not renewed
+        found = self.writer.run(claim, ClaimRequest(message.id, owner, now_ms, now_ms + lease_ms))
         if found is None:  # done, or leased by another, whose loss the sweep finds
             return True
         if not isinstance(found, LeasedRow):
             return self._send_later(message, found)
-        runner = Runner(
-            self._writer,
-            self._registry,
-            self._settings,
-            context=self._context,
-            clock=self._clock,
-            on_end=self._on_end,
-            is_stopping=lambda: True,
-        )
-        return self._is_over(record, message, runner.run(found, owner))
+        outcome = Runner(self, is_stopping=lambda: True).run(found, owner)
+        return self._is_over(record, message, outcome)
 
     def _do_call(self, record: Record, message: CallMessage, job: Job[...]) -> bool:
         attempt = message.tries + int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
-        started_s = self._clock.monotonic_s()
+        started_s = self.clock.monotonic_s()
         outcome: Outcome | None = None
         with request_context(request_id=message.request_id, job_id=record["messageId"], job=message.kind):
             try:
                 args = self._args(message)
                 if args is None:  # done before: its arguments are deleted
                     return True
-                with self._context():
+                with self.context():
                     if isinstance(job.function(*args), Commit):
                         raise UsageError("the job cannot be settled", "it writes rows", "give it a database")
             except BaseException as error:  # noqa: BLE001 (whatever it is, it decides about the message)
-                outcome = plan_failure(job, attempt, error, self._clock.now_ms())
-                _log_failure(outcome, attempt, error)
-        if self._on_end:
+                outcome = plan_failure(job, attempt, error, self.clock.now_ms())
+                log_failure(outcome, attempt, error)
+        if self.on_end:
             how = "done" if outcome is None else type(outcome).__name__.lower()
-            self._on_end(message.kind, how, self._clock.monotonic_s() - started_s)
+            self.on_end(message.kind, how, self.clock.monotonic_s() - started_s)
         if outcome is None:
             self._drop(message)
             return True
@@ -231,7 +210,7 @@ class SqsEngine:
             case Queued(run_at_ms, _, counts):
                 if not counts:
                     return self._send_later(message, run_at_ms)
-                self._hide(record, run_at_ms - self._clock.now_ms())
+                self._hide(record, run_at_ms - self.clock.now_ms())
                 return False
             case Dead() if isinstance(message, CallMessage):
                 self._hide(record, 0)  # the queue moves it to its dead letters
@@ -241,7 +220,7 @@ class SqsEngine:
 
     def _send_later(self, message: RowMessage | CallMessage, run_at_ms: int) -> bool:
         """Replace a message that only waits by a new one: the queue counts how often a message was received."""
-        delay_s = _delay_s(run_at_ms - self._clock.now_ms())
+        delay_s = _delay_s(run_at_ms - self.clock.now_ms())
         try:
             self._queue.send([Outgoing(render_message(message), delay_s)])
         except CarboyError as error:
@@ -299,14 +278,3 @@ def _queue_of(settings: JobsSettings) -> Queue:
 
 def _delay_s(wait_ms: int) -> int:
     return min(max(-(-wait_ms // 1000), 0), MAX_DELAY_S)
-
-
-def _log_failure(outcome: Outcome, attempt: int, error: BaseException) -> None:
-    known = isinstance(error, CarboyError)
-    facts: dict[str, Any] = {"error": str(error), "attempt": attempt}
-    if isinstance(outcome, Dead):
-        log.error("job_dead", **facts, exc_info=not known)
-    elif isinstance(outcome, Queued) and not outcome.counts:
-        log.debug("job_waits", **facts)
-    else:
-        log.info("job_postponed", **facts, exc_info=not known)
