@@ -12,6 +12,7 @@ from carboy.jobs import Job, JobStore, row_of
 from carboy.jobs.job_rows import LeaseRequest, owners, prune, release_expired, take
 from carboy.jobs.tables import JOBS
 from carboy.services.archive.index import Index
+from carboy.services.archive.items import TimeRange
 from carboy.services.archive.tables import ITEMS
 from carboy.testing.processes import DatabaseServer
 
@@ -71,9 +72,9 @@ def test_a_filtered_list_goes_by_the_index_of_what_has_that_field(
     said: list[tuple[str, Any]] = []
     event.listen(made, "before_cursor_execute", lambda _c, _u, text, values, *_: said.append((text, values)))
     index = Index(made)
-    assert len(index.between("a", 0, 3000, limit=50, severity="3").items) == 20
-    index.between("a", 0, 3000, limit=50, organization_id="3")
-    index.between("a", 0, 3000, limit=50, origin="3")
+    assert len(index.between(TimeRange("a", 0, 3000, severity="3"), limit=50).items) == 20
+    index.between(TimeRange("a", 0, 3000, organization_id="3"), limit=50)
+    index.between(TimeRange("a", 0, 3000, origin="3"), limit=50)
     looks = [(text, values) for text, values in said if ITEMS.name in text]
     for column, (text, values) in zip(("severity", "organization_id", "origin"), looks, strict=True):
         assert f"ix_archive_items_source_{column}_at_id" in _plan(made, text, values)

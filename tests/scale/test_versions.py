@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from tests.scale.kit import Base
 
 from carboy.services.archive.index import Index, accept
-from carboy.services.archive.items import Accepted, NewItem, Submission
+from carboy.services.archive.items import Accepted, NewItem, Submission, TimeRange
 from carboy.services.archive.tables import ITEMS
 
 IDS = [f"id-{number}" for number in range(12)]
@@ -46,4 +46,4 @@ def test_one_of_two_contents_is_the_newest(base: Base) -> None:
     assert {tuple(row) for row in rows} == {(name, 3, 2) for name in IDS} | {(f"pair-{at}", 1, 0) for at in range(12)}
     assert sorted(newest) == sorted([*IDS, *(f"pair-{at}" for at in range(12))])
     assert sum(sum(one.is_new) for one in sent) == 3 * 12 + 12
-    assert len(index.between("threatstack", 0, 1 << 62, limit=100).items) == 24
+    assert len(index.between(TimeRange("threatstack", 0, 1 << 62), limit=100).items) == 24

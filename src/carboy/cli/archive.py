@@ -51,7 +51,8 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     """
     from itertools import islice
 
-    from carboy.services.archive.queries import TimeRange, read_all
+    from carboy.services.archive.items import TimeRange
+    from carboy.services.archive.queries import read_all
     from carboy.services.archive.sources import THREATSTACK
 
     with _archive(project) as (runtime, archive):

@@ -16,11 +16,11 @@ from tests.services.archive.test_destinations import until
 from carboy.clock import SYSTEM_CLOCK
 from carboy.errors import Unreachable
 from carboy.services.archive.bucket import BucketStore
+from carboy.services.archive.items import TimeRange
 from carboy.services.archive.listing import Listing
 from carboy.services.archive.object_reads import ObjectReads
 from carboy.services.archive.object_store import open_store
 from carboy.services.archive.objects import Entry, ObjectMissing, StoredObject
-from carboy.services.archive.queries import TimeRange
 from carboy.testing import serve_process
 from carboy.testing.processes import AwsServer
 from carboy.web import create_app, runtime

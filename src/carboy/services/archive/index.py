@@ -3,34 +3,30 @@
 The functions that write take a connection and the items of many callers, as `carboy.db.GroupCommit` passes them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select, tuple_, update
+from sqlalchemy import bindparam, func, null, select, tuple_, update
 
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import accepted_ms, new_id, put, row_of
-from carboy.services.archive.items import Accepted, Archived, Gathered, Item, NewItem, Page, Submission
+from carboy.services.archive.items import Accepted, Archived, Gathered, Item, NewItem, Page, Submission, TimeRange
 from carboy.services.archive.object_keys import stored_id, version_key
 from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.tables import ITEMS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Select
 
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
 
 
 def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[Accepted]:
     """Add what is new of each submission, with its jobs, and say what was known."""
-    wanted: dict[str, dict[str, None]] = {}
-    for one in submissions:
-        for item in one.items:
-            wanted.setdefault(item.source, {})[item.item_id] = None
-    known = _known(connection, wanted)
+    known = _known(connection, submissions)
     items: list[dict[str, Any]] = []
     jobs: list[dict[str, Any]] = []
-    deliveries = _Deliveries()
+    deliveries: Gathered | None = None
     older: set[tuple[str, str]] = set()
     answers = []
     for one in submissions:
@@ -49,7 +45,9 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
                         if (earlier["source"], earlier["item_id"]) == (item.source, item.item_id):
                             earlier["newest"] = False
                 items.append(_row(item, row, one.now_ms, version=len(versions) - 1, is_newest=is_newest))
-                deliveries.add(one, item, row)
+                if one.router is not None:
+                    deliveries = deliveries or one.router.gather()
+                    deliveries.add(one, item, row)
                 if one.job is not None:
                     jobs.append(row_of(one.job, (row,), now_ms=one.now_ms, request_id=one.request_id))
             rows.append(row)
@@ -61,23 +59,9 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
         insert_rows(connection, ITEMS, items)
     if jobs:
         put(connection, jobs)
-    deliveries.write(connection)
+    if deliveries is not None:
+        deliveries.write(connection)
     return answers
-
-
-class _Deliveries:
-    """The deliveries of a transaction; none where nothing has a router."""
-
-    gathered: Gathered | None = None
-
-    def add(self, submission: Submission, item: NewItem, row: int) -> None:
-        if submission.router is not None:
-            self.gathered = self.gathered or submission.router.gather()
-            self.gathered.add(submission, item, row)
-
-    def write(self, connection: "Connection") -> None:
-        if self.gathered is not None:
-            self.gathered.write(connection)
 
 
 def _duplicate(versions: dict[bytes, int], item: NewItem, now_ms: int) -> int | None:
@@ -136,8 +120,7 @@ class Index:
 
     def rows(self, rows: Sequence[int]) -> list[Item]:
         """Return the items of rows, in no order; those that there are."""
-        with self._engine.connect() as connection:
-            return [_item(row) for row in connection.execute(_SELECT.where(ITEMS.c.id.in_(rows))).all()]
+        return self._all(_SELECT.where(ITEMS.c.id.in_(rows)))
 
     def rows_of(self, item_id: str, sources: Sequence[str]) -> list[int]:
         """Return the rows of all versions of an id, as its sender wrote it, in any of these sources."""
@@ -151,9 +134,7 @@ class Index:
 
     def versions(self, source: str, item_id: str) -> list[Item]:
         """Return all versions of an id, in the order they were accepted."""
-        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.item_id == item_id).order_by(ITEMS.c.id)
-        with self._engine.connect() as connection:
-            return [_item(row) for row in connection.execute(query)]
+        return self._all(_SELECT.where(ITEMS.c.source == source, ITEMS.c.item_id == item_id).order_by(ITEMS.c.id))
 
     def newest(self, source: str, item_id: str) -> Item | None:
         """Return the newest version of an id; None where it was never accepted."""
@@ -176,52 +157,32 @@ class Index:
         return found
 
     def between(
-        self,
-        source: str,
-        start_ms: int,
-        end_ms: int,
-        *,
-        limit: int,
-        after: tuple[int, int] | None = None,
-        severity: str | None = None,
-        organization_id: str | None = None,
-        origin: str | None = None,
-        event_type: str | None = None,
-        id_prefix: str | None = None,
-        is_newest: bool = True,
+        self, span: TimeRange, *, limit: int, after: tuple[int, int] | None = None, is_newest: bool = True
     ) -> Page:
-        """Return the newest versions with `start_ms <= at < end_ms`, oldest first.
+        """Return the newest versions in a time range that its filters take, oldest first.
 
         Args:
-            source: whose.
-            start_ms: from then on, milliseconds since the epoch.
-            end_ms: before then.
+            span: its expression is left to the caller.
             limit: at most so many.
             after: the `next` of the page before this.
-            severity: only of this severity.
-            organization_id: only of this organization.
-            origin: only with this `source` of the alert's own.
-            event_type: only of this type.
-            id_prefix: only those whose id, as it is stored, begins so.
             is_newest: False for the versions that a newer one replaced.
         """
-        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.newest.is_(is_newest), ITEMS.c.at < end_ms)
+        query = _SELECT.where(ITEMS.c.source == span.source, ITEMS.c.newest.is_(is_newest), ITEMS.c.at < span.end_ms)
         if after is None:
-            query = query.where(ITEMS.c.at >= start_ms)
+            query = query.where(ITEMS.c.at >= span.start_ms)
         else:
             query = query.where(ITEMS.c.at >= after[0], (ITEMS.c.at > after[0]) | (ITEMS.c.id > after[1]))
         for column, wanted in (
-            (ITEMS.c.severity, severity),
-            (ITEMS.c.organization_id, organization_id),
-            (ITEMS.c.origin, origin),
-            (ITEMS.c.event_type, event_type),
-            (func.substr(ITEMS.c.item_id, 1, len(id_prefix or "")), id_prefix),
+            (ITEMS.c.severity, span.severity),
+            (ITEMS.c.organization_id, span.organization_id),
+            (ITEMS.c.origin, span.origin),
+            (ITEMS.c.event_type, span.event_type),
+            (func.substr(ITEMS.c.item_id, 1, len(span.id_prefix or "")), span.id_prefix),
         ):
             if wanted is not None:
                 query = query.where(column == wanted)
         query = query.order_by(ITEMS.c.at, ITEMS.c.id).limit(limit + 1)
-        with self._engine.connect() as connection:
-            items = [_item(row) for row in connection.execute(query)]
+        items = self._all(query)
         last = items[limit - 1] if len(items) > limit else None
         return Page(items[:limit], (last.at_ms, last.id) if last else None)
 
@@ -240,47 +201,34 @@ class Index:
 
     def all_archived(self, *, after: int = 0, limit: int = 1000) -> list[Item]:
         """Return archived items in the order they were accepted, those with a greater row id than `after`."""
-        query = _SELECT.where(ITEMS.c.id > after, ITEMS.c.state == "archived").order_by(ITEMS.c.id).limit(limit)
+        return self._all(
+            _SELECT.where(ITEMS.c.id > after, ITEMS.c.state == "archived").order_by(ITEMS.c.id).limit(limit)
+        )
+
+    def _all(self, query: "Select[Any]") -> list[Item]:
         with self._engine.connect() as connection:
-            return [_item(row) for row in connection.execute(query)]
+            return [Item(*row) for row in connection.execute(query)]
 
     def _one(self, query: Any, parameters: Mapping[str, Any] | None = None) -> Item | None:
         with self._engine.connect() as connection:
             row = connection.execute(query, parameters).first()
-        return None if row is None else _item(row)
+        return None if row is None else Item(*row)
 
 
-_SELECT = select(
-    ITEMS.c.id,
-    ITEMS.c.source,
-    ITEMS.c.item_id,
-    ITEMS.c.sha256,
-    ITEMS.c.at,
-    ITEMS.c.received_at,
-    ITEMS.c.state,
-    ITEMS.c.detail,
-    ITEMS.c.object_key,
-    ITEMS.c.detail_key,
-    ITEMS.c.detail_sha256,
-    ITEMS.c.content_type,
-    ITEMS.c.headers,
-    ITEMS.c.body,
-    ITEMS.c.event_type,
-)
+_KEY_COLUMNS = ("id", "source", "item_id", "sha256", "at", "received_at", "state", "detail", "object_key", "detail_key")
+_COLUMNS = [ITEMS.c[name] for name in (*_KEY_COLUMNS, "detail_sha256", "content_type")]
+_SELECT: "Select[Any]" = select(*_COLUMNS, ITEMS.c.headers, ITEMS.c.body, ITEMS.c.event_type)
 _BY_ROW = _SELECT.where(ITEMS.c.id == bindparam("b_id"))  # made once, as every job needs it
+SELECT_FACTS: "Select[Any]" = select(*_COLUMNS, null(), null(), ITEMS.c.event_type)
+"""The columns of an `Item`, without its headers and body."""
 
 
-def _item(row: Any) -> Item:
-    return Item(*row)
-
-
-def _known(connection: "Connection", wanted: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], dict[bytes, int]]:
-    """Return the row of each digest that is kept, by source and id.
-
-    Args:
-        connection: in the transaction that will write.
-        wanted: ids by source.
-    """
+def _known(connection: "Connection", submissions: Sequence[Submission]) -> dict[tuple[str, str], dict[bytes, int]]:
+    """Return the row of each digest that is kept of what is submitted, by source and id."""
+    wanted: dict[str, dict[str, None]] = {}
+    for one in submissions:
+        for item in one.items:
+            wanted.setdefault(item.source, {})[item.item_id] = None
     found: dict[tuple[str, str], dict[bytes, int]] = {}
     for source, ids in wanted.items():
         for some in chunks(list(ids), _MAX_PARAMETERS):

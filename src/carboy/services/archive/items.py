@@ -119,15 +119,43 @@ class Item:
     type: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A range of an item's own time, `start_ms <= at < end_ms`, and filters of the items in it; None takes all.
+
+    Attributes:
+        origin: an alert's own `source`.
+        id_prefix: the beginning of the id as it is stored.
+        filter: an expression over the event; empty for all.
+    """
+
+    source: str
+    start_ms: int
+    end_ms: int
+    severity: str | None = None
+    organization_id: str | None = None
+    origin: str | None = None
+    event_type: str | None = None
+    id_prefix: str | None = None
+    filter: str = ""
+
+
+def event_id(item: Item | NewItem) -> str:
+    """Return the id of an item as its sender wrote it."""
+    if "=" not in item.item_id:  # nothing in it had to be escaped for its key
+        return item.item_id
+    key = parse_key(item.object_key)
+    return key.id if key else item.item_id
+
+
 def metadata_of(item: NewItem | Item, received_at_ms: int) -> dict[str, str]:
     """Return the metadata of an item's object, by which other tools know it and `carboy archive import` finds it again.
 
     `id` and `source`; `time` and `received`, milliseconds since the epoch; of an empty body the event's `digest`;
     `headers`, a JSON object, where there is room (S3 takes 2 KB of metadata in all). Values are percent-encoded.
     """
-    key = parse_key(item.object_key)
     found = {
-        "id": key.id if key else item.item_id,
+        "id": event_id(item),
         "source": item.source,
         "time": str(item.at_ms),
         "received": str(received_at_ms),

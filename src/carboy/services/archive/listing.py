@@ -16,11 +16,11 @@ from typing import TypeVar, cast
 from carboy.clock import Clock, from_unix_ms
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing, UpstreamError
 from carboy.services.archive.alerts import Alert, parse_alerts
-from carboy.services.archive.items import Item, headers_of, time_of
+from carboy.services.archive.items import Item, TimeRange, headers_of, time_of
 from carboy.services.archive.object_keys import WebhookKey, alert_key, parse_key
 from carboy.services.archive.object_reads import ObjectReads
 from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
-from carboy.services.archive.queries import Page, Reading, TimeRange, checked, is_json
+from carboy.services.archive.queries import Page, Reading, checked, is_json
 from carboy.services.archive.sources import THREATSTACK
 
 T = TypeVar("T")

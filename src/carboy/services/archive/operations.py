@@ -18,10 +18,10 @@ from carboy.services.archive.admission import Admission
 from carboy.services.archive.alerts import parse_alerts
 from carboy.services.archive.destinations.expressions import compile_expression
 from carboy.services.archive.intake import Acceptance, alert_item
-from carboy.services.archive.items import Item, NewItem
+from carboy.services.archive.items import Item, NewItem, TimeRange
 from carboy.services.archive.object_keys import stored_id
 from carboy.services.archive.objects import ObjectUnavailable
-from carboy.services.archive.queries import Expired, Page, TimeRange, facts, is_json, stream
+from carboy.services.archive.queries import Expired, Page, facts, is_json, stream
 from carboy.services.archive.sources import SMS, THREATSTACK
 
 _JSON = "application/json"

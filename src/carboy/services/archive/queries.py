@@ -12,8 +12,7 @@ from carboy.http_values import parse_cursor, render_cursor, render_time
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.events import event_of
 from carboy.services.archive.destinations.expressions import compile_expression, is_match
-from carboy.services.archive.items import Item
-from carboy.services.archive.object_keys import parse_key
+from carboy.services.archive.items import Item, TimeRange, event_id
 from carboy.services.archive.object_reads import ObjectReads, Result
 from carboy.services.archive.objects import ObjectMissing, ObjectUnavailable
 from carboy.services.archive.sources import THREATSTACK
@@ -37,21 +36,6 @@ class Expired(Missing):
     def __init__(self, error: Missing, item: Item) -> None:
         super().__init__(error.what, error.why, error.hint)
         self.item = item
-
-
-@dataclass(frozen=True, slots=True)
-class TimeRange:
-    """A range of time, and filters of the items in it."""
-
-    source: str
-    start_ms: int
-    end_ms: int
-    severity: str | None = None
-    organization_id: str | None = None
-    origin: str | None = None
-    event_type: str | None = None
-    id_prefix: str | None = None
-    filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +136,7 @@ class Reader:
         return found, cursor
 
     def _page(self, span: TimeRange, limit: int, cursor: str | None) -> Page:
-        page = self._index.between(
-            span.source,
-            span.start_ms,
-            span.end_ms,
-            limit=limit,
-            after=read_cursor(cursor) if cursor else None,
-            severity=span.severity,
-            organization_id=span.organization_id,
-            origin=span.origin,
-            event_type=span.event_type,
-            id_prefix=span.id_prefix,
-        )
+        page = self._index.between(span, limit=limit, after=read_cursor(cursor) if cursor else None)
         found = _readings(page.items, self._bytes(page.items))
         return found, render_cursor(*page.next) if page.next else None
 
@@ -266,9 +239,8 @@ def stream(
 
 def facts(item: Item) -> dict[str, Any]:
     """Return what is known of a webhook beside its bytes: its id, times, content type and kept headers."""
-    key = parse_key(item.object_key)
     return {
-        "id": key.id if key else item.item_id,
+        "id": event_id(item),
         "source": item.source,
         "time": render_time(item.at_ms),
         "received_at": render_time(item.received_at_ms),

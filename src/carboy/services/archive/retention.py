@@ -9,25 +9,26 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import delete, null, select, update
+from sqlalchemy import delete, select, update
 
 from carboy.clock import Clock
+from carboy.db import chunks, one_by_one
 from carboy.jobs import Job, PeriodicJob, first_id, put, row_of, withdraw
 from carboy.logs import BoundLogger, get_logger
-from carboy.services.archive.destinations.events import event_id
 from carboy.services.archive.destinations.rows import REMOVED, Wake, wake
 from carboy.services.archive.destinations.store import DeliveryStore
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
-from carboy.services.archive.items import Item
+from carboy.services.archive.index import SELECT_FACTS
+from carboy.services.archive.items import Item, event_id
 from carboy.services.archive.objects import Store
 from carboy.services.archive.source_settings import SourceConfig
 from carboy.services.archive.tables import ITEMS
 from carboy.web import audit_row, write_audit
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Select
 
     from carboy.db import GroupCommit
 
@@ -182,11 +183,10 @@ class Upkeep:
         return done
 
     def _old(self, source: str, looked: _Looked, end: int) -> list[Item]:
-        query = _SELECT.where(ITEMS.c.source == source, ITEMS.c.id > looked.after, ITEMS.c.id < end)
+        query = SELECT_FACTS.where(ITEMS.c.source == source, ITEMS.c.id > looked.after, ITEMS.c.id < end)
         began_s = self.clock.monotonic_s()
         with self.engine.connect() as connection:
-            found: Any = connection.execute(query.order_by(ITEMS.c.id).limit(_AT_ONCE))
-            items = [Item(*row) for row in found]
+            items = [Item(*row) for row in connection.execute(query.order_by(ITEMS.c.id).limit(_AT_ONCE))]
         looked.again_at_s += (self.clock.monotonic_s() - began_s) * _LOOK_REST
         return items
 
@@ -235,8 +235,7 @@ class Upkeep:
         if source in limits and limits[source].hold:
             return
         with self.engine.connect() as connection:
-            found: Any = connection.execute(_SELECT.where(ITEMS.c.id.in_(rows)))
-            left = [Item(*row) for row in found]
+            left = [Item(*row) for row in connection.execute(SELECT_FACTS.where(ITEMS.c.id.in_(rows)))]
         if left:
             self.erase(left, who)
         self.writer.run(delete_items, (rows, self.clock.now_ms(), True), durable=False)  # what a replay added meanwhile
@@ -267,99 +266,78 @@ class Upkeep:
         self.store.delete_all(sorted(keys - kept))
 
 
-_COLUMNS = (
-    "id", "source", "item_id", "sha256", "at", "received_at", "state", "detail",
-    "object_key", "detail_key", "detail_sha256", "content_type",
-)  # fmt: skip
-
-
-_SELECT = select(*(ITEMS.c[name] for name in _COLUMNS), null(), null())
+_put_all = one_by_one(put)
+_withdraw = one_by_one(withdraw)
 
 
 def _keys_of(item: Item) -> list[str]:
     return [key for key in (item.object_key, item.detail_key) if key]
 
 
-def _put_all(connection: "Connection", groups: Sequence[Sequence[Mapping[str, Any]]]) -> list[None]:
-    put(connection, [row for rows in groups for row in rows])
-    return [None] * len(groups)
-
-
-def _withdraw(connection: "Connection", groups: Sequence[Sequence[int]]) -> list[None]:
-    withdraw(connection, [one for ids in groups for one in ids])
-    return [None] * len(groups)
-
-
-def delete_items(connection: "Connection", requests: Sequence[tuple[Sequence[int], int, bool]]) -> list[None]:
+@one_by_one
+def delete_items(connection: "Connection", chosen: tuple[Sequence[int], int, bool]) -> None:
     """Delete rows of the index, with deliveries that ended; those that wait end as `expired`, or are deleted too.
 
     The latter also of events that have no row any more.
     """
-    for wanted, now_ms, with_deliveries in requests:
-        query = select(ITEMS.c.id).where(ITEMS.c.id.in_(wanted)).order_by(ITEMS.c.id).with_for_update()
-        ids = list(connection.execute(query).scalars())  # another process may have deleted some since
-        of_items = DELIVERIES.c.item.in_(ids)
-        if not with_deliveries:
-            waiting = of_items & DELIVERIES.c.state.in_(("waiting", "delivering"))
-            values = {"state": "expired", "next_at": None, "finished_at": now_ms}
-            gone = list(
-                connection.execute(select(DELIVERIES.c.id).where(of_items, DELIVERIES.c.state.in_(_ENDED))).scalars()
-            )
-            connection.execute(update(DELIVERIES).where(waiting).values(values))
-        else:
-            gone = list(connection.execute(select(DELIVERIES.c.id).where(DELIVERIES.c.item.in_(wanted))).scalars())
-        _delete_deliveries(connection, gone)
-        connection.execute(delete(ITEMS).where(ITEMS.c.id.in_(ids)))
-    return [None] * len(requests)
+    wanted, now_ms, with_deliveries = chosen
+    query = select(ITEMS.c.id).where(ITEMS.c.id.in_(wanted)).order_by(ITEMS.c.id).with_for_update()
+    ids = list(connection.execute(query).scalars())  # another process may have deleted some since
+    deliveries = select(DELIVERIES.c.id)
+    if with_deliveries:
+        _delete_deliveries(connection, deliveries.where(DELIVERIES.c.item.in_(wanted)))
+    else:
+        of_items, is_ended = DELIVERIES.c.item.in_(ids), DELIVERIES.c.state.in_(_ENDED)
+        _delete_deliveries(connection, deliveries.where(of_items, is_ended))
+        values = {"state": "expired", "next_at": None, "finished_at": now_ms}
+        connection.execute(update(DELIVERIES).where(of_items, ~is_ended).values(values))
+    connection.execute(delete(ITEMS).where(ITEMS.c.id.in_(ids)))
 
 
-def _delete_deliveries(connection: "Connection", ids: Sequence[int]) -> None:
-    for at in range(0, len(ids), 500):
-        some = ids[at : at + 500]
+def _delete_deliveries(connection: "Connection", chosen: "Select[tuple[int]]") -> int:
+    ids = list(connection.execute(chosen).scalars())
+    for some in chunks(ids, 500):
         connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(some)))
         connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id.in_(some)))
+    return len(ids)
 
 
-def _forget(connection: "Connection", befores_ms: Sequence[int]) -> list[int]:
+@one_by_one
+def _forget(connection: "Connection", before_ms: int) -> int:
     """Delete a batch of deliveries that ended before a time, with their attempts; return how many."""
-    counts = []
-    for before_ms in befores_ms:
-        query = (
-            select(DELIVERIES.c.id)
-            .where(DELIVERIES.c.id < first_id(before_ms))
-            .where(DELIVERIES.c.state.in_(_ENDED), DELIVERIES.c.finished_at < before_ms)
-            .order_by(DELIVERIES.c.id)
-            .limit(_AT_ONCE)
-        )
-        ids = list(connection.execute(query).scalars())
-        _delete_deliveries(connection, ids)
-        counts.append(len(ids))
-    return counts
+    ended = (
+        select(DELIVERIES.c.id)
+        .where(DELIVERIES.c.id < first_id(before_ms))
+        .where(DELIVERIES.c.state.in_(_ENDED), DELIVERIES.c.finished_at < before_ms)
+        .order_by(DELIVERIES.c.id)
+        .limit(_AT_ONCE)
+    )
+    return _delete_deliveries(connection, ended)
 
 
-def _has_destinations(connection: "Connection", asked: Sequence[None]) -> list[bool]:
+@one_by_one
+def _has_destinations(connection: "Connection", _: None) -> bool:
     """Return whether any destination ever got a delivery: then there is something to look after without settings."""
-    has_any = connection.execute(select(DESTINATIONS.c.name).limit(1)).scalar() is not None
-    return [has_any] * len(asked)
+    return connection.execute(select(DESTINATIONS.c.name).limit(1)).scalar() is not None
 
 
-def _mark_removed(connection: "Connection", names: Sequence[str]) -> list[bool]:
-    """Mark destinations as reported; return of each whether it was not yet."""
-    is_unmarked = DESTINATIONS.c.paused.is_(None)
-    changes = (update(DESTINATIONS).where(DESTINATIONS.c.name == name, is_unmarked) for name in names)
-    return [connection.execute(change.values(paused=REMOVED)).rowcount > 0 for change in changes]
+@one_by_one
+def _mark_removed(connection: "Connection", name: str) -> bool:
+    """Mark a destination as reported; return whether it was not yet."""
+    unmarked = update(DESTINATIONS).where(DESTINATIONS.c.name == name, DESTINATIONS.c.paused.is_(None))
+    return connection.execute(unmarked.values(paused=REMOVED)).rowcount > 0
 
 
-def _wake_forgotten(connection: "Connection", requests: Sequence[tuple[Job[[str]], Sequence[str], int]]) -> list[None]:
+@one_by_one
+def _wake_forgotten(connection: "Connection", request: tuple[Job[[str]], Sequence[str], int]) -> None:
     """Queue the job of each destination of these whose deliveries have been due for a minute without a worker."""
-    for deliver, enabled, now_ms in requests:
-        before_ms = now_ms - _MINUTE_MS
-        is_left = DESTINATIONS.c.lease_until.is_(None) | (DESTINATIONS.c.lease_until < now_ms)
-        is_late = DESTINATIONS.c.scheduled_at.is_(None) | (DESTINATIONS.c.scheduled_at < before_ms)
-        may_go = DESTINATIONS.c.paused.is_(None) | (DESTINATIONS.c.paused == REMOVED)
-        names = select(DESTINATIONS.c.name).where(DESTINATIONS.c.name.in_(enabled), is_left, is_late, may_go)
-        for name in list(connection.execute(names).scalars()):
-            due = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == name, DELIVERIES.c.next_at < before_ms)
-            if connection.execute(due.limit(1)).scalar() is not None:
-                wake(connection, [Wake(name, deliver, now_ms, is_forced=True)])
-    return [None] * len(requests)
+    deliver, enabled, now_ms = request
+    before_ms = now_ms - _MINUTE_MS
+    is_left = DESTINATIONS.c.lease_until.is_(None) | (DESTINATIONS.c.lease_until < now_ms)
+    is_late = DESTINATIONS.c.scheduled_at.is_(None) | (DESTINATIONS.c.scheduled_at < before_ms)
+    may_go = DESTINATIONS.c.paused.is_(None) | (DESTINATIONS.c.paused == REMOVED)
+    names = select(DESTINATIONS.c.name).where(DESTINATIONS.c.name.in_(enabled), is_left, is_late, may_go)
+    for name in list(connection.execute(names).scalars()):
+        due = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == name, DELIVERIES.c.next_at < before_ms)
+        if connection.execute(due.limit(1)).scalar() is not None:
+            wake(connection, [Wake(name, deliver, now_ms, is_forced=True)])

@@ -8,8 +8,7 @@ from typing import Any
 import orjson
 
 from carboy.http_values import render_time
-from carboy.services.archive.items import Item, NewItem
-from carboy.services.archive.object_keys import parse_key
+from carboy.services.archive.items import Item, NewItem, event_id
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,6 @@ class Event:
             return self.body.decode()
         except UnicodeDecodeError:
             return base64.b64encode(self.body).decode()
-
-
-def event_id(item: Item | NewItem) -> str:
-    """Return the id of an item as its sender wrote it."""
-    if "=" not in item.item_id:  # nothing in it had to be escaped for its key
-        return item.item_id
-    key = parse_key(item.object_key)
-    return key.id if key else item.item_id
 
 
 def event_of(item: Item | NewItem, received_at_ms: int, body: bytes) -> Event:

@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import Clock
-from carboy.db import insert_rows
+from carboy.db import insert_rows, one_by_one
 from carboy.errors import Missing
 from carboy.jobs import Commit, Job, put, row_of
 from carboy.services.archive.destinations.config import Destination
@@ -19,7 +19,7 @@ from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.expressions import compile_expression, is_match
 from carboy.services.archive.destinations.rows import delivery_row, schedule
 from carboy.services.archive.destinations.tables import DELIVERIES
-from carboy.services.archive.items import Item
+from carboy.services.archive.items import Item, TimeRange
 from carboy.services.archive.objects import Store
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Replayer:
         if name and destination is None:
             return None
         after = None if at_ms < 0 else (at_ms, row)
-        page = self._index.between(source, start_ms, end_ms, limit=_PAGE, after=after)
+        page = self._index.between(TimeRange(source, start_ms, end_ms), limit=_PAGE, after=after)
         chosen = list(_matching(self._store, page.items, filter_, destination))
         now_ms = self._clock.now_ms()
         jobs: list[dict[str, Any]] = []
@@ -148,10 +148,11 @@ def select_items(
         every_version: also versions that a newer one replaced, after those of each source that none did.
     """
     for source, is_newest in product(chosen.sources, (True, False) if every_version else (True,)):
+        span = TimeRange(source, chosen.start_ms, chosen.end_ms)
         after: tuple[int, int] | None = None
         is_more = True
         while is_more:
-            page = index.between(source, chosen.start_ms, chosen.end_ms, limit=_PAGE, after=after, is_newest=is_newest)
+            page = index.between(span, limit=_PAGE, after=after, is_newest=is_newest)
             yield from _matching(store, page.items, chosen.filter, destination)
             after = page.next
             is_more = after is not None
@@ -183,17 +184,13 @@ def _matching(store: Store, items: Sequence[Item], filter_: str, destination: De
                 yield item
 
 
-def _put(connection: "Connection", groups: Sequence[Sequence[dict[str, Any]]]) -> list[None]:
-    for rows in groups:
-        put(connection, rows)
-    return [None] * len(groups)
+_put = one_by_one(put)
 
 
-def _add(connection: "Connection", batches: Sequence[_Batch]) -> list[None]:
-    for one in batches:
-        if one.rows:
-            schedule(connection, one.deliver, [one.destination], one.now_ms)
-            insert_rows(connection, DELIVERIES, one.rows)
-        if one.jobs:
-            put(connection, one.jobs)
-    return [None] * len(batches)
+@one_by_one
+def _add(connection: "Connection", one: _Batch) -> None:
+    if one.rows:
+        schedule(connection, one.deliver, [one.destination], one.now_ms)
+        insert_rows(connection, DELIVERIES, one.rows)
+    if one.jobs:
+        put(connection, one.jobs)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select, update
 
-from carboy.db import insert_rows
+from carboy.db import insert_rows, one_by_one
 from carboy.jobs import Job, is_dead, new_id, put, row_of
-from carboy.services.archive.destinations.events import event_id
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
-from carboy.services.archive.items import Item, NewItem
+from carboy.services.archive.items import Item, NewItem, event_id
 from carboy.webhooks import Attempt, Progress, advance
 
 if TYPE_CHECKING:
@@ -169,15 +168,14 @@ def _is_late(row: Any, now_ms: int) -> bool:
     return row.scheduled_at is None or row.scheduled_at > max(now_ms, row.open_until or 0, row.hold_until or 0)
 
 
-def wake(connection: "Connection", requests: Sequence[Wake]) -> list[None]:
+@one_by_one
+def wake(connection: "Connection", one: Wake) -> None:
     """Queue the job that delivers."""
-    for one in requests:
-        row = _locked(connection, one.destination) if one.is_forced else None
-        if row is not None and (row.scheduled_at != _CAME_IN_VAIN or (row.lease_until or 0) < one.now_ms):
-            change = update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(scheduled_at=None)
-            connection.execute(change)
-        schedule(connection, one.job, [one.destination], one.now_ms)
-    return [None] * len(requests)
+    row = _locked(connection, one.destination) if one.is_forced else None
+    if row is not None and (row.scheduled_at != _CAME_IN_VAIN or (row.lease_until or 0) < one.now_ms):
+        change = update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(scheduled_at=None)
+        connection.execute(change)
+    schedule(connection, one.job, [one.destination], one.now_ms)
 
 
 def progress_of(row: Any) -> Progress:
@@ -193,12 +191,9 @@ def _locked(connection: "Connection", name: str) -> Any:
     return connection.execute(query).one_or_none()
 
 
-def begin(connection: "Connection", requests: Sequence[Begin]) -> list[Progress | None]:
+@one_by_one
+def begin(connection: "Connection", one: Begin) -> Progress | None:
     """Give a destination's lease, unless another living process has it; what a dead one was delivering waits again."""
-    return [_begin(connection, one) for one in requests]
-
-
-def _begin(connection: "Connection", one: Begin) -> Progress | None:
     row = _locked(connection, one.destination)
     if row is None:
         insert_rows(connection, DESTINATIONS, [{"name": one.destination}], skip_known="name")
@@ -220,12 +215,9 @@ def _requeue_orphaned(connection: "Connection", name: str) -> None:
     connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
 
 
-def take(connection: "Connection", requests: Sequence[Take]) -> list[tuple[Progress, list[Pending]] | None]:
+@one_by_one
+def take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]] | None:
     """Give deliveries that are due, marked as `delivering`; None where another process has the lease now."""
-    return [_take(connection, one) for one in requests]
-
-
-def _take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]] | None:
     name, now_ms = one.begin.destination, one.begin.now_ms
     row = _locked(connection, name)
     if row is None or row.owner != one.begin.owner:
@@ -237,18 +229,15 @@ def _take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]]
     if progress.paused or progress.blocked_until() > now_ms or one.count < 1:
         return progress, []
     count = 1 if progress.open_until is not None else one.count  # half-open: one probe
-    columns = (DELIVERIES.c[name] for name in ("id", "item", "attempts", "tries", "next_at"))
-    due = _due(name, now_ms).with_only_columns(*columns).order_by(DELIVERIES.c.next_at, DELIVERIES.c.id)
+    columns = (DELIVERIES.c[column] for column in ("id", "item", "attempts", "tries", "next_at"))
+    due = select(*columns).where(DELIVERIES.c.destination == name, DELIVERIES.c.next_at <= now_ms)
+    due = due.order_by(DELIVERIES.c.next_at, DELIVERIES.c.id)
     found = [Pending(*each) for each in connection.execute(due.limit(count).with_for_update(skip_locked=True)).all()]
     if found:
         chosen = DELIVERIES.c.id.in_([each.id for each in found])
         values = {"state": "delivering", "next_at": one.attempt_until_ms}
         connection.execute(update(DELIVERIES).where(chosen).values(values))
     return progress, found
-
-
-def _due(name: str, now_ms: int) -> Any:
-    return select(DELIVERIES.c.id).where(DELIVERIES.c.destination == name, DELIVERIES.c.next_at <= now_ms)
 
 
 def record(connection: "Connection", groups: Sequence[Sequence[Ended]]) -> list[list[tuple[Progress, Progress]]]:
@@ -344,12 +333,9 @@ def _write(connection: "Connection", name: str, progress: Progress) -> None:
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == name).values(values))
 
 
-def finish(connection: "Connection", requests: Sequence[Finish]) -> list[int | None]:
-    """End turns; return when the next job of each is due, None where nothing waits."""
-    return [_finish(connection, one) for one in requests]
-
-
-def _finish(connection: "Connection", one: Finish) -> int | None:
+@one_by_one
+def finish(connection: "Connection", one: Finish) -> int | None:
+    """End a turn; return when the next job is due, None where nothing waits."""
     row = _locked(connection, one.destination)
     if row is None or row.owner != one.owner:
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import func, select, update
 
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.db import insert_rows
+from carboy.db import insert_rows, one_by_one
 from carboy.jobs import Job, first_id
 from carboy.services.archive.destinations.rows import Wake, progress_of, wake
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
@@ -87,9 +87,10 @@ class DeliveryStore:
         self._kept.pop(("counts", name), None)
 
     def _count(self, name: str) -> tuple[int, int]:
+        query = select(func.count()).select_from(DELIVERIES).where(DELIVERIES.c.destination == name)
         with self._engine.connect() as connection:
             waiting, delivering, failed = (
-                connection.execute(_count(name, state)).scalar() or 0 for state in ("waiting", "delivering", "failed")
+                connection.execute(query.where(DELIVERIES.c.state == state)).scalar() or 0 for state in _UNDELIVERED
             )
         return waiting + delivering, failed
 
@@ -162,14 +163,9 @@ class DeliveryStore:
             return None if row is None else (row, connection.execute(attempts).all())
 
 
-def _count(name: str, state: str) -> Any:
-    chosen = (DELIVERIES.c.destination == name) & (DELIVERIES.c.state == state)
-    return select(func.count()).select_from(DELIVERIES).where(chosen)
-
-
 def _oldest(name: str, state: str) -> Any:
-    chosen = (DELIVERIES.c.destination == name) & (DELIVERIES.c.state == state)
-    return select(DELIVERIES.c.created_at).where(chosen).order_by(DELIVERIES.c.id).limit(1)
+    query = select(DELIVERIES.c.created_at).where(DELIVERIES.c.destination == name, DELIVERIES.c.state == state)
+    return query.order_by(DELIVERIES.c.id).limit(1)
 
 
 def _page(name: str, state: str, chosen: DeliveryFilter, limit: int) -> Any:
@@ -204,12 +200,9 @@ class Retry:
     after: int = 0
 
 
-def retry(connection: "Connection", requests: Sequence[Retry]) -> list[tuple[int, int | None]]:
+@one_by_one
+def retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
     """Have a batch of deliveries tried again; return how many, and where the next batch begins, None at the end."""
-    return [_retry(connection, one) for one in requests]
-
-
-def _retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
     name = DESTINATIONS.c.name == one.destination
     connection.execute(select(name).where(name).with_for_update())  # first, as all who write deliveries
     query = select(DELIVERIES.c.id).where(DELIVERIES.c.destination == one.destination)
@@ -222,9 +215,8 @@ def _retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
         values = {"state": "waiting", "tries": 0, "next_at": one.now_ms, "finished_at": None}
         connection.execute(update(DELIVERIES).where(DELIVERIES.c.id.in_(ids)).values(values))
         is_open = DESTINATIONS.c.open_until > one.now_ms
-        connection.execute(
-            update(DESTINATIONS).where(name, is_open).values(open_until=one.now_ms)
-        )  # half-open: one probe
+        half_open = {"open_until": one.now_ms}  # one probe
+        connection.execute(update(DESTINATIONS).where(name, is_open).values(half_open))
         wake(connection, [Wake(one.destination, one.job, one.now_ms)])
     return len(ids), ids[-1] if len(ids) == _AT_ONCE else None
 
@@ -239,17 +231,16 @@ class SetPaused:
     now_ms: int
 
 
-def set_paused(connection: "Connection", requests: Sequence[SetPaused]) -> list[None]:
-    """Pause or resume destinations; one that is resumed begins with a closed circuit breaker."""
-    for one in requests:
-        insert_rows(connection, DESTINATIONS, [{"name": one.destination}], skip_known="name")
-        values: dict[str, Any] = {"paused": one.reason or None}
-        if not one.reason:
-            values |= dict.fromkeys(("failing_since", "open_until", "hold_until")) | {"failures": 0}
-        connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
-        if not one.reason:
-            wake(connection, [Wake(one.destination, one.job, one.now_ms, is_forced=True)])
-    return [None] * len(requests)
+@one_by_one
+def set_paused(connection: "Connection", one: SetPaused) -> None:
+    """Pause or resume a destination; one that is resumed begins with a closed circuit breaker."""
+    insert_rows(connection, DESTINATIONS, [{"name": one.destination}], skip_known="name")
+    values: dict[str, Any] = {"paused": one.reason or None}
+    if not one.reason:
+        values |= dict.fromkeys(("failing_since", "open_until", "hold_until")) | {"failures": 0}
+    connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(values))
+    if not one.reason:
+        wake(connection, [Wake(one.destination, one.job, one.now_ms, is_forced=True)])
 
 
 def each_batch(run: Any, first: Retry) -> Iterator[int]:
@@ -268,12 +259,9 @@ class Drop:
     now_ms: int
 
 
-def drop(connection: "Connection", requests: Sequence[Drop]) -> list[int]:
+@one_by_one
+def drop(connection: "Connection", one: Drop) -> int:
     """End a batch of deliveries as `expired`; return how many. What a living process is sending is left to it."""
-    return [_drop(connection, one) for one in requests]
-
-
-def _drop(connection: "Connection", one: Drop) -> int:
     query = select(DESTINATIONS.c.lease_until).where(DESTINATIONS.c.name == one.destination).with_for_update()
     is_leased = (connection.execute(query).scalar() or 0) > one.now_ms
     states = ("waiting",) if is_leased else ("waiting", "delivering")

@@ -10,8 +10,8 @@ from sqlalchemy import select
 from carboy.errors import Missing, UpstreamError
 from carboy.http_values import render_cursor, render_time
 from carboy.problems import Problem
-from carboy.services.archive.destinations.events import event_id
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
+from carboy.services.archive.items import event_id
 from carboy.services.archive.object_keys import stored_id
 from carboy.services.archive.pages.event_queries import (
     EventFilter,
