@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from carboy.extras import extra
-from carboy.trace.headers import Parent, parse_xray
+from carboy.trace.headers import Parent
 from carboy.trace.sanitize import clean_name, clean_text
 from carboy.trace.spans import Namespace, Span, new_trace_id
 from carboy.trace.tracers import Tracer
@@ -61,15 +61,6 @@ class OtlpTracer(Tracer):
         remote = _span_context(parent, is_sampled)
         return self._begin(name, otel.set_span_in_context(NonRecordingSpan(remote)), is_segment=True, parent=parent)
 
-    def begin_on_lambda(self, name: str, header: str | None, namespace: Namespace = "") -> Span | None:
-        """Begin a span within the segment that Lambda itself keeps for the function; None where it names none."""
-        parent = parse_xray(header)
-        if parent is None or not parent.span_id:
-            return None
-        made = self.begin_segment(name, Parent(parent.trace_id, parent.span_id, parent.is_sampled is True))
-        made.namespace, made.lineage = namespace, parent.lineage
-        return made
-
     def begin_child(self, parent: Span, name: str, namespace: Namespace = "") -> Span:
         """Begin a span within another, or within the one of OpenTelemetry's that stands between."""
         inside = otel_context.get_current()
@@ -77,7 +68,7 @@ class OtlpTracer(Tracer):
         if otel.get_current_span(inside).get_span_context().trace_id != parent.otel.get_span_context().trace_id:
             inside = parent.context  # another thread's
         kind = SpanKind.CLIENT if namespace else SpanKind.INTERNAL
-        return self._begin(name, inside, root=parent.root, namespace=namespace, kind=kind)
+        return self._begin(name, inside, within=parent, namespace=namespace, kind=kind)
 
     def close(self, span: Span) -> None:
         """End OpenTelemetry's span with all that is known of ours."""
@@ -116,7 +107,7 @@ class OtlpTracer(Tracer):
         name: str,
         inside: otel_context.Context,
         *,
-        root: Span | None = None,
+        within: Span | None = None,
         namespace: Namespace = "",
         is_segment: bool = False,
         kind: SpanKind = SpanKind.INTERNAL,
@@ -131,7 +122,7 @@ class OtlpTracer(Tracer):
             name,
             f"1-{trace[:8]}-{trace[8:]}",
             f"{before.span_id:016x}" if before.is_valid else "",
-            root=root,
+            within=within,
             namespace=namespace,
             is_segment=is_segment,
             is_sampled=known.trace_flags.sampled,

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 from urllib.parse import urlsplit
@@ -45,11 +46,13 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Span:
     """One operation; in a `with` block it is the current span.
 
     Attributes:
         tracer: who sends it.
+        within: the span that it is within, if that is one of this process.
         root: the first span of this trace in this process: the segment; itself, where it is that.
         id: 16 hexadecimal digits.
         parent_id: of the span that it is within; empty where it has none.
@@ -68,64 +71,31 @@ class Span:
         metadata: what is only shown.
     """
 
-    __slots__ = (
-        "_tokens",
-        "annotations",
-        "end_s",
-        "facts",
-        "failure",
-        "id",
-        "is_over",
-        "is_pass_through",
-        "is_sampled",
-        "is_segment",
-        "lineage",
-        "metadata",
-        "name",
-        "namespace",
-        "parent_id",
-        "root",
-        "start_s",
-        "state",
-        "trace_id",
-        "tracer",
-    )
+    tracer: Sink
+    name: str
+    trace_id: str
+    parent_id: str = ""
+    _: KW_ONLY
+    within: InitVar["Span | None"] = None
+    root: "Span" = field(init=False)
+    namespace: Namespace = ""
+    is_segment: bool = False
+    is_sampled: bool = True
+    state: str = ""
+    lineage: str = ""
+    is_pass_through: bool = field(default=False, init=False)
+    id: str = field(default_factory=new_span_id, init=False)
+    is_over: bool = field(default=False, init=False)
+    facts: dict[str, Any] | None = field(default=None, init=False)
+    annotations: dict[str, str | int | float | bool] | None = field(default=None, init=False)
+    metadata: dict[str, Any] | None = field(default=None, init=False)
+    failure: tuple[BaseException, str] | None = field(default=None, init=False)
+    start_s: float = field(default_factory=time.time, init=False)
+    end_s: float = field(default=0.0, init=False)
+    _tokens: list[Any] | None = field(default=None, init=False)
 
-    def __init__(
-        self,
-        tracer: Sink,
-        name: str,
-        trace_id: str,
-        parent_id: str = "",
-        *,
-        root: "Span | None" = None,
-        namespace: Namespace = "",
-        is_segment: bool = False,
-        is_sampled: bool = True,
-        state: str = "",
-        lineage: str = "",
-        is_pass_through: bool = False,
-    ) -> None:
-        self.tracer: Sink = tracer
-        self.name: str = name
-        self.trace_id: str = trace_id
-        self.parent_id: str = parent_id
-        self.root: Span = root if root is not None else self
-        self.namespace: Namespace = namespace
-        self.is_segment: bool = is_segment
-        self.is_sampled: bool = is_sampled
-        self.state: str = state
-        self.lineage: str = lineage
-        self.is_pass_through: bool = is_pass_through
-        self.id: str = os.urandom(8).hex()
-        self.is_over: bool = False
-        self.facts: dict[str, Any] | None = None
-        self.annotations: dict[str, str | int | float | bool] | None = None
-        self.metadata: dict[str, Any] | None = None
-        self.failure: tuple[BaseException, str] | None = None
-        self._tokens: list[Any] | None = None
-        self.start_s: float = time.time()
-        self.end_s: float = 0.0
+    def __post_init__(self, within: "Span | None") -> None:
+        self.root = self if within is None else within.root
 
     def enter(self) -> Any:
         """Make it the span that this context works in; give the token to `leave`."""

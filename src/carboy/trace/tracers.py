@@ -53,16 +53,9 @@ class Tracer:
         parent = parse_xray(header)
         if parent is None or not parent.span_id:
             return None
-        is_sampled = parent.is_sampled is True
-        return Span(
-            self,
-            clean_name(name),
-            parent.trace_id,
-            parent.span_id,
-            namespace=namespace,
-            is_sampled=is_sampled,
-            lineage=parent.lineage,
-        )
+        made = self.begin_segment(name, replace(parent, is_sampled=parent.is_sampled is True))
+        made.is_segment, made.namespace, made.lineage = False, namespace, parent.lineage
+        return made
 
     def begin_event(self, name: str, header: str | None) -> Span | None:
         """Begin the span of an event of Lambda's; None outside of Lambda.
@@ -96,7 +89,7 @@ class Tracer:
             name,
             parent.trace_id,
             parent.id,
-            root=parent.root,
+            within=parent,
             namespace=namespace,
             is_sampled=parent.is_sampled,
         )
