@@ -1,14 +1,18 @@
 """Events in the form that AWS documents them, for trying a handler without AWS.
 
 A request is given as a client would send it (path and query encoded, headers as a list), and each builder does to it
-what its platform does: decodes, groups, drops the stage, encodes the body.
+what its platform does: decodes, groups, drops the stage, encodes the body. What is the same in every event of a kind is
+in `sample_events.json`.
 
 Source: API Gateway, Elastic Load Balancing, Lambda, SQS, SNS and EventBridge developer guides.
 """
 
 import hashlib
+import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -19,7 +23,6 @@ _ACCOUNT = "123456789012"
 _REGION = "eu-central-1"
 _API = "a1b2c3d4e5"
 _SOURCE_IP = "203.0.113.7"
-_REQUEST_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 _TRACE = "Root=1-67891233-abcdef012345678912345678"
 
 
@@ -53,35 +56,24 @@ def rest_v1(
     lists = _lists([*headers, *_platform_headers(host, source_ip, headers)])
     decoded = _lists(parse_qsl(query, keep_blank_values=True))
     seen = base_path + path if domain else path
-    return {
-        "resource": "/{proxy+}" if path != "/" else "/",
-        "path": seen,
-        "httpMethod": method,
-        "headers": {name: values[-1] for name, values in lists.items()},
-        "multiValueHeaders": lists,
-        "queryStringParameters": {name: values[-1] for name, values in decoded.items()} or None,
-        "multiValueQueryStringParameters": decoded or None,
-        "pathParameters": {"proxy": unquote(path[1:])} if path != "/" else None,
-        "stageVariables": None,
-        "requestContext": {
-            "accountId": _ACCOUNT,
-            "apiId": _API,
-            "domainName": host,
-            "domainPrefix": host.partition(".")[0],
-            "extendedRequestId": "request-id",
-            "httpMethod": method,
-            "identity": {"sourceIp": source_ip, "userAgent": "curl/8.5.0", "user": None},
-            "path": seen if domain else f"/{stage}{path}",
-            "protocol": "HTTP/1.1",
-            "requestId": _REQUEST_ID,
-            "requestTime": "04/Mar/2026:19:15:17 +0000",
-            "requestTimeEpoch": 1772651717000,
-            "resourceId": "123456",
-            "resourcePath": "/{proxy+}" if path != "/" else "/",
-            "stage": stage,
-        },
+    route = "/{proxy+}" if path != "/" else "/"
+    event = _sample("rest-v1")
+    event.update(
+        resource=route,
+        path=seen,
+        httpMethod=method,
+        headers={name: values[-1] for name, values in lists.items()},
+        multiValueHeaders=lists,
+        queryStringParameters={name: values[-1] for name, values in decoded.items()} or None,
+        multiValueQueryStringParameters=decoded or None,
+        pathParameters={"proxy": unquote(path[1:])} if path != "/" else None,
         **_body(body, is_binary=binary),
-    }
+    )
+    whole = seen if domain else f"/{stage}{path}"
+    context = event["requestContext"]
+    context.update(_host(host), httpMethod=method, path=whole, resourcePath=route, stage=stage)
+    context["identity"]["sourceIp"] = source_ip
+    return event
 
 
 def http_v1(method: str = "GET", url: str = "/", *, stage: str = "$default", **request: Any) -> Event:
@@ -162,15 +154,8 @@ def alb(
     ]
     names = _lists(sent)
     raw = _lists([(name, value) for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)])
-    event: Event = {
-        "requestContext": {
-            "elb": {
-                "targetGroupArn": f"arn:aws:elasticloadbalancing:{_REGION}:{_ACCOUNT}:targetgroup/jobs/49e9d65c45c6791a"
-            }
-        },
-        "httpMethod": method,
-        "path": path,
-    }
+    event = _sample("alb")
+    event.update(httpMethod=method, path=path)
     if multi_value:
         event.update(multiValueQueryStringParameters=raw, multiValueHeaders=names)
     else:
@@ -184,57 +169,29 @@ def alb(
 
 def sqs(*bodies: str, queue: str = "jobs", group: str = "") -> Event:
     """Return an SQS event with a record for each body; a FIFO queue's when `queue` ends in `.fifo`."""
-    attributes = {
-        "ApproximateReceiveCount": "1",
-        "SentTimestamp": "1545082649183",
-        "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-        "ApproximateFirstReceiveTimestamp": "1545082649185",
-    }
-    if queue.endswith(".fifo"):
-        attributes |= {"MessageGroupId": group or "1", "SequenceNumber": "18849496460467696128"}
-    return {
-        "Records": [
-            {
-                "messageId": f"059f36b4-87a3-44ab-83d2-{number:012d}",
-                "receiptHandle": f"AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a{number}",
-                "body": body,
-                "attributes": dict(attributes),
-                "messageAttributes": {},
-                "md5OfBody": hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
-                "eventSource": "aws:sqs",
-                "eventSourceARN": f"arn:aws:sqs:{_REGION}:{_ACCOUNT}:{queue}",
-                "awsRegion": _REGION,
-            }
-            for number, body in enumerate(bodies, 1)
-        ]
-    }
+    records = []
+    for number, body in enumerate(bodies, 1):
+        record = _sample("sqs-record")
+        record.update(
+            messageId=f"059f36b4-87a3-44ab-83d2-{number:012d}",
+            receiptHandle=f"AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a{number}",
+            body=body,
+            md5OfBody=hashlib.md5(body.encode(), usedforsecurity=False).hexdigest(),
+            eventSourceARN=f"arn:aws:sqs:{_REGION}:{_ACCOUNT}:{queue}",
+        )
+        if queue.endswith(".fifo"):
+            record["attributes"] |= {"MessageGroupId": group or "1", "SequenceNumber": "18849496460467696128"}
+        records.append(record)
+    return {"Records": records}
 
 
 def sns(message: str = "Hello from SNS!", *, topic: str = "alerts", subject: str | None = None) -> Event:
     """Return an SNS event."""
     arn = f"arn:aws:sns:{_REGION}:{_ACCOUNT}:{topic}"
-    return {
-        "Records": [
-            {
-                "EventVersion": "1.0",
-                "EventSubscriptionArn": f"{arn}:21be56ed-a058-49f5-8c98-aedd2564c486",
-                "EventSource": "aws:sns",
-                "Sns": {
-                    "SignatureVersion": "1",
-                    "Timestamp": "2026-01-02T12:45:07.000Z",
-                    "Signature": "EXAMPLE",
-                    "SigningCertUrl": f"https://sns.{_REGION}.amazonaws.com/SimpleNotificationService-ac565b8b1.pem",
-                    "MessageId": "95df01b4-ee98-5cb9-9903-4c221d41eb5e",
-                    "Message": message,
-                    "MessageAttributes": {},
-                    "Type": "Notification",
-                    "UnsubscribeUrl": f"https://sns.{_REGION}.amazonaws.com/?Action=Unsubscribe",
-                    "TopicArn": arn,
-                    "Subject": subject,
-                },
-            }
-        ]
-    }
+    event = _sample("sns")
+    event["Records"][0]["EventSubscriptionArn"] = f"{arn}:21be56ed-a058-49f5-8c98-aedd2564c486"
+    event["Records"][0]["Sns"].update(Message=message, TopicArn=arn, Subject=subject)
+    return event
 
 
 def schedule(rule: str = "nightly") -> Event:
@@ -246,17 +203,7 @@ def schedule(rule: str = "nightly") -> Event:
 
 def eventbridge(detail_type: str, source: str, detail: Mapping[str, Any]) -> Event:
     """Return an event of EventBridge's bus."""
-    return {
-        "version": "0",
-        "id": "cdc73f9d-aea9-11e3-9d5a-835b769c0d9c",
-        "detail-type": detail_type,
-        "source": source,
-        "account": _ACCOUNT,
-        "time": "2026-01-02T12:45:07Z",
-        "region": _REGION,
-        "resources": [],
-        "detail": dict(detail),
-    }
+    return _sample("eventbridge") | {"detail-type": detail_type, "source": source, "detail": dict(detail)}
 
 
 def authorizer_token(credential: str = "Bearer allow", method: str = "GET", path: str = "/orders") -> Event:
@@ -285,36 +232,31 @@ def _v2(method: str, path: str, query: str, host: str, route: str, stage: str, h
     cookies = [part for value in given.pop("cookie", []) for part in value.split("; ")]
     given |= _lists([(name.lower(), value) for name, value in _platform_headers(host, source_ip, headers)])
     decoded = _lists(parse_qsl(query, keep_blank_values=True))
-    event: Event = {
-        "version": "2.0",
-        "routeKey": route,
-        "rawPath": path,
-        "rawQueryString": query,
-        "headers": {name: ",".join(values) for name, values in given.items()},
-        "requestContext": {
-            "accountId": _ACCOUNT,
-            "apiId": host.partition(".")[0],
-            "domainName": host,
-            "domainPrefix": host.partition(".")[0],
-            "http": {
-                "method": method,
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": source_ip,
-                "userAgent": "curl/8.5.0",
-            },
-            "requestId": "JKJaXmPLvHcESHA=",
-            "routeKey": route,
-            "stage": stage,
-            "time": "12/Mar/2026:19:03:58 +0000",
-            "timeEpoch": 1773342238000,
-        },
-    }
+    event = _sample("http-v2")
+    headers_once = {name: ",".join(values) for name, values in given.items()}
+    event.update(routeKey=route, rawPath=path, rawQueryString=query, headers=headers_once)
+    event["requestContext"].update(_host(host), apiId=host.partition(".")[0], routeKey=route, stage=stage)
+    event["requestContext"]["http"].update(method=method, path=path, sourceIp=source_ip)
     if cookies:
         event["cookies"] = cookies
     if decoded:
         event["queryStringParameters"] = {name: ",".join(values) for name, values in decoded.items()}
     return event
+
+
+@cache
+def _samples() -> str:
+    return Path(__file__).with_suffix(".json").read_text("utf-8")
+
+
+def _sample(kind: str) -> Event:
+    """Return an event of its own to fill in."""
+    event: Event = json.loads(_samples())[kind]
+    return event
+
+
+def _host(name: str) -> Event:
+    return {"domainName": name, "domainPrefix": name.partition(".")[0]}
 
 
 def _platform_headers(host: str, source_ip: str, headers: Pairs) -> list[tuple[str, str]]:
