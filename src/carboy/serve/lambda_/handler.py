@@ -29,16 +29,8 @@ _HTTP: Mapping[str, tuple[Callable[..., Environ], Callable[..., dict[str, Any]]]
 }
 
 
-def lambda_handler(
-    application: Any,
-    *,
-    events: Events | None = None,
-    on_sqs: SqsRunner | None = None,
-    base_path: str = "",
-    deadline_margin_ms: int = 500,
-    on_restore: Iterable[Callable[[], None]] = (),
-) -> "LambdaHandler":
-    """Return a function for AWS Lambda's runtime to call with events.
+class LambdaHandler:
+    """A function for AWS Lambda's runtime to call with events; `lambda_handler` is its name in `carboy.serve`.
 
     Args:
         application: a factory without arguments, which is called at once, a WSGI application or an ASGI application.
@@ -53,29 +45,16 @@ def lambda_handler(
     Raises:
         UsageError: the application is neither WSGI nor ASGI nor a factory.
     """
-    return LambdaHandler(
-        application,
-        events=events,
-        on_sqs=on_sqs,
-        base_path=base_path,
-        deadline_margin_ms=deadline_margin_ms,
-        on_restore=on_restore,
-    )
-
-
-class LambdaHandler:
-    """A handler for Lambda; its arguments are those of `lambda_handler`."""
 
     def __init__(
         self,
         application: Any,
         *,
-        events: Events | None,
-        on_sqs: SqsRunner | None,
-        base_path: str,
-        deadline_margin_ms: int,
-        on_restore: Iterable[Callable[[], None]],
-        process_environ: Mapping[str, str] = live_environ(),
+        events: Events | None = None,
+        on_sqs: SqsRunner | None = None,
+        base_path: str = "",
+        deadline_margin_ms: int = 500,
+        on_restore: Iterable[Callable[[], None]] = (),
     ) -> None:
         self.application: Any
         self.application, interface = make_application(application)
@@ -85,8 +64,8 @@ class LambdaHandler:
         self._on_sqs = on_sqs or (extension.on_sqs if extension else None)
         self._base_path = "/" + base_path.strip("/") if base_path else ""
         self._margin_ms = deadline_margin_ms
-        self._process_environ = process_environ
-        self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in process_environ  # elsewhere the trace's id is not set
+        self._environ = live_environ()
+        self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in self._environ  # elsewhere the trace's id is not set
         self._is_cold = True
         self._watchdog = process_watchdog()
         self.restore_hooks: RestoreHooks = RestoreHooks()
@@ -135,7 +114,7 @@ class LambdaHandler:
         if self._base_path:
             mount(environ, self._base_path.rstrip("/"))
         if self._is_on_lambda:
-            environ["lambda.trace_id"] = self._process_environ.get("_X_AMZN_TRACE_ID", "")
+            environ["lambda.trace_id"] = self._environ.get("_X_AMZN_TRACE_ID", "")
         try:
             left_ms = _remaining_ms(context) - self._margin_ms
             answer = self._watchdog.run(run_wsgi, self._run, environ, left_ms / 1000)
@@ -162,6 +141,9 @@ class LambdaHandler:
             ids = {name: value for name, value in ids.items() if value}
         ids["cold_start"] = is_cold
         return ids
+
+
+lambda_handler: type[LambdaHandler] = LambdaHandler
 
 
 def _bridge(application: Any) -> Any:
