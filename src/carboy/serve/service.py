@@ -26,9 +26,7 @@ class Service:
     def __init__(self, app: Any) -> None:
         self.app = app
         self._engine: Any = None
-        self._metrics: Any = None
-        self._console: Any = None
-        self._refresh: Any = None
+        self._beside: list[Any] = []
 
     @property
     def flask(self) -> "Flask | None":
@@ -67,56 +65,44 @@ class Service:
             )
 
     def start(self) -> None:
-        """Start the job engine where there are jobs, and serve `METRICS_BIND`; the server is up by now."""
+        """Start what runs beside the application, the job engine last; the server is up by now."""
         runtime = self.runtime
-        self._start_metrics()
-        self._listen()
-        if runtime is not None and runtime.jobs.engine is not None:
+        if runtime is None:
+            return
+        runtime.metrics.backend  # noqa: B018 (loads it before the first request)
+        if bind := runtime.settings["METRICS_BIND"]:
+            from carboy.web.metrics_listener import MetricsServer
+
+            self._start_beside(MetricsServer(runtime.metrics, bind))
+        if runtime.settings["CONSOLE_BIND"]:
+            from carboy.web.console.listener import ConsoleListener
+
+            self._start_beside(ConsoleListener(runtime))
+        if runtime.centre.live is not None:
+            from carboy.web.reload import RefreshOnRequest
+
+            self._start_beside(RefreshOnRequest(runtime.centre.live, runtime.settings["INSTANCE_PATH"]))
+        if runtime.jobs.engine is not None:
             self._engine = runtime.jobs.engine
             self._engine.start()
             for begin in runtime.at_start:
                 begin()
 
     def stop(self, drain_s: float | None = None) -> None:
-        """Stop the job engine; jobs that still run after `drain_s` (`JOBS_DRAIN_S`) go back to the others."""
+        """Stop what `start` has started; jobs that still run after `drain_s` (`JOBS_DRAIN_S`) go back to the others."""
         if self._engine is not None:
             self._engine.stop(drain_s)
-        for listener in (self._metrics, self._console):
-            if listener is not None:
-                listener.stop()
-        if self._refresh is not None:
-            self._refresh.stop()
+        for one in self._beside:
+            one.stop()
 
     def after_fork(self) -> None:
         """Leave the parent's database connections to the parent."""
         if self._has_database:
             self.runtime.engine.dispose(close=False)
 
-    def _listen(self) -> None:
-        """Read the settings again on SIGHUP and `carboy settings refresh`."""
-        live = self.runtime.centre.live if self.runtime is not None else None
-        if self.runtime is not None and live is not None:
-            from carboy.web.reload import RefreshOnRequest
-
-            self._refresh = RefreshOnRequest(live, self.runtime.settings["INSTANCE_PATH"])
-            self._refresh.start()
-
-    def _start_metrics(self) -> None:
-        """Load the metrics before the first request, and serve `METRICS_BIND` from one of the workers."""
-        runtime = self.runtime
-        if runtime is None:
-            return
-        runtime.metrics.backend  # noqa: B018 (loads it)
-        if bind := runtime.settings["METRICS_BIND"]:
-            from carboy.web.metrics_listener import MetricsServer
-
-            self._metrics = MetricsServer(runtime.metrics, bind)
-            self._metrics.start()
-        if runtime.settings["CONSOLE_BIND"]:
-            from carboy.web.console.listener import ConsoleListener
-
-            self._console = ConsoleListener(runtime)
-            self._console.start()
+    def _start_beside(self, one: Any) -> None:
+        self._beside.append(one)
+        one.start()
 
     @property
     def _has_database(self) -> bool:
