@@ -5,17 +5,16 @@ import hmac
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import orjson
+from typing import Any, TypeVar
 
 from carboy.clock import Clock
 from carboy.config import Rate
-from carboy.db import GroupCommit
+from carboy.db import Apply, GroupCommit
 from carboy.errors import InvalidInput
-from carboy.http_values import render_retry_after, render_time
+from carboy.http_values import render_time
 from carboy.jobs import Job, PeriodicJob
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.private_folders import make_private_folder
@@ -26,20 +25,10 @@ from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.dispatcher import Dispatcher
 from carboy.services.sms.fraud import Guards
 from carboy.services.sms.inbound import keep_inbound, read_inbound_message
-from carboy.services.sms.intake import (
-    Accepted,
-    Clash,
-    Guarded,
-    NewCode,
-    OverBudget,
-    OverLimit,
-    OwnContent,
-    Submission,
-    accept,
-)
+from carboy.services.sms.intake import Accepted, Guarded, Submission, accept
 from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import Number, hash_number, parse_number
-from carboy.services.sms.one_time_codes import Guess, Verdict, guess, hash_code, subject_of
+from carboy.services.sms.one_time_codes import Guess, Verdict, code_row, guess, hash_code, subject_of
 from carboy.services.sms.providers import Inbound, Receipt
 from carboy.services.sms.requests import Catalog, SendRequest
 from carboy.services.sms.retention import Upkeep
@@ -48,6 +37,9 @@ from carboy.services.sms.statistics import Statistics
 from carboy.web import Counter
 
 log: BoundLogger = get_logger("carboy.sms")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _PART = 100
 _OWN_PART = 20  # messages that differ are a call each
@@ -110,28 +102,18 @@ class Gateway:
             Problem: 422, the idempotency key had another body; 429, a limit is reached.
             Unreachable: it could not be stored; nothing will be sent.
         """
-        submission = self._submission(wanted, key_id, idempotency_key, code, client)
-        answer = self._run_again(accept, submission)
-        match answer:
-            case Clash():
-                raise Problem(422, "the Idempotency-Key was used with another body")
-            case OverBudget(left, retry_after_s):
-                detail = f"SMS_DAILY_BUDGET leaves {left} messages to this key today"
-                raise Problem(429, detail, headers={"Retry-After": render_retry_after(retry_after_s)})
-            case OverLimit(places, retry_after_s):
-                shown = [wanted.receivers[place].shown for place in places]
-                detail = f"SMS_RECEIVER_LIMITS: {', '.join(shown[:10])} had too many of this template"
-                raise Problem(429, detail, headers={"Retry-After": render_retry_after(retry_after_s)})
-            case Guarded(guard, wait_ms):
-                raise self.guards.refusal(guard, wait_ms)
+        answer = self._run_again(accept, self._submission(wanted, key_id, idempotency_key, code, client))
+        if isinstance(answer, Problem):
+            raise answer
+        if isinstance(answer, Guarded):
+            raise self.guards.refusal(answer.guard, answer.wait_ms)
         if answer.is_new:
             if code is not None:
                 self.guards.note_sent(wanted.receivers[0])
             for one in self.periodic:
                 one.ask()
             self.wake()
-        accepted: Accepted = answer
-        return accepted
+        return answer
 
     def wait(self, row: int, wait_s: float) -> bool:
         """Wait until every message of a request is handed over or failed; return False after the timeout."""
@@ -143,7 +125,7 @@ class Gateway:
         subject = subject_of(self.hash(receiver.e164), template) if receiver else ""
         until_ms = now_ms + _ms(self.settings.sms_code_expires)
         one = Guess(subject, request, code, self.pepper, self.settings.sms_code_tries, until_ms, now_ms)
-        verdict: Verdict = self._run_again(guess, one)
+        verdict = self._run_again(guess, one)
         if verdict.is_verified:
             number = receiver or self._receiver_of(request)
             if number is not None:
@@ -170,8 +152,7 @@ class Gateway:
         self.dispatcher.waiters.notify(found.request)
         if not found.canceled:
             raise Problem(409, "it is too late to cancel: no message waits to be sent")
-        canceled: Canceled = found
-        return canceled
+        return found
 
     def take_inbound(self, provider: str, messages: Sequence[Inbound]) -> None:
         """Keep inbound messages, and follow the stop words in them."""
@@ -205,44 +186,34 @@ class Gateway:
         self, wanted: SendRequest, key_id: str, idempotency_key: str | None, code: str | None, client: str
     ) -> Submission:
         now_ms = self.clock.now_ms()
+        settings, options, is_otp = self.settings, wanted.options, wanted.template.otp
         claim = None
         if idempotency_key is not None:
             claim = hashlib.sha256(f"{key_id}\0{idempotency_key}".encode()).hexdigest()
         receivers = [(number, self.hash(number.e164)) for number in wanted.receivers]
-        settings, template, options = self.settings, wanted.template, wanted.options
-        usual_ms = _ms(settings.sms_code_expires if template.otp else settings.sms_expires)
-        expires_ms = options.expires_after_ms or usual_ms
+        usual_ms = _ms(settings.sms_code_expires if is_otp else settings.sms_expires)
         new_code = None
         if code is not None:
-            subject = subject_of(receivers[0][1], template.name)
-            hashed = hash_code(code, subject, self.pepper)
-            new_code = NewCode(subject, hashed, settings.sms_code_tries, now_ms + _ms(settings.sms_code_expires))
+            subject = subject_of(receivers[0][1], wanted.template.name)
+            hashed, until_ms = hash_code(code, subject, self.pepper), now_ms + _ms(settings.sms_code_expires)
+            new_code = code_row(subject, hashed, settings.sms_code_tries, until_ms)
         real = [number for number in wanted.receivers if number.e164 not in settings.sms_test_numbers]
-        guards = self.guards.of_request(real, "" if code is None else client) if template.otp and real else []
         return Submission(
+            wanted=wanted,
             key_id=key_id,
             claim=claim,
-            digest=wanted.digest,
-            template=template.name,
-            params=orjson.dumps(wanted.params),
-            provider=wanted.provider,
             receivers=receivers,
-            segments=wanted.parts,
-            limits=self.limits if template.otp else (),
+            limits=self.limits if is_otp else (),
+            guards=self.guards.of_request(real, "" if code is None else client) if is_otp and real else [],
             budget=settings.sms_daily_budget,
             parts=self._parts(wanted),
-            job=self.otp_job if template.otp else self.bulk_job,
-            expires_at_ms=(options.send_at_ms or now_ms) + expires_ms,
+            job=self.otp_job if is_otp else self.bulk_job,
+            expires_at_ms=(options.send_at_ms or now_ms) + (options.expires_after_ms or usual_ms),
             now_ms=now_ms,
             request_id=request_id(),
-            code=new_code,
-            guards=guards,
-            own=[OwnContent(orjson.dumps(one.params), one.reference, one.parts) for one in wanted.personal],
-            reference=options.reference,
-            send_at_ms=options.send_at_ms,
-            expires_after_ms=options.expires_after_ms,
             callback_url=options.callback_url or ("" if settings.sms_callback_url else None),
             tests=settings.sms_test_numbers,
+            code=new_code,
         )
 
     def _parts(self, wanted: SendRequest) -> dict[str, int]:
@@ -251,15 +222,13 @@ class Gateway:
         regions = {number.region for number in wanted.receivers}
         return {one: self.dispatcher.batch_size(wanted.template, wanted.provider, most, one) for one in regions}
 
-    def _run_again(self, apply: Any, item: Any) -> Any:
+    def _run_again(self, apply: Apply[T, R], item: T) -> R:
         """Write; after a unique key that another process has just written, try again and find it."""
         from sqlalchemy.exc import IntegrityError
 
         for _ in range(2):
-            try:
+            with suppress(IntegrityError):
                 return self.writer.run(apply, item)
-            except IntegrityError:
-                continue
         return self.writer.run(apply, item)
 
 
@@ -308,12 +277,9 @@ def read_pepper(secret_key: str | None, folder: Path) -> bytes:
     if not path.exists():
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(os.urandom(32))
-        try:
-            os.link(made, path)  # the first process wins, and readers see a whole file
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
+        with suppress(FileExistsError):  # the first process wins, and readers see a whole file
+            os.link(made, path)
+        made.unlink()
     return path.read_bytes()
 
 

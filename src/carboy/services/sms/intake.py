@@ -10,13 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from sqlalchemy import delete, select, tuple_, update
 
 from carboy.config import Rate
 from carboy.db import chunks, insert_rows, lock_values, store_values
+from carboy.http_values import render_retry_after
 from carboy.jobs import Job, new_id, put, row_of
+from carboy.problems import Problem
 from carboy.services.sms.fraud import Guard, left_ms
 from carboy.services.sms.numbers import Number
+from carboy.services.sms.requests import Personal, SendRequest
 from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, REQUESTS
 
 if TYPE_CHECKING:
@@ -24,31 +28,7 @@ if TYPE_CHECKING:
 
 CLAIM_MS = 86_400_000
 _DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class NewCode:
-    """A one-time password to be stored with its request, as a hash; one for each subject."""
-
-    subject: str
-    hash: str
-    tries: int
-    expires_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class OwnContent:
-    """What one receiver's message has of its own.
-
-    Attributes:
-        params: a JSON object.
-        reference: the caller's own; None for that of the request.
-        segments: as for the whole request.
-    """
-
-    params: bytes
-    reference: str | None
-    segments: tuple[int, int] | None
+_OTHER_BODY = "the Idempotency-Key was used with another body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +36,10 @@ class Submission:
     """One request to send a message, accepted as a whole or not at all.
 
     Attributes:
+        wanted: what is sent, to whom.
         key_id: the API key's id.
         claim: hash of the key and its `Idempotency-Key`; None without one.
-        digest: of the body.
-        template: its name.
-        params: a JSON object.
-        provider: the only one that may carry it; None for any.
         receivers: each with the hash of the number.
-        segments: parts of the text, and parts billed in mainland China; None if only the provider knows the text.
         limits: how often a receiver gets this template.
         guards: against pumping.
         budget: messages of this key a day; 0 for no limit.
@@ -72,38 +48,26 @@ class Submission:
         expires_at_ms: when it is no longer worth sending.
         now_ms: when it arrived.
         request_id: of the HTTP request.
-        code: a one-time password.
-        own: for each receiver, what its message has of its own; empty where the messages do not differ.
-        reference: the caller's own.
-        send_at_ms: when it is sent; None for at once.
-        expires_after_ms: what the caller said of `expires_at_ms`; None for nothing.
         callback_url: where state changes go; empty for the address of the settings, None for nowhere.
         tests: E.164; no limit counts messages to these numbers.
+        code: the row of a one-time password but for its id, which is the request's.
     """
 
+    wanted: SendRequest
     key_id: str
     claim: str | None
-    digest: bytes
-    template: str
-    params: bytes
-    provider: str | None
     receivers: Sequence[tuple[Number, str]]
-    segments: tuple[int, int] | None
     limits: Sequence[Rate]
+    guards: Sequence[Guard]
     budget: int
     parts: Mapping[str, int]
     job: Job[[int, list[int]]]
     expires_at_ms: int
     now_ms: int
-    request_id: str = ""
-    code: NewCode | None = None
-    guards: Sequence[Guard] = ()
-    own: Sequence[OwnContent] = ()
-    reference: str | None = None
-    send_at_ms: int | None = None
-    expires_after_ms: int | None = None
-    callback_url: str | None = None
-    tests: Collection[str] = ()
+    request_id: str
+    callback_url: str | None
+    tests: Collection[str]
+    code: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +84,6 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
-    """The idempotency key was used with another body."""
-
-
-@dataclass(frozen=True, slots=True)
-class OverBudget:
-    """The key has no budget left for that many today."""
-
-    left: int
-    retry_after_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class OverLimit:
-    """Receivers, by their place, that had too many messages of this template."""
-
-    places: tuple[int, ...]
-    retry_after_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Guarded:
     """A guard against pumping refuses the request."""
 
@@ -148,7 +91,7 @@ class Guarded:
     wait_ms: float
 
 
-Answer = Accepted | Clash | OverBudget | OverLimit | Guarded
+Answer = Accepted | Guarded | Problem
 
 
 @dataclass(slots=True)
@@ -194,13 +137,15 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
 
 def _take(one: Submission, known: _Known) -> Answer:
     if one.claim is not None and (found := known.claims.get(one.claim)) is not None:
-        return Accepted(found[0]) if found[1] == one.digest else Clash()
+        row, digest = found
+        return Accepted(row) if digest == one.wanted.digest else Problem(422, _OTHER_BODY)
     if one.limits and (over := _over_limit(one, known)) is not None:
         return over
     name = _budget_name(one)
     left = one.budget - known.used[name] if one.budget else len(one.receivers)
     if len(one.receivers) > left:
-        return OverBudget(max(left, 0), (_DAY_MS - one.now_ms % _DAY_MS) / 1000)
+        detail = f"SMS_DAILY_BUDGET leaves {max(left, 0)} messages to this key today"
+        return _too_many(detail, (_DAY_MS - one.now_ms % _DAY_MS) / 1000)
     for guard in one.guards:
         if wait_ms := guard.wait_ms(known.shared, one.now_ms):
             return Guarded(guard, wait_ms)
@@ -210,73 +155,67 @@ def _take(one: Submission, known: _Known) -> Answer:
         known.used[name] += len(one.receivers)
     row = new_id(one.now_ms)
     if one.claim is not None:
-        known.claims[one.claim] = (row, one.digest)
+        known.claims[one.claim] = (row, one.wanted.digest)
     ids = _add_rows(one, row, known)
-    for hashed in _limited(one):
-        known.times[hashed, one.template].append(one.now_ms)
+    for pair in _limited(one):
+        known.times[pair].append(one.now_ms)
     return Accepted(row, tuple(ids))
 
 
 def _add_rows(one: Submission, row: int, known: _Known) -> list[int]:
     known.requests.append(_request_row(one, row))
     ids = _new_ids(one.now_ms, len(one.receivers))
-    contents = one.own or [OwnContent(b"", None, one.segments)] * len(ids)
+    contents = one.wanted.personal or [Personal({}, one.wanted.parts, None)] * len(ids)
     known.messages += [
         _message_row(one, row, message, number, hashed, own)
         for message, (number, hashed), own in zip(ids, one.receivers, contents, strict=True)
     ]
-    after_s = max(0, (one.send_at_ms or 0) - one.now_ms) / 1000
+    after_s = max(0, (one.wanted.options.send_at_ms or 0) - one.now_ms) / 1000
     known.jobs += [
         row_of(one.job, (row, list(some)), now_ms=one.now_ms, after_s=after_s, request_id=one.request_id)
         for group, size in _groups(one, ids)
         for some in chunks(group, size)
     ]
     if one.code is not None:
-        known.codes[one.code.subject] = {
-            "id": row,
-            "subject": one.code.subject,
-            "hash": one.code.hash,
-            "tries_left": one.code.tries,
-            "expires_at": one.code.expires_at_ms,
-        }
+        known.codes[one.code["subject"]] = {"id": row, **one.code}
     return ids
 
 
 def _request_row(one: Submission, row: int) -> dict[str, Any]:
+    wanted, options = one.wanted, one.wanted.options
     return {
         "id": row,
         "key_id": one.key_id,
         "claim": one.claim,
-        "digest": one.digest,
-        "template": one.template,
-        "provider": one.provider,
-        "params": one.params,
+        "digest": wanted.digest,
+        "template": wanted.template.name,
+        "provider": wanted.provider,
+        "params": orjson.dumps(wanted.params),
         "expires_at": one.expires_at_ms,
         "created_at": one.now_ms,
-        "send_at": one.send_at_ms,
-        "expires_after": one.expires_after_ms,
+        "send_at": options.send_at_ms,
+        "expires_after": options.expires_after_ms,
         "callback_url": one.callback_url,
     }
 
 
-def _message_row(
-    one: Submission, row: int, message: int, number: Number, hashed: str, own: OwnContent
-) -> dict[str, Any]:
+def _message_row(one: Submission, row: int, message: int, number: Number, hashed: str, own: Personal) -> dict[str, Any]:
+    wanted, options = one.wanted, one.wanted.options
     return {
         "id": message,
         "request": row,
         "receiver": number.e164,
         "receiver_shown": number.shown,
         "receiver_hash": hashed,
-        "template": one.template,
-        "state": "queued" if one.send_at_ms is None else "scheduled",
+        "template": wanted.template.name,
+        "state": "queued" if options.send_at_ms is None else "scheduled",
         "attempts": 0,
-        "segments": own.segments and own.segments[number.region == "CN"],
+        "segments": own.parts and own.parts[number.region == "CN"],
         "created_at": one.now_ms,
         "country": number.region,
-        "reference": own.reference or one.reference,
-        "params": own.params or None,
-        "due_at": one.send_at_ms,
+        "reference": own.reference or options.reference,
+        "params": orjson.dumps(own.params) if wanted.personal else None,
+        "due_at": options.send_at_ms,
     }
 
 
@@ -326,7 +265,7 @@ def _read_times(connection: "Connection", submissions: Sequence[Submission], kno
         if one.limits:
             period_ms = round(max(limit.period_s for limit in one.limits) * 1000)
             longest_ms = max(longest_ms, period_ms)
-            since |= {(hashed, one.template): one.now_ms - period_ms for hashed in _limited(one)}
+            since |= dict.fromkeys(_limited(one), one.now_ms - period_ms)
     if not since:
         return
     _locked(connection, {f"r:{hashed}": submissions[0].now_ms + longest_ms for hashed, _ in since})
@@ -356,22 +295,29 @@ def _locked(connection: "Connection", names: Mapping[str, int]) -> dict[str, int
     return {row.name: row.used for row in found}
 
 
-def _over_limit(one: Submission, known: _Known) -> OverLimit | None:
-    places, wait_ms = [], 0.0
-    for place, (number, hashed) in enumerate(one.receivers):
+def _over_limit(one: Submission, known: _Known) -> Problem | None:
+    shown, wait_ms = [], 0.0
+    for number, hashed in one.receivers:
         if number.e164 in one.tests:
             continue
-        times = known.times[hashed, one.template]
+        times = known.times[hashed, one.wanted.template.name]
         waits = [left_ms(times, limit, one.now_ms) for limit in one.limits]
         if max(waits) > 0:
-            places.append(place)
+            shown.append(number.shown)
             wait_ms = max(wait_ms, *waits)
-    return OverLimit(tuple(places), wait_ms / 1000) if places else None
+    if not shown:
+        return None
+    return _too_many(f"SMS_RECEIVER_LIMITS: {', '.join(shown[:10])} had too many of this template", wait_ms / 1000)
 
 
-def _limited(one: Submission) -> list[str]:
-    """Return the hashes of the receivers whose messages are limited."""
-    return [hashed for number, hashed in one.receivers if number.e164 not in one.tests] if one.limits else []
+def _too_many(detail: str, retry_after_s: float) -> Problem:
+    return Problem(429, detail, headers={"Retry-After": render_retry_after(retry_after_s)})
+
+
+def _limited(one: Submission) -> list[tuple[str, str]]:
+    """Return the receivers whose messages are limited: the hash of each number, with the template."""
+    name = one.wanted.template.name
+    return [(hashed, name) for number, hashed in one.receivers if number.e164 not in one.tests] if one.limits else []
 
 
 def _budget_name(one: Submission) -> str:

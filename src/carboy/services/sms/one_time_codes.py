@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select, update
 
@@ -68,6 +68,11 @@ def hash_code(code: str, subject: str, pepper: bytes) -> str:
     return hmac.new(pepper, f"{subject}:{code}".encode(), hashlib.sha256).hexdigest()
 
 
+def code_row(subject: str, hashed: str, tries: int, expires_at_ms: int) -> dict[str, Any]:
+    """Return the row of a code but for its id."""
+    return {"subject": subject, "hash": hashed, "tries_left": tries, "expires_at": expires_at_ms}
+
+
 def guess(connection: "Connection", guesses: Sequence[Guess]) -> list[Verdict]:
     """Verify guesses one after the other, so that no two use the same try."""
     return [_judge(connection, one) for one in guesses]
@@ -105,12 +110,6 @@ def _decoy(connection: "Connection", one: Guess) -> Verdict:
     if one.request is not None:
         return Verdict(False, 0)
     connection.execute(delete(CODES).where(CODES.c.subject == one.subject))
-    decoy = {
-        "id": new_id(one.now_ms),
-        "subject": one.subject,
-        "hash": secrets.token_hex(32),
-        "tries_left": one.tries - 1,
-        "expires_at": one.decoy_until_ms,
-    }
-    insert_rows(connection, CODES, [decoy])
+    decoy = code_row(one.subject, secrets.token_hex(32), one.tries - 1, one.decoy_until_ms)
+    insert_rows(connection, CODES, [{"id": new_id(one.now_ms), **decoy}])
     return Verdict(False, one.tries - 1)
