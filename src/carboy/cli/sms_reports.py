@@ -30,14 +30,14 @@ def list_(project: Project, /, begin: str | None, until: str | None, limit: int,
       carboy sms list --state failed --from 2026-01-31T00:00:00Z
     """
     from carboy.services.sms.gateway import describe_message
-    from carboy.services.sms.message_queries import MessageFilter
     from carboy.services.sms.states import STATES
+    from carboy.services.sms.tables import MESSAGES
 
     if chosen["state"] not in {None, *STATES}:
         raise click.BadParameter(f"there is no such state; there are {', '.join(STATES)}", param_hint="--state")
     from_ms, until_ms = _read_time(begin, "--from"), _read_time(until, "--until")
     with open_gateway(project) as gateway:
-        rows = gateway.records.list(MessageFilter(**chosen, from_ms=from_ms, until_ms=until_ms), limit=limit)
+        rows = gateway.records.newest(MESSAGES, chosen, from_ms=from_ms, until_ms=until_ms, limit=limit)
     found = [describe_message(row) for row in rows]
     if as_json:
         print_json(found)
@@ -150,10 +150,10 @@ def list_opt_outs(project: Project, limit: int, as_json: bool) -> None:
       carboy sms opt-outs list --json
     """
     from carboy.services.sms.operations import describe_opt_out
-    from carboy.services.sms.opt_outs import OptOuts
+    from carboy.services.sms.tables import OPT_OUTS
 
     with open_gateway(project) as gateway:
-        found = [describe_opt_out(row) for row in OptOuts(gateway.statistics.engine).list(limit=limit)]
+        found = [describe_opt_out(row) for row in gateway.records.newest(OPT_OUTS, {}, limit=limit)]
     if as_json:
         print_json(found)
         return

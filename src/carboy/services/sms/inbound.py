@@ -14,10 +14,10 @@ from carboy.services.sms.keywords import Keyword, read_keyword
 from carboy.services.sms.numbers import Number, parse_number
 from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out
 from carboy.services.sms.providers import Inbound
-from carboy.services.sms.tables import INBOUND, newest_first
+from carboy.services.sms.tables import INBOUND
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
 _MAX_TEXT_CHARS = 4000
 
@@ -78,25 +78,6 @@ def keep_inbound(connection: "Connection", batches: Sequence[Sequence[Kept]]) ->
                 opt_in(connection, [OptIn(one.sender.e164)])
         answers.append(len(fresh))
     return answers
-
-
-class InboundMessages:
-    """Lists inbound messages."""
-
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-
-    def list(self, *, sender_hash: str | None = None, before: int | None = None, limit: int = 100) -> list[Any]:
-        """Return rows, newest first.
-
-        Args:
-            sender_hash: only of this sender.
-            before: only rows with a smaller id than this, for the next page.
-            limit: at most so many.
-        """
-        query = newest_first(INBOUND, {"sender_hash": sender_hash}, before, limit)
-        with self._engine.connect() as connection:
-            return list(connection.execute(query).all())
 
 
 def _row(one: Kept) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Queries of messages and requests: the work of a job, and what the API lists."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import Table, bindparam, case, func, select
 
 from carboy.services.sms.states import OPEN, State
 from carboy.services.sms.tables import MESSAGES, REQUESTS
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A message to send."""
+    """A message to send; the first columns of `_WORK`."""
 
     id: int
     receiver: str
@@ -46,74 +46,28 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageFilter:
-    """Which messages a list has; None for all.
-
-    Attributes:
-        receiver_hash: of the receiver.
-        template: by name.
-        provider: by name.
-        state: the current one.
-        country: ISO 3166.
-        reference: the caller's own.
-        from_ms: accepted from then on.
-        until_ms: accepted before.
-    """
-
-    receiver_hash: str | None = None
-    template: str | None = None
-    provider: str | None = None
-    state: str | None = None
-    country: str | None = None
-    reference: str | None = None
-    from_ms: int | None = None
-    until_ms: int | None = None
-
-
 class Records:
-    """Finds requests and messages."""
+    """Finds requests and messages, and lists the rows of the gateway's tables."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    engine: "Engine"
 
     def work(self, row: int, ids: Sequence[int]) -> Work | None:
         """Return the messages of a job that are not done; None if all are."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             found = connection.execute(_WORK, {"b_ids": list(ids)}).all()
         if not found:
             return None
         one = found[0]
         params = orjson.loads(one.params) if one.params else {}
-        messages = tuple(
-            Queued(
-                each.id,
-                each.receiver,
-                each.state,
-                each.attempts,
-                each.provider,
-                each.receiver_shown,
-                each.country or "",
-                each.own_params,
-                each.due_at,
-                each.retries,
-            )
-            for each in found
-        )
+        messages = tuple(Queued(*each[: len(fields(Queued))]) for each in found)
         return Work(
-            row,
-            one.template,
-            params,
-            one.pinned,
-            one.created_at,
-            one.expires_at,
-            messages,
-            one.send_at,
+            row, one.template, params, one.pinned, one.created_at, one.expires_at, messages, one.send_at,
             one.expires_after,
-        )
+        )  # fmt: skip
 
     def request(self, row: int) -> tuple[Any, list[Any]] | None:
         """Return the rows of a request and of its messages in the order of its receivers; None if it does not exist."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             one = connection.execute(select(REQUESTS).where(REQUESTS.c.id == row)).first()
             if one is None:
                 return None
@@ -122,34 +76,44 @@ class Records:
 
     def callback_url(self, row: int) -> str | None:
         """Return a request's address for call-backs: empty for that of the settings, None for nowhere."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             found: str | None = connection.execute(select(REQUESTS.c.callback_url).where(REQUESTS.c.id == row)).scalar()
         return found
 
     def message(self, row: int) -> Any:
         """Return the row of a message; None if there is no such message."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return connection.execute(select(MESSAGES).where(MESSAGES.c.id == row)).first()
 
-    def list(self, chosen: "MessageFilter", *, before: int | None = None, limit: int = 100) -> list[Any]:
-        """Return rows of messages, newest first.
+    def newest(
+        self,
+        table: Table,
+        chosen: Mapping[str, Any],
+        *,
+        from_ms: int | None = None,
+        until_ms: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Any]:
+        """Return rows, newest first.
 
         Args:
-            chosen: which ones.
+            table: has a column `id`.
+            chosen: values by column; None for any value.
+            from_ms: accepted from then on; of messages only.
+            until_ms: accepted before; of messages only.
             before: only rows with a smaller id than this, for the next page.
             limit: at most so many.
         """
-        query = select(MESSAGES).order_by(MESSAGES.c.id.desc()).limit(limit)
-        for name in ("receiver_hash", "template", "provider", "state", "country", "reference"):
-            if (value := getattr(chosen, name)) is not None:
-                query = query.where(MESSAGES.c[name] == value)
-        if chosen.from_ms is not None:
-            query = query.where(MESSAGES.c.created_at >= chosen.from_ms)
-        if chosen.until_ms is not None:
-            query = query.where(MESSAGES.c.created_at < chosen.until_ms)
+        conditions = [table.c[name] == value for name, value in chosen.items() if value is not None]
+        if from_ms is not None:
+            conditions.append(MESSAGES.c.created_at >= from_ms)
+        if until_ms is not None:
+            conditions.append(MESSAGES.c.created_at < until_ms)
         if before is not None:
-            query = query.where(MESSAGES.c.id < before)
-        with self._engine.connect() as connection:
+            conditions.append(table.c.id < before)
+        with self.engine.connect() as connection:
+            query = select(table).where(*conditions).order_by(table.c.id.desc()).limit(limit)
             return list(connection.execute(query).all())
 
     def count_on_time(self, since_ms: Mapping[str, int], until_ms: int, late_ms: int) -> dict[str, tuple[int, int]]:
@@ -163,7 +127,7 @@ class Records:
         is_on_time = (MESSAGES.c.state == "delivered") & (MESSAGES.c.settled_at - MESSAGES.c.sent_at <= late_ms)
         columns = (func.count(), func.coalesce(func.sum(case((is_on_time, 1), else_=0)), 0))
         at_once = (MESSAGES.c.sent_at <= until_ms, MESSAGES.c.due_at.is_(None), MESSAGES.c.retries == 0)
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return {
                 name: (int(count), int(on_time))
                 for name, begin_ms in since_ms.items()
@@ -179,7 +143,7 @@ class Records:
 
     def unfinished(self, row: int) -> int:
         """Return how many messages of a request are not done."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return len(connection.execute(_OPEN_OF, {"b_request": row}).all())
 
 
@@ -191,7 +155,7 @@ _WORK = (
         MESSAGES.c.attempts,
         MESSAGES.c.provider,
         MESSAGES.c.receiver_shown,
-        MESSAGES.c.country,
+        func.coalesce(MESSAGES.c.country, ""),
         MESSAGES.c.params.label("own_params"),
         MESSAGES.c.due_at,
         MESSAGES.c.retries,

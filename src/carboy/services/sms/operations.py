@@ -1,28 +1,28 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from flask import Response
+from sqlalchemy import Table
 
 from carboy.api import Caller
 from carboy.errors import Fault, InvalidInput, Missing
 from carboy.http_values import parse_query_time, render_time
 from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
-from carboy.services.sms.inbound import InboundMessages
-from carboy.services.sms.inbound_webhooks import InboundWebhooks
-from carboy.services.sms.message_queries import MessageFilter
 from carboy.services.sms.numbers import Number, NumberRules, parse_number
 from carboy.services.sms.one_time_codes import make_code
-from carboy.services.sms.opt_outs import OptIn, OptOut, OptOuts, opt_in, opt_out
+from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out
 from carboy.services.sms.provider_reports import describe_providers, turn_provider
-from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
+from carboy.services.sms.provider_webhooks import ProviderWebhooks
+from carboy.services.sms.providers import Inbound, Receipt
 from carboy.services.sms.requests import read_otp, read_send, read_verify
 from carboy.services.sms.states import FAILED, OPEN, is_handed_over
-from carboy.services.sms.statistics import Statistics, as_csv, day_text, read_statistics_query
+from carboy.services.sms.statistics import as_csv, day_text, read_statistics_query
+from carboy.services.sms.tables import INBOUND, MESSAGES, OPT_OUTS
 
 _JSON = "application/json"
 _MAX_ID = (1 << 63) - 1
@@ -33,11 +33,8 @@ class SmsOperations:
     """What the gateway answers."""
 
     gateway: Gateway
-    receipts: ReceiptWebhooks
-    inbound: InboundWebhooks
-    opt_outs: OptOuts
-    inbound_messages: InboundMessages
-    statistics: Statistics
+    receipts: ProviderWebhooks[Receipt]
+    inbound: ProviderWebhooks[Inbound]
 
     def get_health(self) -> dict[str, str]:
         """Return that the service responds."""
@@ -76,19 +73,17 @@ class SmsOperations:
     ) -> dict[str, Any]:
         """Return messages, the newest first."""
         begins = [_read_time(text, name) for text, name in ((since, "since"), (from_, "from")) if text is not None]
-        chosen = MessageFilter(
-            receiver_hash=self.gateway.hash(self._receiver(receiver)) if receiver is not None else None,
-            template=template,
-            provider=provider,
-            state=state,
-            country=country,
-            reference=reference,
-            from_ms=max(begins, default=None),
-            until_ms=None if until is None else _read_time(until, "until"),
-        )
-        rows = self.gateway.records.list(chosen, before=_before(cursor), limit=limit + 1)
-        more = str(rows[limit - 1].id) if len(rows) > limit else None
-        return {"messages": [describe_message(row) for row in rows[:limit]], "next": more}
+        chosen = {
+            "receiver_hash": None if receiver is None else self.gateway.hash(self._receiver(receiver)),
+            "template": template,
+            "provider": provider,
+            "state": state,
+            "country": country,
+            "reference": reference,
+        }
+        until_ms = None if until is None else _read_time(until, "until")
+        rows = self._rows(MESSAGES, chosen, cursor, limit, from_ms=max(begins, default=None), until_ms=until_ms)
+        return _page("messages", rows, limit, describe_message)
 
     def cancel_sms(self, sms_id: str) -> dict[str, Any]:
         """Cancel the messages that were not sent yet, and return their request."""
@@ -101,7 +96,7 @@ class SmsOperations:
     ) -> Response:
         """Return figures by day, template, provider, country and state, as JSON or CSV."""
         query = read_statistics_query(from_, until, group, self.gateway.clock.now_ms())
-        figures = self.statistics.figures(query)
+        figures = self.gateway.statistics.figures(query)
         if media_type == "text/csv":
             return Response(as_csv(query, figures), 200, content_type="text/csv; charset=utf-8")
         days = {"from": day_text(query.from_day), "until": day_text(query.until_day)}
@@ -110,16 +105,15 @@ class SmsOperations:
     def list_opt_outs(self, receiver: str | None = None, limit: int = 100, cursor: str | None = None) -> dict[str, Any]:
         """Return the numbers that get no marketing messages, the newest first."""
         number = None if receiver is None else self._receiver(receiver)
-        rows = self.opt_outs.list(receiver=number, before=_before(cursor), limit=limit + 1)
-        more = str(rows[limit - 1].id) if len(rows) > limit else None
-        return {"opt_outs": [describe_opt_out(row) for row in rows[:limit]], "next": more}
+        rows = self._rows(OPT_OUTS, {"receiver": number}, cursor, limit)
+        return _page("opt_outs", rows, limit, describe_opt_out)
 
     def add_opt_out(self, body: Any) -> Response:
         """Add a number to the opt-outs: 201, or 200 if it is there already."""
         number = self._number(body["receiver"], "/receiver")
         item = OptOut(number, "api", None, self.gateway.clock.now_ms())
         is_new = self.gateway.writer.run(opt_out, item)
-        [row] = self.opt_outs.list(receiver=number.e164, limit=1)
+        [row] = self.gateway.records.newest(OPT_OUTS, {"receiver": number.e164}, limit=1)
         return _json(describe_opt_out(row), 201 if is_new else 200)
 
     def remove_opt_out(self, receiver: str) -> Response:
@@ -131,17 +125,16 @@ class SmsOperations:
     def list_inbound(self, receiver: str | None = None, limit: int = 100, cursor: str | None = None) -> dict[str, Any]:
         """Return the messages that people sent to our numbers, the newest first."""
         sender = None if receiver is None else self.gateway.hash(self._receiver(receiver))
-        rows = self.inbound_messages.list(sender_hash=sender, before=_before(cursor), limit=limit + 1)
-        more = str(rows[limit - 1].id) if len(rows) > limit else None
-        return {"messages": [describe_inbound(row) for row in rows[:limit]], "next": more}
+        rows = self._rows(INBOUND, {"sender_hash": sender}, cursor, limit)
+        return _page("messages", rows, limit, describe_inbound)
 
     def post_inbound(self, caller: Caller) -> Response:
-        """Take the inbound messages of a provider that proves itself."""
-        return self._take_inbound(caller)
+        """Take the inbound messages of a provider that proves itself, or knows a path token."""
+        assert caller.request is not None  # both security schemes of these operations verify the request
+        self.gateway.take_inbound(caller.id, self.inbound.read(caller.request))
+        return self.inbound.response(caller.id)
 
-    def post_inbound_with_token(self, caller: Caller) -> Response:
-        """Take the inbound messages of a provider that knows a path token."""
-        return self._take_inbound(caller)
+    post_inbound_with_token = post_inbound
 
     def list_templates(self) -> dict[str, Any]:
         """Return the templates."""
@@ -173,12 +166,15 @@ class SmsOperations:
         return self._turn_provider(caller, provider, is_out=False)
 
     def post_receipt(self, caller: Caller) -> Response:
-        """Take the delivery reports of a provider that proves itself."""
-        return self._take(caller)
+        """Take the delivery reports of a provider that proves itself, or knows a path token."""
+        assert caller.request is not None  # both security schemes of these operations verify the request
+        now_ms = self.gateway.clock.now_ms()
+        reports = [self.gateway.report_of(caller.id, one, now_ms) for one in self.receipts.read(caller.request)]
+        if reports:
+            self.gateway.take_receipts(reports)
+        return self.receipts.response(caller.id)
 
-    def post_receipt_with_token(self, caller: Caller) -> Response:
-        """Take the delivery reports of a provider that knows a path token."""
-        return self._take(caller)
+    post_receipt_with_token = post_receipt
 
     def send_otp(self, caller: Caller, body: Any, idempotency_key: str | None = None) -> Response:
         """Make a one-time password and send it."""
@@ -232,24 +228,18 @@ class SmsOperations:
         headers = {} if is_new else {"Idempotency-Replayed": "true"}
         return _json(document, 200 if is_done and word != "accepted" else 202, headers)
 
-    def _take(self, caller: Caller) -> Response:
-        assert caller.request is not None  # both security schemes of these operations verify the request
-        now_ms = self.gateway.clock.now_ms()
-        reports = [self.gateway.report_of(caller.id, one, now_ms) for one in self.receipts.read(caller.request)]
-        if reports:
-            self.gateway.take_receipts(reports)
-        return self.receipts.response(caller.id)
-
-    def _take_inbound(self, caller: Caller) -> Response:
-        assert caller.request is not None  # both security schemes of these operations verify the request
-        self.gateway.take_inbound(caller.id, self.inbound.read(caller.request))
-        return self.inbound.response(caller.id)
-
     def _turn_provider(self, caller: Caller, provider: str, *, is_out: bool) -> dict[str, Any]:
         try:
             return turn_provider(self.gateway, provider, caller.id, is_out=is_out)
         except Missing as error:
             raise Problem(404, error.why) from error
+
+    def _rows(
+        self, table: Table, chosen: Mapping[str, Any], cursor: str | None, limit: int, **accepted: int | None
+    ) -> list[Any]:
+        """Return the rows of a page and one more, if there is one."""
+        before = None if cursor is None else min(int(cursor), _MAX_ID)
+        return self.gateway.records.newest(table, chosen, before=before, limit=limit + 1, **accepted)
 
     def _receiver(self, text: str) -> str:
         bare = text.strip()
@@ -313,8 +303,9 @@ def _read_time(text: str, name: str) -> int:
         raise InvalidInput(f"`{name}` cannot be read", str(error), "", faults) from error
 
 
-def _before(cursor: str | None) -> int | None:
-    return None if cursor is None else min(int(cursor), _MAX_ID)
+def _page(name: str, rows: Sequence[Any], limit: int, describe: Callable[[Any], Any]) -> dict[str, Any]:
+    more = str(rows[limit - 1].id) if len(rows) > limit else None
+    return {name: [describe(row) for row in rows[:limit]], "next": more}
 
 
 def _json(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

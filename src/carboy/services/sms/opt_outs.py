@@ -6,17 +6,17 @@ the transaction that marks a message as `sending`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import delete
 
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import new_id
 from carboy.services.sms.numbers import Number
-from carboy.services.sms.tables import OPT_OUTS, newest_first
+from carboy.services.sms.tables import OPT_OUTS
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
 OPTED_OUT_CODES = frozenset(
     {
@@ -117,25 +117,6 @@ def find_opted_out(connection: "Connection", receivers: Sequence[str], *, is_loc
     finally:
         cursor.close()
     return found
-
-
-class OptOuts:
-    """Lists opt-outs."""
-
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-
-    def list(self, *, receiver: str | None = None, before: int | None = None, limit: int = 100) -> list[Any]:
-        """Return rows, newest first.
-
-        Args:
-            receiver: only this number, E.164.
-            before: only rows with a smaller id than this, for the next page.
-            limit: at most so many.
-        """
-        query = newest_first(OPT_OUTS, {"receiver": receiver}, before, limit)
-        with self._engine.connect() as connection:
-            return list(connection.execute(query).all())
 
 
 def _lock(connection: "Connection", *, is_shared: bool) -> None:

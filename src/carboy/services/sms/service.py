@@ -19,15 +19,13 @@ from carboy.services.sms.circuit_breaker import Circuits, SharedCircuits
 from carboy.services.sms.dispatcher import Dispatcher
 from carboy.services.sms.fraud import Conversion, Guards
 from carboy.services.sms.gateway import Gateway, read_pepper
-from carboy.services.sms.inbound import InboundMessages
 from carboy.services.sms.inbound_events import INBOUND_JOB
-from carboy.services.sms.inbound_webhooks import InboundWebhooks
 from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
-from carboy.services.sms.opt_outs import OptOuts
 from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
 from carboy.services.sms.provider_traffic import ProviderTraffic
+from carboy.services.sms.provider_webhooks import INBOUND, RECEIPTS, ProviderWebhooks
 from carboy.services.sms.providers import (
     AnswersQueries,
     Outbox,
@@ -37,7 +35,6 @@ from carboy.services.sms.providers import (
     TellsBalance,
 )
 from carboy.services.sms.quiet_hours import read_quiet_hours
-from carboy.services.sms.receipt_webhooks import ReceiptWebhooks
 from carboy.services.sms.requests import Catalog, read_send
 from carboy.services.sms.retention import UPKEEP_EVERY_MS, Upkeep
 from carboy.services.sms.routing import read_order, read_routes
@@ -78,32 +75,17 @@ def register(app: Flask) -> None:
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
     runtime.doctor_checks["sms providers"] = lambda: _ask_providers(gateway)
     app.extensions["carboy.send_sms"] = lambda body, key: gateway.submit(read_send(body, gateway.rules), "", key)
-    receipts = ReceiptWebhooks(
-        providers, accounts, _sns(settings, runtime), lambda: runtime.newest(SmsSettings), runtime.clock
-    )
-    inbound = InboundWebhooks(providers, receipts)
+    posting = (providers, accounts, _sns(settings, runtime), lambda: runtime.newest(SmsSettings), runtime.clock)
+    receipts, inbound = ProviderWebhooks(RECEIPTS, *posting), ProviderWebhooks(INBOUND, *posting)
     security = {
-        "receipt": receipts.verify_receipt,
+        "receipt": receipts.verify,
         "token": receipts.verify_token,
-        "inbound": inbound.verify_inbound,
+        "inbound": inbound.verify,
         "inbound_token": inbound.verify_token,
     }
-    add_api(app, DOCUMENT, _operations(runtime, gateway, receipts, inbound), name="sms", security=security)
+    add_api(app, DOCUMENT, SmsOperations(gateway, receipts, inbound), name="sms", security=security)
     if "outbox" in kinds.values():
         log.info("sms_outbox", path=str(settings.sms_outbox))
-
-
-def _operations(
-    runtime: Runtime, gateway: Gateway, receipts: ReceiptWebhooks, inbound: InboundWebhooks
-) -> SmsOperations:
-    return SmsOperations(
-        gateway,
-        receipts,
-        inbound,
-        OptOuts(runtime.engine),
-        InboundMessages(runtime.engine),
-        gateway.statistics,
-    )
 
 
 def sms_of(app: Flask) -> Gateway:

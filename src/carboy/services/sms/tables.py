@@ -1,9 +1,6 @@
 """Tables of the SMS gateway; times are milliseconds since the epoch."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Select, SmallInteger, Table, select
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table
 
 from carboy.db import ExactString, ExactText, big_id, metadata
 
@@ -151,18 +148,3 @@ DAILY = Table(
 
 A day that is over has one row for each state, with bucket and shard 0; changes that come later are added to it.
 """
-
-
-def newest_first(table: Table, chosen: Mapping[str, Any], before: int | None, limit: int) -> Select[Any]:
-    """Return the query of a page of rows, newest first.
-
-    Args:
-        table: has a column `id`.
-        chosen: values by column; None for any value.
-        before: only rows with a smaller id than this, for the next page.
-        limit: at most so many.
-    """
-    conditions = [table.c[name] == value for name, value in chosen.items() if value is not None]
-    if before is not None:
-        conditions.append(table.c.id < before)
-    return select(table).where(*conditions).order_by(table.c.id.desc()).limit(limit)

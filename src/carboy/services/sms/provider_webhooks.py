@@ -1,12 +1,12 @@
-"""Verify delivery reports, in each provider's own way, and read them.
+"""Verify what providers post, delivery reports and inbound messages, in each provider's own way, and read it.
 
-Twilio signs, Amazon sends them through SNS, which signs; the others do not, so their address has a secret in it, or a
-key comes along.
+Twilio signs, Amazon posts through SNS, which signs; the others do not, so their address has a secret in it, or a key
+comes along.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from flask import Response
 
@@ -15,19 +15,64 @@ from carboy.clock import Clock
 from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 from carboy.services.sms.accounts import Accounts
-from carboy.services.sms.providers import ReadsReceipts, Receipt, ReportsThroughSns, SignsReceipts
+from carboy.services.sms.providers import (
+    Inbound,
+    ReadsInbound,
+    ReadsReceipts,
+    Receipt,
+    ReportsThroughSns,
+    SignsReceipts,
+)
 from carboy.services.sms.settings import SmsSettings
 from carboy.web import authenticate
 from carboy.webhooks import SnsEndpoint, Unverified, is_sns_message, matches_any
 
 log: BoundLogger = get_logger("carboy.sms")
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
-class ReceiptWebhooks:
-    """The security schemes of delivery reports, and what reads them.
+class Posted(Generic[T]):
+    """What providers post: delivery reports, or inbound messages.
 
     Attributes:
+        protocol: of the providers that post it.
+        read: the name of the method that reads a body.
+        answer: the name of the attribute with status, content type and body of our response.
+        absent: what is wrong where a provider does not post it.
+        unreadable: what is wrong where the body cannot be read.
+    """
+
+    protocol: type
+    read: str
+    answer: str
+    absent: str
+    unreadable: str
+
+
+RECEIPTS: Posted[Receipt] = Posted(
+    ReadsReceipts,
+    "read_receipts",
+    "receipt_answer",
+    "there is no such provider, or it sends no receipts",
+    "the body is no receipt of this provider",
+)
+INBOUND: Posted[Inbound] = Posted(
+    ReadsInbound,
+    "read_inbound",
+    "inbound_answer",
+    "there is no such provider, or it passes on no messages",
+    "the body is no inbound message of this provider",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderWebhooks(Generic[T]):
+    """The security schemes of what providers post, and what reads it.
+
+    Attributes:
+        posted: what is posted.
         providers: by name.
         accounts: whose secrets verify.
         sns: receives what Amazon SNS sends.
@@ -35,14 +80,15 @@ class ReceiptWebhooks:
         clock: gives the age of signatures.
     """
 
+    posted: Posted[T]
     providers: Mapping[str, Any]
     accounts: Accounts
     sns: SnsEndpoint
     settings: Callable[[], SmsSettings]
     clock: Clock
 
-    def verify_receipt(self, request: RawRequest) -> Caller:
-        """Verify a report by its provider's signature, or by a key.
+    def verify(self, request: RawRequest) -> Caller:
+        """Verify a request by its provider's signature, or by a key.
 
         Raises:
             Problem: 401, 403 or 404.
@@ -57,7 +103,7 @@ class ReceiptWebhooks:
         return Caller(name, request.client, request=request)
 
     def verify_token(self, request: RawRequest) -> Caller:
-        """Verify a report by the token in its path.
+        """Verify a request by the token in its path.
 
         Raises:
             Problem: 403 or 404.
@@ -69,27 +115,28 @@ class ReceiptWebhooks:
             return self._from_sns(name, request)
         return Caller(name, request.client, request=request)
 
-    def read(self, request: RawRequest) -> list[Receipt]:
-        """Return the reports in a verified request.
+    def read(self, request: RawRequest) -> list[T]:
+        """Return what a verified request holds.
 
         Raises:
-            Problem: 422, the body is no report of this provider.
+            Problem: 422, the body cannot be read.
         """
+        _, provider = self._provider(request)
         try:
-            return list(self._provider(request)[1].read_receipts(request.body, request.headers))
+            return list(getattr(provider, self.posted.read)(request.body, request.headers))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Problem(422, "the body is no receipt of this provider") from error
+            raise Problem(422, self.posted.unreadable) from error
 
     def response(self, name: str) -> Response:
         """Return the response that a provider wants."""
-        status, content_type, text = self.providers[name].receipt_answer
+        status, content_type, text = getattr(self.providers[name], self.posted.answer)
         return Response(text, status, content_type=content_type)
 
-    def _provider(self, request: RawRequest) -> tuple[str, ReadsReceipts]:
+    def _provider(self, request: RawRequest) -> tuple[str, Any]:
         name = request.path["provider"]
         provider = self.providers.get(name)
-        if not isinstance(provider, ReadsReceipts):
-            raise Problem(404, "there is no such provider, or it sends no receipts")
+        if not isinstance(provider, self.posted.protocol):
+            raise Problem(404, self.posted.absent)
         return name, provider
 
     def _verify_signature(self, name: str, provider: SignsReceipts, request: RawRequest) -> None:
