@@ -13,6 +13,7 @@ from carboy.config import load, read_sources
 from carboy.errors import ConfigurationError
 from carboy.redact import Secret
 from carboy.services.sms import Message, Outcome, Request, Response
+from carboy.services.sms.providers import Inbound
 from carboy.services.sms.settings import SmsSettings
 from carboy.testing import LoopbackServer
 from carboy.testing.answers import json_answer
@@ -37,10 +38,17 @@ class Pigeon:
         return Outcome("accepted", provider_id=response.json()["feather"])
 
 
+class CarrierPigeon(Pigeon):
+    inbound_answer: ClassVar[tuple[int, str, str]] = (200, "text/plain", "coo")
+
+    def read_inbound(self, body: bytes, headers: Mapping[str, str]) -> list[Inbound]:
+        return [Inbound("i1", "+8613800000000", "loft", body.decode())]
+
+
 @pytest.fixture
 def coop(monkeypatch: pytest.MonkeyPatch) -> str:
     module = ModuleType("carboy_test_coop")
-    vars(module).update(Pigeon=Pigeon)
+    vars(module).update(Pigeon=Pigeon, CarrierPigeon=CarrierPigeon)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return f"{module.__name__}:Pigeon"
 
@@ -52,6 +60,19 @@ def test_one_class_and_one_setting_add_a_provider(make_service: MakeService, coo
         message = service.sent_now()
     assert (message["state"], message["provider_id"]) == ("sent", "f1")
     assert server.requests[0].headers["authorization"] == "Bearer t0k"
+
+
+def test_a_provider_may_pass_on_messages_and_report_no_deliveries(make_service: MakeService, coop: str) -> None:
+    table = {"use": coop.replace(":", ":Carrier"), "url": "http://localhost", "token": "t0k"}
+    service = make_service(sms_provider="pigeon", sms_providers={"pigeon": table}, sms_receipt_tokens="a-path-token")
+
+    answer = service.client.post("/api/sms/inbound/pigeon/a-path-token", data=b"bread")
+    refused = service.client.post("/api/sms/receipts/pigeon/a-path-token", data=b"bread")
+
+    assert (answer.status_code, answer.data) == (200, b"coo")
+    [kept] = service.client.get("/api/sms/inbound").json["messages"]  # type: ignore[index]
+    assert (kept["provider"], kept["text"]) == ("pigeon", "bread")
+    assert refused.status_code == 404
 
 
 def test_an_account_that_lacks_a_field_stops_the_start(make_service: MakeService, coop: str) -> None:
