@@ -130,11 +130,11 @@ def _show_plan(gateway: "Gateway", wanted: "SendRequest", *, as_json: bool) -> N
             "the text cannot be sent", "no provider that is configured can carry it", "see: carboy sms providers"
         )
     route = gateway.dispatcher.routes[names[0]]
-    carried = wanted.template.at(route.name, route.kind)
+    carried = wanted.template.at(route.name, route.kind) if route.traits.needs == "template_id" else None
     plan = {
         "provider": names[0],
         "then": names[1:],
-        "template_id": carried.id_for(wanted.receivers[0].region) if carried and route.needs == "template_id" else None,
+        "template_id": carried.id_for(wanted.receivers[0].region) if carried else None,
         "text": None if wanted.personal else wanted.template.render(wanted.params) or None,
         "receivers": [
             {"receiver": one.shown, "segments": wanted.parts and wanted.parts[one.region == "CN"]}

@@ -31,8 +31,8 @@ def providers(ctx: click.Context, project: Project, as_json: bool) -> None:
             {
                 "name": route.name,
                 "kind": route.kind,
-                "needs": route.needs,
-                "max_receivers": route.max_receivers,
+                "needs": route.traits.needs,
+                "max_receivers": route.traits.max_receivers,
                 "templates": [name for name, carriers in gateway.rules.carriers.items() if route.name in carriers],
                 "receipts": bool(route.callback),
                 **{name: value for name, value in reports[route.name].items() if name != "calls"},

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from carboy.web.auth.api_keys import SCOPES, Key
     from carboy.web.authentication import authenticate, basic_info, bearer_info, current_key, require
     from carboy.web.configuration import ConfigProvider, load_settings
-    from carboy.web.console.access import has_scope
+    from carboy.web.console.access import has_scope, require_scope
     from carboy.web.console.audit import record_action
     from carboy.web.console.downloads import Download, make_download
     from carboy.web.console.forms import PAGE_ROWS, read_choice, read_cursor, read_time_range
@@ -79,6 +79,7 @@ __all__ = [
     "record_action",
     "render_page",
     "require",
+    "require_scope",
     "runtime",
     "settings_parts",
     "show_notice",
@@ -106,7 +107,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
             "Summary",
             "mark",
         ),
-        ".console.access": ("has_scope",),
+        ".console.access": ("has_scope", "require_scope"),
         ".console.audit": ("record_action",),
         ".console.downloads": ("Download", "make_download"),
         ".console.inner_calls": ("call_service",),

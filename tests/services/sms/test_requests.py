@@ -14,8 +14,8 @@ from tests.services.sms.kit import MakeService, outbox
 from carboy.clock import from_unix_ms
 from carboy.errors import ConfigurationError
 from carboy.services.sms.callbacks import Callbacks
-from carboy.services.sms.gsm_text import downgrade_to_gsm
 from carboy.services.sms.parameter_rules import has_url
+from carboy.services.sms.segments import downgrade_to_gsm
 from carboy.testing import Answer, LoopbackServer, ManualClock, Request
 
 StandIn = Callable[..., SmsProvider]

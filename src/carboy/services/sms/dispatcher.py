@@ -139,7 +139,7 @@ class Dispatcher:
     def batch_size(self, template: Template, pinned: str | None, at_most: int, country: str | None = None) -> int:
         """Return how many receivers one job carries: as many as the first provider takes, whatever is drawn later."""
         names = self._carrying(template, [pinned] if pinned else nominal_order(self._places_for(country)), country)
-        return min([at_most, *(self.routes[name].max_receivers for name in names[:1])])
+        return min([at_most, *(self.routes[name].traits.max_receivers for name in names[:1])])
 
     def _places_for(self, country: str | None) -> Sequence[WeightedRoute]:
         return self.country_routes.get(country or "", ANY_COUNTRY).places or self.places
@@ -253,7 +253,7 @@ class Dispatcher:
                 if self.traffic.is_out(name) or not self.circuits.admit(name):
                     run.left += waiting
                     break
-                some, waiting = waiting[: route.max_receivers], waiting[route.max_receivers :]
+                some, waiting = waiting[: route.traits.max_receivers], waiting[route.traits.max_receivers :]
                 self._call(run, route, some)
 
     def _apart_unsupported(self, run: _Run, name: str) -> tuple[list[Queued], list[Queued]]:

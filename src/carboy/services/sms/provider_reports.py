@@ -33,7 +33,7 @@ def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
             "error_rate": _rounded(states[name].evidence.error_rate),
             "on_time_rate": _rounded(states[name].evidence.on_time_rate),
             "balance": _describe_balance(states[name].balance),
-            "max_receivers": route.max_receivers,
+            "max_receivers": route.traits.max_receivers,
             "calls": {kind: int(dispatcher.outcomes.value((name, kind))) for kind in _KINDS},
         }
         for name, route in dispatcher.routes.items()
@@ -58,13 +58,18 @@ def turn_provider(gateway: Gateway, name: str, who: str, *, is_out: bool) -> dic
         raise Missing(f"provider `{name}`", "there is no such provider", f"there are: {known}")
     row = audit_row(gateway.clock.now_ms(), who, f"provider.{'out' if is_out else 'back'}", name)
     gateway.writer.run(write_audit, (row,))
+    set_turn(gateway, name, is_out=is_out)
+    return next(one for one in describe_providers(gateway) if one["name"] == name)
+
+
+def set_turn(gateway: Gateway, name: str, *, is_out: bool) -> None:
+    """Take a provider out of turn, or put it back and let messages that wait for it be sent."""
     if is_out:
         gateway.dispatcher.traffic.take_out(name)
-    else:
-        gateway.dispatcher.traffic.put_back(name)
-        gateway.circuits.succeed(name)
-        gateway.wake()
-    return next(one for one in describe_providers(gateway) if one["name"] == name)
+        return
+    gateway.dispatcher.traffic.put_back(name)
+    gateway.circuits.succeed(name)
+    gateway.wake()
 
 
 def _describe_balance(balance: Balance | None) -> dict[str, Any] | None:

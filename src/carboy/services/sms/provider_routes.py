@@ -34,16 +34,6 @@ class Route:
     callback: str = ""
     sign: str = ""
 
-    @property
-    def needs(self) -> str:
-        """The content that it takes: a `text`, or a `template_id`."""
-        return self.traits.needs
-
-    @property
-    def max_receivers(self) -> int:
-        """How many receivers one request takes."""
-        return self.traits.max_receivers
-
     def carries(self, template: Template, country: str | None = None) -> bool:
         """Return whether it can send a template: the template has the text or the id that it needs.
 
@@ -51,7 +41,7 @@ class Route:
             template: what is sent.
             country: of the receivers; None for any.
         """
-        if self.needs == "text":
+        if self.traits.needs == "text":
             return bool(template.text)
         carried = template.at(self.name, self.kind)
         return carried is not None and (country is None or bool(carried.id_for(country)))

@@ -1,4 +1,7 @@
-"""SMS segments: count the parts of a text in GSM 03.38 and UCS-2. Nothing here does I/O."""
+"""SMS segments: count the parts of a text in GSM 03.38 and UCS-2, and downgrade it to GSM. Nothing here does I/O."""
+
+import unicodedata
+from typing import NamedTuple
 
 from carboy.errors import InvalidInput
 
@@ -11,21 +14,33 @@ _EXTENDED = frozenset("\f^{}\\[~]|€")
 _ALPHABET = _BASIC | _EXTENDED
 _GSM = (160, 153)
 _UCS2 = (70, 67)
+_PLAIN = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u2035\u0060\u00b4\u02bc\u02b9", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u2036\u00ab\u00bb\u02ba", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u00ad\ufe58\ufe63", "-"),
+    **dict.fromkeys("\u2039", "<"),
+    **dict.fromkeys("\u203a", ">"),
+    **dict.fromkeys("\u2022\u2023\u00b7\u2027\u2219", "*"),
+    "\u2026": "...",
+    "\u2044": "/",
+    "\u00a9": "(c)",
+    "\u00ae": "(r)",
+    "\u2122": "(tm)",
+    "\t": " ",
+}
+_DROPPED = "\u00ad\u034f\ufe0e\ufe0f"
 
 
 class MessageTooLong(InvalidInput):
     """A text needs more than 255 parts."""
 
 
-class Count:
+class Count(NamedTuple):
     """The size of a text: `units` of the `alphabet` (`gsm` or `ucs2`), in `parts` parts."""
 
-    __slots__ = ("alphabet", "parts", "units")
-
-    def __init__(self, alphabet: str, units: int, parts: int) -> None:
-        self.alphabet: str = alphabet
-        self.units: int = units
-        self.parts: int = parts
+    alphabet: str
+    units: int
+    parts: int
 
 
 def segments(text: str, *, ucs2: bool = False) -> int:
@@ -62,11 +77,6 @@ def billed_in_china(text: str, sign: str) -> int:
     return segments(f"【{bare}】{text}" if bare else text, ucs2=True)
 
 
-def is_gsm_character(one: str) -> bool:
-    """Return whether a character is in the GSM 03.38 alphabet or its extension."""
-    return one in _ALPHABET
-
-
 def count_parts(text: str, *, ucs2: bool = False) -> Count:
     """Return the alphabet, units and parts of a text; see `segments`."""
     is_gsm = not ucs2 and _ALPHABET.issuperset(text)
@@ -87,3 +97,26 @@ def _pack(sizes: list[int], room: int) -> int:
             parts, left = parts + 1, room
         left -= size
     return parts
+
+
+def downgrade_to_gsm(text: str) -> str:
+    """Return a text with typographic characters replaced by those of GSM 03.38.
+
+    One curly quote moves a whole message to UCS-2, where a part has 70 characters and not 160.
+
+    The text is normalized (NFC) first, so that a letter and its combining accent are one character. Zero-width
+    characters and soft hyphens are dropped; any kind of blank becomes a space. What has no plain form stays.
+
+    Source: 3GPP TS 23.038, section 6.2.1; Unicode Standard, chapter 6.
+    """
+    return "".join(map(_replace, unicodedata.normalize("NFC", text)))
+
+
+def _replace(one: str) -> str:
+    if one in _ALPHABET:
+        return one
+    if one in _DROPPED or unicodedata.category(one) == "Cf":
+        return ""
+    if one in _PLAIN:
+        return _PLAIN[one]
+    return " " if unicodedata.category(one) in {"Zs", "Zl", "Zp"} else one

@@ -24,56 +24,27 @@ _E164 = re.compile(r"\+[1-9]\d{3,14}")
 
 _CAPTCHA = {"captcha": {"params": ["code"], "otp": True, "text": "Your code is {code}"}}
 
+
+def _settings(prefix: str, *names: str) -> dict[str, str]:
+    return {name: f"{prefix}_{name}" for name in names}
+
+
+_AWS = _settings("aws_sms", "region", "access_key_id", "secret_access_key", "origination", "sender_id")
+
 ACCOUNTS: dict[str, dict[str, str]] = {
     "aliyun": {
         "url": "aliyun_url",
-        "app_key": "aliyun_sms_app_key",
-        "app_secret": "aliyun_sms_app_secret",
-        "sign_name": "aliyun_sms_sign_name",
-        "region_id": "aliyun_sms_region_id",
-        "version": "aliyun_sms_version",
-        "signature": "aliyun_sms_signature",
+        **_settings("aliyun_sms", "app_key", "app_secret", "sign_name", "region_id", "version", "signature"),
     },
-    "aws": {
-        "url": "aws_sms_url",
-        "region": "aws_sms_region",
-        "access_key_id": "aws_sms_access_key_id",
-        "secret_access_key": "aws_sms_secret_access_key",
-        "origination": "aws_sms_origination",
-        "sender_id": "aws_sms_sender_id",
-        "configuration_set": "aws_sms_configuration_set",
-    },
+    "aws": {"url": "aws_sms_url", **_AWS, "configuration_set": "aws_sms_configuration_set"},
     "huawei": {
-        "url": "huawei_url",
-        "ca": "huawei_ca",
-        "app_key": "huawei_sms_app_key",
-        "app_secret": "huawei_sms_app_secret",
-        "sender_id": "huawei_sms_sender_id",
-        "signature": "huawei_sms_signature",
+        **_settings("huawei", "url", "ca"),
+        **_settings("huawei_sms", "app_key", "app_secret", "sender_id", "signature"),
     },
     "outbox": {"path": "sms_outbox"},
-    "sns": {
-        "url": "sns_url",
-        "region": "aws_sms_region",
-        "access_key_id": "aws_sms_access_key_id",
-        "secret_access_key": "aws_sms_secret_access_key",
-        "origination": "aws_sms_origination",
-        "sender_id": "aws_sms_sender_id",
-    },
-    "tencent": {
-        "url": "tencent_url",
-        "secret_id": "tencent_secret_id",
-        "secret_key": "tencent_secret_key",
-        "sdk_app_id": "tencent_sdk_app_id",
-        "sign_name": "tencent_sign_name",
-        "region": "tencent_region",
-    },
-    "twilio": {
-        "url": "twilio_url",
-        "account_sid": "twilio_account_sid",
-        "auth_token": "twilio_auth_token",
-        "from_": "twilio_from",
-    },
+    "sns": {"url": "sns_url", **_AWS},
+    "tencent": _settings("tencent", "url", "secret_id", "secret_key", "sdk_app_id", "sign_name", "region"),
+    "twilio": {**_settings("twilio", "url", "account_sid", "auth_token"), "from_": "twilio_from"},
 }
 """The settings that make the account of each built-in provider: field to setting."""
 

@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 
 from carboy.errors import Fault
 from carboy.http_values import render_pointer
-from carboy.services.sms.gsm_text import downgrade_to_gsm
 from carboy.services.sms.parameter_rules import ParameterRule, has_url, read_rule, rule_faults
+from carboy.services.sms.segments import downgrade_to_gsm
 
 Kind = Literal["otp", "transactional", "marketing"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -1,54 +1,32 @@
 """The gateway's pages of the console: messages, statistics, templates, providers."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-from carboy.web import Page, Summary, mark
-
-if TYPE_CHECKING:
-    from flask import Blueprint
+from carboy.web import Page, mark
 
 __all__ = ["pages"]
 
 _GROUP = mark("Messages")
 
 
-def _messages() -> "Blueprint":
-    from carboy.services.sms.pages.messages import make_blueprint
+def _lazily(module: str, name: str = "make_blueprint") -> Callable[[], Any]:
+    """Return a function that imports a page when it is called: a start without the console does not pay for it."""
 
-    return make_blueprint()
+    def call() -> Any:
+        return getattr(import_module(f"{__name__}.{module}"), name)()
 
-
-def _templates() -> "Blueprint":
-    from carboy.services.sms.pages.templates_page import make_blueprint
-
-    return make_blueprint()
-
-
-def _providers() -> "Blueprint":
-    from carboy.services.sms.pages.providers_page import make_blueprint
-
-    return make_blueprint()
-
-
-def _statistics() -> "Blueprint":
-    from carboy.services.sms.pages.statistics_page import make_blueprint
-
-    return make_blueprint()
-
-
-def _summary() -> Summary:
-    from carboy.services.sms.pages.messages import summarize
-
-    return summarize()
+    return call
 
 
 pages: tuple[Page, ...] = (
     Page(
-        mark("Messages"), mark("Messages"), "sms:read", _messages, _GROUP, _summary,
+        mark("Messages"), mark("Messages"), "sms:read", _lazily("messages"), _GROUP, _lazily("messages", "summarize"),
         job_scopes={"sms.inbound": ("sms:content", "sms:numbers")},
     ),
-    Page(mark("Message statistics"), mark("Statistics"), "sms:read", _statistics, _GROUP),
-    Page(mark("Templates"), mark("Templates"), "sms:read", _templates, _GROUP),
-    Page(mark("Providers"), mark("Providers"), "sms:read", _providers, _GROUP),
+    Page(mark("Message statistics"), mark("Statistics"), "sms:read", _lazily("statistics_page"), _GROUP),
+    Page(mark("Templates"), mark("Templates"), "sms:read", _lazily("templates_page"), _GROUP),
+    Page(mark("Providers"), mark("Providers"), "sms:read", _lazily("providers_page"), _GROUP),
 )  # fmt: skip
 """In the order of the navigation."""

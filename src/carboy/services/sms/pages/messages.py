@@ -36,6 +36,7 @@ from carboy.web import (
     read_time_range,
     record_action,
     render_page,
+    require_scope,
     runtime,
     show_notice,
 )
@@ -180,8 +181,7 @@ def _cost(sms: Gateway, message: Any) -> Any:
 
 
 def _reveal(row: int) -> Response:
-    if not has_scope("sms:numbers"):
-        raise Problem(403, "this needs the scope sms:numbers")
+    require_scope("sms:numbers")
     current, _ = gateway()
     message, _ = _find(current, row)
     record_action("message.read_number", str(message.id))
@@ -189,8 +189,7 @@ def _reveal(row: int) -> Response:
 
 
 def _resend(row: int) -> Response:
-    if not has_scope("sms:send"):
-        raise Problem(403, "this needs the scope sms:send")
+    require_scope("sms:send")
     current, sms = gateway()
     message, asked = _find(current, row)
     template = sms.rules.templates.get(message.template)
@@ -212,8 +211,7 @@ def _resend(row: int) -> Response:
 
 
 def _cancel(row: int) -> Response:
-    if not has_scope("sms:send"):
-        raise Problem(403, "this needs the scope sms:send")
+    require_scope("sms:send")
     current, sms = gateway()
     message, _ = _find(current, row)
     sms.cancel(message.id)

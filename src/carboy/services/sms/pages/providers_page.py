@@ -4,8 +4,8 @@ from flask import Blueprint, Response
 
 from carboy.problems import Problem
 from carboy.services.sms.pages.messages import PHASE_WORDS, gateway
-from carboy.services.sms.provider_reports import describe_providers
-from carboy.web import go_to_page, has_scope, mark, record_action, render_page, show_notice
+from carboy.services.sms.provider_reports import describe_providers, set_turn
+from carboy.web import go_to_page, mark, record_action, render_page, require_scope, show_notice
 
 
 def make_blueprint() -> Blueprint:
@@ -28,18 +28,15 @@ def _index() -> Response:
 
 
 def _act(name: str, action: str) -> Response:
-    if not has_scope("sms:send"):
-        raise Problem(403, "this needs the scope sms:send")
+    require_scope("sms:send")
     _, sms = gateway()
     if name not in sms.dispatcher.routes:
         raise Problem(404, "there is no such provider")
-    if action == "out":
-        sms.dispatcher.traffic.take_out(name)
-        show_notice(mark("%(name)s gets no messages until it is put back."), name=name)
-    else:
-        sms.dispatcher.traffic.put_back(name)
-        sms.circuits.succeed(name)
-        sms.wake()
-        show_notice(mark("%(name)s gets messages again."), name=name)
+    set_turn(sms, name, is_out=action == "out")
+    said = {
+        "out": mark("%(name)s gets no messages until it is put back."),
+        "back": mark("%(name)s gets messages again."),
+    }
+    show_notice(said[action], name=name)
     record_action(f"provider.{action}", name)
     return go_to_page("providers.index")

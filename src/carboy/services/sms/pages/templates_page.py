@@ -10,7 +10,16 @@ from carboy.services.sms.pages.messages import gateway
 from carboy.services.sms.requests import read_send
 from carboy.services.sms.segments import count_parts
 from carboy.services.sms.templates import Template
-from carboy.web import form_field, go_to_page, has_scope, mark, query_value, record_action, render_page, show_notice
+from carboy.web import (
+    form_field,
+    go_to_page,
+    mark,
+    query_value,
+    record_action,
+    render_page,
+    require_scope,
+    show_notice,
+)
 
 _EXAMPLE = "123456"
 
@@ -52,8 +61,7 @@ def _show(name: str) -> Response:
 
 
 def _send(name: str) -> Response:
-    if not has_scope("sms:send"):
-        raise Problem(403, "this needs the scope sms:send")
+    require_scope("sms:send")
     _, sms = gateway()
     one = _get(sms, name)
     params = {param: form_field(param) for param in one.params}

@@ -1,11 +1,9 @@
 """Amazon: End User Messaging (`SendTextMessage`), and SNS (`Publish` to a number).
 
 Sources: docs.aws.amazon.com, "AWS End User Messaging SMS API v2", "Event types for SMS", "Amazon SNS API Reference:
-Publish", "Create a signed AWS API request".
+Publish".
 """
 
-import hashlib
-import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import orjson
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import is_temporary, outcome_of
+from carboy.services.sms.providers.signing import sign_post
 from carboy.services.sms.providers.wire import (
     Inbound,
     Message,
@@ -177,42 +176,17 @@ class Sns:
         return _failed(response, found.get("Code", ""), found.get("Message", ""))
 
 
-def sign_v4(
-    service: str, region: str, url: str, headers: Mapping[str, str], body: bytes, now_ms: int, key: tuple[str, str]
-) -> dict[str, str]:
-    """Return the headers of a POST with `Authorization` (SigV4); all that are given are signed.
-
-    Args:
-        service: as AWS names it in signatures.
-        region: of the endpoint.
-        url: without a query.
-        headers: in lower case.
-        body: of the request.
-        now_ms: milliseconds since the epoch.
-        key: its id and the secret.
-    """
-    time = f"{from_unix_ms(now_ms):%Y%m%dT%H%M%SZ}"
-    parts = urlsplit(url)
-    signed = {**headers, "host": parts.netloc, "x-amz-date": time}
-    names = ";".join(sorted(signed))
-    lines = "".join(f"{name}:{signed[name].strip()}\n" for name in sorted(signed))
-    canonical = "\n".join(("POST", parts.path or "/", "", lines, names, hashlib.sha256(body).hexdigest()))
-    scope = f"{time[:8]}/{region}/{service}/aws4_request"
-    to_sign = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signing = f"AWS4{key[1]}".encode()
-    for part in (time[:8], region, service, "aws4_request"):
-        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
-    signature = hmac.new(signing, to_sign.encode(), hashlib.sha256).hexdigest()
-    value = f"AWS4-HMAC-SHA256 Credential={key[0]}/{scope}, SignedHeaders={names}, Signature={signature}"
-    return {**signed, "Authorization": value}
-
-
 def _signed(service: str, url: str, headers: dict[str, str], body: bytes, now_ms: int, account: Account) -> Request:
+    """Return a POST that SigV4 signs with all its headers."""
+    url, time = f"{url.rstrip('/')}/", f"{from_unix_ms(now_ms):%Y%m%dT%H%M%SZ}"
+    parts = urlsplit(url)
+    headers = {**headers, "host": parts.netloc, "x-amz-date": time}
     if token := account.session_token.reveal():
-        headers = {**headers, "x-amz-security-token": token}
+        headers["x-amz-security-token"] = token
+    scope = f"{time[:8]}/{account.region}/{service}/aws4_request"
     key = (account.access_key_id, account.secret_access_key.reveal())
-    url = f"{url.rstrip('/')}/"
-    return Request("POST", url, sign_v4(service, account.region, url, headers, body, now_ms, key), body)
+    headers["Authorization"] = sign_post("AWS4", time, scope, parts.path, headers, body, key)
+    return Request("POST", url, headers, body)
 
 
 def _failed(response: Response, code: str, words: str) -> Outcome:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
+
+from msgspec import convert
 
 from carboy.services.sms.providers.wire import Fault, Kind, Outcome
 
@@ -41,13 +43,24 @@ class CodeRow:
 
 
 @cache
-def load_codes(provider: str) -> Mapping[str, CodeRow]:
-    """Return a built-in provider's table by code.
+def load_codes(name: str) -> Mapping[str, CodeRow]:
+    """Return a table by code.
+
+    Args:
+        name: of a built-in provider; with `_reports`, of its delivery reports.
 
     Raises:
         ValueError: a row has a value that is not allowed, or a code has two rows.
     """
-    return _load(provider)
+    lines = (_FOLDER / f"{name}.csv").read_text("utf-8").splitlines()
+    sources = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
+    rows: dict[str, CodeRow] = {}
+    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        code = convert({**row, "source": sources[row["source"]]}, CodeRow)
+        if code.code in rows:
+            raise ValueError(f"{name}.csv: {code.code} has two rows")
+        rows[code.code] = code
+    return rows
 
 
 @cache
@@ -57,7 +70,7 @@ def load_report_codes(provider: str) -> Mapping[str, CodeRow]:
     Raises:
         ValueError: a row has a value that is not allowed, or a code has two rows.
     """
-    return {**load_codes(provider), **_load(f"{provider}_reports")}
+    return {**load_codes(provider), **load_codes(f"{provider}_reports")}
 
 
 def is_temporary(provider: str, code: str) -> bool:
@@ -70,21 +83,6 @@ def is_temporary(provider: str, code: str) -> bool:
     if row is None or row.next == "stop":
         return False
     return (row.fault, row.sent, row.next) != ("receiver", "no", "later")
-
-
-def _load(name: str) -> Mapping[str, CodeRow]:
-    lines = (_FOLDER / f"{name}.csv").read_text("utf-8").splitlines()
-    sources = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
-    rows: dict[str, CodeRow] = {}
-    for row in csv.DictReader(line for line in lines if not line.startswith("#")):
-        fault, sent, following = row["fault"], row["sent"], row["next"]
-        is_known = fault in get_args(Fault) and sent in get_args(Sent) and following in get_args(Next)
-        if not is_known or row["code"] in rows:
-            raise ValueError(f"{name}.csv: {row['code']} has a value that is not allowed, or two rows")
-        rows[row["code"]] = CodeRow(
-            row["code"], cast("Fault", fault), cast("Sent", sent), cast("Next", following), sources[row["source"]]
-        )
-    return rows
 
 
 def kind_of(row: CodeRow) -> Kind:

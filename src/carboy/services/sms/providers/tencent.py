@@ -5,7 +5,6 @@ codes".
 """
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from carboy.clock import from_unix_ms
 from carboy.redact import Secret
 from carboy.services.sms.providers.code_table import is_temporary, outcome_of
+from carboy.services.sms.providers.signing import sign_post
 from carboy.services.sms.providers.wire import (
     Balance,
     Inbound,
@@ -162,23 +162,6 @@ def _signed(action: str, body: bytes, now_ms: int, account: Account) -> Request:
 
 
 def sign_tc3(service: str, headers: Mapping[str, str], body: bytes, at_s: int, key: tuple[str, str]) -> str:
-    """Return the header `Authorization` of a POST (TC3-HMAC-SHA256).
-
-    Args:
-        service: such as `sms`.
-        headers: those to sign, in lower case.
-        body: of the request.
-        at_s: seconds since the epoch, as in `X-TC-Timestamp`.
-        key: its id and the secret.
-    """
-    names = ";".join(sorted(headers))
-    lines = "".join(f"{name}:{headers[name].strip().lower()}\n" for name in sorted(headers))
-    canonical = "\n".join(("POST", "/", "", lines, names, hashlib.sha256(body).hexdigest()))
-    date = f"{from_unix_ms(at_s * 1000):%Y-%m-%d}"
-    scope = f"{date}/{service}/tc3_request"
-    to_sign = f"TC3-HMAC-SHA256\n{at_s}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signing = f"TC3{key[1]}".encode()
-    for part in (date, service, "tc3_request"):
-        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
-    signature = hmac.new(signing, to_sign.encode(), hashlib.sha256).hexdigest()
-    return f"TC3-HMAC-SHA256 Credential={key[0]}/{scope}, SignedHeaders={names}, Signature={signature}"
+    """Return the header `Authorization` of a POST (TC3-HMAC-SHA256) at a time in seconds since the epoch."""
+    scope = f"{from_unix_ms(at_s * 1000):%Y-%m-%d}/{service}/tc3_request"
+    return sign_post("TC3", str(at_s), scope, "/", {name: text.lower() for name, text in headers.items()}, body, key)
