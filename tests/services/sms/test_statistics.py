@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 from tests.services.sms.kit import MakeService, Service
 
-from carboy.services.sms.cancellation import Cancel, cancel
 from carboy.services.sms.daily_counts import DAY_MS, Key, add_counts, bucket_of, delay_of, delays_of
 from carboy.services.sms.delivery_reports import Report, report
-from carboy.services.sms.message_store import Begin, Mark, begin, mark
+from carboy.services.sms.message_store import Begin, Cancel, Mark, begin, cancel, mark
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.states import OPEN, State

@@ -19,14 +19,14 @@ from carboy.jobs import Job, PeriodicJob
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.private_folders import make_private_folder
 from carboy.problems import Problem
-from carboy.services.sms.cancellation import Cancel, Canceled, cancel
 from carboy.services.sms.circuit_breaker import Circuits
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.dispatcher import Dispatcher
 from carboy.services.sms.fraud import Guards
-from carboy.services.sms.inbound import keep_inbound, read_inbound_message
+from carboy.services.sms.inbound import inbound_row, keep_inbound
 from carboy.services.sms.intake import Accepted, Guarded, Submission, accept
 from carboy.services.sms.message_queries import Records
+from carboy.services.sms.message_store import Cancel, Canceled, cancel
 from carboy.services.sms.numbers import Number, hash_number, parse_number
 from carboy.services.sms.one_time_codes import Guess, Verdict, code_row, guess, hash_code, subject_of
 from carboy.services.sms.providers import Inbound, Receipt
@@ -160,7 +160,7 @@ class Gateway:
         kept = []
         for one in messages:
             try:
-                kept.append(read_inbound_message(provider, one, words, self.hash, now_ms))
+                kept.append(inbound_row(provider, one, words, self.hash, now_ms))
             except InvalidInput:
                 log.warning("sms_inbound_unreadable", provider=provider, reason="the sender is no telephone number")
         if kept:

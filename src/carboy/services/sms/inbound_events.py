@@ -4,7 +4,7 @@
 def answer(message: InboundMessage) -> None: ...
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from flask import current_app
 from sqlalchemy import select
 
 from carboy.http_values import render_time
-from carboy.jobs import Job, row_of
+from carboy.jobs import Job
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.tables import INBOUND
 from carboy.web import runtime
@@ -56,11 +56,6 @@ def on_inbound(function: Callable[[InboundMessage], object]) -> Callable[[Inboun
     return function
 
 
-def inbound_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of the job that passes a kept message on: its id alone, as lists of jobs show arguments."""
-    return row_of(INBOUND_JOB, (row["id"],), now_ms=row["at"])
-
-
 def _hand_on(row: int, *_: Any) -> None:
     """Pass a message on; jobs of earlier releases have its columns as further arguments."""
     message = _find(row)
@@ -87,3 +82,4 @@ def _find(row: int) -> InboundMessage | None:
 
 
 INBOUND_JOB: Job[...] = Job("sms.inbound", _hand_on, priority=5)
+"""Passes a kept message on. It has the row's id alone, as lists of jobs show arguments."""

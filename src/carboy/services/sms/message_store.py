@@ -1,10 +1,10 @@
-"""Message store: messages are claimed for a call, and settled by its outcome.
+"""Message store: messages are claimed for a call, and settled by its outcome, or canceled before.
 
 A message is `sending` in a commit of its own before its provider is called. A later run that finds this state knows
 that a call may have been made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,36 @@ class Mark:
     due_at_ms: int | None = None
     opt_out: Number | None = None
     tried: Sequence[Attempt] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A request to cancel.
+
+    Attributes:
+        row: of a request, or of one of its messages.
+        now_ms: the time.
+        retried: templates whose messages may be sent again later, so that their parameters are kept.
+    """
+
+    row: int
+    now_ms: int
+    retried: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """What became of it.
+
+    Attributes:
+        request: its row.
+        canceled: how many messages will not be sent.
+        too_late: how many were sent, or ended in another way.
+    """
+
+    request: int
+    canceled: int
+    too_late: int
 
 
 def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[int]]:
@@ -195,6 +225,30 @@ def _attempt_row(message: int, call: Attempt) -> dict[str, Any]:
         "words": call.words[:500] or None,
         "at": call.at_ms,
     }
+
+
+def cancel(connection: "Connection", requests: Sequence[Cancel]) -> list[Canceled | None]:
+    """Cancel the messages for which no provider was asked yet; None for a row that does not exist."""
+    return [_cancel(connection, one) for one in requests]
+
+
+def _cancel(connection: "Connection", one: Cancel) -> Canceled | None:
+    columns = select(MESSAGES.c.id, MESSAGES.c.request, MESSAGES.c.state, MESSAGES.c.template).order_by(MESSAGES.c.id)
+    locked = columns.with_for_update()
+    rows = connection.execute(locked.where(MESSAGES.c.request == one.row)).all()
+    if not rows:
+        rows = connection.execute(locked.where(MESSAGES.c.id == one.row)).all()
+    if not rows:
+        return None
+    waiting = [row.id for row in rows if row.state in WAITING]
+    canceled = len(waiting) + sum(row.state == "canceled" for row in rows)
+    if waiting:
+        with track_changes(connection, waiting, one.now_ms):
+            ended = update(MESSAGES).where(MESSAGES.c.id.in_(waiting))
+            connection.execute(ended.values(state="canceled", settled_at=one.now_ms))
+        if rows[0].template not in one.retried:
+            forget_params(connection, {rows[0].request})
+    return Canceled(rows[0].request, canceled, len(rows) - canceled)
 
 
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take

@@ -13,7 +13,6 @@ from carboy.jobs import JobsSettings, PeriodicJob, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.net import Limits
 from carboy.services.sms.accounts import Accounts, make_provider, read_traits
-from carboy.services.sms.balance_polling import BALANCES_EVERY_MS, BalancePolling
 from carboy.services.sms.callbacks import Callbacks
 from carboy.services.sms.circuit_breaker import Circuits, SharedCircuits
 from carboy.services.sms.dispatcher import Dispatcher
@@ -41,7 +40,7 @@ from carboy.services.sms.routing import read_order, read_routes
 from carboy.services.sms.send_jobs import plan_resends
 from carboy.services.sms.settings import ACCOUNTS, SmsSettings
 from carboy.services.sms.statistics import Statistics
-from carboy.services.sms.status_polling import LookUp
+from carboy.services.sms.status_polling import BALANCES_EVERY_MS, BalancePolling, LookUp
 from carboy.services.sms.templates import Template, read_template
 from carboy.services.sms.transport import HttpTransport, OutboxTransport, Sessions, Transport
 from carboy.web import Runtime, add_api

@@ -1,4 +1,4 @@
-"""Status polling: ask a provider what became of a message whose response was lost.
+"""Polling: ask a provider what became of a message whose response was lost, and what is left of our account.
 
 A message that could not be delivered for now is sent again as after a delivery report, nothing else is.
 """
@@ -14,12 +14,15 @@ from carboy.jobs import Job, Later, row_of
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.message_queries import Records
+from carboy.services.sms.provider_traffic import ProviderTraffic
 from carboy.services.sms.providers import Message, Receipt
 from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.states import RANKS
 from carboy.services.sms.transport import HttpTransport
 
 log: BoundLogger = get_logger("carboy.sms")
+
+BALANCES_EVERY_MS = 600_000
 
 _FIRST_S = 60.0
 _LONGEST_S = 3600.0
@@ -97,3 +100,29 @@ class LookUp:
         if best is not None and best.state == "undelivered" and len(found) <= row.retries:
             return None  # these may be the tries before
         return best
+
+
+@dataclass(frozen=True, slots=True)
+class BalancePolling:
+    """Keeps the balances of those providers that report them.
+
+    Attributes:
+        transports: those of providers that report a balance, by name.
+        traffic: keeps what they say.
+    """
+
+    transports: Mapping[str, HttpTransport]
+    traffic: ProviderTraffic
+
+    def job(self) -> Job[[int]]:
+        """Return the job `sms.balances`, with its period."""
+        return Job("sms.balances", self.run, priority=9)
+
+    def run(self, _period: int = 0) -> None:
+        """Ask each provider; one that does not answer keeps its last balance, with its time."""
+        for name, transport in self.transports.items():
+            found = transport.ask_balance()
+            if found is None:
+                log.warning("sms_balance_unknown", provider=name)
+            else:
+                self.traffic.set_balance(name, found)

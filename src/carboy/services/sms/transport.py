@@ -105,20 +105,19 @@ class HttpTransport:
 
     def look_up(self, message: Message, sent_at_ms: int) -> list[Receipt]:
         """Return what the provider's query lists for a message's receiver; an empty list without a response."""
-        if not isinstance(self.provider, AnswersQueries):
-            return []
-        response = self._exchange(self.provider.build_query(message, sent_at_ms, self.accounts.get(self.name)))
-        return [] if isinstance(response, Outcome) else self.provider.read_query(response)
+        provider: AnswersQueries = self.provider
+        response = self._exchange(provider.build_query(message, sent_at_ms, self.accounts.get(self.name)))
+        return [] if isinstance(response, Outcome) else provider.read_query(response)
 
     def ask_balance(self) -> Balance | None:
         """Return what is left of the account; None if the provider does not say."""
-        if not isinstance(self.provider, TellsBalance):
-            return None
         now_ms = self.clock.now_ms()
-        request = self.provider.build_balance_request(self.accounts.get(self.name), now_ms, token_hex(16))
-        response = None if request is None else self._exchange(request)
+        response = self._ask_for_balance(now_ms)
+        if not isinstance(response, Response):
+            return None
+        provider: TellsBalance = self.provider
         try:
-            return self.provider.read_balance(response, now_ms) if isinstance(response, Response) else None
+            return provider.read_balance(response, now_ms)
         except Exception as error:  # noqa: BLE001 (as of a response to a message)
             log.error("sms_balance_unreadable", provider=self.name, error=_place_of(error))
             return None
@@ -128,14 +127,16 @@ class HttpTransport:
 
         A 403 does not count: an account may send and not read its balance.
         """
-        if not isinstance(self.provider, TellsBalance):
-            return None
-        request = self.provider.build_balance_request(self.accounts.get(self.name), self.clock.now_ms(), token_hex(16))
-        response = None if request is None else self._exchange(request)
+        response = self._ask_for_balance(self.clock.now_ms())
         if isinstance(response, Outcome):
             return f"it could not be reached ({response.code})"
         refused = response is not None and response.status == HTTPStatus.UNAUTHORIZED
         return "it refused the account (HTTP 401)" if refused else None
+
+    def _ask_for_balance(self, now_ms: int) -> Response | Outcome | None:
+        provider: TellsBalance = self.provider
+        request = provider.build_balance_request(self.accounts.get(self.name), now_ms, token_hex(16))
+        return None if request is None else self._exchange(request)
 
     def _exchange(self, request: Request) -> Response | Outcome:
         return send_request(self.sessions.get(request.url), request, self.limits, self.ca_setting)
