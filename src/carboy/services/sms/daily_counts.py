@@ -8,18 +8,15 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
-from sqlalchemy import Row, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, or_, select, update
 
 from carboy.db import chunks, placeholders
 from carboy.jitter import SYSTEM_RANDOM
 from carboy.services.sms.states import OPEN
 from carboy.services.sms.tables import DAILY
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 DAY_MS = 86_400_000
 CODE_ENTERED = "code_entered"
@@ -60,7 +57,7 @@ def delay_of(bucket: int) -> float:
     return 1.1 ** (bucket - 1)
 
 
-def count_changes(connection: "Connection", before: Mapping[int, Row[Any]], after: Mapping[int, Row[Any]]) -> None:
+def count_changes(connection: Connection, before: Mapping[int, Row[Any]], after: Mapping[int, Row[Any]]) -> None:
     """Move messages from where they were counted to where they belong now."""
     messages: Counter[Key] = Counter()
     parts: Counter[Key] = Counter()
@@ -75,7 +72,7 @@ def count_changes(connection: "Connection", before: Mapping[int, Row[Any]], afte
     add_counts(connection, {key: (count, parts[key]) for key, count in messages.items()})
 
 
-def pack_days(connection: "Connection", before_day: int) -> bool:
+def pack_days(connection: Connection, before_day: int) -> bool:
     """Pack a batch of the rows of earlier days into one row for each state; return whether there may be more."""
     chosen = select(DAILY).where(DAILY.c.day < before_day, _LOOSE).limit(_PACKED).with_for_update()
     rows = connection.execute(chosen).all()
@@ -100,7 +97,7 @@ def delays_of(packed: str) -> dict[int, int]:
     return {int(bucket): count for bucket, count in orjson.loads(packed).items()}
 
 
-def _add_delays(connection: "Connection", key: Key, added: Counter[str]) -> None:
+def _add_delays(connection: Connection, key: Key, added: Counter[str]) -> None:
     row = _chosen((*key, 0))
     if known := connection.execute(_DELAYS, row).scalar_one():
         added.update(orjson.loads(known))
@@ -112,7 +109,7 @@ def _chosen(key: Sequence[Any]) -> dict[str, Any]:
     return {f"b_{name}": value for name, value in zip(_COLUMNS, key, strict=False)}
 
 
-def add_counts(connection: "Connection", counts: Mapping[Key, tuple[int, int]], shard: int | None = None) -> None:
+def add_counts(connection: Connection, counts: Mapping[Key, tuple[int, int]], shard: int | None = None) -> None:
     """Add messages and parts to the counts of their keys; both may be negative.
 
     Without a `shard` it is one of 1 to 16, by the process: rows of shard 0 are those of packed days.
@@ -121,7 +118,7 @@ def add_counts(connection: "Connection", counts: Mapping[Key, tuple[int, int]], 
     _add(connection, changed, 1 + (_SHARD + os.getpid()) % _SHARDS if shard is None else shard)
 
 
-def _add(connection: "Connection", counts: Mapping[Key, tuple[int, int]], shard: int) -> None:
+def _add(connection: Connection, counts: Mapping[Key, tuple[int, int]], shard: int) -> None:
     rows = [(*key, shard, *both) for key, both in sorted(counts.items())]
     is_mysql = connection.dialect.name in {"mysql", "mariadb"}
     for some in chunks(rows, _ROWS) if rows else ():

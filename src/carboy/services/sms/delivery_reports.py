@@ -5,9 +5,9 @@ The functions that write take a connection, as `carboy.db.GroupCommit` passes it
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from carboy.db import chunks, insert_rows
 from carboy.jobs import new_id, put, row_of
@@ -18,9 +18,6 @@ from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import RANKS, State, settle
 from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
 _COLUMNS = (
@@ -56,7 +53,7 @@ class Report:
     resends: Mapping[str, Resend] = field(default_factory=dict)
 
 
-def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> list[int]:
+def report(connection: Connection, batches: Sequence[Sequence[Report]]) -> list[int]:
     """Settle messages by receipts; keep the receipts of unknown messages, and return how many those are."""
     answers = []
     for batch in batches:
@@ -73,7 +70,7 @@ def report(connection: "Connection", batches: Sequence[Sequence[Report]]) -> lis
     return answers
 
 
-def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str], resends: Mapping[str, Resend]) -> None:
+def settle_early_receipts(connection: Connection, provider_ids: Sequence[str], resends: Mapping[str, Resend]) -> None:
     """Apply receipts that arrived before the response to the call was recorded.
 
     Args:
@@ -99,7 +96,7 @@ def settle_early_receipts(connection: "Connection", provider_ids: Sequence[str],
         connection.execute(delete(RECEIPTS).where(RECEIPTS.c.id.in_(used)))
 
 
-def _find(connection: "Connection", one: Report) -> Sequence[Any]:
+def _find(connection: Connection, one: Report) -> Sequence[Any]:
     """Return the messages of a receipt: by the provider's id, else by our own id that it repeats."""
     of_provider = select(*_COLUMNS).where(MESSAGES.c.provider == one.provider).with_for_update()
     if one.receipt.provider_id:
@@ -119,7 +116,7 @@ def _find(connection: "Connection", one: Report) -> Sequence[Any]:
     return connection.execute(of_provider.where(chosen)).all()
 
 
-def _of_receiver(connection: "Connection", rows: Sequence[Any], one: Report) -> Sequence[Any]:
+def _of_receiver(connection: Connection, rows: Sequence[Any], one: Report) -> Sequence[Any]:
     """Return those of a provider id's messages that a receipt's number means, however the provider writes it."""
     if not one.receiver_hash:
         return rows
@@ -135,7 +132,7 @@ def _of_receiver(connection: "Connection", rows: Sequence[Any], one: Report) -> 
     return [row for row in rows if row.receiver and len(digits) >= 7 and digits.endswith(row.receiver[-9:])]
 
 
-def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
+def _apply(connection: Connection, rows: Sequence[Any], one: Report) -> None:
     reported = one.receipt.state
     if reported is None:
         return
@@ -146,7 +143,7 @@ def _apply(connection: "Connection", rows: Sequence[Any], one: Report) -> None:
         opt_out(connection, [OptOut(number, "provider", one.provider, one.at_ms) for number in numbers])
 
 
-def _settle(connection: "Connection", rows: Sequence[Any], reported: State, one: Report) -> None:
+def _settle(connection: Connection, rows: Sequence[Any], reported: State, one: Report) -> None:
     for row in rows:
         if reported != "delivered" and _is_of_earlier_try(row, one):
             if row.state == "sending":  # or it is earlier than the response of the try under way
@@ -172,7 +169,7 @@ def _is_of_earlier_try(row: Any, one: Report) -> bool:
     return row.retries > 0 and bool(known) and known != row.provider_id
 
 
-def _send_again(connection: "Connection", message: int, one: Report) -> bool:
+def _send_again(connection: Connection, message: int, one: Report) -> bool:
     """Queue a message that could not be delivered for now; return False where it is too late or was tried enough.
 
     A receipt that is earlier than the outcome of the call is kept until that is recorded.

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from carboy.db import insert_rows
 from carboy.jobs import new_id, put, row_of
@@ -14,9 +14,6 @@ from carboy.services.sms.numbers import Number, parse_number
 from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out
 from carboy.services.sms.providers import Inbound
 from carboy.services.sms.tables import INBOUND
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _MAX_TEXT_CHARS = 4000
 
@@ -44,7 +41,7 @@ def inbound_row(
     }
 
 
-def keep_inbound(connection: "Connection", batches: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
+def keep_inbound(connection: Connection, batches: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
     """Keep messages that are new, and follow their keywords in order; return how many of each batch are new."""
     keys = {row["key"] for batch in batches for row in batch}
     known = set(connection.execute(select(INBOUND.c.key).where(INBOUND.c.key.in_(sorted(keys)))).scalars())

@@ -8,10 +8,10 @@ The functions that write take a connection and the items of many callers, as `ca
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import Connection, delete, select, tuple_, update
 
 from carboy.config import Rate
 from carboy.db import chunks, insert_rows, lock_values, store_values
@@ -22,9 +22,6 @@ from carboy.services.sms.fraud import Guard, left_ms
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.requests import Personal, SendRequest
 from carboy.services.sms.tables import BUDGETS, CODES, MESSAGES, REQUESTS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 CLAIM_MS = 86_400_000
 _DAY_MS = 86_400_000
@@ -108,7 +105,7 @@ class _Known:
     codes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[Answer]:
+def accept(connection: Connection, submissions: Sequence[Submission]) -> list[Answer]:
     """Store each request that may be sent, with its messages and jobs, and return what became of each."""
     known = _Known()
     _read_claims(connection, submissions, known)
@@ -235,7 +232,7 @@ def _new_ids(now_ms: int, count: int) -> list[int]:
     return sorted(found)
 
 
-def _read_claims(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
+def _read_claims(connection: Connection, submissions: Sequence[Submission], known: _Known) -> None:
     wanted = {one.claim: one.now_ms for one in submissions if one.claim is not None}
     if not wanted:
         return
@@ -251,13 +248,13 @@ def _read_claims(connection: "Connection", submissions: Sequence[Submission], kn
         connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(stale)).values(claim=None))
 
 
-def _read_budgets(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
+def _read_budgets(connection: Connection, submissions: Sequence[Submission], known: _Known) -> None:
     """Read the budgets in use and lock their rows, so that no two transactions spend the same budget."""
     names = {_budget_name(one): one.now_ms + 2 * _DAY_MS for one in submissions if one.budget}
     known.used = _locked(connection, names)
 
 
-def _read_times(connection: "Connection", submissions: Sequence[Submission], known: _Known) -> None:
+def _read_times(connection: Connection, submissions: Sequence[Submission], known: _Known) -> None:
     """Lock the receivers with limits, and read the times of their messages."""
     longest_ms = 0
     since: dict[tuple[str, str], int] = {}
@@ -284,7 +281,7 @@ def _read_times(connection: "Connection", submissions: Sequence[Submission], kno
         known.times[hashed, template].append(created_at)
 
 
-def _locked(connection: "Connection", names: Mapping[str, int]) -> dict[str, int]:
+def _locked(connection: Connection, names: Mapping[str, int]) -> dict[str, int]:
     """Return what is used of each budget, with its row locked; missing rows are added."""
     if not names:
         return {}

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
-from sqlalchemy import Table, bindparam, case, func, select
+from sqlalchemy import Engine, Table, bindparam, case, func, select
 
 from carboy.services.sms.states import OPEN, State
 from carboy.services.sms.tables import MESSAGES, REQUESTS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Work:
 class Records:
     """Finds requests and messages, and lists the rows of the gateway's tables."""
 
-    engine: "Engine"
+    engine: Engine
 
     def work(self, row: int, ids: Sequence[int]) -> Work | None:
         """Return the messages of a job that are not done; None if all are."""

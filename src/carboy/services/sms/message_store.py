@@ -6,9 +6,9 @@ that a call may have been made.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import bindparam, case, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, literal_column, or_, select, update
 
 from carboy.db import chunks, placeholders
 from carboy.jobs import new_id, put
@@ -19,9 +19,6 @@ from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import OPEN, RANKS, STATES, WAITING, State
 from carboy.services.sms.tables import ATTEMPTS, MESSAGES, REQUESTS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class Canceled:
     too_late: int
 
 
-def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[int]]:
+def begin(connection: Connection, claims: Sequence[Begin]) -> list[frozenset[int]]:
     """Mark messages as `sending`, and return those that each claim got; no message is claimed twice.
 
     Marketing messages to numbers that have opted out end here.
@@ -155,7 +152,7 @@ def begin(connection: "Connection", claims: Sequence[Begin]) -> list[frozenset[i
     return answers
 
 
-def _end_opted_out(connection: "Connection", ids: Sequence[int], claim: Begin) -> None:
+def _end_opted_out(connection: Connection, ids: Sequence[int], claim: Begin) -> None:
     with track_changes(connection, ids, claim.now_ms):
         ended = update(MESSAGES).where(MESSAGES.c.id.in_(ids))
         connection.execute(ended.values(state="opted_out", owner=None, code="opted_out", settled_at=claim.now_ms))
@@ -165,7 +162,7 @@ def _end_opted_out(connection: "Connection", ids: Sequence[int], claim: Begin) -
     forget_params(connection, set(requests))
 
 
-def release(connection: "Connection", batches: Sequence[Sequence[int]]) -> list[None]:
+def release(connection: Connection, batches: Sequence[Sequence[int]]) -> list[None]:
     """Release messages whose worker was lost."""
     ids = [one for batch in batches for one in batch]
     lost = (MESSAGES.c.id.in_(ids)) & (MESSAGES.c.state == "sending")
@@ -173,7 +170,7 @@ def release(connection: "Connection", batches: Sequence[Sequence[int]]) -> list[
     return [None] * len(batches)
 
 
-def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[None]:
+def mark(connection: Connection, batches: Sequence[Sequence[Mark]]) -> list[None]:
     """Write the new states of messages; a state of higher rank stays."""
     marks = sorted((one for batch in batches for one in batch), key=lambda one: one.id)
     if not marks:
@@ -206,7 +203,7 @@ def mark(connection: "Connection", batches: Sequence[Sequence[Mark]]) -> list[No
     return [None] * len(batches)
 
 
-def _ids_from_receipts(connection: "Connection", done: Sequence[Mark]) -> list[str]:
+def _ids_from_receipts(connection: Connection, done: Sequence[Mark]) -> list[str]:
     """Return what early receipts called messages whose response was lost."""
     lost = [one.id for one in done if one.state == "unknown" and one.resends]
     if not lost:
@@ -227,12 +224,12 @@ def _attempt_row(message: int, call: Attempt) -> dict[str, Any]:
     }
 
 
-def cancel(connection: "Connection", requests: Sequence[Cancel]) -> list[Canceled | None]:
+def cancel(connection: Connection, requests: Sequence[Cancel]) -> list[Canceled | None]:
     """Cancel the messages for which no provider was asked yet; None for a row that does not exist."""
     return [_cancel(connection, one) for one in requests]
 
 
-def _cancel(connection: "Connection", one: Cancel) -> Canceled | None:
+def _cancel(connection: Connection, one: Cancel) -> Canceled | None:
     columns = select(MESSAGES.c.id, MESSAGES.c.request, MESSAGES.c.state, MESSAGES.c.template).order_by(MESSAGES.c.id)
     locked = columns.with_for_update()
     rows = connection.execute(locked.where(MESSAGES.c.request == one.row)).all()
@@ -337,7 +334,7 @@ _SENT = (
 )
 
 
-def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> None:
+def _write(connection: Connection, state: State, marks: Sequence[Mark]) -> None:
     if state == "held":
         connection.execute(_HELD, [{"b_id": one.id, "b_due": one.due_at_ms} for one in marks])
         return
@@ -357,7 +354,7 @@ def _write(connection: "Connection", state: State, marks: Sequence[Mark]) -> Non
     connection.execute(_GIVE_BACK if state == "queued" else _SENT if state == "sent" else _NOT_TAKEN[state], rows)
 
 
-def forget_params(connection: "Connection", requests: set[int]) -> None:
+def forget_params(connection: Connection, requests: set[int]) -> None:
     """Delete the parameters of requests whose last message is done."""
     for some in chunks(sorted(requests), _MAX_PARAMETERS):
         connection.execute(_FORGET, {"b_requests": list(some)})

@@ -9,17 +9,14 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from carboy.db import insert_rows
 from carboy.jobs import new_id
 from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, add_counts
 from carboy.services.sms.tables import CODES, MESSAGES
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +70,12 @@ def code_row(subject: str, hashed: str, tries: int, expires_at_ms: int) -> dict[
     return {"subject": subject, "hash": hashed, "tries_left": tries, "expires_at": expires_at_ms}
 
 
-def guess(connection: "Connection", guesses: Sequence[Guess]) -> list[Verdict]:
+def guess(connection: Connection, guesses: Sequence[Guess]) -> list[Verdict]:
     """Verify guesses one after the other, so that no two use the same try."""
     return [_judge(connection, one) for one in guesses]
 
 
-def _judge(connection: "Connection", one: Guess) -> Verdict:
+def _judge(connection: Connection, one: Guess) -> Verdict:
     chosen = CODES.c.subject == one.subject if one.request is None else CODES.c.id == one.request
     row = connection.execute(select(CODES).where(chosen).with_for_update()).first()
     is_live = row is not None and row.expires_at > one.now_ms
@@ -97,7 +94,7 @@ def _judge(connection: "Connection", one: Guess) -> Verdict:
     return Verdict(False, row.tries_left - 1)
 
 
-def _count_entered(connection: "Connection", request: int) -> None:
+def _count_entered(connection: Connection, request: int) -> None:
     columns = (MESSAGES.c.template, MESSAGES.c.country, MESSAGES.c.provider, MESSAGES.c.created_at)
     sent = connection.execute(select(*columns).where(MESSAGES.c.request == request).limit(1)).first()
     if sent is not None:
@@ -106,7 +103,7 @@ def _count_entered(connection: "Connection", request: int) -> None:
         add_counts(connection, {key: (1, 0)})
 
 
-def _decoy(connection: "Connection", one: Guess) -> Verdict:
+def _decoy(connection: Connection, one: Guess) -> Verdict:
     if one.request is not None:
         return Verdict(False, 0)
     connection.execute(delete(CODES).where(CODES.c.subject == one.subject))

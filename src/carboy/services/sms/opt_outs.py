@@ -6,17 +6,14 @@ the transaction that marks a message as `sending`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete
 
 from carboy.db import chunks, insert_rows, placeholders
 from carboy.jobs import new_id
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.tables import OPT_OUTS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 OPTED_OUT_CODES = frozenset(
     {
@@ -58,7 +55,7 @@ class OptIn:
     e164: str
 
 
-def opt_out(connection: "Connection", items: Sequence[OptOut]) -> list[bool]:
+def opt_out(connection: Connection, items: Sequence[OptOut]) -> list[bool]:
     """Add numbers to the list; return for each whether it is new."""
     _lock(connection, is_shared=False)
     known = find_opted_out(connection, [one.number.e164 for one in items], is_locked=True)
@@ -83,7 +80,7 @@ def opt_out(connection: "Connection", items: Sequence[OptOut]) -> list[bool]:
     return answers
 
 
-def opt_in(connection: "Connection", items: Sequence[OptIn]) -> list[bool]:
+def opt_in(connection: Connection, items: Sequence[OptIn]) -> list[bool]:
     """Remove numbers from the list; return for each whether it was there."""
     _lock(connection, is_shared=False)
     known = find_opted_out(connection, [one.e164 for one in items], is_locked=True)
@@ -92,7 +89,7 @@ def opt_in(connection: "Connection", items: Sequence[OptIn]) -> list[bool]:
     return [one.e164 in known for one in items]
 
 
-def find_opted_out(connection: "Connection", receivers: Sequence[str], *, is_locked: bool = False) -> set[str]:
+def find_opted_out(connection: Connection, receivers: Sequence[str], *, is_locked: bool = False) -> set[str]:
     """Return those of these numbers that have opted out.
 
     The list cannot change until this transaction ends, so that a number is either opted out before a message is marked
@@ -119,7 +116,7 @@ def find_opted_out(connection: "Connection", receivers: Sequence[str], *, is_loc
     return found
 
 
-def _lock(connection: "Connection", *, is_shared: bool) -> None:
+def _lock(connection: Connection, *, is_shared: bool) -> None:
     """Take the list's lock until the transaction ends; SQLite has one writer, MariaDB locks the rows and gaps read."""
     if connection.dialect.name == "postgresql":
         suffix = "_shared" if is_shared else ""

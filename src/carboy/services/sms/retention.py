@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, select, update
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
@@ -13,9 +12,6 @@ from carboy.services.sms.daily_counts import DAY_MS, pack_days
 from carboy.services.sms.intake import CLAIM_MS
 from carboy.services.sms.states import OPEN
 from carboy.services.sms.tables import ATTEMPTS, BUDGETS, CODES, INBOUND, MESSAGES, RECEIPTS, REQUESTS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _AT_MOST = 1000
 _LONGEST_WAIT_MS = 62 * 86_400_000  # `send_at`, `expires_after` and quiet hours
@@ -48,12 +44,12 @@ class Upkeep:
             pass
 
 
-def _forget(connection: "Connection", limits: Sequence[_Limits]) -> list[bool]:
+def _forget(connection: Connection, limits: Sequence[_Limits]) -> list[bool]:
     """Delete a batch; return whether there may be more."""
     return [_forget_some(connection, one) for one in limits]
 
 
-def _forget_some(connection: "Connection", limits: _Limits) -> bool:
+def _forget_some(connection: Connection, limits: _Limits) -> bool:
     is_open = select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists()
     ids = connection.execute(select(MESSAGES.c.id).where(*_is_old(limits.before_ms)).limit(_AT_MOST))
     messages = list(ids.scalars())

@@ -5,18 +5,15 @@ The daily counts move, and each change that a caller wants to know of becomes a 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from carboy.db import chunks
 from carboy.jobs import put
 from carboy.services.sms.callbacks import callback_row
 from carboy.services.sms.daily_counts import count_changes
 from carboy.services.sms.tables import MESSAGES, REQUESTS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _MAX_PARAMETERS = 1000
 _QUIET = frozenset({"queued", "sending"})
@@ -43,7 +40,7 @@ _NUMBERED = update(MESSAGES).where(MESSAGES.c.id == bindparam("b_id")).values(se
 
 
 @contextmanager
-def track_changes(connection: "Connection", ids: Sequence[int], now_ms: int) -> Iterator[None]:
+def track_changes(connection: Connection, ids: Sequence[int], now_ms: int) -> Iterator[None]:
     """Count the changes that the block makes to these messages, and put the jobs of their call-backs.
 
     Args:
@@ -61,7 +58,7 @@ def track_changes(connection: "Connection", ids: Sequence[int], now_ms: int) -> 
         _call_back(connection, changed, now_ms)
 
 
-def _call_back(connection: "Connection", changed: Sequence[Row[Any]], now_ms: int) -> None:
+def _call_back(connection: Connection, changed: Sequence[Row[Any]], now_ms: int) -> None:
     urls = _read(connection, _CALLBACKS, sorted({row.request for row in changed}))
     wanted = [row for row in changed if row.request in urls]
     if not wanted:
@@ -86,7 +83,7 @@ def _call_back(connection: "Connection", changed: Sequence[Row[Any]], now_ms: in
     )
 
 
-def _read(connection: "Connection", query: Any, ids: Sequence[int]) -> dict[int, Row[Any]]:
+def _read(connection: Connection, query: Any, ids: Sequence[int]) -> dict[int, Row[Any]]:
     return {
         row.id: row
         for some in chunks(ids, _MAX_PARAMETERS)

@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from sqlalchemy import func, null, select, union_all
+from sqlalchemy import Engine, func, null, select, union_all
 
 from carboy.errors import Fault, InvalidInput
 from carboy.http_values import parse_query_time
 from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, delay_of, delays_of
 from carboy.services.sms.prices import price_of
 from carboy.services.sms.tables import DAILY
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 Group = Literal["day", "template", "provider", "country", "state"]
 GROUPS: tuple[Group, ...] = ("day", "template", "provider", "country", "state")
@@ -68,7 +65,7 @@ class Statistics:
         otp_templates: names of the templates whose codes are entered.
     """
 
-    engine: "Engine"
+    engine: Engine
     prices: Mapping[str, Any]
     otp_templates: frozenset[str]
 

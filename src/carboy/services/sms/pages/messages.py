@@ -1,10 +1,10 @@
 """Messages: the list with its filters, one message with what its provider said, and a failed one sent again."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from flask import Blueprint, Response, url_for
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 
 from carboy.errors import CarboyError, InvalidInput
 from carboy.http_values import render_cursor
@@ -40,9 +40,6 @@ from carboy.web import (
     runtime,
     show_notice,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 _WINDOW = 20_000  # rows that one view of a filtered list looks at
 _NEWEST = 10
@@ -248,7 +245,7 @@ def summarize() -> Summary:
     return Summary(figures, facts, failures)
 
 
-def _count(engine: "Engine", start_ms: int, end_ms: int) -> dict[str, int]:
+def _count(engine: Engine, start_ms: int, end_ms: int) -> dict[str, int]:
     query = (
         select(MESSAGES.c.state, func.count())
         .where(MESSAGES.c.id >= first_id(start_ms), MESSAGES.c.id < first_id(end_ms))
