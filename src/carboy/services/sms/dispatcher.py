@@ -43,6 +43,11 @@ _LONGEST_THROTTLE_S = 900.0
 _ACCOUNT = frozenset({"account", "unsupported"})
 _FINAL: dict[str, State] = {"accepted": "sent", "refused": "failed", "braked": "failed", "unknown": "unknown"}
 
+_TEST_NUMBER = Outcome("accepted", "test_number", "a number of SMS_TEST_NUMBERS: nothing was sent")
+_TOO_LATE = Outcome("refused", "expired", "it could not be sent in time")
+_NO_PROVIDER = Outcome("refused", "no_provider", "no provider can carry the template")
+_WORKER_LOST = Outcome("unknown", "worker_lost", "the worker was lost in the middle of a call")
+
 
 @dataclass(slots=True)
 class _Run:
@@ -68,16 +73,6 @@ class _Run:
         return self.work.params if own is None else own
 
 
-class _Remembered(dict[tuple[int, str], Outcome]):
-    """The last answers `unsupported`, by message and provider; the oldest are dropped."""
-
-    def add(self, key: tuple[int, str], outcome: Outcome) -> None:
-        """Remember an answer."""
-        self[key] = outcome
-        while len(self) > _REMEMBERED:
-            self.pop(next(iter(self)), None)
-
-
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
     """Sends accepted messages; safe to run again from any point.
@@ -94,7 +89,7 @@ class Dispatcher:
         country_routes: how messages to a country are sent, by its ISO 3166 code.
         quiet_hours: by the kind of template.
         test_numbers: E.164; messages to them are never sent, and end `delivered`.
-        unsupported: what providers have said that they cannot carry.
+        unsupported: the last answers `unsupported`, by message and provider.
     """
 
     routes: Mapping[str, Route]
@@ -113,7 +108,7 @@ class Dispatcher:
     country_routes: Mapping[str, CountryRoute] = field(default_factory=dict)
     quiet_hours: Mapping[str, QuietHours] = field(default_factory=dict)
     test_numbers: Collection[str] = ()
-    unsupported: _Remembered = field(default_factory=_Remembered)
+    unsupported: dict[tuple[int, str], Outcome] = field(default_factory=dict)
 
     def jobs(self) -> tuple[Job[[int, list[int]]], Job[[int, list[int]]]]:
         """Return the jobs that send: `sms.otp`, which comes first, and `sms.send`."""
@@ -127,19 +122,21 @@ class Dispatcher:
             pinned: the only provider that may carry it.
             country: of the receivers; None for any.
         """
-        if pinned:
-            return self._carrying(template, [pinned], country)
-        return self._carrying(template, draw_order(self._places_for(country), self.traffic.factors()), country)
+        places = self._places_for(country)
+        return self._carrying(template, [pinned] if pinned else draw_order(places, self.traffic.factors()), country)
 
     def can_carry(self, template: Template, pinned: str | None, country: str) -> bool:
         """Return whether some provider can carry a template to a country."""
-        names = [pinned] if pinned else nominal_order(self._places_for(country))
-        return bool(self._carrying(template, names, country))
+        return bool(self._without_chance(template, pinned, country))
 
     def batch_size(self, template: Template, pinned: str | None, at_most: int, country: str | None = None) -> int:
         """Return how many receivers one job carries: as many as the first provider takes, whatever is drawn later."""
-        names = self._carrying(template, [pinned] if pinned else nominal_order(self._places_for(country)), country)
+        names = self._without_chance(template, pinned, country)
         return min([at_most, *(self.routes[name].traits.max_receivers for name in names[:1])])
+
+    def _without_chance(self, template: Template, pinned: str | None, country: str | None) -> list[str]:
+        names = [pinned] if pinned else nominal_order(self._places_for(country))
+        return self._carrying(template, names, country)
 
     def _places_for(self, country: str | None) -> Sequence[WeightedRoute]:
         return self.country_routes.get(country or "", ANY_COUNTRY).places or self.places
@@ -159,8 +156,10 @@ class Dispatcher:
         template = self.templates.get(work.template) or Template(work.template, ())
         run = _Run(work, template, secrets.token_hex(8), [one for one in work.messages if one.state in WAITING])
         self._settle_orphaned(run)
-        self._settle_tests(run)
-        self._expire(run)
+        now_ms = self.clock.now_ms()
+        tests = [one for one in run.left if one.receiver in self.test_numbers and is_due(one, work, now_ms)]
+        self._end(run, tests, "delivered", _TEST_NUMBER)
+        self._end(run, [one for one in run.left if expires_at_ms(one, work) <= now_ms], "expired", _TOO_LATE)
         self._hold(run)
         waiting, run.left = run.left, []
         unsent: list[Queued] = []
@@ -170,7 +169,7 @@ class Dispatcher:
             named = self._names_for(run, group[0])
             names += named
             if not named:
-                self._fail(run, "no_provider", "no provider can carry the template")
+                self._end(run, group, "failed", _NO_PROVIDER)
             self._try_each(run, named)
             unsent += self._give_up(run, len(named))
         run.left = unsent
@@ -196,23 +195,15 @@ class Dispatcher:
         names = self.candidates(run.template, run.work.provider, one.country or None)
         return sorted(names, key=lambda name: name == one.provider) if one.retries else names
 
-    def _settle_tests(self, run: _Run) -> None:
-        """End the messages to test numbers: nothing is sent."""
-        tests = [one for one in run.left if one.receiver in self.test_numbers and is_due(one, run.work, self._now_ms())]
-        outcome = Outcome("accepted", "test_number", "a number of SMS_TEST_NUMBERS: nothing was sent")
-        run.marks += [self._mark(run, one, "delivered", None, outcome) for one in tests]
-        run.left = [one for one in run.left if one not in tests]
-
-    def _expire(self, run: _Run) -> None:
-        """End the messages that are too late."""
-        late = [one for one in run.left if expires_at_ms(one, run.work) <= self._now_ms()]
-        outcome = Outcome("refused", "expired", "it could not be sent in time")
-        run.marks += [self._mark(run, one, "expired", None, outcome) for one in late]
-        run.left = [one for one in run.left if one not in late]
+    def _end(self, run: _Run, some: Sequence[Queued], state: State, outcome: Outcome) -> None:
+        """End messages without a call."""
+        run.marks += [self._mark(run, one, state, None, outcome) for one in some]
+        ended = {one.id for one in some}
+        run.left = [one for one in run.left if one.id not in ended]
 
     def _hold(self, run: _Run) -> None:
         """Keep back the messages that are not due, and those whose receivers have quiet hours."""
-        now_ms = self._now_ms()
+        now_ms = self.clock.now_ms()
         due: list[Queued] = []
         for one in run.left:
             if not is_due(one, run.work, now_ms):
@@ -227,9 +218,6 @@ class Dispatcher:
             run.marks.append(replace(self._mark(run, one, "held", None, Outcome("not_sent")), due_at_ms=release_ms))
         run.left = due
 
-    def _now_ms(self) -> int:
-        return self.clock.now_ms()
-
     def _settle_orphaned(self, run: _Run) -> None:
         """Settle the messages whose worker was lost in the middle of a call."""
         lost = [one for one in run.work.messages if one.state == "sending"]
@@ -239,9 +227,8 @@ class Dispatcher:
             self.writer.run(release, tuple(one.id for one in lost))
             run.left += lost
             return
-        log.warning("sms_unknown", messages=len(lost), reason="the worker was lost in the middle of a call")
-        outcome = Outcome("unknown", "worker_lost", "the worker was lost in the middle of a call")
-        run.marks += [self._mark(run, one, "unknown", one.provider, outcome) for one in lost]
+        log.warning("sms_unknown", messages=len(lost), reason=_WORKER_LOST.words)
+        run.marks += [self._mark(run, one, "unknown", one.provider, _WORKER_LOST) for one in lost]
 
     def _try_each(self, run: _Run, names: Sequence[str]) -> None:
         for name in names:
@@ -270,7 +257,7 @@ class Dispatcher:
         if run.marks:  # a crash in this call must not lose what is known
             self.writer.run(mark, tuple(run.marks))
             run.marks.clear()
-        now_ms = self._now_ms()
+        now_ms = self.clock.now_ms()
         listed = {one.id: one.receiver for one in some} if run.template.kind == "marketing" else {}
         ids, keeps = tuple(one.id for one in some), run.template.retry_undelivered > 0
         got = self.writer.run(begin, Begin(ids, run.owner, route.name, listed, now_ms, keeps))
@@ -290,14 +277,15 @@ class Dispatcher:
             self.outcomes.inc((route.name, outcome.kind))
             self.traffic.note(route.name, outcome)
             if outcome.kind == "unsupported":
-                self.unsupported.add((one.id, route.name), outcome)
+                self.unsupported[one.id, route.name] = outcome
+                while len(self.unsupported) > _REMEMBERED:
+                    self.unsupported.pop(next(iter(self.unsupported)), None)
             state = _FINAL.get("not_sent" if outcome.kind == "unknown" and self.resends_unknown else outcome.kind)
             if outcome.code in OPTED_OUT_CODES and run.template.kind == "marketing":
                 state = "opted_out"
             run.tried.setdefault(one.id, []).append((route.name, outcome))
             if outcome.kind != "accepted":
-                call = Attempt(route.name, outcome.kind, outcome.code, outcome.words, now_ms)
-                run.failed_calls.setdefault(one.id, []).append(call)
+                run.failed_calls.setdefault(one.id, []).append(Attempt(route.name, outcome, now_ms))
             if state is None:
                 run.left.append(one)
             else:
@@ -340,7 +328,7 @@ class Dispatcher:
         """
         if run.marks:
             self.writer.run(mark, tuple(run.marks))
-        now_ms = self._now_ms()
+        now_ms = self.clock.now_ms()
         waits = [] if run.wake_at_ms is None else [(run.wake_at_ms - now_ms) / 1000]
         if run.left:
             tries = max(one.attempts for one in run.left)
@@ -351,11 +339,6 @@ class Dispatcher:
             ends_ms = min(expires_at_ms(one, run.work) for one in run.left)
             waits.append(min(wait_s, (ends_ms - now_ms) / 1000))
         raise Later("no provider takes it now" if run.left else "it is not due", max(0.05, min(waits)))
-
-    def _fail(self, run: _Run, code: str, words: str) -> None:
-        outcome = Outcome("refused", code, words)
-        run.marks += [self._mark(run, one, "failed", None, outcome) for one in run.left]
-        run.left = []
 
     def _mark(self, run: _Run, one: Queued, state: State, provider: str | None, outcome: Outcome) -> Mark:
         return Mark(

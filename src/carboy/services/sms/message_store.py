@@ -15,6 +15,7 @@ from carboy.jobs import new_id, put
 from carboy.services.sms.delivery_reports import settle_early_receipts
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.opt_outs import OptOut, find_opted_out, opt_out
+from carboy.services.sms.providers import Outcome
 from carboy.services.sms.send_jobs import Resend
 from carboy.services.sms.state_changes import track_changes
 from carboy.services.sms.states import OPEN, RANKS, STATES, WAITING, State
@@ -44,12 +45,10 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A call to a provider for one message, with the outcome's kind, and the provider's own code and words."""
+    """A call to a provider for one message."""
 
     provider: str
-    kind: str
-    code: str
-    words: str
+    outcome: Outcome
     at_ms: int
 
 
@@ -217,9 +216,9 @@ def _attempt_row(message: int, call: Attempt) -> dict[str, Any]:
         "id": new_id(call.at_ms),
         "message": message,
         "provider": call.provider,
-        "kind": call.kind[:16],
-        "code": call.code[:100] or None,
-        "words": call.words[:500] or None,
+        "kind": call.outcome.kind[:16],
+        "code": call.outcome.code[:100] or None,
+        "words": call.outcome.words[:500] or None,
         "at": call.at_ms,
     }
 
