@@ -353,16 +353,18 @@ def test_the_overview_names_the_checks_and_what_came_just_now(make_app: MakeApp)
 
 @pytest.mark.slow
 def test_the_audit_log_is_downloaded_as_a_table(make_app: MakeApp) -> None:
-    """Cells that begin like a formula are quoted."""
+    """Cells that begin like a formula are quoted, also full-width, as spreadsheets in East Asia take it."""
     app, _ = make_busy_app(make_app)
     with app.test_request_context():
         record_as("=cmd|' /C calc'!A0", None, "demo.formula", "+1", "@x")
+        record_as("\uff1d1+1", None, "demo.formula", "\uff0b1", "\uff20x")
 
     lines = visit(app).get("/console/audit/export.csv?action=demo.formula").text.splitlines()
 
     assert lines[0] == "id,at,who,key_id,action,object,detail,address,request_id"
-    [row] = list(csv.DictReader(lines))
+    [wide, row] = list(csv.DictReader(lines))
     assert (row["who"], row["object"], row["detail"]) == ("'=cmd|' /C calc'!A0", "'+1", "'@x")
+    assert (wide["who"], wide["object"], wide["detail"]) == ("'\uff1d1+1", "'\uff0b1", "'\uff20x")
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Statistics: messages, parts, cost, time to delivery and conversion of codes, from the daily counts."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Engine, func, null, select, union_all
 
+from carboy.csv_text import csv_lines
 from carboy.errors import Fault, InvalidInput
 from carboy.http_values import parse_query_time
 from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, delay_of, delays_of
@@ -148,26 +147,12 @@ def read_statistics_query(
 
 def as_csv(query: StatisticsQuery, figures: Sequence[Mapping[str, Any]]) -> str:
     """Return figures as CSV with a header; what begins like a formula is quoted for spreadsheets."""
-    out = io.StringIO()
-    names = [*query.groups, *FIGURES]
-    writer = csv.writer(out)
-    writer.writerow(names)
-    writer.writerows([_cell(one[name]) for name in names] for one in figures)
-    return out.getvalue()
+    return "".join(csv_lines([*query.groups, *FIGURES], figures))
 
 
 def day_text(day: int) -> str:
     """Return a count of days since the epoch as `2026-01-31`."""
     return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
-
-
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last are full-width
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULAS):
-        return f"'{value}"
-    return "" if value is None else value
 
 
 def _shown(name: str, value: Any) -> Any:
