@@ -5,7 +5,7 @@ So a rotated secret is used at the first refusal, without a restart.
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from typing import Any, Literal
 
@@ -41,10 +41,8 @@ class Traits:
 
 def read_traits(provider: object) -> Traits:
     """Return what a provider's class declares."""
-    declared: dict[str, Any] = {
-        field.name: getattr(provider, field.name) for field in fields(Traits) if field.name in dir(provider)
-    }
-    return Traits(**declared)
+    usual: dict[str, Any] = asdict(Traits())
+    return Traits(**{name: getattr(provider, name, value) for name, value in usual.items()})
 
 
 def make_provider(name: str, kind: str) -> Any:

@@ -97,12 +97,10 @@ def read_send(body: Any, rules: Catalog) -> SendRequest:
     Raises:
         InvalidInput: with every fault.
     """
-    is_personal = isinstance(body, dict) and "messages" in body
-    faults = _shape_faults(body, _SEND)
+    faults = _member_faults(body, _SEND)
+    is_personal = "messages" in body
     if is_personal:
         faults += [Fault(f"/{name}", "each of `messages` has its own") for name in body if name in _SHARED]
-    if not isinstance(body, dict):
-        raise _invalid(faults)
     template = _read_template(body, rules, faults)
     personal: list[Personal] = []
     params: dict[str, str] = {}
@@ -135,9 +133,7 @@ def read_otp(body: Any, rules: Catalog, code: str) -> SendRequest:
     Raises:
         InvalidInput: with every fault.
     """
-    faults = _shape_faults(body, {"receiver", "template", "params", "provider", "client_ip"})
-    if not isinstance(body, dict):
-        raise _invalid(faults)
+    faults = _member_faults(body, {"receiver", "template", "params", "provider", "client_ip"})
     client = _read_client(body, faults)
     receiver = _read_receiver(body, rules, faults)
     template = _read_otp_template(body, rules, faults)
@@ -167,9 +163,7 @@ def read_verify(body: Any, rules: Catalog) -> tuple[Number | None, str, int | No
     Raises:
         InvalidInput: with every fault.
     """
-    faults = _shape_faults(body, {"receiver", "template", "id", "code"})
-    if not isinstance(body, dict):
-        raise _invalid(faults)
+    faults = _member_faults(body, {"receiver", "template", "id", "code"})
     code = body.get("code")
     code = str(code) if isinstance(code, int) and not isinstance(code, bool) else code
     code = _plain_code(code) if isinstance(code, str) and len(code) <= 64 else ""
@@ -199,6 +193,13 @@ def _plain_code(text: str) -> str:
     """Return a code as the gateway made it, of one as people type it."""
     plain = "".join(unicodedata.normalize("NFKC", text).split()).replace("-", "")
     return "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in plain)
+
+
+def _member_faults(body: Any, known: Collection[str]) -> list[Fault]:
+    faults = _shape_faults(body, known)
+    if not isinstance(body, dict):
+        raise _invalid(faults)
+    return faults
 
 
 def _shape_faults(body: Any, known: Collection[str]) -> list[Fault]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, select, update
 
 from carboy.clock import Clock
 from carboy.db import GroupCommit
@@ -16,12 +16,6 @@ from carboy.services.sms.tables import ATTEMPTS, BUDGETS, CODES, INBOUND, MESSAG
 _AT_MOST = 1000
 _LONGEST_WAIT_MS = 62 * 86_400_000  # `send_at`, `expires_after` and quiet hours
 UPKEEP_EVERY_MS = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    now_ms: int
-    before_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +33,47 @@ class Upkeep:
     def run(self, _hour: int = 0) -> None:
         """Delete everything that is due."""
         now_ms = self.clock.now_ms()
-        limits = _Limits(now_ms, now_ms - self.retention_ms)
-        while self.writer.run(_forget, limits):
+        while self.writer.run(_forget, (now_ms, now_ms - self.retention_ms)):
             pass
 
 
-def _forget(connection: Connection, limits: Sequence[_Limits]) -> list[bool]:
-    """Delete a batch; return whether there may be more."""
-    return [_forget_some(connection, one) for one in limits]
+def _forget(connection: Connection, times: Sequence[tuple[int, int]]) -> list[bool]:
+    """Delete a batch, given the time and that before which numbers are deleted; return whether there may be more."""
+    return [_forget_some(connection, *one) for one in times]
 
 
-def _forget_some(connection: Connection, limits: _Limits) -> bool:
+def _forget_some(connection: Connection, now_ms: int, before_ms: int) -> bool:
     is_open = select(MESSAGES.c.id).where(MESSAGES.c.request == REQUESTS.c.id, MESSAGES.c.state.in_(OPEN)).exists()
-    ids = connection.execute(select(MESSAGES.c.id).where(*_is_old(limits.before_ms)).limit(_AT_MOST))
-    messages = list(ids.scalars())
+    has_params = REQUESTS.c.params.is_not(None)
+    messages = _clear(connection, MESSAGES, _is_old(before_ms), "receiver", "words", "params")
     if messages:
-        connection.execute(
-            update(MESSAGES).where(MESSAGES.c.id.in_(messages)).values(receiver=None, words=None, params=None)
-        )
         requests = select(MESSAGES.c.request).where(MESSAGES.c.id.in_(messages)).distinct()
         params = REQUESTS.c.id.in_(list(connection.execute(requests).scalars()))
-        waits = is_open & (REQUESTS.c.created_at >= limits.before_ms - _LONGEST_WAIT_MS)
-        connection.execute(update(REQUESTS).where(params, REQUESTS.c.params.is_not(None), ~waits).values(params=None))
-    stale = (REQUESTS.c.created_at < limits.now_ms - CLAIM_MS) & REQUESTS.c.claim.is_not(None)
-    claims = list(connection.execute(select(REQUESTS.c.id).where(stale).limit(_AT_MOST)).scalars())
-    if claims:
-        connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(claims)).values(claim=None))
-    over = (REQUESTS.c.expires_at < limits.now_ms) & REQUESTS.c.params.is_not(None) & ~is_open
-    kept = list(connection.execute(select(REQUESTS.c.id).where(over).limit(_AT_MOST)).scalars())
-    if kept:
-        connection.execute(update(REQUESTS).where(REQUESTS.c.id.in_(kept)).values(params=None))
-    unread = (INBOUND.c.at < limits.before_ms) & INBOUND.c.sender.is_not(None)
-    inbound = list(connection.execute(select(INBOUND.c.id).where(unread).limit(_AT_MOST)).scalars())
-    if inbound:
-        connection.execute(update(INBOUND).where(INBOUND.c.id.in_(inbound)).values(sender=None, text=None))
-    connection.execute(delete(CODES).where(CODES.c.expires_at < limits.now_ms))
-    connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < limits.now_ms))
-    connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.at < limits.before_ms))
-    connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < limits.before_ms))
-    has_loose = pack_days(connection, limits.now_ms // DAY_MS - 1)  # late reports change the days before
+        waits = is_open & (REQUESTS.c.created_at >= before_ms - _LONGEST_WAIT_MS)
+        connection.execute(update(REQUESTS).where(params, has_params, ~waits).values(params=None))
+    stale = (REQUESTS.c.created_at < now_ms - CLAIM_MS) & REQUESTS.c.claim.is_not(None)
+    claims = _clear(connection, REQUESTS, stale, "claim")
+    kept = _clear(connection, REQUESTS, (REQUESTS.c.expires_at < now_ms) & has_params & ~is_open, "params")
+    unread = (INBOUND.c.at < before_ms) & INBOUND.c.sender.is_not(None)
+    inbound = _clear(connection, INBOUND, unread, "sender", "text")
+    connection.execute(delete(CODES).where(CODES.c.expires_at < now_ms))
+    connection.execute(delete(BUDGETS).where(BUDGETS.c.expires_at < now_ms))
+    connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.at < before_ms))
+    connection.execute(delete(RECEIPTS).where(RECEIPTS.c.at < before_ms))
+    has_loose = pack_days(connection, now_ms // DAY_MS - 1)  # late reports change the days before
     return has_loose or _AT_MOST in {len(messages), len(claims), len(kept), len(inbound)}
 
 
-def _is_old(before_ms: int) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of messages that were sent before, or accepted and never sent.
+def _clear(connection: Connection, table: Table, chosen: ColumnElement[bool], *columns: str) -> list[int]:
+    """Clear columns of a batch of rows, and return the rows' ids."""
+    ids = list(connection.execute(select(table.c.id).where(chosen).limit(_AT_MOST)).scalars())
+    if ids:
+        connection.execute(update(table).where(table.c.id.in_(ids)).values(dict.fromkeys(columns)))
+    return ids
+
+
+def _is_old(before_ms: int) -> ColumnElement[bool]:
+    """Return the condition of messages that were sent before, or accepted and never sent.
 
     Those that wait keep their number, for as long as a message may wait: one whose job was lost does not keep it.
     """
@@ -90,4 +81,4 @@ def _is_old(before_ms: int) -> tuple[ColumnElement[bool], ...]:
     over_at = func.coalesce(MESSAGES.c.sent_at, asked_at, MESSAGES.c.created_at)
     is_over = MESSAGES.c.state.not_in(OPEN) & (over_at < before_ms)
     is_lost = MESSAGES.c.created_at < before_ms - _LONGEST_WAIT_MS
-    return MESSAGES.c.created_at < before_ms, MESSAGES.c.receiver.is_not(None), is_over | is_lost
+    return (MESSAGES.c.created_at < before_ms) & MESSAGES.c.receiver.is_not(None) & (is_over | is_lost)
