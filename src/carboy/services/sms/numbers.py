@@ -120,17 +120,14 @@ def _parse(text: str, rules: NumberRules) -> PlainNumber:
     return PlainNumber(code, phonenumbers.national_significant_number(parsed), region, name)
 
 
-def read_receivers(
-    given: Any, rules: NumberRules = ANY_NUMBER, pointer: str = "/receivers"
-) -> tuple[list[Number], list[Fault]]:
+def read_receivers(given: Any, rules: NumberRules = ANY_NUMBER) -> tuple[list[Number], list[Fault]]:
     """Return the receivers of a request, each once in the order given, and every fault.
 
     Args:
         given: a list of texts, or one text with commas.
         rules: which numbers are allowed.
-        pointer: to the receivers in the body.
     """
-    is_list = isinstance(given, list)
+    is_list, pointer = isinstance(given, list), "/receivers"
     if not is_list and not isinstance(given, str):
         return [], [Fault(pointer, "it must be a text with commas, or a list of texts")]
     texts: Sequence[Any] = given if is_list else [one.strip() for one in given.split(",") if one.strip()]

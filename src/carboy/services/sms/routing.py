@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from carboy.errors import Fault
@@ -120,14 +121,9 @@ def draw_order(
     left = list(routes)
     names = []
     while len(left) > 1:
-        by_name = shares(left, factors)
-        certain = next((name for name, share in by_name.items() if share == 1), None)
-        at, drawn = 0.0 if certain else draw(), certain or left[-1].name
-        for name, share in by_name.items() if certain is None else ():
-            at -= share
-            if at < 0:
-                drawn = name
-                break
+        by_name, at = shares(left, factors), draw()
+        ends = zip(by_name, accumulate(by_name.values()), strict=True)
+        drawn = next((name for name, end in ends if at < end), left[-1].name)
         left = [one for one in left if one.name != drawn]
         names.append(drawn)
     return [*names, *(one.name for one in left)]

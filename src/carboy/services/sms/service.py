@@ -1,6 +1,7 @@
 """Build the gateway from its settings and register it with an application."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def register(app: Flask) -> None:
     runtime = runtime_of(app)
     runtime.use_tables("sms")
     settings = runtime.settings.part(SmsSettings)
-    kinds = {name: settings.kind_of(name) for name in _names(settings)}
+    kinds = {
+        name: settings.kind_of(name) for name in dict.fromkeys([*settings.ordered_providers(), *settings.sms_providers])
+    }
     providers = {name: make_provider(name, kind) for name, kind in kinds.items()}
     accounts = Accounts(providers, lambda: runtime.newest(SmsSettings), lambda: _refresh(runtime), runtime.clock)
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
@@ -93,11 +96,6 @@ def sms_of(app: Flask) -> Gateway:
     if found is None:
         raise KeyError("sms")
     return found
-
-
-def _names(settings: SmsSettings) -> list[str]:
-    """Return the providers in use: those of `SMS_PROVIDER` and `SMS_ROUTES`, and the tables of `SMS_PROVIDERS`."""
-    return list(dict.fromkeys([*settings.ordered_providers(), *settings.sms_providers]))
 
 
 def _routes(
@@ -170,24 +168,26 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
 def _periodic(
     runtime: Runtime, upkeep: Upkeep, routes: Mapping[str, Route], traffic: ProviderTraffic
 ) -> list[PeriodicJob]:
-    asked = {
-        name: transport for name, transport in _http(routes).items() if isinstance(transport.provider, TellsBalance)
-    }
+    asked = _http(routes, TellsBalance)
     jobs = [(upkeep.job(), UPKEEP_EVERY_MS)]
     if asked:
         jobs.append((BalancePolling(asked, traffic).job(), BALANCES_EVERY_MS))
     return [PeriodicJob(job, every_ms, runtime.writer, runtime.clock) for job, every_ms in jobs]
 
 
-def _http(routes: Mapping[str, Route]) -> dict[str, HttpTransport]:
-    return {name: one.transport for name, one in routes.items() if isinstance(one.transport, HttpTransport)}
+def _http(routes: Mapping[str, Route], protocol: type) -> dict[str, HttpTransport]:
+    """Return the transports of the providers that have these functions, by name."""
+    return {
+        name: one.transport
+        for name, one in routes.items()
+        if isinstance(one.transport, HttpTransport) and isinstance(one.transport.provider, protocol)
+    }
 
 
 def _dispatcher(
     runtime: Runtime, settings: SmsSettings, routes: dict[str, Route], templates: Mapping[str, Template]
 ) -> Dispatcher:
     records = Records(runtime.engine)
-    asked = {name: one for name, one in _http(routes).items() if isinstance(one.provider, AnswersQueries)}
     resends = plan_resends(templates)
     return Dispatcher(
         routes=routes,
@@ -202,7 +202,7 @@ def _dispatcher(
             "carboy_sms_calls_total", "Messages handed to providers, by outcome.", ("provider", "kind")
         ),
         resends=resends,
-        looks_up=LookUp(asked, records, runtime.writer, runtime.clock, resends),
+        looks_up=LookUp(_http(routes, AnswersQueries), records, runtime.writer, runtime.clock, resends),
         waiters=Waiters(settings.sms_waiters),
         resends_unknown=settings.sms_resend_unknown,
         country_routes=read_routes(settings.sms_routes),
@@ -251,10 +251,8 @@ def _rules(
 
 
 def _circuits(runtime: Runtime, settings: SmsSettings, names: Sequence[str]) -> Circuits:
-    threshold, open_s = settings.sms_circuit_failures, settings.sms_circuit_s
-    if runtime.shared is None:
-        return Circuits(names, threshold=threshold, open_s=open_s, clock=runtime.clock)
-    return SharedCircuits(runtime.shared, names, threshold=threshold, open_s=open_s, clock=runtime.clock)
+    make = Circuits if runtime.shared is None else partial(SharedCircuits, runtime.shared)
+    return make(names, threshold=settings.sms_circuit_failures, open_s=settings.sms_circuit_s, clock=runtime.clock)
 
 
 def _add_gauges(runtime: Runtime, traffic: ProviderTraffic) -> None:
@@ -310,7 +308,7 @@ def _ask_providers(gateway: Gateway) -> str:
     """Ask the providers that report a balance whether they accept the account, and return which were asked."""
     _check(gateway)
     routes = {name: gateway.dispatcher.routes[name] for name in {place.name for place in gateway.dispatcher.places}}
-    asked = {name: one for name, one in _http(routes).items() if isinstance(one.provider, TellsBalance)}
+    asked = _http(routes, TellsBalance)
     faults = {name: fault for name, one in asked.items() if (fault := one.account_fault())}
     if faults:
         why = "; ".join(f"{name}: {fault}" for name, fault in sorted(faults.items()))

@@ -196,16 +196,15 @@ def _are_ids(ids: Mapping[str, Any]) -> bool:
     return bool(ids) and all(_REGION.fullmatch(name) and isinstance(one, str) and one for name, one in ids.items())
 
 
-def read_params(template: Template, given: Any, pointer: str = "/params") -> tuple[dict[str, str], list[Fault]]:
+def read_params(template: Template, given: Any) -> tuple[dict[str, str], list[Fault]]:
     """Return the parameters in the template's order as texts, and every fault."""
-    if given is None:
-        given = {}
+    given = {} if given is None else given
     if not isinstance(given, dict):
-        return {}, [Fault(pointer, "it must be an object")]
-    faults = [Fault(f"{pointer}/{name}", "the template needs it") for name in template.params if name not in given]
+        return {}, [Fault("/params", "it must be an object")]
+    faults = [Fault(f"/params/{name}", "the template needs it") for name in template.params if name not in given]
     params = {}
     for name, value in given.items():
-        at = pointer + render_pointer((name,))
+        at = "/params" + render_pointer((name,))
         if name not in template.params:
             faults.append(Fault(at, "the template has no such parameter"))
         elif isinstance(value, bool) or not isinstance(value, str | int):
