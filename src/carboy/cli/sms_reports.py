@@ -130,11 +130,11 @@ def remove(project: Project, number: str) -> None:
     Example:
       carboy sms opt-outs remove +8613800000000
     """
-    from carboy.services.sms.opt_outs import OptIn, opt_in
+    from carboy.services.sms.opt_outs import opt_in
 
     with open_gateway(project) as gateway:
         receiver = _read_number(gateway, number)
-        if not gateway.writer.run(opt_in, OptIn(receiver.e164)):
+        if not gateway.writer.run(opt_in, receiver.e164):
             raise Missing(receiver.shown, "the number has not opted out", "see: carboy sms opt-outs list")
     click.echo(f"{receiver.shown} gets marketing messages again", err=True)
 

@@ -431,7 +431,7 @@ def test_a_temporary_failure_that_is_reported_before_the_call_ends_is_sent_again
     writer, now_ms = service.held.writer, service.clock.now_ms()
     writer.run(begin, Begin((message,), "w", "outbox"))
     receipt = Receipt("p1", "undelivered", str(message) if echoes else "", is_temporary=True)
-    service.gateway.take_receipts([service.gateway.report_of("outbox", receipt, now_ms)])
+    service.gateway.take_receipts("outbox", [receipt])
     assert service.message(answer["id"])["state"] == "sending"
     again = service.gateway.dispatcher.resends
     provider_id = "p1" if ends == "sent" else None

@@ -17,7 +17,7 @@ from carboy.services.sms.daily_counts import DAY_MS, Key, add_counts, bucket_of,
 from carboy.services.sms.delivery_reports import Report, report
 from carboy.services.sms.message_store import Begin, Cancel, Mark, begin, cancel, mark
 from carboy.services.sms.providers import Receipt
-from carboy.services.sms.send_jobs import Resend
+from carboy.services.sms.send_jobs import BULK_JOB, Resend
 from carboy.services.sms.states import OPEN, State
 from carboy.services.sms.statistics import FIGURES, as_csv, read_statistics_query
 from carboy.services.sms.tables import DAILY, MESSAGES
@@ -79,10 +79,10 @@ def test_the_counts_equal_the_rows_after_any_history(service: Service, steps: li
                 writer.run(report, (Report(provider, receipt, "", at_ms),))
             case "passing":
                 again = Report(provider, Receipt(f"p{message}", "undelivered", is_temporary=True), "", at_ms)
-                writer.run(report, (replace(again, resends={"notice": Resend(2, service.gateway.bulk_job)}),))
+                writer.run(report, (replace(again, resends={"notice": Resend(2, BULK_JOB)}),))
             case "sent" | "failed" | "unknown" | "queued":
                 settled = Mark(message, request, "w", step, at_ms, provider, f"p{message}")
-                writer.run(mark, (replace(settled, resends={"notice": Resend(2, service.gateway.bulk_job)}),))
+                writer.run(mark, (replace(settled, resends={"notice": Resend(2, BULK_JOB)}),))
     assert counted(service) == expected(service)
     before = [figures(service, group) for group in ("", "state", "provider,state")]
     service.clock.advance(3 * 86_400)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from carboy.config import Rate
-from carboy.db import Shared, Step
+from carboy.db import Shared
 from carboy.errors import Fault, Unreachable
 from carboy.http_values import render_retry_after
 from carboy.logs import BoundLogger, get_logger
@@ -89,12 +89,10 @@ class Conversion:
     Attributes:
         least: the part, from 0; 0 turns the guard off.
         after: codes sent to a range before it is judged.
-        for_ms: how long is counted, and a range stays refused at most.
     """
 
     least: float
     after: int
-    for_ms: int = _DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +117,22 @@ class ConversionGuard:
 
     @property
     def keep_ms(self) -> int:
-        """The time that is counted."""
-        return self.conversion.for_ms
+        """The time that is counted, and for which a range stays refused at most."""
+        return _DAY_MS
 
     def wait_ms(self, values: Values, now_ms: int) -> float:
         """Return how long the range stays refused; 0 if it is not."""
-        mine, every = (self._current(values[name], now_ms) for name in self.names)
+        mine, every = (_current(values[name], now_ms) for name in self.names)
         if mine is None or every is None or mine["sent"] < self.conversion.after:
             return 0.0
         sent, entered = (every[what] - mine[what] for what in ("sent", "entered"))
         is_low = mine["entered"] < mine["sent"] * self.conversion.least
         if not is_low or entered <= 0 or entered < sent * self.conversion.least:
             return 0.0  # no range enters its codes here: this one is no exception
-        return float(mine["since_ms"] + self.conversion.for_ms - now_ms)
+        return float(mine["since_ms"] + _DAY_MS - now_ms)
 
     def count(self, values: Values, now_ms: int) -> None:
         """Count nothing: codes are counted when they are sent and entered."""
-
-    def _current(self, value: Any, now_ms: int) -> Any:
-        return value if value and _is_within(value["since_ms"], now_ms, self.conversion.for_ms) else None
 
 
 Guard = RateGuard | ConversionGuard
@@ -190,21 +185,19 @@ class Guards:
         faults = [Fault(f"/receivers/{place}", detail.partition(": ")[2]) for place in guard.places]
         return Problem(429, detail, faults=faults, headers={"Retry-After": render_retry_after(wait_ms / 1000)})
 
-    def note_sent(self, number: Number) -> None:
-        """Count a code that is on its way."""
-        self._note(number, "sent")
-
-    def note_entered(self, number: Number) -> None:
-        """Count a code that was entered correctly."""
-        self._note(number, "entered")
-
-    def _note(self, number: Number, what: str) -> None:
+    def note(self, number: Number, what: Literal["sent", "entered"]) -> None:
+        """Count a code that is on its way, or was entered correctly."""
         self.codes.inc((number.region, what))
         if not self.conversion.least:
             return
+
+        def add(value: Any, now_ms: int) -> tuple[Any, None]:
+            counts = _current(value, now_ms) or {"since_ms": now_ms, "sent": 0, "entered": 0}
+            return {**counts, what: counts[what] + 1}, None
+
         for name in (f"sms:codes:{prefix_of(number)}", _OF_ALL):
             try:
-                self.shared.change(name, _add(what, self.conversion.for_ms), keep_s=self.conversion.for_ms / 1000)
+                self.shared.change(name, add, keep_s=_DAY_MS / 1000)
             except Unreachable:
                 return  # the code is accepted already
 
@@ -227,10 +220,6 @@ def _is_within(at_ms: int, now_ms: int, period_ms: float) -> bool:
     return now_ms - period_ms < at_ms <= now_ms + _SKEW_MS
 
 
-def _add(what: str, for_ms: int) -> Step[None]:
-    def step(value: Any, now_ms: int) -> tuple[Any, None]:
-        if not value or not _is_within(value["since_ms"], now_ms, for_ms):
-            value = {"since_ms": now_ms, "sent": 0, "entered": 0}
-        return {**value, what: value[what] + 1}, None
-
-    return step
+def _current(value: Any, now_ms: int) -> Any:
+    """Return the counts of the last day; None if they are older."""
+    return value if value and _is_within(value["since_ms"], now_ms, _DAY_MS) else None

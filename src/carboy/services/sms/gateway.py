@@ -15,7 +15,7 @@ from carboy.config import Rate
 from carboy.db import Apply, GroupCommit
 from carboy.errors import InvalidInput
 from carboy.http_values import render_time
-from carboy.jobs import Job, PeriodicJob
+from carboy.jobs import PeriodicJob
 from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.private_folders import make_private_folder
 from carboy.problems import Problem
@@ -32,6 +32,7 @@ from carboy.services.sms.one_time_codes import Guess, Verdict, code_row, guess, 
 from carboy.services.sms.providers import Inbound, Receipt
 from carboy.services.sms.requests import Catalog, SendRequest
 from carboy.services.sms.retention import Upkeep
+from carboy.services.sms.send_jobs import BULK_JOB, OTP_JOB
 from carboy.services.sms.settings import SmsSettings
 from carboy.services.sms.statistics import Statistics
 from carboy.web import Counter
@@ -55,8 +56,6 @@ class Gateway:
         limits: how often a receiver gets a one-time password.
         guards: against SMS pumping.
         pepper: the key of the hashes of numbers and codes.
-        otp_job: sends messages with codes.
-        bulk_job: sends the rest.
         periodic: jobs of each period; a request enqueues one that is missing.
         wake: notifies the job engine.
         unknown_receipts: counts receipts of unknown messages.
@@ -74,8 +73,6 @@ class Gateway:
     writer: GroupCommit
     upkeep: Upkeep
     clock: Clock
-    otp_job: Job[...]
-    bulk_job: Job[...]
     periodic: Sequence[PeriodicJob]
     wake: Callable[[], None]
     unknown_receipts: Counter
@@ -109,7 +106,7 @@ class Gateway:
             raise self.guards.refusal(answer.guard, answer.wait_ms)
         if answer.is_new:
             if code is not None:
-                self.guards.note_sent(wanted.receivers[0])
+                self.guards.note(wanted.receivers[0], "sent")
             for one in self.periodic:
                 one.ask()
             self.wake()
@@ -129,7 +126,7 @@ class Gateway:
         if verdict.is_verified:
             number = receiver or self._receiver_of(request)
             if number is not None:
-                self.guards.note_entered(number)
+                self.guards.note(number, "entered")
         return verdict
 
     def _receiver_of(self, request: int | None) -> Number | None:
@@ -167,16 +164,13 @@ class Gateway:
             self.writer.run(keep_inbound, tuple(kept))
             self.wake()
 
-    def report_of(self, provider: str, receipt: Receipt, now_ms: int) -> Report:
-        """Return a provider's receipt with what follows from it."""
-        receiver_hash = self.hash(receipt.receiver) if receipt.receiver else ""
-        return Report(provider, receipt, receiver_hash, now_ms, self.dispatcher.resends)
-
-    def take_receipts(self, reports: Sequence[Report]) -> None:
+    def take_receipts(self, provider: str, receipts: Sequence[Receipt]) -> None:
         """Settle messages by delivery reports."""
-        unknown = self.writer.run(report, tuple(reports))
-        if unknown:
-            self.unknown_receipts.inc((reports[0].provider,), unknown)
+        now_ms, resends = self.clock.now_ms(), self.dispatcher.resends
+        hashes = [self.hash(one.receiver) if one.receiver else "" for one in receipts]
+        reports = [Report(provider, one, hashed, now_ms, resends) for one, hashed in zip(receipts, hashes, strict=True)]
+        if reports and (unknown := self.writer.run(report, tuple(reports))):
+            self.unknown_receipts.inc((provider,), unknown)
 
     def hash(self, e164: str) -> str:
         """Return the hash of a number, for look-ups."""
@@ -207,7 +201,7 @@ class Gateway:
             guards=self.guards.of_request(real, "" if code is None else client) if is_otp and real else [],
             budget=settings.sms_daily_budget,
             parts=self._parts(wanted),
-            job=self.otp_job if is_otp else self.bulk_job,
+            job=OTP_JOB if is_otp else BULK_JOB,
             expires_at_ms=(options.send_at_ms or now_ms) + (options.expires_after_ms or usual_ms),
             now_ms=now_ms,
             request_id=request_id(),

@@ -11,7 +11,7 @@ from carboy.jobs import new_id, put, row_of
 from carboy.services.sms.inbound_events import INBOUND_JOB
 from carboy.services.sms.keywords import read_keyword
 from carboy.services.sms.numbers import Number, parse_number
-from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out
+from carboy.services.sms.opt_outs import OptOut, opt_in, opt_out
 from carboy.services.sms.providers import Inbound
 from carboy.services.sms.tables import INBOUND
 
@@ -61,6 +61,6 @@ def keep_inbound(connection: Connection, batches: Sequence[Sequence[Mapping[str,
                 number = Number(row["sender"], row["sender_shown"], "")
                 opt_out(connection, [OptOut(number, "stop", row["provider"], row["at"])])
             elif row["keyword"] == "start":
-                opt_in(connection, [OptIn(row["sender"])])
+                opt_in(connection, [row["sender"]])
         answers.append(len(fresh))
     return answers

@@ -4,11 +4,11 @@ A message is `sending` in a commit of its own before its provider is called. A l
 that a call may have been made.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal_column, or_, select, update
 
 from carboy.db import chunks, placeholders
 from carboy.jobs import new_id, put
@@ -247,6 +247,11 @@ def _cancel(connection: Connection, one: Cancel) -> Canceled | None:
     return Canceled(rows[0].request, canceled, len(rows) - canceled)
 
 
+def _in_states(states: Iterable[State]) -> ColumnElement[bool]:
+    """Return the condition as literals, as a list of parameters cannot be repeated for many rows."""
+    return or_(*(MESSAGES.c.state == literal_column(f"'{one}'") for one in states))
+
+
 _MAX_PARAMETERS = 1000  # of one statement; databases differ in how many more they take
 _STATES = "SELECT id, state, owner FROM sms_messages WHERE id IN"
 _ROW = MESSAGES.c.id == bindparam("b_id")
@@ -273,7 +278,7 @@ _FORGET_OWN = (
     .where(
         MESSAGES.c.request.in_(bindparam("b_requests", expanding=True)),
         MESSAGES.c.params.is_not(None),
-        or_(*(MESSAGES.c.state == literal_column(f"'{ended}'") for ended in STATES if ended not in OPEN)),
+        _in_states(one for one in STATES if one not in OPEN),
     )
     .values(params=None)
 )
@@ -284,13 +289,11 @@ _GIVE_BACK = (
 )
 
 
-def _weaker_than(state: State) -> Any:
-    """Return the condition as literals, as a list of parameters cannot be repeated for many rows."""
+def _weaker_than(state: State) -> ColumnElement[bool]:
     is_unsent = RANKS[state] < RANKS["sent"]  # ends that only a provider's own report outranks
-    weaker = [
-        other for other, rank in RANKS.items() if rank < RANKS[state] and not (is_unsent and rank > RANKS["unknown"])
-    ]
-    return or_(*(MESSAGES.c.state == literal_column(f"'{other}'") for other in weaker))
+    return _in_states(
+        other for other in STATES if RANKS[other] < RANKS[state] and not (is_unsent and RANKS[other] > RANKS["unknown"])
+    )
 
 
 def _stronger(state: State, column: Any, value: Any) -> Any:
@@ -312,11 +315,7 @@ _NOT_TAKEN = {
     )
     for state in ("failed", "unknown", "expired", "opted_out", "delivered")
 }
-_HELD = (
-    update(MESSAGES)
-    .where(_ROW, or_(*(MESSAGES.c.state == literal_column(f"'{other}'") for other in WAITING)))
-    .values(state="held", due_at=bindparam("b_due"))
-)
+_HELD = update(MESSAGES).where(_ROW, _in_states(WAITING)).values(state="held", due_at=bindparam("b_due"))
 _SENT = (
     update(MESSAGES)
     .where(_ROW)

@@ -15,7 +15,7 @@ from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
 from carboy.services.sms.numbers import Number, NumberRules, parse_number
 from carboy.services.sms.one_time_codes import make_code
-from carboy.services.sms.opt_outs import OptIn, OptOut, opt_in, opt_out
+from carboy.services.sms.opt_outs import OptOut, opt_in, opt_out
 from carboy.services.sms.provider_reports import describe_providers, turn_provider
 from carboy.services.sms.provider_webhooks import ProviderWebhooks
 from carboy.services.sms.providers import Inbound, Receipt
@@ -118,7 +118,7 @@ class SmsOperations:
 
     def remove_opt_out(self, receiver: str) -> Response:
         """Remove a number from the opt-outs."""
-        if not self.gateway.writer.run(opt_in, OptIn(self._receiver(receiver))):
+        if not self.gateway.writer.run(opt_in, self._receiver(receiver)):
             raise Problem(404, "the number has not opted out")
         return Response(status=204)
 
@@ -168,10 +168,7 @@ class SmsOperations:
     def post_receipt(self, caller: Caller) -> Response:
         """Take the delivery reports of a provider that proves itself, or knows a path token."""
         assert caller.request is not None  # both security schemes of these operations verify the request
-        now_ms = self.gateway.clock.now_ms()
-        reports = [self.gateway.report_of(caller.id, one, now_ms) for one in self.receipts.read(caller.request)]
-        if reports:
-            self.gateway.take_receipts(reports)
+        self.gateway.take_receipts(caller.id, self.receipts.read(caller.request))
         return self.receipts.response(caller.id)
 
     post_receipt_with_token = post_receipt

@@ -48,45 +48,30 @@ class OptOut:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class OptIn:
-    """A number to remove."""
-
-    e164: str
-
-
 def opt_out(connection: Connection, items: Sequence[OptOut]) -> list[bool]:
     """Add numbers to the list; return for each whether it is new."""
     _lock(connection, is_shared=False)
     known = find_opted_out(connection, [one.number.e164 for one in items], is_locked=True)
-    answers = []
-    rows = []
+    answers, rows = [], []
     for one in items:
-        answers.append(one.number.e164 not in known)
-        if one.number.e164 not in known:
+        is_new = one.number.e164 not in known
+        answers.append(is_new)
+        if is_new:
             known.add(one.number.e164)
-            rows.append(
-                {
-                    "id": new_id(one.at_ms),
-                    "receiver": one.number.e164,
-                    "receiver_shown": one.number.shown,
-                    "reason": one.reason,
-                    "provider": one.provider,
-                    "at": one.at_ms,
-                }
-            )
+            row = {"id": new_id(one.at_ms), "receiver": one.number.e164, "receiver_shown": one.number.shown}
+            rows.append({**row, "reason": one.reason, "provider": one.provider, "at": one.at_ms})
     if rows:
         insert_rows(connection, OPT_OUTS, rows, skip_known="receiver")
     return answers
 
 
-def opt_in(connection: Connection, items: Sequence[OptIn]) -> list[bool]:
-    """Remove numbers from the list; return for each whether it was there."""
+def opt_in(connection: Connection, receivers: Sequence[str]) -> list[bool]:
+    """Remove numbers, in E.164, from the list; return for each whether it was there."""
     _lock(connection, is_shared=False)
-    known = find_opted_out(connection, [one.e164 for one in items], is_locked=True)
+    known = find_opted_out(connection, receivers, is_locked=True)
     if known:
         connection.execute(delete(OPT_OUTS).where(OPT_OUTS.c.receiver.in_(sorted(known))))
-    return [one.e164 in known for one in items]
+    return [one in known for one in receivers]
 
 
 def find_opted_out(connection: Connection, receivers: Sequence[str], *, is_locked: bool = False) -> set[str]:

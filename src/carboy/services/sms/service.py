@@ -10,7 +10,7 @@ from flask import Flask
 from carboy.config import Rate, parse_rate
 from carboy.db import Shared
 from carboy.errors import CarboyError
-from carboy.jobs import JobsSettings, PeriodicJob, Waiters
+from carboy.jobs import Job, JobsSettings, PeriodicJob, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.net import Limits
 from carboy.services.sms.accounts import Accounts, make_provider, read_traits
@@ -68,10 +68,9 @@ def register(app: Flask) -> None:
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     runtime.keep(gateway)
     callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock, gateway.records.callback_url)
-    periodic = (one.job for one in gateway.periodic)
     runtime.at_start += [one.ask for one in gateway.periodic]
-    sending = (gateway.otp_job, gateway.bulk_job, gateway.dispatcher.looks_up.job())
-    for job in (*sending, *periodic, callbacks.job(), INBOUND_JOB):
+    sending: list[Job[...]] = [*gateway.dispatcher.jobs(), gateway.dispatcher.looks_up.job(), callbacks.job()]
+    for job in (*sending, *(one.job for one in gateway.periodic), INBOUND_JOB):
         runtime.jobs.registry.add(job)
     _add_gauges(runtime, gateway.dispatcher.traffic)
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
@@ -137,7 +136,6 @@ def _callback(settings: SmsSettings, name: str, provider: object) -> str:
 def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) -> Gateway:
     templates = {name: read_template(name, table) for name, table in settings.templates.items()}
     dispatcher = _dispatcher(runtime, settings, routes, templates)
-    otp_job, bulk_job = dispatcher.jobs()
     upkeep = Upkeep(runtime.writer, runtime.clock, round(float(settings.sms_retention) * 1000))
     key = runtime.web.secret_key
     return Gateway(
@@ -152,8 +150,6 @@ def _build(runtime: Runtime, settings: SmsSettings, routes: dict[str, Route]) ->
         writer=runtime.writer,
         upkeep=upkeep,
         clock=runtime.clock,
-        otp_job=otp_job,
-        bulk_job=bulk_job,
         periodic=_periodic(runtime, upkeep, routes, dispatcher.traffic),
         wake=runtime.jobs.notify,
         statistics=Statistics(
