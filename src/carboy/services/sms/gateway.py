@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from carboy.clock import Clock
 from carboy.config import Rate
-from carboy.db import Apply, GroupCommit
+from carboy.db import GroupCommit
 from carboy.errors import InvalidInput
 from carboy.http_values import render_time
 from carboy.jobs import PeriodicJob
@@ -38,9 +38,6 @@ from carboy.services.sms.statistics import Statistics
 from carboy.web import Counter
 
 log: BoundLogger = get_logger("carboy.sms")
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _PART = 100
 _OWN_PART = 20  # messages that differ are a call each
@@ -99,7 +96,7 @@ class Gateway:
             Problem: 422, the idempotency key had another body; 429, a limit is reached.
             Unreachable: it could not be stored; nothing will be sent.
         """
-        answer = self._run_again(accept, self._submission(wanted, key_id, idempotency_key, code, client))
+        answer = self.writer.run(accept, self._submission(wanted, key_id, idempotency_key, code, client))
         if isinstance(answer, Problem):
             raise answer
         if isinstance(answer, Guarded):
@@ -122,7 +119,7 @@ class Gateway:
         subject = subject_of(self.hash(receiver.e164), template) if receiver else ""
         until_ms = now_ms + _ms(self.settings.sms_code_expires)
         one = Guess(subject, request, code, self.pepper, self.settings.sms_code_tries, until_ms, now_ms)
-        verdict = self._run_again(guess, one)
+        verdict = self.writer.run(guess, one)
         if verdict.is_verified:
             number = receiver or self._receiver_of(request)
             if number is not None:
@@ -215,15 +212,6 @@ class Gateway:
         most = _OWN_PART if wanted.personal else _PART
         regions = {number.region for number in wanted.receivers}
         return {one: self.dispatcher.batch_size(wanted.template, wanted.provider, most, one) for one in regions}
-
-    def _run_again(self, apply: Apply[T, R], item: T) -> R:
-        """Write; after a unique key that another process has just written, try again and find it."""
-        from sqlalchemy.exc import IntegrityError
-
-        for _ in range(2):
-            with suppress(IntegrityError):
-                return self.writer.run(apply, item)
-        return self.writer.run(apply, item)
 
 
 def describe_request(request: Any, messages: Sequence[Any]) -> dict[str, Any]:

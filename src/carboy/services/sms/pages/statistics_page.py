@@ -6,7 +6,6 @@ from typing import Any
 from flask import Blueprint, Response
 
 from carboy.errors import Fault, InvalidInput
-from carboy.problems import Problem
 from carboy.services.sms.pages.messages import gateway
 from carboy.services.sms.statistics import FIGURES, GROUPS, StatisticsQuery, day_text, read_statistics_query
 from carboy.web import Download, make_download, mark, query_value, query_values, render_page
@@ -66,8 +65,5 @@ def _charts(query: StatisticsQuery, days: Sequence[Mapping[str, Any]]) -> list[d
 
 def _export(form: Download) -> Response:
     _, sms = gateway()
-    try:
-        query = _query("day")
-    except InvalidInput as error:
-        raise Problem(422, str(error), faults=error.faults) from error
+    query = _query("day")
     return make_download("statistics", form, [*query.groups, *FIGURES], sms.statistics.figures(query))
