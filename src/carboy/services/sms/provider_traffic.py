@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from msgspec import convert
+
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import Shared
 from carboy.errors import Unreachable
@@ -38,20 +40,24 @@ class ProviderState:
         evidence: what it was judged by last.
         out_at_ms: when it was taken out by hand; None while it is in turn.
         balance: the last balance that the provider reported; None if it reports none.
-        minutes: calls and errors by the minute since the epoch.
+        minutes: the minute since the epoch, calls and errors in it; the oldest first.
     """
 
     health: Health = Health()
     evidence: Evidence = Evidence()
     out_at_ms: int | None = None
     balance: Balance | None = None
-    minutes: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    minutes: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _All:
     judged_at_ms: int = 0
     providers: Mapping[str, ProviderState] = field(default_factory=dict)
+
+    def of(self, name: str) -> ProviderState:
+        """Return the state of a provider, of which nothing may be known yet."""
+        return self.providers.get(name, ProviderState())
 
 
 class ProviderTraffic:
@@ -85,17 +91,16 @@ class ProviderTraffic:
 
     def factors(self) -> dict[str, float]:
         """Return by how much each provider's share is multiplied, from above 0 to 1."""
-        known = self._look()
-        return relative({name: known.get(name, ProviderState()).health.factor for name in self._names})
+        return relative({name: one.health.factor for name, one in self.states().items()})
 
     def is_out(self, name: str) -> bool:
         """Return whether an operator took a provider out."""
-        return self._look().get(name, ProviderState()).out_at_ms is not None
+        return self._look().of(name).out_at_ms is not None
 
     def states(self) -> dict[str, ProviderState]:
         """Return what is known of each provider."""
         known = self._look()
-        return {name: known.get(name, ProviderState()) for name in self._names}
+        return {name: known.of(name) for name in self._names}
 
     def take_out(self, name: str) -> None:
         """Give a provider no messages until it is put back.
@@ -111,10 +116,7 @@ class ProviderTraffic:
         Raises:
             Unreachable: the database does not answer.
         """
-        whole = Health()
-        self._set(
-            name, lambda state, _: replace(state, out_at_ms=None, health=replace(whole, usual=state.health.usual))
-        )
+        self._set(name, lambda state, _: replace(state, out_at_ms=None, health=Health(usual=state.health.usual)))
 
     def set_balance(self, name: str, balance: Balance) -> None:
         """Keep what a provider said of our balance.
@@ -126,26 +128,24 @@ class ProviderTraffic:
 
     def _set(self, name: str, change: Callable[[ProviderState, int], ProviderState]) -> None:
         def apply(known: _All, now_ms: int) -> _All:
-            return replace(
-                known, providers={**known.providers, name: change(known.providers.get(name, ProviderState()), now_ms)}
-            )
+            return replace(known, providers={**known.providers, name: change(known.of(name), now_ms)})
 
         self._exchange(apply)
 
-    def _look(self) -> Mapping[str, ProviderState]:
+    def _look(self) -> _All:
         """Return the states, which are read again every two seconds and judged every minute."""
         if self._interval.is_due():
             try:
                 self._refresh()
             except Unreachable:
                 log.debug("sms_traffic_not_shared")
-        return self._known.providers
+        return self._known
 
     def _refresh(self) -> None:
         now_ms, known = self._clock.now_ms(), self._known
         deliveries: Mapping[str, tuple[int, int]] | None = None
         if _is_due(known, now_ms):
-            changed = {name: known.providers.get(name, ProviderState()).health.changed_at_ms for name in self._names}
+            changed = {name: known.of(name).health.changed_at_ms for name in self._names}
             since = {name: max(now_ms - WINDOW_MS, min(at_ms, now_ms)) for name, at_ms in changed.items()}
             deliveries = self._count_deliveries(since, now_ms - LATE_MS, LATE_MS)
         with self._lock:
@@ -174,8 +174,8 @@ class ProviderTraffic:
 
     def _exchange(self, apply: Callable[[_All, int], _All]) -> None:
         def change(value: Any, now_ms: int) -> tuple[Any, _All]:
-            changed = apply(_read(value), now_ms)
-            return _render(changed), changed
+            changed = apply(convert(value or {}, _All), now_ms)
+            return asdict(changed), changed
 
         seen = self._shared.change(_NAME, change, keep_s=_KEEP_S)
         with self._lock:
@@ -191,51 +191,23 @@ def _add_calls(known: _All, calls: Mapping[str, tuple[int, int]], now_ms: int) -
     minute, oldest = now_ms // _MINUTE_MS, (now_ms - WINDOW_MS) // _MINUTE_MS
     providers = dict(known.providers)
     for name, (count, errors) in calls.items():
-        state = providers.get(name, ProviderState())
-        minutes = {at: both for at, both in state.minutes.items() if oldest <= at <= minute + 1}
-        were = minutes.get(minute, (0, 0))
-        minutes[minute] = were[0] + count, were[1] + errors
-        providers[name] = replace(state, minutes=minutes)
+        state = known.of(name)
+        minutes = {one[0]: one for one in state.minutes if oldest <= one[0] <= minute + 1}
+        _, calls_before, errors_before = minutes.get(minute, (minute, 0, 0))
+        minutes[minute] = minute, calls_before + count, errors_before + errors
+        providers[name] = replace(state, minutes=tuple(minutes[at] for at in sorted(minutes)))
     return replace(known, providers=providers)
 
 
 def _judge(known: _All, names: Sequence[str], deliveries: Mapping[str, tuple[int, int]], now_ms: int) -> _All:
     providers = dict(known.providers)
     for name in names:
-        state = providers.get(name, ProviderState())
+        state = known.of(name)
         health = replace(state.health, changed_at_ms=min(state.health.changed_at_ms, now_ms))
         oldest = max(now_ms - WINDOW_MS, health.changed_at_ms) // _MINUTE_MS
-        minutes = [both for at, both in state.minutes.items() if oldest < at <= now_ms // _MINUTE_MS + 1]
+        minutes = [one for one in state.minutes if oldest < one[0] <= now_ms // _MINUTE_MS + 1]
         judged, on_time = deliveries.get(name, (0, 0))
-        calls, errors = (sum(both[place] for both in minutes) for place in (0, 1))
+        calls, errors = (sum(one[place] for one in minutes) for place in (1, 2))
         evidence = Evidence(calls, errors, judged, on_time)
         providers[name] = replace(state, health=step(health, evidence, now_ms), evidence=evidence)
     return _All(now_ms, providers)
-
-
-def _read(value: Any) -> _All:
-    if not value:
-        return _All()
-    return _All(
-        value["judged_at_ms"],
-        {
-            name: ProviderState(
-                Health(**one["health"]),
-                Evidence(**one["evidence"]),
-                one["out_at_ms"],
-                Balance(**one["balance"]) if one["balance"] else None,
-                {int(at): (calls, errors) for at, calls, errors in one["minutes"]},
-            )
-            for name, one in value["providers"].items()
-        },
-    )
-
-
-def _render(known: _All) -> dict[str, Any]:
-    return {
-        "judged_at_ms": known.judged_at_ms,
-        "providers": {
-            name: asdict(one) | {"minutes": [[at, *both] for at, both in sorted(one.minutes.items())]}
-            for name, one in known.providers.items()
-        },
-    }
