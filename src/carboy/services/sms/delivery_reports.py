@@ -57,13 +57,7 @@ def report(connection: Connection, batches: Sequence[Sequence[Report]]) -> list[
     """Settle messages by receipts; keep the receipts of unknown messages, and return how many those are."""
     answers = []
     for batch in batches:
-        unknown = []
-        for one in batch:
-            rows = _find(connection, one)
-            if rows:
-                _apply(connection, rows, one)
-            else:
-                unknown.append(one)
+        unknown = [one for one in batch if not _settle_known(connection, one)]
         if unknown:
             insert_rows(connection, RECEIPTS, [_receipt_row(one) for one in unknown])
         answers.append(len(unknown))
@@ -89,8 +83,7 @@ def settle_early_receipts(connection: Connection, provider_ids: Sequence[str], r
             row.provider_id, row.state, code=row.code or "", words=row.words or "", is_temporary=bool(row.is_temporary)
         )
         one = Report(row.provider, known, row.receiver_hash or "", row.at, resends)
-        if rows := _find(connection, one):
-            _apply(connection, rows, one)
+        if _settle_known(connection, one):
             used.append(row.id)
     if used:
         connection.execute(delete(RECEIPTS).where(RECEIPTS.c.id.in_(used)))
@@ -132,15 +125,17 @@ def _of_receiver(connection: Connection, rows: Sequence[Any], one: Report) -> Se
     return [row for row in rows if row.receiver and len(digits) >= 7 and digits.endswith(row.receiver[-9:])]
 
 
-def _apply(connection: Connection, rows: Sequence[Any], one: Report) -> None:
-    reported = one.receipt.state
-    if reported is None:
-        return
+def _settle_known(connection: Connection, one: Report) -> bool:
+    """Settle the messages of a report; return whether there are any."""
+    rows, reported = _find(connection, one), one.receipt.state
+    if not rows or reported is None:
+        return bool(rows)
     with track_changes(connection, [row.id for row in rows], one.at_ms):
         _settle(connection, rows, reported, one)
     if one.receipt.code in OPTED_OUT_CODES:
         numbers = [Number(row.receiver, row.receiver_shown, row.country or "") for row in rows if row.receiver]
         opt_out(connection, [OptOut(number, "provider", one.provider, one.at_ms) for number in numbers])
+    return True
 
 
 def _settle(connection: Connection, rows: Sequence[Any], reported: State, one: Report) -> None:

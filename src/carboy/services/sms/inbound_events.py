@@ -58,10 +58,12 @@ def on_inbound(function: Callable[[InboundMessage], object]) -> Callable[[Inboun
 
 def _hand_on(row: int, *_: Any) -> None:
     """Pass a message on; jobs of earlier releases have its columns as further arguments."""
-    message = _find(row)
-    if message is None:
+    with runtime(current_app).engine.connect() as connection:
+        one = connection.execute(select(INBOUND).where(INBOUND.c.id == row)).one_or_none()
+    if one is None or one.sender is None:
         log.warning("sms_inbound_deleted", message=str(row), reason="SMS_RETENTION is over")
         return
+    message = InboundMessage(one.id, one.provider, one.sender, one.receiver, one.text or "", one.keyword, one.at)
     log.info("sms_inbound", message=str(message.id), provider=message.provider, keyword=message.keyword)
     keep = current_app.extensions.get(KEEP_EVENT)
     if keep is not None:
@@ -70,15 +72,6 @@ def _hand_on(row: int, *_: Any) -> None:
         keep("sms", str(message.id), "inbound", message.at_ms, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     for function in _functions:
         function(message)
-
-
-def _find(row: int) -> InboundMessage | None:
-    """Return a kept message; None once its sender and text are deleted."""
-    with runtime(current_app).engine.connect() as connection:
-        one = connection.execute(select(INBOUND).where(INBOUND.c.id == row)).one_or_none()
-    if one is None or one.sender is None:
-        return None
-    return InboundMessage(one.id, one.provider, one.sender, one.receiver, one.text or "", one.keyword, one.at)
 
 
 INBOUND_JOB: Job[...] = Job("sms.inbound", _hand_on, priority=5)
