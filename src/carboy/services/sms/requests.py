@@ -229,24 +229,20 @@ def _read_messages(
         return [], []
     receivers: list[Number] = []
     personal: list[Personal] = []
-    seen: set[str] = set()
+    seen: set[Number] = set()
     for place, one in enumerate(given):
-        at = f"/messages/{place}"
         wrong = _shape_faults(one, {"receiver", "params", "reference"})
-        faults += [Fault(at + fault.pointer, fault.detail) for fault in wrong]
-        if not isinstance(one, dict):
-            continue
-        found: list[Fault] = []
-        number = _read_receiver(one, rules, found)
-        if number is not None and template is not None and template.otp and number.e164 in seen:
-            found.append(Fault("/receiver", "it is there twice, and the template is for one-time passwords"))
-        params, parts = _read_params(template, one.get("params"), rules, found)
-        reference = read_reference(one.get("reference"), "/reference", found)
-        faults += [Fault(at + fault.pointer, fault.detail) for fault in found]
-        if number is not None:
-            seen.add(number.e164)
-            receivers.append(number)
-            personal.append(Personal(params, parts, reference))
+        if isinstance(one, dict):
+            number = _read_receiver(one, rules, wrong)
+            if number in seen and template is not None and template.otp:
+                wrong.append(Fault("/receiver", "it is there twice, and the template is for one-time passwords"))
+            params, parts = _read_params(template, one.get("params"), rules, wrong)
+            reference = read_reference(one.get("reference"), "/reference", wrong)
+            if number is not None:
+                seen.add(number)
+                receivers.append(number)
+                personal.append(Personal(params, parts, reference))
+        faults += [Fault(f"/messages/{place}{fault.pointer}", fault.detail) for fault in wrong]
     return receivers, personal
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from secrets import token_hex
+from traceback import extract_tb
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -233,8 +234,5 @@ def _hide(words: str, message: Message) -> str:
 
 def _place_of(error: Exception) -> str:
     """Return the type and the place of an error, without its text."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    place = f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at is not None else ""
-    return f"{type(error).__name__}{place}"
+    last = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {last.filename}:{last.lineno}"
