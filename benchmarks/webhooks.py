@@ -82,7 +82,7 @@ def _print_written_out() -> None:
 def _signed(source: WebhookSource) -> RawRequest:
     """Return a sample that the sender signed."""
     assert source.scheme is not None
-    headers = {one.partition(":")[2].strip().lower(): "e-1" for one in source.source.id if one.startswith("header:")}
+    headers = {one.partition(":")[2].strip().lower(): "e-1" for one in source.config.id if one.startswith("header:")}
     return sign_sample(source.scheme, RawRequest("POST", URL, headers, BODY), KEY, NOW_S)
 
 

@@ -192,15 +192,15 @@ def test_a_preset_is_the_table_that_one_would_write(name: str) -> None:
     made = make_sources(convert(tables, dict[str, SourceConfig]))
 
     assert made["short"].scheme == made["long"].scheme
-    assert replace(made["short"].source, preset="") == made["long"].source
+    assert replace(made["short"].config, preset="") == made["long"].config
 
 
 def test_every_key_of_a_preset_can_be_replaced() -> None:
     source = source_of("github", "k", header="X-Other", prefix="", id="/id", verify="hmac")
 
     verify(source, Signed({"X-Other": mac("k", BODY).hex()}))
-    assert source.source.id == ("/id",)
-    assert source.source.events == "header:X-GitHub-Event"
+    assert source.config.id == ("/id",)
+    assert source.config.events == "header:X-GitHub-Event"
 
 
 def test_a_table_with_another_scheme_has_no_option_of_the_presets() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from carboy.errors import ConfigurationError
+from carboy.services.archive.refusals import RefusedRequests
 from carboy.testing.clock import ManualClock
+from carboy.web import runtime
 
 NOW_S = 1_700_000_000
 
@@ -59,6 +61,18 @@ def test_metas_challenge_comes_by_get_with_a_second_secret(serve: Any) -> None:
     assert gateway.open("GET", "/api/v1/webhooks/it").status_code == 401
     assert gateway.open("GET", "/api/v1/webhooks/it?hub.mode=unsubscribe").status_code == 401
     assert gateway.get("/api/v1/webhooks/it?start=2017-01-01T00:00:00Z&end=2018-01-01T00:00:00Z").status_code == 200
+
+
+def test_a_signed_handshake_by_get_with_a_wrong_secret_is_refused(serve: Any) -> None:
+    """403 and in the list of refused requests, as any other that proves nothing."""
+    gateway = serve(toml=source(META + "is_signed = true\n"))
+    refused = runtime(gateway.app).find(RefusedRequests)
+    assert refused is not None
+
+    answer = gateway.open("GET", "/api/v1/webhooks/it?hub.mode=subscribe&hub.challenge=1&hub.verify_token=another")
+
+    assert answer.status_code == 403
+    assert [(one.source, one.reason) for one in refused.newest()] == [("it", "handshake")]
 
 
 FORMS: dict[str, tuple[str, dict[str, Any], int, bytes, dict[str, str]]] = {

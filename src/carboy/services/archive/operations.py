@@ -186,7 +186,7 @@ class ArchiveOperations:
             found = source.items(request, now_ms)
         acceptance = self._acceptor.accept([item for _, item in found], [event_id for event_id, _ in found], wait_s)
         self._admission.kept(source.name, acceptance)
-        answer = source.source.answer
+        answer = source.config.answer
         if answer is None:
             return _answer(acceptance)
         body = re.sub(r"\{(?:header:([\w-]+)|now_ms)\}", lambda one: _filled(one[1], request, now_ms), answer.body)

@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask
 
 from carboy.jobs import Job, JobsSettings
-from carboy.services.archive.configured import Configured, surroundings
+from carboy.services.archive.configured import configured_destinations, surroundings
 from carboy.services.archive.destinations.hooks import hooks
 from carboy.services.archive.destinations.operations import DestinationOperations
 from carboy.services.archive.destinations.service import Destinations
@@ -44,7 +46,7 @@ def build_destinations(
         seconds.observe(took_s, (name,))
 
     made = Destinations(
-        Configured(runtime),
+        configured_destinations(runtime),
         index,
         store,
         runtime.writer,
@@ -68,18 +70,15 @@ def _add_gauges(runtime: Runtime, destinations: Destinations) -> None:
         return 0.0 if found[2] is None else max(0.0, (runtime.clock.now_ms() - found[2]) / 1000)
 
     runtime.metrics.collect(
-        "carboy_archive_deliveries_waiting", "Deliveries that wait.", lambda: read(lambda one: one[0]), ("destination",)
+        "carboy_archive_deliveries_waiting", "Deliveries that wait.", partial(read, itemgetter(0)), ("destination",)
     )
     runtime.metrics.collect(
-        "carboy_archive_deliveries_failed",
-        "Deliveries that failed.",
-        lambda: read(lambda one: one[1]),
-        ("destination",),
+        "carboy_archive_deliveries_failed", "Deliveries that failed.", partial(read, itemgetter(1)), ("destination",)
     )
     runtime.metrics.collect(
         "carboy_archive_oldest_delivery_seconds",
         "Age of the oldest delivery that waits.",
-        lambda: read(age_s),
+        partial(read, age_s),
         ("destination",),
     )
 

@@ -88,7 +88,7 @@ class RefusedRequests:
         """Keep the facts of a refused request, unless there are too many or the database is unavailable."""
         if self._limiter is None or self._limiter.take("refused") > 0:
             return
-        keeps = source is not None and source.source.keep_refused
+        keeps = source is not None and source.config.keep_refused
         cause = error.__cause__
         row = {
             "at": self._clock.now_ms(),

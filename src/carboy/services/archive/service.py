@@ -16,7 +16,7 @@ from carboy.logs import BoundLogger, get_logger, request_id
 from carboy.net import Limits
 from carboy.services.archive.admission import Admission
 from carboy.services.archive.claim_check import QueueAcceptor, QueueKeeper, StorePark
-from carboy.services.archive.configured import message_deliverer
+from carboy.services.archive.configured import SourceRegistry, message_deliverer
 from carboy.services.archive.exchanged_secrets import ExchangedSecrets
 from carboy.services.archive.intake import Acceptor
 from carboy.services.archive.listing import Listing
@@ -29,10 +29,10 @@ from carboy.services.archive.queries import Reader
 from carboy.services.archive.refusals import RefusedRequests
 from carboy.services.archive.settings import ArchiveSettings
 from carboy.services.archive.source_metrics import SourceMetrics
-from carboy.services.archive.sources import THREATSTACK, WebhookSource, make_sources
+from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.services.archive.worker import ArchiveWorker, Fetcher, RefusedPuts
-from carboy.web import RateLimiter, Runtime, add_api
+from carboy.web import Runtime, add_api
 from carboy.web import runtime as runtime_of
 from carboy.webhooks import SnsEndpoint
 
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
     from carboy.services.archive.retention import Upkeep
 
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
-
-_ALERTS = "/api/v1/s3/alert"
-_HANDSHAKES = Rate(60, 60.0)
-_WEBHOOKS = "/api/v1/webhooks/"
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -115,18 +111,30 @@ def register(app: Flask) -> None:
 
 
 def _admission(
-    app: Flask, runtime: Runtime, settings: ArchiveSettings, sources: "SourceRegistry", refusals: RefusedRequests
+    app: Flask, runtime: Runtime, settings: ArchiveSettings, sources: SourceRegistry, refusals: RefusedRequests
 ) -> Admission:
-    has_database = runtime.has_database
+    sns = SnsEndpoint(
+        settings.sns_topic_arns,
+        clock=runtime.clock,
+        max_age_s=float(settings.sns_max_age),
+        require_v2=settings.sns_require_v2,
+    )
+    last_received_ms, exchanged = None, None
+    if runtime.has_database:
+
+        def last_received_ms(source: str) -> int | None:
+            return archive_of(app).index.last_received_ms(source)
+
+        exchanged = ExchangedSecrets(
+            lambda: runtime.engine, lambda: runtime.writer, lambda: app.config["SECRET_KEY"], runtime.clock
+        )
     return Admission(
         sources,
-        _sns(settings, runtime),
-        sources.take,
-        sources.take_handshake,
+        sns,
         runtime.clock,
         refusals=refusals,
-        metrics=SourceMetrics(runtime, sources, _last_received(app) if has_database else None),
-        exchanged=_exchanged(app, runtime) if has_database else None,
+        metrics=SourceMetrics(runtime, sources, last_received_ms),
+        exchanged=exchanged,
         max_body_bytes=runtime.web.max_body_bytes,
     )
 
@@ -135,19 +143,6 @@ def refused_requests(runtime: Runtime) -> RefusedRequests:
     """Return the refused requests of a service, to keep and to read."""
     engine = (lambda: runtime.engine) if runtime.has_database else None
     return RefusedRequests(engine, lambda: runtime.writer, runtime.make_limiter, runtime.clock)
-
-
-def _last_received(app: Flask) -> Callable[[str], int | None]:
-    def last_received(source: str) -> int | None:
-        return archive_of(app).index.last_received_ms(source)
-
-    return last_received
-
-
-def _exchanged(app: Flask, runtime: Runtime) -> ExchangedSecrets:
-    return ExchangedSecrets(
-        lambda: runtime.engine, lambda: runtime.writer, lambda: app.config["SECRET_KEY"], runtime.clock
-    )
 
 
 def archive_of(app: Flask) -> Archive:
@@ -289,57 +284,6 @@ def _bucket(runtime: Runtime, rate: Rate) -> Pacer:
     return SharedBucket(runtime.shared, "turns:threatstack", rate, runtime.clock)
 
 
-def _sns(settings: ArchiveSettings, runtime: Runtime) -> SnsEndpoint:
-    return SnsEndpoint(
-        settings.sns_topic_arns,
-        clock=runtime.clock,
-        max_age_s=float(settings.sns_max_age),
-        require_v2=settings.sns_require_v2,
-    )
-
-
-class SourceRegistry:
-    """The sources as the settings are now: secrets, tokens and options follow them without a restart."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._made: tuple[ArchiveSettings, dict[str, WebhookSource]] | None = None
-        self._limiters: dict[tuple[str, str], RateLimiter] = {}
-
-    def __call__(self) -> dict[str, WebhookSource]:
-        """Return the sources by name."""
-        settings, made = self._runtime.newest(ArchiveSettings), self._made
-        if made is None or made[0] is not settings:
-            made = self._made = settings, make_sources(settings.archive_sources)
-        return made[1]
-
-    def take(self, source: WebhookSource) -> float:
-        """Count a request of a source; return the seconds to wait where there were too many."""
-        return self._count(f"source:{source.name}", source.rate) if source.rate else 0.0
-
-    def take_handshake(self, source: WebhookSource) -> float:
-        """Count a handshake of a source; return the seconds to wait where there were too many."""
-        return self._count(f"handshake:{source.name}", _HANDSHAKES)
-
-    def _count(self, name: str, rate: Rate) -> float:
-        limiter = self._limiters.get((name, str(rate)))
-        if limiter is None:
-            limiter = self._limiters[name, str(rate)] = self._runtime.make_limiter(name, rate)
-        return limiter.take(name)
-
-    def body_limit(self, path: str) -> int:
-        """Return how large a body a path takes, where its source has a limit of its own; else 0."""
-        name = THREATSTACK if path.startswith(_ALERTS) else path.removeprefix(_WEBHOOKS).partition("/")[0]
-        if name is not THREATSTACK and not path.startswith(_WEBHOOKS):
-            return 0
-        source = self().get(name)
-        return 0 if source is None else source.max_body_bytes
-
-    def takes_compressed(self, path: str) -> bool:
-        """Return whether a path is one of a source; whether that takes compressed bodies it says itself."""
-        return path.startswith(_WEBHOOKS)
-
-
 def enqueue_row(runtime: Runtime, job: Job[[int]], row: int) -> None:
     """Queue a job of the archive for a row of the index."""
     from carboy.jobs import put_each, row_of
@@ -351,12 +295,8 @@ def enqueue_row(runtime: Runtime, job: Job[[int]], row: int) -> None:
 
 def _status(store: Store, objects: ObjectReads, api: ThreatStack | None) -> tuple[bool, dict[str, Any]]:
     s3 = _probe(lambda: objects.run(store.check))
-    source = {"configured": api is not None, **_probe(api.ping if api else _nothing)}
+    source = {"configured": api is not None, **_probe(lambda: None if api is None else api.ping())}
     return s3["ok"] and source["ok"], {"s3": s3, "threatstack": source}
-
-
-def _nothing() -> None:
-    """Do nothing: what is not configured cannot fail."""
 
 
 def _probe(check: Callable[[], object]) -> dict[str, Any]:

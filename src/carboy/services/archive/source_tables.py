@@ -161,23 +161,23 @@ def sample_request(source: WebhookSource, url: str, now_ms: int) -> RawRequest:
     address = f"{url.rstrip('/')}{_PATH}{quote(source.name)}"
     event: dict[str, Any] = {"test": True, "sent_by": "carboy archive source test", "at_ms": now_ms}  # each is new
     headers = {"content-type": "application/json"}
-    for place in source.source.id:
+    for place in source.config.id:
         kind, _, key = place.partition(":")
         if kind == "header":
             headers[key.strip().lower()] = f"carboy-test-{now_ms}"
         elif place.startswith("/"):
             event = put_at(event, parse_pointer(place), f"carboy-test-{now_ms}")
     request = RawRequest("POST", address, headers, orjson.dumps(event))
-    if source.source.verify == "sns":
+    if source.config.verify == "sns":
         hint = "aws sns publish --topic-arn … --message '{}'"
         raise UsageError("a sample cannot be signed here", "only Amazon SNS can sign one of its messages", hint)
     if source.scheme is None:
-        if not source.source.tokens:
-            why = f"verify = {source.source.verify} needs a key"
+        if not source.config.tokens:
+            why = f"verify = {source.config.verify} needs a key"
             raise UsageError("a sample cannot be signed here", why, "post with a key of scope archive:write")
-        token = quote(source.source.tokens[0].reveal(), safe="")
+        token = quote(source.config.tokens[0].reveal(), safe="")
         return RawRequest("POST", f"{address}/{token}", headers, request.body)
-    if not source.secrets and source.source.verify != "none":
+    if not source.secrets and source.config.verify != "none":
         raise UsageError("a sample cannot be signed here", "the source has no secret of its own", "give it `secrets`")
     return sign_sample(source.scheme, request, next(iter(source.secrets), ""), now_ms // 1000)
 

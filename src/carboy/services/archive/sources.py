@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from carboy.api import RawRequest
-from carboy.config import Rate
 from carboy.errors import ConfigurationError, Fault
 from carboy.http_values import MISSING, parse_time
 from carboy.logs import BoundLogger, get_logger
@@ -46,35 +45,25 @@ class WebhookSource:
 
     Attributes:
         name: as in the path.
-        source: its table in the settings.
+        config: its table in the settings.
         scheme: what verifies it; None where our own keys, a path token or SNS do.
         networks: who may send; empty for all.
     """
 
     name: str
-    source: SourceConfig
+    config: SourceConfig
     scheme: Scheme | None
     networks: tuple[Any, ...]
     _warned: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
-    def rate(self) -> Rate | None:
-        """What it may send at most; None for no limit of its own."""
-        return self.source.rate
-
-    @property
     def secrets(self) -> tuple[str, ...]:
         """What the scheme checks with."""
-        return tuple(secret.reveal() for secret in self.source.secrets)
-
-    @property
-    def max_body_bytes(self) -> int:
-        """The largest body it may send; 0 for the limit of all."""
-        return self.source.max_body_bytes
+        return tuple(secret.reveal() for secret in self.config.secrets)
 
     def has_token(self, token: str) -> bool:
         """Return whether a path token is one of this source's, in constant time."""
-        return matches_any(token, (one.reveal() for one in self.source.tokens))
+        return matches_any(token, (one.reveal() for one in self.config.tokens))
 
     def allows(self, address: str) -> bool:
         """Return whether a client address may send."""
@@ -97,21 +86,21 @@ class WebhookSource:
         Raises:
             Unverified: the handshake's secret is wrong.
         """
-        known = [one.reveal() for one in self.source.handshake_secret]
-        for one in self.source.handshakes:
+        known = [one.reveal() for one in self.config.handshake_secret]
+        for one in self.config.handshakes:
             if one.is_signed == is_signed and (reply := one.respond(request, self.secrets, known)) is not None:
                 return reply
         return None
 
     def wants(self, request: RawRequest) -> bool:
         """Return whether an event is of a type that is kept; one that has no type is."""
-        if not self.source.only:
+        if not self.config.only:
             return True
-        found = find(self.source.events, request)
+        found = find(self.config.events, request)
         if found is MISSING or found is None:
-            self._warn_once("events", self.source.events)
+            self._warn_once("events", self.config.events)
             return True
-        return str(found) in self.source.only
+        return str(found) in self.config.only
 
     def items(self, request: RawRequest, now_ms: int) -> list[tuple[str, NewItem]]:
         """Return the ids and what is kept of a verified request: one thing, or each event of a batch of CloudEvents.
@@ -119,9 +108,7 @@ class WebhookSource:
         Raises:
             InvalidInput: the body is no batch.
         """
-        if not self.source.cloudevents:
-            return [self.item(request, now_ms)]
-        return [self.item(one, now_ms) for one in split_batch(request)]
+        return [self.item(one, now_ms) for one in (split_batch(request) if self.config.cloudevents else [request])]
 
     def item(self, request: RawRequest, now_ms: int) -> tuple[str, NewItem]:
         """Return the id of a verified request as it was sent, and what is kept: its bytes, with the chosen headers.
@@ -146,18 +133,18 @@ class WebhookSource:
             body=request.body,
             headers=orjson.dumps(headers) if headers else None,
             type=self._type(request),
-            duplicates_ms=round(float(self.source.duplicates or 0) * 1000),
+            duplicates_ms=round(float(self.config.duplicates or 0) * 1000),
         )
 
     def _type(self, request: RawRequest) -> str | None:
-        place = self.source.events or (cloudevent_type(request) if self.source.cloudevents else "")
+        place = self.config.events or (cloudevent_type(request) if self.config.cloudevents else "")
         found = find(place, request) if place else None
         return found[:255] if isinstance(found, str) else None
 
     def _id(self, request: RawRequest) -> str:
         """Return the id in the places of the settings; empty where one of them has none."""
         parts = []
-        for place in self.source.id or (cloudevent_id(request) if self.source.cloudevents else ()):
+        for place in self.config.id or (cloudevent_id(request) if self.config.cloudevents else ()):
             is_signed = isinstance(self.scheme, StandardWebhooks) and place in _STANDARD_IDS
             found = find(f"header:{StandardWebhooks.family(request)}-id" if is_signed else place, request)
             if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
@@ -169,20 +156,20 @@ class WebhookSource:
         return " ".join(part.replace("\\", "\\\\").replace(" ", "\\ ") for part in parts)
 
     def _time_ms(self, request: RawRequest) -> int | None:
-        if not self.source.time:
+        if not self.config.time:
             return None
-        found = parse_time(find(self.source.time, request))
+        found = parse_time(find(self.config.time, request))
         if found is None:
-            self._warn_once("time", self.source.time)
+            self._warn_once("time", self.config.time)
         return found
 
     def kept_headers(self, request: RawRequest) -> dict[str, str]:
         """Return the headers to keep, by name, and what SNS's envelope says beside the message."""
         names: dict[str, str] = {}
-        for name in self.source.keep_headers:
+        for name in self.config.keep_headers:
             if name == "*":
-                secret = _SECRET_HEADERS | {self.source.header.lower() if self.source.verify == "bearer" else ""}
-                secret |= {self.source.exchange.lower()}
+                secret = _SECRET_HEADERS | {self.config.header.lower() if self.config.verify == "bearer" else ""}
+                secret |= {self.config.exchange.lower()}
                 names |= {_title(one): one for one in sorted(request.headers) if one not in secret}
             else:
                 names[name] = name.lower()

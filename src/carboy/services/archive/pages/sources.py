@@ -46,7 +46,7 @@ def _index() -> Response:
     rows = [
         {
             "name": name,
-            "config": sources[name].source if name in sources else None,
+            "config": sources[name].config if name in sources else None,
             "last": last_event(at.engine, name),
             "figure": tally.figure(f"source:{name}", name),
         }
@@ -58,7 +58,7 @@ def _index() -> Response:
 def _show(name: str) -> Response:
     at = reach()
     is_inner = name in at.sources() and name not in _sources(at)  # messages that people send to the gateway
-    config = SourceConfig() if is_inner else _get(at, name).source
+    config = SourceConfig() if is_inner else _get(at, name).config
     figure = event_tally(at).figure(f"source:{name}", mark("Received"))
     return render_page(
         "archive/source.html", name=name, config=config, figure=figure, is_inner=is_inner,
@@ -76,7 +76,7 @@ def _test(name: str) -> Response:
     source = _get(at, name)
     client = str(source.networks[0][0]) if source.networks else visitor_address()
     try:
-        sample = sample_request(source, source.source.public_url or host_url(), at.runtime.clock.now_ms())
+        sample = sample_request(source, source.config.public_url or host_url(), at.runtime.clock.now_ms())
     except UsageError as error:
         show_notice(mark("No sample was sent: %(why)s. %(hint)s."), why=error.why, hint=error.hint.capitalize())
         return go_to_page("sources.show", name=name)
