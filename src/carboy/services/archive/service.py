@@ -119,12 +119,12 @@ def _admission(
         max_age_s=float(settings.sns_max_age),
         require_v2=settings.sns_require_v2,
     )
-    last_received_ms, exchanged = None, None
+
+    def last_received_ms(source: str) -> int | None:
+        return archive_of(app).index.last_received_ms(source)
+
+    exchanged = None
     if runtime.has_database:
-
-        def last_received_ms(source: str) -> int | None:
-            return archive_of(app).index.last_received_ms(source)
-
         exchanged = ExchangedSecrets(
             lambda: runtime.engine, lambda: runtime.writer, lambda: app.config["SECRET_KEY"], runtime.clock
         )
@@ -133,7 +133,7 @@ def _admission(
         sns,
         runtime.clock,
         refusals=refusals,
-        metrics=SourceMetrics(runtime, sources, last_received_ms),
+        metrics=SourceMetrics(runtime, sources, last_received_ms if runtime.has_database else None),
         exchanged=exchanged,
         max_body_bytes=runtime.web.max_body_bytes,
     )
