@@ -14,8 +14,7 @@ from typing import Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.logs.log_output import OUTPUT
-from carboy.logs.no_lock import NoLock
-from carboy.logs.stdlib import LineFormatter, facts_of, message_of
+from carboy.logs.stdlib import LineFormatter, UnlockedHandler, facts_of, message_of
 from carboy.redact import MASK, is_secret_name, mask, mask_text
 from carboy.retry import Retry
 
@@ -25,7 +24,7 @@ _ANSWERED_BY_WATCHTOWER = frozenset(
 )
 
 
-class RetryHandler(logging.Handler):
+class RetryHandler(UnlockedHandler):
     """Wraps a handler that can fail: tries again, after waits with full jitter that double up to a cap.
 
     Records wait in a bounded queue and are delivered by a thread of this handler's own. What finds the queue full, or
@@ -98,10 +97,6 @@ class RetryHandler(logging.Handler):
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802 (the name is logging's)
         """Set the formatter of the wrapped handler."""
         self.handler.setFormatter(fmt)
-
-    def createLock(self) -> None:  # noqa: N802 (the name is logging's)
-        """Create no lock: a thread that logs does not wait for another."""
-        self.lock: Any = NoLock()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record for delivery; raises only when `ignore_errors` is False."""

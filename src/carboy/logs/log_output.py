@@ -15,7 +15,7 @@ from carboy.logs.sinks import FileSink, StreamSink
 from carboy.logs.structlog_ import bound_by_structlog
 
 MAX_CHARS = 32_768
-_OF_A_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+OF_A_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class Output:
@@ -83,7 +83,7 @@ class Output:
         for name, value in orjson.loads(line).items():
             if name == "event":
                 record.msg = value
-            elif name not in _OF_A_RECORD:
+            elif name not in OF_A_RECORD:
                 vars(record)[name] = value  # not setattr: a fact may be named `__class__`
         record.carboy_line = line.decode().rstrip("\n")
         for handler in handlers:

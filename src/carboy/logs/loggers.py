@@ -176,13 +176,8 @@ class BoundLogger:
         standard = self._logger.standard
         return standard.getEffectiveLevel() if OUTPUT.is_set_up else OUTPUT.level
 
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 (as `logging` has it)
-        """Return whether an event of this level would be written."""
-        return self.is_enabled_for(level)
-
-    def getEffectiveLevel(self) -> int:  # noqa: N802 (as `logging` has it)
-        """Return the level below which events are dropped."""
-        return self.get_effective_level()
+    isEnabledFor: Callable[..., bool] = is_enabled_for  # noqa: N815 (as `logging` has it)
+    getEffectiveLevel: Callable[..., int] = get_effective_level  # noqa: N815 (as `logging` has it)
 
     def _log(self, level: str, event: str, args: tuple[Any, ...], facts: dict[str, Any]) -> None:
         if args:

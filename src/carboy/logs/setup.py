@@ -60,14 +60,10 @@ def setup(
     OUTPUT.is_console = format == "console" or (not format and OUTPUT.stream.is_terminal())
     OUTPUT.has_colour = not os.environ.get("NO_COLOR") and OUTPUT.stream.is_terminal()
     OUTPUT.is_set_up = True
-    _install(number)
-
-
-def _install(level: int) -> None:
     structlog = sys.modules.get("structlog")
     if structlog is not None and not structlog.is_configured():
         configure_structlog()
-    replace_root_handlers(level)
+    replace_root_handlers(number)
     install_hooks()
 
 

@@ -6,16 +6,16 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, TextIO
 
 from carboy.logs.clean_values import fill
 from carboy.logs.log_lines import level_name
-from carboy.logs.log_output import OUTPUT
-from carboy.logs.no_lock import NoLock
+from carboy.logs.log_output import OF_A_RECORD, OUTPUT
 from carboy.redact import MASK
 
-_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "carboy_line"}
+_OF_EVERY_RECORD = OF_A_RECORD | {"taskName", "carboy_line"}
 
 
 def deliver_waiting() -> None:
@@ -25,14 +25,24 @@ def deliver_waiting() -> None:
             handler.flush()
 
 
-class LineHandler(logging.Handler):
-    """Writes records as lines; `setup` puts one on the root logger."""
-
-    writes_carboy_lines = True
+class UnlockedHandler(logging.Handler):
+    """A handler without a lock: a thread that logs does not wait for another."""
 
     def createLock(self) -> None:  # noqa: N802 (the name is logging's)
-        """Need no lock: the sinks have their own."""
-        self.lock: Any = NoLock()
+        """Create what any number of threads have at once; `logging` always takes a lock since 3.13."""
+        self.lock: Any = nullcontext()
+
+    def acquire(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+class LineHandler(UnlockedHandler):
+    """Writes records as lines; `setup` puts one on the root logger. The sinks have locks of their own."""
+
+    writes_carboy_lines = True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line; never raises."""
