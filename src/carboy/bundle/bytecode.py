@@ -9,9 +9,9 @@ Source: PEP 552.
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -20,19 +20,17 @@ from carboy.errors import CarboyError
 
 _PROCESSES = 4  # a fixed number: what else a process compiles may show in its bytes
 _PROGRAM = """
-import importlib.util, json, marshal, struct, sys
-out = sys.stdout.buffer
+import base64, importlib.util, json, marshal, struct, sys
 for path, shown in json.load(sys.stdin):
     with open(path, "rb") as file:
         source = file.read()
     try:
         code = compile(source, shown, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError):
-        out.write(struct.pack("<I", 0))
+        print()
         continue
     head = importlib.util.MAGIC_NUMBER + struct.pack("<I", 1) + importlib.util.source_hash(source)
-    pyc = head + marshal.dumps(code)
-    out.write(struct.pack("<I", len(pyc)) + pyc)
+    print(base64.b64encode(head + marshal.dumps(code)).decode())
 """
 
 
@@ -74,7 +72,7 @@ def compile_all(files: Sequence[tuple[Path, str]], python: str) -> list[bytes]:
         if process.returncode:
             why = said.decode("utf-8", "replace").strip()[-500:]
             raise CarboyError("the bytecode could not be made", why, f"try `{python}` by hand")
-        results[first::_PROCESSES] = _frames(made)
+        results[first::_PROCESSES] = map(b64decode, made.splitlines())
     return results
 
 
@@ -84,15 +82,6 @@ def _start(python: str, files: Sequence[tuple[Path, str]]) -> tuple[subprocess.P
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environ)
     return process, json.dumps([[str(path), shown] for path, shown in files]).encode()
-
-
-def _frames(data: bytes) -> list[bytes]:
-    frames, at = [], 0
-    while at < len(data):
-        (size,) = struct.unpack_from("<I", data, at)
-        frames.append(data[at + 4 : at + 4 + size])
-        at += 4 + size
-    return frames
 
 
 def _is_version(path: str, version: str) -> bool:

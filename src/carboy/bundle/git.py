@@ -31,15 +31,14 @@ def commit_of(folder: Path) -> tuple[str, str, bool]:
 
 
 def _ask_git(folder: Path) -> tuple[str, int, bool]:
+    git = ["git", "-C", str(folder)]
     try:
-        ran = subprocess.run(
-            ["git", "-C", str(folder), "log", "-1", "--format=%H %ct"], capture_output=True, text=True, check=False
-        )
-        changed = subprocess.run(
-            ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no", "."],
-            capture_output=True,
-            text=True,
-            check=False,
+        ran, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=False)
+            for words in (
+                ("log", "-1", "--format=%H %ct"),
+                ("status", "--porcelain", "--untracked-files=no", "."),
+            )
         )
     except FileNotFoundError as error:
         raise _no_commit("git is not installed") from error

@@ -125,26 +125,17 @@ def _needed(packages: list[dict[str, Any]], pyproject: Path) -> list[dict[str, A
     return [package for name, package in by_name.items() if name in needed]
 
 
-def from_pipfile_lock(lock: Mapping[str, Any], folder: Path) -> list[Line]:
-    """Return the default packages of a `Pipfile.lock`, each from the source that the lock names.
+def from_pipenv(packages: Mapping[str, Any], sources: list[Mapping[str, Any]], folder: Path) -> list[Line]:
+    """Return the packages of a `Pipfile` or its lock, each from the source that it names.
+
+    Args:
+        packages: the entries by name.
+        sources: the indexes.
+        folder: of the file.
 
     Raises:
         CarboyError: a source cannot be used.
     """
-    sources = lock.get("_meta", {}).get("sources", [])
-    return _from_pipenv(lock.get("default", {}), sources, folder)
-
-
-def from_pipfile(pipfile: Mapping[str, Any], folder: Path) -> list[Line]:
-    """Return the packages of a `Pipfile` without a lock.
-
-    Raises:
-        CarboyError: a source cannot be used.
-    """
-    return _from_pipenv(pipfile.get("packages", {}), pipfile.get("source", []), folder)
-
-
-def _from_pipenv(packages: Mapping[str, Any], sources: list[Mapping[str, Any]], folder: Path) -> list[Line]:
     environ = read_environ()
     indexes = {
         source["name"]: re.sub(r"\$\{?(\w+)\}?", lambda found: environ.get(found[1], found[0]), source["url"])

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from carboy.bundle.lines import Line, Requirements
 from carboy.bundle.locks import (
-    from_pipfile,
-    from_pipfile_lock,
+    from_pipenv,
     from_poetry,
     from_pylock,
     from_pyproject,
@@ -96,9 +95,11 @@ def _read(path: Path, service_dir: Path, uv: str | None) -> list[Line]:
         case "poetry.lock":
             return from_poetry(path)
         case "Pipfile.lock":
-            return from_pipfile_lock(json.loads(path.read_text("utf-8")), path.parent)
+            lock = json.loads(path.read_text("utf-8"))
+            return from_pipenv(lock.get("default", {}), lock.get("_meta", {}).get("sources", []), path.parent)
         case "Pipfile":
-            return from_pipfile(tomllib.loads(path.read_text("utf-8")), path.parent)
+            pipfile = tomllib.loads(path.read_text("utf-8"))
+            return from_pipenv(pipfile.get("packages", {}), pipfile.get("source", []), path.parent)
         case "pylock.toml":
             return from_pylock(path)
         case "pyproject.toml":

@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from carboy.bundle.lines import Line, Requirements, refused
+from carboy.bundle.lines import Line, Requirements, canonical, refused
 from carboy.bundle.options import PYTHONS, Arch
 from carboy.bundle.pip_config import load_pip_config
 from carboy.bundle.target_markers import applicable, unmet
@@ -215,7 +215,7 @@ def _run(command: Sequence[str], folder: Path, environ: dict[str, str], python: 
 def _is_compiled(target: Path, name: str) -> bool:
     """Report whether an installed package came from a wheel for one platform."""
     for wheel in target.glob("*.dist-info/WHEEL"):
-        if re.sub(r"[-_.]+", "-", wheel.parent.name.partition("-")[0]).lower() == name:
+        if canonical(wheel.parent.name.partition("-")[0]) == name:
             tags = [line for line in wheel.read_text("utf-8", "replace").splitlines() if line.startswith("Tag:")]
             return not any(tag.endswith("-none-any") for tag in tags)
     return False
