@@ -73,7 +73,7 @@ class AwsServer:
 
     def reset(self) -> None:
         """Make moto forget everything; SeaweedFS has no such call."""
-        _get(self.port, "/moto-api/reset", "POST")
+        _ask(self.port, "/moto-api/reset", "POST")
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def seaweedfs(folder: Path | None = None) -> Iterator[AwsServer]:
         port, master_port = ports["s3"][0], ports["master"][0]
         try:
             with run_process(
-                arguments, ready=lambda _: _get(port, "/") == 403 and _knows_volumes(master_port), folder=home
+                arguments, ready=lambda _: _ask(port, "/")[0] == 403 and _knows_volumes(master_port), folder=home
             ) as process:
                 yield AwsServer(process, port, access_key, secret_key)
         finally:
@@ -134,7 +134,7 @@ def moto_server(**environment: str) -> Iterator[AwsServer]:
         missing("moto", "pip install 'moto[server,s3,sqs,sns,secretsmanager,ssm,kms,sts]'")
     port = free_port()
     arguments = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
-    with run_process(arguments, ready=lambda _: _get(port, "/moto-api/") == 200, environment=environment) as process:
+    with run_process(arguments, ready=lambda _: _ask(port, "/moto-api/")[0] == 200, environment=environment) as process:
         yield AwsServer(process, port, "testing", "testing")
 
 
@@ -145,24 +145,18 @@ def _find_weed() -> str:
 
 def _knows_volumes(master_port: int) -> bool:
     """Return whether the master knows the volume server, without which nothing is read or written."""
-    connection = HTTPConnection(HOST, master_port, timeout=5)
-    try:
-        connection.request("GET", "/dir/status")
-        return bool(json.loads(connection.getresponse().read())["Topology"]["DataCenters"])
-    except (OSError, HTTPException, ValueError, KeyError):
-        return False
-    finally:
-        connection.close()
+    status, body = _ask(master_port, "/dir/status")
+    return status == 200 and bool(json.loads(body).get("Topology", {}).get("DataCenters"))
 
 
-def _get(port: int, path: str, method: str = "GET") -> int:
-    """Return the status of an answer, or 0 for none."""
+def _ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
+    """Return the status and the body of an answer; 0 for none."""
     connection = HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request(method, path)
         with connection.getresponse() as response:
-            return response.status
+            return response.status, response.read()
     except (OSError, HTTPException):
-        return 0
+        return 0, b""
     finally:
         connection.close()

@@ -11,7 +11,6 @@ _CONFIGURATION = """\
 daemon off;
 pid {folder}/pid;
 error_log stderr;
-{user}
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
@@ -64,7 +63,7 @@ def nginx(server: str, *, beside: str = "") -> Iterator[ProxyServer]:
     port = free_port()
     with server_folder() as folder:
         path = folder / "nginx.conf"
-        text = _CONFIGURATION.format(folder=folder, host=HOST, port=port, server=server, beside=beside, user="")
+        text = _CONFIGURATION.format(folder=folder, host=HOST, port=port, server=server, beside=beside)
         path.write_text(text, "utf-8")
         arguments = [binary, "-e", "stderr", "-p", str(folder), "-c", str(path)]
         with run_process(arguments, ready=port, folder=folder) as process:

@@ -110,7 +110,7 @@ class ServerProcess:
         """End it and its children at once, as a power cut would (SIGKILL); one that has ended already is ignored."""
         family = self._signal(signal.SIGKILL)
         self._running().wait()
-        while _is_group_alive(self.pid) or any(_is_alive(pid) for pid in family):
+        while any(group == self.pid or pid in family for pid, _, group in _processes()):
             time.sleep(_LOOK_AGAIN_S)  # the children too release their files, ports and shared memory
 
     def terminate(self, timeout_s: float = 30.0) -> int:
@@ -286,38 +286,22 @@ def _identity(user: str | None) -> tuple[int | None, int | None, list[int] | Non
     return entry.pw_uid, entry.pw_gid, []
 
 
+def _processes() -> Iterator[tuple[int, int, int]]:
+    """Yield the number, parent and group of each process, but for those that only wait to be reaped."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, parent, group = path.read_text("utf-8", "replace").rpartition(")")[2].split()[:3]
+            if state not in {"Z", "X"}:
+                yield int(path.parent.name), int(parent), int(group)
+
+
 def _descendants(pid: int) -> list[int]:
     """Return the children of a process, their children, and so on."""
     children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            fields = path.read_text("utf-8", "replace").rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    for child, parent, _ in _processes():
+        children.setdefault(parent, []).append(child)
     found, pending = [], [pid]
     while pending:
         pending += (more := children.get(pending.pop(), []))
         found += more
     return found
-
-
-def _is_alive(pid: int) -> bool:
-    """Return whether a process is more than an entry waiting to be reaped."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in {"Z", "X"}
-
-
-def _is_group_alive(group: int) -> bool:
-    """Return whether a process group has members that are not zombies."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            state, _parent, its_group = path.read_text("utf-8").rpartition(")")[2].split()[:3]
-            if int(its_group) == group and state not in "ZX":
-                return True
-    return False
