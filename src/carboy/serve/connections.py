@@ -23,7 +23,6 @@ from carboy.web.http.request_ids import choose_request_id
 with extra("serve"):
     from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
-SWEEP_S = 0.25
 _LINGER_S = 2.0
 _LINGER_BYTES = 1_048_576
 

@@ -10,17 +10,16 @@ import sys
 
 from carboy.errors import CarboyError, UsageError
 
-BACKLOG = 2048
+_BACKLOG = 2048  # connections that the kernel keeps until they are accepted
 _SO_ATTACH_FILTER = 26
 
 
-def open_listener(host: str, port: int, backlog: int = BACKLOG) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """Return a listening socket.
 
     Args:
         host: a name or an address of this machine; `0.0.0.0` or `::` for all.
         port: 0 for any free one.
-        backlog: connections that the kernel keeps until they are accepted.
 
     Raises:
         CarboyError: the port is taken, or may not be used.
@@ -38,7 +37,7 @@ def open_listener(host: str, port: int, backlog: int = BACKLOG) -> socket.socket
         if sys.platform != "win32":
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it
         listener.bind(address)
-        listener.listen(backlog)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise _explain(error, host, port) from error

@@ -274,7 +274,7 @@ def test_a_restored_snapshot_begins_with_new_seeds_and_connections() -> None:
     random.seed(7)
     same = random.random()
     random.seed(7)
-    handler.restore_hooks.run()
+    handler.restore()
 
     assert random.random() != same
     assert renewed == ["part", "mine"]

@@ -1,8 +1,8 @@
 """The handler that AWS Lambda calls: the edge between its events and the application."""
 
+import random
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
-from functools import partial
 from time import time
 from typing import Any
 
@@ -17,7 +17,7 @@ from carboy.serve.lambda_.application import make_application
 from carboy.serve.lambda_.deadline import DeadlineReached, process_watchdog
 from carboy.serve.lambda_.event_types import SqsRunner, kind_of
 from carboy.serve.lambda_.responses import Answer, answer_alb, answer_v1, answer_v2, run_wsgi
-from carboy.serve.lambda_.snapshot import RestoreHooks, renew_application
+from carboy.serve.lambda_.snapshot import call_after_restore, renew_application
 from carboy.serve.lambda_.wsgi_environ import Environ, mount
 
 log: BoundLogger = get_logger("carboy.serve.lambda")
@@ -68,11 +68,8 @@ class LambdaHandler:
         self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in self._environ  # elsewhere the trace's id is not set
         self._is_cold = True
         self._watchdog = process_watchdog()
-        self.restore_hooks: RestoreHooks = RestoreHooks()
-        self.restore_hooks.add(partial(renew_application, self.application))
-        for callback in on_restore:
-            self.restore_hooks.add(callback)
-        self.restore_hooks.register()
+        self._on_restore = tuple(on_restore)
+        call_after_restore(self.restore)
 
     def __call__(self, event: Any, context: Any = None) -> Any:
         """Answer an event; what is bound to the log meanwhile ends with it.
@@ -85,6 +82,16 @@ class LambdaHandler:
             return copy_context().run(self._answer, event, context)
         finally:
             deliver_waiting()  # Lambda now stops the clock
+
+    def restore(self) -> None:
+        """Renew what a copy must not share with the others of its snapshot, then call `on_restore`.
+
+        An error ends the restore, as a function with stale credentials must not run.
+        """
+        random.seed()
+        renew_application(self.application)
+        for callback in self._on_restore:
+            callback()
 
     def sources(self, kind: str) -> list[str]:
         """Return the names of the queues, topics or rules that functions are registered for."""

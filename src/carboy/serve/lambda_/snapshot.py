@@ -5,36 +5,19 @@ Random seeds, open sockets and credentials are in the snapshot; all copies would
 Source: AWS Lambda Developer Guide, "Implement code before or after Lambda function snapshots".
 """
 
-import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from carboy.extension import find_extension
 
 
-class RestoreHooks:
-    """What is called when the function is restored from a snapshot, in order of registration."""
+def call_after_restore(callback: Callable[[], None]) -> None:
+    """Have the Lambda runtime call this after each restore; nothing where there is no such runtime."""
+    with suppress(ImportError):
+        from snapshot_restore_py import register_after_restore  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-    def __init__(self) -> None:
-        self._callbacks: list[Callable[[], None]] = [random.seed]
-
-    def add(self, callback: Callable[[], None]) -> None:
-        """Call this, too, after each restore."""
-        self._callbacks.append(callback)
-
-    def run(self) -> None:
-        """Call all of them; an error ends the restore, as a function with stale credentials must not run."""
-        for callback in self._callbacks:
-            callback()
-
-    def register(self) -> bool:
-        """Have the Lambda runtime call `run` after each restore; return whether there is such a runtime."""
-        try:
-            from snapshot_restore_py import register_after_restore  # type: ignore[import-not-found, import-untyped, unused-ignore]
-        except ImportError:
-            return False
-        register_after_restore(self.run)
-        return True
+        register_after_restore(callback)
 
 
 def renew_application(application: Any) -> None:
