@@ -132,7 +132,8 @@ class Connector:
         budget_s = seconds_left(settings.db_request_budget_s) if fails_fast else settings.db_connect_budget_s
         state = self.circuit.ask() if fails_fast else "closed"
         if state == "open":
-            raise self._fail_fast(named)
+            why = "it did not a moment ago, and is asked again soon"
+            raise self._unreachable(named, why, self.circuit.error)
         retry = Retry(attempts=1 if state == "probe" else 1_000_000, base_s=0.05, cap_s=2.0, total_s=budget_s)
         began_s, tries = now_s(), 0
         while True:
@@ -172,10 +173,9 @@ class Connector:
         if kind != "unavailable":
             from carboy.db.connection_errors import DatabaseRefused
 
-            host = self._where().host or named.get("host") or "its host"
             hint = "see DATABASE_URL, DB_HOST and DB_NAME: host, database, options, and what the user may do"
             raise DatabaseRefused(
-                f"the database at `{host}` refused the connection", _message_of(error), hint, error
+                f"the database at `{self._host(named)}` refused the connection", _message_of(error), hint, error
             ) from error
 
     def _connect(self, dialect: "Dialect", arguments: list[Any], named: dict[str, Any], left_s: float | None) -> Any:
@@ -242,14 +242,14 @@ class Connector:
             refusal.cause,
         )
 
-    def _fail_fast(self, named: dict[str, Any]) -> "DatabaseUnreachable":
-        return self._unreachable(named, "it did not a moment ago, and is asked again soon", self.circuit.error)
+    def _host(self, named: dict[str, Any]) -> str:
+        return str(self._where().host or named.get("host") or "its host")
 
     def _unreachable(self, named: dict[str, Any], why: str, error: Exception | None) -> "DatabaseUnreachable":
         from carboy.db.connection_errors import DatabaseUnreachable
 
         return DatabaseUnreachable(
-            f"the database at `{self._where().host or named.get('host') or 'its host'}` did not answer",
+            f"the database at `{self._host(named)}` did not answer",
             why,
             "see whether the server is up, and DB_HOST, DB_PORT, security groups",
             error,
@@ -258,7 +258,7 @@ class Connector:
     def _untrusted(self, named: dict[str, Any], error: Exception) -> "DatabaseRefused":
         from carboy.db.connection_errors import DatabaseRefused
 
-        host = str(self._where().host or named.get("host") or "its host")
+        host = self._host(named)
         return DatabaseRefused(
             f"the certificate of the database at `{host}` is not trusted", _message_of(error), bundle_hint(host), error
         )

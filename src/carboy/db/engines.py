@@ -189,13 +189,12 @@ def _prepare_sqlite(made: "Engine", settings: DbSettings) -> None:
 
     def on_connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours, below: the driver's own comes too late for a write lock
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={busy_ms}")
-        if not _is_memory(str(made.url)):
-            cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute(_SYNC[False])  # a committed row survives a power cut
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(f"PRAGMA busy_timeout={busy_ms}")
+            if not _is_memory(str(made.url)):
+                cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute(_SYNC[False])  # a committed row survives a power cut
+            cursor.execute("PRAGMA foreign_keys=ON")
         record.info["carboy_busy_ms"] = busy_ms, round(settings.db_request_budget_s * 1000)
         record.info["carboy_file"] = _identity(made)
 

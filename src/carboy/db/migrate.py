@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 ALEMBIC = threading.RLock()
 """Held while Alembic runs: it keeps what it works on in the module, one at a time."""
 
-_LOCK_NAME = "carboy_migrations"
 _FOLDER = Path(__file__).parent / "migrations"
 _LOOK_AGAIN_S = 0.1
 _LOCK_NUMBER = 0x6361_7262_6F79  # "carboy"
+_LOCKS = {
+    "postgresql": (f"SELECT pg_try_advisory_lock({_LOCK_NUMBER})", f"SELECT pg_advisory_unlock({_LOCK_NUMBER})"),
+    "mysql": ("SELECT GET_LOCK('carboy_migrations', 0)", "SELECT RELEASE_LOCK('carboy_migrations')"),
+}
+"""How a server's lock is taken and released."""
 
 
 def head() -> str:
@@ -190,26 +194,17 @@ def lock(engine: "Engine", wait_s: float = 300.0) -> Iterator[None]:
     Raises:
         Unreachable: another process kept it for longer than `wait_s`.
     """
-    match engine.dialect.name:
-        case "sqlite":
-            with _file_lock(engine.url.database, wait_s):
-                yield
-        case "postgresql":
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                query = f"SELECT pg_try_advisory_lock({_LOCK_NUMBER})"
-                _wait_for(lambda: connection.exec_driver_sql(query).scalar() is True, wait_s)
-                try:
-                    yield
-                finally:
-                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_NUMBER})")
-        case _:
-            with engine.connect() as connection:
-                query = f"SELECT GET_LOCK('{_LOCK_NAME}', 0)"
-                _wait_for(lambda: connection.exec_driver_sql(query).scalar() == 1, wait_s)
-                try:
-                    yield
-                finally:
-                    connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{_LOCK_NAME}')")
+    if engine.dialect.name == "sqlite":
+        with _file_lock(engine.url.database, wait_s):
+            yield
+        return
+    take, release = _LOCKS["postgresql" if engine.dialect.name == "postgresql" else "mysql"]
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        _wait_for(lambda: connection.exec_driver_sql(take).scalar() == 1, wait_s)
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(release)
 
 
 def _wait_for(has_lock: Callable[[], bool], wait_s: float) -> None:

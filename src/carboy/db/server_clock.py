@@ -1,7 +1,7 @@
 """Clock of the database server, so that processes on machines with different clocks agree."""
 
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import SYSTEM_CLOCK, Clock
@@ -77,12 +77,9 @@ class ServerClock:
     def _on_connect(self, connection: Any, _record: Any) -> None:
         assert self._engine is not None
         began_s = self._machine.monotonic_s()
-        cursor = connection.cursor()
-        try:
+        with closing(connection.cursor()) as cursor:
             cursor.execute(_QUESTIONS[self._engine.dialect.name])
             server_ms = int(cursor.fetchone()[0])
-        finally:
-            cursor.close()
         connection.rollback()  # the question began a transaction
         ended_s = self._machine.monotonic_s()
         self._anchor = server_ms, (began_s + ended_s) / 2
