@@ -9,7 +9,6 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from carboy.errors import Degraded
 from carboy.jobs.engine_registry import JobEngine, Ready
@@ -19,13 +18,13 @@ from carboy.jobs.job_rows import (
     LeasedRow,
     LeaseRequest,
     give_back,
-    owners,
     prune,
     release_expired,
     renew,
     take,
 )
-from carboy.jobs.owner import is_dead, make_owner
+from carboy.jobs.owner import make_owner
+from carboy.jobs.periodic import requeue_orphaned
 from carboy.logs import BoundLogger, get_logger
 
 log: BoundLogger = get_logger("carboy.jobs")
@@ -243,13 +242,8 @@ class Embedded(JobEngine):
             self._notified = True
 
     def _requeue_orphaned(self) -> None:
-        def look(connection: Any, requests: Any) -> list[list[str]]:
-            return [owners(connection)] * len(requests)
-
-        dead = tuple(owner for owner in self.writer.run(look, None) if is_dead(owner))
-        count = self.writer.run(release_expired, (self.clock.now_ms(), dead))
-        if count:
-            log.info("job_leases_released", count=count)
+        while requeued := self.writer.run(requeue_orphaned, self.clock.now_ms()):
+            log.info("job_leases_released", count=len(requeued))
 
     def _prune(self) -> bool:
         before_ms = self.clock.now_ms() - round(float(self.settings.jobs_retention) * 1000)

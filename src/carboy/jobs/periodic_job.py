@@ -18,10 +18,6 @@ log: BoundLogger = get_logger("carboy.jobs")
 _SLOT_MS = 10_000
 
 
-def _always() -> bool:
-    return True
-
-
 @dataclass(slots=True)
 class PeriodicJob:
     """A job that runs once in each period, in one process, for as long as it is needed.
@@ -39,7 +35,7 @@ class PeriodicJob:
     every_ms: int
     writer: "GroupCommit"
     clock: Clock
-    is_needed: Callable[[], bool] = _always
+    is_needed: Callable[[], bool] = lambda: True
     job: Job[[int]] = field(init=False)
     _asked: int = field(default=-1, init=False)
 
