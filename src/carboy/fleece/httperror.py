@@ -1,10 +1,8 @@
 """Fleece's `httperror`."""
 
-from http import HTTPStatus
+from http.client import responses
 
 __all__ = ["HTTPError"]
-
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 class HTTPError(Exception):
@@ -18,5 +16,5 @@ class HTTPError(Exception):
 
     def __init__(self, status: int | None = None, message: str | None = None) -> None:
         self.status_code: int = status or self.default_status
-        said = f"{self.status_code}: {_PHRASES.get(self.status_code, '')}"
+        said = f"{self.status_code}: {responses.get(self.status_code, '')}"
         super().__init__(f"{said} - {message}" if message else said)

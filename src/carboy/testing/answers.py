@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cached_property
-from http import HTTPStatus
+from http.client import responses
 from threading import Event
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl
 Place = Literal["start", "headers", "body"]
 """How far an answer gets: nothing of it, half of its headers, or its headers and half of its body."""
 
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _FRAMING = {"content-length", "transfer-encoding"}
 
 
@@ -147,7 +146,7 @@ def redirect(location: str, status: int = 302) -> Answer:
 
 def render(answer: Answer, method: str = "GET") -> tuple[bytes, bytes]:
     """Return the head and the body of an answer as they go over the wire."""
-    lines = [f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}"]
+    lines = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     has_body = answer.status >= 200 and answer.status not in {204, 304}
     if has_body and not any(name.lower() in _FRAMING for name in answer.headers):
