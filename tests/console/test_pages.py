@@ -15,6 +15,7 @@ from carboy.services.archive import archive_of
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
 from carboy.services.archive.pages.event_queries import search_bodies
 from carboy.services.archive.tables import ITEMS
+from carboy.services.sms import sms_of
 from carboy.services.sms.tables import ATTEMPTS as SMS_ATTEMPTS
 from carboy.services.sms.tables import DAILY, MESSAGES, REQUESTS
 from carboy.testing.clock import ManualClock
@@ -294,6 +295,20 @@ def test_parameters_of_one_receiver_are_its_own(make_app: MakeApp) -> None:
     pages = [person.get(f"/console/messages/{one['id']}").text for one in made["messages"]]
 
     assert [("1111" in page, "2222" in page) for page in pages] == [(True, False), (False, True)]
+
+
+@pytest.mark.slow
+def test_messages_to_a_country_that_is_allowed_no_more_are_found(make_app: MakeApp) -> None:
+    """As by the API: the limits are for what is sent."""
+    app, _ = make_busy_app(make_app, sms_countries="CN")
+    with runtime(app).engine.begin() as connection:
+        hashed = sms_of(app).hash("+14155550100")
+        connection.execute(MESSAGES.update().values(receiver_shown="+1415****0100", receiver_hash=hashed))
+
+    page = visit(app).get("/console/messages?receiver=%2B14155550100").text
+
+    assert "+1415****0100" in page
+    assert "not a number" not in page
 
 
 @pytest.mark.slow

@@ -167,9 +167,9 @@ def add_commands(group: click.Group) -> None:
 
 
 def _read_number(gateway: Any, text: str) -> Any:
-    from carboy.services.sms.numbers import NumberRules, parse_number
+    from carboy.services.sms.numbers import parse_number
 
-    return parse_number(text, NumberRules(gateway.rules.numbers.default_region, tests=gateway.rules.numbers.tests))
+    return parse_number(text, gateway.rules.numbers.of_look_ups)
 
 
 def _read_time(text: str | None, option: str) -> int | None:

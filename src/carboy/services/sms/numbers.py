@@ -66,6 +66,11 @@ class NumberRules:
     types: Collection[str] = ()
     tests: Collection[str] = ()
 
+    @property
+    def of_look_ups(self) -> "NumberRules":
+        """The same without limits of country and type: what was sent before they changed can be looked up."""
+        return NumberRules(self.default_region, tests=self.tests)
+
 
 ANY_NUMBER = NumberRules()
 

@@ -13,7 +13,7 @@ from carboy.errors import Fault, InvalidInput, Missing
 from carboy.http_values import parse_query_time, render_time
 from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
-from carboy.services.sms.numbers import Number, NumberRules, parse_number
+from carboy.services.sms.numbers import Number, parse_number
 from carboy.services.sms.one_time_codes import make_code
 from carboy.services.sms.opt_outs import OptOut, opt_in, opt_out
 from carboy.services.sms.provider_reports import describe_providers, turn_provider
@@ -244,9 +244,8 @@ class SmsOperations:
         return self._number(f"+{bare}" if has_lost_plus and bare[:1].isdigit() else bare, "/query/receiver").e164
 
     def _number(self, text: str, pointer: str) -> Number:
-        numbers = self.gateway.rules.numbers
         try:
-            return parse_number(text, NumberRules(numbers.default_region, tests=numbers.tests))
+            return parse_number(text, self.gateway.rules.numbers.of_look_ups)
         except InvalidInput as error:
             raise InvalidInput("the receiver cannot be read", error.why, "", [Fault(pointer, error.why)]) from error
 

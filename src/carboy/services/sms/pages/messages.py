@@ -86,7 +86,7 @@ def _index() -> Response:
     }
     if number := query_value("receiver"):
         try:
-            conditions["receiver_hash"] = sms.hash(parse_number(number, sms.rules.numbers).e164)
+            conditions["receiver_hash"] = sms.hash(parse_number(number, sms.rules.numbers.of_look_ups).e164)
         except (CarboyError, ValueError):
             error = mark("This is not a number that can be looked up.")
     rows, following = ([], None) if error else _page(current, conditions, place[0] if place else None)
