@@ -53,6 +53,25 @@ def test_a_request_with_many_numbers_counts_them_all(make_service: MakeService) 
     assert service.send(receivers=numbers[:3], template="captcha", params={"code": "1"}).status_code == 202
 
 
+def test_a_refusal_points_at_the_numbers_as_the_body_has_them(make_service: MakeService) -> None:
+    """Whatever stands before them: a test number, a number that is there twice; and whatever the body's form."""
+    service = make_service(sms_prefix_limits="1/60s", sms_test_numbers="+15005550006")
+    assert _ask(service, _number(0)) == 202
+    shared = {"template": "captcha", "params": {"code": "1"}}
+    numbers = ["+15005550006", _number(1, 1391234), _number(1, 1391234), _number(2)]
+    own = [{"receiver": _number(2), "params": {"code": "1"}}]
+
+    refused = [
+        service.post("/api/sms", {"receivers": numbers, **shared}),
+        service.post("/api/sms", {"receivers": f"{_number(2)},{_number(3)}", **shared}),
+        service.post("/api/sms", {"messages": own, "template": "captcha"}),
+        service.post("/api/otp", {"receiver": _number(2)}),
+    ]
+
+    found = [[one["pointer"] for one in answer.get_json()["errors"]] for answer in refused]
+    assert found == [["/receivers/3"], ["/receivers"], ["/messages/0/receiver"], ["/receiver"]]
+
+
 @pytest.mark.slow
 def test_a_client_gets_so_many(make_service: MakeService) -> None:
     """The one that the caller names; without a name, the one that calls without a key. A /64 is one client."""

@@ -152,6 +152,11 @@ def test_a_country_that_no_provider_reaches_is_refused(stand_in: StandIn, make_s
     assert answer.status_code == 422
     assert answer.json is not None
     assert [one["pointer"] for one in answer.json["errors"]] == ["/receivers/1"]
+    twice = service.send(receivers=["+8613800000000", "+8613800000000", "+14155550123"], template="x", params={})
+    assert [one["pointer"] for one in twice.get_json()["errors"]] == ["/receivers/2"]
+    messages = [{"receiver": "+14155550123", "params": {}}]
+    own = service.post("/api/sms", {"messages": messages, "template": "x"})
+    assert [one["pointer"] for one in own.get_json()["errors"]] == ["/messages/0/receiver"]
 
 
 def test_indias_ids_go_with_the_message() -> None:

@@ -43,14 +43,14 @@ class RateGuard:
         name: of the shared value: the times of the last codes, in milliseconds.
         limits: all are kept.
         amount: how many codes the request is.
-        places: the receivers concerned, by their place.
+        pointers: to the receivers concerned, in the body.
     """
 
     kind: Literal["client", "prefix"]
     name: str
     limits: Sequence[Rate]
     amount: int = 1
-    places: Sequence[int] = ()
+    pointers: Sequence[str] = ()
 
     @property
     def names(self) -> Sequence[str]:
@@ -102,12 +102,12 @@ class ConversionGuard:
     Attributes:
         prefix: of the range.
         conversion: the limit.
-        places: the receivers concerned, by their place.
+        pointers: to the receivers concerned, in the body.
     """
 
     prefix: str
     conversion: Conversion
-    places: Sequence[int] = ()
+    pointers: Sequence[str] = ()
     kind: Literal["conversion"] = "conversion"
 
     @property
@@ -159,20 +159,20 @@ class Guards:
     refused: Counter
     codes: Counter
 
-    def of_request(self, receivers: Sequence[Number], client: str) -> list[Guard]:
+    def of_request(self, receivers: Sequence[tuple[Number, str]], client: str) -> list[Guard]:
         """Return the guards that a request for codes must pass.
 
         Args:
-            receivers: of the codes.
+            receivers: of the codes, each with its pointer in the body.
             client: that requests them; empty if unknown.
         """
         guards: list[Guard] = []
-        for prefix, amount in Tally(map(prefix_of, receivers)).items():
-            places = [place for place, number in enumerate(receivers) if prefix_of(number) == prefix]
+        for prefix, amount in Tally(prefix_of(number) for number, _ in receivers).items():
+            pointers = [pointer for number, pointer in receivers if prefix_of(number) == prefix]
             if self.conversion.least:
-                guards.append(ConversionGuard(prefix, self.conversion, places))
+                guards.append(ConversionGuard(prefix, self.conversion, pointers))
             if self.per_prefix:
-                guards.append(RateGuard("prefix", f"sms:prefix:{prefix}", self.per_prefix, amount, places))
+                guards.append(RateGuard("prefix", f"sms:prefix:{prefix}", self.per_prefix, amount, pointers))
         if self.per_client and client:
             guards.append(RateGuard("client", f"sms:client:{client}", self.per_client))
         return guards
@@ -182,7 +182,7 @@ class Guards:
         self.refused.inc((guard.kind,))
         log.warning("sms_guarded", guard=guard.kind, wait_s=round(wait_ms / 1000))
         detail = _DETAILS[guard.kind]
-        faults = [Fault(f"/receivers/{place}", detail.partition(": ")[2]) for place in guard.places]
+        faults = [Fault(pointer, detail.partition(": ")[2]) for pointer in dict.fromkeys(guard.pointers)]
         return Problem(429, detail, faults=faults, headers={"Retry-After": render_retry_after(wait_ms / 1000)})
 
     def note(self, number: Number, what: Literal["sent", "entered"]) -> None:

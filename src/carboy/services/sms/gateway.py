@@ -188,7 +188,8 @@ class Gateway:
             subject = subject_of(receivers[0][1], wanted.template.name)
             hashed, until_ms = hash_code(code, subject, self.pepper), now_ms + _ms(settings.sms_code_expires)
             new_code = code_row(subject, hashed, settings.sms_code_tries, until_ms)
-        real = [number for number in wanted.receivers if number.e164 not in settings.sms_test_numbers]
+        pointed = zip(wanted.receivers, wanted.pointers, strict=True)
+        real = [(number, pointer) for number, pointer in pointed if number.e164 not in settings.sms_test_numbers]
         return Submission(
             wanted=wanted,
             key_id=key_id,

@@ -125,8 +125,8 @@ def _parse(text: str, rules: NumberRules) -> PlainNumber:
     return PlainNumber(code, phonenumbers.national_significant_number(parsed), region, name)
 
 
-def read_receivers(given: Any, rules: NumberRules = ANY_NUMBER) -> tuple[list[Number], list[Fault]]:
-    """Return the receivers of a request, each once in the order given, and every fault.
+def read_receivers(given: Any, rules: NumberRules = ANY_NUMBER) -> tuple[dict[Number, str], list[Fault]]:
+    """Return the receivers of a request, each once in the order given, with its pointer in the body, and every fault.
 
     Args:
         given: a list of texts, or one text with commas.
@@ -134,13 +134,13 @@ def read_receivers(given: Any, rules: NumberRules = ANY_NUMBER) -> tuple[list[Nu
     """
     is_list, pointer = isinstance(given, list), "/receivers"
     if not is_list and not isinstance(given, str):
-        return [], [Fault(pointer, "it must be a text with commas, or a list of texts")]
+        return {}, [Fault(pointer, "it must be a text with commas, or a list of texts")]
     texts: Sequence[Any] = given if is_list else [one.strip() for one in given.split(",") if one.strip()]
     if not texts:
-        return [], [Fault(pointer, "there is no receiver")]
+        return {}, [Fault(pointer, "there is no receiver")]
     if len(texts) > MAX_RECEIVERS:
-        return [], [Fault(pointer, f"there are {len(texts)} receivers; at most {MAX_RECEIVERS} are taken at once")]
-    found: dict[str, Number] = {}
+        return {}, [Fault(pointer, f"there are {len(texts)} receivers; at most {MAX_RECEIVERS} are taken at once")]
+    found: dict[Number, str] = {}
     faults = []
     for place, text in enumerate(texts):
         at = f"{pointer}/{place}" if is_list else pointer
@@ -149,12 +149,10 @@ def read_receivers(given: Any, rules: NumberRules = ANY_NUMBER) -> tuple[list[Nu
             faults.append(Fault(at, "it must be a text"))
             continue
         try:
-            number = parse_number(text, rules)
+            found.setdefault(parse_number(text, rules), at)
         except InvalidInput as error:
             faults.append(Fault(at, which + error.why))
-        else:
-            found.setdefault(number.e164, number)
-    return list(found.values()), faults
+    return found, faults
 
 
 def mask_digits(text: str) -> str:

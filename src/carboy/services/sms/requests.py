@@ -74,6 +74,7 @@ class SendRequest:
     """A checked request to send a message.
 
     Attributes:
+        pointers: of the receivers in the body, in their order.
         parts: of the text, and parts billed in mainland China; None if only the provider knows the text.
         client: the address of the person who asked for the code; empty if the caller does not name it.
         personal: for each receiver, where the messages differ; empty where they do not.
@@ -81,6 +82,7 @@ class SendRequest:
     """
 
     receivers: tuple[Number, ...]
+    pointers: tuple[str, ...]
     template: Template
     params: dict[str, str]
     provider: str | None
@@ -108,21 +110,23 @@ def read_send(body: Any, rules: Catalog) -> SendRequest:
     if is_personal:
         receivers, personal = _read_messages(body["messages"], template, rules, faults)
     else:
-        receivers, wrong = (
+        found, wrong = (
             read_receivers(body["receivers"], rules.numbers)
             if "receivers" in body
-            else ([], [Fault("/receivers", "it is missing")])
+            else ({}, [Fault("/receivers", "it is missing")])
         )
+        receivers = list(found.items())
         faults += wrong
         params, parts = _read_params(template, body.get("params"), rules, faults)
     provider = _read_provider(body, template, rules, faults)
     options = read_options(body, rules.clock.now_ms(), rules.callback_hosts, faults, allow_http=rules.allow_http)
     if template is not None and not faults:
-        faults += _reach_faults(receivers, template, provider, rules, "/messages" if is_personal else "/receivers")
+        faults += _reach_faults(receivers, template, provider, rules)
     if faults or template is None:
         raise _invalid(faults)
+    numbers, pointers = tuple(number for number, _ in receivers), tuple(pointer for _, pointer in receivers)
     digest = digest_of(body)
-    return SendRequest(tuple(receivers), template, params, provider, parts, digest, "", tuple(personal), options)
+    return SendRequest(numbers, pointers, template, params, provider, parts, digest, "", tuple(personal), options)
 
 
 def read_otp(body: Any, rules: Catalog, code: str) -> SendRequest:
@@ -152,7 +156,7 @@ def read_otp(body: Any, rules: Catalog, code: str) -> SendRequest:
     provider = _read_provider(body, template, rules, faults)
     if faults or template is None or receiver is None:
         raise _invalid(faults)
-    return SendRequest((receiver,), template, params, provider, parts, digest_of(body), client)
+    return SendRequest((receiver,), ("/receiver",), template, params, provider, parts, digest_of(body), client)
 
 
 def read_verify(body: Any, rules: Catalog) -> tuple[Number | None, str, int | None, str]:
@@ -214,23 +218,24 @@ def _read_receiver(body: Mapping[str, Any], rules: Catalog, faults: list[Fault])
         return None
     found, wrong = read_receivers([body["receiver"]], rules.numbers)
     faults += [Fault("/receiver", one.detail) for one in wrong]
-    return found[0] if found else None
+    return next(iter(found), None)
 
 
 def _read_messages(
     given: Any, template: Template | None, rules: Catalog, faults: list[Fault]
-) -> tuple[list[Number], list[Personal]]:
-    """Return the receivers with what each one's message has of its own."""
+) -> tuple[list[tuple[Number, str]], list[Personal]]:
+    """Return the receivers with their pointers, and what each one's message has of its own."""
     if not isinstance(given, list) or not given:
         faults.append(Fault("/messages", "it must be a list of messages"))
         return [], []
     if len(given) > MAX_RECEIVERS:
         faults.append(Fault("/messages", f"there are {len(given)} messages; at most {MAX_RECEIVERS} are taken at once"))
         return [], []
-    receivers: list[Number] = []
+    receivers: list[tuple[Number, str]] = []
     personal: list[Personal] = []
     seen: set[Number] = set()
     for place, one in enumerate(given):
+        at = f"/messages/{place}"
         wrong = _shape_faults(one, {"receiver", "params", "reference"})
         if isinstance(one, dict):
             number = _read_receiver(one, rules, wrong)
@@ -240,21 +245,22 @@ def _read_messages(
             reference = read_reference(one.get("reference"), "/reference", wrong)
             if number is not None:
                 seen.add(number)
-                receivers.append(number)
+                receivers.append((number, f"{at}/receiver"))
                 personal.append(Personal(params, parts, reference))
-        faults += [Fault(f"/messages/{place}{fault.pointer}", fault.detail) for fault in wrong]
+        faults += [Fault(at + fault.pointer, fault.detail) for fault in wrong]
     return receivers, personal
 
 
 def _reach_faults(
-    receivers: list[Number], template: Template, provider: str | None, rules: Catalog, pointer: str
+    receivers: list[tuple[Number, str]], template: Template, provider: str | None, rules: Catalog
 ) -> list[Fault]:
     """Return a fault for each receiver in a country to which no provider can carry the template."""
-    reached = {country: rules.reaches(template, provider, country) for country in {one.region for one in receivers}}
+    countries = {one.region for one, _ in receivers}
+    reached = {country for country in countries if rules.reaches(template, provider, country)}
     return [
-        Fault(f"{pointer}/{place}", f"no provider can carry the template to {one.region}")
-        for place, one in enumerate(receivers)
-        if not reached[one.region]
+        Fault(pointer, f"no provider can carry the template to {one.region}")
+        for one, pointer in receivers
+        if one.region not in reached
     ]
 
 
