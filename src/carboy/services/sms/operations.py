@@ -1,6 +1,6 @@
 """The operations of `openapi.yaml`, by their operationId."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +45,11 @@ class SmsOperations:
         wanted = read_send(body, self.gateway.rules)
         accepted = self.gateway.submit(wanted, caller.id, idempotency_key)
         is_done = wait > 0 and self.gateway.wait(accepted.row, wait)
-        if accepted.is_new and not is_done:
+        if accepted.is_new and not is_done:  # without a query
             state = "queued" if wanted.options.send_at_ms is None else "scheduled"
-            return _json(_accepted(accepted.row, zip(accepted.ids, wanted.receivers, strict=True), state), 202)
+            sent = zip(accepted.ids, wanted.receivers, strict=True)
+            messages = [{"id": str(row), "receiver": number.shown, "state": state} for row, number in sent]
+            return _json({"message": "accepted", "id": str(accepted.row), "messages": messages}, 202)
         return self._answer(accepted.row, is_new=accepted.is_new, is_done=is_done)
 
     def get_request(self, sms_id: str) -> dict[str, Any]:
@@ -205,20 +207,7 @@ class SmsOperations:
         rows = found[1]
         word = _summary([one.state for one in rows]) if is_done else "accepted"
         first = "queued" if found[0].send_at is None else "scheduled"
-        messages = [
-            {
-                "id": str(one.id),
-                "receiver": one.receiver_shown,
-                "state": one.state if is_done else first,
-                **({"provider": one.provider} if is_done else {}),
-                **(
-                    {"provider_code": one.code, "provider_message": one.words}
-                    if is_done and one.state == "failed"
-                    else {}
-                ),
-            }
-            for one in rows
-        ]
+        messages = [_describe_outcome(one) if is_done else {**_describe(one), "state": first} for one in rows]
         document = {"message": word, "id": str(row), "messages": messages}
         if word == "failed":
             raise Problem(502, f"no provider took it: {rows[0].code or 'no reason'}", title="Not sent", extra=document)
@@ -274,10 +263,13 @@ def describe_inbound(row: Any) -> dict[str, Any]:
     }
 
 
-def _accepted(row: int, messages: Iterable[tuple[int, Number]], state: str) -> dict[str, Any]:
-    """Return the response to a request that was just accepted, without a query."""
-    shown = [{"id": str(one), "receiver": number.shown, "state": state} for one, number in messages]
-    return {"message": "accepted", "id": str(row), "messages": shown}
+def _describe(row: Any) -> dict[str, Any]:
+    return {"id": str(row.id), "receiver": row.receiver_shown, "state": row.state}
+
+
+def _describe_outcome(row: Any) -> dict[str, Any]:
+    why = {"provider_code": row.code, "provider_message": row.words} if row.state == "failed" else {}
+    return {**_describe(row), "provider": row.provider, **why}
 
 
 def _summary(states: Sequence[str]) -> str:

@@ -64,10 +64,11 @@ def register(app: Flask) -> None:
         name: settings.kind_of(name) for name in dict.fromkeys([*settings.ordered_providers(), *settings.sms_providers])
     }
     providers = {name: make_provider(name, kind) for name, kind in kinds.items()}
-    accounts = Accounts(providers, lambda: runtime.newest(SmsSettings), lambda: _refresh(runtime), runtime.clock)
+    newest = partial(runtime.newest, SmsSettings)
+    accounts = Accounts(providers, newest, lambda: _refresh(runtime), runtime.clock)
     gateway = _build(runtime, settings, _routes(runtime, settings, providers, kinds, accounts))
     runtime.keep(gateway)
-    callbacks = Callbacks(lambda: runtime.newest(SmsSettings), runtime.clock, gateway.records.callback_url)
+    callbacks = Callbacks(newest, runtime.clock, gateway.records.callback_url)
     runtime.at_start += [one.ask for one in gateway.periodic]
     sending: list[Job[...]] = [*gateway.dispatcher.jobs(), gateway.dispatcher.looks_up.job(), callbacks.job()]
     for job in (*sending, *(one.job for one in gateway.periodic), INBOUND_JOB):
@@ -76,7 +77,7 @@ def register(app: Flask) -> None:
     runtime.dependencies["sms providers"] = lambda: _check(gateway)
     runtime.doctor_checks["sms providers"] = lambda: _ask_providers(gateway)
     app.extensions["carboy.send_sms"] = lambda body, key: gateway.submit(read_send(body, gateway.rules), "", key)
-    posting = (providers, accounts, _sns(settings, runtime), lambda: runtime.newest(SmsSettings), runtime.clock)
+    posting = (providers, accounts, _sns(settings, runtime), newest, runtime.clock)
     receipts, inbound = ProviderWebhooks(RECEIPTS, *posting), ProviderWebhooks(INBOUND, *posting)
     security = {
         "receipt": receipts.verify,
@@ -112,14 +113,8 @@ def _routes(
             sessions = Sessions(pool_size, str(values.get("ca") or ""))
             ca_setting = ACCOUNTS.get(kinds[name], {}).get("ca", "").upper()
             transport = HttpTransport(name, provider, accounts, sessions, limits, ca_setting, runtime.clock)
-        routes[name] = Route(
-            name,
-            kinds[name],
-            transport,
-            traits,
-            callback=_callback(settings, name, provider),
-            sign=str(values.get(traits.sign_field) or ""),
-        )
+        sign = str(values.get(traits.sign_field) or "")
+        routes[name] = Route(name, kinds[name], transport, traits, _callback(settings, name, provider), sign)
     return routes
 
 
