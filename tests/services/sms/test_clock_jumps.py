@@ -46,10 +46,10 @@ def test_a_receiver_of_call_backs_that_fails_is_left_alone_for_half_a_minute(
     status = 500
     with LoopbackServer(lambda _: Answer(status)) as server:
         service = make_service()
-        callbacks = Callbacks(lambda: service.gateway.settings, service.clock)
+        callbacks = Callbacks(lambda: service.gateway.settings, service.clock, lambda _: f"{server.url}/x")
 
         def deliver() -> object:
-            return callbacks.deliver(f"{server.url}/x", {"id": "1", "sequence": 1, "at": 0, "state": "sent"}, 0)
+            return callbacks.deliver(1, {"id": "1", "sequence": 1, "at": 0, "state": "sent"}, 0)
 
         for _ in range(5):
             deliver()

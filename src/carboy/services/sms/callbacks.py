@@ -24,7 +24,7 @@ log: BoundLogger = get_logger("carboy.sms")
 _MOST_ADDRESSES = 100
 
 
-_JOB: Job[[int | str, Mapping[str, Any], int]] = Job("sms.callback", run_by_the_application, attempts=5, priority=6)
+_JOB: Job[[int, Mapping[str, Any], int]] = Job("sms.callback", run_by_the_application, attempts=5, priority=6)
 """What a row says of the job; an application runs it by the function of its own `Callbacks`."""
 
 
@@ -44,15 +44,15 @@ class Callbacks:
     _receivers: dict[str, tuple[WebhookClient, Progress]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def job(self) -> Job[[int | str, Mapping[str, Any], int]]:
+    def job(self) -> Job[[int, Mapping[str, Any], int]]:
         """Return the job `sms.callback`."""
         return replace(_JOB, function=self.deliver)
 
-    def deliver(self, target: int | str, change: Mapping[str, Any], made: int) -> Commit | None:
+    def deliver(self, request: int, change: Mapping[str, Any], made: int) -> Commit | None:
         """Post one change; return the job of the next attempt where the receiver did not take it.
 
         Args:
-            target: the row of the request; rows of earlier releases have its address, or an empty text.
+            request: its row.
             change: the body, with `at` in milliseconds.
             made: how many attempts were made before.
 
@@ -61,7 +61,7 @@ class Callbacks:
             Later: the receiver failed a moment ago, or asked to be left alone.
         """
         settings = self.settings()
-        url = target if isinstance(target, str) else self.url_of(target)
+        url = self.url_of(request)
         address = url or settings.sms_callback_url
         if url is None or not address:
             return None
@@ -83,7 +83,7 @@ class Callbacks:
         log.warning("sms_callback_failed", message=change["id"], attempts=made + 1, error=attempt.error)
         if wait_s is None:
             raise Abandon(f"the call-back was not taken: {attempt.error}")
-        return Commit(put_each, callback_row(target, change, self.clock.now_ms(), made + 1, wait_s))
+        return Commit(put_each, callback_row(request, change, self.clock.now_ms(), made + 1, wait_s))
 
     def _receiver(self, address: str) -> tuple[WebhookClient, Progress]:
         """Return what is kept of an address; the one that was used longest ago is dropped for a new one."""
@@ -101,7 +101,7 @@ class Callbacks:
 
 
 def callback_row(
-    target: int | str, change: Mapping[str, Any], now_ms: int, made: int = 0, after_s: float = 0.0
+    request: int, change: Mapping[str, Any], now_ms: int, made: int = 0, after_s: float = 0.0
 ) -> dict[str, Any]:
     """Return the row of the job that reports a change: without an address, as lists of jobs show arguments."""
-    return row_of(_JOB, (target, dict(change), made), now_ms=now_ms, after_s=after_s)
+    return row_of(_JOB, (request, dict(change), made), now_ms=now_ms, after_s=after_s)

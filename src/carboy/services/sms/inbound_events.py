@@ -6,7 +6,6 @@ def answer(message: InboundMessage) -> None: ...
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import orjson
 from flask import current_app
@@ -56,8 +55,8 @@ def on_inbound(function: Callable[[InboundMessage], object]) -> Callable[[Inboun
     return function
 
 
-def _hand_on(row: int, *_: Any) -> None:
-    """Pass a message on; jobs of earlier releases have its columns as further arguments."""
+def _hand_on(row: int) -> None:
+    """Pass a message on."""
     with runtime(current_app).engine.connect() as connection:
         one = connection.execute(select(INBOUND).where(INBOUND.c.id == row)).one_or_none()
     if one is None or one.sender is None:
@@ -74,5 +73,5 @@ def _hand_on(row: int, *_: Any) -> None:
         function(message)
 
 
-INBOUND_JOB: Job[...] = Job("sms.inbound", _hand_on, priority=5)
+INBOUND_JOB: Job[[int]] = Job("sms.inbound", _hand_on, priority=5)
 """Passes a kept message on. It has the row's id alone, as lists of jobs show arguments."""
