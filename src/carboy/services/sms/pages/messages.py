@@ -103,21 +103,20 @@ def _page(current: Runtime, conditions: dict[str, str], before: int | None) -> t
     edges = (before, None if end_ms is None else first_id(end_ms))
     bounds += [MESSAGES.c.id < edge for edge in edges if edge is not None]
     wanted = {name: value for name, value in conditions.items() if value}
-    query = select(MESSAGES).where(*bounds).order_by(MESSAGES.c.id.desc())
-    with current.engine.connect() as connection:
-        if "receiver_hash" in wanted or wanted.keys() <= {"state"}:  # by an index
-            chosen = query.where(*(MESSAGES.c[name] == value for name, value in wanted.items()))
-            rows = list(connection.execute(chosen.limit(PAGE_ROWS + 1)).all())
-            return rows[:PAGE_ROWS], rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None
-        window = query.limit(_WINDOW).subquery()
+    has_index = "receiver_hash" in wanted or wanted.keys() <= {"state"}
+    newest = select(MESSAGES).where(*bounds).order_by(MESSAGES.c.id.desc())
+    if has_index:
+        chosen = newest.where(*(MESSAGES.c[name] == value for name, value in wanted.items()))
+    else:
+        window = newest.limit(_WINDOW).subquery()
         chosen = select(window).where(*(window.c[name] == value for name, value in wanted.items()))
-        rows = list(connection.execute(chosen.order_by(window.c.id.desc()).limit(PAGE_ROWS + 1)).all())
+        chosen = chosen.order_by(window.c.id.desc())
+    with current.engine.connect() as connection:
+        rows = list(connection.execute(chosen.limit(PAGE_ROWS + 1)).all())
         if len(rows) > PAGE_ROWS:
             return rows[:PAGE_ROWS], rows[PAGE_ROWS - 1].id
-        last = connection.execute(
-            select(MESSAGES.c.id).where(*bounds).order_by(MESSAGES.c.id.desc()).offset(_WINDOW - 1).limit(1)
-        )
-        return rows, last.scalar()
+        last = newest.with_only_columns(MESSAGES.c.id).offset(_WINDOW - 1).limit(1)
+        return rows, None if has_index else connection.execute(last).scalar()
 
 
 def _find(current: Runtime, row: int) -> tuple[Any, Any]:
