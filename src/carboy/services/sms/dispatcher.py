@@ -17,7 +17,6 @@ from carboy.jitter import SYSTEM_RANDOM
 from carboy.jobs import Commit, Job, Later, Waiters
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.sms.circuit_breaker import Circuits
-from carboy.services.sms.due_times import expires_at_ms, is_due, release_at_ms
 from carboy.services.sms.message_queries import Queued, Records, Work
 from carboy.services.sms.message_store import Attempt, Begin, Mark, begin, mark, release
 from carboy.services.sms.numbers import Number
@@ -25,7 +24,7 @@ from carboy.services.sms.opt_outs import OPTED_OUT_CODES
 from carboy.services.sms.provider_routes import ANY_COUNTRY, Route
 from carboy.services.sms.provider_traffic import ProviderTraffic
 from carboy.services.sms.providers import Outcome
-from carboy.services.sms.quiet_hours import QuietHours
+from carboy.services.sms.quiet_hours import QuietHours, ends_at_ms, zones_of
 from carboy.services.sms.routing import CountryRoute, WeightedRoute, draw_order, nominal_order
 from carboy.services.sms.send_jobs import BULK_JOB, OTP_JOB, Resend
 from carboy.services.sms.states import WAITING, State
@@ -157,9 +156,9 @@ class Dispatcher:
         run = _Run(work, template, secrets.token_hex(8), [one for one in work.messages if one.state in WAITING])
         self._settle_orphaned(run)
         now_ms = self.clock.now_ms()
-        tests = [one for one in run.left if one.receiver in self.test_numbers and is_due(one, work, now_ms)]
+        tests = [one for one in run.left if one.receiver in self.test_numbers and work.is_due(one, now_ms)]
         self._end(run, tests, "delivered", _TEST_NUMBER)
-        self._end(run, [one for one in run.left if expires_at_ms(one, work) <= now_ms], "expired", _TOO_LATE)
+        self._end(run, [one for one in run.left if work.ends_at_ms(one) <= now_ms], "expired", _TOO_LATE)
         self._hold(run)
         waiting, run.left = run.left, []
         unsent: list[Queued] = []
@@ -203,18 +202,18 @@ class Dispatcher:
 
     def _hold(self, run: _Run) -> None:
         """Keep back the messages that are not due, and those whose receivers have quiet hours."""
-        now_ms = self.clock.now_ms()
+        now_ms, quiet = self.clock.now_ms(), self.quiet_hours.get(run.template.kind)
         due: list[Queued] = []
         for one in run.left:
-            if not is_due(one, run.work, now_ms):
-                run.wake_by(min(one.due_at_ms or run.work.send_at_ms or 0, expires_at_ms(one, run.work)))
+            if not run.work.is_due(one, now_ms):
+                run.wake_by(min(one.due_at_ms or run.work.send_at_ms or 0, run.work.ends_at_ms(one)))
                 continue
-            release_ms = release_at_ms(one, run.template, self.quiet_hours, now_ms)
+            release_ms = now_ms if quiet is None else ends_at_ms(quiet, zones_of(one.receiver), now_ms)
             if release_ms <= now_ms:
                 due.append(one)
                 continue
             held = replace(one, due_at_ms=release_ms)
-            run.wake_by(min(release_ms, expires_at_ms(held, run.work)))
+            run.wake_by(min(release_ms, run.work.ends_at_ms(held)))
             run.marks.append(replace(self._mark(run, one, "held", None, Outcome("not_sent")), due_at_ms=release_ms))
         run.left = due
 
@@ -336,7 +335,7 @@ class Dispatcher:
             in_turn = [name for name in names if not self.traffic.is_out(name)]
             opens_in_s = self.circuits.opens_in_s(in_turn) if in_turn else _OUT_S
             wait_s = max(wait_s, opens_in_s, run.retry_after_s)
-            ends_ms = min(expires_at_ms(one, run.work) for one in run.left)
+            ends_ms = min(run.work.ends_at_ms(one) for one in run.left)
             waits.append(min(wait_s, (ends_ms - now_ms) / 1000))
         raise Later("no provider takes it now" if run.left else "it is not due", max(0.05, min(waits)))
 

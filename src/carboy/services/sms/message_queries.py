@@ -10,6 +10,8 @@ from sqlalchemy import Engine, Table, bindparam, case, func, select
 from carboy.services.sms.states import OPEN, State
 from carboy.services.sms.tables import MESSAGES, REQUESTS
 
+_LONGEST_HOLD_MS = 25 * 3_600_000  # a day on which the clock goes back
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -40,6 +42,26 @@ class Work:
     messages: tuple[Queued, ...]
     send_at_ms: int | None = None
     expires_after_ms: int | None = None
+
+    def is_due(self, one: Queued, now_ms: int) -> bool:
+        """Return whether a message may be sent now: neither scheduled for later nor held.
+
+        A message that is held for longer than any quiet hours last was held by a clock that was ahead.
+        """
+        if one.state == "held" and (one.due_at_ms or 0) > now_ms + _LONGEST_HOLD_MS:
+            return True
+        return (one.due_at_ms or self.send_at_ms or 0) <= now_ms
+
+    def ends_at_ms(self, one: Queued) -> int:
+        """Return from when a message is not worth sending.
+
+        A limit that the request has is kept as it is. The usual one counts from when the message is due, so that quiet
+        hours lose nothing.
+        """
+        if self.expires_after_ms is not None or one.due_at_ms is None:
+            return self.expires_at_ms
+        worth_ms = self.expires_at_ms - (self.send_at_ms or self.created_at_ms)
+        return max(self.expires_at_ms, one.due_at_ms + worth_ms)
 
 
 @dataclass(frozen=True, slots=True)
