@@ -17,7 +17,7 @@ from carboy.jobs import row_of
 from carboy.jobs.tables import JOBS
 from carboy.serve import lambda_handler
 from carboy.services.archive.tables import ITEMS
-from carboy.services.sms.inbound_events import INBOUND_JOB
+from carboy.services.sms.inbound import INBOUND_JOB
 from carboy.services.sms.tables import MESSAGES
 from carboy.testing import events
 from carboy.web import SCOPES, Page, runtime

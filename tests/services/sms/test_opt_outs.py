@@ -15,7 +15,7 @@ from tests.services.sms.kit import TEMPLATES, MakeService, Service, outbox
 
 from carboy.errors import ConfigurationError
 from carboy.jobs.tables import JOBS
-from carboy.services.sms.inbound_events import InboundMessage, _functions, on_inbound
+from carboy.services.sms.inbound import InboundMessage, _functions, on_inbound
 from carboy.services.sms.keywords import read_keyword
 from carboy.testing import LoopbackServer
 

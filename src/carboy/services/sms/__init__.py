@@ -4,7 +4,7 @@ from carboy.extras import extra
 
 with extra("sms"):
     from carboy.services.sms.gateway import Gateway
-    from carboy.services.sms.inbound_events import InboundMessage, on_inbound
+    from carboy.services.sms.inbound import InboundMessage, on_inbound
     from carboy.services.sms.pages import pages
     from carboy.services.sms.providers import Message, Outcome, Provider, Receipt, Request, Response
     from carboy.services.sms.service import register, sms_of

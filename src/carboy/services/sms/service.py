@@ -19,7 +19,7 @@ from carboy.services.sms.circuit_breaker import Circuits, SharedCircuits
 from carboy.services.sms.dispatcher import Dispatcher
 from carboy.services.sms.fraud import Conversion, Guards
 from carboy.services.sms.gateway import Gateway, read_pepper
-from carboy.services.sms.inbound_events import INBOUND_JOB
+from carboy.services.sms.inbound import INBOUND_JOB
 from carboy.services.sms.message_queries import Records
 from carboy.services.sms.numbers import NumberRules
 from carboy.services.sms.operations import SmsOperations
