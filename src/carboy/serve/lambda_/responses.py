@@ -6,6 +6,7 @@ base64. The bytes that reach the client are the application's in both cases.
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,7 @@ Headers = Sequence[Header]
 Write = Callable[[bytes], None]
 
 
+_MAX_CACHED = 1024
 Answer = tuple[str, Headers, bytes]
 """The status line, such as `200 OK`; the headers in the application's order, one character for each byte; the body."""
 
@@ -104,13 +106,13 @@ def _render(answer: Answer, environ: Environ, always_listed: str) -> tuple[dict[
     status, headers, body = answer
     single = dict(headers)
     names = tuple(single)
-    content_type, encoding, length, cookie, is_repeated = _names.get(names) or _learn(names)
+    content_type, encoding, length, cookie, is_repeated = _names_in(names)
     listed = _NONE
     if is_repeated or len(single) != len(headers) or (cookie and always_listed):
         single, listed = _split(headers, always_listed)
     if not "".join(single.values()).isascii():
         single = {name: _readable(value) for name, value in single.items()}
-    code, has_body = _statuses.get(status) or _learn_status(status)
+    code, has_body = _code_of(status)
     text: str | None = ""
     is_base64 = False
     if not has_body:
@@ -137,20 +139,18 @@ class _Names(NamedTuple):
     is_repeated: bool
 
 
-def _learn(spelled: tuple[str, ...]) -> _Names:
+@lru_cache(_MAX_CACHED)
+def _names_in(spelled: tuple[str, ...]) -> _Names:
     by_name: dict[str, str] = {}
     for name in spelled:
         by_name.setdefault(name.lower(), name)
-    names = _Names(
+    return _Names(
         type=by_name.get("content-type", ""),
         encoding=by_name.get("content-encoding", ""),
         length=by_name.get("content-length", ""),
         cookie=by_name.get("set-cookie", ""),
         is_repeated=len(by_name) < len(spelled),
     )
-    if len(_names) < _MAX_CACHED:
-        _names[spelled] = names
-    return names
 
 
 def _split(headers: Headers, always_listed: str) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -163,11 +163,7 @@ def _split(headers: Headers, always_listed: str) -> tuple[dict[str, str], dict[s
     return single, listed
 
 
-_MAX_CACHED = 1024
-_names: dict[tuple[str, ...], _Names] = {}
-_statuses: dict[str, tuple[int, bool]] = {}
 _NONE: dict[str, list[str]] = {}
-_kinds: dict[str, Literal["utf-8", "other", "binary"]] = {}
 _TEXT_TYPES = frozenset(
     {
         "application/ecmascript",
@@ -190,7 +186,7 @@ _TEXT_TYPES = frozenset(
 
 def _as_text(body: bytes, content_type: str) -> str | None:
     """Return the body as text that a platform turns into the same bytes, or None when it must be base64."""
-    kind = _kinds.get(content_type) or _kind(content_type)
+    kind = _kind(content_type)
     if kind == "binary" or (kind == "other" and (not body.isascii() or b"\0" in body)):
         return None
     try:
@@ -199,6 +195,7 @@ def _as_text(body: bytes, content_type: str) -> str | None:
         return None
 
 
+@lru_cache(_MAX_CACHED)
 def _kind(content_type: str) -> Literal["utf-8", "other", "binary"]:
     media_type, _, parameters = content_type.lower().partition(";")
     media_type = media_type.strip()
@@ -207,21 +204,16 @@ def _kind(content_type: str) -> Literal["utf-8", "other", "binary"]:
         not media_type or media_type.startswith("text/") or media_type in _TEXT_TYPES
         or media_type.endswith(("+json", "+xml", "+yaml"))
     )  # fmt: skip
-    kind: Literal["utf-8", "other", "binary"] = "binary"
-    if is_text:
-        kind = "utf-8" if charset in {"", "utf-8", "utf8", "us-ascii", "ascii"} else "other"
-    if len(_kinds) < _MAX_CACHED:
-        _kinds[content_type] = kind
-    return kind
+    if not is_text:
+        return "binary"
+    return "utf-8" if charset in {"", "utf-8", "utf8", "us-ascii", "ascii"} else "other"
 
 
-def _learn_status(status: str) -> tuple[int, bool]:
+@lru_cache(_MAX_CACHED)
+def _code_of(status: str) -> tuple[int, bool]:
     """Return the code of a status line, and whether such an answer has a body."""
     code = int(status[:3])
-    learned = code, code >= 200 and code not in {204, 304}
-    if len(_statuses) < _MAX_CACHED:
-        _statuses[status] = learned
-    return learned
+    return code, code >= 200 and code not in {204, 304}
 
 
 def _readable(value: str) -> str:

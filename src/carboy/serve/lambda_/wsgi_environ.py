@@ -10,6 +10,7 @@ Clients choose both, so the caches have an end.
 import sys
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -19,7 +20,6 @@ Environ = dict[str, Any]
 
 _MAX_CACHED = 1024
 _keys: dict[str, str] = {}
-_hosts: dict[tuple[str, str, str | None], tuple[str, str, str]] = {}
 _SAME: Environ = {  # copied for each event: faster than a new dict, and with room for the headers
     "REQUEST_METHOD": "GET",
     "SCRIPT_NAME": "",
@@ -74,9 +74,8 @@ def make_environ(
     headers = lists or event.get("headers")
     environ = _environ_of(headers, is_listed=bool(lists)) if headers else _SAME.copy()
     get = environ.get
-    said = get("HTTP_HOST") or domain, get("HTTP_X_FORWARDED_PROTO") or scheme, get("HTTP_X_FORWARDED_PORT")
-    environ["wsgi.url_scheme"], environ["SERVER_NAME"], environ["SERVER_PORT"] = _hosts.get(said) or _host(
-        *said, scheme
+    environ["wsgi.url_scheme"], environ["SERVER_NAME"], environ["SERVER_PORT"] = _host(
+        get("HTTP_HOST") or domain, get("HTTP_X_FORWARDED_PROTO") or scheme, get("HTTP_X_FORWARDED_PORT"), scheme
     )
     body = event.get("body")
     if body:
@@ -159,6 +158,7 @@ def _key(name: str) -> str:
     return key
 
 
+@lru_cache(_MAX_CACHED)
 def _host(host: str, protocol: str, forwarded_port: str | None, scheme: str) -> tuple[str, str, str]:
     """Return scheme, server name and port: from the platform's own headers, else from what it says of itself."""
     last = protocol.rpartition(",")[2].strip().lower()  # the platform appends: what a client sent comes first
@@ -169,7 +169,4 @@ def _host(host: str, protocol: str, forwarded_port: str | None, scheme: str) -> 
     name, _, port = host.rpartition(":")
     if not name or not port.isdigit():
         name, port = host, (forwarded_port or "").rpartition(",")[2].strip()
-    found = scheme, name or "localhost", port if port.isdigit() else ("443" if scheme == "https" else "80")
-    if len(_hosts) < _MAX_CACHED and protocol in {"http", "https", ""}:
-        _hosts[host, protocol, forwarded_port] = found
-    return found
+    return scheme, name or "localhost", port if port.isdigit() else ("443" if scheme == "https" else "80")
