@@ -30,7 +30,6 @@ from carboy.logs import BoundLogger, get_logger
 log: BoundLogger = get_logger("carboy.jobs")
 
 _PRUNE_EVERY_S = 60.0
-_WAITS = 1.0  # leases that a row may wait here for a thread, while another process may have one free
 
 
 @dataclass(slots=True, eq=False)
@@ -73,12 +72,10 @@ class Embedded(JobEngine):
         if self._threads:
             return
         self._owner = make_owner()
-        names = ["keeper", *(f"{number}" for number in range(self.settings.jobs_concurrency))]
-        targets = [self._keep, *[self._work] * self.settings.jobs_concurrency]
-        self._threads = [
-            threading.Thread(target=target, name=f"carboy-jobs-{name}", daemon=True)
-            for name, target in zip(names, targets, strict=True)
-        ]
+        keeper = threading.Thread(target=self._keep, name="carboy-jobs-keeper", daemon=True)
+        numbers = range(self.settings.jobs_concurrency)
+        workers = [threading.Thread(target=self._work, name=f"carboy-jobs-{one}", daemon=True) for one in numbers]
+        self._threads = [keeper, *workers]
         for thread in self._threads:
             thread.start()
 
@@ -209,29 +206,30 @@ class Embedded(JobEngine):
 
     def _renew(self, now_s: float) -> None:
         """Renew the leases of rows that run in time, or that wait for a thread and not for longer than a lease."""
+        lease_s = self.settings.jobs_lease_s
         renewed: list[int] = []
-        overdue: list[_Kept] = []
-        late: list[int] = []
+        late: list[int] = []  # another process may have a thread free
+        overdue: list[LeasedRow] = []
         with self._changed:
-            for kept in list(self._kept.values()):
-                if kept.began_s is None and now_s - kept.taken_s > self.settings.jobs_lease_s * _WAITS:
-                    late.append(kept.row.id)
-                    self._prefetch_at_s = now_s + self.settings.jobs_lease_s
-                elif kept.began_s is None or now_s - kept.began_s <= self.registry.get(kept.row.kind).timeout_s:
-                    renewed.append(kept.row.id)
-                    continue
-                else:
-                    overdue.append(kept)
+            for row_id, kept in list(self._kept.items()):
+                if kept.began_s is None and now_s - kept.taken_s > lease_s:
+                    late.append(row_id)
+                    self._prefetch_at_s = now_s + lease_s
+                elif kept.began_s is not None and now_s - kept.began_s > self.registry.get(kept.row.kind).timeout_s:
+                    overdue.append(kept.row)
                     self._lost.append(kept)
-                del self._kept[kept.row.id]
+                else:
+                    renewed.append(row_id)
+                    continue
+                del self._kept[row_id]
             if len(self._lost) >= self.settings.jobs_concurrency:  # no thread is left to begin what waits
                 late += self._kept
                 renewed.clear()
                 self._kept.clear()
-        for kept in overdue:
-            log.warning("job_overdue", job_id=str(kept.row.id), kind=kept.row.kind)
+        for row in overdue:
+            log.warning("job_overdue", job_id=str(row.id), kind=row.kind)
         self._return(late, counts=False)
-        until_ms = self.clock.now_ms() + round(self.settings.jobs_lease_s * 1000)
+        until_ms = self.clock.now_ms() + round(lease_s * 1000)
         if renewed:
             self.writer.run(renew, (self._owner, renewed, until_ms), durable=False)
 
