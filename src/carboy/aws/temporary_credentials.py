@@ -236,11 +236,9 @@ class CredentialBroker:
             wanted |= {"SerialNumber": environment.mfa_serial, "TokenCode": self._ask_code(environment.mfa_serial)}
         with explained("sts:AssumeRole", role):
             client = session.client("sts")
-            account = environment.account
-            if not role.startswith("arn:") and account is None:
-                account = client.get_caller_identity()["Account"]
-        if not role.startswith("arn:"):
-            role = f"arn:{client.meta.partition}:iam::{account}:role/{role.lstrip('/')}"
+            if not role.startswith("arn:"):
+                account = environment.account or client.get_caller_identity()["Account"]
+                role = f"arn:{client.meta.partition}:iam::{account}:role/{role.lstrip('/')}"
         with explained("sts:AssumeRole", role):
             found = client.assume_role(RoleArn=role, **wanted)["Credentials"]
         return Credentials(

@@ -15,12 +15,13 @@ _FOR_TOOLS = re.compile(r"(?i)dev|test|lint|doc|build|typ|local|ci\b")
 _EXPORTED = "/tmp/requirements.txt"  # noqa: S108 (in the container)
 _POETRY = f"poetry export --only main --without-hashes --output {_EXPORTED}"
 _TOOLS = {
-    "uv.lock": ("uv", f"uv export --frozen --no-dev --no-hashes --quiet --output-file {_EXPORTED}"),
-    "poetry.lock": ("poetry poetry-plugin-export", _POETRY),
-    "Pipfile.lock": ("pipenv", f"pipenv requirements > {_EXPORTED}"),
-    "Pipfile": ("pipenv", f"pipenv lock && /opt/tool/bin/pipenv requirements > {_EXPORTED}"),
+    "uv.lock": ("pyproject.toml", "uv", f"uv export --frozen --no-dev --no-hashes --quiet --output-file {_EXPORTED}"),
+    "poetry.lock": ("pyproject.toml", "poetry poetry-plugin-export", _POETRY),
+    "Pipfile.lock": ("Pipfile", "pipenv", f"pipenv requirements > {_EXPORTED}"),
+    "Pipfile": ("Pipfile", "pipenv", f"pipenv lock && /opt/tool/bin/pipenv requirements > {_EXPORTED}"),
 }
-"""By the file that a tool writes: what to install, and the command that lists the dependencies as pip reads them."""
+"""By the file that a tool writes: the file that people write, what to install, and the command that lists the
+dependencies as pip reads them."""
 
 
 class Listing(NamedTuple):
@@ -43,16 +44,17 @@ def find_listing(folder: Path) -> Listing:
     named = named or [name for name in _SPLIT if (folder / name).is_file()]
     if named:
         return Listing(named[0], _pip(*(f"-r {name}" for name in named)))
-    for name, (tool, export) in _TOOLS.items():
+    for name, (file, tool, export) in _TOOLS.items():
         if (folder / name).is_file():
-            return Listing(_written_by_hand(name), _with_tool(tool, export, folder))
+            return Listing(file, _with_tool(tool, export, folder))
     project = _pyproject(folder)
     if "project" in project:
         is_dynamic = "dependencies" in project["project"].get("dynamic", [])
         is_package = is_dynamic or "build-system" in project or (folder / "src").is_dir()
         return Listing("pyproject.toml", _pip(".") if is_package else _uv("pyproject.toml"))
     if "poetry" in project.get("tool", {}):
-        return Listing("pyproject.toml", _with_tool(*_TOOLS["poetry.lock"], folder))
+        file, tool, export = _TOOLS["poetry.lock"]
+        return Listing(file, _with_tool(tool, export, folder))
     setup = next((name for name in ("setup.cfg", "setup.py") if _has_requirements(folder / name)), "")
     if setup:
         return Listing(setup, _pip("."))
@@ -119,10 +121,6 @@ def _with_tool(tool: str, export: str, folder: Path) -> str:
             _pip(f"-r {_EXPORTED}", *own),
         )
     )
-
-
-def _written_by_hand(name: str) -> str:
-    return {"Pipfile.lock": "Pipfile", "uv.lock": "pyproject.toml", "poetry.lock": "pyproject.toml"}.get(name, name)
 
 
 def _pyproject(folder: Path) -> dict[str, Any]:
