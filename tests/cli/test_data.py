@@ -276,3 +276,20 @@ def test_a_scope_that_is_near_one_of_the_documents_is_noted(carboy: Carboy, proj
     assert (misspelt.code, right.code, other.code) == (0, 0, 0)
     assert "did you mean `orders:write`?" in misspelt.err
     assert "did you mean" not in right.err + other.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("archive", "list"), "archive"),
+        (("archive", "destinations", "list"), "archive"),
+        (("sms", "templates"), "SMS gateway"),
+    ],
+)
+def test_a_command_of_a_service_that_the_application_lacks_says_so(
+    carboy: Carboy, arguments: tuple[str, ...], what: str
+) -> None:
+    ended = carboy(*arguments)
+
+    assert ended.code == 2
+    assert ended.err.splitlines()[-2].startswith(f"error: there is no {what}: MODULES does not name carboy.services.")

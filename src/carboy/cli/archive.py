@@ -4,8 +4,7 @@ import getpass
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import orjson
@@ -13,13 +12,9 @@ import orjson
 from carboy.cli.destinations import command as destinations
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
+from carboy.cli.services import open_archive, range_options, read_range
 from carboy.cli.sources import refused, senders, source_group
 from carboy.errors import CarboyError, Fault, InvalidInput, Missing, UsageError
-
-if TYPE_CHECKING:
-    from carboy.services.archive import Archive
-    from carboy.services.archive.destinations.replay import Range
-    from carboy.web import Runtime
 
 _DAY_MS = 86_400_000
 
@@ -55,7 +50,7 @@ def list_(project: Project, /, limit: int | None, as_json: bool, **asked: Any) -
     from carboy.services.archive.queries import read_all
     from carboy.services.archive.sources import THREATSTACK
 
-    with _archive(project) as (runtime, archive):
+    with open_archive(project) as (runtime, archive):
         start_ms = _read_time(asked["start"], "--start") if asked["start"] else 0
         end_ms = _read_time(asked["end"], "--end") if asked["end"] else runtime.clock.now_ms() + _DAY_MS
         if start_ms > end_ms:
@@ -85,7 +80,7 @@ def get(project: Project, item_id: str, source: str) -> None:
     Example:
       carboy archive get 587c0159a907346eccb84004 | jq .title
     """
-    with _archive(project) as (_, archive):
+    with open_archive(project) as (_, archive):
         item, body = archive.reader.one(source, _stored_id(item_id, source))
         sys.stdout.buffer.write(body)
         if sys.stdout.isatty() and not body.endswith(b"\n"):
@@ -112,14 +107,14 @@ def replay(project: Project, /, alert_ids: tuple[str, ...], dry_run: bool, **ask
     if bool(alert_ids) == bool(asked["start"] or asked["end"]) or bool(asked["start"]) != bool(asked["end"]):
         raise UsageError("nothing can be replayed", "give ids, or both --from and --until", "see --help")
     if not alert_ids:
-        with _archive(project) as (_, archive):
-            chosen = _range(archive, asked["start"], asked["end"], asked["source"], asked["filter_"])
+        with open_archive(project) as (_, archive):
+            chosen = read_range(archive, asked["start"], asked["end"], asked["source"], asked["filter_"])
             count = archive.destinations.replayer.count(chosen, None)
             if count and not dry_run:
                 archive.destinations.replayer.start(chosen, None)
         click.echo(f"{count} events would be archived again" if dry_run else f"{count} events are archived again")
         return
-    with _archive(project) as (runtime, archive):
+    with open_archive(project) as (runtime, archive):
         for alert_id in alert_ids:
             item = archive.index.newest("threatstack", alert_id)
             if item is None:
@@ -141,7 +136,7 @@ def verify(project: Project, as_json: bool) -> None:
     """
     from carboy.services.archive.maintenance import verify as look
 
-    with _archive(project) as (_, archive):
+    with open_archive(project) as (_, archive):
         faults, count = [], 0
         for finding in _progress(look(archive.index, archive.store), "objects verified"):
             count += 1
@@ -172,7 +167,7 @@ def import_(project: Project, url: str, as_json: bool) -> None:
     from carboy.services.archive.maintenance import import_archive
     from carboy.services.archive.service import open_settings_store
 
-    with _archive(project) as (runtime, archive):
+    with open_archive(project) as (runtime, archive):
         source = open_settings_store(archive.settings, url)
         counts: Counter[str] = Counter()
         skipped = []
@@ -208,7 +203,7 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
     from carboy.services.archive.maintenance import backfill as fill
 
     start_ms, end_ms = _read_time(start, "--from"), _read_time(end, "--until")
-    with _archive(project) as (_, archive):
+    with open_archive(project) as (_, archive):
         if archive.api is None:
             raise UsageError("there is nothing to ask", "THREATSTACK_API_KEY is not set", "set it, or name a profile")
         if dry_run:
@@ -233,9 +228,7 @@ def backfill(project: Project, start: str, end: str, dry_run: bool) -> None:
 @click.option(
     "--match", required=True, metavar="JMESPATH", help="Which events, such as \"user.email == 'a@b.example'\"."
 )
-@click.option("--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset.")
-@click.option("--until", "end", metavar="TIME", required=True, help="The end, excluded.")
-@click.option("--source", help="Only of this source.")
+@range_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would be erased and do nothing.")
 @json_option
@@ -253,8 +246,8 @@ def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bo
     from carboy.services.archive.erasure import erase_refused, find, find_refused
     from carboy.services.archive.service import refused_requests
 
-    with _archive(project) as (runtime, archive):
-        chosen = _range(archive, asked["start"], asked["end"], asked["source"], match)
+    with open_archive(project) as (runtime, archive):
+        chosen = read_range(archive, asked["start"], asked["end"], asked["source"], match)
         sources, refusals = archive.settings.archive_sources, refused_requests(runtime)
 
         def is_held(source: str) -> bool:
@@ -284,32 +277,6 @@ command.add_command(destinations)
 command.add_command(senders)
 command.add_command(refused)
 command.add_command(source_group)
-
-
-def _range(archive: "Archive", start: str, end: str, source: str | None, filter_: str) -> "Range":
-    """Return the range that options name."""
-    from carboy.services.archive.destinations.operations import read_range
-    from carboy.services.archive.sources import source_names
-
-    body = {"from": start, "until": end, "filter": filter_, **({"source": source} if source else {})}
-    return read_range(body, source_names(archive.settings.archive_sources))
-
-
-@contextmanager
-def _archive(project: Project) -> "Iterator[tuple[Runtime, Archive]]":
-    """Give the archive of the application, within its context."""
-    from carboy.services.archive.service import Archive
-
-    runtime = project.runtime()
-    app = runtime.app
-    archive = runtime.find(Archive)
-    if archive is None:
-        raise UsageError("there is no archive", "MODULES does not name carboy.services.archive", "add it to MODULES")
-    try:
-        with app.app_context():
-            yield runtime, archive
-    finally:
-        runtime.close()
 
 
 def _progress(items: Iterator[Any], what: str) -> Iterator[Any]:

@@ -84,20 +84,22 @@ def _repeat_options(args: Sequence[str]) -> list[str]:
 @click.option("-t", "--target", type=_FILE, help="The zip, or its folder. [default: dist/lambda_function.zip]")
 @click.option("-e", "--exclude", multiple=True, metavar="GLOB…", help="Leave these paths out; repeatable.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Include own paths that would be left out; repeatable.")
-@click.option("--rebuild", is_flag=True, help="Install the dependencies again, whatever is cached.")
-@click.option("--inject-build-info", is_flag=True, help="Add config.json with the commit and its time.")
+@click.option("--rebuild", "is_rebuild", is_flag=True, help="Install the dependencies again, whatever is cached.")
+@click.option(
+    "--inject-build-info", "has_build_info", is_flag=True, help="Add config.json with the commit and its time."
+)
 @click.option(
     "-d", "--dependencies", multiple=True, metavar="PACKAGE…", help="System packages; needs a container engine."
 )
-@click.option("--layer", is_flag=True, help="Build a layer: the dependencies alone.")
-@click.option("--image", is_flag=True, help="Print a Dockerfile instead of building a zip.")
-@click.option("--boto3", is_flag=True, help="Include boto3; the Lambda runtime has its own version.")
+@click.option("--layer", "is_layer", is_flag=True, help="Build a layer: the dependencies alone.")
+@click.option("--image", "is_image", is_flag=True, help="Print a Dockerfile instead of building a zip.")
+@click.option("--boto3", "has_boto3", is_flag=True, help="Include boto3; the Lambda runtime has its own version.")
 @click.option("--keep-services", multiple=True, metavar="NAMES", help="AWS services that boto3 keeps, by commas.")
-@click.option("--keep-all", is_flag=True, help="Let boto3 keep all services.")
+@click.option("--keep-all", "keeps_all_services", is_flag=True, help="Let boto3 keep all services.")
 @click.option("--list", "is_list", is_flag=True, help="Print each file and why it is in.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, /, **given: Any) -> None:
+def command(ctx: click.Context, /, as_json: bool, is_image: bool, is_list: bool, **given: Any) -> None:
     """Build a zip for AWS Lambda: the same bytes every time, for the function's platform, without Docker.
 
     Dependencies come as wheels and are cached until the file that names them changes. Ends with exit code 1 when the
@@ -107,13 +109,13 @@ def command(ctx: click.Context, /, **given: Any) -> None:
       carboy build . --python 3.13 --arch arm64 --inject-build-info --exclude '*.md'
     """
     options = _options(given)
-    if given["image"]:
+    if is_image:
         click.echo(_dockerfile(options), nl=False)
         return
     report = _build(options)
-    if given["as_json"]:
+    if as_json:
         print_json(_document(report))
-    elif given["is_list"]:
+    elif is_list:
         print_table(["BYTES", "FILE", "WHY"], [(each.size_bytes, each.path, each.why) for each in report.entries])
     else:
         print_table(["LARGEST", "UNPACKED"], [(each.name, _size(each.size_bytes)) for each in report.largest()])
@@ -125,25 +127,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 def _options(given: dict[str, Any]) -> "BuildOptions":
     from carboy.bundle import BuildOptions
 
-    services = [name.strip() for names in given["keep_services"] for name in names.split(",") if name.strip()]
-    return BuildOptions(
-        service_dir=given["service_dir"],
-        source=given["source"],
-        target=given["target"],
-        requirements=given["requirements"],
-        pipfile=given["pipfile"],
-        python=given["python"],
-        arch=given["arch"],
-        exclude=given["exclude"],
-        include=given["include"],
-        is_rebuild=given["rebuild"],
-        has_build_info=given["inject_build_info"],
-        system_packages=[name for names in given["dependencies"] for name in names.replace(",", " ").split()],
-        is_layer=given["layer"],
-        has_boto3=given["boto3"],
-        keep_services=services,
-        keeps_all_services=given["keep_all"],
-    )
+    packages = [name for names in given.pop("dependencies") for name in names.replace(",", " ").split()]
+    services = [name.strip() for names in given.pop("keep_services") for name in names.split(",") if name.strip()]
+    return BuildOptions(**given, system_packages=packages, keep_services=services)
 
 
 def _dockerfile(options: "BuildOptions") -> str:

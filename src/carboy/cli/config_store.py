@@ -1,14 +1,14 @@
 """What `carboy config` does with Parameter Store: upload, history, rollback."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from carboy.aws.upload import Plan, Store, check_prefix, find_release, parameters_of, plan_upload
 from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
+from carboy.cli.output import options
 
 
 def upload(
@@ -41,27 +41,20 @@ def _carry_out(store: Store, plan: Plan, there: Mapping[str, str], stage: str, *
             say(f"delete {name}")
         if not click.confirm(f"Delete {len(plan.delete)} parameters?", err=True):
             raise click.Abort
-    with _progress(len(plan.writes) + len(plan.delete)) as note:
-        number = store.apply(plan, there, stage, note)
+    count = len(plan.writes) + len(plan.delete)
+    with click.progressbar(length=count, label="Writing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        number = store.apply(plan, there, stage, lambda _: bar.update(1))
     say(
         f"release {number}: {len(plan.create)} created, {len(plan.change)} changed, "
         f"{len(plan.delete)} deleted, {len(plan.same)} left as they were"
     )
 
 
-@contextmanager
-def _progress(length: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar on a terminal, and each name in a pipe nowhere."""
-    with click.progressbar(length=length, label="Writing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield lambda _: bar.update(1)
-
-
-def _store_options(function: Any) -> Any:
-    function = click.option("--environment", help="Whose credentials are used.  [default: the stage's]")(function)
-    function = click.option("--parameter-store", metavar="PREFIX", required=True, help="Where it was uploaded to.")(
-        function
-    )
-    return click.argument("stage")(function)
+_store_options = options(
+    click.argument("stage"),
+    click.option("--parameter-store", metavar="PREFIX", required=True, help="Where it was uploaded to."),
+    click.option("--environment", help="Whose credentials are used.  [default: the stage's]"),
+)
 
 
 @click.command()

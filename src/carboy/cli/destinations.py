@@ -1,18 +1,14 @@
 """`carboy archive destinations`: who receives what the archive keeps, from a terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from carboy.cli.output import json_option, print_json, print_table
+from carboy.cli.output import json_option, print_json, print_records, print_table
 from carboy.cli.project import Project, pass_project
+from carboy.cli.services import MAX_ID, open_archive, range_options, read_range
 from carboy.errors import InvalidInput, UpstreamError
-
-if TYPE_CHECKING:
-    from carboy.services.archive import Archive
 
 NAME = click.argument("name", metavar="NAME")
 
@@ -27,19 +23,6 @@ def command() -> None:
     """
 
 
-@contextmanager
-def open_archive(project: Project) -> "Iterator[Archive]":
-    """Give the archive of the application, within its context."""
-    from carboy.services.archive import archive_of
-
-    runtime = project.runtime()
-    try:
-        with runtime.app.app_context():
-            yield archive_of(runtime.app)
-    finally:
-        runtime.close()
-
-
 @command.command("list")
 @json_option
 @pass_project
@@ -49,14 +32,11 @@ def list_(project: Project, as_json: bool) -> None:
     Example:
       carboy archive destinations list
     """
-    with open_archive(project) as archive:
+    with open_archive(project) as (_, archive):
         found = [archive.destinations.describe(name) for name in archive.destinations.names()]
-    if as_json:
-        print_json(found)
-        return
-    titles = ("NAME", "KIND", "STATE", "WAITING", "FAILED", "OLDEST_S", "SUCCESS", "P95_MS")
-    keys = ("name", "kind", "state", "waiting", "failed", "oldest_waiting_s", "success_rate", "p95_ms")
-    print_table(titles, [[one[key] for key in keys] for one in found])
+    columns = {key: key.upper() for key in ("name", "kind", "state", "waiting", "failed")}
+    columns |= {"oldest_waiting_s": "OLDEST_S", "success_rate": "SUCCESS", "p95_ms": "P95_MS"}
+    print_records(found, columns, as_json=as_json)
 
 
 @command.command()
@@ -76,9 +56,9 @@ def show(project: Project, name: str, state: str | None, limit: int, as_json: bo
 
     if state is not None and state not in STATES:
         raise InvalidInput("`--state` cannot be used", f"`{state}` is not a state", f"choose of {', '.join(STATES)}")
-    with open_archive(project) as archive:
+    with open_archive(project) as (_, archive):
         if name.isdigit():
-            delivery = archive.destinations.delivery(min(int(name), (1 << 63) - 1))
+            delivery = archive.destinations.delivery(min(int(name), MAX_ID))
             _print_delivery(delivery, as_json=as_json)
             return
         described = archive.destinations.describe(name)
@@ -117,7 +97,7 @@ def test(project: Project, name: str, as_json: bool) -> None:
     """
     from carboy.services.archive.destinations.service import describe_attempt
 
-    with open_archive(project) as archive:
+    with open_archive(project) as (_, archive):
         attempt = archive.destinations.test(name)
     described = describe_attempt(attempt)
     if as_json:
@@ -126,11 +106,6 @@ def test(project: Project, name: str, as_json: bool) -> None:
         print_table(("KEY", "VALUE"), list(described.items()))
     if not attempt.is_delivered:
         raise click.exceptions.Exit(UpstreamError.exit_code)
-
-
-def _change(project: Project, name: str, change: Callable[["Archive"], str]) -> None:
-    with open_archive(project) as archive:
-        click.echo(change(archive))
 
 
 @command.command()
@@ -142,12 +117,9 @@ def pause(project: Project, name: str) -> None:
     Example:
       carboy archive destinations pause siem
     """
-
-    def change(archive: "Archive") -> str:
+    with open_archive(project) as (_, archive):
         archive.destinations.pause(name)
-        return f"{name} is paused"
-
-    _change(project, name, change)
+    click.echo(f"{name} is paused")
 
 
 @command.command()
@@ -159,12 +131,9 @@ def resume(project: Project, name: str) -> None:
     Example:
       carboy archive destinations resume siem
     """
-
-    def change(archive: "Archive") -> str:
+    with open_archive(project) as (_, archive):
         archive.destinations.resume(name)
-        return f"{name} is active"
-
-    _change(project, name, change)
+    click.echo(f"{name} is active")
 
 
 @command.command()
@@ -183,15 +152,12 @@ def retry(project: Project, name: str, state: str) -> None:
     Example:
       carboy archive destinations retry siem
     """
-
-    def change(archive: "Archive") -> str:
+    with open_archive(project) as (_, archive):
         if name.isdigit():
-            count = archive.destinations.retry_delivery(min(int(name), (1 << 63) - 1))
+            count = archive.destinations.retry_delivery(min(int(name), MAX_ID))
         else:
             count = archive.destinations.retry(name, state)
-        return f"{count} will be tried again"
-
-    _change(project, name, change)
+    click.echo(f"{count} will be tried again")
 
 
 @command.command()
@@ -207,7 +173,7 @@ def drop(project: Project, name: str, dry_run: bool, yes: bool) -> None:
     Example:
       carboy archive destinations drop siem --dry-run
     """
-    with open_archive(project) as archive:
+    with open_archive(project) as (_, archive):
         count = archive.destinations.describe(name)["waiting"]
         if dry_run:
             click.echo(f"{count} deliveries would be dropped")
@@ -219,9 +185,7 @@ def drop(project: Project, name: str, dry_run: bool, yes: bool) -> None:
 
 @command.command()
 @NAME
-@click.option("--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset.")
-@click.option("--until", "end", metavar="TIME", required=True, help="The end, excluded.")
-@click.option("--source", help="Only of this source.")
+@range_options
 @click.option("--filter", "filter_", metavar="JMESPATH", default="", help="Only events that match.")
 @click.option("--dry-run", is_flag=True, help="Only print how many.")
 @pass_project
@@ -233,13 +197,9 @@ def replay(
     Example:
       carboy archive destinations replay siem --from 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z --dry-run
     """
-    from carboy.services.archive.destinations.operations import read_range
-    from carboy.services.archive.sources import source_names
-
-    body = {"from": start, "until": end, "filter": filter_, **({"source": source} if source else {})}
-    with open_archive(project) as archive:
+    with open_archive(project) as (_, archive):
         destination = archive.destinations.get(name)
-        chosen = read_range(body, source_names(archive.settings.archive_sources))
+        chosen = read_range(archive, start, end, source, filter_)
         count = archive.destinations.replayer.count(chosen, destination)
         if not dry_run and count:
             archive.destinations.replayer.start(chosen, destination)

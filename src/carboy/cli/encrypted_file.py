@@ -10,6 +10,7 @@ import click
 
 from carboy.aws import connect_kms
 from carboy.cli.credentials_options import CredentialOptions, cache_folder
+from carboy.cli.output import options
 from carboy.config.encrypted.decrypt import Opened, open_secrets
 from carboy.config.encrypted.drafts import Drawer
 from carboy.config.encrypted.file import read_file, write_whole
@@ -34,15 +35,16 @@ class ClosedFile:
         path: the file.
         credentials_of: whose credentials.
         allowed: the KMS keys and accounts that may be used; empty for all.
+        service: returns KMS with the credentials of an environment.
     """
 
     path: Path
     credentials_of: CredentialOptions
     allowed: tuple[str, ...]
-    _service: Callable[[str], KeyService] = field(init=False, repr=False)
+    service: Callable[[str], KeyService] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._service = cache(self._connect)
+        self.service = cache(lambda environment: connect_kms(self.credentials_of.session(environment)))
 
     @property
     def name(self) -> str:
@@ -82,13 +84,6 @@ class ClosedFile:
         keyring = self.keyring(config)
         return open_secrets(config, keyring), keyring
 
-    def service(self, environment: str) -> KeyService:
-        """Return KMS with the credentials of an environment."""
-        return self._service(environment)
-
-    def _connect(self, environment: str) -> KeyService:
-        return connect_kms(self.credentials_of.session(environment))
-
     def write(self, text: str, before: bytes | None) -> None:
         """Write the file, unless it changed meanwhile or would not read back."""
         parse_config(text, self.name)
@@ -119,24 +114,13 @@ def common_options(*, short: bool = True) -> Callable[[Any], Any]:
         short: whether `-e` is `--environments`.
     """
     names = ["--environments", *(["-e"] if short else [])]
-    options = [
-        click.option(
-            "--config",
-            "-c",
-            type=click.Path(path_type=Path),
-            help="The encrypted configuration file.  [default: config.yml]",
-        ),
-        click.option(*names, type=click.Path(path_type=Path), help="The environments.  [default: ./environments.yml]"),
+    path = click.Path(path_type=Path)
+    return options(
+        click.option("--config", "-c", type=path, help="The encrypted configuration file.  [default: config.yml]"),
+        click.option(*names, type=path, help="The environments.  [default: ./environments.yml]"),
         click.option("--username", "-u", help="Rackspace user name (or RS_USERNAME)."),
         click.option("--apikey", "-k", help="Rackspace API key (better: RS_API_KEY; others can see arguments)."),
-    ]
-
-    def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
+    )
 
 
 def pass_file(function: Callable[..., None]) -> Callable[..., None]:

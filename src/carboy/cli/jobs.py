@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carboy.cli.output import json_option, paint, print_json, print_table, time_text
+from carboy.cli.output import json_option, paint, print_json, print_records, time_text
 from carboy.cli.project import Project, pass_project
 from carboy.errors import UsageError
 
@@ -41,19 +41,9 @@ def list_(project: Project, state: str | None, kind: str | None, limit: int, as_
       carboy jobs list --state dead --json
     """
     jobs = project.runtime().jobs.store.list(state=state, kind=kind, limit=limit)
-    if as_json:
-        print_json([_describe(job) for job in jobs])
-        return
-    print_table(
-        ("ID", "KIND", "STATE", "TRIES", "CREATED", "RUNS AT", "KEY", "ERROR"),
-        [
-            (
-                *(job.id, job.kind, job.state, job.attempts),
-                *(time_text(job.created_at), time_text(job.run_at), job.key, job.error),
-            )
-            for job in jobs
-        ],
-    )
+    columns = {"id": "ID", "kind": "KIND", "state": "STATE", "attempts": "TRIES", "created_at": "CREATED"}
+    columns |= {"run_at": "RUNS AT", "key": "KEY", "error": "ERROR"}
+    print_records([_describe(job) for job in jobs], columns, as_json=as_json)
 
 
 @command.command("show")

@@ -4,6 +4,8 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +62,8 @@ def invoke(
       carboy lambda invoke --sample rest-v1 --method POST --path /orders --body '{"n": 1}'
       carboy lambda invoke --sample schedule --name cleanup
     """
+    from carboy.serve.lambda_.context import LambdaContext
+
     if (event_file is None) == (sample is None):
         raise UsageError("there is no event to send", "give a file or --sample, one of them", "see --help")
     if name and sample not in _NAMED:
@@ -70,7 +74,7 @@ def invoke(
         handler = _handler(project)
         ready_s = time.perf_counter()
         try:
-            answer = handler(event, _context(timeout_s))
+            answer = handler(event, LambdaContext(timeout_s=timeout_s))
         except InvalidInput as error:  # of the event: the handler failed, and the command was used well
             raise CarboyError(error.what, error.why, error.hint) from error
         except Missing as error:
@@ -100,18 +104,17 @@ def _read(event_file: str) -> Any:
 def _sample(kind: str, method: str, url: str, body: str | None, name: str) -> Any:
     from carboy.serve.lambda_ import sample_events as forms
 
-    content = body.encode() if body is not None else None
+    requests: dict[str, Callable[..., Any]] = {
+        "rest-v1": forms.rest_v1,
+        "http-v1": forms.http_v1,
+        "http-v2": forms.http_v2,
+        "url": forms.function_url,
+        "alb": forms.alb,
+        "alb-multi": partial(forms.alb, multi_value=True),
+    }
+    if kind in requests:
+        return requests[kind](method, url, body=body.encode() if body is not None else None)
     match kind:
-        case "rest-v1":
-            return forms.rest_v1(method, url, body=content)
-        case "http-v1":
-            return forms.http_v1(method, url, body=content)
-        case "http-v2":
-            return forms.http_v2(method, url, body=content)
-        case "url":
-            return forms.function_url(method, url, body=content)
-        case "alb" | "alb-multi":
-            return forms.alb(method, url, body=content, multi_value=kind == "alb-multi")
         case "sqs":
             return forms.sqs(body or "{}", queue=name or "jobs")
         case "sns":
@@ -144,12 +147,6 @@ def _application(project: Project) -> Any:
         if not hasattr(given, "wsgi_app"):
             return given
     return project.make_quiet_app()
-
-
-def _context(timeout_s: float) -> Any:
-    from carboy.serve.lambda_.context import LambdaContext
-
-    return LambdaContext(timeout_s=timeout_s)
 
 
 def _peak_mb() -> float:

@@ -25,10 +25,38 @@ def json_option(function: Callback) -> Callback:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
 
 
+def options(*several: Callable[[Callback], Callback]) -> Callable[[Callback], Callback]:
+    """Return a decorator that gives a command several options, which its help shows in this order."""
+
+    def decorate(function: Callback) -> Callback:
+        for option in reversed(several):
+            function = option(function)
+        return function
+
+    return decorate
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
     click.echo(orjson.dumps(document, default=str, option=options), nl=False)
+
+
+def print_records(
+    records: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | Sequence[str], *, as_json: bool
+) -> None:
+    """Print records as one JSON document, or some of their keys as a table.
+
+    Args:
+        records: each with all the keys.
+        columns: the title of each key; of keys alone the title is the key in upper case, with blanks for `_`.
+        as_json: whether it is a document.
+    """
+    if as_json:
+        print_json(records)
+        return
+    titles = columns if isinstance(columns, Mapping) else {key: key.replace("_", " ").upper() for key in columns}
+    print_table(list(titles.values()), [[one[key] for key in titles] for one in records])
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -172,6 +172,16 @@ class Project:
         service.prepare()
         return runtime
 
+    @contextlib.contextmanager
+    def running(self) -> "Iterator[Runtime]":
+        """Give what the application runs with, in the context of the application, and close it at the end."""
+        runtime = self.runtime()
+        try:
+            with runtime.app.app_context():
+                yield runtime
+        finally:
+            runtime.close()
+
 
 def of_gateway(error: MissingExtra) -> MissingExtra:
     """Return the error for a missing part of the built-in gateway: an application of one's own may not need it."""

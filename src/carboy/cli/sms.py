@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from carboy.cli.output import json_option, print_json, print_table
+from carboy.cli.output import json_option, print_json, print_records, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.cli.sms_gateway import open_gateway
+from carboy.cli.services import MAX_ID, open_gateway
 from carboy.cli.sms_providers import providers
 from carboy.cli.sms_reports import add_commands
 from carboy.errors import InvalidInput, Missing, UpstreamError, UsageError
@@ -15,8 +15,6 @@ from carboy.errors import InvalidInput, Missing, UpstreamError, UsageError
 if TYPE_CHECKING:
     from carboy.services.sms import Gateway
     from carboy.services.sms.requests import SendRequest
-
-_MAX_ID = (1 << 63) - 1
 
 
 @click.group("sms")
@@ -83,7 +81,7 @@ def status(project: Project, sms_id: str, as_json: bool) -> None:
     if not (sms_id.isascii() and sms_id.isdigit()):
         raise UsageError(f"`{sms_id}` is no id", "an id has digits only", "it is the `id` of the answer")
     with open_gateway(project) as gateway:
-        _show(gateway, min(int(sms_id), _MAX_ID), as_json=as_json)
+        _show(gateway, min(int(sms_id), MAX_ID), as_json=as_json)
 
 
 @command.command("templates")
@@ -106,10 +104,7 @@ def templates(project: Project, as_json: bool) -> None:
             }
             for one in gateway.rules.templates.values()
         ]
-    if as_json:
-        print_json(found)
-        return
-    print_table(("NAME", "PARAMS", "OTP", "PROVIDERS", "TEXT"), [list(one.values()) for one in found])
+    print_records(found, ("name", "params", "otp", "providers", "text"), as_json=as_json)
 
 
 def _read_params(given: Sequence[str]) -> dict[str, str]:
@@ -178,8 +173,7 @@ def _show(gateway: "Gateway", row: int, *, as_json: bool) -> list[dict[str, Any]
         return messages
     click.echo(f"request {document['id']}, template {document['template']}", err=True)
     names = ("id", "receiver", "state", "provider", "attempts", "segments", "provider_code", "provider_message")
-    titles = [name.replace("_", " ").upper() for name in names]
-    print_table(titles, [[one[name] for name in names] for one in messages])
+    print_records(messages, names, as_json=False)
     return messages
 
 

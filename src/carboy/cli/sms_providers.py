@@ -6,7 +6,7 @@ import click
 
 from carboy.cli.output import json_option, print_json, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.cli.sms_gateway import open_gateway
+from carboy.cli.services import open_gateway
 
 
 @click.group("providers", invoke_without_command=True)

@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from carboy.cli.output import json_option, print_json, print_table
+from carboy.cli.output import json_option, print_records
 from carboy.cli.project import Project, pass_project
-from carboy.cli.sms_gateway import open_gateway
+from carboy.cli.services import MAX_ID, open_gateway
 from carboy.errors import InvalidInput, Missing
 
 _COLUMNS = ("id", "receiver", "country", "template", "state", "provider", "segments", "reference", "created_at")
@@ -39,11 +39,7 @@ def list_(project: Project, /, begin: str | None, until: str | None, limit: int,
     with open_gateway(project) as gateway:
         rows = gateway.records.newest(MESSAGES, chosen, from_ms=from_ms, until_ms=until_ms, limit=limit)
     found = [describe_message(row) for row in rows]
-    if as_json:
-        print_json(found)
-        return
-    titles = [name.replace("_", " ").upper() for name in _COLUMNS]
-    print_table(titles, [[one[name] for name in _COLUMNS] for one in found])
+    print_records(found, _COLUMNS, as_json=as_json)
 
 
 @click.command("stats")
@@ -67,15 +63,10 @@ def stats(
     with open_gateway(project) as gateway:
         query = read_statistics_query(begin, until, group, gateway.clock.now_ms())
         figures = gateway.statistics.figures(query)
-    if as_json:
-        print_json(figures)
-    elif as_csv:
+    if as_csv and not as_json:
         click.echo(to_csv(query, figures), nl=False)
     else:
-        names = (*query.groups, *FIGURES)
-        print_table(
-            [name.replace("_", " ").upper() for name in names], [[one[name] for name in names] for one in figures]
-        )
+        print_records(figures, (*query.groups, *FIGURES), as_json=as_json)
 
 
 @click.command("cancel")
@@ -90,7 +81,7 @@ def cancel(project: Project, sms_id: str) -> None:
     if not (sms_id.isascii() and sms_id.isdigit()):
         raise click.BadParameter("an id has digits only", param_hint="ID")
     with open_gateway(project) as gateway:
-        found = gateway.cancel(min(int(sms_id), (1 << 63) - 1))
+        found = gateway.cancel(min(int(sms_id), MAX_ID))
     click.echo(f"canceled; {found.too_late} were sent or had ended before" if found.too_late else "canceled", err=True)
 
 
@@ -154,10 +145,7 @@ def list_opt_outs(project: Project, limit: int, as_json: bool) -> None:
 
     with open_gateway(project) as gateway:
         found = [describe_opt_out(row) for row in gateway.records.newest(OPT_OUTS, {}, limit=limit)]
-    if as_json:
-        print_json(found)
-        return
-    print_table(("RECEIVER", "REASON", "PROVIDER", "AT"), [list(one.values())[1:] for one in found])
+    print_records(found, ("receiver", "reason", "provider", "at"), as_json=as_json)
 
 
 def add_commands(group: click.Group) -> None:

@@ -46,11 +46,8 @@ def refused(project: Project, source: str, limit: int, as_json: bool) -> None:
     """
     from carboy.services.archive.service import refused_requests
 
-    runtime = project.runtime()
-    try:
+    with project.running() as runtime:
         found = refused_requests(runtime).newest(source, limit)
-    finally:
-        runtime.close()
     names = ("source", "reason", "status", "address", "size", "detail")
     rows = [{"at": time_text(one.at_ms), **{name: getattr(one, name) for name in names}} for one in found]
     if not as_json:

@@ -31,7 +31,6 @@ def command(project: Project, lines: int, every_s: float, once: bool) -> None:
       carboy tail -n 50 --once
     """
     store = project.runtime().jobs.store
-    newest = 0
     found = store.list(limit=max(lines, 1))
     _show(reversed(found[:lines]))
     newest = int(found[0].id) if found else 0
