@@ -1,12 +1,19 @@
-"""What a plain scalar of YAML 1.2 means.
+"""What a plain scalar of YAML 1.2 means, and a loader that leaves it to be read so.
 
 Source: YAML 1.2.2, section 10.3.2 (core schema).
 """
 
 import math
 import re
+from functools import cache
+from typing import Any
 
-__all__ = ["scalar_of"]
+__all__ = ["PLAIN", "TAG", "TooDeep", "make_loader", "scalar_of"]
+
+TAG = "tag:yaml.org,2002:"
+"""How the tags of YAML's own types begin."""
+PLAIN = "?"
+"""The tag of a scalar that has none and stands without quotes."""
 
 _WORDS: dict[str, object] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -36,3 +43,40 @@ def scalar_of(text: str) -> object:
         number = float(text)
         return number if math.isfinite(number) else text
     return text
+
+
+class TooDeep(Exception):
+    """Nodes stand one in another more often than allowed; `line` counts from 1."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+@cache
+def make_loader(max_depth: int) -> type[Any]:
+    """Return a loader of PyYAML, the one of libyaml where it is there, whose plain scalars have the tag `PLAIN`.
+
+    It raises `TooDeep` at the first node below more than `max_depth` others: libyaml has no limit, and crashes.
+    """
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]  # the two have no common base
+        depth = 0
+
+        def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+            if kind is yaml.ScalarNode:
+                return PLAIN if implicit[0] else TAG + "str"
+            return TAG + ("map" if kind is yaml.MappingNode else "seq")
+
+        def descend_resolver(self, parent: Any, _index: Any) -> None:
+            self.depth += 1
+            if self.depth > max_depth + 1:
+                raise TooDeep(parent.start_mark.line + 1)
+
+        def ascend_resolver(self) -> None:
+            self.depth -= 1
+
+    return Loader

@@ -9,19 +9,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import date, time
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from carboy.extras import extra
 from carboy.http_values import render_pointer
 from carboy.problems import Problem
 from carboy.strict_json import parse_json
-from carboy.yaml12 import scalar_of
+from carboy.yaml12 import PLAIN, TAG, TooDeep, make_loader, scalar_of
 
 MAX_DEPTH = 128
 _MAX_NODES = 5_000_000  # the description of Microsoft Graph, 35 MB, has less than half
-_TAG = "tag:yaml.org,2002:"
-_PLAIN = "plain"  # the tag of a scalar that has none and stands without quotes
 _TAGGED: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float, int),
@@ -59,38 +56,15 @@ def compose(data: bytes) -> Any:
     with extra("api"):
         import yaml
     try:
-        return yaml.compose(data, Loader=_loader())
+        return yaml.compose(data, Loader=make_loader(MAX_DEPTH))
+    except TooDeep as error:
+        raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels", error.line) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         words = (error.problem or "is not YAML").removeprefix("but ")  # of "expected …, but found …"
         raise Unreadable(words, mark.line + 1 if mark else 1) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Unreadable("is not YAML in UTF-8", 1) from error
-
-
-@cache
-def _loader() -> Any:
-    import yaml
-
-    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(base):  # type: ignore[misc]  # the two have no common base
-        def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-            if kind is yaml.ScalarNode:
-                return _PLAIN if implicit[0] else _TAG + "str"
-            return _TAG + ("map" if kind is yaml.MappingNode else "seq")
-
-        depth = 0
-
-        def descend_resolver(self, parent: Any, _index: Any) -> None:
-            self.depth += 1
-            if self.depth > MAX_DEPTH + 1:  # libyaml has no limit of its own, and crashes
-                raise Unreadable(f"is nested deeper than {MAX_DEPTH} levels", parent.start_mark.line + 1)
-
-        def ascend_resolver(self) -> None:
-            self.depth -= 1
-
-    return Loader
 
 
 def nodes_below(node: Any) -> dict[str, Any]:
@@ -193,7 +167,7 @@ class _Values:
             line = key.start_mark.line + 1
             if key.id != "scalar":
                 raise Unreadable("a key must be a string", line)
-            if key.value == "<<" and key.tag in {_PLAIN, _TAG + "merge"}:
+            if key.value == "<<" and key.tag in {PLAIN, TAG + "merge"}:
                 for part in reversed(value.value if value.id == "sequence" else [value]):
                     found = self.of(part)
                     if type(found) is not dict:
@@ -207,11 +181,11 @@ class _Values:
 
 
 def _scalar(node: Any) -> Any:
-    text, tag = node.value, node.tag.removeprefix(_TAG)
+    text, tag = node.value, node.tag.removeprefix(TAG)
     if tag in {"str", "timestamp"}:
         return text
     value = scalar_of(text)
-    if tag != _PLAIN and not (tag in _TAGGED and isinstance(value, _TAGGED[tag])):
+    if tag != PLAIN and not (tag in _TAGGED and isinstance(value, _TAGGED[tag])):
         raise Unreadable(f"the tag `{node.tag}` is not of JSON, or not of this value", node.start_mark.line + 1)
     if isinstance(value, float) and not math.isfinite(value):
         raise Unreadable(f"`{text}` is not a number of JSON", node.start_mark.line + 1)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from carboy.config.declarations import without_none
 from carboy.redact import Secret, register_secret
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def convert(value: Any, kind: Any) -> Any:
     Raises:
         ValueError: the value cannot be read so; the message never repeats it.
     """
-    kind, optional = _unwrap(kind)
+    whole, kind = kind, without_none(kind)
+    optional = kind is not whole
     if value is None and optional:
         return None
     if isinstance(value, str):
@@ -124,7 +126,7 @@ def convert(value: Any, kind: Any) -> Any:
     import msgspec  # here, as it takes a while, and what is usual does without it
 
     try:
-        return _finite(msgspec.convert(value, kind | None if optional else kind, strict=False, dec_hook=_decode))
+        return _finite(msgspec.convert(value, whole, strict=False, dec_hook=_decode))
     except msgspec.ValidationError as error:
         raise ValueError(_explain(error)) from None
     except (TypeError, RecursionError) as error:
@@ -155,15 +157,6 @@ def render(value: Any) -> Any:
     import msgspec
 
     return render(msgspec.to_builtins(value, enc_hook=str))
-
-
-def _unwrap(kind: Any) -> tuple[Any, bool]:
-    args = typing.get_args(kind)
-    if type(None) in args:
-        rest = [one for one in args if one is not type(None)]
-        if len(rest) == 1:
-            return rest[0], True
-    return kind, False
 
 
 def _read_text(text: str, kind: Any) -> Any:

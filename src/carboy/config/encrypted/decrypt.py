@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from carboy.config.encrypted.key_paths import Index, Path, show
+from carboy.config.encrypted.key_paths import Path, filled, map_leaves, show
 from carboy.config.encrypted.keyring import Keyring, KeyService, WrongKey, in_parallel
 from carboy.config.encrypted.scalars import render_scalar
 from carboy.config.encrypted.sealed import DoesNotOpen, StageKey, mac_of, unseal
@@ -81,7 +81,9 @@ def open_secrets(
     secrets = {}
     for name, ring in keys.items():
         sealed_texts = {
-            path: text for path, (text, stage) in config.secrets.items() if stage.name == name and _is_sealed(text)
+            path: text
+            for path, (text, stage) in config.secrets.items()
+            if stage.name == name and text.startswith(SEALED)
         }
         need = sealed_texts if len(ring) > 1 else [path for path in chosen if path in sealed_texts]
         opened = _unseal_all(config, name, ring, sealed_texts, need, keys, faults)
@@ -109,7 +111,7 @@ def _find_old(
             faults.append(config.fault(path, "is in plain text: encrypt the file with `carboy config import`"))
         elif stage.name not in wanted:
             continue
-        elif _is_sealed(text) and stage.name not in config.seals:
+        elif text.startswith(SEALED) and stage.name not in config.seals:
             faults.append(config.fault(path, f"is sealed, but `seal` has no key of the stage `{stage.name}`"))
         elif text.startswith(DECRYPT) and keyring.is_pinned:
             faults.append(config.fault(path, _DOWNGRADED))
@@ -135,10 +137,6 @@ def downgraded(config: Config, paths: Iterable[Path], stages: Iterable[str]) -> 
         for path, text, stage in found
         if text.startswith(DECRYPT) and stage.name in sealed
     ]
-
-
-def _is_sealed(text: str) -> bool:
-    return text.startswith(SEALED)
 
 
 def _open_keys(config: Config, keyring: Keyring, wanted: set[str]) -> dict[str, list[tuple[Block, StageKey]]]:
@@ -261,15 +259,10 @@ def render_stage(config: Config, stage: str, keyring: Keyring) -> dict[str, obje
         raise faulty(config.document.source, faults, "move the other stage too: carboy config rekey --sealed")
     opened = open_secrets(config, keyring, needed, paths)
 
-    def fill(node: object) -> object:
-        if isinstance(node, dict):
-            return {key: fill(value) for key, value in node.items()}
-        if isinstance(node, list):
-            return [fill(value) for value in node]
-        return opened.secrets[node].value if isinstance(node, tuple) else node
+    def fill(_path: Path, value: object) -> object:
+        return opened.secrets[value].value if isinstance(value, tuple) else value
 
-    values = fill(seen)
-    assert isinstance(values, dict)
+    values: dict[str, object] = map_leaves(seen, fill)
     return values
 
 
@@ -297,19 +290,7 @@ def _open_texts(opened: Opened) -> dict[Path, str]:
 
 def open_tree(opened: Opened) -> dict[str, object]:
     """Return the open form of a file as plain values."""
-    texts = _open_texts(opened)
-
-    def show_open(node: object, path: Path) -> object:
-        if isinstance(node, dict):
-            return {key: show_open(value, (*path, key)) for key, value in node.items()}
-        if isinstance(node, list):
-            return [show_open(value, (*path, Index(index))) for index, value in enumerate(node)]
-        return texts.get(path, node)
-
-    tree = opened.config.document.tree
-    assert isinstance(tree, dict)
-    kept = {key: value for key, value in tree.items() if key not in {"format", "seal"}}
-    return {**kept, "config": show_open(opened.config.tree, ())}
+    return {**opened.config.content, "config": filled(opened.config.tree, _open_texts(opened))}
 
 
 def open_text(opened: Opened) -> str:

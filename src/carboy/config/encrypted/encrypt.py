@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from carboy.config.encrypted.decrypt import Opened, Secret, open_secrets, open_text, open_tree
-from carboy.config.encrypted.key_paths import Index, Path, encode, parse, show
+from carboy.config.encrypted.key_paths import Index, Path, encode, filled, parse, show
 from carboy.config.encrypted.keyring import MAX_PLAIN_BYTES, Keyring, in_parallel
 from carboy.config.encrypted.sealed import StageKey, mac_of, seal
 from carboy.config.encrypted.selectors import is_selection
@@ -22,7 +22,7 @@ from carboy.config.encrypted.structure import (
     unresolved,
 )
 from carboy.config.encrypted.yaml_document import Document
-from carboy.config.encrypted.yaml_edit import adopt_keys, content_of, dump_yaml, merge_into, same, write_config
+from carboy.config.encrypted.yaml_edit import adopt_keys, dump_yaml, merge_into, same, write_config
 from carboy.errors import ConfigurationError, Fault, Refused, UsageError
 
 
@@ -56,11 +56,12 @@ def close_text(data: bytes | str, source: str, old: Opened | None, keyring: Keyr
     if faults:
         raise faulty(source, faults)
     closed = _close_secrets(new, old, keyring.named(new.app))
-    tree = filled(content_of(new), {("config", *path): text for path, text in closed.texts.items()})
+    values = _below_config(closed.texts)
+    tree = filled(new.content, values)
     form = 2 if closed.is_sealed else 1
     seals = seal_mapping(closed.seals)
     if not new.document.is_json:
-        return write_config(new.document, tree, _below_config(closed.texts), seals, form)
+        return write_config(new.document, tree, values, seals, form)
     whole = {"format": 2, **tree, **({"seal": seals} if seals else {})} if closed.is_sealed else tree
     if old is None:
         return dump_yaml(whole)
@@ -85,17 +86,8 @@ def _is_unchanged(new: Config, old: Opened) -> bool:
     if new.document.text == old.config.document.text:
         return True
     if new.document.is_json or old.config.document.is_json:
-        return same(content_of(new), open_tree(old))
+        return same(new.content, open_tree(old))
     return new.document.text == open_text(old)
-
-
-def filled(node: Any, texts: Mapping[Path, str], path: Path = ()) -> Any:
-    """Return values with the texts of some paths put in."""
-    if isinstance(node, dict):
-        return {key: filled(value, texts, (*path, key)) for key, value in node.items()}
-    if isinstance(node, list):
-        return [filled(value, texts, (*path, Index(index))) for index, value in enumerate(node)]
-    return texts.get(path, node)
 
 
 def _close_secrets(new: Config, old: Opened | None, keyring: Keyring) -> _Closed:
@@ -203,7 +195,7 @@ def rekey_text(opened: Opened, keyring: Keyring, stages: Iterable[str], *, to_se
         seals[name] = block.with_mac(mac_of(key, block.kms, sealed.items()))
         texts.update(sealed)
     values = _below_config(texts)
-    return write_config(config.document, filled(content_of(config), values), values, seal_mapping(seals), 2)
+    return write_config(config.document, filled(config.content, values), values, seal_mapping(seals), 2)
 
 
 # One value
@@ -242,7 +234,7 @@ def set_text(config: Config, keyring: Keyring, stage_name: str, where: str, valu
         seals[stage.name] = _without(config, keyring, stage, path)
     _put(tree, path, text)
     form = 2 if config.is_sealed else 1
-    whole = {**content_of(config), "config": tree}
+    whole = {**config.content, "config": tree}
     return write_config(config.document, whole, {("config", *path): text}, seal_mapping(seals), form)
 
 
@@ -318,7 +310,7 @@ def remac_text(opened: Opened, keyring: Keyring) -> str:
     for name, block in config.seals.items():
         kept = {path: secret for path, secret in opened.secrets.items() if secret.stage.name == name}
         seals[name] = _seal_stage(config.stages[name], block, {}, kept, keyring)[1]
-    return write_config(config.document, content_of(config), {}, seal_mapping(seals), 2)
+    return write_config(config.document, config.content, {}, seal_mapping(seals), 2)
 
 
 def template(environments: Iterable[str], source: str) -> Document:

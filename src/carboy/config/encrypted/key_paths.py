@@ -4,9 +4,9 @@ A list's index is not a key, the number 1 is not the text "1", and `a:b` is not 
 a path differ, because a sealed value is bound to them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from struct import pack
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from carboy.http_values import parse_pointer
 
@@ -66,6 +66,20 @@ def parse(text: str) -> list[str]:
             steps.append(current)
             current = ""
     return [*steps, current]
+
+
+def map_leaves(node: Any, change: Callable[[Path, Any], Any], path: Path = ()) -> Any:
+    """Return a copy of mappings and lists, each other value in them replaced by what `change` makes of it."""
+    if isinstance(node, dict):
+        return {key: map_leaves(value, change, (*path, key)) for key, value in node.items()}
+    if isinstance(node, list):
+        return [map_leaves(value, change, (*path, Index(index))) for index, value in enumerate(node)]
+    return change(path, node)
+
+
+def filled(node: Any, texts: Mapping[Path, str]) -> Any:
+    """Return a copy of values with the texts of some paths put in."""
+    return map_leaves(node, texts.get)
 
 
 def leaves(node: object, path: Path = ()) -> Iterator[tuple[Path, object]]:

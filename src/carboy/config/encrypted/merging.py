@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from carboy.config.encrypted.decrypt import Opened, Secret, open_secrets
-from carboy.config.encrypted.encrypt import filled, with_macs
-from carboy.config.encrypted.key_paths import Index, Path, encode, show
+from carboy.config.encrypted.encrypt import with_macs
+from carboy.config.encrypted.key_paths import Index, Path, encode, filled, show
 from carboy.config.encrypted.keyring import Keyring
 from carboy.config.encrypted.sealed import seal
 from carboy.config.encrypted.structure import SEALED, Block, Config, parse_config, seal_mapping
 from carboy.config.encrypted.yaml_document import Document, parse_document
-from carboy.config.encrypted.yaml_edit import content_of, cut_top, dump_yaml, same, write_config
+from carboy.config.encrypted.yaml_edit import cut_top, dump_yaml, same, write_config
 from carboy.errors import ConfigurationError
 
 _MISSING: Any = object()
@@ -57,7 +57,7 @@ def merge_configs(
         for side in (ours, theirs)
     ]
     merge = _TreeMerge(sides)
-    tree = merge.values(content_of(base) if base else {}, content_of(ours), content_of(theirs), ())
+    tree = merge.values(base.content if base else {}, ours.content, theirs.content, ())
     if merge.conflicts:
         raise Conflicts(merge.conflicts)
     form = 2 if ours.is_sealed or theirs.is_sealed else 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from carboy.config.encrypted.key_paths import Index, Path, Step, show
+from carboy.config.encrypted.key_paths import Index, Path, Step, leaves, show
 from carboy.config.encrypted.selectors import Ambiguous, choose, expression, is_selection
 from carboy.config.encrypted.yaml_document import Document, parse_document
 from carboy.errors import ConfigurationError, Fault
@@ -112,6 +112,12 @@ class Config:
                 "name one of them, or add it to `stages`",
             )
         return self.stages[found]
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the file says, without `format` and `seal`."""
+        tree: Any = self.document.tree
+        return {key: value for key, value in tree.items() if key not in {"format", "seal"}}
 
     def fault(self, path: Path, detail: str) -> Fault:
         """Return a fault at a path below `config`: file, line and key path."""
@@ -337,9 +343,9 @@ def pick(config: Config, stage: str) -> tuple[object, list[Path], list[Fault]]:
 def unresolved(config: Config) -> list[Fault]:
     """Return the places where a stage that the file names finds no value, or two."""
     names = [name for name in config.stages if not expression(name)]
-    names += [name for name in _selected(config.tree) if name not in names and not expression(name)]
+    names += [name for name in _selected(config.tree) if not expression(name)]
     found: dict[Fault, None] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         try:
             if choose(config.stages, name) is None:
                 continue
@@ -351,21 +357,9 @@ def unresolved(config: Config) -> list[Fault]:
 
 
 def _selected(node: object) -> Iterator[str]:
-    """Give the stages that selectors name."""
-    names: dict[str, None] = {}
-
-    def walk(node: object) -> None:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                if isinstance(key, str) and key.startswith("+"):
-                    names[key[1:]] = None
-                walk(value)
-        elif isinstance(node, list):
-            for value in node:
-                walk(value)
-
-    walk(node)
-    return iter(names)
+    """Give the stages that selectors name, some of them several times."""
+    for path, _ in leaves(node):
+        yield from (step[1:] for step in path if isinstance(step, str) and step.startswith("+"))
 
 
 def seal_mapping(seals: Mapping[str, Block]) -> dict[str, object]:

@@ -10,19 +10,17 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, cast
 
 from carboy.config.encrypted.key_paths import Index, Path, Step, show
 from carboy.config.encrypted.scalars import scalar_of
 from carboy.errors import ConfigurationError, Fault
 from carboy.extras import extra
+from carboy.nesting import is_deeper
+from carboy.yaml12 import PLAIN, TAG, TooDeep, make_loader
 
 MAX_DEPTH = 100  # levels of nesting; a person's file has fewer than ten
 _MAX_NODES = 1_000_000  # values, those that aliases repeat counted each time
-_SAFE_BOUND = 1_500  # nesting that the C parser's own recursion stands on any thread
-_TAG = "tag:yaml.org,2002:"
-_PLAIN, _STR = "?", _TAG + "str"
 
 
 @dataclass(slots=True)
@@ -127,51 +125,22 @@ def _parse_json(text: str, source: str, faults: list[Fault]) -> tuple[bool, obje
         faults.append(Fault(source, f"`{constant}` is not a number that JSON has"))
         return math.nan
 
-    if _depth_bound(text) > _SAFE_BOUND // 2 and text.lstrip()[:1] in "[{":
-        raise _unreadable(source, [_too_deep(source, None)])
+    if is_deeper(text.encode(errors="surrogatepass"), MAX_DEPTH):
+        return False, None  # it is no JSON, or too deep for its parser, as YAML says with the line
     try:
         tree = json.loads(text, object_pairs_hook=pairs, parse_constant=refuse)
     except (ValueError, RecursionError):
         faults.clear()
         return False, None
     faults += [Fault(source, f"the key `{key}` stands twice in one mapping") for key in repeated]
-    if _depth_bound(text) > MAX_DEPTH and _is_deeper(tree, MAX_DEPTH):
-        faults.append(_too_deep(source, None))
     return True, tree
-
-
-def _is_deeper(node: object, levels: int) -> bool:
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return levels < 0 or any(_is_deeper(value, levels - 1) for value in inner)
 
 
 # YAML
 
 
-def _too_deep(source: str, line: int | None) -> Fault:
-    return Fault(f"{source}:{line}" if line else source, f"nested deeper than {MAX_DEPTH} levels")
-
-
-def _depth_bound(text: str) -> int:
-    """Return a number that the nesting cannot exceed."""
-    deepest = max((len(line) - len(line.lstrip(" -?")) for line in text.splitlines()), default=0)
-    return text.count("[") + text.count("{") + deepest
-
-
-@cache
-def _loader() -> type[Any]:
-    with extra("config"):
-        import yaml
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(base):  # type: ignore[valid-type,misc]
-        def resolve(self, kind: object, value: object, implicit: Any) -> str:
-            """Leave plain scalars to the builder, which reads them as YAML 1.2."""
-            if kind is yaml.ScalarNode:
-                return _PLAIN if implicit[0] else _STR
-            return cast("str", super().resolve(kind, value, implicit))
-
-    return Loader
+def _too_deep(source: str, line: int) -> Fault:
+    return Fault(f"{source}:{line}", f"nested deeper than {MAX_DEPTH} levels")
 
 
 _FLOW_SECRET = re.compile(r"([:,\[{][ \t]*)(:(?:encrypt|decrypt):[^,\[\]{}\n#\"']*?)(?=[ \t]*[,\]}])")
@@ -184,35 +153,16 @@ def _compose(text: str, source: str) -> tuple[Any, str]:
     """
     with extra("config"):
         import yaml
-    if _depth_bound(text) > _SAFE_BOUND:
-        _measure_depth(text, source)
     first: Exception | None = None
     for form in (text, _FLOW_SECRET.sub(lambda found: found[1] + json.dumps(found[2], ensure_ascii=False), text)):
-        loader = None
         try:
-            loader = _loader()(form)
-            return loader.get_single_node(), form
+            return yaml.compose(form, Loader=make_loader(MAX_DEPTH)), form
+        except TooDeep as error:
+            raise _unreadable(source, [_too_deep(source, error.line)]) from None
         except yaml.YAMLError as error:
             first = first or error
-        finally:
-            if loader is not None:
-                loader.dispose()
     assert first is not None
     raise _unreadable(source, [_syntax_fault(source, first)]) from None
-
-
-def _measure_depth(text: str, source: str) -> None:
-    """Refuse what is nested too deep, before a parser that recurses sees it."""
-    import yaml
-
-    depth = 0
-    try:
-        for event in yaml.parse(text, _loader()):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise _unreadable(source, [_too_deep(source, getattr(event.start_mark, "line", 0) + 1)])
-    except yaml.YAMLError as error:
-        raise _unreadable(source, [_syntax_fault(source, error)]) from None
 
 
 def _syntax_fault(source: str, error: Exception) -> Fault:
@@ -247,20 +197,20 @@ class _Builder:
         if isinstance(value, str):
             return self._scalar(node, value)
         tag = str(node.tag)
-        if isinstance(value, list) and tag == _TAG + "seq":
+        if isinstance(value, list) and tag == TAG + "seq":
             return [self.build(item, depth + 1) for item in value]
-        if tag == _TAG + "map":
+        if tag == TAG + "map":
             return self._mapping(node, depth)
         self._fault(node, f"a value of the type {_short(tag)} is not one that JSON has")
         return None
 
     def _scalar(self, node: Any, value: str) -> object:
         tag = node.tag if isinstance(node.tag, str) else str(node.tag)
-        if tag == _STR:
+        if tag == TAG + "str":
             return value
-        if tag == _PLAIN:
+        if tag == PLAIN:
             return scalar_of(value)
-        kind = tag.removeprefix(_TAG)
+        kind = tag.removeprefix(TAG)
         made = value if kind in {"timestamp", "value"} else scalar_of(value)
         kinds: dict[str, tuple[type, ...]] = {
             "null": (type(None),), "bool": (bool,), "int": (int,), "float": (float, int),
@@ -301,11 +251,11 @@ class _Builder:
 
 
 def _short(tag: str) -> str:
-    return f"`!!{tag.removeprefix(_TAG)}`" if tag.startswith(_TAG) else "of a program's own (`!…`)"
+    return f"`!!{tag.removeprefix(TAG)}`" if tag.startswith(TAG) else "of a program's own (`!…`)"
 
 
 def _is_merge(node: Any) -> bool:
-    return node.value == "<<" and node.tag in {_PLAIN, _TAG + "merge"}
+    return node.value == "<<" and node.tag in {PLAIN, TAG + "merge"}
 
 
 def _places(root: Any) -> Iterator[tuple[Path, tuple[Any, Any]]]:
@@ -316,7 +266,7 @@ def _places(root: Any) -> Iterator[tuple[Path, tuple[Any, Any]]]:
         yield path, (key, node)
         if len(path) > MAX_DEPTH or isinstance(node.value, str):
             return
-        if node.tag == _TAG + "seq":
+        if node.tag == TAG + "seq":
             for index, item in enumerate(node.value):
                 yield from walk(None, item, (*path, Index(index)))
             return
@@ -330,7 +280,7 @@ def _places(root: Any) -> Iterator[tuple[Path, tuple[Any, Any]]]:
                 own.add(step)
                 yield from walk(key_node, value_node, (*path, step))
         for merge in merges:
-            for source in merge.value if merge.tag == _TAG + "seq" else [merge]:
+            for source in merge.value if merge.tag == TAG + "seq" else [merge]:
                 for found in walk(None, source, path):
                     if len(found[0]) > len(path) and found[0][len(path)] not in own:
                         yield found

@@ -14,7 +14,6 @@ from typing import Any
 
 from carboy.config.encrypted.key_paths import Path
 from carboy.config.encrypted.scalars import render_scalar, scalar_of
-from carboy.config.encrypted.structure import Config
 from carboy.config.encrypted.yaml_document import Document, parse_document, replace_scalars
 from carboy.errors import ConfigurationError
 from carboy.extras import extra
@@ -296,10 +295,3 @@ def _rich(value: Any) -> Any:
         if value.startswith(":sealed:") or scalar_of(value) != value:
             return DoubleQuotedScalarString(value)
     return value
-
-
-def content_of(config: Config) -> dict[str, object]:
-    """Return what a file says, without `format` and `seal`."""
-    tree = config.document.tree
-    assert isinstance(tree, dict)
-    return {key: value for key, value in tree.items() if key not in {"format", "seal"}}
