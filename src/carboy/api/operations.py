@@ -53,17 +53,8 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     )
 
 
-def find_function(operation_id: str, controller: str | None) -> Callable[..., Any]:
-    """Import the function that an operationId names, as Connexion does: `package.module.object.function`.
-
-    Raises:
-        ValueError: the operation cannot be found; the message says why.
-    """
-    return import_function(f"{controller}.{operation_id}" if controller else operation_id)
-
-
 def import_function(name: str) -> Callable[..., Any]:
-    """Import a function by its dotted name.
+    """Import a function by its dotted name, as Connexion does: `package.module.object.function`.
 
     Raises:
         ValueError: the operation cannot be found; the message says why.

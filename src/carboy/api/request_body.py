@@ -334,7 +334,7 @@ def _take_files(
         given = [file for file in request.files.getlist(name) if file.filename or _size_bytes(file)]
         for file in given:
             kind = file.mimetype
-            if field.content_types and not any(_fits(kind, one) for one in field.content_types):
+            if field.content_types and not any(matches(kind, kind_of(one)) for one in field.content_types):
                 words = f"must be of the content type {' or '.join(field.content_types)}"
                 faults.append(Fault(render_pointer((name,)), words))
         if given:
@@ -350,7 +350,3 @@ def _size_bytes(file: FileStorage) -> int:
     size = file.stream.tell()
     file.stream.seek(0)
     return size
-
-
-def _fits(kind: str, allowed: str) -> bool:
-    return matches(kind, kind_of(allowed))

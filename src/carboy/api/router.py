@@ -18,8 +18,8 @@ from carboy.api.operations import (
     Signature,
     argument_names,
     choose,
-    find_function,
     find_in,
+    import_function,
     public_names,
     signature_of,
     synchronous,
@@ -33,7 +33,7 @@ from carboy.api.routing import (
     Route,
     add_converters,
     base_path_of,
-    endpoint_of,
+    full_name,
     key_of,
     path_keys,
     places,
@@ -194,7 +194,8 @@ class _Compiler:
             invalid_status=self._options.invalid_status,
             parameter_status=self._options.parameter_status,
         )
-        rule, endpoint = rule_of(place.path, values, self._content), endpoint_of(place, self._controller(place))
+        rule = rule_of(place.path, values, self._content)
+        endpoint = full_name(place.node["operationId"], self._controller(place)).replace(".", "_")
         return Route(rule, endpoint, view, place.method.upper(), "options" not in place.item)
 
     def _function(self, place: Place) -> Callable[..., Any] | None:
@@ -204,7 +205,7 @@ class _Compiler:
             return None
         try:
             if self._operations is None:
-                return find_function(operation_id, self._controller(place))
+                return import_function(full_name(operation_id, self._controller(place)))
             name, function = find_in(self._operations, operation_id)
         except ValueError as error:
             self._faults.add((*place.pointer, "operationId"), str(error))

@@ -106,10 +106,9 @@ def key_of(name: str, where: str) -> str:
     return "HTTP_" + name.upper().replace("-", "_") if where == "header" else name
 
 
-def endpoint_of(place: Place, controller: str | None) -> str:
-    """Return the endpoint of an operation, by the convention of Connexion."""
-    operation_id = str(place.node["operationId"])
-    return (f"{controller}.{operation_id}" if controller else operation_id).replace(".", "_")
+def full_name(operation_id: str, controller: str | None) -> str:
+    """Return the dotted name of an operation; its endpoint, by the convention of Connexion, has `_` for the dots."""
+    return f"{controller}.{operation_id}" if controller else operation_id
 
 
 def base_path_of(content: Mapping[str, Any]) -> str:

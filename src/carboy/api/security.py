@@ -181,7 +181,7 @@ def _challenge(kind: str, node: Mapping[str, Any]) -> str:
     if kind == "apiKey":
         return f'ApiKey in="{node["in"]}", name="{node["name"]}"'
     if kind == "basic":
-        return 'Basic realm="api", charset="UTF-8"'
+        return _BASIC
     if kind == "request":
         return str(node.get("scheme", "Signature")).capitalize()
     return "Bearer" if kind in {"bearer", "oauth2", "openIdConnect"} else kind.capitalize()

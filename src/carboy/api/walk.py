@@ -44,6 +44,12 @@ _SCHEMAS = (
     *("items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"),
     *("unevaluatedItems", "unevaluatedProperties", "contentSchema"),
 )
+_VALUE: dict[str, tuple[Many, Kind]] = {
+    "schema": ("one", "schema"),
+    "items": ("one", "schema"),
+    "content": ("map", "mediaType"),
+    "examples": ("map", "example"),
+}
 _TABLE: dict[Kind, dict[str, tuple[Many, Kind]]] = {
     "document": {
         "paths": ("map", "pathItem"),
@@ -78,18 +84,8 @@ _TABLE: dict[Kind, dict[str, tuple[Many, Kind]]] = {
         "callbacks": ("map", "callback"),
     },
     "callback": {"*": ("one", "pathItem")},
-    "parameter": {
-        "schema": ("one", "schema"),
-        "items": ("one", "schema"),
-        "content": ("map", "mediaType"),
-        "examples": ("map", "example"),
-    },
-    "header": {
-        "schema": ("one", "schema"),
-        "items": ("one", "schema"),
-        "content": ("map", "mediaType"),
-        "examples": ("map", "example"),
-    },
+    "parameter": _VALUE,
+    "header": _VALUE,
     "requestBody": {"content": ("map", "mediaType")},
     "response": {
         "schema": ("one", "schema"),
@@ -112,15 +108,7 @@ _TABLE: dict[Kind, dict[str, tuple[Many, Kind]]] = {
 }
 _EXTENDED = frozenset({"pathItem", "response"})  # their maps may hold extensions of the specification
 _SECTIONS = {
-    "schema": "schemas",
-    "response": "responses",
-    "parameter": "parameters",
-    "example": "examples",
-    "requestBody": "requestBodies",
-    "header": "headers",
-    "securityScheme": "securitySchemes",
-    "link": "links",
-    "callback": "callbacks",
+    kind: section for section, (_, kind) in _TABLE["components"].items() if kind not in {"pathItem", "mediaType"}
 }
 _SECTIONS_2 = {"schema": "definitions", "response": "responses", "parameter": "parameters"}
 
@@ -130,21 +118,6 @@ def section_of(kind: Kind, *, is_swagger_2: bool) -> tuple[str, ...] | None:
     if is_swagger_2:
         return (_SECTIONS_2[kind],) if kind in _SECTIONS_2 else None
     return ("components", _SECTIONS[kind]) if kind in _SECTIONS else None
-
-
-def children(kind: Kind, node: Mapping[str, Any]) -> Iterator[tuple[Pointer, Kind, Any]]:
-    """Yield the pointer, kind and value of each part of a node that the table knows."""
-    for key, many, below in _parts(kind, node):
-        value = node[key]
-        if many == "map" and isinstance(value, dict):
-            for name, item in value.items():
-                if not _is_extension(below, name):
-                    yield (key, name), below, item
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                yield (key, str(index)), below, item
-        elif many == "one":
-            yield (key,), below, value
 
 
 def map_children(kind: Kind, node: Mapping[str, Any], change: Callable[[Pointer, Kind, Any], Any]) -> dict[str, Any]:
@@ -191,7 +164,9 @@ def walk(kind: Kind, node: Any, pointer: Pointer = ()) -> Iterator[tuple[Kind, P
     if not isinstance(node, dict):
         return
     yield kind, pointer, node
-    for below, kind_below, value in children(kind, node):
+    parts: list[tuple[Pointer, Kind, Any]] = []
+    map_children(kind, node, lambda *part: parts.append(part))
+    for below, kind_below, value in parts:
         yield from walk(kind_below, value, pointer + below)
 
 
