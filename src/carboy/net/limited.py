@@ -148,8 +148,7 @@ def fetch(
             if raw is None:
                 raw = _send_by_requests(session, method, url, headers, body, timeout, common)
             try:
-                content = _read_some(raw, limits.size_bytes) if truncate else _read(raw, limits.size_bytes, what)
-                return Reply(raw.status, raw.headers, content)
+                return Reply(raw.status, raw.headers, _read(raw, limits.size_bytes, what, truncate=truncate))
             finally:
                 raw.close()
                 raw.release_conn()
@@ -207,26 +206,19 @@ def _in_words(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _read(raw: Any, size_bytes: int, what: str) -> bytes:
-    content = bytearray()
-    while chunk := raw.read1(_CHUNK, decode_content=True):
-        content += chunk
-        if len(content) > size_bytes:
-            raw.close()  # or the rest would be read to keep the connection
-            raise ResponseTooLarge(what, f"the response has more than {size_bytes} bytes", "check the address")
-    return bytes(content)
-
-
-def _read_some(raw: Any, size_bytes: int) -> bytes:
+def _read(raw: Any, size_bytes: int, what: str, *, truncate: bool) -> bytes:
     from urllib3.exceptions import HTTPError
 
     content = bytearray()
     try:
-        while chunk := raw.read1(_CHUNK, decode_content=True):
+        while len(content) <= size_bytes and (chunk := raw.read1(_CHUNK, decode_content=True)):
             content += chunk
-            if len(content) > size_bytes:
-                raw.close()
-                break
     except (HTTPError, OSError, ValueError):
         raw.close()
+        if not truncate:
+            raise
+    if len(content) > size_bytes:
+        raw.close()  # or the rest would be read to keep the connection
+        if not truncate:
+            raise ResponseTooLarge(what, f"the response has more than {size_bytes} bytes", "check the address")
     return bytes(content[:size_bytes])
