@@ -178,7 +178,7 @@ def test_the_page_shows_every_operation(page: Any) -> None:
     assert len(set(read.ids)) == len(read.ids)
     for told in ("orders:write", "at most 9 long", "<strong>bought</strong>", "<code>EUR</code>", "$CARBOY_KEY"):
         assert told in page.text
-    assert "-d &#x27;{&quot;note&quot;: &quot;it&#x27;\\&#x27;&#x27;s&quot;}&#x27;" in page.text
+    assert "-d &#39;{&#34;note&#34;: &#34;it&#39;\\&#39;&#39;s&#34;}&#39;" in page.text
 
 
 def test_a_schema_that_holds_itself_ends(page: Any) -> None:

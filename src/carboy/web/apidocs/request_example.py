@@ -1,9 +1,8 @@
-"""Make the example of a request: its body, a line for the shell, and what the form of the page needs."""
+"""Make the example of a request: what the form of the page needs, with a body, and a line for the shell."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from html import escape
 from typing import Any
 from urllib.parse import quote
 
@@ -39,19 +38,22 @@ def render_json(value: Any, indent: int | None = 2) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def render_request(
-    document: Mapping[str, Any], method: str, path: str, node: Mapping[str, Any], given: Sequence[Any]
-) -> str:
-    """Return the HTML of a line for the shell that calls an operation, and of the form that sends it.
+def make_form(
+    document: Mapping[str, Any],
+    method: str,
+    path: str,
+    node: Mapping[str, Any],
+    parameters: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what the form that sends a request to an operation is made of.
 
     Args:
         document: the whole document.
         method: in lower case.
         path: its template.
         node: the operation.
-        given: its parameters, those of its path item first.
+        parameters: its parameters, those of its path item first.
     """
-    parameters = [follow(document, one) for one in given]
     content = follow(document, node.get("requestBody") or {}).get("content", {})
     kind, body = next(iter(content), None), ""
     if kind is not None:
@@ -59,7 +61,7 @@ def render_request(
         found = next(examples_of(media), None)
         body = render_json(found if found is not None else _typical(document, media.get("schema")))
     server = str((document.get("servers") or [{"url": "/"}])[0]["url"]).rstrip("/")
-    form = {
+    return {
         "method": method.upper(),
         "path": server + path,
         "type": kind,
@@ -70,7 +72,7 @@ def render_request(
                 "name": one["name"],
                 "in": one["in"],
                 "required": bool(one.get("required")),
-                "value": _text(one.get("example", _typical(document, one.get("schema"))))
+                "value": render_json(one.get("example", _typical(document, one.get("schema"))), None)
                 if one.get("required")
                 else "",
             }
@@ -78,14 +80,15 @@ def render_request(
             if one["in"] in {"path", "query", "header"}
         ],
     }
-    line = escape(_curl(form))
-    return (
-        f'<h3>curl</h3><pre class="curl" tabindex="0"><code>{line}</code></pre>'
-        f'<h3 class="try" hidden>Try it</h3><div class="try" hidden data-form="{escape(json.dumps(form))}"></div>'
-    )
 
 
-def _curl(form: Mapping[str, Any]) -> str:
+def render_form(form: Mapping[str, Any]) -> str:
+    """Return a form as JSON, for the script of the page."""
+    return json.dumps(form)
+
+
+def render_curl(form: Mapping[str, Any]) -> str:
+    """Return a line for the shell that sends the request of a form."""
     words = ["curl"] if form["method"] == "GET" else [f"curl -X {form['method']}"]
     if form["secured"]:
         words.append('-H "Authorization: Bearer $CARBOY_KEY"')
@@ -110,10 +113,6 @@ def _curl(form: Mapping[str, Any]) -> str:
 
 def _quoted(option: str, text: str) -> str:
     return option + "'" + text.replace("'", "'\\''") + "'"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _typical(document: Mapping[str, Any], schema: Any, depth: int = 0) -> Any:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
 from carboy.http_values import parse_pointer
 
 _BOUNDS = (
@@ -42,8 +44,11 @@ class SchemaText:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
 
-    def render(self, schema: Any, depth: int = 6) -> str:
+    def render(self, schema: Any, depth: int = 6) -> Markup:
         """Return a schema's HTML, its properties to a depth at which references that go in circles end."""
+        return Markup(self._render(schema, depth))  # noqa: S704 (all that is of the document is escaped)
+
+    def _render(self, schema: Any, depth: int) -> str:
         if not isinstance(schema, Mapping):
             return ""
         schema = follow(self._document, schema)
@@ -55,7 +60,7 @@ class SchemaText:
         if isinstance(items, Mapping):
             parts.append(self._properties(follow(self._document, items), depth))
         for key, word in _CHOICES:
-            choices = "".join(f"<div>{self.render(one, depth - 1)}</div>" for one in schema.get(key, ()))
+            choices = "".join(f"<div>{self._render(one, depth - 1)}</div>" for one in schema.get(key, ()))
             parts.append(f'<div class="props"><span class="type">{word}</span>{choices}</div>' if choices else "")
         return about + "".join(parts)
 
@@ -69,7 +74,7 @@ class SchemaText:
             )
             must = ' <span class="must">required</span>' if name in required else ""
             text = f"<p>{escape(description)}</p>" if description else ""
-            rows.append(f"<div><code>{escape(name)}</code>{must} {self.render(one, depth - 1)}{text}</div>")
+            rows.append(f"<div><code>{escape(name)}</code>{must} {self._render(one, depth - 1)}{text}</div>")
         return f'<div class="props">{"".join(rows)}</div>' if rows else ""
 
     def _line(self, schema: Mapping[str, Any]) -> str:
