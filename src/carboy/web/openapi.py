@@ -27,7 +27,6 @@ _SCHEMES: dict[str, dict[str, str]] = {
 }
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _ALL_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
-_HEADERS = {"Cache-Control": "no-cache"}
 
 
 def add_api(
@@ -140,21 +139,16 @@ def add_documents(app: "Flask", runtime: "Runtime") -> None:
         return merged_document(app)
 
     @cache
-    def as_json() -> bytes:
-        return orjson.dumps(document())
+    def as_json() -> tuple[bytes, dict[str, str]]:
+        return orjson.dumps(document()), {"Content-Type": "application/json"}
 
     @cache
-    def as_yaml() -> bytes:
+    def as_yaml() -> tuple[bytes, dict[str, str]]:
         with extra("api"):
             import yaml
-        text: bytes = yaml.dump(
-            document(),
-            Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
-            sort_keys=False,
-            encoding="utf-8",
-            allow_unicode=True,
-        )
-        return text
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        text = yaml.dump(document(), Dumper=dumper, sort_keys=False, encoding="utf-8", allow_unicode=True)
+        return text, {"Content-Type": "application/yaml"}
 
     @cache
     def page() -> tuple[bytes, dict[str, str]]:
@@ -162,19 +156,16 @@ def add_documents(app: "Flask", runtime: "Runtime") -> None:
 
         return render_page(document())
 
-    def openapi_json() -> "ResponseReturnValue":
-        return as_json(), 200, {**_HEADERS, "Content-Type": "application/json"}
+    def add(path: str, endpoint: str, render: Callable[[], tuple[bytes, dict[str, str]]]) -> None:
+        def view() -> "ResponseReturnValue":
+            body, headers = render()
+            return body, 200, {"Cache-Control": "no-cache", **headers}
 
-    def openapi_yaml() -> "ResponseReturnValue":
-        return as_yaml(), 200, {**_HEADERS, "Content-Type": "application/yaml"}
+        app.add_url_rule(path, endpoint, view)
 
-    def docs() -> "ResponseReturnValue":
-        body, headers = page()
-        return body, 200, {**_HEADERS, **headers}
-
-    app.add_url_rule("/openapi.json", "carboy_openapi_json", openapi_json)
-    app.add_url_rule("/openapi.yaml", "carboy_openapi_yaml", openapi_yaml)
-    app.add_url_rule("/docs", "carboy_docs", docs)
+    add("/openapi.json", "carboy_openapi_json", as_json)
+    add("/openapi.yaml", "carboy_openapi_yaml", as_yaml)
+    add("/docs", "carboy_docs", page)
 
 
 def merged_document(app: "Flask") -> dict[str, Any]:
@@ -188,9 +179,7 @@ def merged_document(app: "Flask") -> dict[str, Any]:
     contents = [_with_known_schemes(content) for content in (*(content() for content in current.documents), machines)]
     if not current.web.auth:
         contents = [_without_security(content, {"key", "basic"}) for content in contents]
-    named = current.settings.entry("APP")
-    title = "Carboy" if named is None or named.layer == "default" else named.value
-    return merge(contents, info={"title": title, "version": current.web.api_version})
+    return merge(contents, info={"title": current.title, "version": current.web.api_version})
 
 
 def _with_known_schemes(content: dict[str, Any]) -> dict[str, Any]:

@@ -104,6 +104,12 @@ class Runtime(Extension):
         live = self.centre.live
         return (self.settings if live is None else live.current()).part(part)
 
+    @property
+    def title(self) -> str:
+        """The service's name as people see it: that of the settings, else `Carboy`."""
+        named = self.settings.entry("APP")
+        return "Carboy" if named is None or named.layer == "default" else str(named.value)
+
     def body_limit(self, path: str) -> int:
         """Return how many bytes a body may have at a path."""
         chosen: int | None = self.app.config["MAX_CONTENT_LENGTH"]  # an application may change it after its start
@@ -138,7 +144,11 @@ class Runtime(Extension):
     @property
     def shared(self) -> "Shared | None":
         """What the processes of this service share beside its rows; None where there is one process, on SQLite."""
-        return self._once("shared", self._make_shared) if isinstance(self.clock, ServerClock) else None
+        if not isinstance(self.clock, ServerClock):
+            return None
+        from carboy.db import Shared
+
+        return self._once("shared", lambda: Shared(lambda: self.engine, self.clock))
 
     def use_tables(self, group: str) -> None:
         """Have the tables of a service, `archive` or `sms`, made when the others are."""
@@ -208,8 +218,7 @@ class Runtime(Extension):
         from flask import appcontext_pushed
 
         def on_push(app: "Flask", **_: Any) -> None:
-            is_whole = app._got_first_request or {"sqlalchemy", "migrate"} <= app.extensions.keys()
-            if is_whole:
+            if app._got_first_request or {"sqlalchemy", "migrate"} <= app.extensions.keys():
                 appcontext_pushed.disconnect(on_push, app)
             if not self._is_binding:
                 self._is_binding = True  # binding pushes a context itself
@@ -247,11 +256,6 @@ class Runtime(Extension):
         if isinstance(self.clock, ServerClock):
             self.clock.follow(made)
         return made
-
-    def _make_shared(self) -> "Shared":
-        from carboy.db import Shared
-
-        return Shared(lambda: self.engine, self.clock)
 
     def _followed(self, made: "Engine") -> "Engine":
         if self.web.trace == "off":
@@ -299,7 +303,10 @@ class Jobs:
     @property
     def store(self) -> "JobStore":
         """The rows of the jobs, for people and their tools."""
-        return self._once("store", self._make_store)
+        from carboy.jobs import JobStore
+
+        runtime = self._runtime
+        return self._once("store", lambda: JobStore(runtime.engine, runtime.writer, runtime.clock))
 
     @property
     def engine(self) -> "JobEngine | None":
@@ -344,11 +351,6 @@ class Jobs:
         made: JobEngine | None = self._once.get("engine")
         if made is not None:
             made.stop()
-
-    def _make_store(self) -> "JobStore":
-        from carboy.jobs import JobStore
-
-        return JobStore(self._runtime.engine, self._runtime.writer, self._runtime.clock)
 
     def _make_engine(self) -> "JobEngine":
         from carboy.jobs import engine_class

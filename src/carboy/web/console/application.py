@@ -1,6 +1,7 @@
 """The console's Flask application: its pages, who may see them, and what every response carries."""
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Blueprint, Flask, Response, g, redirect, request
@@ -12,6 +13,7 @@ from carboy.web.console.assets import find_asset
 from carboy.web.console.languages import COOKIE as LANGUAGE_COOKIE
 from carboy.web.console.languages import LANGUAGES
 from carboy.web.console.overview import show_overview
+from carboy.web.console.pages import OWN_PAGES
 from carboy.web.console.rendering import HEADERS, set_up
 from carboy.web.http.problem_responses import handle_problems
 from carboy.web.pages import Page, mark
@@ -36,44 +38,33 @@ def make_application(runtime: "Runtime") -> Flask:
     app.config.update(PROPAGATE_EXCEPTIONS=False, MAX_CONTENT_LENGTH=runtime.web.max_body_bytes)
     if (models := app.extensions.get("sqlalchemy")) is not None:
         app.teardown_appcontext(lambda _: models.session.remove())
-    pages = [*runtime.pages, *_own_pages()]
+    pages = [*runtime.pages, *OWN_PAGES]
     scopes: dict[str, str] = {}
     shown: list[tuple[str, Page]] = [
         ("overview", Page(mark("Overview"), mark("Overview"), "", lambda: Blueprint("overview", __name__)))
     ]
-    folders = []
+    folders: dict[Path, None] = {}
     for page in pages:
         blueprint = page.blueprint()
         app.register_blueprint(blueprint, url_prefix=f"/console/{blueprint.name}")
         scopes[blueprint.name] = page.scope
         shown.append((blueprint.name, page))
-        folders.append(_translations(blueprint))
+        folder = Path(blueprint.root_path) / "translations"
+        if folder.is_dir():
+            folders[folder] = None
     is_root_taken = any(
         rule.rule == "/" and not rule.endpoint.startswith("carboy_console") for rule in runtime.app.url_map.iter_rules()
     )
     home = "/console/" if is_root_taken and runtime.web.console_bind is None else "/"
     app.config["HOME"] = home
     app.register_blueprint(_console_blueprint(home))
-    app.config["TRANSLATIONS"] = tuple(dict.fromkeys(folder for folder in folders if folder))
+    app.config["TRANSLATIONS"] = tuple(folders)
     app.config["PAGES"] = pages
     handle_problems(app, runtime.web.retry_after_s, runtime.show_path)
     set_up(app, shown)
     app.before_request(lambda: _let_in(scopes))
     app.after_request(_finish)
     return app
-
-
-def _own_pages() -> list[Page]:
-    from carboy.web.console.pages import OWN_PAGES
-
-    return list(OWN_PAGES)
-
-
-def _translations(blueprint: Blueprint) -> Any:
-    from pathlib import Path
-
-    folder = Path(blueprint.root_path) / "translations"
-    return folder if folder.is_dir() else None
 
 
 def _console_blueprint(home: str) -> Blueprint:

@@ -11,7 +11,6 @@ from carboy.problems import Problem
 from carboy.web.console.forms import left_out
 
 Download = Literal["csv", "ndjson"]
-DOWNLOADS: tuple[Download, ...] = ("csv", "ndjson")
 _TYPES = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
 
 

@@ -1,10 +1,12 @@
 """Errors as HTML, for a client that asks for it; the others get problem documents."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flask import Request
+from flask import Request, render_template
 from markupsafe import Markup
 
+from carboy.logs import request_id
 from carboy.problems import Problem
 from carboy.web.console.access import is_html
 from carboy.web.console.languages import choose_language, translations
@@ -13,7 +15,7 @@ from carboy.web.console.rendering import HEADERS
 if TYPE_CHECKING:
     from flask import Flask
 
-ERROR_HEADERS = {**HEADERS, "Vary": "Accept, Accept-Language", "Content-Type": "text/html; charset=utf-8"}
+_HEADERS = {**HEADERS, "Vary": "Accept, Accept-Language", "Content-Type": "text/html; charset=utf-8"}
 
 _PLAIN = Markup(
     '<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
@@ -25,33 +27,27 @@ _PLAIN = Markup(
 )
 
 
-def make_error_page(inner: "Flask", environ: dict[str, Any], problem: Problem, request_id: str) -> bytes | None:
-    """Return an error as a page, in the language of the request; None for a client that does not ask for HTML.
+def make_error_page(
+    environ: Mapping[str, Any], problem: Problem, inner: "Flask | None"
+) -> tuple[bytes, Mapping[str, str]] | None:
+    """Return an error as a page in the language of the request, and its headers; None for a client that wants no HTML.
 
     Args:
-        inner: the console's application.
         environ: of the request.
         problem: what went wrong.
-        request_id: as `X-Request-Id` says it.
+        inner: the console's application; None where the console is not served, for a page that loads nothing.
     """
-    if not is_html(Request(environ, populate_request=False)):
-        return None
-    from flask import render_template
-
-    quiet = {**environ, "wsgi.input": None, "CONTENT_LENGTH": "0"}
-    with inner.request_context(quiet):
-        page = render_template("console/error.html", problem=problem, request_id=request_id)
-    return page.encode()
-
-
-def make_plain_page(environ: dict[str, Any], problem: Problem, request_id: str) -> bytes | None:
-    """Return an error as a page that loads nothing, for an address where the console is not served."""
-    request = Request(environ, populate_request=False)
+    request = Request(dict(environ), populate_request=False)
     if not is_html(request):
         return None
+    if inner is not None:
+        with inner.request_context({**environ, "wsgi.input": None, "CONTENT_LENGTH": "0"}):
+            page = render_template("console/error.html", problem=problem, request_id=request_id())
+        return page.encode(), _HEADERS
     language = choose_language(list(request.accept_languages))
     texts = translations(language).gettext
-    return _PLAIN.format(
+    plain = _PLAIN.format(
         language=language, status=problem.status, what=texts(problem.what), detail=texts(problem.detail),
-        request=texts("Request"), request_id=request_id,
-    ).encode()  # fmt: skip
+        request=texts("Request"), request_id=request_id(),
+    )  # fmt: skip
+    return plain.encode(), _HEADERS

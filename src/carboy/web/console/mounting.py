@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from carboy.logs import BoundLogger, get_logger, request_id
+from carboy.logs import BoundLogger, get_logger
 from carboy.problems import Problem
 
 if TYPE_CHECKING:
@@ -42,24 +42,22 @@ class Console:
         """Return an error as HTML with its headers; None for a client that does not ask for HTML."""
         if "html" not in environ.get("HTTP_ACCEPT", ""):
             return None
-        from carboy.web.console.error_pages import ERROR_HEADERS, make_error_page
+        from carboy.web.console.error_pages import make_error_page
 
         try:
-            page = make_error_page(self.app, dict(environ), problem, request_id())
+            return make_error_page(environ, problem, self.app)
         except Exception as error:  # the problem document stays, whatever a page needs
             log.error("error_page_failed", exc_info=error)
             return None
-        return None if page is None else (page, ERROR_HEADERS)
 
 
 def plain_error_page(environ: Mapping[str, Any], problem: Problem) -> "tuple[bytes, Mapping[str, str]] | None":
     """Return an error as HTML that loads nothing, with its headers; None for a client that does not ask for HTML."""
     if "html" not in environ.get("HTTP_ACCEPT", ""):
         return None
-    from carboy.web.console.error_pages import ERROR_HEADERS, make_plain_page
+    from carboy.web.console.error_pages import make_error_page
 
-    page = make_plain_page(dict(environ), problem, request_id())
-    return None if page is None else (page, ERROR_HEADERS)
+    return make_error_page(environ, problem, None)
 
 
 def add_console(app: "Flask", runtime: "Runtime") -> None:

@@ -81,7 +81,7 @@ def set_up(app: Flask, pages: Sequence[Any]) -> None:
         navigation=lambda: _navigation(pages), tree=json_tree,
         notice=_notice, left_out=left_out,
         download_url=_download_url, has_docs=_has_docs, is_filtered=_is_filtered, fact_text=_fact_text,
-        profile=lambda: str(runtime().settings.profile), service=_service_name,
+        profile=lambda: str(runtime().settings.profile), service=lambda: runtime().title,
     )  # fmt: skip
     env.filters.update(
         when=when, number=number, size=size, ago=ago, duration=duration, percent=percent, amount=amount
@@ -246,11 +246,6 @@ def _fact_text(fact: Any) -> str:
     if "age_s" in params:
         params["age"] = duration(params.pop("age_s"))
     return translate(fact.value, **params)
-
-
-def _service_name() -> str:
-    named = runtime().settings.entry("APP")
-    return "Carboy" if named is None or named.layer == "default" else str(named.value)
 
 
 def _navigation(pages: Sequence[Any]) -> list[tuple[str, list[tuple[str, str, bool]]]]:
