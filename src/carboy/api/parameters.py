@@ -83,16 +83,14 @@ class Value(NamedTuple):
         )
 
 
-def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None = None) -> Read:
+def compile_value(value: Value, content: Any, schemas: Schemas) -> Read:
     """Return the function that reads a value from its source, and leaves an argument or what is wrong with it.
 
     Args:
         value: what is known of it.
         content: the whole document.
         schemas: its schemas.
-        raw: takes the untyped value from the source, `ABSENT` when it is not there; by default as the style says.
     """
-    raw = raw or _raw(value, content)
     types = coercion.types_of(content, value.schema)
     convert: Raw | None = None
     if value.style != "json" and types not in {(), ("string",)} and not _is_typed_by_route(value, types):
@@ -101,7 +99,7 @@ def compile_value(value: Value, content: Any, schemas: Schemas, raw: Raw | None 
     default = coercion.default_of(content, value.schema)
     if default is None and not value.is_none_when_absent:
         default = ABSENT
-    read = _reader(value, raw, convert, check, default)
+    read = _reader(value, _raw(value, content), convert, check, default)
     return _with_empty(value, read, None if types and "string" not in types else "") if value.takes_empty else read
 
 

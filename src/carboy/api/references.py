@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from carboy.api.document_errors import Faults
@@ -22,6 +22,17 @@ _REFERABLE = frozenset(
     ("schema", "response", "parameter", "example", "requestBody", "header", "securityScheme", "link", "callback")
 ) | {"pathItem", "mediaType"}
 _SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class _Spot(NamedTuple):
+    """Where a node stands: its file, its place in it, and its place in the whole document."""
+
+    file: str
+    pointer: Pointer
+    at: Pointer
+
+    def below(self, parts: Pointer) -> "_Spot":
+        return _Spot(self.file, self.pointer + parts, self.at + parts)
 
 
 class Bundler:
@@ -49,77 +60,58 @@ class Bundler:
 
     def bundle(self) -> dict[str, Any]:
         """Return the document with every reference pointing into itself."""
-        content: dict[str, Any] = self._copy(self._root, "document", self._file, ())
+        content: dict[str, Any] = self._copy(self._root, "document", _Spot(self._file, (), ()))
         sections: dict[Pointer, dict[str, Any]] = {}
         while self._pending:  # copying one may place more
             (file, pointer, kind), place = self._pending.pop()
             if place[:-1] not in sections:
                 sections[place[:-1]] = _own_section(content, place[:-1])
-            sections[place[:-1]][place[-1]] = self._copy(dig(self._values[file], pointer), kind, file, place, pointer)
+            node = dig(self._values[file], pointer)
+            sections[place[:-1]][place[-1]] = self._copy(node, kind, _Spot(file, pointer, place))
         return content
 
-    def _copy(self, node: Any, kind: Kind, file: str, at: Pointer, pointer: Pointer | None = None) -> Any:
-        """Copy a node with its references rewritten to this document.
-
-        Args:
-            node: what to copy.
-            kind: what it is.
-            file: the file it stands in.
-            at: its place in the whole document.
-            pointer: its place in its file, when that is another.
-        """
-        pointer = at if pointer is None else pointer
+    def _copy(self, node: Any, kind: Kind, spot: _Spot) -> Any:
+        """Copy a node with its references rewritten to this document."""
         if not isinstance(node, dict):
             return node
         if kind == "schema" and "$id" in node:
             return node  # a schema resource of its own: its references are relative to its `$id`
         reference = node.get("$ref")
         if isinstance(reference, str) and kind in _REFERABLE:
-            return self._copy_reference(node, reference, kind, file, at, pointer)
-        return self._copy_parts(node, kind, file, at, pointer)
+            return self._copy_reference(node, reference, kind, spot)
+        return self._copy_parts(node, kind, spot)
 
-    def _copy_parts(self, node: dict[str, Any], kind: Kind, file: str, at: Pointer, pointer: Pointer) -> dict[str, Any]:
-        result = map_children(
-            kind, node, lambda below, inner, value: self._copy(value, inner, file, at + below, pointer + below)
-        )
+    def _copy_parts(self, node: dict[str, Any], kind: Kind, spot: _Spot) -> dict[str, Any]:
+        result = map_children(kind, node, lambda below, inner, value: self._copy(value, inner, spot.below(below)))
         if kind == "schema" and isinstance(result.get("discriminator"), dict):
-            result["discriminator"] = self._copy_discriminator(result["discriminator"], file, pointer)
+            result["discriminator"] = self._copy_discriminator(result["discriminator"], spot)
         return result
 
-    def _copy_reference(
-        self, node: dict[str, Any], reference: str, kind: Kind, file: str, at: Pointer, pointer: Pointer
-    ) -> Any:
+    def _copy_reference(self, node: dict[str, Any], reference: str, kind: Kind, spot: _Spot) -> Any:
         siblings = {key: value for key, value in node.items() if key != "$ref"}
-        target = self._target(reference, kind, file, pointer)
+        target = self._target(reference, kind, spot.file, spot.pointer)
         if target is None:
             return node
         if kind == "pathItem" or section_of(kind, is_swagger_2=self._is_swagger_2) is None:
-            return self._inline(target, siblings, kind, at, file, pointer)
+            return self._inline(target, siblings, kind, spot)
         place = self._place(*target, kind)
-        rest = self._copy_parts(siblings, kind, file, at, pointer) if siblings else {}
+        rest = self._copy_parts(siblings, kind, spot) if siblings else {}
         return {"$ref": "#" + render_pointer(place), **rest}
 
-    def _inline(
-        self,
-        target: tuple[str, Pointer],
-        siblings: dict[str, Any],
-        kind: Kind,
-        at: Pointer,
-        file: str,
-        pointer: Pointer,
-    ) -> Any:
+    def _inline(self, target: tuple[str, Pointer], siblings: dict[str, Any], kind: Kind, spot: _Spot) -> Any:
         if target in self._inlining:
-            self.faults.add_at(Origin(file, pointer), "the reference leads back to itself")
+            self.faults.add_at(Origin(spot.file, spot.pointer), "the reference leads back to itself")
             return {}
+        file, pointer = target
         self._inlining.append(target)
-        self.origins[at] = Origin(*target)
-        copied = self._copy(dig(self._values[target[0]], target[1]), kind, target[0], at, target[1])
+        self.origins[spot.at] = Origin(file, pointer)
+        copied = self._copy(dig(self._values[file], pointer), kind, _Spot(file, pointer, spot.at))
         self._inlining.pop()
         for key in siblings:
-            self.origins[*at, key] = Origin(file, (*pointer, key))
-        return {**copied, **self._copy_parts(siblings, kind, file, at, pointer)} if isinstance(copied, dict) else copied
+            self.origins[*spot.at, key] = Origin(spot.file, (*spot.pointer, key))
+        return {**copied, **self._copy_parts(siblings, kind, spot)} if isinstance(copied, dict) else copied
 
-    def _copy_discriminator(self, node: dict[str, Any], file: str, pointer: Pointer) -> dict[str, Any]:
+    def _copy_discriminator(self, node: dict[str, Any], spot: _Spot) -> dict[str, Any]:
         mapping = node.get("mapping")
         if not isinstance(mapping, dict):
             return node
@@ -127,7 +119,8 @@ class Bundler:
         for value, reference in mapping.items():
             result[value] = reference
             if isinstance(reference, str) and ("#" in reference or "/" in reference or reference.endswith(_SUFFIXES)):
-                target = self._target(reference, "schema", file, (*pointer, "discriminator", "mapping", value))
+                pointer = (*spot.pointer, "discriminator", "mapping", value)
+                target = self._target(reference, "schema", spot.file, pointer)
                 if target is not None:
                     result[value] = "#" + render_pointer(self._place(*target, "schema"))
         return {**node, "mapping": result}

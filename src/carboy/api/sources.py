@@ -5,13 +5,13 @@ A start that finds a cached copy imports neither this module nor what it needs.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from carboy.api import swagger2
 from carboy.api.coercion import default_of
 from carboy.api.document_errors import Faults, unserved
 from carboy.api.document_rules import check_circles, check_sense
-from carboy.api.metaschema import check_grammar
 from carboy.api.model import Document, Origin, Pointer
 from carboy.api.references import Bundler
 from carboy.api.validators import Schemas, compile_schema, explain
@@ -21,6 +21,7 @@ from carboy.extras import extra
 from carboy.http_values import parse_pointer
 
 _KNOWN_VERSIONS = ("3.0.", "3.1.", "3.2.")
+_GRAMMAR = Path(__file__).parent / "grammar.yaml"
 
 
 def read_document(source: bytes | Mapping[Any, Any], file: str) -> tuple[Document, dict[str, bytes]]:
@@ -64,7 +65,7 @@ def _check(root: dict[str, Any], name: str, file: str) -> tuple[Document, dict[s
     bundler = Bundler(root, file, lambda origins: Faults(name, origins))
     content = bundler.bundle()
     check_circles(content, bundler.faults)
-    check_grammar(content, bundler.faults)
+    _check_grammar(content, bundler.faults)
     bundler.faults.stop_if_any()
     origins = bundler.origins
     if "swagger" in content:
@@ -78,6 +79,20 @@ def _check(root: dict[str, Any], name: str, file: str) -> tuple[Document, dict[s
     _check_defaults(content, schemas, faults)
     faults.stop_if_any()
     return Document(content, name, origins), bundler.texts
+
+
+def _check_grammar(content: Any, faults: Faults) -> None:
+    """Record what is unknown, missing or of the wrong type, beyond the schemas."""
+    with extra("api"):
+        from jsonschema_rs import Draft202012Validator
+
+    name = "swagger_2" if "swagger" in content else "openapi_3"
+    if content.get("openapi", "").startswith("3.2."):
+        name = "openapi_32"
+    grammar = read_text(_GRAMMAR.read_bytes())[name]
+    for error in Draft202012Validator(grammar, mask="this").iter_errors(content):
+        for pointer, detail in explain(error):
+            faults.add(pointer, detail)
 
 
 def _title_of(root: Any) -> str:
