@@ -1,7 +1,8 @@
 """Decrypt an encrypted file: every secret with its key, each stage's MAC checked, all faults reported at once."""
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from carboy.config.encrypted.key_paths import Path, filled, map_leaves, show
@@ -74,50 +75,19 @@ def open_secrets(
         ConfigurationError: something was tampered with; every fault is named.
         UpstreamError: the key service refused or was unavailable.
     """
-    faults: list[Fault] = []
     wanted = set(config.stages if stages is None else stages)
-    keys = _open_keys(config, keyring, wanted)
     chosen = list(config.secrets) if only is None else list(only)
-    secrets = {}
-    for name, ring in keys.items():
-        sealed_texts = {
-            path: text
-            for path, (text, stage) in config.secrets.items()
-            if stage.name == name and text.startswith(SEALED)
-        }
-        need = sealed_texts if len(ring) > 1 else [path for path in chosen if path in sealed_texts]
-        opened = _unseal_all(config, name, ring, sealed_texts, need, keys, faults)
-        secrets.update(opened)
-        if not trust_macs:
-            _check_macs(config, name, ring, sealed_texts, opened, faults)
-    old = _find_old(config, keyring, chosen, wanted, faults)
-    faults += downgraded(config, chosen, wanted & set(config.seals))
-    if not faults:  # nothing is decrypted for a file that is refused
-        secrets.update(_open_old(config, keyring, old, faults))
-    if faults:
+    opening = _Opening(config, keyring, _open_keys(config, keyring, wanted))
+    for name in opening.keys:
+        opening.unseal(name, chosen, trust_mac=trust_macs)
+    old = opening.find_old(chosen, wanted)
+    opening.faults += downgraded(config, chosen, wanted & set(config.seals))
+    if not opening.faults:  # nothing is decrypted for a file that is refused
+        opening.open_old(old)
+    if opening.faults:
         hint = "look in git who changed it; after a merge by hand: carboy config rekey --after-merge"
-        raise faulty(config.document.source, faults, hint)
-    return Opened(config, secrets)
-
-
-def _find_old(
-    config: Config, keyring: Keyring, chosen: Iterable[Path], wanted: set[str], faults: list[Fault]
-) -> list[tuple[Path, str, Stage]]:
-    """Return the secrets in Fleece's form; add a fault for each secret that cannot be decrypted."""
-    old = []
-    for path in chosen:
-        text, stage = config.secrets[path]
-        if text.startswith(ENCRYPT):
-            faults.append(config.fault(path, "is in plain text: encrypt the file with `carboy config import`"))
-        elif stage.name not in wanted:
-            continue
-        elif text.startswith(SEALED) and stage.name not in config.seals:
-            faults.append(config.fault(path, f"is sealed, but `seal` has no key of the stage `{stage.name}`"))
-        elif text.startswith(DECRYPT) and keyring.is_pinned:
-            faults.append(config.fault(path, _DOWNGRADED))
-        elif text.startswith(DECRYPT) and stage.name not in config.seals:
-            old.append((path, text, stage))
-    return old
+        raise faulty(config.document.source, opening.faults, hint)
+    return Opened(config, opening.secrets)
 
 
 def downgraded(config: Config, paths: Iterable[Path], stages: Iterable[str]) -> list[Fault]:
@@ -156,88 +126,108 @@ def _open_keys(config: Config, keyring: Keyring, wanted: set[str]) -> dict[str, 
     return keys
 
 
-def _unseal_all(
-    config: Config,
-    name: str,
-    ring: Sequence[tuple[Block, StageKey]],
-    sealed_texts: dict[Path, str],
-    need: Iterable[Path],
-    keys: dict[str, list[tuple[Block, StageKey]]],
-    faults: list[Fault],
-) -> dict[Path, Secret]:
-    opened = {}
-    for path in need:
-        for _, key in ring:
-            try:
-                opened[path] = Secret(
-                    unseal(key, path, sealed_texts[path]), sealed_texts[path], config.stages[name], key
+class _Opening:
+    """The decryption of one file: the secrets that are open so far, and what is wrong.
+
+    Args:
+        config: a closed file.
+        keyring: opens what is in Fleece's form.
+        keys: for each sealed stage its blocks and keys, the main one first.
+    """
+
+    def __init__(self, config: Config, keyring: Keyring, keys: dict[str, list[tuple[Block, StageKey]]]) -> None:
+        self.config, self.keyring, self.keys = config, keyring, keys
+        self.secrets: dict[Path, Secret] = {}
+        self.faults: list[Fault] = []
+
+    def unseal(self, name: str, chosen: Iterable[Path], *, trust_mac: bool) -> None:
+        """Open the chosen secrets of a stage, and check its MACs over all of them."""
+        ring, stage = self.keys[name], self.config.stages[name]
+        sealed_texts = {
+            path: text
+            for path, (text, owner) in self.config.secrets.items()
+            if owner.name == name and text.startswith(SEALED)
+        }
+        for path in sealed_texts if len(ring) > 1 else [path for path in chosen if path in sealed_texts]:
+            text = sealed_texts[path]
+            for _, key in ring:
+                try:
+                    self.secrets[path] = Secret(unseal(key, path, text), text, stage, key)
+                    break
+                except DoesNotOpen:
+                    continue
+            else:
+                self._fault(path, self._diagnose(text))
+        if not trust_mac:
+            self._check_macs(name, sealed_texts)
+
+    def _diagnose(self, text: str) -> str:
+        """Return what was done to a value that cannot be decrypted: it is tried at every other place of the file."""
+        for other, (_, stage) in self.config.secrets.items():
+            for _, key in self.keys.get(stage.name, []):
+                with suppress(DoesNotOpen):
+                    unseal(key, other, text)
+                    return f"was sealed for `{show(other)}`: it was swapped, or copied from there"
+        return "does not open here: it was changed, or sealed for another place, name or stage"
+
+    def _check_macs(self, name: str, sealed_texts: Mapping[Path, str]) -> None:
+        ring = self.keys[name]
+        for block, key in ring:
+            texts = [
+                (path, text)
+                for path, text in sealed_texts.items()
+                if len(ring) == 1 or (path in self.secrets and self.secrets[path].key is key)
+            ]
+            if not (block.mac.isascii() and hmac.compare_digest(mac_of(key, block.kms, texts), block.mac)):
+                detail = (
+                    f"the MAC of the stage `{name}` does not match: a secret was deleted, replaced by plain text, "
+                    "renamed, or put back from an older version"
                 )
-                break
-            except DoesNotOpen:
+                self.faults.append(self.config.document.fault(("seal", name, "mac"), detail, f"seal.{name}.mac"))
+
+    def find_old(self, chosen: Iterable[Path], wanted: set[str]) -> list[tuple[Path, str, Stage]]:
+        """Return the secrets in Fleece's form; note a fault for each secret that cannot be decrypted."""
+        old = []
+        for path in chosen:
+            text, stage = self.config.secrets[path]
+            is_sealed = stage.name in self.config.seals
+            if text.startswith(ENCRYPT):
+                self._fault(path, "is in plain text: encrypt the file with `carboy config import`")
+            elif stage.name not in wanted:
                 continue
-        else:
-            faults.append(config.fault(path, _diagnose(config, path, sealed_texts[path], keys)))
-    return opened
+            elif text.startswith(SEALED) and not is_sealed:
+                self._fault(path, f"is sealed, but `seal` has no key of the stage `{stage.name}`")
+            elif text.startswith(DECRYPT) and self.keyring.is_pinned:
+                self._fault(path, _DOWNGRADED)
+            elif text.startswith(DECRYPT) and not is_sealed:
+                old.append((path, text, stage))
+        return old
 
+    def open_old(self, old: list[tuple[Path, str, Stage]]) -> None:
+        """Open secrets in Fleece's form; the calls of the key service run in parallel."""
+        for stage in {stage.environment: stage for _, _, stage in old}.values():
+            self.keyring.service(stage)  # credentials first, once, before many threads need them
 
-def _diagnose(config: Config, path: Path, text: str, keys: dict[str, list[tuple[Block, StageKey]]]) -> str:
-    """Return what was done to a value that cannot be decrypted: it is tried at every other place of the file."""
-    for other, (_, stage) in config.secrets.items():
-        for _, key in keys.get(stage.name, []):
+        def one(item: tuple[str, Stage]) -> str | None:
+            text, stage = item
             try:
-                unseal(key, other, text)
-            except DoesNotOpen:
-                continue
-            return f"was sealed for `{show(other)}`: it was swapped, or copied from there"
-    return "does not open here: it was changed, or sealed for another place, name or stage"
+                return self.keyring.open_old(stage, text)
+            except WrongKey:
+                return None
 
+        distinct = dict.fromkeys((text, stage) for _, text, stage in old)
+        plain = dict(zip(distinct, in_parallel(one, distinct), strict=True))
+        for path, text, stage in old:
+            value = plain[text, stage]
+            if value is None:
+                self._fault(
+                    path, f"was not encrypted under the key of its stage, `{stage.key}`: it was moved here, or cut"
+                )
+            else:
+                self.secrets[path] = Secret(value, text, stage, None)
 
-def _check_macs(
-    config: Config,
-    name: str,
-    ring: Sequence[tuple[Block, StageKey]],
-    sealed_texts: dict[Path, str],
-    opened: dict[Path, Secret],
-    faults: list[Fault],
-) -> None:
-    for block, key in ring:
-        texts = [
-            (path, text)
-            for path, text in sealed_texts.items()
-            if len(ring) == 1 or (path in opened and opened[path].key is key)
-        ]
-        if not (block.mac.isascii() and hmac.compare_digest(mac_of(key, block.kms, texts), block.mac)):
-            detail = (
-                f"the MAC of the stage `{name}` does not match: a secret was deleted, replaced by plain text, "
-                "renamed, or put back from an older version"
-            )
-            faults.append(config.document.fault(("seal", name, "mac"), detail, f"seal.{name}.mac"))
-
-
-def _open_old(
-    config: Config, keyring: Keyring, old: list[tuple[Path, str, Stage]], faults: list[Fault]
-) -> dict[Path, Secret]:
-    for stage in {stage.environment: stage for _, _, stage in old}.values():
-        keyring.service(stage)  # credentials first, once, before many threads need them
-
-    def one(item: tuple[str, Stage]) -> str | None:
-        text, stage = item
-        try:
-            return keyring.open_old(stage, text)
-        except WrongKey:
-            return None
-
-    distinct = dict.fromkeys((text, stage) for _, text, stage in old)
-    plain = dict(zip(distinct, in_parallel(one, distinct), strict=True))
-    secrets = {}
-    for path, text, stage in old:
-        value = plain[text, stage]
-        if value is None:
-            detail = f"was not encrypted under the key of its stage, `{stage.key}`: it was moved here, or cut"
-            faults.append(config.fault(path, detail))
-        else:
-            secrets[path] = Secret(value, text, stage, None)
-    return secrets
+    def _fault(self, path: Path, detail: str) -> None:
+        self.faults.append(self.config.fault(path, detail))
 
 
 # One stage
