@@ -12,7 +12,6 @@ from carboy.clock import from_unix_ms
 from carboy.http_values import parse_query_time
 from carboy.web.console.access import csrf_token, has_scope
 from carboy.web.console.assets import asset_name
-from carboy.web.console.charts import bars
 from carboy.web.console.forms import left_out
 from carboy.web.console.languages import COOKIE, LANGUAGES, choose_language, translations
 from carboy.web.runtime import runtime
@@ -76,7 +75,7 @@ def set_up(app: Flask, pages: Sequence[Any]) -> None:
     env = app.jinja_env
     env.trim_blocks = env.lstrip_blocks = True
     env.globals.update(
-        _=translate, has_scope=has_scope, csrf_token=csrf_token, bars=bars, asset=_asset_url, same=_same_page,
+        _=translate, has_scope=has_scope, csrf_token=csrf_token, asset=_asset_url, same=_same_page,
         languages=LANGUAGES, language=language,
         navigation=lambda: _navigation(pages), tree=json_tree,
         notice=_notice, left_out=left_out,
