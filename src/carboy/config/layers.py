@@ -58,7 +58,7 @@ def similar_profile(document: Mapping[str, Any], profile: str) -> str | None:
 
 
 def toml_layers(
-    document: Mapping[str, Any], profile: str, declared: Mapping[str, Setting], source: str = "carboy.toml"
+    document: Mapping[str, Any], profile: str, declared: Mapping[str, Setting]
 ) -> tuple[list[Layer], list[Fault]]:
     """Return the layers of a `carboy.toml`: `[default]`, then `[profile.<name>]`; and what stands outside of them."""
     faults = []
@@ -66,24 +66,24 @@ def toml_layers(
         if key not in _TOML_TOP:
             near = difflib.get_close_matches(key, _TOML_TOP, 1)
             hint = f"; did you mean `{near[0]}`?" if near else "; settings stand below [default] or [profile.<name>]"
-            faults.append(Fault(f"{source} `{key}`", f"it is not a known key{hint}"))
+            faults.append(Fault(f"carboy.toml `{key}`", f"it is not a known key{hint}"))
     profiles = document.get("profile", {})
     tables = {"[default]": document.get("default", {})}
     if isinstance(profiles, Mapping):
         tables[f"[profile.{profile}]"] = profiles.get(profile, {})
         wrong = [name for name, table in profiles.items() if not isinstance(table, Mapping) and name != profile]
         why = "it must be a table: settings stand below [profile.<name>]"
-        faults += [Fault(f"{source} `profile.{name}`", why) for name in wrong]
+        faults += [Fault(f"carboy.toml `profile.{name}`", why) for name in wrong]
     else:
-        faults.append(Fault(f"{source} `profile`", "it must be a table of tables: [profile.<name>]"))
+        faults.append(Fault("carboy.toml `profile`", "it must be a table of tables: [profile.<name>]"))
     if not isinstance(document.get("app", ""), str):
-        faults.append(Fault(f"{source} `app`", "it must be text: MODULE:NAME of the application"))
+        faults.append(Fault("carboy.toml `app`", "it must be text: MODULE:NAME of the application"))
     layers = []
     for title, table in tables.items():
         if isinstance(table, Mapping):
-            layers.append(Layer(f"{source} {title}", flatten(table, declared)))
+            layers.append(Layer(f"carboy.toml {title}", flatten(table, declared)))
         else:
-            faults.append(Fault(f"{source} {title}", "it must be a table"))
+            faults.append(Fault(f"carboy.toml {title}", "it must be a table"))
     return layers, faults
 
 

@@ -105,7 +105,7 @@ class Call:
         except HTTPError:  # all tries are used up, or the rules allow none after this kind of error
             return None
         wait_s = self._retry.get_backoff_time()
-        if not self._affords(wait_s):
+        if wait_s >= self.left_s():
             return None
         _rewind(request)
         return wait_s
@@ -131,16 +131,13 @@ class Call:
         wait_s = max(
             self._retry.get_backoff_time(), min(asked_s, getattr(retry, "retry_after_max", _RETRY_AFTER_MAX_S))
         )
-        if self._affords(wait_s):
+        if wait_s < self.left_s():
             _rewind(request)
             return wait_s
         self._retry = retry
         spent = ResponseError(f"status {response.status_code}, and the budget of {self._budget_s:g} s is spent")
         self._give_up(spent, request, response)
         return None
-
-    def _affords(self, wait_s: float) -> bool:
-        return wait_s < self.left_s()
 
     def _may_repeat(self, request: "PreparedRequest") -> bool:
         methods = self._retry.allowed_methods

@@ -36,15 +36,12 @@ def memory_folder() -> Path:
 
 
 @contextmanager
-def private_folder(root: Path | None = None) -> Iterator[Path]:
+def private_folder() -> Iterator[Path]:
     """Make a folder that only this user enters, removed on every way out: errors, SIGTERM, SIGHUP, Ctrl-C.
 
     What a killed process (SIGKILL) left behind is removed by the next.
-
-    Args:
-        root: where to make it; `memory_folder()` when None.
     """
-    root = root or memory_folder()
+    root = memory_folder()
     _sweep(root)
     before = {number: signal.signal(number, _end) for number in _ENDING}
     folder: Path | None = None
