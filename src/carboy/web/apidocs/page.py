@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from html import escape
 from http import HTTPStatus
 from pathlib import Path
@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from carboy.web.apidocs.request_example import examples_of, make_form, render_curl, render_form, render_json
-from carboy.web.apidocs.schema_view import SchemaText, follow
+from carboy.web.apidocs.schema_view import describe, follow
 
 _FOLDER = Path(__file__).parent
 _METHODS = ("get", "query", "post", "put", "patch", "delete", "head", "options", "trace")
@@ -31,7 +31,8 @@ def render_page(document: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
         schemes=document.get("components", {}).get("securitySchemes", {}),
         groups=_group(document),
         abouts={tag["name"]: tag.get("description", "") for tag in document.get("tags", ())},
-        schema=SchemaText(document).render,
+        follow=partial(follow, document),
+        describe=partial(describe, document),
         style=Markup(style),  # noqa: S704 (a file of this package)
         script=Markup(script),  # noqa: S704
     )
