@@ -8,7 +8,8 @@ import click
 from carboy.cli.config_compare import diff, merge_driver
 from carboy.cli.config_edit import edit
 from carboy.cli.config_store import history, rollback, upload
-from carboy.cli.encrypted_file import ClosedFile, common_options, note_options, pass_file, say
+from carboy.cli.encrypted_file import ClosedFile, common_options, note_options, pass_file
+from carboy.cli.output import note
 from carboy.config.encrypted.decrypt import downgraded, open_secrets, open_text, open_tree, render_stage
 from carboy.config.encrypted.encrypt import close_text, rekey_text, remac_text, set_text, template
 from carboy.config.encrypted.key_paths import parse
@@ -37,8 +38,7 @@ for _one in (edit, diff, merge_driver, history, rollback):
 
 
 @command.command("import")
-@common_options()
-@pass_file
+@pass_file()
 def import_(file: ClosedFile) -> None:
     """Encrypt YAML or JSON from stdin into the file.
 
@@ -51,20 +51,19 @@ def import_(file: ClosedFile) -> None:
     before = file.load()
     text = data.decode("utf-8-sig", errors="replace")
     if before is not None and (data == before or file.drawer.is_marked(before, text)):
-        say(f"nothing changed in {file.name}")
+        note(f"nothing changed in {file.name}")
         return
     opened, keyring = file.open(before) if before is not None else (None, file.keyring())
     closed = close_text(data, "stdin", opened, keyring)
     if closed is not None:
         file.write(closed, before)
     file.drawer.mark(file.load() or b"", text)
-    say(f"wrote {file.name}" if closed is not None else f"nothing changed in {file.name}")
+    note(f"wrote {file.name}" if closed is not None else f"nothing changed in {file.name}")
 
 
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
-@common_options()
-@pass_file
+@pass_file()
 def export(file: ClosedFile, as_json: bool) -> None:
     """Print the decrypted file, or a template for a new one.
 
@@ -96,8 +95,7 @@ def export(file: ClosedFile, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would be written, without values.")
 @click.option("--prune", is_flag=True, help="Delete parameters that the stage no longer has, after asking.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@common_options(short=False)
-@pass_file
+@pass_file(short=False)
 def render(file: ClosedFile, stage: str, environment: str | None, **given: Any) -> None:
     """Print or upload the values of a stage.
 
@@ -145,8 +143,7 @@ def render(file: ClosedFile, stage: str, environment: str | None, **given: Any) 
 @click.argument("stage")
 @click.argument("path")
 @click.option("--plain", is_flag=True, help="Keep the value as plain text, not as a secret.")
-@common_options()
-@pass_file
+@pass_file()
 def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
     """Set one value of a stage, read from stdin or a prompt.
 
@@ -174,14 +171,13 @@ def set_(file: ClosedFile, stage: str, path: str, plain: bool) -> None:
         )
     text = set_text(config, file.keyring(config), stage, path, value, is_secret=not plain)
     file.write(text, before)
-    say(f"wrote {file.name}")
+    note(f"wrote {file.name}")
 
 
 @command.command()
 @click.argument("stage")
 @click.argument("path")
-@common_options()
-@pass_file
+@pass_file()
 def get(file: ClosedFile, stage: str, path: str) -> None:
     """Print one value of a stage; anything but text as JSON.
 
@@ -205,8 +201,7 @@ def get(file: ClosedFile, stage: str, path: str) -> None:
 
 @command.command()
 @click.option("--offline", is_flag=True, help="Check what can be checked without KMS.")
-@common_options()
-@pass_file
+@pass_file()
 def check(file: ClosedFile, offline: bool) -> None:
     """Check the file's structure and MACs, and that no stage lacks a value.
 
@@ -231,7 +226,7 @@ def check(file: ClosedFile, offline: bool) -> None:
     if not offline:
         open_secrets(config, file.keyring(config))
         _check_keys(file, config)
-    say(f"{file.name}: {len(config.stages)} stages, {len(config.secrets)} secrets, no fault")
+    note(f"{file.name}: {len(config.stages)} stages, {len(config.secrets)} secrets, no fault")
 
 
 def _check_keys(file: ClosedFile, config: Config) -> None:
@@ -259,8 +254,7 @@ def _check_keys(file: ClosedFile, config: Config) -> None:
     help="Take the secrets as they stand though a MAC does not match, after a merge by hand.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@common_options()
-@pass_file
+@pass_file()
 def rekey(file: ClosedFile, stage: str | None, sealed: bool, after_merge: bool, yes: bool) -> None:
     """Encrypt every secret again with new data keys.
 
@@ -271,7 +265,7 @@ def rekey(file: ClosedFile, stage: str | None, sealed: bool, after_merge: bool, 
     config, before = file.read()
     keyring = file.keyring(config)
     if after_merge:
-        say("Secrets may be missing, or older ones put back: look at the merge before you say yes.")
+        note("Secrets may be missing, or older ones put back: look at the merge before you say yes.")
         if not (yes or click.confirm("Take the secrets as they stand?", err=True)):
             raise click.Abort
         text = remac_text(open_secrets(config, keyring, trust_macs=True), keyring)
@@ -281,4 +275,4 @@ def rekey(file: ClosedFile, stage: str | None, sealed: bool, after_merge: bool, 
         opened = open_secrets(config, keyring, [name for name in names if name in used])
         text = rekey_text(opened, keyring, names, to_sealed=sealed)
     file.write(text, before)
-    say(f"wrote {file.name}")
+    note(f"wrote {file.name}")

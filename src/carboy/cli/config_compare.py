@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
+from carboy.cli.encrypted_file import ClosedFile, pass_file
+from carboy.cli.output import note
 from carboy.config.encrypted.decrypt import render_stage
 from carboy.config.encrypted.file import read_file
 from carboy.config.encrypted.key_paths import Path as KeyPath
@@ -28,8 +29,7 @@ from carboy.errors import CarboyError, UsageError
 @click.argument("stages", metavar="[STAGE [STAGE]]", nargs=-1)
 @click.option("--rev", metavar="REV", help="Compare with the file at a revision of git.")
 @click.option("--show", "shows", is_flag=True, help="Print values; secrets as well.")
-@common_options()
-@pass_file
+@pass_file()
 def diff(file: ClosedFile, stages: tuple[str, ...], rev: str | None, shows: bool) -> None:
     """Show what differs between two stages, or since a revision of git; values as hashes, good for this output only.
 
@@ -98,8 +98,7 @@ def _at_revision(path: Path, rev: str) -> bytes:
 @click.argument("ours", type=click.Path(path_type=Path))
 @click.argument("theirs", type=click.Path(path_type=Path))
 @click.argument("name", required=False)
-@common_options()
-@pass_file
+@pass_file()
 def merge_driver(file: ClosedFile, base: Path, ours: Path, theirs: Path, name: str | None) -> None:
     """Merge changes to the file; called by git.
 
@@ -123,8 +122,8 @@ def merge_driver(file: ClosedFile, base: Path, ours: Path, theirs: Path, name: s
         if isinstance(error, CarboyError):
             raise
         for changed in error.paths:
-            say(f"CONFLICT in {shown}: both sides changed {changed}")
-        say("Resolve it, then: carboy config rekey --after-merge")
+            note(f"CONFLICT in {shown}: both sides changed {changed}")
+        note("Resolve it, then: carboy config rekey --after-merge")
         raise SystemExit(1) from None
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
+from carboy.cli.encrypted_file import ClosedFile, pass_file
+from carboy.cli.output import note
 from carboy.config.encrypted.decrypt import Opened, open_text, open_tree
 from carboy.config.encrypted.drafts import DraftKey, make_draft_key
 from carboy.config.encrypted.editing import private_folder, run_editor, split_editor
@@ -36,8 +37,7 @@ class _Edit:
     "--editor", "-e", metavar="CMD", help="The editor.  [default: CARBOY_EDITOR, FLEECE_EDITOR, VISUAL, EDITOR, or vi]"
 )
 @click.option("--continue/--discard", "go_on", default=None, help="What to do with an interrupted edit, unasked.")
-@common_options(short=False)
-@pass_file
+@pass_file(short=False)
 def edit(file: ClosedFile, as_json: bool, editor: str | None, go_on: bool | None) -> None:
     """Decrypt the file into an editor, and encrypt it again.
 
@@ -82,7 +82,7 @@ def _draft(file: ClosedFile, editing: _Edit, go_on: bool | None) -> str | None:
         return None
     text = file.drawer.open_draft(editing.draft_key)
     if text is None:
-        say("An interrupted edit was kept, but the file has new keys since: it cannot be opened, and is dropped.")
+        note("An interrupted edit was kept, but the file has new keys since: it cannot be opened, and is dropped.")
         return None
     if go_on is None:
         question = "An interrupted edit was kept. (C)ontinue it or (A)bort it?"
@@ -103,7 +103,7 @@ def _edit_until_right(file: ClosedFile, editing: _Edit, words: list[str], path: 
         run_editor(words, path)
         text = path.read_bytes()
         if text == editing.start.encode():
-            say("nothing changed")
+            note("nothing changed")
             return
         try:
             closed = close_text(text, "what you wrote", editing.opened, editing.keyring)
@@ -113,12 +113,12 @@ def _edit_until_right(file: ClosedFile, editing: _Edit, words: list[str], path: 
             if file.load() != editing.before:
                 raise
             for fault in error.faults:
-                say(f"{fault.pointer}: {fault.detail}")
-            say(f"error: {error.what}")
+                note(f"{fault.pointer}: {fault.detail}")
+            note(f"error: {error.what}")
             if not _asks_again():
                 raise
         else:
-            say(f"wrote {file.name}" if closed is not None else "nothing changed")
+            note(f"wrote {file.name}" if closed is not None else "nothing changed")
             return
 
 
@@ -138,9 +138,9 @@ def _keep(file: ClosedFile, editing: _Edit, path: Path, draft: str | None) -> No
     if text in {editing.start, ""} and draft is None:
         return
     if file.drawer.keep_draft(editing.draft_key, text):
-        say("What you wrote is kept, sealed: `carboy config edit` continues it.")
+        note("What you wrote is kept, sealed: `carboy config edit` continues it.")
     else:
-        say("What you wrote could not be kept: no stage has a key yet.")
+        note("What you wrote could not be kept: no stage has a key yet.")
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from carboy.aws.upload import Plan, Store, check_prefix, find_release, parameters_of, plan_upload
-from carboy.cli.encrypted_file import ClosedFile, common_options, pass_file, say
-from carboy.cli.output import options
+from carboy.cli.encrypted_file import ClosedFile, pass_file
+from carboy.cli.output import note, options
 
 
 def upload(
@@ -19,7 +19,7 @@ def upload(
     tier = options["tier"] or "Standard"
     wanted = parameters_of(prefix, values, tier)
     store = Store(file.credentials_of.session(environment), prefix, options["ssm_kms_key"], tier)
-    say(f"AWS account {store.account()}, below {prefix or '/'}")
+    note(f"AWS account {store.account()}, below {prefix or '/'}")
     store.look_up_key()
     there = store.read()
     plan = plan_upload(wanted, there, prune=options["prune"], again=store.settings_changed(there))
@@ -38,13 +38,13 @@ def _print_plan(plan: Plan) -> None:
 def _carry_out(store: Store, plan: Plan, there: Mapping[str, str], stage: str, *, asks: bool) -> None:
     if plan.delete and asks:
         for name in plan.delete:
-            say(f"delete {name}")
+            note(f"delete {name}")
         if not click.confirm(f"Delete {len(plan.delete)} parameters?", err=True):
             raise click.Abort
     count = len(plan.writes) + len(plan.delete)
     with click.progressbar(length=count, label="Writing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         number = store.apply(plan, there, stage, lambda _: bar.update(1))
-    say(
+    note(
         f"release {number}: {len(plan.create)} created, {len(plan.change)} changed, "
         f"{len(plan.delete)} deleted, {len(plan.same)} left as they were"
     )
@@ -59,8 +59,7 @@ _store_options = options(
 
 @click.command()
 @_store_options
-@common_options()
-@pass_file
+@pass_file()
 def history(file: ClosedFile, stage: str, parameter_store: str, environment: str | None) -> None:
     """List a stage's uploads in Parameter Store, newest first.
 
@@ -78,8 +77,7 @@ def history(file: ClosedFile, stage: str, parameter_store: str, environment: str
 @click.argument("release", type=click.IntRange(1))
 @click.option("--dry-run", is_flag=True, help="Print what would be written, without values.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@common_options()
-@pass_file
+@pass_file()
 def rollback(
     file: ClosedFile, stage: str, release: int, parameter_store: str, environment: str | None, dry_run: bool, yes: bool
 ) -> None:
@@ -102,5 +100,5 @@ def _find_store(file: ClosedFile, stage: str, prefix: str, environment: str | No
     config, _ = file.read()
     prefix = check_prefix(prefix)
     store = Store(file.credentials_of.session(environment or config.stage(stage).environment), prefix)
-    say(f"AWS account {store.account()}, below {prefix or '/'}")
+    note(f"AWS account {store.account()}, below {prefix or '/'}")
     return store

@@ -22,11 +22,6 @@ _META = "carboy.config"
 _DEFAULTS = {"config": Path("config.yml"), "environments": Path("./environments.yml")}
 
 
-def say(text: str) -> None:
-    """Print a message that is not data to stderr."""
-    click.echo(text, err=True)
-
-
 @dataclass(slots=True)
 class ClosedFile:
     """The closed file, and who asks for its keys.
@@ -123,22 +118,32 @@ def common_options(*, short: bool = True) -> Callable[[Any], Any]:
     )
 
 
-def pass_file(function: Callable[..., None]) -> Callable[..., None]:
-    """Hand a command its `ClosedFile`, made of the options of all; those after the command's name win."""
+def pass_file(*, short: bool = True) -> Callable[[Callable[..., None]], Any]:
+    """Return a decorator that gives a command the options of all, and hands it the `ClosedFile` made of them.
 
-    @click.pass_context
-    @wraps(function)
-    def called(ctx: click.Context, /, *args: Any, **given: Any) -> None:
-        note_options(ctx, given)
-        found = ctx.meta[_META]
-        credentials_of = CredentialOptions(
-            found.get("environments") or _DEFAULTS["environments"], found.get("username"), found.get("apikey")
-        )
-        pinned = credentials_of.environ.get("CONFIG_KMS_KEYS", "")
-        allowed = tuple(entry.strip() for entry in pinned.split(",") if entry.strip())
-        function(ClosedFile(found.get("config") or _DEFAULTS["config"], credentials_of, allowed), *args, **given)
+    Those after the command's name override those before it.
 
-    return called
+    Args:
+        short: whether `-e` is `--environments`.
+    """
+
+    def decorate(function: Callable[..., None]) -> Any:
+        @common_options(short=short)
+        @click.pass_context
+        @wraps(function)
+        def called(ctx: click.Context, /, *args: Any, **given: Any) -> None:
+            note_options(ctx, given)
+            found = ctx.meta[_META]
+            credentials_of = CredentialOptions(
+                found.get("environments") or _DEFAULTS["environments"], found.get("username"), found.get("apikey")
+            )
+            pinned = credentials_of.environ.get("CONFIG_KMS_KEYS", "")
+            allowed = tuple(entry.strip() for entry in pinned.split(",") if entry.strip())
+            function(ClosedFile(found.get("config") or _DEFAULTS["config"], credentials_of, allowed), *args, **given)
+
+        return called
+
+    return decorate
 
 
 def note_options(ctx: click.Context, given: dict[str, Any]) -> None:
