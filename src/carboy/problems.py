@@ -4,6 +4,7 @@ Source: RFC 9457.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -44,18 +45,8 @@ class Problem(CarboyError):
         self.extra: dict[str, Any] = dict(extra or {})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.status, self.detail, self.what, self.faults, self.headers, self.extra)
-
-
-def _rebuild(
-    status: int,
-    detail: str,
-    title: str,
-    faults: tuple[Fault, ...],
-    headers: dict[str, str],
-    extra: dict[str, Any],
-) -> Problem:
-    return Problem(status, detail, title=title, faults=faults, headers=headers, extra=extra)
+        more: dict[str, Any] = {"title": self.what, "faults": self.faults, "headers": self.headers, "extra": self.extra}
+        return partial(Problem, self.status, self.detail, **more), ()
 
 
 def render_problem(problem: Problem, instance: str, request_id: str) -> bytes:

@@ -131,10 +131,6 @@ def _media_type(kinds: list[str]) -> str:
     return next((kind for kind in plain if is_json(kind)), plain[0])
 
 
-def _may_be_json(kind: str) -> bool:
-    return is_json(kind) or matches("application/json", kind_of(kind))
-
-
 def _find(known: Mapping[str, Any], status: int) -> Any:
     text = str(status)
     return known.get(text) or known.get(text[0] + "XX") or known.get("default")
@@ -181,7 +177,8 @@ class _BodyCheck(NamedTuple):
         """Make the check of a body of a content type or range; None where it cannot be JSON nor text."""
         takes_text = "string" in typed.types_of(content, schema)
         is_text = kind.startswith("text/") and takes_text
-        return _BodyCheck(schemas.compile(schema, "answer"), takes_text) if is_text or _may_be_json(kind) else None
+        may_be_json = is_json(kind) or matches("application/json", kind_of(kind))
+        return _BodyCheck(schemas.compile(schema, "answer"), takes_text) if is_text or may_be_json else None
 
     def faults(self, response: BaseResponse) -> list[Fault]:
         """Return what is wrong with a body: one of JSON, or of text where the schema allows a string."""

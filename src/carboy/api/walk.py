@@ -127,7 +127,7 @@ def map_children(kind: Kind, node: Mapping[str, Any], change: Callable[[Pointer,
         value = node[key]
         if many == "map" and isinstance(value, dict):
             result[key] = {
-                name: item if _is_extension(below, name) else change((key, name), below, item)
+                name: item if below in _EXTENDED and name.startswith("x-") else change((key, name), below, item)
                 for name, item in value.items()
             }
         elif isinstance(value, list):
@@ -153,10 +153,6 @@ def _parts(kind: Kind, node: Mapping[str, Any]) -> Iterator[tuple[str, Many, Kin
         found = table.get(key) or (anything if not key.startswith("x-") else None)
         if found is not None:
             yield key, *found
-
-
-def _is_extension(kind: Kind, name: str) -> bool:
-    return kind in _EXTENDED and name.startswith("x-")
 
 
 def walk(kind: Kind, node: Any, pointer: Pointer = ()) -> Iterator[tuple[Kind, Pointer, dict[str, Any]]]:

@@ -80,8 +80,10 @@ def get(project: Project, item_id: str, source: str) -> None:
     Example:
       carboy archive get 587c0159a907346eccb84004 | jq .title
     """
+    from carboy.services.archive.object_keys import stored_id
+
     with open_archive(project) as (_, archive):
-        item, body = archive.reader.one(source, _stored_id(item_id, source))
+        item, body = archive.reader.one(source, item_id if source == "threatstack" else stored_id(item_id))
         sys.stdout.buffer.write(body)
         if sys.stdout.isatty() and not body.endswith(b"\n"):
             sys.stdout.buffer.write(b"\n")
@@ -290,12 +292,6 @@ def _progress(items: Iterator[Any], what: str) -> Iterator[Any]:
         yield item
     if shows:
         stream.write("\r\x1b[K")
-
-
-def _stored_id(item_id: str, source: str) -> str:
-    from carboy.services.archive.object_keys import stored_id
-
-    return item_id if source == "threatstack" else stored_id(item_id)
 
 
 def _read_time(text: str, option: str) -> int:

@@ -206,6 +206,8 @@ def _read_json(text: str, kind: type, hint: str) -> Any:
 def _read_tables(tables: Mapping[str, Any], row: Any) -> dict[str, Any]:
     made, faults = {}, []
     kinds = typing.get_type_hints(row)
+    declared = dataclasses.fields(row)
+    required = {one.name for one in declared if one.default is one.default_factory is dataclasses.MISSING}
     for name, table in tables.items():
         if isinstance(table, row):
             made[name] = table
@@ -214,7 +216,7 @@ def _read_tables(tables: Mapping[str, Any], row: Any) -> dict[str, Any]:
         else:
             table = row.expand(table) if hasattr(row, "expand") else table  # noqa: PLW2901 (a preset's keys below its own)
             fields, wrong = _read_fields(table, kinds)
-            needed = {one.name for one in dataclasses.fields(row) if _is_required(one)} - table.keys()
+            needed = required - table.keys()
             faults += [f"`{name}.{key}` {what}" for key, what in [*wrong, *((key, "is needed") for key in needed)]]
             if not needed:
                 made[name] = row(**fields)
@@ -253,10 +255,6 @@ def _unknown_names(value: Any, kind: Any) -> list[tuple[str, str]]:
 def _unknown(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
     return f"is unknown; did you mean `{near[0]}`?" if near else "is unknown"
-
-
-def _is_required(field: "dataclasses.Field[Any]") -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -25,7 +25,10 @@ def _mask(value: Any, depth: int) -> Any:
     if isinstance(value, Secret) or (depth >= _MAX_DEPTH and isinstance(value, (Mapping, Sequence, AbstractSet))):
         return MASK
     if isinstance(value, Mapping):
-        return {_mask_key(key): _mask_named(key, item, depth) for key, item in value.items()}
+        return {
+            mask_text(key) if isinstance(key, str) else key: _mask_named(key, item, depth)
+            for key, item in value.items()
+        }
     if is_secret_pair(value):
         pair = (_mask(value[0], depth + 1), _mask_named(value[0], value[1], depth))
         return pair if isinstance(value, tuple) else list(pair)
@@ -49,10 +52,6 @@ def is_secret_pair(value: Any) -> bool:
     if isinstance(name, bytes):
         name = name.decode("latin-1")
     return isinstance(name, str) and not any(map(str.isspace, name)) and is_secret_name(name)
-
-
-def _mask_key(key: Any) -> Any:
-    return mask_text(key) if isinstance(key, str) else key
 
 
 def _mask_named(key: Any, item: Any, depth: int) -> Any:

@@ -75,12 +75,11 @@ def set_up(app: Flask, pages: Sequence[Any]) -> None:
     env = app.jinja_env
     env.trim_blocks = env.lstrip_blocks = True
     env.globals.update(
-        _=translate, has_scope=has_scope, csrf_token=csrf_token, asset=_asset_url, same=_same_page,
-        languages=LANGUAGES, language=language,
-        navigation=lambda: _navigation(pages), tree=json_tree,
-        notice=_notice, left_out=left_out,
-        download_url=_download_url, has_docs=_has_docs, is_filtered=_is_filtered, fact_text=_fact_text,
-        profile=lambda: str(runtime().settings.profile), service=lambda: runtime().title,
+        _=translate, language=language, languages=LANGUAGES, has_scope=has_scope, csrf_token=csrf_token, tree=json_tree,
+        asset=lambda file: url_for("console.asset", name=asset_name(file)), navigation=lambda: _navigation(pages),
+        same=_same_page, notice=_notice, left_out=left_out, download_url=_download_url, has_docs=_has_docs,
+        is_filtered=_is_filtered, fact_text=_fact_text, profile=lambda: str(runtime().settings.profile),
+        service=lambda: runtime().title,
     )  # fmt: skip
     env.filters.update(
         when=when, number=number, size=size, ago=ago, duration=duration, percent=percent, amount=amount
@@ -219,10 +218,6 @@ def _has_docs() -> bool:
     """Return whether the reading page of the API is at this address."""
     current = runtime()
     return not current.web.console_bind and any(rule.rule == "/docs" for rule in current.app.url_map.iter_rules())
-
-
-def _asset_url(file: str) -> str:
-    return url_for("console.asset", name=asset_name(file))
 
 
 def _same_page(**changes: Any) -> str:

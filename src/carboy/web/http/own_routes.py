@@ -22,7 +22,7 @@ def has_own_route(app: "Flask", path: str) -> bool:
 def prefer_own_routes(app: "Flask") -> None:
     """Route requests to the application's own rule where Carboy has the same one; call it in the first request."""
     ours = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(_OURS)}
-    own = {key: rule for key, rule in _own_rules(app).items() if key[0] in ours}
+    own = {(rule.rule, method): rule for rule in _own(app) if rule.rule in ours for method in rule.methods or ()}
 
     def on_start(_app: "Flask", **_: Any) -> None:
         rule = request.url_rule
@@ -42,10 +42,6 @@ def at_first_request(app: "Flask", act: Callable[[], None]) -> None:
         act()
 
     extension_of(app).connect(request_started, app, on_start)
-
-
-def _own_rules(app: "Flask") -> "dict[tuple[str, str], Rule]":
-    return {(rule.rule, method): rule for rule in _own(app) for method in rule.methods or ()}
 
 
 def _own(app: "Flask") -> "Iterator[Rule]":
