@@ -119,7 +119,7 @@ def common_options(*, short: bool = True) -> Callable[[Any], Any]:
 
 
 def pass_file(*, short: bool = True) -> Callable[[Callable[..., None]], Any]:
-    """Return a decorator that gives a command the options of all, and hands it the `ClosedFile` made of them.
+    """Return a decorator that gives a command the options of all, and passes it the `ClosedFile` made of them.
 
     Those after the command's name override those before it.
 
