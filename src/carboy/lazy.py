@@ -8,7 +8,7 @@ from typing import Any
 
 from carboy.extras import extra
 
-__all__ = ["lazy_names"]
+__all__ = ["lazy_call", "lazy_names"]
 
 
 def lazy_names(package: str, homes: Mapping[str, Iterable[str]], part: str | None = None) -> Callable[[str], Any]:
@@ -30,3 +30,12 @@ def lazy_names(package: str, homes: Mapping[str, Iterable[str]], part: str | Non
         return found
 
     return find
+
+
+def lazy_call(module: str, name: str) -> Callable[[], Any]:
+    """Return a function that calls one of a module, which is imported then: a start does not pay for it."""
+
+    def call() -> Any:
+        return getattr(import_module(module), name)()
+
+    return call

@@ -53,14 +53,22 @@ class Preset:
         return self.keys["verify"] in {"twilio", "messagebird"} or "{url}" in str(self.keys.get("template", ""))
 
 
+@lru_cache(maxsize=256)
 def find_preset(name: str) -> Preset | None:
     """Return the preset of a name; None for an unknown name."""
-    return _preset(name)
+    import tomllib  # most services name no preset
+
+    text = _sections().get(name)
+    if text is None:
+        return None
+    table = tomllib.loads(text)
+    facts = {key: table.pop(key, "") for key in _FACTS}
+    return Preset(name=name, keys=table, **facts)
 
 
 def list_presets() -> list[Preset]:
     """Return all presets, sorted by name."""
-    return [preset for name in sorted(_sections()) if (preset := _preset(name))]
+    return [preset for name in sorted(_sections()) if (preset := find_preset(name))]
 
 
 def nearest_preset(name: str) -> str:
@@ -76,15 +84,3 @@ def _sections() -> dict[str, str]:
     """Return the text of each table by name: reading one of them as TOML takes far less time than reading all."""
     tables = _FILE.read_text(encoding="utf-8").split("\n\n[")[1:]
     return {table.partition("]")[0]: table.partition("]\n")[2] for table in tables}
-
-
-@lru_cache(maxsize=256)
-def _preset(name: str) -> Preset | None:
-    import tomllib  # most services name no preset
-
-    text = _sections().get(name)
-    if text is None:
-        return None
-    table = tomllib.loads(text)
-    facts = {key: table.pop(key, "") for key in _FACTS}
-    return Preset(name=name, keys=table, **facts)

@@ -1,7 +1,5 @@
 """Load public keys as consoles of senders show them, and verify signatures with them."""
 
-import binascii
-from base64 import b64decode
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -9,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from carboy.extras import extra
+from carboy.webhooks.verification import decode_secret
 
 KeyKind = Literal["ed25519", "ecdsa", "rsa"]
 
@@ -31,7 +30,8 @@ def load_public_key(text: str, kind: KeyKind) -> Any:
         elif "-----BEGIN" in text:
             key = serialization.load_pem_public_key(text.encode())
         else:
-            data = _decoded(text)
+            compact = "".join(text.split())
+            data = decode_secret(compact, "hex") or decode_secret(compact, "base64")
             if len(data) == 32 and kind == "ed25519":
                 key = ed25519.Ed25519PublicKey.from_public_bytes(data)
             elif data[:1] in {b"\x02", b"\x03", b"\x04"} and kind == "ecdsa":
@@ -44,6 +44,15 @@ def load_public_key(text: str, kind: KeyKind) -> Any:
     if not isinstance(key, kinds[kind]):
         raise ValueError(f"must be a public key for {kind}, and is one of another kind")
     return key
+
+
+def check_public_key(text: str, kind: KeyKind) -> str:
+    """Return what is wrong with a public key; empty where nothing is."""
+    try:
+        load_public_key(text, kind)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def public_keys_of(secrets: Iterable[str], kind: KeyKind) -> list[Any]:
@@ -98,15 +107,3 @@ def _primitives() -> Any:
         hash=lambda name: getattr(hashes, name.upper())(),
         errors=(InvalidSignature, UnsupportedAlgorithm, ValueError),
     )
-
-
-def _decoded(text: str) -> bytes:
-    compact = "".join(text.split())
-    try:
-        return bytes.fromhex(compact)
-    except ValueError:
-        pass
-    try:
-        return b64decode(compact.translate(str.maketrans("-_", "+/")) + "=" * (-len(compact) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("neither hex nor base64") from error

@@ -12,7 +12,7 @@ from typing import Literal
 
 from carboy.raw_request import RawRequest
 from carboy.webhooks.places import required_header, required_text
-from carboy.webhooks.public_keys import is_signed_by, load_public_key, public_keys_of
+from carboy.webhooks.public_keys import check_public_key, is_signed_by, public_keys_of
 from carboy.webhooks.templates import parse_template
 from carboy.webhooks.verification import (
     MAX_SIGNATURES,
@@ -20,7 +20,7 @@ from carboy.webhooks.verification import (
     any_equal,
     check_secret,
     check_time,
-    decode_base64,
+    decode_secret,
     keys_of,
     require,
     text_bytes,
@@ -88,7 +88,7 @@ class Signature:
         signatures = self._signatures(given, fields)
         signed = self.text(request, self._timestamp(request, fields, now_s), fields)
         if self.kind != "hmac":
-            data = [_bytes_of(text, self.encoding) for text in signatures]
+            data = [decode_secret(text, self.encoding.lower()) for text in signatures]
             public_keys = public_keys_of(secrets, self.kind)
             require(any(is_signed_by(key, one, signed, self.algorithm) for key in public_keys for one in data if one))
             return
@@ -103,11 +103,7 @@ class Signature:
         """Return what is wrong with a secret; empty where nothing is."""
         if self.kind == "hmac":
             return check_secret(secret, self.secret_encoding)
-        try:
-            load_public_key(secret, self.kind)
-        except ValueError as error:
-            return str(error)
-        return ""
+        return check_public_key(secret, self.kind)
 
     def text(self, request: RawRequest, timestamp: str, fields: Sequence[tuple[str, str]]) -> bytes:
         """Return the bytes that the sender signs: the template, filled in.
@@ -159,12 +155,3 @@ class Signature:
             return ""
         check_time(timestamp, now_s, self.tolerance_s)
         return timestamp
-
-
-def _bytes_of(text: str, encoding: str) -> bytes:
-    if encoding in {"hex", "HEX"}:
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            return b""
-    return decode_base64(text)

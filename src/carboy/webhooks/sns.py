@@ -118,7 +118,9 @@ class Verifier:
         topic_arn = _field(fields, "TopicArn")
         if topic_arn not in self._topic_arns:
             raise Unverified("the topic is not one of `SNS_TOPIC_ARNS`", "topic")
-        published_at_ms = _published_at_ms(_field(fields, "Timestamp"))
+        published_at_ms = parse_time(_field(fields, "Timestamp"))
+        if published_at_ms is None:
+            raise Unverified("the message's time cannot be read")
         if abs(self._clock.now_ms() - published_at_ms) > self._max_age_s * 1000:
             raise Unverified(f"the message is not from within {self._max_age_s:g} s", "time")
         self._verify(fields)
@@ -239,10 +241,3 @@ def _field(fields: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise Unverified(f"the message has no {name}")
     return value
-
-
-def _published_at_ms(timestamp: str) -> int:
-    at_ms = parse_time(timestamp)
-    if at_ms is None:
-        raise Unverified("the message's time cannot be read")
-    return at_ms

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from carboy.raw_request import RawRequest
 from carboy.webhooks.places import required_header
-from carboy.webhooks.public_keys import is_signed_by, load_public_key, public_keys_of
+from carboy.webhooks.public_keys import check_public_key, is_signed_by, public_keys_of
 from carboy.webhooks.verification import (
     MAX_SIGNATURES,
     any_equal,
@@ -60,11 +60,7 @@ class StandardWebhooks:
         """Return what is wrong with a secret; empty where nothing is."""
         if not secret.startswith(_PUBLIC):
             return check_secret(secret, self._encoding(secret))
-        try:
-            load_public_key(_public(secret), "ed25519")
-        except ValueError as error:
-            return str(error)
-        return ""
+        return check_public_key(_public(secret), "ed25519")
 
     def key(self, secret: str) -> bytes:
         """Return the key of a shared secret.

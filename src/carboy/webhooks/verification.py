@@ -87,7 +87,7 @@ def keys_of(secrets: Sequence[str], encoding: str = "text") -> list[bytes]:
     Raises:
         Unverified: no secret is left.
     """
-    keys = [key for secret in secrets if secret and (key := _key(secret, encoding))]
+    keys = [key for secret in secrets if secret and (key := decode_secret(secret, encoding))]
     if not keys:
         raise Unverified("the source has no secret")
     return keys
@@ -97,7 +97,7 @@ def check_secret(secret: str, encoding: str) -> str:
     """Return what is wrong with a secret in this encoding; empty where nothing is."""
     if not secret:
         return "must not be empty"
-    return "" if _key(secret, encoding) else f"must be {_ENCODED[encoding]}"
+    return "" if decode_secret(secret, encoding) else f"must be {_ENCODED[encoding]}"
 
 
 _ENCODED = {"text": "text", "hex": "hex", "base64": "base64", "whsec": "base64, with whsec_ or v1,whsec_ before it"}
@@ -158,14 +158,15 @@ def public_address(request: RawRequest, public_url: str) -> str:
     return f"{base[: -len(path)]}{target}" if is_there else f"{base}{target}"
 
 
-def _key(secret: str, encoding: str) -> bytes:
+def decode_secret(text: str, encoding: str) -> bytes:
+    """Return the bytes of a text in one of `SECRET_ENCODINGS`; empty if invalid."""
     if encoding == "text":
-        return text_bytes(secret)
+        return text_bytes(text)
     if encoding == "hex":
         try:
-            return bytes.fromhex(secret)
+            return bytes.fromhex(text)
         except ValueError:
             return b""
     if encoding == "whsec":
-        secret = secret.removeprefix("v1,").removeprefix("whsec_")
-    return decode_base64(secret)
+        text = text.removeprefix("v1,").removeprefix("whsec_")
+    return decode_base64(text)

@@ -13,9 +13,8 @@ from carboy.config import Rate
 from carboy.errors import ConfigurationError, InvalidInput, Missing, Refused, Throttled, Unreachable, UpstreamError
 from carboy.net import Limits
 from carboy.retry import Retry
-from carboy.services.archive.hawk import hawk_header
 from carboy.services.archive.pacer import Pacer
-from carboy.services.archive.threatstack import ThreatStack
+from carboy.services.archive.threatstack import ThreatStack, hawk_header
 from carboy.testing.answers import Answer, Cut, Drip, Raw, Stall, Step, come_back_later, json_answer, redirect
 from carboy.testing.clock import ManualClock
 from carboy.testing.http_server import LoopbackServer, closed_port

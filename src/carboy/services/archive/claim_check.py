@@ -3,7 +3,6 @@
 Messages come at least once, and objects are put under keys that follow from their content: done twice is done once.
 """
 
-import base64
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from carboy.clock import Clock
 from carboy.jobs import Job
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.intake import Acceptance
-from carboy.services.archive.items import NewItem, metadata_of
+from carboy.services.archive.items import NewItem, metadata_of, parse_body, render_body
 from carboy.services.archive.object_keys import alert_key
 from carboy.services.archive.objects import Store
 from carboy.services.archive.sources import THREATSTACK
@@ -100,10 +99,9 @@ class QueueKeeper:
             put_version(self.store, alert_key(alert_id), detail, JSON, {"id": alert_id, "source": THREATSTACK})
 
     def _put(self, item: Mapping[str, Any]) -> None:
-        body = item["text"].encode() if "text" in item else base64.b64decode(item["base64"])
         metadata = item.get("metadata") or {}
         with self.refused.watch(metadata.get("source", THREATSTACK)):
-            put_version(self.store, item["key"], body, item["type"], metadata)
+            put_version(self.store, item["key"], parse_body(item), item["type"], metadata)
 
 
 class StorePark:
@@ -128,12 +126,6 @@ class StorePark:
 
 
 def _render(item: NewItem, now_ms: int) -> dict[str, Any]:
-    metadata = metadata_of(item, now_ms)
-    wire: dict[str, Any] = {"key": item.object_key, "type": item.content_type, "metadata": metadata}
-    try:
-        wire["text"] = item.body.decode()
-    except UnicodeDecodeError:
-        wire["base64"] = base64.b64encode(item.body).decode()
-    if item.detail == "pending":
-        wire["alert"] = item.item_id
-    return wire
+    facts = {"key": item.object_key, "type": item.content_type, "metadata": metadata_of(item, now_ms)}
+    alert = {"alert": item.item_id} if item.detail == "pending" else {}
+    return {**facts, **render_body(item.body), **alert}

@@ -3,12 +3,12 @@
 Refused requests whose body was kept are treated alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from carboy.clock import Clock
+from carboy.db import chunks
 from carboy.services.archive.destinations.events import Event
 from carboy.services.archive.destinations.expressions import compile_expression, is_match
 from carboy.services.archive.destinations.replay import Range, select_items
@@ -22,12 +22,8 @@ from carboy.web import audit_row
 _AT_ONCE = 100
 
 
-class Holds(Protocol):
-    """Says of a source whether nothing of it may be deleted."""
-
-    def __call__(self, source: str) -> bool:
-        """Return whether a hold keeps it from being erased."""
-        ...
+Holds = Callable[[str], bool]
+"""Returns whether a hold keeps a source's events from being erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ def erase(upkeep: Upkeep, items: Sequence[Item], who: str) -> Iterator[int]:
     by_source: dict[str, list[Item]] = {}
     for item in items:
         by_source.setdefault(item.source, []).append(item)
-    batches = [own[at : at + _AT_ONCE] for own in by_source.values() for at in range(0, len(own), _AT_ONCE)]
+    batches = [batch for own in by_source.values() for batch in chunks(own, _AT_ONCE)]
     planned = upkeep.plan_erasing(batches, who)
     try:
         for batch in batches:

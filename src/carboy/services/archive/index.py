@@ -45,8 +45,8 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
                         if (earlier["source"], earlier["item_id"]) == (item.source, item.item_id):
                             earlier["newest"] = False
                 items.append(_row(item, row, one.now_ms, version=len(versions) - 1, is_newest=is_newest))
-                if one.router is not None:
-                    deliveries = deliveries or one.router.gather()
+                if one.gather is not None:
+                    deliveries = deliveries or one.gather()
                     deliveries.add(one, item, row)
                 if one.job is not None:
                     jobs.append(row_of(one.job, (row,), now_ms=one.now_ms, request_id=one.request_id))

@@ -8,7 +8,7 @@ from carboy.clock import Clock
 from carboy.jobs import Job, Waiters
 from carboy.logs import request_id
 from carboy.services.archive.alerts import Alert
-from carboy.services.archive.items import NewItem, Router, Submission
+from carboy.services.archive.items import Gathered, NewItem, Submission
 from carboy.services.archive.object_keys import webhook_key
 from carboy.services.archive.sources import THREATSTACK
 
@@ -57,7 +57,7 @@ class Acceptor:
         clock: what time it is.
         waiters: requests that wait for their items; a request beyond its limit is answered at once.
         max_wait_s: how long a request waits at most.
-        router: chooses the destinations of new items; None without destinations.
+        gather: begins to gather the deliveries of a transaction.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Acceptor:
         clock: Clock,
         waiters: Waiters,
         max_wait_s: float = 30.0,
-        router: Router | None = None,
+        gather: Callable[[], Gathered] | None = None,
     ) -> None:
         self._waiters, self._max_wait_s = waiters, max_wait_s
-        self._router = router
+        self._gather = gather
         self._writer, self._index, self._keep, self._wake, self._clock = writer, index, keep, wake, clock
 
     def accept(self, items: Sequence[NewItem], ids: Sequence[str], wait_s: float = 0.0) -> Acceptance:
@@ -84,7 +84,7 @@ class Acceptor:
         from carboy.services.archive.index import accept  # here: the archive without a database needs no SQLAlchemy
 
         now_ms = self._clock.now_ms()
-        submission = Submission(items, self._keep, now_ms, request_id(), self._router)
+        submission = Submission(items, self._keep, now_ms, request_id(), self._gather)
         answer = self._writer.run(accept, submission)
         new = sum(answer.is_new)
         if new:

@@ -3,9 +3,10 @@
 They are apart from the index, as an archive without a database does without SQLAlchemy.
 """
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote
 
 import orjson
@@ -50,14 +51,6 @@ class Gathered(Protocol):
         ...
 
 
-class Router(Protocol):
-    """Chooses who receives what is kept."""
-
-    def gather(self) -> Gathered:
-        """Begin a transaction."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What one request brought; it is kept whole or not at all.
@@ -68,14 +61,14 @@ class Submission:
             of several versions count by when they were received.
         now_ms: when it arrived.
         request_id: of the request that brought it.
-        router: chooses who receives what is new of it; None where there are no destinations.
+        gather: begins to gather the deliveries of what is new of it; None where there are no destinations.
     """
 
     items: Sequence[NewItem]
     job: Job[...] | None
     now_ms: int
     request_id: str
-    router: "Router | None" = None
+    gather: Callable[[], Gathered] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +139,19 @@ def event_id(item: Item | NewItem) -> str:
         return item.item_id
     key = parse_key(item.object_key)
     return key.id if key else item.item_id
+
+
+def render_body(body: bytes) -> dict[str, str]:
+    """Return bytes as a member of a queue's message: `text`, or `base64` for what is not UTF-8."""
+    try:
+        return {"text": body.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(body).decode()}
+
+
+def parse_body(message: Mapping[str, Any]) -> bytes:
+    """Return the bytes in a message that `render_body` made."""
+    return message["text"].encode() if "text" in message else base64.b64decode(message["base64"])
 
 
 def metadata_of(item: NewItem | Item, received_at_ms: int) -> dict[str, str]:

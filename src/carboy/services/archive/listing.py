@@ -19,7 +19,7 @@ from carboy.services.archive.alerts import Alert, parse_alerts
 from carboy.services.archive.items import Item, TimeRange, headers_of, time_of
 from carboy.services.archive.object_keys import WebhookKey, alert_key, parse_key
 from carboy.services.archive.object_reads import ObjectReads
-from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
+from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store, StoredObject
 from carboy.services.archive.queries import Page, Reading, checked, is_json
 from carboy.services.archive.sources import THREATSTACK
 
@@ -117,7 +117,7 @@ class Listing:
                     yield entry, key
 
     def _read(self, span: TimeRange, entry: Entry, key: WebhookKey) -> _Found | None:
-        received_ms = int(entry.modified_at.timestamp() * 1000)
+        received_ms = entry.modified_at_ms
         item = _item(span.source, key.id, key.minute_ms, received_ms, entry.key, "off")
         try:
             found = self._store.read(entry.key)
@@ -125,13 +125,13 @@ class Listing:
             return None if _is_filtered(span) else _Found(key.minute_ms, Reading(item, None, error.why))
         body = found.data
         if span.source != THREATSTACK:
-            at_ms = _exact_ms(time_of(found.metadata, "time"), key)
+            at_ms = exact_ms(found, key)
             item = replace(
                 item,
                 at_ms=at_ms,
                 received_at_ms=time_of(found.metadata, "received") or received_ms,
                 headers=headers_of(found.metadata),
-                content_type=found.content_type or _content_type(body),
+                content_type=content_type_of(found),
             )
             return _Found(at_ms, Reading(item, body))
         alert = _alert(body)
@@ -179,12 +179,14 @@ def newest_detail(store: Store, alert_id: str) -> tuple[str, bytes] | None:
     return newest, body
 
 
-def _content_type(body: bytes) -> str:
-    return "application/json" if is_json(body) else "application/octet-stream"
+def content_type_of(found: StoredObject) -> str:
+    """Return the content type of a webhook's object; by its bytes where the store has none."""
+    return found.content_type or ("application/json" if is_json(found.data) else "application/octet-stream")
 
 
-def _exact_ms(at_ms: int | None, key: WebhookKey) -> int:
+def exact_ms(found: StoredObject, key: WebhookKey) -> int:
     """Return the time in an object's metadata, where it is in the minute of its key; else the minute."""
+    at_ms = time_of(found.metadata, "time")
     return at_ms if at_ms is not None and 0 <= at_ms - key.minute_ms < _MINUTE_MS else key.minute_ms
 
 

@@ -15,16 +15,14 @@ from carboy.services.archive.alerts import Alert, parse_alerts, read_alert
 from carboy.services.archive.index import Index, accept, mark
 from carboy.services.archive.intake import Acceptor, alert_item
 from carboy.services.archive.items import Archived, NewItem, Submission, headers_of, metadata_of, time_of
-from carboy.services.archive.listing import newest_detail
+from carboy.services.archive.listing import content_type_of, exact_ms, newest_detail
 from carboy.services.archive.object_keys import AlertKey, WebhookKey, alert_key, parse_key
 from carboy.services.archive.objects import Entry, ObjectMissing, ObjectUnavailable, Store
-from carboy.services.archive.queries import is_json
 from carboy.services.archive.sources import THREATSTACK, event_digest
 from carboy.services.archive.threatstack import ThreatStack
 from carboy.services.archive.worker import put_version
 
 JSON = "application/json"
-_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ def import_archive(source: Store, store: Store, writer: GroupCommit, clock: Cloc
                 elif parsed.source is not None:
                     yield Taken(entry.key, _take_webhook(entry, parsed, source, store, writer))
                 else:
-                    received_ms = _modified_ms(entry)
+                    received_ms = entry.modified_at_ms
                     for alert in _alerts(source.get(entry.key), parsed.minute_ms):
                         done.add(alert.id)
                         yield Taken(entry.key, _take(alert, _detail(source, alert.id), store, writer, received_ms))
@@ -91,8 +89,8 @@ def import_archive(source: Store, store: Store, writer: GroupCommit, clock: Cloc
         elif parsed.id not in done and not parsed.version:
             try:
                 detail = _detail(source, parsed.id) or b""
-                [alert] = _alerts(detail, entry_ms=_modified_ms(entry), alert_id=parsed.id)
-                yield Taken(entry.key, _take(alert, detail, store, writer, _modified_ms(entry)))
+                [alert] = _alerts(detail, entry_ms=entry.modified_at_ms, alert_id=parsed.id)
+                yield Taken(entry.key, _take(alert, detail, store, writer, entry.modified_at_ms))
             except (InvalidInput, Problem, ObjectMissing, ObjectUnavailable) as error:
                 yield Taken(entry.key, "skipped", str(error))
 
@@ -132,22 +130,19 @@ def _take_webhook(entry: Entry, key: WebhookKey, source: Store, store: Store, wr
     """Take a webhook of another source; its name in the key, a hash where the id is long, is its id in the index."""
     found = source.read(entry.key)
     headers = headers_of(found.metadata)
-    at_ms = time_of(found.metadata, "time")
-    if at_ms is None or not 0 <= at_ms - key.minute_ms < _MINUTE_MS:
-        at_ms = key.minute_ms
     first = entry.key.partition("~")[0]
     item = NewItem(
         source=key.source or "",
         item_id=first.rpartition("/")[2],
         digest=event_digest(found.data, orjson.loads(headers) if headers else {}),
         sha256=hashlib.sha256(found.data).digest(),
-        at_ms=at_ms,
+        at_ms=exact_ms(found, key),
         object_key=first,
-        content_type=(found.content_type or (JSON if is_json(found.data) else "application/octet-stream"))[:255],
+        content_type=content_type_of(found)[:255],
         body=found.data,
         headers=headers,
     )
-    received_ms = time_of(found.metadata, "received") or _modified_ms(entry)
+    received_ms = time_of(found.metadata, "received") or entry.modified_at_ms
     metadata = dict(found.metadata) or metadata_of(item, received_ms)
     object_key = put_version(store, first, found.data, item.content_type, metadata)
     return _index(item, Archived(0, "archived", object_key, "off"), writer, received_ms)
@@ -160,10 +155,6 @@ def _index(item: NewItem, archived: Archived, writer: GroupCommit, received_ms: 
         return "known"
     writer.run(mark, replace(archived, row=answer.rows[0]))
     return "taken"
-
-
-def _modified_ms(entry: Entry) -> int:
-    return int(entry.modified_at.timestamp() * 1000)
 
 
 def _alerts(data: bytes, entry_ms: int | None, alert_id: str = "") -> list[Alert]:

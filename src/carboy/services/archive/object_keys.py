@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 
 from carboy.errors import Fault, InvalidInput
 
+SOURCE_NAME = "a letter and up to 63 characters of [a-z0-9_-]"
 MAX_CREATED_AT_MS = 253_402_300_799_999  # the last millisecond of the year 9999
 
 _MAX_NAME = 200
@@ -67,6 +68,11 @@ def is_alert_id(text: str) -> bool:
     return bool(_ID.fullmatch(text))
 
 
+def is_source_name(text: str) -> bool:
+    """Return whether a text can be the name of a source: `SOURCE_NAME`."""
+    return bool(_SOURCE.fullmatch(text))
+
+
 def webhook_key(event_id: str, created_at_ms: int, source: str | None = None) -> str:
     """Return the key of a webhook.
 
@@ -82,7 +88,9 @@ def webhook_key(event_id: str, created_at_ms: int, source: str | None = None) ->
         raise _wrong("created_at", "is from 0 to 253402300799999 milliseconds")
     if source is None:
         return f"webhooks/{_minute(created_at_ms)}/{_checked(event_id)}"
-    return f"webhooks/{_checked_source(source)}/{_minute(created_at_ms)}/{_escape(event_id)}"
+    if not is_source_name(source):
+        raise _wrong("source", f"is {SOURCE_NAME}")
+    return f"webhooks/{source}/{_minute(created_at_ms)}/{_escape(event_id)}"
 
 
 def stored_id(event_id: str) -> str:
@@ -139,12 +147,6 @@ def _checked(alert_id: str) -> str:
     if not is_alert_id(alert_id):
         raise _wrong("id", "is 1 to 128 characters of [A-Za-z0-9_-]")
     return alert_id
-
-
-def _checked_source(source: str) -> str:
-    if not _SOURCE.fullmatch(source):
-        raise _wrong("source", "is a letter and up to 63 characters of [a-z0-9_-]")
-    return source
 
 
 def _escape(event_id: str) -> str:

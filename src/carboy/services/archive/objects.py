@@ -40,6 +40,11 @@ class Entry:
     size_bytes: int
     modified_at: datetime
 
+    @property
+    def modified_at_ms(self) -> int:
+        """The same in milliseconds since the epoch."""
+        return int(self.modified_at.timestamp() * 1000)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:

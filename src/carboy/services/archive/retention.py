@@ -296,7 +296,7 @@ def delete_items(connection: "Connection", chosen: tuple[Sequence[int], int, boo
 
 def _delete_deliveries(connection: "Connection", chosen: "Select[tuple[int]]") -> int:
     ids = list(connection.execute(chosen).scalars())
-    for some in chunks(ids, 500):
+    for some in chunks(ids, 500) if ids else ():
         connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(some)))
         connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id.in_(some)))
     return len(ids)

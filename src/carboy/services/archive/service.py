@@ -210,7 +210,7 @@ def _with_index(
         runtime.clock,
         waiters,
         max_wait_s=settings.archive_wait_max_s,
-        router=destinations,
+        gather=destinations.gather,
     )
     kept = Archive(settings, store, objects, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep)
     runtime.keep(kept)

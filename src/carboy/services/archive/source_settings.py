@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from carboy.config import Duration, Rate
-from carboy.errors import ConfigurationError, Fault, InvalidInput
+from carboy.errors import ConfigurationError, Fault
 from carboy.redact import Secret
-from carboy.services.archive.object_keys import webhook_key
+from carboy.services.archive.object_keys import SOURCE_NAME, is_source_name
 from carboy.webhooks import (
     HANDSHAKES,
     OPTIONS,
@@ -178,10 +178,8 @@ class SourceConfig:
 
 def source_faults(name: str, source: SourceConfig) -> Iterator[Fault]:
     """Yield what is wrong with a source; the pointers are its keys."""
-    try:
-        webhook_key("x", 0, name)
-    except InvalidInput as error:
-        yield Fault("", error.faults[0].detail.replace("is ", "must be named with ", 1))
+    if not is_source_name(name):
+        yield Fault("", f"must be named with {SOURCE_NAME}")
     yield from _preset_faults(source)
     yield from _scheme_faults(source)
     if source.only and not source.events:

@@ -16,7 +16,7 @@ from carboy.api import RawRequest
 from carboy.config import parse_reference
 from carboy.errors import Fault, InvalidInput, UsageError
 from carboy.http_values import parse_pointer
-from carboy.services.archive.object_keys import webhook_key
+from carboy.services.archive.object_keys import SOURCE_NAME, is_source_name
 from carboy.services.archive.sources import WebhookSource
 from carboy.webhooks import OPTIONS, Preset, make_scheme, put_at, sign_sample
 
@@ -100,10 +100,8 @@ def plan_source(name: str, preset: Preset, *, root: Path, url: str, secret: str 
 
 def _faults(name: str, preset: Preset, url: str, secret: str, reference: str) -> Iterator[Fault]:
     """Yield what is wrong with a source that is to be added: it would stop the next start."""
-    try:
-        webhook_key("x", 0, name)
-    except InvalidInput as error:
-        yield Fault("name", error.faults[0].detail.replace("is ", "must be ", 1))
+    if not is_source_name(name):
+        yield Fault("name", f"must be {SOURCE_NAME}")
     if not _URL.fullmatch(url):
         yield Fault("url", "must be https://host, with a path where a proxy hides it")
     if reference and parse_reference(reference) is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,6 +18,7 @@ from carboy.services.archive.items import Archived, Item, headers_of, metadata_o
 from carboy.services.archive.object_keys import alert_key, version_key
 from carboy.services.archive.objects import ObjectUnavailable, Put, Store, StoreFull
 from carboy.services.archive.sources import THREATSTACK, event_digest
+from carboy.services.archive.threatstack import ThreatStack
 
 if TYPE_CHECKING:
     from carboy.db import GroupCommit
@@ -32,14 +33,6 @@ _RECENT_S = 3600.0
 _LONGEST_SPREAD_S = 60.0
 
 
-class Api(Protocol):
-    """Where the full alert comes from."""
-
-    def fetch(self, alert_id: str) -> bytes:
-        """Return the alert verbatim; raises `Missing`, `Refused`, `Throttled` or `Unreachable`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """Asks for full alerts, and says of each refusal what follows from it.
@@ -49,7 +42,7 @@ class Fetcher:
         refused_wait_s: the wait after the API has refused our key.
     """
 
-    api: Api
+    api: ThreatStack
     clock: Clock
     missing_for_ms: int = 300_000
     refused_wait_s: float = 60.0

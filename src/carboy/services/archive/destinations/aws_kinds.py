@@ -15,7 +15,7 @@ from carboy import aws
 from carboy.clock import Clock
 from carboy.errors import UpstreamError
 from carboy.services.archive.destinations.config import Destination
-from carboy.services.archive.destinations.kinds import Outgoing, body_bytes, caught
+from carboy.services.archive.destinations.kinds import Outgoing, body_bytes, caught, took_ms
 from carboy.services.archive.destinations.time_limit import TimeLimit
 from carboy.webhooks import Attempt, hide_secrets
 
@@ -80,13 +80,10 @@ class Aws:
             is_everyones = isinstance(error, UpstreamError) and not is_final
             if len(deliveries) > 1 and not is_everyones:  # one of them may be at fault for all
                 return [attempt for one in deliveries for attempt in self._attempts([one])]
-            attempt = caught(error, at_ms, self._took_ms(started_s))
+            attempt = caught(error, at_ms, took_ms(self._clock, started_s))
             return [replace(attempt, is_final=attempt.is_final or is_final) for _ in deliveries]
-        took_ms = self._took_ms(started_s)
-        return [_attempt(at_ms, took_ms, failed[at]) for at in range(len(deliveries))]
-
-    def _took_ms(self, started_s: float) -> int:
-        return max(0, round((self._clock.monotonic_s() - started_s) * 1000))
+        ended_ms = took_ms(self._clock, started_s)
+        return [_attempt(at_ms, ended_ms, error) for error in failed]
 
     def _client(self) -> Any:
         service = "events" if self._kind == "eventbridge" else self._kind
@@ -98,20 +95,21 @@ class Aws:
         if not self._queue_url:
             is_url = self._target.startswith(("https://", "http://"))
             self._queue_url = self._target if is_url else client.get_queue_url(QueueName=self._target)["QueueUrl"]
-        entries = [
-            {"Id": str(at), "MessageBody": self._text(one), "MessageAttributes": _attributes(one), **self._fifo(one)}
-            for at, one in enumerate(deliveries)
-        ]
+        entries = self._entries("MessageBody", deliveries)
         answer = client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
         return _by_id(answer, len(deliveries))
 
     def _sns(self, deliveries: Sequence[Outgoing]) -> list[str]:
-        entries = [
-            {"Id": str(at), "Message": self._text(one), "MessageAttributes": _attributes(one), **self._fifo(one)}
-            for at, one in enumerate(deliveries)
-        ]
+        entries = self._entries("Message", deliveries)
         answer = self._client().publish_batch(TopicArn=self._target, PublishBatchRequestEntries=entries)
         return _by_id(answer, len(deliveries))
+
+    def _entries(self, body: str, deliveries: Sequence[Outgoing]) -> list[dict[str, Any]]:
+        """Return the entries of a batch of SQS or SNS, whose body has this name."""
+        return [
+            {"Id": str(at), body: self._text(one), "MessageAttributes": _attributes(one), **self._fifo(one)}
+            for at, one in enumerate(deliveries)
+        ]
 
     def _eventbridge(self, deliveries: Sequence[Outgoing]) -> list[str]:
         entries = [
@@ -153,9 +151,9 @@ class Aws:
         return {"MessageGroupId": one.event.source, "MessageDeduplicationId": one.id[:_MAX_ID]}
 
 
-def _attempt(at_ms: int, took_ms: int, error: str) -> Attempt:
+def _attempt(at_ms: int, duration_ms: int, error: str) -> Attempt:
     is_final = error.partition(":")[0].rpartition(".")[2] in _FINAL
-    return Attempt(at_ms, took_ms, error=hide_secrets(error)[:500], is_final=is_final)
+    return Attempt(at_ms, duration_ms, error=hide_secrets(error)[:500], is_final=is_final)
 
 
 def _code_of(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """One archived event as destinations, filters and functions see it."""
 
-import base64
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import orjson
 
 from carboy.http_values import render_time
-from carboy.services.archive.items import Item, NewItem, event_id
+from carboy.services.archive.items import Item, NewItem, event_id, render_body
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,8 @@ class Event:
     @property
     def text(self) -> str:
         """The body as text; base64 where it is not UTF-8."""
-        try:
-            return self.body.decode()
-        except UnicodeDecodeError:
-            return base64.b64encode(self.body).decode()
+        [text] = render_body(self.body).values()
+        return text
 
 
 def event_of(item: Item | NewItem, received_at_ms: int, body: bytes) -> Event:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -80,67 +81,64 @@ def _asked_wait_s(error: BaseException, at_ms: int) -> float:
 
 
 class Http:
-    """Posts to an address, signed as Standard Webhooks has it."""
+    """Posts to an address, signed as Standard Webhooks has it; to Slack, or what understands the same, a text."""
 
     batch: int = 1
 
     def __init__(self, destination: Destination, clock: Clock) -> None:
         config = destination.config
-        self._destination = destination
+        self._destination, self._is_slack = destination, config.kind == "slack"
+        secrets = [one.reveal() for one in config.secret]
+        self._secrets = [] if self._is_slack else secrets
+        self._headers = {name: value.reveal() for name, value in config.headers.items()}
         self._client = WebhookClient(
-            config.url,
+            secrets[0] if self._is_slack else config.url,
             guard=None if destination.allows_private else AddressGuard(),
             timeout_s=config.timeout_s,
             pool_size=config.max_in_flight,
             clock=clock,
         )
-        self._secrets = [one.reveal() for one in config.secret]
-        self._headers = {name: value.reveal() for name, value in config.headers.items()}
 
     def send(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
-        """Post a delivery."""
+        """Post deliveries, one after the other."""
         return [self._post(one) for one in deliveries]
 
     def _post(self, one: Outgoing) -> Attempt:
-        body, content_type = body_bytes(self._destination, one.event)
+        make = self._message if self._is_slack else partial(body_bytes, self._destination)
+        body, content_type = make(one.event)
         headers = {"Content-Type": content_type, **self._headers}
         return self._client.post(body, headers, webhook_id=one.id, secrets=self._secrets)
 
-
-class Slack:
-    """Posts a text to an incoming webhook of Slack, or of what understands the same."""
-
-    batch: int = 1
-
-    def __init__(self, destination: Destination, clock: Clock) -> None:
-        self._destination = destination
-        url = destination.config.secret[0].reveal()
-        guard = None if destination.allows_private else AddressGuard()
-        self._client = WebhookClient(url, guard=guard, timeout_s=destination.config.timeout_s, clock=clock)
-
-    def send(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
-        """Post a text: what `body` makes, or the object that it makes, as it is."""
-        return [self._post(one) for one in deliveries]
-
-    def _post(self, one: Outgoing) -> Attempt:
-        made = self._destination.body_of(one.event)
-        message = made if isinstance(made, dict) else {"text": made if isinstance(made, str) else _text(made)}
-        return self._client.post(orjson.dumps(message), {"Content-Type": JSON}, webhook_id=one.id)
+    def _message(self, event: Event) -> tuple[bytes, str]:
+        """Return the text that `body` makes as a message of Slack, or the object that it makes, as it is."""
+        made = self._destination.body_of(event)
+        return orjson.dumps(made if isinstance(made, dict) else {"text": as_text(made)}), JSON
 
 
-class _Timed:
-    """Runs an attempt that has no HTTP response, for as long as the destination allows."""
+class Calls:
+    """Makes calls that have no HTTP response: a function of one's own, or this application's SMS gateway.
+
+    Args:
+        destination: one that raises is called again by its schedule.
+        clock: the time.
+        context: entered around each call.
+        call: makes a delivery, and returns what the receiver said.
+    """
 
     batch: int = 1
 
     def __init__(
-        self, destination: Destination, clock: Clock, context: Callable[[], AbstractContextManager[Any]]
+        self,
+        destination: Destination,
+        clock: Clock,
+        context: Callable[[], AbstractContextManager[Any]],
+        call: Callable[[Outgoing], str],
     ) -> None:
-        self._destination, self._clock, self._context = destination, clock, context
+        self._clock, self._context, self._call = clock, context, call
         self._limit = TimeLimit(destination.config.timeout_s, destination.config.max_in_flight)
 
     def send(self, deliveries: Sequence[Outgoing]) -> list[Attempt]:
-        """Attempt a delivery, within the application's context."""
+        """Attempt deliveries one after the other, each for as long as the destination allows."""
         return [self._attempt(one) for one in deliveries]
 
     def _attempt(self, one: Outgoing) -> Attempt:
@@ -148,66 +146,38 @@ class _Timed:
 
         def call() -> str:
             with self._context():
-                return self.call(one)
+                return self._call(one)
 
         try:
             response = self._limit.run(call)
         except BaseException as error:  # noqa: BLE001 (whatever it is, `sys.exit` too, it is this delivery's failure)
-            return caught(error, at_ms, self._took_ms(started_s))
-        return Attempt(at_ms, self._took_ms(started_s), response=hide_secrets(response).encode()[:4096])
-
-    def _took_ms(self, started_s: float) -> int:
-        return max(0, round((self._clock.monotonic_s() - started_s) * 1000))
-
-    def call(self, one: Outgoing) -> str:
-        """Make the delivery and return what the receiver said."""
-        raise NotImplementedError
+            return caught(error, at_ms, took_ms(self._clock, started_s))
+        response_bytes = hide_secrets(response).encode()[:4096]
+        return Attempt(at_ms, took_ms(self._clock, started_s), response=response_bytes)
 
 
-class Function(_Timed):
-    """Calls a function of one's own with the event; one that raises is called again by the schedule."""
-
-    def __init__(
-        self,
-        destination: Destination,
-        clock: Clock,
-        context: Callable[[], AbstractContextManager[Any]],
-        function: Callable[..., Any],
-    ) -> None:
-        super().__init__(destination, clock, context)
-        self._function = function
-
-    def call(self, one: Outgoing) -> str:
-        """Call the function."""
-        answer = self._function(one.event)
-        return "" if answer is None else _text(answer)
+def call_function(function: Callable[..., Any], one: Outgoing) -> str:
+    """Call a function of one's own with an event, and return what it returned as text."""
+    answer = function(one.event)
+    return "" if answer is None else as_text(answer)
 
 
-class Sms(_Timed):
-    """Sends a message through this application's own SMS gateway."""
-
-    def __init__(
-        self,
-        destination: Destination,
-        clock: Clock,
-        context: Callable[[], AbstractContextManager[Any]],
-        gateway: Callable[[], SendSms | None],
-    ) -> None:
-        super().__init__(destination, clock, context)
-        self._gateway = gateway
-
-    def call(self, one: Outgoing) -> str:
-        """Have the gateway take the message; a repeat is known by the delivery's id and sends nothing."""
-        send = self._gateway()
-        if send is None:
-            raise CarboyError("no message was sent", "MODULES does not name carboy.services.sms", "add it to MODULES")
-        config = self._destination.config
-        params = {name: _text(value) for name, value in self._destination.params_of(one.event).items()}
-        accepted = send(
-            {"receivers": list(config.to), "template": config.target, "params": params}, f"archive-{one.id}"
-        )
-        return f"message {accepted.row}"
+def send_message(destination: Destination, gateway: Callable[[], SendSms | None], one: Outgoing) -> str:
+    """Have the SMS gateway take a message; a repeat is known by the delivery's id and sends nothing."""
+    send = gateway()
+    if send is None:
+        raise CarboyError("no message was sent", "MODULES does not name carboy.services.sms", "add it to MODULES")
+    config = destination.config
+    params = {name: as_text(value) for name, value in destination.params_of(one.event).items()}
+    accepted = send({"receivers": list(config.to), "template": config.target, "params": params}, f"archive-{one.id}")
+    return f"message {accepted.row}"
 
 
-def _text(value: Any) -> str:
+def took_ms(clock: Clock, started_s: float) -> int:
+    """Return the milliseconds since a time of the monotonic clock."""
+    return max(0, round((clock.monotonic_s() - started_s) * 1000))
+
+
+def as_text(value: Any) -> str:
+    """Return a text as it is, and any other value as JSON."""
     return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()

@@ -5,7 +5,6 @@ the waits between attempts are the queue's, and what it gives up is in its dead-
 receiver that answers 410 is left alone by this process for an hour, while its messages wait in the queue.
 """
 
-import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.config import Destination, DestinationConfig
 from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.kinds import Outgoing, Sender
-from carboy.services.archive.items import NewItem
+from carboy.services.archive.items import NewItem, parse_body, render_body
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -98,20 +97,17 @@ class MessageDeliverer:
 
 
 def _render(event: Event) -> dict[str, Any]:
-    known = {
+    return {
         "source": event.source,
         "id": event.id,
         "type": event.type,
         "at": event.at_ms,
         "received_at": event.received_at_ms,
         "content_type": event.content_type,
+        **render_body(event.body),
     }
-    try:
-        return {**known, "text": event.body.decode()}
-    except UnicodeDecodeError:
-        return {**known, "base64": base64.b64encode(event.body).decode()}
 
 
 def _parse(wire: Mapping[str, Any]) -> Event:
-    body = wire["text"].encode() if "text" in wire else base64.b64decode(wire["base64"])
+    body = parse_body(wire)
     return Event(wire["source"], wire["id"], wire["type"], wire["at"], wire["received_at"], wire["content_type"], body)

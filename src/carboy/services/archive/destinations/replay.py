@@ -4,7 +4,7 @@ A job adds a batch of 500 and, in the same transaction, the job of the next: kil
 out nor adds one twice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -65,14 +65,14 @@ class Replayer:
     """Replays ranges.
 
     Args:
-        destinations: returns a destination; None for an unknown name.
+        destinations: returns them by name, as the settings are now.
         archive_again: the job that archives the item of a row again.
         deliver: the job that delivers to one destination.
     """
 
     def __init__(
         self,
-        destinations: Callable[[str], Destination | None],
+        destinations: Callable[[], Mapping[str, Destination]],
         index: "Index",
         store: Store,
         writer: "GroupCommit",
@@ -112,7 +112,7 @@ class Replayer:
         self, name: str, source: str, start_ms: int, end_ms: int, filter_: str, at_ms: int, row: int
     ) -> Commit | None:
         """Replay a batch of one source, from behind a time and a row of the index."""
-        destination = self._destinations(name) if name else None
+        destination = self._destinations().get(name)
         if name and destination is None:
             return None
         after = None if at_ms < 0 else (at_ms, row)

@@ -2,33 +2,37 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from carboy.clock import Clock
 from carboy.services.archive.destinations.aws_kinds import Aws
 from carboy.services.archive.destinations.config import AWS_KINDS, Destination, import_function
 from carboy.services.archive.destinations.hooks import hooks
-from carboy.services.archive.destinations.kinds import Function, Http, Sender, SendSms, Slack, Sms
+from carboy.services.archive.destinations.kinds import (
+    Calls,
+    Http,
+    Sender,
+    SendSms,
+    call_function,
+    send_message,
+)
 
 
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What destinations reach of the application.
 
-    Args:
+    Attributes:
         context: entered around functions of one's own.
         gateway: returns how the SMS gateway takes a message; None where there is no gateway.
         notify: notifies the job engine of new work.
     """
 
-    def __init__(
-        self,
-        context: Callable[[], AbstractContextManager[Any]],
-        gateway: Callable[[], SendSms | None],
-        notify: Callable[[], None],
-    ) -> None:
-        self.context: Callable[[], AbstractContextManager[Any]] = context
-        self.gateway: Callable[[], SendSms | None] = gateway
-        self.notify: Callable[[], None] = notify
+    context: Callable[[], AbstractContextManager[Any]]
+    gateway: Callable[[], SendSms | None]
+    notify: Callable[[], None]
 
 
 class Senders:
@@ -54,14 +58,13 @@ class Senders:
 
     def _make_sender(self, destination: Destination) -> Sender:
         kind, around = destination.config.kind, self._around
-        if kind in {"https", "http"}:
+        if kind in {"https", "http", "slack"}:
             return Http(destination, self._clock)
-        if kind == "slack":
-            return Slack(destination, self._clock)
         if kind in AWS_KINDS:
             return Aws(destination, self._clock)
         if kind == "sms":
-            return Sms(destination, self._clock, around.context, around.gateway)
-        own = hooks().get(destination.name)
-        function = own[1] if own is not None else import_function(destination.config.url)
-        return Function(destination, self._clock, around.context, function)
+            call = partial(send_message, destination, around.gateway)
+        else:
+            own = hooks().get(destination.name)
+            call = partial(call_function, own[1] if own else import_function(destination.config.url))
+        return Calls(destination, self._clock, around.context, call)

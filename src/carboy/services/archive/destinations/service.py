@@ -7,6 +7,7 @@ from uuid import uuid4
 import orjson
 
 from carboy.clock import Clock
+from carboy.db import insert_rows
 from carboy.errors import Missing
 from carboy.http_values import render_time
 from carboy.jobs import Job
@@ -93,7 +94,7 @@ class Destinations:
             may_leave=may_leave,
         )
         self.replayer: Replayer = Replayer(
-            self.all_by_name, index, store, writer, clock, archive_again=archive_again, deliver=self.deliverer.job
+            self.all, index, store, writer, clock, archive_again=archive_again, deliver=self.deliverer.job
         )
 
     def all(self) -> Mapping[str, Destination]:
@@ -101,10 +102,6 @@ class Destinations:
         own = {name: destination for name, (destination, _) in hooks().items()}
         configured = self._configured()
         return {**own, **configured} if own else configured
-
-    def all_by_name(self, name: str) -> Destination | None:
-        """Return a destination; None for an unknown name."""
-        return self.all().get(name)
 
     def names(self) -> list[str]:
         """Return the names of all destinations, and of removed ones that have deliveries which wait or failed."""
@@ -117,7 +114,7 @@ class Destinations:
         Raises:
             Missing: there is no destination of that name.
         """
-        found = self.all_by_name(name)
+        found = self.all().get(name)
         if found is None:
             self._check_known(name)
             why = f"{REMOVED}, so nothing is delivered to it"
@@ -204,7 +201,7 @@ class Destinations:
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what is known of a destination; no secret."""
-        destination, now_ms = self.all_by_name(self._check_known(name)), self._clock.now_ms()
+        destination, now_ms = self.all().get(self._check_known(name)), self._clock.now_ms()
         progress = self.store.progress(name)
         waiting, failed, oldest = self.store.counts(name)
         success_rate, p50_ms, p95_ms = self.store.last_hour(name, now_ms)
@@ -230,7 +227,7 @@ class Destinations:
     def _next_ms(self, name: str) -> int | None:
         """Return before when no attempt is made; None where none is made until someone acts."""
         progress = self.store.progress(name)
-        state, _ = _state_of(self.all_by_name(name), progress)
+        state, _ = _state_of(self.all().get(name), progress)
         return None if state in {"paused", "removed"} else progress.blocked_until()
 
     def items_of(self, event_id: str, sources: Sequence[str]) -> list[int]:
@@ -276,8 +273,6 @@ class Gathering:
 
     def write(self, connection: "Connection") -> None:
         """Write the deliveries, and queue the jobs that make them."""
-        from carboy.db import insert_rows
-
         last = self._last
         if last is not None:
             schedule(connection, self._deliver, sorted(self._names), last.now_ms, last.request_id)  # locks first

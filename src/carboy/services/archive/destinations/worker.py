@@ -20,6 +20,7 @@ from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.kinds import Outgoing, Sender, caught
+from carboy.services.archive.destinations.replay import read_bytes
 from carboy.services.archive.destinations.rows import Begin, Ended, Finish, Pending, Take, begin, finish, record, take
 from carboy.services.archive.destinations.turn import Turn, Work
 from carboy.services.archive.items import Item
@@ -126,10 +127,8 @@ class Deliverer:
         place = self._enter(name)
         if place is None:
             return
-        turns = copy_context().run
-        threading.Thread(
-            target=turns, args=(self._take_turns, name, place), name=f"deliver-{name}", daemon=True
-        ).start()
+        arguments = (self._take_turns, name, place)
+        threading.Thread(target=copy_context().run, args=arguments, name=f"deliver-{name}", daemon=True).start()
         while not place.is_over.wait(_LOOK_S):
             if self._leave(place):
                 return
@@ -321,9 +320,8 @@ class Deliverer:
             return []
         at_ms, name = self._clock.now_ms(), running.turn.destination.name
         try:
-            return self._sender(self._enabled(name) or running.turn.destination).send(
-                outgoing
-            )  # secrets as they are now
+            now = self._enabled(name) or running.turn.destination  # secrets as they are now
+            return self._sender(now).send(outgoing)
         except Exception as error:
             is_known, kind = isinstance(error, CarboyError), type(error).__name__
             log.error("delivery_not_attempted", destination=name, error=kind, exc_info=not is_known)
@@ -332,8 +330,7 @@ class Deliverer:
     def _event(self, item: Item | None) -> Event:
         if item is None:
             raise ObjectMissing("the event", "it is no longer archived", "")
-        body = item.body if item.body is not None else self._store.get(item.object_key)
-        return event_of(item, item.received_at_ms, body)
+        return event_of(item, item.received_at_ms, read_bytes(self._store, item))
 
     def _plan(self, destination: Destination, one: Pending, attempt: Attempt) -> Ended:
         """Return what follows from an attempt."""

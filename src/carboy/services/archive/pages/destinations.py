@@ -4,23 +4,23 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from carboy.errors import CarboyError, Missing
+from carboy.errors import CarboyError
 from carboy.http_values import render_cursor
 from carboy.problems import Problem
 from carboy.services.archive.destinations.operations import read_range
 from carboy.services.archive.destinations.store import STATES, DeliveryFilter
-from carboy.services.archive.pages.reaching import Reach, reach
+from carboy.services.archive.pages.reaching import Reach, found, reach, retry_delivery
 from carboy.web import (
     PAGE_ROWS,
     form_field,
     go_to_page,
-    has_scope,
     mark,
     read_choice,
     read_cursor,
     read_time_range,
     record_action,
     render_page,
+    require_scope,
     show_notice,
 )
 
@@ -59,7 +59,7 @@ def _show(name: str) -> Response:
 
 
 def _act(name: str, action: str) -> Response:
-    _check_scope()
+    require_scope("destinations:write")
     at = reach()
     if _get(at, name)["state"] == "removed" and action != "drop":
         raise Problem(409, "the settings no longer have this destination")
@@ -110,33 +110,16 @@ def _replay(at: Reach, name: str) -> Response:
 
 
 def _delivery(delivery: int) -> Response:
-    at = reach()
-    try:
-        one = at.archive.destinations.delivery(min(delivery, (1 << 63) - 1))
-    except Missing as error:
-        raise Problem(404, "there is no such delivery") from error
+    with found("there is no such delivery"):
+        one = reach().archive.destinations.delivery(min(delivery, (1 << 63) - 1))
     return render_page("archive/delivery.html", one=one)
 
 
 def _retry(delivery: int) -> Response:
-    _check_scope()
-    at = reach()
-    try:
-        count = at.archive.destinations.retry_delivery(min(delivery, (1 << 63) - 1))
-    except Missing as error:
-        raise Problem(404, "there is no such delivery") from error
-    record_action("delivery.retry", str(delivery))
-    show_notice(mark("It is delivered again.") if count else mark("It is on its way, or was delivered."))
+    retry_delivery(delivery)
     return go_to_page("destinations.delivery", delivery=delivery)
 
 
-def _check_scope() -> None:
-    if not has_scope("destinations:write"):
-        raise Problem(403, "this needs the scope destinations:write")
-
-
 def _get(at: Reach, name: str) -> dict[str, Any]:
-    try:
+    with found("there is no such destination"):
         return at.archive.destinations.describe(name)
-    except Missing as error:
-        raise Problem(404, "there is no such destination") from error

@@ -7,7 +7,7 @@ import orjson
 from flask import Blueprint, Response
 from sqlalchemy import select
 
-from carboy.errors import Missing, UpstreamError
+from carboy.errors import UpstreamError
 from carboy.http_values import render_cursor, render_time
 from carboy.problems import Problem
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
@@ -21,7 +21,7 @@ from carboy.services.archive.pages.event_queries import (
     read_body,
     search_bodies,
 )
-from carboy.services.archive.pages.reaching import Reach, reach
+from carboy.services.archive.pages.reaching import Reach, reach, retry_delivery
 from carboy.services.archive.service import enqueue_row
 from carboy.services.archive.sources import THREATSTACK
 from carboy.services.archive.tables import ITEMS
@@ -40,6 +40,7 @@ from carboy.web import (
     read_time_range,
     record_action,
     render_page,
+    require_scope,
     show_notice,
 )
 
@@ -237,8 +238,7 @@ def _download(row: int) -> Response:
 
 
 def _replay(row: int) -> Response:
-    if not has_scope("archive:write"):
-        raise Problem(403, "this needs the scope archive:write")
+    require_scope("archive:write")
     at = reach()
     event = _find(at, row)
     enqueue_row(at.runtime, at.archive.replay, event.id)
@@ -248,12 +248,5 @@ def _replay(row: int) -> Response:
 
 
 def _deliver(row: int, delivery: int) -> Response:
-    if not has_scope("destinations:write"):
-        raise Problem(403, "this needs the scope destinations:write")
-    try:
-        count = reach().archive.destinations.retry_delivery(min(delivery, (1 << 63) - 1))
-    except Missing as error:
-        raise Problem(404, "there is no such delivery") from error
-    record_action("delivery.retry", str(delivery))
-    show_notice(mark("It is delivered again.") if count else mark("It is on its way, or was delivered."))
+    retry_delivery(delivery)
     return go_to_page("events.show", row=row)

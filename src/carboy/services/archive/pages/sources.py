@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from carboy.errors import UsageError
 from carboy.problems import Problem
 from carboy.services.archive.pages.reaching import Reach, reach
-from carboy.services.archive.pages.summaries import event_tally, last_event
+from carboy.services.archive.pages.summaries import event_tally
 from carboy.services.archive.settings import ArchiveSettings
 from carboy.services.archive.source_settings import SourceConfig
 from carboy.services.archive.source_tables import sample_request
@@ -21,11 +21,11 @@ from carboy.services.archive.tables import EXCHANGED, REFUSED
 from carboy.web import (
     call_service,
     go_to_page,
-    has_scope,
     host_url,
     mark,
     record_action,
     render_page,
+    require_scope,
     show_notice,
     visitor_address,
 )
@@ -47,7 +47,7 @@ def _index() -> Response:
         {
             "name": name,
             "config": sources[name].config if name in sources else None,
-            "last": last_event(at.engine, name),
+            "last_ms": at.archive.index.last_received_ms(name),
             "figure": tally.figure(f"source:{name}", name),
         }
         for name in at.sources()
@@ -63,15 +63,14 @@ def _show(name: str) -> Response:
     return render_page(
         "archive/source.html", name=name, config=config, figure=figure, is_inner=is_inner,
         address=None if is_inner else _address(name, config),
-        last=last_event(at.engine, name), refusals=_refusals(at, name), versions=_versions(at, config),
+        last_ms=at.archive.index.last_received_ms(name), refusals=_refusals(at, name), versions=_versions(at, config),
         exchanged_at=_exchanged_at(at, name),
     )  # fmt: skip
 
 
 def _test(name: str) -> Response:
     """Send a sample event through the service itself, signed with the source's own secret."""
-    if not has_scope("archive:write"):
-        raise Problem(403, "this needs the scope archive:write")
+    require_scope("archive:write")
     at = reach()
     source = _get(at, name)
     client = str(source.networks[0][0]) if source.networks else visitor_address()

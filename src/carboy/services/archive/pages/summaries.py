@@ -1,6 +1,6 @@
 """What the archive adds to the overview: counts, sources, destinations."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import url_for
 from sqlalchemy import func, select
@@ -41,26 +41,10 @@ def summarize_events() -> Summary:
     ]
     facts = []
     for name in at.sources():
-        seen = last_event(at.engine, name)
-        facts.append(
-            Fact(
-                mark("Sources"), name, mark("last event") if seen else mark("no event yet"), "ok" if seen else "wait",
-                seen.received_at if seen else None, url_for("events.index", source=name),
-            )
-        )  # fmt: skip
+        seen_ms = at.archive.index.last_received_ms(name)
+        known = (mark("last event"), "ok") if seen_ms else (mark("no event yet"), "wait")
+        facts.append(Fact(mark("Sources"), name, *known, seen_ms, url_for("events.index", source=name)))
     return Summary(figures, facts)
-
-
-def last_event(engine: "Engine", source: str) -> Any:
-    """Return the event of a source with the newest time; None where it never sent one."""
-    query = (
-        select(ITEMS.c.id, ITEMS.c.at, ITEMS.c.received_at)
-        .where(ITEMS.c.source == source, ITEMS.c.newest.is_(True))
-        .order_by(ITEMS.c.at.desc(), ITEMS.c.id.desc())
-        .limit(1)
-    )
-    with engine.connect() as connection:
-        return connection.execute(query).first()
 
 
 def summarize_destinations() -> Summary:

@@ -1,9 +1,9 @@
 """The gateway's pages of the console: messages, statistics, templates, providers."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
+from carboy.lazy import lazy_call
 from carboy.web import Page, mark
 
 __all__ = ["pages"]
@@ -12,12 +12,7 @@ _GROUP = mark("Messages")
 
 
 def _lazily(module: str, name: str = "make_blueprint") -> Callable[[], Any]:
-    """Return a function that imports a page when it is called: a start without the console does not pay for it."""
-
-    def call() -> Any:
-        return getattr(import_module(f"{__name__}.{module}"), name)()
-
-    return call
+    return lazy_call(f"{__name__}.{module}", name)
 
 
 pages: tuple[Page, ...] = (
