@@ -84,8 +84,8 @@ class SmsOperations:
             "reference": reference,
         }
         until_ms = None if until is None else _read_time(until, "until")
-        rows = self._rows(MESSAGES, chosen, cursor, limit, from_ms=max(begins, default=None), until_ms=until_ms)
-        return _page("messages", rows, limit, describe_message)
+        times = {"from_ms": max(begins, default=None), "until_ms": until_ms}
+        return self._page("messages", describe_message, MESSAGES, chosen, cursor, limit, **times)
 
     def cancel_sms(self, sms_id: str) -> dict[str, Any]:
         """Cancel the messages that were not sent yet, and return their request."""
@@ -107,8 +107,7 @@ class SmsOperations:
     def list_opt_outs(self, receiver: str | None = None, limit: int = 100, cursor: str | None = None) -> dict[str, Any]:
         """Return the numbers that get no marketing messages, the newest first."""
         number = None if receiver is None else self._receiver(receiver)
-        rows = self._rows(OPT_OUTS, {"receiver": number}, cursor, limit)
-        return _page("opt_outs", rows, limit, describe_opt_out)
+        return self._page("opt_outs", describe_opt_out, OPT_OUTS, {"receiver": number}, cursor, limit)
 
     def add_opt_out(self, body: Any) -> Response:
         """Add a number to the opt-outs: 201, or 200 if it is there already."""
@@ -127,8 +126,7 @@ class SmsOperations:
     def list_inbound(self, receiver: str | None = None, limit: int = 100, cursor: str | None = None) -> dict[str, Any]:
         """Return the messages that people sent to our numbers, the newest first."""
         sender = None if receiver is None else self.gateway.hash(self._receiver(receiver))
-        rows = self._rows(INBOUND, {"sender_hash": sender}, cursor, limit)
-        return _page("messages", rows, limit, describe_inbound)
+        return self._page("messages", describe_inbound, INBOUND, {"sender_hash": sender}, cursor, limit)
 
     def post_inbound(self, caller: Caller) -> Response:
         """Take the inbound messages of a provider that proves itself, or knows a path token."""
@@ -220,12 +218,20 @@ class SmsOperations:
         except Missing as error:
             raise Problem(404, error.why) from error
 
-    def _rows(
-        self, table: Table, chosen: Mapping[str, Any], cursor: str | None, limit: int, **accepted: int | None
-    ) -> list[Any]:
-        """Return the rows of a page and one more, if there is one."""
+    def _page(
+        self,
+        name: str,
+        describe: Callable[[Any], dict[str, Any]],
+        table: Table,
+        chosen: Mapping[str, Any],
+        cursor: str | None,
+        limit: int,
+        **times: int | None,
+    ) -> dict[str, Any]:
         before = None if cursor is None else min(int(cursor), _MAX_ID)
-        return self.gateway.records.newest(table, chosen, before=before, limit=limit + 1, **accepted)
+        rows = self.gateway.records.newest(table, chosen, before=before, limit=limit + 1, **times)
+        more = str(rows[limit - 1].id) if len(rows) > limit else None
+        return {name: [describe(row) for row in rows[:limit]], "next": more}
 
     def _receiver(self, text: str) -> str:
         bare = text.strip()
@@ -289,11 +295,6 @@ def _read_time(text: str, name: str) -> int:
     except ValueError as error:
         faults = [Fault(f"/query/{name}", str(error))]
         raise InvalidInput(f"`{name}` cannot be read", str(error), "", faults) from error
-
-
-def _page(name: str, rows: Sequence[Any], limit: int, describe: Callable[[Any], Any]) -> dict[str, Any]:
-    more = str(rows[limit - 1].id) if len(rows) > limit else None
-    return {name: [describe(row) for row in rows[:limit]], "next": more}
 
 
 def _json(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

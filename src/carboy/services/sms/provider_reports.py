@@ -1,15 +1,14 @@
 """What the API, the commands and the console show of the providers, and taking one out of turn."""
 
-from typing import Any
+from typing import Any, get_args
 
 from carboy.errors import Missing
 from carboy.http_values import render_time
 from carboy.services.sms.gateway import Gateway
 from carboy.services.sms.providers import Balance
+from carboy.services.sms.providers.wire import Kind
 from carboy.services.sms.routing import shares
 from carboy.web import audit_row, write_audit
-
-_KINDS = ("accepted", "refused", "braked", "account", "unsupported", "throttled", "not_sent", "unknown")
 
 
 def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
@@ -34,7 +33,7 @@ def describe_providers(gateway: Gateway) -> list[dict[str, Any]]:
             "on_time_rate": _rounded(states[name].evidence.on_time_rate),
             "balance": _describe_balance(states[name].balance),
             "max_receivers": route.traits.max_receivers,
-            "calls": {kind: int(dispatcher.outcomes.value((name, kind))) for kind in _KINDS},
+            "calls": {kind: int(dispatcher.outcomes.value((name, kind))) for kind in get_args(Kind)},
         }
         for name, route in dispatcher.routes.items()
     ]

@@ -177,7 +177,6 @@ def read_verify(body: Any, rules: Catalog) -> tuple[Number | None, str, int | No
         text = body["id"]
         if not isinstance(text, str) or not (text.isascii() and text.isdigit() and len(text) < 20):
             faults.append(Fault("/id", "it must be the `id` of an earlier answer"))
-            raise _invalid(faults)
         if faults:
             raise _invalid(faults)
         return None, "", min(int(text), (1 << 63) - 1), code

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Engine, func, null, select, union_all
 
@@ -16,7 +16,7 @@ from carboy.services.sms.prices import price_of
 from carboy.services.sms.tables import DAILY
 
 Group = Literal["day", "template", "provider", "country", "state"]
-GROUPS: tuple[Group, ...] = ("day", "template", "provider", "country", "state")
+GROUPS: tuple[Group, ...] = get_args(Group)
 FIGURES = ("messages", "sent", "delivered", "failed", "parts", "cost", "p50_s", "p95_s", "conversion")
 
 _SENT = frozenset({"sent", "delivered", "undelivered"})
