@@ -148,14 +148,9 @@ class LoginRecovery:
         is_probe = self._gave_up_at is not None  # then one search is enough
         found = None
         try:
-            while found is None:
+            found = self._look(open_, until_s)
+            while found is None and not is_probe and self._wait_to_look(until_s):
                 found = self._look(open_, until_s)
-                wait_s = self._probe_s * SYSTEM_RANDOM.uniform(1.0, 1.1)
-                if found is not None or is_probe or self._left_s(until_s) <= 0:
-                    break
-                self._clock.sleep(min(self._left_s(until_s), wait_s))
-                if self._left_s(until_s) <= 0:
-                    break
             return found
         finally:
             with self._changed:
@@ -163,6 +158,13 @@ class LoginRecovery:
                 if found is None:
                     self._gave_up_at = self._clock.monotonic_s()
                 self._changed.notify_all()
+
+    def _wait_to_look(self, until_s: float) -> bool:
+        """Wait for the next search; return whether there is time for one."""
+        left_s = self._left_s(until_s)
+        if left_s > 0:
+            self._clock.sleep(min(left_s, self._probe_s * SYSTEM_RANDOM.uniform(1.0, 1.1)))
+        return self._left_s(until_s) > 0
 
     def _look(self, open_: Callable[[Login], T], until_s: float) -> tuple[T] | None:
         for login in self._candidates(until_s):
