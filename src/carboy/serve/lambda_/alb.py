@@ -23,17 +23,13 @@ def read_request(event: Mapping[str, Any], context: Any) -> Environ:
     many = event.get("multiValueQueryStringParameters")
     if many:
         pairs = [(name, value) for name, values in many.items() for value in values]
-        query = "&".join([f"{name}={value}" for name, value in pairs])
     else:
         pairs = list((event.get("queryStringParameters") or {}).items())
-        query = "&".join([f"{name}={value}" for name, value in pairs]) if pairs else ""
+    query = "&".join([f"{name}={value}" for name, value in pairs])
     if query and _NOT_IN_A_QUERY(query):
         query = "&".join(f"{_kept(name)}={_kept(value)}" for name, value in pairs)
     environ = make_environ(event, context, event["httpMethod"], "", decode_path(path), query, path, scheme="")
-    forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
-    environ["REMOTE_ADDR"] = (
-        client_address(forwarded_for) if "," in forwarded_for or ":" in forwarded_for else forwarded_for
-    )
+    environ["REMOTE_ADDR"] = client_address(environ.get("HTTP_X_FORWARDED_FOR", ""))
     return environ
 
 
