@@ -3,12 +3,12 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, TypeVar, cast, overload
 
-from carboy.logs.log_context import request_context
+from carboy.logs.log_context import lambda_ids, request_context
 from carboy.logs.log_lines import parse_level
 from carboy.logs.loggers import BoundLogger, get_logger
 from carboy.logs.stdlib import deliver_waiting
@@ -94,19 +94,10 @@ def inject_request_ids(handler: Callable[[Any, Any], _Answer]) -> Callable[[Any,
 
     @functools.wraps(handler)
     def with_ids(event: Any, context: Any) -> _Answer:
-        facts = _ids(event, context)
-        with request_context(**facts):
+        with request_context(**lambda_ids(event, context)):
             try:
                 return handler(event, context)
             finally:
                 deliver_waiting()
 
     return with_ids
-
-
-def _ids(event: Any, context: Any) -> dict[str, str]:
-    of_request = event.get("requestContext") if isinstance(event, Mapping) else None
-    api_id = of_request.get("requestId") if isinstance(of_request, Mapping) else None
-    lambda_id = getattr(context, "aws_request_id", None)
-    ids = {"request_id": api_id or lambda_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
-    return {name: str(value) for name, value in ids.items() if value}

@@ -48,6 +48,15 @@ def bind_request_id(value: str) -> _Bound:
     return _bind({"request_id": str(value)})
 
 
+def lambda_ids(event: Any, context: Any) -> dict[str, str]:
+    """Return the ids that an event of Lambda's and its context have; `request_id` is the API's, else Lambda's."""
+    request = event.get("requestContext") if isinstance(event, Mapping) else None
+    api_id = request.get("requestId") if isinstance(request, Mapping) else None
+    lambda_id = getattr(context, "aws_request_id", None)
+    ids = {"request_id": api_id or lambda_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
+    return {name: str(value) for name, value in ids.items() if value}
+
+
 def bind_ids(ids: Mapping[str, str | bool]) -> None:
     """Put ids that the platform made on every further line of this context; they are not looked through for secrets."""
     outer = bound_facts()

@@ -11,6 +11,7 @@ from carboy.errors import InvalidInput
 from carboy.events import Events
 from carboy.extension import find_extension
 from carboy.logs import BoundLogger, bind_ids, deliver_waiting, get_logger
+from carboy.logs.log_context import lambda_ids
 from carboy.problems import CONTENT_TYPE, Problem, render_problem
 from carboy.serve.lambda_ import alb, http_v2, rest_v1
 from carboy.serve.lambda_.application import make_application
@@ -104,7 +105,8 @@ class LambdaHandler:
 
     def _answer(self, event: Any, context: Any) -> Any:
         kind = kind_of(event)
-        bind_ids(self._ids(event, context))
+        bind_ids({**lambda_ids(event, context), "cold_start": self._is_cold})
+        self._is_cold = False
         http = _HTTP.get(kind)
         if http is None:
             from carboy.serve.lambda_.batch_events import answer_event  # most functions never need it
@@ -132,22 +134,6 @@ class LambdaHandler:
             log.exception("request_failed", method=environ["REQUEST_METHOD"], path=environ["PATH_INFO"])
             answer = _problem(500, "The request could not be answered because of an error in the service.", environ)
         return render_answer(answer, environ)
-
-    def _ids(self, event: Any, context: Any) -> dict[str, str | bool]:
-        """Return what every line that is logged until the answer carries."""
-        is_cold, self._is_cold = self._is_cold, False
-        lambda_id = getattr(context, "aws_request_id", None)
-        request = event.get("requestContext") if isinstance(event, dict) else None
-        api_id = request.get("requestId") if isinstance(request, dict) else None
-        ids: dict[str, Any] = {
-            "request_id": api_id or lambda_id,
-            "api_request_id": api_id,
-            "lambda_request_id": lambda_id,
-        }
-        if not api_id or not lambda_id:
-            ids = {name: value for name, value in ids.items() if value}
-        ids["cold_start"] = is_cold
-        return ids
 
 
 lambda_handler: type[LambdaHandler] = LambdaHandler
