@@ -7,6 +7,8 @@ export UV_SYSTEM_CERTS ?= 1
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 IN_PROCESS := not server and not journey and not docs
 UNIT := $(IN_PROCESS) and not slow
+# databases and archives wait for the disk at each commit: with 4 GB free in memory the tests' folders are there
+MEMORY := $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 2>/dev/null && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 BENCH ?=
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes are started: without bytecode each compiles what it imports
 
@@ -46,7 +48,7 @@ coverage: .venv/.dev .venv-tools/.ready  ## all tests, and which lines and branc
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov=carboy --cov-report=term
 
 unit: .venv/.dev  ## the quick tests that need no server, no process and no root
-	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
+	$(MEMORY) $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(UNIT)"
 
 soak: .venv/.dev  ## 1,000 rotations of a database's password under load (SOAK_ARGS="--rotations 50")
 	$(BIN)/python -m tests.lab.rotation $(SOAK_ARGS)

@@ -13,6 +13,7 @@ import pytest
 import pytest_timeout
 from hypothesis import HealthCheck, settings
 from tests.lab.threat_stack import ThreatStack
+from werkzeug.routing import Rule
 
 from carboy import logs, trace
 from carboy.redact import forget_secrets
@@ -47,7 +48,7 @@ _STARTING = _SERVERS | {"database_server", "browser", "carboy"}
 _PARAMETERS = _STARTING | {"seaweedfs", "sqs", *(name.removesuffix("_server") for name in _SERVERS)}
 _PROCESSES = frozenset({"deploy", "distribution", "examples", "hostile", "journeys", "scaffold", "scale"})
 _LONG = _PROCESSES - {"hostile"} | {"docs", "console", "cli", "testing"}  # latencies are compared beside quieter tests
-_STARTERS = ("subprocess", "multiprocessing", "carboy.testing.processes")
+_STARTERS = ("subprocess", "multiprocessing", "carboy.testing.processes", "tests.journeys.zygote")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,6 +73,17 @@ def _starts_processes(module: ModuleType | None) -> bool:
     values = vars(module).values() if module is not None else ()
     names = (getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in values)
     return any(str(name).startswith(_STARTERS) for name in names)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail a test without the mark that starts a process after all."""
+    if "not server" in config.option.markexpr:
+        sys.addaudithook(_refuse_processes)
+
+
+def _refuse_processes(event: str, _: tuple[object, ...]) -> None:
+    if event == "subprocess.Popen" and "PYTEST_CURRENT_TEST" in os.environ:
+        pytest.fail("this test starts a process: mark it `server`")
 
 
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
@@ -104,6 +116,24 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(_encodable, value))
     return value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _url_builders() -> Iterator[None]:
+    """Compile the URLs of equal rules once: thousands of tests make an application with the same routes."""
+    compile_builder, made = Rule._compile_builder, {}
+
+    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, append_unknown, tuple(rule._trace))
+        if rule.defaults:
+            return compile_builder(rule, append_unknown)
+        if key not in made:
+            made[key] = compile_builder(rule, append_unknown)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compile_once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ def test_threads_share_a_client(loopback: LoopbackServer) -> None:
             assert all(pool.map(ask, range(100)))
 
 
+@pytest.mark.slow
 def test_a_forked_child_has_clients_of_its_own(loopback: LoopbackServer) -> None:
     """The parent's connections stay the parent's."""
     loopback.script(*[json_answer({"TableNames": []})] * 3)
@@ -84,6 +85,7 @@ def test_a_throttle_that_lasts_is_reported(loopback: LoopbackServer) -> None:
     assert len(loopback.requests) == 2
 
 
+@pytest.mark.slow
 def test_the_default_time_out_holds_for_clients_and_resources(loopback: LoopbackServer) -> None:
     """A stall ends with it."""
     set_default_timeout(0.1)
@@ -110,6 +112,7 @@ def test_a_cut_answer_is_tried_again_and_then_reported(
         tables(loopback.url, attempts=1).list_tables()
 
 
+@pytest.mark.slow
 def test_an_object_that_is_cut_is_no_object(loopback: LoopbackServer) -> None:
     """However it is read; and one that is whole comes whole."""
 

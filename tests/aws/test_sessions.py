@@ -41,6 +41,7 @@ def test_the_environments_retries_count(
     assert aws.connect_kms()._client.meta.config.retries["mode"] == expected["mode"]
 
 
+@pytest.mark.slow
 def test_a_given_session_makes_all_clients() -> None:
     """Until it is taken back."""
     aws.set_default_session(boto3.Session(region_name="cn-north-1"))

@@ -68,6 +68,7 @@ def test_throttling_is_waited_out(loopback: LoopbackServer) -> None:
     assert clock.waits
 
 
+@pytest.mark.slow
 def test_throttling_without_end_is_reported(loopback: LoopbackServer) -> None:
     """What to do: try again."""
     loopback.script(*[error("ThrottlingException")] * 60)

@@ -72,6 +72,7 @@ def test_a_client_signs_the_same_request(short: Path) -> None:
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_the_endpoints_of_the_services_that_are_kept_are_the_same(short: Path) -> None:
     """In every region of every partition; those of the others are gone."""
     ours, theirs = (EndpointResolver(json.loads((folder / "endpoints.json").read_bytes())) for folder in (short, DATA))

@@ -14,6 +14,7 @@ __all__ = ["private", "public"]
 PROJECT = '[project]\nname = "service"\nversion = "1"\ndependencies = ["acme"]\n'
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("public")
 @pytest.mark.parametrize(
     ("files", "says"),
@@ -36,6 +37,7 @@ def test_the_index_that_a_project_names_is_stronger_than_a_mirror(
     assert said_by(project) == says
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("public")
 def test_another_index_of_uv_is_another_installation(tmp_path: Path) -> None:
     """The cache does not give what came from the index before."""

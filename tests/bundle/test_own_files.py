@@ -19,6 +19,7 @@ def built(folder: Path, **given: Any) -> tuple[list[str], str]:
     return sorted(name for name in names if "__pycache__" not in name), "\n".join(report.notes)
 
 
+@pytest.mark.server
 def test_packages_need_no_init(tmp_path: Path) -> None:
     project = write_files(tmp_path / "a", {"handler.py": "", "shop/orders/views.py": "", "assets/logo.svg": ""})
 
@@ -26,6 +27,7 @@ def test_packages_need_no_init(tmp_path: Path) -> None:
     assert "`assets/`" in built(project)[1]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("name", ["tasks", "scripts", "docs", "build", "dist", "examples", "test"])
 @pytest.mark.parametrize(
     "statement", ["import {0}", "from {0} import run", "    import os, {0}", "import_module('{0}')", "x = '{0}.run:go'"]
@@ -42,6 +44,7 @@ def test_what_the_code_imports_goes_in(tmp_path: Path, name: str, statement: str
     assert f"`{name}/`" not in notes
 
 
+@pytest.mark.server
 def test_what_imported_code_imports_goes_in_too(tmp_path: Path) -> None:
     project = write_files(
         tmp_path / "a",
@@ -51,6 +54,7 @@ def test_what_imported_code_imports_goes_in_too(tmp_path: Path) -> None:
     assert built(project)[0] == ["handler.py", "scripts/x.py", "tasks.py"]
 
 
+@pytest.mark.server
 def test_modules_of_the_settings_go_in(tmp_path: Path) -> None:
     project = write_files(
         tmp_path / "a",
@@ -65,6 +69,7 @@ def test_modules_of_the_settings_go_in(tmp_path: Path) -> None:
     assert {"tasks.py", "scripts/more.py"} <= set(built(project)[0])
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("root", ["src/", ""])
 def test_a_package_tests_goes_in_when_the_code_imports_it(tmp_path: Path, root: str) -> None:
     """A laboratory has tests as its subject; data in such a folder is data."""
@@ -86,6 +91,7 @@ def test_a_package_tests_goes_in_when_the_code_imports_it(tmp_path: Path, root: 
     assert "lab/tests/blood.py" in built(unnamed, include=["lab/tests"])[0]
 
 
+@pytest.mark.server
 def test_own_data_of_every_kind_goes_in(tmp_path: Path) -> None:
     """Also what would be a compiler's input in a package."""
     names = [f"app/data/x.{suffix}" for suffix in ("c", "h", "cpp", "a", "orig", "swp", "pyx", "pyi")]
@@ -94,6 +100,7 @@ def test_own_data_of_every_kind_goes_in(tmp_path: Path) -> None:
     assert set(names) <= set(built(project)[0])
 
 
+@pytest.mark.server
 def test_a_module_without_its_source_goes_in(tmp_path: Path) -> None:
     project = write_files(
         tmp_path / "a", {"src/handler.py": "", "src/closed.pyc": "x", "src/open.py": "", "src/open.pyc": "x"}
@@ -108,6 +115,7 @@ SECRETS = (
 )
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("source", [".", None])
 def test_secrets_stay_out_and_are_named(tmp_path: Path, source: str | None) -> None:
     key = "-----BEGIN RSA PRIVATE KEY-----\nx\n"
@@ -123,6 +131,7 @@ def test_secrets_stay_out_and_are_named(tmp_path: Path, source: str | None) -> N
         assert f"`{name}`" in notes or f"`{name.partition('/')[0]}/`" in notes, name
 
 
+@pytest.mark.server
 def test_a_secret_behind_a_link_stays_out(tmp_path: Path) -> None:
     project = write_files(tmp_path / "a", {"src/handler.py": "", ".env": "A=1"})
     (project / "src" / "settings.txt").symlink_to("../.env")
@@ -133,6 +142,7 @@ def test_a_secret_behind_a_link_stays_out(tmp_path: Path) -> None:
     assert "`settings.txt`" in notes
 
 
+@pytest.mark.server
 def test_what_is_asked_for_goes_in(tmp_path: Path) -> None:
     files = {"src/handler.py": "", "src/client.key": "x", "src/instance/seed.json": "", "src/.env": ""}
     project = write_files(tmp_path / "a", files)
@@ -140,6 +150,7 @@ def test_what_is_asked_for_goes_in(tmp_path: Path) -> None:
     assert built(project, include=["*.key", "instance"])[0] == ["client.key", "handler.py", "instance/seed.json"]
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("target", ["/etc/passwd", "/etc", "../../beside.txt", "nowhere", "/dev/zero"])
 def test_a_link_out_of_the_project_is_refused(tmp_path: Path, target: str) -> None:
     """By name; one that is excluded does not count."""
@@ -153,6 +164,7 @@ def test_a_link_out_of_the_project_is_refused(tmp_path: Path, target: str) -> No
         assert built(project, exclude=["linked"])[0] == ["handler.py"]
 
 
+@pytest.mark.server
 def test_links_within_the_project_and_to_packages_are_followed(tmp_path: Path) -> None:
     """Also in a circle; a package from outside is named."""
     project = write_files(tmp_path / "a", {"src/handler.py": "", "shared/x.py": ""})
@@ -167,6 +179,7 @@ def test_links_within_the_project_and_to_packages_are_followed(tmp_path: Path) -
     assert "`outside/`" in notes
 
 
+@pytest.mark.server
 def test_what_is_not_a_plain_file_is_named(tmp_path: Path) -> None:
     """A pipe would be read for ever."""
     project = write_files(tmp_path / "a", {"src/handler.py": ""})
@@ -178,6 +191,7 @@ def test_what_is_not_a_plain_file_is_named(tmp_path: Path) -> None:
     assert "`queue`" in notes
 
 
+@pytest.mark.server
 def test_environments_and_earlier_zips_stay_out(tmp_path: Path) -> None:
     files = {"handler.py": "", "env/pyvenv.cfg": "", "env/lib/x.py": "", ".git/config": "", "a/__pycache__/b.pyc": ""}
     project = write_files(tmp_path / "a", files)
@@ -188,6 +202,7 @@ def test_environments_and_earlier_zips_stay_out(tmp_path: Path) -> None:
     assert built(project, source=project) == first
 
 
+@pytest.mark.server
 def test_a_broken_build_information_is_reported_in_words(tmp_path: Path) -> None:
     import subprocess
 

@@ -54,6 +54,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         load_pip_config({"HOME": str(tmp_path)}, tmp_path)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("by", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "pip.conf"])
 def test_packages_come_from_the_index_that_pip_would_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
@@ -72,6 +73,7 @@ def test_packages_come_from_the_index_that_pip_would_use(
     assert "acme.py" in zipfile.ZipFile(report.target).namelist()
 
 
+@pytest.mark.server
 def test_the_variables_of_uv_are_stronger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_index(tmp_path / "uv", "acme", {"acme.py": "says = 'uv'\n"})
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", make_index(tmp_path / "pip", "acme", {"acme.py": "says = 'pip'\n"}))
@@ -86,6 +88,7 @@ def test_the_variables_of_uv_are_stronger(tmp_path: Path, monkeypatch: pytest.Mo
     assert b"uv" in zipfile.ZipFile(report.target).read("acme.py"), names
 
 
+@pytest.mark.server
 def test_another_index_is_another_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache knows what decided: the index, and the state of a local one."""
     project = write_files(tmp_path / "service", {"src/handler.py": "", "requirements.txt": "acme\n"})
@@ -101,6 +104,7 @@ def test_another_index_is_another_installation(tmp_path: Path, monkeypatch: pyte
     assert build(options_for(project)).is_from_cache
 
 
+@pytest.mark.server
 def test_a_wheel_that_was_replaced_is_packed(tmp_path: Path) -> None:
     from tests.bundle.wheelhouse import make_wheel
 
@@ -125,6 +129,7 @@ def test_the_cache_is_where_the_system_says(tmp_path: Path, monkeypatch: pytest.
     assert BuildOptions(tmp_path).cache_dir == Path.home() / ".cache" / "carboy" / "build"
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("by", ["PIP_EXTRA_INDEX_URL", "requirements.txt"])
 @pytest.mark.parametrize("tag", ["cp39-cp39-manylinux2014_x86_64", "py3-none-any"])
 def test_no_index_hides_the_versions_of_another(
@@ -142,6 +147,7 @@ def test_no_index_hides_the_versions_of_another(
     assert b"main" in zipfile.ZipFile(report.target).read("acme.py")
 
 
+@pytest.mark.server
 def test_the_strategy_of_uv_is_stronger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who wants a private index to hide the public one says so to uv."""
     monkeypatch.setenv(
@@ -156,6 +162,7 @@ def test_the_strategy_of_uv_is_stronger(tmp_path: Path, monkeypatch: pytest.Monk
     assert b"private" in zipfile.ZipFile(report.target).read("acme.py")
 
 
+@pytest.mark.server
 def test_what_uv_has_no_platform_for_is_installed_by_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Amazon Linux 2 has glibc 2.26; uv knows 2.17 and 2.28."""
     url = make_index(tmp_path / "main", "acme", {"acme.py": ""}, tag="cp311-cp311-manylinux_2_26_x86_64")

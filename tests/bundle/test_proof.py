@@ -15,6 +15,8 @@ from tests.lab.runtime_interface import LocalFunction
 from carboy.bundle import BuildOptions, build
 from carboy.testing import events
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[2]
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -170,7 +172,6 @@ def test_an_unknown_event_is_reported_as_an_error_and_survived(function: LocalFu
     assert function.invoke(events.http_v2(url="/hello")).answer["statusCode"] == 200
 
 
-@pytest.mark.slow
 def test_an_exception_in_a_handler_is_survived(unpacked: Path) -> None:
     with LocalFunction(unpacked, "handler.broken") as function:
         errors = [function.invoke({}).error for _ in range(2)]

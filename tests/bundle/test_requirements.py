@@ -175,6 +175,7 @@ def test_a_project_file_is_the_last_resort(tmp_path: Path) -> None:
     assert read(tmp_path) == ["flask>=3"]
 
 
+@pytest.mark.server
 def test_a_lock_of_uv_is_read(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nname = "a"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'

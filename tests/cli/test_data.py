@@ -45,6 +45,7 @@ def test_a_wrong_scope_and_an_unknown_key_are_errors_with_a_hint(carboy: Carboy)
     assert "carboy keys list" in unknown.err
 
 
+@pytest.mark.server
 def test_the_line_that_serve_prints_works_when_pasted_and_after_a_restart(project: Path) -> None:
     """The key is kept for its owner alone, and stays the same."""
     with serve_process(project) as first:
@@ -108,6 +109,7 @@ def test_the_database_is_brought_to_its_newest_and_the_doctor_sees_it(carboy: Ca
     assert "FAIL" not in well.out
 
 
+@pytest.mark.server
 def test_the_first_steps_send_a_text_and_say_where_it_is(project: Path) -> None:
     """The line works when pasted, and the file has the text."""
     outbox = project / "instance" / "sms-outbox.jsonl"

@@ -126,6 +126,7 @@ def test_every_bad_line_of_a_dotenv_is_named_and_none_is_shown() -> None:
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.slow
 @given(st.text("0123456789.+-e_ １a", max_size=20), st.sampled_from([int, float, Literal["a", "e", "1"]]))
 def test_what_is_read_the_short_way_is_read_as_by_msgspec(text: str, kind: Any) -> None:
     """The short way saves its import; it must not know better."""

@@ -12,6 +12,7 @@ from carboy.web import SCOPES, runtime
 from carboy.web.console.sessions import make_login
 
 
+@pytest.mark.slow
 def test_a_browser_without_a_session_is_sent_to_the_login_and_back(make_app: MakeApp) -> None:
     app = make_app()
     person = Person(app.test_client())
@@ -47,6 +48,7 @@ def test_the_login_leads_to_this_host_only(make_app: MakeApp, target: str) -> No
     assert done.headers["Location"] == "/"
 
 
+@pytest.mark.slow
 def test_the_cookie_is_kept_from_scripts_and_other_sites(make_app: MakeApp) -> None:
     """`Secure` outside of `local`."""
     for profile, is_secure in (("local", False), ("test", True)):
@@ -58,6 +60,7 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(make_app: MakeApp) -> N
         assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Max-Age=43200", "Path=/"))
 
 
+@pytest.mark.slow
 def test_a_session_ends_after_twelve_hours(make_app: MakeApp) -> None:
     clock = ManualClock()
     app = make_app(clock=clock)
@@ -70,6 +73,7 @@ def test_a_session_ends_after_twelve_hours(make_app: MakeApp) -> None:
     assert person.get("/console/jobs").status_code == 302
 
 
+@pytest.mark.slow
 def test_logging_out_ends_the_session_on_the_server(make_app: MakeApp) -> None:
     app = make_app()
     person = visit(app)
@@ -84,6 +88,7 @@ def test_logging_out_ends_the_session_on_the_server(make_app: MakeApp) -> None:
     assert thief.get("/console/jobs", headers=HTML).status_code == 302
 
 
+@pytest.mark.slow
 def test_revoking_its_key_ends_a_session(make_app: MakeApp) -> None:
     clock = ManualClock()
     app = make_app(clock=clock)
@@ -133,6 +138,7 @@ def test_ten_failed_logins_a_minute_and_address_are_the_most(make_app: MakeApp) 
     assert person.log_in(text).status_code == 303
 
 
+@pytest.mark.slow
 def test_one_time_address_logs_in_once(make_app: MakeApp) -> None:
     """What `carboy serve` prints on the profile `local`."""
     app = make_app()
@@ -161,6 +167,7 @@ FORMS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FORMS)
 def test_a_form_without_its_token_is_refused(make_app: MakeApp, path: str) -> None:
     app = make_app()
@@ -175,6 +182,7 @@ def test_a_form_without_its_token_is_refused(make_app: MakeApp, path: str) -> No
     assert person.get("/").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_form_that_another_site_sends_is_refused(make_app: MakeApp) -> None:
     person = visit(make_app())
     form = {"csrf_token": person.token}
@@ -189,6 +197,7 @@ PAGES = {"jobs": "jobs:admin", "keys": "keys:admin", "settings": "settings:read"
          "audit": "audit:read"}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "scope"), PAGES.items())
 def test_a_page_without_its_scope_is_absent_and_its_address_answers_403(
     make_app: MakeApp, page: str, scope: str
@@ -211,6 +220,7 @@ def test_an_action_without_its_scope_is_refused(make_app: MakeApp) -> None:
     assert person.post("/console/settings/refresh").status_code == 403
 
 
+@pytest.mark.slow
 def test_without_authentication_everybody_is_let_in(make_app: MakeApp) -> None:
     """`AUTH=off` is for `local` and `test`; forms are still protected."""
     person = Person(make_app(auth=False).test_client())
@@ -232,6 +242,7 @@ def test_switched_off_there_is_nothing(make_app: MakeApp) -> None:
         assert (problem.status_code, problem.content_type) == (404, "application/problem+json")
 
 
+@pytest.mark.slow
 def test_each_action_is_in_the_audit_log(make_app: MakeApp) -> None:
     """Who, what, on which object, when; the page shows and exports it."""
     clock = ManualClock()
@@ -277,6 +288,7 @@ def test_an_error_is_a_page_for_a_browser_and_a_problem_for_a_program(make_app: 
     assert "未找到" in client.get("/nothing", headers={**HTML, "Accept-Language": "zh-CN"}).text
 
 
+@pytest.mark.slow
 def test_the_language_is_the_best_of_the_browser_s_or_the_one_chosen(make_app: MakeApp) -> None:
     """English by default; `Vary` says so."""
     person = Person(make_app(auth=False).test_client())
@@ -315,6 +327,7 @@ def test_every_page_says_what_a_browser_may_do_with_it(make_app: MakeApp) -> Non
     assert person.get(style.replace(".css", "x.css")).status_code == 404
 
 
+@pytest.mark.slow
 def test_a_created_key_is_shown_once(make_app: MakeApp) -> None:
     app = make_app()
     person = visit(app)
@@ -352,6 +365,7 @@ def test_an_application_s_own_addresses_take_precedence(make_app: MakeApp) -> No
     assert client.get("/console/jobs", headers=HTML).status_code == 302
 
 
+@pytest.mark.slow
 def test_where_the_service_answers_the_root_itself_the_overview_is_below_console(make_app: MakeApp) -> None:
     """The login leads there."""
     app = make_app()

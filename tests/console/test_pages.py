@@ -41,6 +41,7 @@ def test_what_a_sender_controls_is_text_on_every_page(make_app: MakeApp) -> None
     assert "49" not in shown.split("{{7*")[0][-5:]
 
 
+@pytest.mark.slow
 def test_units_layers_and_findings_are_translated(make_app: MakeApp) -> None:
     """In Chinese: an age of minutes, the layer of a setting, what a check found."""
     clock = ManualClock()

@@ -25,6 +25,7 @@ from carboy.web.console.sessions import make_login
 from carboy.web.console.visitors import Visitor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "authorization", ["Basic b3BlcmF0b3I6cGFzc3dvcmQ=", "Bearer", "Bearer cby_unknown", "Negotiate x"]
 )
@@ -60,6 +61,7 @@ def test_a_preview_of_the_one_time_address_does_not_use_it(make_app: MakeApp) ->
     assert person.get(path).status_code == 303
 
 
+@pytest.mark.slow
 def test_a_session_of_before_the_login_is_not_taken_over(make_app: MakeApp) -> None:
     """A cookie that an attacker planted is replaced at the login, and opens nothing."""
     app = make_app()
@@ -77,6 +79,7 @@ def test_a_session_of_before_the_login_is_not_taken_over(make_app: MakeApp) -> N
     assert thief.get("/console/jobs", headers=HTML).status_code == 302
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target",
     ["https://evil.example", "//evil.example", "/\\evil.example", "///evil.example", "/\x00/evil", "\t//evil.example",
@@ -283,6 +286,7 @@ def _page_of_a_module() -> Blueprint:
     return made
 
 
+@pytest.mark.slow
 def test_all_scopes_are_those_of_the_modules_pages_too(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of `local` has them, and a role with `*` does."""
     module = ModuleType("orders_module")
@@ -299,6 +303,7 @@ def test_all_scopes_are_those_of_the_modules_pages_too(make_app: MakeApp, monkey
     assert visit(app, *SCOPES).get("/console/orders").status_code == 403
 
 
+@pytest.mark.slow
 def test_the_console_works_on_lambda(make_app: MakeApp) -> None:
     """A login by form, with its cookies, and a page."""
     app = make_app(modules=())

@@ -150,6 +150,7 @@ def test_a_token_that_is_not_for_this_login_is_refused(
     assert person.get("/console/jobs").status_code == 302
 
 
+@pytest.mark.slow
 def test_a_login_that_began_elsewhere_is_refused(make_app: MakeApp, provider: _Provider) -> None:
     app = _app(make_app, provider)
     person, other = Person(app.test_client()), Person(app.test_client())

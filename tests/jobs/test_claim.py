@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import text
 from tests.jobs.kit import Shop
 
@@ -32,6 +33,7 @@ def test_a_row_is_taken_by_the_first_that_was_notified(shop: Shop) -> None:
     assert shop.writer.run(claim, replace(wish, id=5)) is None
 
 
+@pytest.mark.slow
 def test_a_row_that_is_not_due_says_when(shop: Shop) -> None:
     """An engine that is notified too early comes back when the row is due."""
     shop.add(NOTHING, 7, after_s=60)
@@ -41,6 +43,7 @@ def test_a_row_that_is_not_due_says_when(shop: Shop) -> None:
     assert isinstance(shop.writer.run(claim, _wish(shop, row.run_at)), LeasedRow)
 
 
+@pytest.mark.slow
 def test_a_holder_whose_lease_has_ended_or_who_is_gone_holds_nothing(shop: Shop) -> None:
     """The row is taken from it."""
     shop.add(NOTHING, 7)

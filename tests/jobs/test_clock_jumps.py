@@ -57,6 +57,7 @@ def by_celery(shop: Shop, now_ms: int) -> Any:
         shop.writer.run(sweep, Sweep(PeriodicLock("sweep", at_ms, 1), ("work",), 1000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("maintain", [by_embedded, by_sqs, by_celery])
 @pytest.mark.parametrize("ahead_ms", [5 * 60_000, HOUR_MS, 48 * HOUR_MS, 400 * 24 * HOUR_MS])
 @pytest.mark.parametrize("is_retry", [True, False])
@@ -76,6 +77,7 @@ def test_a_row_that_a_clock_ahead_wrote_runs_after_its_own_delay(
     assert len(lease(shop, NOW_MS + 31_000).rows) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay_ms", [0, 5_000, HOUR_MS, 30 * 24 * HOUR_MS])
 def test_a_row_of_a_right_clock_keeps_its_time(shop: Shop, delay_ms: int) -> None:
     """However far away, also beside a row of a wrong one; clocks of hosts differ by some seconds."""
@@ -87,6 +89,7 @@ def test_a_row_of_a_right_clock_keeps_its_time(shop: Shop, delay_ms: int) -> Non
     assert lease(shop, due_ms).rows
 
 
+@pytest.mark.slow
 def test_a_row_that_was_moved_is_run_and_done(shop: Shop) -> None:
     add(shop, NOW_MS + 48 * HOUR_MS)
     by_embedded(shop, NOW_MS)

@@ -77,6 +77,7 @@ def test_a_failed_try_is_tried_again_and_the_last_one_kept_as_dead(shop: Shop, e
     eventually(lambda: shop.states() == ["done"])
 
 
+@pytest.mark.slow
 def test_a_failed_job_keeps_the_hint_of_its_error(shop: Shop, eventually: Eventually) -> None:
     """The error of the row has the hint, as on the command line."""
 
@@ -251,6 +252,7 @@ def test_a_row_whose_workers_all_vanish_ends_dead(shop: Shop, eventually: Eventu
     assert "worker was lost" in str(shop.store.list()[0].error)
 
 
+@pytest.mark.slow
 def test_a_job_without_a_limit_of_attempts_is_never_dead(shop: Shop, eventually: Eventually) -> None:
     """Neither by failing, however often, nor by workers that vanish; what can never succeed is dead at once."""
     failures = iter([OSError("away")])
@@ -312,6 +314,7 @@ def test_stopping_with_no_patience_gives_back_what_runs(shop: Shop) -> None:
     release.set()
 
 
+@pytest.mark.slow
 def test_what_is_urgent_runs_first_and_strangers_rows_are_left_alone(shop: Shop, eventually: Eventually) -> None:
     """Priorities are those of the jobs; kinds that this process does not know wait for one that does."""
     order: list[str] = []
@@ -435,6 +438,7 @@ def test_a_job_that_exits_costs_no_thread(shop: Shop, eventually: Eventually) ->
     eventually(lambda: shop.states() == ["dead"] * 8 + ["done"])
 
 
+@pytest.mark.slow
 def test_a_worker_that_lost_its_row_writes_nothing_more(shop: Shop, eventually: Eventually) -> None:
     """What it found may be older than what the row's new holder has written."""
     has_begun, may_end, written = threading.Event(), threading.Event(), list[str]()

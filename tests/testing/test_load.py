@@ -88,6 +88,7 @@ def test_latencies_are_measured_from_sending_to_the_whole_answer() -> None:
     assert 0.05 <= report.latency_s(0) <= report.latency_s(50) <= report.latency_s(99.9)
 
 
+@pytest.mark.server
 def test_it_runs_in_a_process_of_its_own_until_it_is_asked_to_stop() -> None:
     """And gives back what was answered."""
     has_begun = threading.Event()

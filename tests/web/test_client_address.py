@@ -57,6 +57,7 @@ def test_an_address_is_always_an_address_or_the_peers(forged: str, peer: str, pr
         ipaddress.ip_address(found)  # raises for anything else
 
 
+@pytest.mark.slow
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
 def test_ipv6_is_counted_by_its_64(address: ipaddress.IPv6Address, host: int) -> None:
     """A subscriber has at least so many addresses."""

@@ -60,6 +60,7 @@ def test_any_other_id_is_replaced(make_app: Any, sent: str) -> None:
     assert answer.json == {"g": answer.headers["X-Request-Id"], "logs": answer.headers["X-Request-Id"]}
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_an_id_is_always_safe_to_log_and_send(sent: str) -> None:
     """For any header: no line break, no excessive length, no letter of another script."""

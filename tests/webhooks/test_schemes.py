@@ -231,6 +231,7 @@ def _says_the_same(left: bytes, right: bytes) -> bool:
     return passwords[0] == passwords[1]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.sampled_from(CASES), st.data())
 def test_a_flipped_bit_anywhere_is_refused(case: Case, data: st.DataObject) -> None:
@@ -421,6 +422,7 @@ def test_a_source_that_would_prove_nothing_stops_the_start(name: str, options: M
     assert caught.value.faults
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.sampled_from(["github", "stripe", "slack", "standard-webhooks", "twilio", "messagebird", "bearer", "basic"]),

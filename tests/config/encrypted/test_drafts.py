@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from tests.config.encrypted.kit import OPEN, Desk
 
 from carboy.config.encrypted.drafts import Drawer, make_draft_key
@@ -44,6 +45,7 @@ def test_a_draft_does_not_open_once_the_file_has_new_keys(tmp_path: Path, desk: 
     assert drawer.open_draft(make_draft_key(rekeyed, desk.ring())) is None
 
 
+@pytest.mark.slow
 def test_a_mark_shows_the_same_text_for_the_same_file(tmp_path: Path) -> None:
     """And holds nothing of either."""
     drawer = Drawer(tmp_path, tmp_path / "config.yml")
@@ -55,6 +57,7 @@ def test_a_mark_shows_the_same_text_for_the_same_file(tmp_path: Path) -> None:
     assert all(b"hunter2" not in path.read_bytes() for path in tmp_path.rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_machine_that_keeps_nothing_still_works(tmp_path: Path, desk: Desk) -> None:
     """The cache may be off, or on a disk that cannot be written."""
     for folder in (None, Path("/proc/none")):

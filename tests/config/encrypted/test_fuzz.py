@@ -52,6 +52,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     use(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:

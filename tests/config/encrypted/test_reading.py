@@ -168,6 +168,7 @@ def test_numbers_and_dates_are_read_as_yaml_1_2() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60), st.sampled_from([None, 0, 4]))
 def test_a_text_written_as_a_scalar_reads_back_the_same(value: str, indent: int | None) -> None:
     """In block and flow style, with any content."""

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from tests.services.archive.test_service_commands import ID, Command, archive, tutorial
 
 from carboy.testing import Answer, LoopbackServer
@@ -12,6 +13,7 @@ __all__ = ["archive"]
 RANGE = ("--from", "2017-01-01T00:00:00Z", "--until", "2018-01-01T00:00:00Z")
 
 
+@pytest.mark.server
 def test_destinations_are_listed_tested_paused_and_get_a_range_again(archive: Command, tmp_path: Path) -> None:
     """Each word of the contract, with the exit codes of what is foreseen."""
     archive("import", tutorial(tmp_path / "old"), "--json")
@@ -44,6 +46,7 @@ def test_destinations_are_listed_tested_paused_and_get_a_range_again(archive: Co
         assert "there are: none" in archive("destinations", "drop", "nope", code=4).stderr
 
 
+@pytest.mark.server
 def test_erasing_asks_first_and_says_what_is_held(archive: Command, tmp_path: Path) -> None:
     archive("import", tutorial(tmp_path / "old"), "--json")
     (tmp_path / "carboy.toml").write_text("")

@@ -71,6 +71,7 @@ def leave(event: Any) -> None:
     raise ENDINGS[len(CALLS) % len(ENDINGS)]
 
 
+@pytest.mark.slow
 def test_a_function_that_would_end_the_process_fails_as_any_other(serve: Serve) -> None:
     """`sys.exit` and its like: each is an attempt with its reason, and the thread that made it goes on."""
     CALLS.clear()
@@ -87,6 +88,7 @@ def test_a_function_that_would_end_the_process_fails_as_any_other(serve: Serve) 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hanging")
 def test_a_hook_has_a_limit_of_its_own(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_HOOKS", {})

@@ -124,6 +124,7 @@ def test_what_was_taken_without_an_answer_is_due_at_the_end_of_the_turn(processe
     assert processes.due_jobs_ms() == [now_ms]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apply", [begin, take, finish])
 def test_a_write_whose_commit_was_not_confirmed_delays_no_delivery(
     apply: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch

@@ -50,6 +50,7 @@ def ended(gateway: Gateway, state: str = "delivered", name: str = "siem") -> Cal
     return lambda: gateway.get(f"/api/v1/destinations/{name}/deliveries?state={state}").get_json()["deliveries"]
 
 
+@pytest.mark.slow
 def test_an_alert_is_delivered_signed_and_as_it_came(serve: Serve, sink: Sink) -> None:
     receiver = sink()
     gateway = operator(serve(toml=table(receiver.url, f'secret = "{SECRET}"')))
@@ -87,6 +88,7 @@ def test_a_failure_is_tried_again_with_the_same_id(serve: Serve, sink: Sink) -> 
     assert delivery["attempts_made"] == 3
 
 
+@pytest.mark.slow
 def test_a_failed_delivery_is_shown_and_can_be_retried(serve: Serve, sink: Sink) -> None:
     receiver = sink()
     receiver.script(Answer(400))

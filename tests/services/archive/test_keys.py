@@ -90,6 +90,7 @@ def test_any_senders_key_can_be_read_back(event_id: str, at_ms: int, source: str
     assert not parsed.is_hashed or len(event_id.encode()) > 66
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1, max_size=90), min_size=2, max_size=2, unique=True), TIMES)
 def test_two_ids_never_share_a_key(event_ids: list[str], at_ms: int) -> None:
     """Nor does one look like another's version."""
@@ -99,6 +100,7 @@ def test_two_ids_never_share_a_key(event_ids: list[str], at_ms: int) -> None:
     assert not second.startswith(f"{first}~")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80) | st.from_regex(r"(webhooks|alerts)/[0-9a-z~=/_-]{0,60}", fullmatch=True))
 def test_what_reads_as_a_key_is_one(text: str) -> None:
     """Nothing is read that would not be written the same."""

@@ -43,6 +43,7 @@ def test_a_pause_holds_everybody() -> None:
     assert bucket.take() == 0
 
 
+@pytest.mark.slow
 @given(st.integers(1, 50), st.integers(1, 100), st.lists(st.floats(0, 3), max_size=60))
 def test_no_stretch_holds_more_than_its_count(count: int, period_s: int, gaps_s: list[float]) -> None:
     """For any caller at any time: a period has at most `count` turns."""

@@ -31,6 +31,7 @@ def ids(gateway: Gateway, source: str) -> list[str]:
     return [one["id"] for one in gateway.get(path).get_json()["webhooks"]]
 
 
+@pytest.mark.slow
 def test_what_is_past_its_age_goes_and_nothing_else(serve: Serve) -> None:
     """Objects, rows and deliveries; a delivery that waits ends as expired."""
     clock = ManualClock(sleep="waits")
@@ -69,6 +70,7 @@ def test_killed_between_objects_and_rows_the_next_run_ends_it(serve: Serve, monk
     assert gateway.kept("webhooks/it/") == []
 
 
+@pytest.mark.slow
 def test_the_events_of_a_person_are_erased_with_all_versions(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     gateway = serve(toml=FOREVER + HELD)
     send(gateway, "other", "a", email="ann@example.com")
@@ -132,6 +134,7 @@ def _erase_a_batch(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Any:
     return erasing
 
 
+@pytest.mark.slow
 def test_the_batches_that_a_killed_erasure_leaves_are_erased_by_jobs(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +153,7 @@ def test_the_batches_that_a_killed_erasure_leaves_are_erased_by_jobs(
     erasing.close()
 
 
+@pytest.mark.slow
 def test_an_erasure_that_is_interrupted_by_hand_leaves_the_rest(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock(sleep="waits")
     gateway = operator(serve(toml=FOREVER, clock=clock))
@@ -174,6 +178,7 @@ def test_what_a_hold_keeps_since_an_erasure_was_killed_stays(serve: Serve) -> No
     assert gateway.kept("webhooks/held/")
 
 
+@pytest.mark.slow
 def test_a_delivery_that_waits_for_long_is_reported_each_minute(
     serve: Serve, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -322,6 +327,7 @@ def test_a_delivery_that_a_replay_adds_during_an_erasure_goes_too(serve: Serve) 
     assert len(ended(gateway, "waiting")()) == 2
 
 
+@pytest.mark.slow
 def test_a_range_that_goes_while_it_is_replayed_ends_as_expired(serve: Serve) -> None:
     """The replay had read the events before retention deleted them; the next page finds the rest."""
     with LoopbackServer(Answer()) as receiver:

@@ -200,6 +200,7 @@ def test_puts_that_are_refused_are_seen_everywhere(on_s3: Any, s3: FakeS3) -> No
     assert "kms:GenerateDataKey" in status.get_json()["s3"]["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "refusal",
     [

@@ -118,6 +118,7 @@ def test_providers_are_judged_each_minute_and_by_their_own_calls(
     assert (last["health"], last["error_rate"]) == (1, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump_s", JUMPS)
 def test_what_other_processes_wrote_is_read_again_after_the_interval(make_service: MakeService, jump_s: float) -> None:
     """Here a provider that is taken out by hand."""

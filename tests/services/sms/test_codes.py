@@ -339,6 +339,7 @@ def test_a_template_error_costs_one_call(stand_in: StandIn, make_service: MakeSe
     assert len(provider.state.targets) == 1
 
 
+@pytest.mark.slow
 def test_one_bad_receiver_of_a_batch_is_found_by_halves(stand_in: StandIn, make_service: MakeService) -> None:
     """Every other one is sent once."""
     numbers = [f"+861380000{n:04d}" for n in range(64)]

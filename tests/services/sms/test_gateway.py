@@ -76,6 +76,7 @@ def test_a_request_is_found_by_its_id_and_shows_no_number_and_no_parameter(servi
     assert service.client.get("/api/sms/1").status_code == 404
 
 
+@pytest.mark.slow
 def test_messages_are_listed_newest_first_by_cursor_receiver_and_state(service: Service) -> None:
     for last in range(5):
         service.send(receivers=f"+861380000000{last}")
@@ -151,6 +152,7 @@ def test_an_invalid_key_is_refused(service: Service, key: str) -> None:
     assert service.send(headers={"Idempotency-Key": "x" * 256}).status_code == 422
 
 
+@pytest.mark.slow
 def test_many_at_once_with_one_key_send_once(service: Service) -> None:
     def send(_: int) -> Any:
         return service.app.test_client().post(

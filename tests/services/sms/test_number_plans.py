@@ -95,6 +95,7 @@ def test_any_digits_after_any_country_code_are_read_alike(code: int, national: s
     check(f"{code}{national}")
 
 
+@pytest.mark.slow
 def test_a_number_is_the_same_whichever_way_reads_it() -> None:
     """A blank takes the other way."""
     for digits in EXAMPLES[::7]:

@@ -41,6 +41,7 @@ def test_the_clean_up_runs_each_hour_without_any_request(service: Service) -> No
         service.clock.advance(HOUR_S)
 
 
+@pytest.mark.slow
 def test_many_processes_and_requests_enqueue_one_job_of_a_period(make_service: MakeService) -> None:
     one, other = make_service(), make_service()
     for service in (one, other, one, other):

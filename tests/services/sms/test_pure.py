@@ -17,6 +17,7 @@ from carboy.services.sms.templates import read_params, read_template, template_f
 from carboy.testing import ManualClock
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(STATES), min_size=1, max_size=5))
 def test_reports_in_any_order_and_twice_end_in_the_same_state(told: list[State]) -> None:
     ends = set()

@@ -25,6 +25,7 @@ def states(service: Service, request: str) -> list[str]:
     return [one["state"] for one in found["messages"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(permutations(["queued", "sent", "undelivered", "delivered"])))
 def test_reports_in_any_order_and_twice_end_delivered(
     stand_in: StandIn, make_service: MakeService, order: tuple[str, ...]

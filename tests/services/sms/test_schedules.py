@@ -234,6 +234,7 @@ def numbers_of(service: Service) -> list[str | None]:
         return [row[0] for row in connection.exec_driver_sql("SELECT receiver FROM sms_messages ORDER BY id")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False])
 def test_a_message_that_waits_for_longer_than_the_retention_is_sent(make_service: MakeService, own: bool) -> None:
     """Its number and its parameters are kept until then, and from then on for as long as those of any message."""

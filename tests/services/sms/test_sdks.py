@@ -60,6 +60,7 @@ def test_aliyun_s_sdk_sends_through_the_stand_in(now_stand_in: StandIn, batch: b
     assert len(with_stand_in.sent) == (2 if batch else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_aliyun_s_sdk_with_another_secret_is_refused(now_stand_in: StandIn) -> None:
     client_module = pytest.importorskip("alibabacloud_dysmsapi20170525.client")

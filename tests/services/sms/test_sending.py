@@ -400,6 +400,7 @@ def test_a_look_up_asks_for_china_s_day_of_sending(stand_in: StandIn, make_servi
     assert service.message(answer["id"])["state"] == "delivered"
 
 
+@pytest.mark.slow
 def test_a_temporary_failure_is_sent_again_by_another_provider(stand_in: StandIn, make_service: MakeService) -> None:
     """As often as the template says; Twilio's 30003 is a handset that cannot be reached now."""
     first, second = stand_in("twilio"), stand_in("aliyun")
@@ -472,6 +473,7 @@ def test_a_sibling_that_ends_otherwise_takes_no_second_try(
     assert [one.text for one in provider.sent] == ["Hello Li"] * 2
 
 
+@pytest.mark.slow
 def test_a_provider_that_cannot_carry_a_message_is_asked_once(stand_in: StandIn, make_service: MakeService) -> None:
     """Its account has not the country; the other one throttles for a while."""
     first, second = stand_in("twilio", code="21408"), stand_in("aws", fault="throttle")

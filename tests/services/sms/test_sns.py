@@ -102,6 +102,7 @@ def test_what_is_no_message_is_refused_after_its_signature(aws: Service, amazon:
     assert kept(aws) == []
 
 
+@pytest.mark.slow
 def test_an_event_of_a_message_settles_it(aws: Service, amazon: Amazon) -> None:
     """The event of End User Messaging is in the envelope, too."""
     from carboy.services.sms.requests import read_send

@@ -93,6 +93,7 @@ def test_a_response_without_words_is_judged_by_its_status(
         assert len(sent) == 1
 
 
+@pytest.mark.slow
 def test_huawei_s_certificate_is_trusted_by_a_setting(make_service: MakeService, tmp_path: Path) -> None:
     """Certificates are always verified; the words of a failure name the setting."""
     ca = make_ca(tmp_path)
