@@ -16,6 +16,7 @@ from carboy.clock import from_unix_ms
 
 __all__ = [
     "MISSING",
+    "dig",
     "look_up",
     "parse_cursor",
     "parse_pointer",
@@ -161,18 +162,25 @@ def look_up(document: Any, pointer: str) -> Any:
     Raises:
         ValueError: it is not a pointer.
     """
-    node = document
-    for part in parse_pointer(pointer):
-        if isinstance(node, list):
-            if not (part.isascii() and part.isdigit()) or int(part) >= len(node):
-                return MISSING
+    try:
+        return dig(document, parse_pointer(pointer))
+    except KeyError:
+        return MISSING
+
+
+def dig(node: Any, parts: Sequence[str]) -> Any:
+    """Return what the unescaped parts of a JSON pointer lead to.
+
+    Raises:
+        KeyError: there is nothing.
+    """
+    for part in parts:
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and part.isascii() and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
-        elif isinstance(node, dict):
-            node = node.get(part, MISSING)
-            if node is MISSING:
-                return MISSING
         else:
-            return MISSING
+            raise KeyError(part)
     return node
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from carboy.api.patterns import to_rust
 from carboy.api.validators import compile_schema
-from carboy.api.walk import dig
-from carboy.http_values import parse_pointer
+from carboy.http_values import dig, parse_pointer
 
 Reader = Callable[[Any], Any]
 

@@ -10,8 +10,8 @@ from typing import Any
 from carboy.api.document_errors import Faults
 from carboy.api.media_types import FORM, is_json_lines, kind_of
 from carboy.api.schema_circles import entangled
-from carboy.api.walk import PLACEHOLDER, deref, dig, operations_of, path_names, walk
-from carboy.http_values import parse_pointer
+from carboy.api.walk import PLACEHOLDER, deref, operations_of, path_names, walk
+from carboy.http_values import dig, parse_pointer
 
 
 def check_circles(content: Mapping[str, Any], faults: Faults) -> None:

@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 from carboy.api.document_errors import Faults
 from carboy.api.model import Origin, Pointer
-from carboy.api.walk import Kind, dig, map_children, section_of, walk
+from carboy.api.walk import Kind, map_children, section_of, walk
 from carboy.api.yaml_loader import Unreadable, read_text
-from carboy.http_values import parse_pointer, render_pointer
+from carboy.http_values import dig, parse_pointer, render_pointer
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 _REFERABLE = frozenset(

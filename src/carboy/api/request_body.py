@@ -15,7 +15,7 @@ from carboy.api.operations import Signature, argument_names, choose
 from carboy.api.parameters import ABSENT, Raw, compile_field, takes_others
 from carboy.api.raw_body import BodyReader, BodyStep, find_reader, read_body, read_bytes
 from carboy.api.styles import is_deep_key
-from carboy.api.validators import Schemas
+from carboy.api.validators import Check, Schemas, add_faults
 from carboy.errors import Fault
 from carboy.http_values import render_pointer
 from carboy.problems import Problem
@@ -145,8 +145,12 @@ def _length_limits(content: Any, schema: Any) -> dict[str, Any]:
     return {name: limit for name, limit in found.items() if limit is not None}
 
 
+def _check(body: Body, media: Mapping[str, Any], key: str = "schema") -> Check | None:
+    return body.schemas.compile(media[key], "request") if key in media else None
+
+
 def _json(body: Body, media: Mapping[str, Any]) -> BodyReader:
-    check = body.schemas.compile(media["schema"], "request") if "schema" in media else None
+    check = _check(body, media)
     required, max_depth = body.node.get("required", False), body.max_depth
 
     def read(request: Request, _kwargs: dict[str, Any], faults: list[Fault]) -> Any:
@@ -154,8 +158,7 @@ def _json(body: Body, media: Mapping[str, Any]) -> BodyReader:
         if not data and not required:
             return ABSENT
         value = parse_json(data, max_depth)
-        if check is not None and not check.is_valid(value):
-            faults.extend(check.faults(value, ""))
+        add_faults(check, value, "", faults)
         return value
 
     return read
@@ -163,8 +166,7 @@ def _json(body: Body, media: Mapping[str, Any]) -> BodyReader:
 
 def _json_lines(body: Body, media: Mapping[str, Any]) -> BodyReader:
     """Make the reader of a sequence of JSON texts, one on each line, which becomes a list."""
-    item = body.schemas.compile(media["itemSchema"], "request") if "itemSchema" in media else None
-    whole = body.schemas.compile(media["schema"], "request") if "schema" in media else None
+    item, whole = _check(body, media, "itemSchema"), _check(body, media)
 
     def read(request: Request, _kwargs: dict[str, Any], faults: list[Fault]) -> Any:
         value: list[Any] = []
@@ -176,25 +178,22 @@ def _json_lines(body: Body, media: Mapping[str, Any]) -> BodyReader:
             except Problem as problem:
                 problem.detail = f"line {number}: {problem.detail}"
                 raise
-            if item is not None and not item.is_valid(value[-1]):
-                faults.extend(item.faults(value[-1], render_pointer((len(value) - 1,))))
-        if whole is not None and not whole.is_valid(value):
-            faults.extend(whole.faults(value, ""))
+            add_faults(item, value[-1], render_pointer((len(value) - 1,)), faults)
+        add_faults(whole, value, "", faults)
         return value
 
     return read
 
 
 def _text(body: Body, media: Mapping[str, Any]) -> BodyReader:
-    check = body.schemas.compile(media["schema"], "request") if "schema" in media else None
+    check = _check(body, media)
 
     def read(request: Request, _kwargs: dict[str, Any], faults: list[Fault]) -> Any:
         try:
             text = read_body(request).decode(request.mimetype_params.get("charset", "utf-8"))
         except (LookupError, UnicodeDecodeError) as error:
             raise Problem(400, "the body is not text of its character set") from error
-        if check is not None and not check.is_valid(text):
-            faults.extend(check.faults(text, ""))
+        add_faults(check, text, "", faults)
         return text
 
     return read

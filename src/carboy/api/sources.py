@@ -15,10 +15,10 @@ from carboy.api.document_rules import check_circles, check_sense
 from carboy.api.model import Document, Origin, Pointer
 from carboy.api.references import Bundler
 from carboy.api.validators import Schemas, compile_schema, explain
-from carboy.api.walk import dig, walk
+from carboy.api.walk import walk
 from carboy.api.yaml_loader import MAX_DEPTH, Unreadable, plain_value, read_text
 from carboy.extras import extra
-from carboy.http_values import parse_pointer
+from carboy.http_values import dig, parse_pointer
 
 _KNOWN_VERSIONS = ("3.0.", "3.1.", "3.2.")
 _GRAMMAR = Path(__file__).parent / "grammar.yaml"

@@ -7,6 +7,7 @@ Source: OpenAPI 3.1.1, section 4.8.12.3 (style values) and appendix C.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 Form = Literal["primitive", "array", "object"]
@@ -37,8 +38,8 @@ def splitter(style: str, explode: bool, form: Form, name: str, delimiter: str = 
     if form == "primitive":
         return str
     if form == "array":
-        return _list(between, strip=style == "simple")
-    return _mapping(between, explode)
+        return partial(_list, between=between, strip=style == "simple")
+    return partial(_mapping, between=between, explode=explode)
 
 
 def pairs(items: Iterable[str]) -> dict[str, str]:
@@ -118,38 +119,29 @@ def _settle(node: Any, path: tuple[str, ...], is_array: Callable[[tuple[str, ...
     return found
 
 
-def _list(between: str, *, strip: bool = False) -> Callable[[str], list[str]]:
-    def split(text: str) -> list[str]:
-        if not text:
-            return []
-        return [part.strip() for part in text.split(between)] if strip else text.split(between)
-
-    return split
+def _list(text: str, between: str, *, strip: bool = False) -> list[str]:
+    parts = text.split(between) if text else []
+    return [part.strip() for part in parts] if strip else parts
 
 
-def _mapping(between: str, explode: bool) -> Callable[[str], dict[str, str]]:
-    def split(text: str) -> dict[str, str]:
-        parts = text.split(between) if text else []
-        if explode:
-            return pairs(parts)
-        if len(parts) % 2:
-            raise ValueError("must be names and values in turn")
-        return _unique(zip(parts[::2], parts[1::2], strict=True))
-
-    return split
+def _mapping(text: str, between: str, *, explode: bool) -> dict[str, str]:
+    parts = text.split(between) if text else []
+    if explode:
+        return pairs(parts)
+    if len(parts) % 2:
+        raise ValueError("must be names and values in turn")
+    return _unique(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _label(explode: bool, form: Form) -> Callable[[str], Any]:
-    inner: Callable[[str], Any] = str
-    if form == "array":
-        inner = _list("." if explode else ",")
-    elif form == "object":
-        inner = _mapping("." if explode else ",", explode)
+    between = "." if explode else ","
 
     def split(text: str) -> Any:
         if not text.startswith("."):
             raise ValueError("must begin with a dot")
-        return inner(text[1:])
+        if form == "array":
+            return _list(text[1:], between)
+        return _mapping(text[1:], between, explode=explode) if form == "object" else text[1:]
 
     return split
 
@@ -170,7 +162,7 @@ def _matrix(explode: bool, form: Form, name: str) -> Callable[[str], Any]:
         if form == "primitive":
             return values[-1]
         if form == "array":
-            return _list(",")(values[0]) if not explode else [] if values == [""] else values
-        return _mapping(",", explode=False)(values[0])
+            return _list(values[0], ",") if not explode else [] if values == [""] else values
+        return _mapping(values[0], ",", explode=False)
 
     return split

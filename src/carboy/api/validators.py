@@ -64,6 +64,12 @@ class Check:
         return validator
 
 
+def add_faults(check: Check | None, value: Any, root: str, faults: list[Fault]) -> None:
+    """Add what a check, if there is one, finds wrong with a value; see `Check.faults`."""
+    if check is not None and not check.is_valid(value):
+        faults += check.faults(value, root)
+
+
 class Schemas:
     """The schemas of one document."""
 

@@ -4,10 +4,10 @@ Source: OpenAPI 3.0.4 and 3.1.1, Swagger 2.0, JSON Schema 2020-12.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
-from carboy.http_values import parse_pointer
+from carboy.http_values import dig, parse_pointer
 
 PLACEHOLDER = re.compile(r"\{([^{}/]+)\}")
 """A parameter in the template of a path."""
@@ -164,22 +164,6 @@ def walk(kind: Kind, node: Any, pointer: Pointer = ()) -> Iterator[tuple[Kind, P
     map_children(kind, node, lambda *part: parts.append(part))
     for below, kind_below, value in parts:
         yield from walk(kind_below, value, pointer + below)
-
-
-def dig(node: Any, pointer: Sequence[str]) -> Any:
-    """Return what a pointer names.
-
-    Raises:
-        KeyError: there is nothing.
-    """
-    for part in pointer:
-        if isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and part.isdecimal() and int(part) < len(node):
-            node = node[int(part)]
-        else:
-            raise KeyError(part)
-    return node
 
 
 def deref(content: Any, node: Any) -> Any:

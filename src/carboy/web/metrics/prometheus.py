@@ -78,14 +78,10 @@ class Prometheus:
     def render(self) -> bytes:
         """Return the text format 0.0.4; of two families of one name the first counts."""
         families: dict[str, Metric] = {}
-        for family in chain(self._counted(), self._read(), self._own(), self._users()):
+        counted = () if self._shared is None else self._shared.collect()  # what all workers have counted together
+        for family in chain(counted, self._read(), self._own(), self._users()):
             families.setdefault(family.name, family)
         return self._library.generate_latest(_Families(sorted(families.values(), key=lambda one: one.name)))
-
-    def _counted(self) -> "Iterator[Metric]":
-        """Yield what all workers have counted together; nothing where there is one."""
-        if self._shared is not None:
-            yield from self._shared.collect()
 
     def _read(self) -> "Iterator[Metric]":
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
