@@ -284,6 +284,7 @@ def test_a_scope_that_is_near_one_of_the_documents_is_noted(carboy: Carboy, proj
     ("arguments", "what"),
     [
         (("archive", "list"), "archive"),
+        (("archive", "refused"), "archive"),
         (("archive", "destinations", "list"), "archive"),
         (("sms", "templates"), "SMS gateway"),
     ],

@@ -7,6 +7,7 @@ import click
 
 from carboy.cli.output import json_option, print_json, print_table, time_text
 from carboy.cli.project import Project, pass_project
+from carboy.cli.services import open_archive
 from carboy.errors import Missing, Unreachable, UsageError
 
 _OWNERS = {"sender": "the sender", "you": "you", "exchange": "the sender, in an exchange", "none": "–"}
@@ -46,7 +47,7 @@ def refused(project: Project, source: str, limit: int, as_json: bool) -> None:
     """
     from carboy.services.archive.service import refused_requests
 
-    with project.running() as runtime:
+    with open_archive(project) as (runtime, _):
         found = refused_requests(runtime).newest(source, limit)
     names = ("source", "reason", "status", "address", "size", "detail")
     rows = [{"at": time_text(one.at_ms), **{name: getattr(one, name) for name in names}} for one in found]
