@@ -175,15 +175,10 @@ def _report(report: "BuildReport") -> None:
 
 
 def _document(report: "BuildReport") -> dict[str, Any]:
+    sizes = ("zip_bytes", "unpacked_bytes", "zip_room_bytes", "unpacked_room_bytes")
     return {
         "target": str(report.target),
-        "sha256": report.sha256,
-        "zip_bytes": report.zip_bytes,
-        "unpacked_bytes": report.unpacked_bytes,
-        "zip_room_bytes": report.zip_room_bytes,
-        "unpacked_room_bytes": report.unpacked_room_bytes,
-        "fits": report.fits,
-        "is_from_cache": report.is_from_cache,
+        **{name: getattr(report, name) for name in ("sha256", *sizes, "fits", "is_from_cache")},
         "notes": list(report.notes),
         "largest": [asdict(each) for each in report.largest()],
         "files": [asdict(each) for each in report.entries],

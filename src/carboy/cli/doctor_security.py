@@ -69,22 +69,18 @@ def _audit_secret_key(settings: "Settings") -> Finding:
         return Finding("secret key", True, "random for each process", "set SECRET_KEY where sessions must outlive it")
     hint = f"set SECRET_KEY to the output of: {_RANDOM_TEXT}"
     if len(given) < _LEAST_SECRET_CHARS:
-        detail = f"{len(given)} characters, fewer than {_LEAST_SECRET_CHARS}"
-        return Finding("secret key", ok=False, detail=detail, hint=hint)
+        return Finding("secret key", False, f"{len(given)} characters, fewer than {_LEAST_SECRET_CHARS}", hint)
     if len(set(given)) < _LEAST_DISTINCT_CHARS:
         return Finding("secret key", ok=False, detail="a few characters repeated, not random", hint=hint)
     return Finding("secret key", ok=True, detail=f"{len(given)} characters")
 
 
 def _audit_cookie(app: "Flask", settings: "Settings") -> Finding:
-    wrong = [] if app.config["SESSION_COOKIE_HTTPONLY"] else ["HTTPONLY"]
-    if settings.profile.is_guarded:
-        wrong += [] if app.config["SESSION_COOKIE_SECURE"] else ["SECURE"]
+    needed = ["SESSION_COOKIE_HTTPONLY", *(["SESSION_COOKIE_SECURE"] if settings.profile.is_guarded else [])]
+    wrong = [name for name in needed if not app.config[name]]
     if not wrong:
         return Finding("session cookie", ok=True, detail="not readable by scripts, and sent by HTTPS in production")
-    detail = f"SESSION_COOKIE_{wrong[0]} is off"
-    hint = f"set {', '.join(f'SESSION_COOKIE_{name}' for name in wrong)} to true"
-    return Finding("session cookie", ok=False, detail=detail, hint=hint)
+    return Finding("session cookie", False, f"{wrong[0]} is off", f"set {', '.join(wrong)} to true")
 
 
 def _audit_headers(app: "Flask") -> Finding:
@@ -129,8 +125,8 @@ def audit_console(settings: "Mapping[str, Any] | Settings") -> Finding:
     issuer, roles = settings["CONSOLE_OIDC_ISSUER"], settings["CONSOLE_ROLES"]
     by_role = bool(issuer or settings["CONSOLE_ALB"])
     if by_role and "*" in roles.get("*", ()):
-        detail = "everybody who can log in there may do everything"
-        return Finding("console", ok=False, detail=detail, hint='name a group in [console.roles] instead of "*"')
+        hint = 'name a group in [console.roles] instead of "*"'
+        return Finding("console", False, "everybody who can log in there may do everything", hint)
     if by_role and not roles:
         hint = "map a claim to scopes in [console.roles]"
         return Finding("console", ok=False, detail="no role is given, so only API keys log in", hint=hint)
@@ -159,15 +155,10 @@ def audit_modes(paths: Iterable[Path]) -> Finding:
 
 def _private_paths(settings: "Settings", folder: Path) -> Iterator[Path]:
     """Yield what may hold secrets: `.env`, the instance folder with its database and key, referenced files."""
-    env_file = read_environ().get("CARBOY_ENV_FILE") or ".env"
-    yield folder / env_file
     instance = Path(settings["INSTANCE_PATH"])
-    yield instance
-    yield instance / "local-key"
-    yield from sorted(instance.glob("*.db"))
-    for reference in sorted(settings.references):
-        if reference.scheme == "file":
-            yield folder / reference.name
+    yield folder / (read_environ().get("CARBOY_ENV_FILE") or ".env")
+    yield from (instance, instance / "local-key", *sorted(instance.glob("*.db")))
+    yield from (folder / one.name for one in sorted(settings.references) if one.scheme == "file")
 
 
 def _audit_sources(sources: dict[str, Any]) -> Iterator[Finding]:
