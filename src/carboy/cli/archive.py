@@ -246,11 +246,11 @@ def erase(project: Project, /, match: str, yes: bool, dry_run: bool, as_json: bo
     """
     from carboy.services.archive.erasure import erase as erase_items
     from carboy.services.archive.erasure import erase_refused, find, find_refused
-    from carboy.services.archive.service import refused_requests
+    from carboy.services.archive.refusals import RefusedRequests
 
     with open_archive(project) as (runtime, archive):
         chosen = read_range(archive, asked["start"], asked["end"], asked["source"], match)
-        sources, refusals = archive.settings.archive_sources, refused_requests(runtime)
+        sources, refusals = archive.settings.archive_sources, RefusedRequests(runtime)
 
         def is_held(source: str) -> bool:
             return source in sources and sources[source].hold

@@ -45,10 +45,10 @@ def refused(project: Project, source: str, limit: int, as_json: bool) -> None:
     Example:
       carboy archive refused --source github
     """
-    from carboy.services.archive.service import refused_requests
+    from carboy.services.archive.refusals import RefusedRequests
 
     with open_archive(project) as (runtime, _):
-        found = refused_requests(runtime).newest(source, limit)
+        found = RefusedRequests(runtime).newest(source, limit)
     names = ("source", "reason", "status", "address", "size", "detail")
     rows = [{"at": time_text(one.at_ms), **{name: getattr(one, name) for name in names}} for one in found]
     if not as_json:

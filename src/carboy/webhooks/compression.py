@@ -4,6 +4,8 @@ Source: RFC 9110, section 8.4.1; RFC 8878 for zstd.
 """
 
 import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from carboy.extras import extra
@@ -28,51 +30,40 @@ def open_body(body: bytes, encoding: str, max_bytes: int) -> bytes:
     if len(steps) > 2 or not set(steps) <= {*ENCODINGS}:
         raise Problem(415, f"the body's Content-Encoding must be one of {', '.join(ENCODINGS)}")
     for step in reversed(steps):
-        body = _open_zstd(body, max_bytes) if step == "zstd" else _open_zlib(body, step, max_bytes)
+        if body or step != "zstd":  # zstd may have no member at all
+            body = _open(body, step, max_bytes)
     return body
 
 
-def _open_zlib(body: bytes, step: str, max_bytes: int) -> bytes:
-    """Return what gzip or deflate holds; gzip may have several members, deflate may lack its zlib header."""
-    is_gzip = step != "deflate"
-    has_header = body[:1] and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0
-    bits = 31 if is_gzip else 15 if has_header else -15
-    opened = b""
+def _open(body: bytes, step: str, max_bytes: int) -> bytes:
+    """Return what a body holds; gzip and zstd may have several members, deflate may lack its zlib header."""
+    make, errors = _decompressor(step, body)
+    opened: bytes = b""
     rest = body
-    while rest or not opened:
-        stream = zlib.decompressobj(bits)
+    while True:
+        stream = make()
         try:
             opened += stream.decompress(rest, max_bytes + 1 - len(opened))
-        except zlib.error as error:
+        except errors as error:
             raise _unreadable(step) from error
         if len(opened) > max_bytes:
-            raise _too_large(max_bytes)
-        if not stream.eof:
+            raise Problem(413, f"the opened body is larger than {max_bytes} bytes")
+        rest = stream.unused_data
+        if not stream.eof or (rest and step == "deflate"):
             raise _unreadable(step)
-        rest = stream.unused_data
-        if not is_gzip or not rest:
-            break
-    if rest:
-        raise _unreadable(step)
-    return opened
+        if not rest:
+            return opened
 
 
-def _open_zstd(body: bytes, max_bytes: int) -> bytes:
-    zstd = _zstd()
-    opened = b""
-    rest = body
-    while rest:
-        stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
-        try:
-            opened += stream.decompress(rest, max_bytes + 1 - len(opened))
-        except zstd.ZstdError as error:
-            raise _unreadable("zstd") from error
-        if len(opened) > max_bytes:
-            raise _too_large(max_bytes)
-        if not stream.eof:
-            raise _unreadable("zstd")
-        rest = stream.unused_data
-    return opened
+def _decompressor(step: str, body: bytes) -> tuple[Callable[[], Any], type[Exception]]:
+    """Return what makes the decompressor of a member, and the errors that it raises."""
+    if step == "zstd":
+        zstd = _zstd()
+        options = {zstd.DecompressionParameter.window_log_max: 23}
+        return partial(zstd.ZstdDecompressor, options=options), zstd.ZstdError
+    has_header = body[:1] and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0
+    bits = 31 if step != "deflate" else 15 if has_header else -15
+    return partial(zlib.decompressobj, bits), zlib.error
 
 
 def _zstd() -> Any:
@@ -86,7 +77,3 @@ def _zstd() -> Any:
 
 def _unreadable(step: str) -> Problem:
     return Problem(400, f"the body is not valid {step}")
-
-
-def _too_large(max_bytes: int) -> Problem:
-    return Problem(413, f"the opened body is larger than {max_bytes} bytes")

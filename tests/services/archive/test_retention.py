@@ -12,7 +12,7 @@ from carboy.services.archive import erasure, retention
 from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.erasure import erase, erase_refused, find, find_refused
 from carboy.services.archive.maintenance import import_archive
-from carboy.services.archive.service import refused_requests
+from carboy.services.archive.refusals import RefusedRequests
 from carboy.testing import Answer, LoopbackServer, ManualClock
 from carboy.web import runtime
 
@@ -358,7 +358,7 @@ def test_a_refused_request_with_a_kept_body_is_found_and_erased(serve: Serve) ->
         for who in ("ann", "bob"):
             answer = gateway.open("POST", f"/api/v1/webhooks/{name}", json={"email": f"{who}@example.com"})
             assert answer.status_code == 403
-    refused = refused_requests(runtime(gateway.app))
+    refused = RefusedRequests(runtime(gateway.app))
     chosen = Range(tuple(names), 0, 1 << 42, "email == 'ann@example.com'")
 
     found = find_refused(refused, chosen, lambda source: source == "held")

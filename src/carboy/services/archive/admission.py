@@ -51,7 +51,6 @@ class Admission:
         metrics: counts what sources send.
         exchanged: the secrets that senders brought themselves; None without a database.
         max_body_bytes: of an opened body, where its source has no limit of its own.
-        clock: gives the age of signatures.
     """
 
     def __init__(

@@ -34,7 +34,6 @@ class QueueAcceptor:
     Args:
         send: sends a job.
         keep: the job that archives items.
-        clock: what time it is.
         pass_on: sends the deliveries of items, which arrived at a time.
     """
 

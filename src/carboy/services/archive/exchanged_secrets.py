@@ -1,17 +1,16 @@
 """Secrets that a sender brings itself (Asana): kept in the database, encrypted under a key from `SECRET_KEY`."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from carboy.clock import Clock
 from carboy.logs import BoundLogger, get_logger
 from carboy.redact import register_secret
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
-    from carboy.db import GroupCommit
+    from carboy.web import Runtime
 
 log: BoundLogger = get_logger("carboy.archive")
 
@@ -19,23 +18,10 @@ _INFO = b"carboy: exchanged secrets of webhook sources"
 
 
 class ExchangedSecrets:
-    """The secrets that sources got in an exchange.
+    """The secrets that sources got in an exchange."""
 
-    Args:
-        engine: the database.
-        writer: the process's group commit.
-        secret_key: returns `SECRET_KEY`.
-        clock: what time it is.
-    """
-
-    def __init__(
-        self,
-        engine: "Callable[[], Engine]",
-        writer: "Callable[[], GroupCommit]",
-        secret_key: Callable[[], Any],
-        clock: Clock,
-    ) -> None:
-        self._engine, self._writer, self._secret_key, self._clock = engine, writer, secret_key, clock
+    def __init__(self, runtime: "Runtime") -> None:
+        self._runtime, self._clock = runtime, runtime.clock
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def of(self, source: str, max_age_s: float = 5.0) -> tuple[str, ...]:
@@ -56,7 +42,7 @@ class ExchangedSecrets:
         register_secret(secret)
         nonce = os.urandom(12)
         sealed = nonce + self._cipher().encrypt(nonce, secret.encode(), source.encode())
-        self._writer().run(_replace, (source, sealed, self._clock.now_ms()))
+        self._runtime.writer.run(_replace, (source, sealed, self._clock.now_ms()))
         self._known[source] = self._clock.monotonic_s(), (secret,)
 
     def _read(self, source: str) -> tuple[str, ...]:
@@ -65,7 +51,7 @@ class ExchangedSecrets:
 
         from carboy.services.archive.tables import EXCHANGED
 
-        with self._engine().connect() as connection:
+        with self._runtime.engine.connect() as connection:
             sealed = connection.execute(select(EXCHANGED.c.sealed).where(EXCHANGED.c.source == source)).scalar()
         if sealed is None:
             return ()
@@ -83,7 +69,7 @@ class ExchangedSecrets:
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        key = self._secret_key()
+        key = self._runtime.app.config["SECRET_KEY"]
         data = key if isinstance(key, bytes) else str(key).encode()
         return AESGCM(HKDF(SHA256(), 32, None, _INFO).derive(data))
 

@@ -50,11 +50,9 @@ class Acceptor:
     """Accept items durably, and let a sender wait until they are archived.
 
     Args:
-        writer: commits the rows.
         index: where is looked whether they are archived.
         keep: the job that archives.
         wake: notifies the job engine.
-        clock: what time it is.
         waiters: requests that wait for their items; a request beyond its limit is answered at once.
         max_wait_s: how long a request waits at most.
         gather: begins to gather the deliveries of a transaction.

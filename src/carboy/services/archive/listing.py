@@ -45,9 +45,7 @@ class Listing:
     """Finds items by the keys of their objects.
 
     Args:
-        store: where they are.
         objects: calls that store, and does not wait for one that does not answer.
-        clock: what time it is.
         fetches: whether full alerts are fetched.
     """
 

@@ -68,20 +68,16 @@ def open_store(
         "timeout": timedelta(seconds=timeout_s),
         "pool_max_idle_per_host": str(pool_size),
     }
-    make = getattr(backends, _BUCKETS[parts.scheme])
-    retry = _retry_config(retries, timeout_s)
-    backend = _made(make.from_url, url, client_options=client, retry_config=retry, **options)
-    return BucketStore(
-        backend, f"{parts.scheme}://{parts.netloc}", attempts=retries + 1, clock=clock, is_conditional=is_conditional
-    )
-
-
-def _retry_config(retries: int, timeout_s: float) -> "RetryConfig":
-    return {
+    retry: RetryConfig = {
         "max_retries": retries,
         "retry_timeout": timedelta(seconds=timeout_s * (retries + 1)),
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
     }
+    make = getattr(backends, _BUCKETS[parts.scheme])
+    backend = _made(make.from_url, url, client_options=client, retry_config=retry, **options)
+    return BucketStore(
+        backend, f"{parts.scheme}://{parts.netloc}", attempts=retries + 1, clock=clock, is_conditional=is_conditional
+    )
 
 
 def check_url(url: str) -> SplitResult:

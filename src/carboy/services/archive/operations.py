@@ -65,7 +65,6 @@ class ArchiveOperations:
         reader: reads it back.
         replay: has an alert archived again, given its id; False where it is known that none was ever accepted.
         status: reports the state of the upstreams.
-        clock: what time it is.
         fetches: whether full alerts are fetched.
     """
 

@@ -1,7 +1,7 @@
 """Build the destinations of an application, with their metrics and their upkeep."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -11,9 +11,14 @@ from flask import Flask
 
 from carboy.jobs import Job, JobsSettings
 from carboy.services.archive.configured import configured_destinations, surroundings
+from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.hooks import hooks
 from carboy.services.archive.destinations.operations import DestinationOperations
+from carboy.services.archive.destinations.replay import Replayer
+from carboy.services.archive.destinations.senders import Senders
 from carboy.services.archive.destinations.service import Destinations
+from carboy.services.archive.destinations.store import DeliveryStore
+from carboy.services.archive.destinations.worker import Deliverer
 from carboy.services.archive.intake import Acceptor
 from carboy.services.archive.items import NewItem
 from carboy.services.archive.object_keys import webhook_key
@@ -45,19 +50,28 @@ def build_destinations(
         attempts.inc((name, outcome))
         seconds.observe(took_s, (name,))
 
-    made = Destinations(
-        configured_destinations(runtime),
-        index,
-        store,
-        runtime.writer,
-        runtime.clock,
-        surroundings(app, runtime),
-        engine=runtime.engine,
-        most=max(1, runtime.settings.part(JobsSettings).jobs_concurrency * 3 // 4),
-        archive_again=archive_again,
+    jobs, writer, clock = runtime.settings.part(JobsSettings), runtime.writer, runtime.clock
+    around, configured = surroundings(app, runtime), configured_destinations(runtime)
+
+    def every() -> Mapping[str, Destination]:
+        own = {name: destination for name, (destination, _) in hooks().items()}
+        return {**own, **configured()} if own else configured()
+
+    sender = Senders(clock, around)
+    deliverer = Deliverer(
+        every,
+        sender,
+        index=index,
+        store=store,
+        writer=writer,
+        clock=clock,
+        most=max(1, jobs.jobs_concurrency * 3 // 4),
         on_attempt=count,
-        may_leave=runtime.settings.part(JobsSettings).jobs_engine != "sqs",
+        may_leave=jobs.jobs_engine != "sqs",
     )
+    replayer = Replayer(every, index, store, writer, clock, archive_again=archive_again, deliver=deliverer.job)
+    rows = DeliveryStore(runtime.engine, clock)
+    made = Destinations(every, index, rows, writer, clock, around, sender, deliverer, replayer)
     _add_gauges(runtime, made)
     return made
 

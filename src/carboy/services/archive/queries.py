@@ -83,12 +83,7 @@ Page = tuple[Sequence[Reading], str | None]
 
 
 class Reader:
-    """Finds items in the index and reads their bytes.
-
-    Args:
-        index: where they are found.
-        objects: where their bytes are.
-    """
+    """Finds items in the index and reads their bytes from the object store."""
 
     def __init__(self, index: "Index", objects: ObjectReads) -> None:
         self._index, self._objects = index, objects

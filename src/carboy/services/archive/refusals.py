@@ -1,6 +1,6 @@
 """Refused requests: counted by source and reason, the newest of them kept as facts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from carboy.api import RawRequest
-from carboy.clock import Clock
 from carboy.config import Rate
 from carboy.errors import UpstreamError
 from carboy.logs import request_id
@@ -16,11 +15,10 @@ from carboy.problems import Problem
 from carboy.webhooks import Unverified
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
-    from carboy.db import GroupCommit
     from carboy.services.archive.sources import WebhookSource
-    from carboy.web import RateLimiter
+    from carboy.web import Runtime
 
 KEPT = 1000
 """How many refused requests are kept."""
@@ -67,22 +65,12 @@ class Refused:
 class RefusedRequests:
     """Keeps the facts of refused requests, and reads them back.
 
-    Args:
-        engine: the database; None without one, so that nothing is kept.
-        writer: makes the process's group commit.
-        limiter: makes a limit of how often it is written.
-        clock: what time it is.
+    Without a database nothing is kept.
     """
 
-    def __init__(
-        self,
-        engine: "Callable[[], Engine] | None",
-        writer: "Callable[[], GroupCommit]",
-        limiter: "Callable[[str, Rate], RateLimiter]",
-        clock: Clock,
-    ) -> None:
-        self._engine, self._writer, self._clock = engine, writer, clock
-        self._limiter = limiter("refused", _WRITES) if engine is not None else None
+    def __init__(self, runtime: "Runtime") -> None:
+        self._runtime = runtime
+        self._limiter = runtime.make_limiter("refused", _WRITES) if runtime.has_database else None
 
     def add(self, name: str, source: "WebhookSource | None", request: RawRequest, error: Problem) -> None:
         """Keep the facts of a refused request, unless there are too many or the database is unavailable."""
@@ -91,7 +79,7 @@ class RefusedRequests:
         keeps = source is not None and source.config.keep_refused
         cause = error.__cause__
         row = {
-            "at": self._clock.now_ms(),
+            "at": self._runtime.clock.now_ms(),
             "source": name[:64],
             "reason": reason_of(error),
             "detail": (cause.why if isinstance(cause, Unverified) else error.detail)[:255],
@@ -103,7 +91,7 @@ class RefusedRequests:
             "body": request.body[:_MAX_BODY_BYTES] if keeps else None,
         }
         with suppress(UpstreamError):
-            self._writer().run(_insert, row)
+            self._runtime.writer.run(_insert, row)
 
     def newest(self, source: str = "", limit: int = 100, before: int | None = None) -> list[Refused]:
         """Return the newest refused requests, newest first.
@@ -117,19 +105,19 @@ class RefusedRequests:
 
         from carboy.services.archive.tables import REFUSED
 
-        if self._engine is None:
+        if not self._runtime.has_database:
             return []
         query = select(REFUSED).order_by(REFUSED.c.id.desc()).limit(limit)
         if source:
             query = query.where(REFUSED.c.source == source)
         if before is not None:
             query = query.where(REFUSED.c.id < before)
-        with self._engine().connect() as connection:
+        with self._runtime.engine.connect() as connection:
             return [_refused(row) for row in connection.execute(query)]
 
     def erase(self, ids: Sequence[int], audit: Sequence[dict[str, Any]]) -> None:
         """Delete refused requests, with the rows of the audit log that say so, in one transaction."""
-        self._writer().run(_erase, (ids, audit))
+        self._runtime.writer.run(_erase, (ids, audit))
 
 
 def reason_of(error: Problem) -> str:

@@ -198,8 +198,9 @@ class Upkeep:
             reason: for the metrics: `keep` or `erase`.
             with_deliveries: also the rows of deliveries that wait; else these end as `expired`.
         """
-        self._delete_objects(items[0].source, items, {key for item in items for key in _keys_of(item)})
-        rows = [item.id for item in items], self.clock.now_ms(), with_deliveries
+        ids, names = [item.id for item in items], [item.item_id for item in items]
+        self._delete_objects(items[0].source, {key for item in items for key in _keys_of(item)}, names, ids)
+        rows = ids, self.clock.now_ms(), with_deliveries
         self.writer.run(delete_items, rows, durable=False)  # what a power cut brings back, the next run deletes
         self.on_deleted(items[0].source, reason, len(items))
 
@@ -239,7 +240,7 @@ class Upkeep:
         if left:
             self.erase(left, who)
         self.writer.run(delete_items, (rows, self.clock.now_ms(), True), durable=False)  # what a replay added meanwhile
-        self._delete_objects(source, (), set(keys), names)
+        self._delete_objects(source, set(keys), names, ())
 
     def erase(self, items: Sequence[Item], who: str) -> None:
         """Delete items of one source, with all that is known of them; the audit log and the log get their ids first."""
@@ -251,15 +252,10 @@ class Upkeep:
         self.delete(items, "erase", with_deliveries=True)
         audit.warning("archive_erased", source=source, ids=ids, count=len(ids), who=who)
 
-    def _delete_objects(
-        self, source: str, items: Sequence[Item], keys: set[str], names: Sequence[str] | None = None
-    ) -> None:
-        """Delete objects, but for those that versions which stay have too."""
-        wanted = [item.item_id for item in items] if names is None else names
+    def _delete_objects(self, source: str, keys: set[str], names: Sequence[str], ids: Sequence[int]) -> None:
+        """Delete objects, but for those that versions of these names have too which are not of these rows."""
         others = select(ITEMS.c.object_key, ITEMS.c.detail_key).where(
-            ITEMS.c.source == source,
-            ITEMS.c.item_id.in_(wanted),
-            ITEMS.c.id.not_in([item.id for item in items]),
+            ITEMS.c.source == source, ITEMS.c.item_id.in_(names), ITEMS.c.id.not_in(ids)
         )
         with self.engine.connect() as connection:
             kept = {key for row in connection.execute(others) for key in row if key}

@@ -55,7 +55,6 @@ class Archive:
     objects: ObjectReads
     index: "Index"
     keeper: ArchiveWorker
-    keep: Job[[int]]
     replay: Job[[int]]
     reader: Reader
     acceptor: Acceptor
@@ -87,7 +86,7 @@ def register(app: Flask) -> None:
     runtime.compressed_paths.append(sources.takes_compressed)
     if api is not None:
         runtime.dependencies["threatstack"] = api.check_last
-    refusals = refused_requests(runtime)
+    refusals = RefusedRequests(runtime)
     runtime.keep(refusals)
     admission = _admission(app, runtime, settings, sources, refusals)
     operations = ArchiveOperations(
@@ -123,26 +122,15 @@ def _admission(
     def last_received_ms(source: str) -> int | None:
         return archive_of(app).index.last_received_ms(source)
 
-    exchanged = None
-    if runtime.has_database:
-        exchanged = ExchangedSecrets(
-            lambda: runtime.engine, lambda: runtime.writer, lambda: app.config["SECRET_KEY"], runtime.clock
-        )
     return Admission(
         sources,
         sns,
         runtime.clock,
         refusals=refusals,
         metrics=SourceMetrics(runtime, sources, last_received_ms if runtime.has_database else None),
-        exchanged=exchanged,
+        exchanged=ExchangedSecrets(runtime) if runtime.has_database else None,
         max_body_bytes=runtime.web.max_body_bytes,
     )
-
-
-def refused_requests(runtime: Runtime) -> RefusedRequests:
-    """Return the refused requests of a service, to keep and to read."""
-    engine = (lambda: runtime.engine) if runtime.has_database else None
-    return RefusedRequests(engine, lambda: runtime.writer, runtime.make_limiter, runtime.clock)
 
 
 def archive_of(app: Flask) -> Archive:
@@ -212,7 +200,7 @@ def _with_index(
         max_wait_s=settings.archive_wait_max_s,
         gather=destinations.gather,
     )
-    kept = Archive(settings, store, objects, index, keeper, keep, replay, reader, acceptor, api, destinations, upkeep)
+    kept = Archive(settings, store, objects, index, keeper, replay, reader, acceptor, api, destinations, upkeep)
     runtime.keep(kept)
     add_destination_api(app, runtime, destinations)
     runtime.at_start.append(upkeep.periodic.ask)

@@ -15,7 +15,6 @@ class SourceMetrics:
     """Counts what each source sends and what became of it.
 
     Args:
-        runtime: has the metrics.
         names: returns the names of the sources as the settings are now.
         last_ms: returns when the newest event of a source was received, milliseconds since the epoch; None without one.
     """

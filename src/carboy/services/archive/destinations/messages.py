@@ -31,7 +31,6 @@ class MessageDeliverer:
         destinations: returns them by name, as the settings are now.
         sender: returns what makes the attempts of one.
         send: sends a job once for each list of arguments; `carboy.jobs.sqs.SqsEngine.send`.
-        clock: the time.
     """
 
     def __init__(

@@ -21,7 +21,6 @@ class DestinationOperations:
     """What is answered about destinations.
 
     Args:
-        destinations: all of them.
         sources: returns the names of the sources that there are.
         notify: notifies the job engine of new work.
     """

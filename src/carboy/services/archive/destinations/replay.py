@@ -65,7 +65,6 @@ class Replayer:
     """Replays ranges.
 
     Args:
-        destinations: returns them by name, as the settings are now.
         archive_again: the job that archives the item of a row again.
         deliver: the job that delivers to one destination.
     """
@@ -140,12 +139,7 @@ def select_items(
 ) -> Iterator[Item]:
     """Yield the items of a range that match and that the destination, if given, wants; oldest first by source.
 
-    Args:
-        index: of the archive.
-        store: of its objects.
-        chosen: the range.
-        destination: None for all.
-        every_version: also versions that a newer one replaced, after those of each source that none did.
+    With `every_version` also versions that a newer one replaced, after those of each source that none did.
     """
     for source, is_newest in product(chosen.sources, (True, False) if every_version else (True,)):
         span = TimeRange(source, chosen.start_ms, chosen.end_ms)

@@ -115,15 +115,7 @@ class Ended:
 
 
 def delivery_row(destination: str, item: Item | NewItem, row: int, now_ms: int, first_s: float = 0.0) -> dict[str, Any]:
-    """Return the row of a new delivery.
-
-    Args:
-        destination: its name.
-        item: what is delivered.
-        row: of the item.
-        now_ms: the time.
-        first_s: the wait before the first attempt.
-    """
+    """Return the row of a new delivery of an item, which has this row, with a wait before the first attempt."""
     return {
         "id": new_id(now_ms),
         "destination": destination,

@@ -36,12 +36,7 @@ class Surroundings:
 
 
 class Senders:
-    """The senders of an application.
-
-    Args:
-        clock: the time.
-        around: the application.
-    """
+    """The senders of an application."""
 
     def __init__(self, clock: Clock, around: Surroundings) -> None:
         self._clock, self._around = clock, around

@@ -1,6 +1,7 @@
 """The destinations of an application: who they are now, what each gets, and what can be done with them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -14,7 +15,6 @@ from carboy.jobs import Job
 from carboy.logs import BoundLogger, get_logger
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
-from carboy.services.archive.destinations.hooks import hooks
 from carboy.services.archive.destinations.kinds import Outgoing
 from carboy.services.archive.destinations.replay import Replayer
 from carboy.services.archive.destinations.rows import REMOVED, delivery_row, schedule
@@ -31,9 +31,8 @@ from carboy.services.archive.destinations.store import (
     set_paused,
 )
 from carboy.services.archive.destinations.tables import DELIVERIES
-from carboy.services.archive.destinations.worker import Deliverer, OnAttempt
+from carboy.services.archive.destinations.worker import Deliverer
 from carboy.services.archive.items import NewItem, Submission
-from carboy.services.archive.objects import Store
 from carboy.webhooks import Attempt, Progress
 
 if TYPE_CHECKING:
@@ -47,61 +46,25 @@ log: BoundLogger = get_logger("carboy.archive")
 BY_HAND = "paused by hand"
 
 
+@dataclass(frozen=True, slots=True)
 class Destinations:
     """All destinations: those of the settings and the functions of `@on_archived`.
 
-    Args:
-        configured: returns those of the settings as they are now; the same mapping as long as they are the same.
-        index: of the archive.
-        store: of its objects.
-        writer: writes.
-        clock: the time.
-        around: the application.
-        most: jobs that deliver at the same time in this process.
-        archive_again: the job that archives the item of a row again.
-        on_attempt: counts attempts.
-        may_leave: whether a turn that hangs may go on after its job.
+    Attributes:
+        all: returns them by name, as the settings are now.
+        store: reads the rows of deliveries.
+        sender: returns what makes the attempts of one.
     """
 
-    def __init__(
-        self,
-        configured: Callable[[], Mapping[str, Destination]],
-        index: "Index",
-        store: Store,
-        writer: "GroupCommit",
-        clock: Clock,
-        around: Surroundings,
-        *,
-        engine: Any,
-        most: int,
-        archive_again: Job[[int]],
-        on_attempt: OnAttempt,
-        may_leave: bool = True,
-    ) -> None:
-        self._configured, self._index, self._writer, self._clock = configured, index, writer, clock
-        self._around = around
-        self.sender: Senders = Senders(clock, around)
-        self.store: DeliveryStore = DeliveryStore(engine, clock)
-        self.deliverer: Deliverer = Deliverer(
-            self.all,
-            self.sender,
-            index=index,
-            store=store,
-            writer=writer,
-            clock=clock,
-            most=most,
-            on_attempt=on_attempt,
-            may_leave=may_leave,
-        )
-        self.replayer: Replayer = Replayer(
-            self.all, index, store, writer, clock, archive_again=archive_again, deliver=self.deliverer.job
-        )
-
-    def all(self) -> Mapping[str, Destination]:
-        """Return the destinations by name."""
-        own = {name: destination for name, (destination, _) in hooks().items()}
-        configured = self._configured()
-        return {**own, **configured} if own else configured
+    all: Callable[[], Mapping[str, Destination]]
+    index: "Index"
+    store: DeliveryStore
+    writer: "GroupCommit"
+    clock: Clock
+    around: Surroundings
+    sender: Senders
+    deliverer: Deliverer
+    replayer: Replayer
 
     def names(self) -> list[str]:
         """Return the names of all destinations, and of removed ones that have deliveries which wait or failed."""
@@ -146,9 +109,9 @@ class Destinations:
         self._set_paused(name, "")
 
     def _set_paused(self, name: str, reason: str) -> None:
-        change = SetPaused(self.get(name).name, reason, self.deliverer.job, self._clock.now_ms())
-        self._writer.run(set_paused, change)
-        self._around.notify()
+        change = SetPaused(self.get(name).name, reason, self.deliverer.job, self.clock.now_ms())
+        self.writer.run(set_paused, change)
+        self.around.notify()
 
     def retry(self, name: str, state: str = "failed") -> int:
         """Try all deliveries of a destination that are in a state again, now; return how many.
@@ -157,9 +120,9 @@ class Destinations:
             name: of the destination.
             state: `failed` or `waiting`.
         """
-        change = Retry(self.get(name).name, self.deliverer.job, self._clock.now_ms(), state=state)
-        count = sum(each_batch(self._writer.run, change))
-        self._around.notify()
+        change = Retry(self.get(name).name, self.deliverer.job, self.clock.now_ms(), state=state)
+        count = sum(each_batch(self.writer.run, change))
+        self.around.notify()
         return count
 
     def retry_delivery(self, delivery: int) -> int:
@@ -169,9 +132,9 @@ class Destinations:
             Missing: there is no such delivery.
         """
         name = self.get(self.delivery(delivery)["destination"]).name
-        change = Retry(name, self.deliverer.job, self._clock.now_ms(), delivery=delivery)
-        count: int = self._writer.run(retry, change)[0]
-        self._around.notify()
+        change = Retry(name, self.deliverer.job, self.clock.now_ms(), delivery=delivery)
+        count: int = self.writer.run(retry, change)[0]
+        self.around.notify()
         return count
 
     def drop(self, name: str) -> int:
@@ -180,8 +143,8 @@ class Destinations:
         Args:
             name: of a destination of the settings, or of one that was removed from them.
         """
-        change, count = Drop(self._check_known(name), self._clock.now_ms()), 0
-        while dropped := self._writer.run(drop, change):
+        change, count = Drop(self._check_known(name), self.clock.now_ms()), 0
+        while dropped := self.writer.run(drop, change):
             count += dropped
         self.store.forget(name)
         log.warning("deliveries_dropped", destination=name, count=count)
@@ -190,7 +153,7 @@ class Destinations:
     def test(self, name: str) -> Attempt:
         """Send a sample event to a destination now, outside of its schedule, and return the attempt."""
         destination = self.get(name)
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         source = next(iter(destination.config.sources), "threatstack")
         sample = {"id": f"test-{uuid4().hex[:12]}", "created_at": now_ms, "title": "A test of this destination"}
         body = orjson.dumps({**sample, "severity": 1, "test": True})
@@ -201,7 +164,7 @@ class Destinations:
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return what is known of a destination; no secret."""
-        destination, now_ms = self.all().get(self._check_known(name)), self._clock.now_ms()
+        destination, now_ms = self.all().get(self._check_known(name)), self.clock.now_ms()
         progress = self.store.progress(name)
         waiting, failed, oldest = self.store.counts(name)
         success_rate, p50_ms, p95_ms = self.store.last_hour(name, now_ms)
@@ -232,7 +195,7 @@ class Destinations:
 
     def items_of(self, event_id: str, sources: Sequence[str]) -> list[int]:
         """Return the rows of the events of an id, in the index."""
-        return self._index.rows_of(event_id, sources)
+        return self.index.rows_of(event_id, sources)
 
     def delivery(self, delivery: int) -> dict[str, Any]:
         """Return a delivery with its attempts.

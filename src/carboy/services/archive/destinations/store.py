@@ -46,12 +46,7 @@ class DeliveryFilter:
 
 
 class DeliveryStore:
-    """Reads the rows of deliveries.
-
-    Args:
-        engine: of the database.
-        clock: for the age of counts.
-    """
+    """Reads the rows of deliveries; counts that take long are kept for a while."""
 
     def __init__(self, engine: "Engine", clock: Clock = SYSTEM_CLOCK) -> None:
         self._engine, self._clock = engine, clock

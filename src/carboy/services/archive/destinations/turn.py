@@ -33,9 +33,7 @@ class Turn:
     Args:
         destination: its settings as they were at the beginning.
         batch: deliveries that one attempt takes at most.
-        progress: how it does.
         pacer: keeps to its rate; None where it has none.
-        clock: the time.
     """
 
     def __init__(

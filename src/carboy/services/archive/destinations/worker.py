@@ -83,10 +83,6 @@ class Deliverer:
     Args:
         destinations: returns them by name, as the settings are now.
         sender: returns what makes the attempts of one.
-        index: where the events are.
-        store: where their bytes are, once archived.
-        writer: writes.
-        clock: the time.
         most: jobs that deliver at the same time in this process.
         on_attempt: counts attempts.
         may_leave: whether a turn may go on after its job, which a function of Lambda cannot.

@@ -61,14 +61,9 @@ class EventPage:
 
 
 def find_events(engine: "Engine", chosen: EventFilter, sources: Sequence[str], before: int | None, limit: int) -> Any:
-    """Return a page of events; its cost does not grow with the table.
+    """Return a page of events before an id; its cost does not grow with the table.
 
-    Args:
-        engine: of the database.
-        chosen: the filter.
-        sources: the names of all sources, for a search by the beginning of an id.
-        before: only rows with a smaller id.
-        limit: at most so many.
+    The names of all sources are for a search by the beginning of an id.
     """
     if chosen.prefix:
         return _by_prefix(engine, chosen, sources, before, limit)
