@@ -34,7 +34,8 @@ def test_rows_are_done_once_though_the_queue_is_lost_and_then_away(base: Base, m
             monkeypatch.setenv(name, value)
         forget()
         sqs = server.client("sqs", connect_timeout=1, read_timeout=1)
-        url = sqs.create_queue(QueueName="jobs")["QueueUrl"]
+        patient = server.client("sqs")  # a server that has just started takes seconds on a busy machine
+        url = patient.create_queue(QueueName="jobs")["QueueUrl"]
         settings = JobsSettings(jobs_engine="sqs", jobs_broker_url=Secret(url), jobs_sweep_s=1.0)
         writers = [base.writer() for _ in range(3)]
         one, other, adder = (SqsEngine(writer, Registry([job]), settings, context=nullcontext) for writer in writers)
@@ -46,7 +47,7 @@ def test_rows_are_done_once_though_the_queue_is_lost_and_then_away(base: Base, m
         try:
             eventually(lambda: len(done) > 10, "they work")
             server.process.restart()
-            sqs.create_queue(QueueName="jobs")
+            patient.create_queue(QueueName="jobs")
             seen = len(done)
             eventually(lambda: len(done) > seen + 10, "they work again")
             server.process.freeze()
