@@ -40,7 +40,7 @@ def _fault(code: str, message: str = "", status: int = 400) -> Answer:
 
 
 def _client(server: LoopbackServer, service: str = "secretsmanager", **options: Any) -> Any:
-    return client(service, endpoint_url=server.url, attempts=1, timeout=0.2, **options)
+    return client(service, endpoint_url=server.url, **{"attempts": 1, "timeout": 10, **options})
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,10 @@ def test_each_failure_has_its_own_error(
     loopback: LoopbackServer, step: Any, kind: type[CarboyError], word: str
 ) -> None:
     """The name that was asked for and the operation are in it, by whichever way it was asked."""
+    made = _client(loopback, timeout=0.5 if isinstance(step, Stall) else 10)
     for ask in (
-        lambda: SecretCache(_client(loopback)).get("/prod/db"),
-        lambda: _client(loopback).get_secret_value(SecretId="/prod/db"),
+        lambda: SecretCache(made).get("/prod/db"),
+        lambda: made.get_secret_value(SecretId="/prod/db"),
     ):
         loopback.script(step)
         with pytest.raises(kind) as caught:
@@ -225,7 +226,7 @@ def test_a_service_that_stalls_costs_no_more_than_its_time_out(loopback: Loopbac
     loopback.script(Stall())
     began = time.monotonic()
     with pytest.raises(Unreachable):
-        _client(loopback).get_secret_value(SecretId="x")
+        _client(loopback, timeout=0.5).get_secret_value(SecretId="x")
     assert time.monotonic() - began < 30
 
 

@@ -78,7 +78,7 @@ def test_a_get_is_tried_again_after_a_broken_answer(loopback: LoopbackServer, st
     """The body belongs to the answer: one that was cut inside it is asked for again."""
     loopback.script(step).script(Answer(body=b"whole"))
 
-    assert net.get(loopback.url, timeout=0.2).content == b"whole"
+    assert net.get(loopback.url, timeout=1).content == b"whole"
     assert len(loopback.requests) == 2
 
 

@@ -40,8 +40,8 @@ def make_service(tmp_path: Path, instance_path: Path) -> Iterator[MakeService]:
             "auth": "off",
             "sms_templates": TEMPLATES,
             "sms_provider": ",".join(one.kind for one in stand_ins) or "outbox",
-            "sms_timeout_s": 0.3,
-            "sms_connect_timeout_s": 0.3,
+            "sms_timeout_s": 10.0,
+            "sms_connect_timeout_s": 10.0,
             **accounts,
             **settings,
         }
