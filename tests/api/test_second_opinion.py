@@ -107,6 +107,7 @@ def _is_good_to_them(document: Any) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _CORPUS)
 def test_the_verdict_is_the_same_or_the_reason_is_known(name: str) -> None:
     """On each document of the corpus, in each version."""
