@@ -5,8 +5,9 @@ A start that finds a cached copy imports neither this module nor what it needs.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carboy.api import swagger2
 from carboy.api.coercion import default_of
@@ -19,6 +20,9 @@ from carboy.api.walk import walk
 from carboy.api.yaml_loader import MAX_DEPTH, Unreadable, plain_value, read_text
 from carboy.extras import extra
 from carboy.http_values import dig, parse_pointer
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
 
 _KNOWN_VERSIONS = ("3.0.", "3.1.", "3.2.")
 _GRAMMAR = Path(__file__).parent / "grammar.yaml"
@@ -83,16 +87,19 @@ def _check(root: dict[str, Any], name: str, file: str) -> tuple[Document, dict[s
 
 def _check_grammar(content: Any, faults: Faults) -> None:
     """Record what is unknown, missing or of the wrong type, beyond the schemas."""
-    with extra("api"):
-        from jsonschema_rs import Draft202012Validator
-
     name = "swagger_2" if "swagger" in content else "openapi_3"
     if content.get("openapi", "").startswith("3.2."):
         name = "openapi_32"
-    grammar = read_text(_GRAMMAR.read_bytes())[name]
-    for error in Draft202012Validator(grammar, mask="this").iter_errors(content):
+    for error in _grammar(name).iter_errors(content):
         for pointer, detail in explain(error):
             faults.add(pointer, detail)
+
+
+@cache
+def _grammar(name: str) -> "Draft202012Validator":
+    with extra("api"):
+        from jsonschema_rs import Draft202012Validator
+    return Draft202012Validator(read_text(_GRAMMAR.read_bytes())[name], mask="this")
 
 
 def _title_of(root: Any) -> str:
