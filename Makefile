@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv
 # the certificates that git and pip trust, a company's own among them
 export UV_SYSTEM_CERTS ?= 1
-PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 IN_PROCESS := not server and not journey and not docs
 UNIT := $(IN_PROCESS) and not slow
 # databases and archives wait for the disk at each commit: with 4 GB free in memory the tests' folders are there
