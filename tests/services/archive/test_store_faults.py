@@ -116,7 +116,9 @@ DATE = "Mon, 16 Jan 2017 13:31:00 GMT"
         (Stall(), Unreachable),
     ],
 )
-def test_each_fault_of_a_bucket_has_its_error(s3: LoopbackServer, answer: Answer, error: type[UpstreamError]) -> None:
+def test_each_fault_of_a_bucket_has_its_error(
+    s3: LoopbackServer, answer: Answer | Cut | Stall, error: type[UpstreamError]
+) -> None:
     """For every operation, and no message holds the secret."""
     s3.script(*[answer] * 40)
     store = store_on(s3, retries=0, timeout_s=0.2 if isinstance(answer, Stall) else 10)
