@@ -12,7 +12,7 @@ from carboy.retry import Retry
 from carboy.trace import Sampler
 
 # an application's own generator is seeded again after a Lambda snapshot; ports are drawn from the system's
-OF_THE_SHARED = {"serve/lambda_/snapshot.py", "testing/ports.py"}
+OF_THE_SHARED = {"serve/lambda_/handler.py", "testing/ports.py"}
 
 
 def test_a_seed_of_the_application_gives_the_same_numbers_whatever_was_drawn() -> None:
