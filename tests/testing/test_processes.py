@@ -255,3 +255,11 @@ def test_a_database_with_many_connections_is_killed_whole_and_starts_again() -> 
         server.process.kill()
         server.process.start()
         assert server.execute("SELECT 1") == [(1,)]
+
+
+def test_a_database_that_is_killed_leaves_no_shared_memory() -> None:
+    shared = Path("/dev/shm")
+    before = set(shared.glob("PostgreSQL.*"))
+    with require(postgres):
+        pass
+    assert set(shared.glob("PostgreSQL.*")) - before == set()

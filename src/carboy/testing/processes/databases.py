@@ -203,6 +203,7 @@ def postgres(
             "max_connections": 300,
             "fsync": "off",  # a killed process loses nothing, only a power cut would
             "full_page_writes": "off",
+            "dynamic_shared_memory_type": "mmap",  # in its folder: in /dev/shm a killed server would leave it for ever
             **(settings or {}),
         }
         ca_path = None
