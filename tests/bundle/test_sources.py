@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.bundle.wheelhouse import make_wheel
 from carboy.bundle import build
 from carboy.bundle.requirements import load_requirements
 from carboy.bundle.wheels import find_uv, install_wheels
-from carboy.errors import CarboyError
+from carboy.errors import CarboyError, Missing
 
 
 @pytest.fixture
@@ -275,13 +276,17 @@ def test_pip_uses_the_same_sources(tmp_path: Path, private: Path) -> None:
 
 @pytest.mark.usefixtures("public")
 def test_pip_follows_the_markers_of_the_functions_python(tmp_path: Path, public: Path) -> None:
-    """With any Python that builds: the packages of the function's Python go in, also as dependencies."""
+    """The packages of the function's Python go in, also as dependencies; what pip cannot leave out is reported."""
     make_wheel(public.parent / "backend", "acme", {"acme/__init__.py": ""}, version="2.0", requires=[
         "other; python_version < '3.11'", "never; python_version >= '3.13'"
     ])  # fmt: skip
     write_files(tmp_path / "a", {"requirements.txt": "acme==2.0\nnever ; python_version > '3.12'\n"})
     requirements = load_requirements(options_for(tmp_path / "a"), None)
 
+    if sys.version_info >= (3, 13):
+        with pytest.raises(Missing, match=r"only Python 3\.1[3-9] needs it") as caught:
+            install_wheels(requirements, tmp_path / "installed", "3.10", "x86_64", None)
+        assert "carboy[build]" in caught.value.hint
+        return
     install_wheels(requirements, tmp_path / "installed", "3.10", "x86_64", None)
-
     assert (tmp_path / "installed" / "other" / "__init__.py").is_file()

@@ -139,7 +139,16 @@ def _install_by_pip(
         rendered = [line.render(with_hashes=are_hashed) for line in lines]
         text.write_text("".join(f"{line}\n" for line in [*index, *rendered, *extra]), "utf-8")
         command = [*_pip_command(python, arch), "--target", str(target), "-r", str(text)]
-        _run(command, folder, read_environ(), python, arch)
+        try:
+            _run(command, folder, read_environ(), python, arch)
+        except Missing as error:
+            running = f"{sys.version_info.major}.{sys.version_info.minor}"
+            if python == running:
+                raise
+            why = f"{error.why}; where only Python {running} needs it, pip takes it too, as it follows its own markers"
+            raise Missing(
+                error.what, why, "pip install 'carboy[build]', or build with the function's Python"
+            ) from error
         more = unmet(target, lines, python, arch)
         if not more:
             return
