@@ -50,9 +50,11 @@ def bind_request_id(value: str) -> _Bound:
 
 def lambda_ids(event: Any, context: Any) -> dict[str, str]:
     """Return the ids that an event of Lambda's and its context have; `request_id` is the API's, else Lambda's."""
-    request = event.get("requestContext") if isinstance(event, Mapping) else None
-    api_id = request.get("requestId") if isinstance(request, Mapping) else None
+    request = event.get("requestContext") if isinstance(event, (dict, Mapping)) else None  # a dict is found sooner
+    api_id = request.get("requestId") if isinstance(request, (dict, Mapping)) else None
     lambda_id = getattr(context, "aws_request_id", None)
+    if api_id.__class__ is str and lambda_id.__class__ is str and api_id and lambda_id:
+        return {"request_id": api_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
     ids = {"request_id": api_id or lambda_id, "api_request_id": api_id, "lambda_request_id": lambda_id}
     return {name: str(value) for name, value in ids.items() if value}
 
