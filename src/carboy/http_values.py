@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from carboy.clock import from_unix_ms
 
 __all__ = [
+    "MAX_ID",
     "MISSING",
     "dig",
     "look_up",
@@ -31,6 +32,9 @@ __all__ = [
 
 MISSING: Any = object()
 """What `look_up` returns where a pointer leads nowhere."""
+
+MAX_ID = (1 << 63) - 1
+"""The largest integer of a database; no row has it as its id."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MS = 253_402_300_799_999  # the end of the year 9999
@@ -128,7 +132,7 @@ def parse_cursor(text: str, count: int) -> tuple[int, ...]:
     except ValueError:  # binascii.Error and UnicodeDecodeError are
         plain = ""
     numbers = tuple(map(int, plain.split("."))) if _CURSOR.fullmatch(plain) else ()
-    if len(numbers) != count or any(number >= 1 << 63 for number in numbers):
+    if len(numbers) != count or any(number > MAX_ID for number in numbers):
         raise ValueError("it is not the `next` of an earlier answer")
     return numbers
 

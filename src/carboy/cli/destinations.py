@@ -7,8 +7,9 @@ import click
 
 from carboy.cli.output import json_option, print_json, print_records, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.cli.services import MAX_ID, open_archive, range_options, read_range
+from carboy.cli.services import open_archive, range_options, read_range
 from carboy.errors import InvalidInput, UpstreamError
+from carboy.http_values import MAX_ID
 
 NAME = click.argument("name", metavar="NAME")
 

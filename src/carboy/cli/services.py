@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from carboy.services.sms import Gateway
     from carboy.web import Runtime
 
-MAX_ID = (1 << 63) - 1
-
 range_options = options(
     click.option(
         "--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset."

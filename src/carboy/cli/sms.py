@@ -7,10 +7,11 @@ import click
 
 from carboy.cli.output import json_option, print_json, print_records, print_table
 from carboy.cli.project import Project, pass_project
-from carboy.cli.services import MAX_ID, open_gateway
+from carboy.cli.services import open_gateway
 from carboy.cli.sms_providers import providers
 from carboy.cli.sms_reports import add_commands
 from carboy.errors import InvalidInput, Missing, UpstreamError, UsageError
+from carboy.http_values import MAX_ID
 
 if TYPE_CHECKING:
     from carboy.services.sms import Gateway

@@ -6,8 +6,9 @@ import click
 
 from carboy.cli.output import json_option, print_records
 from carboy.cli.project import Project, pass_project
-from carboy.cli.services import MAX_ID, open_gateway
+from carboy.cli.services import open_gateway
 from carboy.errors import InvalidInput, Missing
+from carboy.http_values import MAX_ID
 
 _COLUMNS = ("id", "receiver", "country", "template", "state", "provider", "segments", "reference", "created_at")
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from carboy.errors import Missing
-from carboy.http_values import render_time
+from carboy.http_values import MAX_ID, render_time
 from carboy.problems import Problem
 from carboy.web.openapi import add_own_api
 
@@ -19,7 +19,6 @@ _RULES = (
     ("GET", "/api/jobs/<job_id>", "get_job"),
     ("POST", "/api/jobs/<job_id>/retry", "retry_job"),
 )
-_MAX_ID = 2**63 - 1  # of a database's integers; no job has it
 
 
 def add_jobs_api(app: "Flask", runtime: "Runtime") -> None:
@@ -34,7 +33,7 @@ class _Operations:
     def list_jobs(
         self, state: str | None = None, kind: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> dict[str, Any]:
-        before = min(int(cursor), _MAX_ID) if cursor is not None else None
+        before = min(int(cursor), MAX_ID) if cursor is not None else None
         found = self._jobs.store.list(state=state, kind=kind, limit=limit + 1, before=before)
         page = found[:limit]
         more = page[-1].id if len(found) > limit else None
@@ -58,7 +57,7 @@ class _Operations:
 
     def _find(self, job_id: str) -> "JobView":
         try:
-            return self._jobs.store.get(min(int(job_id), _MAX_ID))
+            return self._jobs.store.get(min(int(job_id), MAX_ID))
         except Missing as error:
             raise Problem(404, f"there is no job {job_id}") from error
 

@@ -10,7 +10,7 @@ from sqlalchemy import Table
 
 from carboy.api import Caller
 from carboy.errors import Fault, InvalidInput, Missing
-from carboy.http_values import parse_query_time, render_time
+from carboy.http_values import MAX_ID, parse_query_time, render_time
 from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway, describe_message, describe_request
 from carboy.services.sms.numbers import Number, parse_number
@@ -25,7 +25,6 @@ from carboy.services.sms.statistics import as_csv, day_text, read_statistics_que
 from carboy.services.sms.tables import INBOUND, MESSAGES, OPT_OUTS
 
 _JSON = "application/json"
-_MAX_ID = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class SmsOperations:
 
     def get_request(self, sms_id: str) -> dict[str, Any]:
         """Return a request with all its messages."""
-        found = self.gateway.records.request(min(int(sms_id), _MAX_ID))
+        found = self.gateway.records.request(min(int(sms_id), MAX_ID))
         if found is None:
             raise Problem(404, "there is no such request")
         return {"message": _summary([one.state for one in found[1]]), **describe_request(*found)}
@@ -89,7 +88,7 @@ class SmsOperations:
 
     def cancel_sms(self, sms_id: str) -> dict[str, Any]:
         """Cancel the messages that were not sent yet, and return their request."""
-        found = self.gateway.cancel(min(int(sms_id), _MAX_ID))
+        found = self.gateway.cancel(min(int(sms_id), MAX_ID))
         counts = {"canceled": found.canceled, "too_late": found.too_late}
         return {**self.get_request(str(found.request)), **counts}
 
@@ -228,7 +227,7 @@ class SmsOperations:
         limit: int,
         **times: int | None,
     ) -> dict[str, Any]:
-        before = None if cursor is None else min(int(cursor), _MAX_ID)
+        before = None if cursor is None else min(int(cursor), MAX_ID)
         rows = self.gateway.records.newest(table, chosen, before=before, limit=limit + 1, **times)
         more = str(rows[limit - 1].id) if len(rows) > limit else None
         return {name: [describe(row) for row in rows[:limit]], "next": more}

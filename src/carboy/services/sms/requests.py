@@ -11,7 +11,7 @@ import orjson
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.errors import Fault, InvalidInput
-from carboy.http_values import render_pointer
+from carboy.http_values import MAX_ID, render_pointer
 from carboy.services.sms.numbers import MAX_RECEIVERS, Number, NumberRules, read_receivers
 from carboy.services.sms.request_options import OPTIONS, Options, read_options, read_reference
 from carboy.services.sms.segments import MessageTooLong, billed_in_china, segments
@@ -179,7 +179,7 @@ def read_verify(body: Any, rules: Catalog) -> tuple[Number | None, str, int | No
             faults.append(Fault("/id", "it must be the `id` of an earlier answer"))
         if faults:
             raise _invalid(faults)
-        return None, "", min(int(text), (1 << 63) - 1), code
+        return None, "", min(int(text), MAX_ID), code
     receiver = _read_receiver(body, rules, faults)
     template = _read_otp_template(body, rules, faults)
     if faults or template is None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from carboy.errors import Fault, InvalidInput, Missing
-from carboy.http_values import parse_cursor, parse_query_time, render_cursor
+from carboy.http_values import MAX_ID, parse_cursor, parse_query_time, render_cursor
 from carboy.problems import Problem
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.expressions import compile_expression
@@ -13,7 +13,6 @@ from carboy.services.archive.destinations.replay import Range
 from carboy.services.archive.destinations.service import Destinations, describe_attempt
 from carboy.services.archive.destinations.store import DeliveryFilter
 
-_MAX_ID = (1 << 63) - 1
 Answer = tuple[dict[str, Any], int]
 
 
@@ -67,12 +66,12 @@ class DestinationOperations:
     def get_delivery(self, delivery: str) -> dict[str, Any]:
         """Return one delivery with its attempts."""
         with _found():
-            return {"success": True, **self._destinations.delivery(min(int(delivery), _MAX_ID))}
+            return {"success": True, **self._destinations.delivery(min(int(delivery), MAX_ID))}
 
     def retry_delivery(self, delivery: str) -> Answer:
         """Try one delivery again."""
         with _found():
-            count = self._destinations.retry_delivery(min(int(delivery), _MAX_ID))
+            count = self._destinations.retry_delivery(min(int(delivery), MAX_ID))
         if not count:
             raise Problem(409, "it is on its way or was delivered: replay its event for a new delivery")
         return {"success": True, "deliveries": count}, 202

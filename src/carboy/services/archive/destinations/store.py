@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from carboy.clock import SYSTEM_CLOCK, Clock
 from carboy.db import insert_rows, one_by_one
+from carboy.http_values import MAX_ID
 from carboy.jobs import Job, first_id
 from carboy.services.archive.destinations.rows import Wake, progress_of, wake
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
@@ -170,7 +171,7 @@ def _page(name: str, state: str, chosen: DeliveryFilter, limit: int) -> Any:
     bounds = [chosen.before, None if chosen.until_ms is None else first_id(chosen.until_ms)]
     for bound in bounds:
         if bound is not None:
-            query = query.where(DELIVERIES.c.id < min(bound, (1 << 63) - 1))
+            query = query.where(DELIVERIES.c.id < min(bound, MAX_ID))
     if chosen.items is not None:
         query = query.where(DELIVERIES.c.item.in_(chosen.items))
     return query.order_by(DELIVERIES.c.id.desc()).limit(limit)

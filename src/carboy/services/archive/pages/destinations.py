@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from carboy.errors import CarboyError
-from carboy.http_values import render_cursor
+from carboy.http_values import MAX_ID, render_cursor
 from carboy.problems import Problem
 from carboy.services.archive.destinations.operations import read_range
 from carboy.services.archive.destinations.store import STATES, DeliveryFilter
@@ -111,7 +111,7 @@ def _replay(at: Reach, name: str) -> Response:
 
 def _delivery(delivery: int) -> Response:
     with found("there is no such delivery"):
-        one = reach().archive.destinations.delivery(min(delivery, (1 << 63) - 1))
+        one = reach().archive.destinations.delivery(min(delivery, MAX_ID))
     return render_page("archive/delivery.html", one=one)
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from sqlalchemy import select
 
 from carboy.errors import UpstreamError
-from carboy.http_values import render_cursor, render_time
+from carboy.http_values import MAX_ID, render_cursor, render_time
 from carboy.problems import Problem
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES
 from carboy.services.archive.items import event_id
@@ -116,7 +116,7 @@ def _shown_id(row: Any) -> str:
 
 def _find(at: Reach, row: int) -> Any:
     with at.engine.connect() as connection:
-        found = connection.execute(select(*_WITHOUT_BODY).where(ITEMS.c.id == min(row, (1 << 63) - 1))).one_or_none()
+        found = connection.execute(select(*_WITHOUT_BODY).where(ITEMS.c.id == min(row, MAX_ID))).one_or_none()
     if found is None:
         raise Problem(404, "there is no such event")
     return found
@@ -228,7 +228,7 @@ def _download(row: int) -> Response:
     at = reach()
     event = _find(at, row)
     if hidden := _hidden_by(event.source):
-        raise Problem(403, f"this needs the scope {hidden[0]}")
+        require_scope(hidden[0])
     body = _read(at, event)
     if body is None:
         raise Problem(503, "its object cannot be read now")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from carboy.errors import Missing
+from carboy.http_values import MAX_ID
 from carboy.problems import Problem
 from carboy.services.archive.service import Archive, archive_of
 from carboy.services.archive.settings import ArchiveSettings
@@ -37,7 +38,7 @@ def retry_delivery(delivery: int) -> None:
     """Try a delivery again for a visitor who may have that, and say what came of it."""
     require_scope("destinations:write")
     with found("there is no such delivery"):
-        count = reach().archive.destinations.retry_delivery(min(delivery, (1 << 63) - 1))
+        count = reach().archive.destinations.retry_delivery(min(delivery, MAX_ID))
     record_action("delivery.retry", str(delivery))
     show_notice(mark("It is delivered again.") if count else mark("It is on its way, or was delivered."))
 

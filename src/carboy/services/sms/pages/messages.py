@@ -7,7 +7,7 @@ from flask import Blueprint, Response, url_for
 from sqlalchemy import Engine, func, select
 
 from carboy.errors import CarboyError
-from carboy.http_values import render_cursor
+from carboy.http_values import MAX_ID, render_cursor
 from carboy.jobs import first_id
 from carboy.problems import Problem
 from carboy.services.sms.gateway import Gateway
@@ -121,7 +121,7 @@ def _page(current: Runtime, conditions: dict[str, str], before: int | None) -> t
 
 def _find(current: Runtime, row: int) -> tuple[Any, Any]:
     with current.engine.connect() as connection:
-        message = connection.execute(select(MESSAGES).where(MESSAGES.c.id == min(row, (1 << 63) - 1))).one_or_none()
+        message = connection.execute(select(MESSAGES).where(MESSAGES.c.id == min(row, MAX_ID))).one_or_none()
         if message is None:
             raise Problem(404, "there is no such message")
         return message, connection.execute(select(REQUESTS).where(REQUESTS.c.id == message.request)).one_or_none()

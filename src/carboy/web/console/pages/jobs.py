@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from carboy.errors import Missing
-from carboy.http_values import render_cursor
+from carboy.http_values import MAX_ID, render_cursor
 from carboy.jobs import JobView
 from carboy.problems import Problem
 from carboy.web.console.access import has_scope
@@ -92,6 +92,6 @@ def _act(job_id: int, action: str) -> Response:
 
 def _get(job_id: int) -> JobView:
     try:
-        return runtime().jobs.store.get(min(job_id, (1 << 63) - 1))
+        return runtime().jobs.store.get(min(job_id, MAX_ID))
     except Missing as error:
         raise Problem(404, "there is no such job") from error
