@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal_column, or_, select, update
 
-from carboy.db import chunks, placeholders
+from carboy.db import chunks, one_by_one, placeholders
 from carboy.jobs import new_id, put
 from carboy.services.sms.delivery_reports import settle_early_receipts
 from carboy.services.sms.numbers import Number
@@ -223,12 +223,9 @@ def _attempt_row(message: int, call: Attempt) -> dict[str, Any]:
     }
 
 
-def cancel(connection: Connection, requests: Sequence[Cancel]) -> list[Canceled | None]:
+@one_by_one
+def cancel(connection: Connection, one: Cancel) -> Canceled | None:
     """Cancel the messages for which no provider was asked yet; None for a row that does not exist."""
-    return [_cancel(connection, one) for one in requests]
-
-
-def _cancel(connection: Connection, one: Cancel) -> Canceled | None:
     columns = select(MESSAGES.c.id, MESSAGES.c.request, MESSAGES.c.state, MESSAGES.c.template).order_by(MESSAGES.c.id)
     locked = columns.with_for_update()
     rows = connection.execute(locked.where(MESSAGES.c.request == one.row)).all()

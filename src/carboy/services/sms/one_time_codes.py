@@ -7,13 +7,12 @@ counted like any other's.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from carboy.db import insert_rows
+from carboy.db import insert_rows, one_by_one
 from carboy.jobs import new_id
 from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, add_counts
 from carboy.services.sms.tables import CODES, MESSAGES
@@ -70,12 +69,9 @@ def code_row(subject: str, hashed: str, tries: int, expires_at_ms: int) -> dict[
     return {"subject": subject, "hash": hashed, "tries_left": tries, "expires_at": expires_at_ms}
 
 
-def guess(connection: Connection, guesses: Sequence[Guess]) -> list[Verdict]:
-    """Verify guesses one after the other, so that no two use the same try."""
-    return [_judge(connection, one) for one in guesses]
-
-
-def _judge(connection: Connection, one: Guess) -> Verdict:
+@one_by_one
+def guess(connection: Connection, one: Guess) -> Verdict:
+    """Verify a guess; of several at once one after the other, so that no two use the same try."""
     chosen = CODES.c.subject == one.subject if one.request is None else CODES.c.id == one.request
     row = connection.execute(select(CODES).where(chosen).with_for_update()).first()
     is_live = row is not None and row.expires_at > one.now_ms
