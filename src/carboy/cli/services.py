@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carboy.cli.output import options
+from carboy.cli.output import Callback, options
 from carboy.cli.project import Project
 from carboy.errors import UsageError
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from carboy.services.sms import Gateway
     from carboy.web import Runtime
 
-range_options = options(
-    click.option(
-        "--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset."
-    ),
-    click.option("--until", "end", metavar="TIME", required=True, help="The end, excluded."),
-    click.option("--source", help="Only of this source."),
-)
+
+def range_options(command: Callback) -> Callback:
+    """Give a command the options of a range of kept events: `--from`, `--until` and `--source`."""
+    return options(
+        click.option(
+            "--from", "start", metavar="TIME", required=True, help="Events from then on; ISO 8601 with an offset."
+        ),
+        click.option("--until", "end", metavar="TIME", required=True, help="The end, excluded."),
+        click.option("--source", help="Only of this source."),
+    )(command)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import IO, Any
 
 _PATIENCE_S = 1.0
@@ -30,7 +29,7 @@ class StreamSink:
         self._given = stream
         self._seen: IO[Any] | None = None
         self._fd = -1
-        self._is_shared = False
+        self._takes_turns = False
         self._is_forked = False
         self.lost: int = 0
         self._lock = threading.RLock()  # a signal handler may log while its own thread is writing
@@ -54,7 +53,7 @@ class StreamSink:
             with self._lock:
                 if stream is not self._seen:
                     self._fd, self._seen = _descriptor(stream), stream
-                    self._is_shared = self._fd >= 0 and not stat.S_ISREG(os.fstat(self._fd).st_mode)
+                    self._takes_turns = self._fd >= 0 and _can_split_lines(self._fd)
                 if self._fd < 0:
                     _write_by_python(stream, line)
                 elif stream.closed:  # and its number may be another file's by now
@@ -62,7 +61,9 @@ class StreamSink:
                 else:
                     if not self._is_forked:
                         stream.flush()  # what was printed before stays before
-                    with _turn(self._fd) if self._is_shared else contextlib.nullcontext():
+                    if self._takes_turns:
+                        _write_in_turn(self._fd, line)
+                    else:
                         _write_all(self._fd, line)
         except Exception:  # noqa: BLE001 (a stream can be any object; logging never raises)
             self.lost += 1
@@ -83,29 +84,38 @@ def _write_by_python(stream: IO[Any], line: bytes) -> None:
     stream.flush()
 
 
-@contextlib.contextmanager
-def _turn(fd: int) -> Iterator[None]:
-    """Keep the other processes that write to this pipe out: beyond PIPE_BUF bytes a write is not whole by itself.
+def _can_split_lines(fd: int) -> bool:
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
-    A process that is frozen while it has its turn is waited for no longer than a second.
-    """
-    give_up_at_s = time.monotonic() + _PATIENCE_S
-    has_lock = False
-    while not has_lock:
-        try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            has_lock = True
-        except BlockingIOError:
-            if time.monotonic() > give_up_at_s:
-                break
-            time.sleep(0.000_2)
-        except OSError:  # a terminal or a device that has no locks
-            break
+
+def _write_in_turn(fd: int, line: bytes) -> None:
+    """Write a line while no other process writes to this pipe: beyond PIPE_BUF bytes a write is not whole by itself."""
     try:
-        yield
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        has_lock = True
+    except OSError:
+        has_lock = _wait_for_turn(fd)
+    try:
+        _write_all(fd, line)
     finally:
         if has_lock:
             fcntl.lockf(fd, fcntl.LOCK_UN)
+
+
+def _wait_for_turn(fd: int) -> bool:
+    """Return whether the lock was taken; a process that is frozen while it has it is waited for only a second."""
+    give_up_at_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < give_up_at_s:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.000_2)
+        except OSError:  # a pipe that has no locks
+            return False
+        else:
+            return True
+    return False
 
 
 def _write_all(fd: int, line: bytes) -> None:

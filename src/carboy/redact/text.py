@@ -30,6 +30,7 @@ _VALUE = r"""(?sx)(?P<opening>[bru]{0,2}(?P<quote>\\*["']))(?:[^\\]|\\.?)*?(?P<c
 _PAIR = r"""(?sx)(?P<before>(?:(?P<opens>[(\[])\s?|(?=[bru]{0,2}["']--))  # a pair, or an option and its value
     [bru]{0,2}(?P<mark>["'])(?P<name>[\w.-]{2,128})(?P=mark),\s?[bru]{0,2}(?P<quote>["']))
     (?:(?!(?P=quote))[^\\]|\\.)*(?P<after>(?P=quote)(?(opens)\s?[)\]]))"""
+_MARKS = b":=\\<%'J"  # of what `_may_be_marked` looks for, a byte each
 _PAIR_HINTS = ("pass", "pwd", "secret", "token", "key", "cred", "auth", "cookie", "sig", "bearer", "jwt", "otp", "conn")
 
 
@@ -116,16 +117,23 @@ def may_hold_secret(rendered: bytes, colons: int, fixed_bytes: int = 0) -> bool:
         fixed_bytes: how much of its beginning is known to hold none.
     """
     return (
+        # counted in one pass: most lines hold no mark but the colons of their fields
+        (len(rendered) - len(rendered.translate(None, _MARKS)) != colons and _may_be_marked(rendered, colons))
+        or rendered.find(b"cby_") >= 0
+        or (rendered.find(b" ") >= 0 and _may_be_free_text(rendered.lower(), fixed_bytes))
+        or (bool(KNOWN.forms_at) and KNOWN.may_be_in(rendered, fixed_bytes))
+    )
+
+
+def _may_be_marked(rendered: bytes, colons: int) -> bool:
+    return (
         b"=" in rendered
         or rendered.count(b":") != colons
         or b"\\" in rendered
-        or b"cby_" in rendered
         or b"%3" in rendered
         or b"', '" in rendered
         or b"<" in rendered
         or b"eyJ" in rendered
-        or (b" " in rendered and _may_be_free_text(rendered.lower(), fixed_bytes))
-        or (bool(KNOWN.forms_at) and KNOWN.may_be_in(rendered, fixed_bytes))
     )
 
 
