@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from types import TracebackType
@@ -116,8 +115,10 @@ class Span:
         self.is_over = True
         if self.is_sampled:
             self.end_s = time.time()
-            with suppress(Exception):  # what cannot be shown of the work must not fail it
+            try:  # noqa: SIM105 (on every traced call: `suppress` takes 5 % of its time)
                 self.tracer.close(self)
+            except Exception:  # noqa: BLE001, S110 (what cannot be shown of the work must not fail it)
+                pass
         self.failure = None
 
     def __enter__(self) -> Self:
