@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks import peers
@@ -91,9 +92,8 @@ def _report_start() -> None:
 
         cache = str(Path(folder, "cache"))
         start(cache), flask_import()
-        cold, warm, base = (
-            min(one() for _ in range(5)) for one in (lambda: start(""), lambda: start(cache), flask_import)
-        )
+        ways = partial(start, ""), partial(start, cache), flask_import
+        cold, warm, base = (min(way() for _ in range(5)) for way in ways)
     print(f"Start with 20 operations, after Flask's own import of {base:.0f} ms:")
     print(f"  {cold:6.1f} ms reading and checking the document, {warm:6.1f} ms from the cache on disk")
 

@@ -153,7 +153,7 @@ def connexion_3() -> Callable[[], bytes]:
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }
-    start = asyncio.Queue()
+    start: asyncio.Queue[Any] = asyncio.Queue()
     loop.run_until_complete(_lifespan(app, start))
 
     def call() -> bytes:

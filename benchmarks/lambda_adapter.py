@@ -8,6 +8,7 @@ import asyncio
 import sys
 import timeit
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from benchmarks.peers import environment, site_packages
@@ -64,7 +65,7 @@ def run() -> None:
     """Print what each adds, in microseconds, and the ratio to apig-wsgi."""
     context = events.LambdaContext(timeout_s=900)
     calls: dict[tuple[str, str], Callable[[], Any]] = {
-        (name, kind): (lambda handler=handler, event=event: handler(event, context))
+        (name, kind): partial(handler, event, context)
         for name, handler in peers().items()
         for kind, event in EVENTS.items()
     }

@@ -89,7 +89,7 @@ def _measure(url: str, line: Line, jobs: Sequence[tuple[float, float]]) -> Times
             time.sleep(max(0.0, start_s + came_s - time.monotonic()))
             writer.run(write, row_of(job, (number,), now_ms=time.time_ns() // 1_000_000))
             for one in engines:
-                one.wake()
+                one.notify()
         while len(times) < len(jobs):
             time.sleep(0.01)
     return times

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -45,7 +46,7 @@ def run(seconds: int = 2) -> None:
     """
     print(f"| others' p99, times that without | {' | '.join(_SERVERS)} |\n|{' --- |' * (len(_SERVERS) + 1)}")
     for kind in _KINDS:
-        _print_row(kind, lambda command, kind=kind: _ratio(command, kind, seconds))
+        _print_row(kind, partial(_ratio, kind=kind, seconds=seconds))
     _print_row("requests/s, connections kept", lambda command: _rate(command, seconds))
     _print_row("requests/s, not kept", lambda command: _rate(command, seconds, "Connection: close"))
     _print_row("p99 in ms of others, 31 of 32 threads busy", lambda command: _busy(command, seconds))

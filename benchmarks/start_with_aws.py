@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def run() -> None:
         print(f"{'one call each':44}{one_each * 1e3:8.0f}{1.0:14.1f}")
         ways = {"carboy, parameters by reference, in tens": False, "carboy, parameters by path": True}
         for name, by_path in ways.items():
-            took = _best(lambda by_path=by_path: _carboy(Path(folder), by_path))
+            took = _best(partial(_carboy, Path(folder), by_path))
             print(f"{name:44}{took * 1e3:8.0f}{one_each / took:14.1f}{'' if by_path else f'   aim: {AIM}'}")
         print("\nBy path each page names the next one, so that they cannot be asked for side by side.")
 

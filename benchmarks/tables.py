@@ -99,7 +99,7 @@ def _fill(engine: Any, size: int) -> None:
         source = text(numbers.format(start, min(start + _AT_ONCE - 1, size)))
         with engine.begin() as connection:
             for table, values in ((JOBS, job), (ITEMS, item)):
-                rows = select(*values.values()).select_from(source)
+                rows: Any = select(*values.values()).select_from(source)  # type: ignore[arg-type]
                 connection.execute(insert(table).from_select(list(values), rows, include_defaults=False))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in _TO_DISK[engine.dialect.name]:
