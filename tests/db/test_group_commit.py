@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-from carboy.db import GroupCommit
+from carboy.db import DbSettings, GroupCommit, engine
 from carboy.errors import Unreachable
 from carboy.testing.processes import DatabaseServer
 
@@ -90,11 +90,9 @@ def test_an_answer_may_be_none(table: Engine) -> None:
 
 def test_a_locked_database_is_reported_to_all_waiting_callers_and_recovers(table: Engine) -> None:
     """No request is acknowledged for what was not kept, and the next write works."""
-    writer = GroupCommit(table)
     path = str(table.url.database)
-    with table.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout=50")
-        connection.commit()
+    impatient = engine(DbSettings(database_url=f"sqlite:///{path}", db_busy_s=0.05))
+    writer = GroupCommit(impatient)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
 
@@ -105,6 +103,7 @@ def test_a_locked_database_is_reported_to_all_waiting_callers_and_recovers(table
     assert all(isinstance(answer, Unreachable) for answer in answers)
     assert _all(writer, ["a"]) == [1]
     assert _count(table) == 1
+    impatient.dispose()
 
 
 def test_a_pool_without_a_free_connection_is_a_database_that_is_away(table: Engine) -> None:
@@ -206,8 +205,8 @@ def test_what_two_processes_write_at_once_is_kept_once(name: str, request: pytes
         was_new = list(pool.map(write, engines))
     assert sorted(was_new[0] + was_new[1]) == [False] * 3 + [True] * 3
     assert _count(engines[0]) == 3
-    for engine in engines:
-        engine.dispose()
+    for one in engines:
+        one.dispose()
 
 
 def test_sqlite_waits_for_the_disk_unless_no_writer_of_the_transaction_wants_it(table: Engine) -> None:

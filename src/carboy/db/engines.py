@@ -221,13 +221,13 @@ def _begin_sqlite(connection: "Connection") -> None:
         pragma(f"PRAGMA foreign_keys={'ON' if checks else 'OFF'}")
         info["carboy_foreign_keys"] = checks
     usual_ms, budget_ms = info.get("carboy_busy_ms", (0, 0))
+    busy_ms = usual_ms
     if must_fail_fast():
-        left_ms = max(1, round(seconds_left(budget_ms / 1000) * 1000))
-        if left_ms < pragma("PRAGMA busy_timeout").fetchone()[0] or info.get("carboy_fail_fast"):
-            pragma(f"PRAGMA busy_timeout={min(left_ms, usual_ms)}")
-            info["carboy_fail_fast"] = True
-    elif info.pop("carboy_fail_fast", False):
-        pragma(f"PRAGMA busy_timeout={usual_ms}")
+        left_ms = round(seconds_left(budget_ms / 1000) * 1000)
+        busy_ms = max(1, min(usual_ms, left_ms - left_ms % 100 if left_ms > 1000 else left_ms))  # mostly as before
+    if busy_ms != info.get("carboy_busy_now_ms", usual_ms):
+        pragma(f"PRAGMA busy_timeout={busy_ms}")
+        info["carboy_busy_now_ms"] = busy_ms
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("carboy_write") else "BEGIN")
 
 
