@@ -6,13 +6,13 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from carboy.errors import ConfigurationError
-from carboy.web.pages import Page
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from carboy.jobs import Job
     from carboy.web.health.readiness import Check
+    from carboy.web.pages import Page
 
 
 class Module(NamedTuple):
@@ -35,7 +35,7 @@ class Module(NamedTuple):
     jobs: "tuple[Job[...], ...]" = ()
     checks: "Mapping[str, Check]" = MappingProxyType({})
     dependencies: "Mapping[str, Check]" = MappingProxyType({})
-    pages: tuple[Page, ...] = ()
+    pages: "tuple[Page, ...]" = ()
     table_group: str = ""
 
 

@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -89,7 +88,7 @@ class ArchiveOperations:
         if request is None:  # an API key authorised it, not the source's own scheme
             request = RawRequest("POST", "", {}, body, caller.address)
             self._admission.admit(THREATSTACK, request)
-        return self._keep_alerts(replace(request, body=body), wait)
+        return self._keep_alerts(request, wait)
 
     def post_webhook(self, caller: Caller, wait: float = 0.0) -> Response:
         """Keep a webhook of a source that proves itself."""
