@@ -1,11 +1,15 @@
 """Metrics of several workers: every scrape has the sum, whichever worker answers it and whichever has ended."""
 
 import http.client
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -131,6 +135,68 @@ def test_counters_outlive_the_workers_that_counted(project: Path, postgres_serve
     assert len(counters) > 10
     assert [name for one in after for name in counters if one[name] < before[name]] == []
     assert {one["orders_sold_total,country=de"] for one in after} == {60.0}
+
+
+STARTING = """
+import fcntl, sys, time
+from pathlib import Path
+
+lock = fcntl.flock
+
+def lock_later(file, how):
+    time.sleep(0.5)
+    lock(file, how)
+
+fcntl.flock = lock_later
+from prometheus_client import Counter
+from carboy.web.metrics.shared_files import SharedFiles
+
+sold = Counter("orders_sold", "Sold.")
+for _ in range(2):
+    SharedFiles(Path(sys.argv[1]))
+sold.inc()
+print("counts", flush=True)
+sys.stdin.read()
+"""
+
+
+SCRAPING = """
+import json, sys, threading, time
+from pathlib import Path
+from carboy.web.metrics.shared_files import SharedFiles
+
+files = SharedFiles(Path(sys.argv[1]))
+print("scrapes", flush=True)
+end = threading.Thread(target=sys.stdin.read)
+end.start()
+while end.is_alive():
+    files.collect()
+    time.sleep(0.005)
+values = [one.value for family in files.collect() for one in family.samples]
+print(json.dumps({"pids": files.live_pids(), "values": values}))
+"""
+
+
+def test_a_worker_that_starts_during_a_scrape_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """Its numbers would be added up while it counts on in files that are removed."""
+    with _program(SCRAPING, tmp_path) as scraper, _program(STARTING, tmp_path) as worker:
+        found = json.loads(scraper.communicate(timeout=30)[0])
+        worker.communicate(timeout=30)
+
+    assert sorted(found["pids"]) == sorted([scraper.pid, worker.pid])
+    assert found["values"] == [1.0]
+
+
+@contextmanager
+def _program(code: str, folder: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Run a program until its standard input ends; it has said its first line."""
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline()
+        yield program
 
 
 def test_one_worker_on_sqlite_counts_too(project: Path) -> None:

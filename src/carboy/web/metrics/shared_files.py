@@ -33,7 +33,7 @@ _OWNER = "owner"  # locked while a process of the instance lives
 _ADDED = ("counter", "histogram", "summary")  # kinds whose numbers of dead workers go on counting
 
 _owned: list[IO[str]] = []
-_marks: list[IO[str]] = []
+_marks: list[tuple[Path, IO[str]]] = []
 
 
 def share_metrics() -> None:
@@ -102,24 +102,31 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _mark(folder: Path) -> None:
-    """Hold the lock of this process's own file from now on."""
-    for mark in _marks:
+    """Hold the lock of this process's own file from now on.
+
+    The file gets its name when it is locked, and stays locked: for a scrape, an unlocked one is that of a dead worker.
+    """
+    path = folder / f"{os.getpid()}.worker"
+    if any(known == path for known, _ in _marks) and path.exists():
+        return
+    for _, mark in _marks:
         mark.close()
-    _marks[:] = []
+    _marks.clear()
     with suppress(OSError):
-        mark = open(folder / f"{os.getpid()}.worker", "a", encoding="ascii")  # noqa: SIM115 (it stays open)
+        mark = open(path.with_suffix(".new"), "a", encoding="ascii")  # noqa: SIM115 (it stays open)
         fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _marks.append(mark)
+        path.with_suffix(".new").replace(path)
+        _marks.append((path, mark))
 
 
 def _is_locked(path: Path) -> bool:
     try:
         with open(path, encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:  # somebody holds it, or no file can be opened now
+        return True
     return False
 
 
@@ -184,4 +191,4 @@ def _remove(folder: Path, pid: int) -> None:
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    return [*folder.glob("*.db"), *folder.glob("*.worker")]
+    return [*folder.glob("*.db"), *folder.glob("*.worker"), *folder.glob("*.new")]
