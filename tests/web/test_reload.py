@@ -84,6 +84,7 @@ def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[
     assert json.loads(done.stdout) == {"asked": [serving]}
     _until(port, "fair")
     assert _ask(port)["pid"] == serving
+    assert process.log.count('"event":"settings_changed","added":[],"changed":["SHOP_NAME"],"removed":[]') == 2
 
 
 def test_without_a_server_no_request_is_sent(tmp_path: Path) -> None:

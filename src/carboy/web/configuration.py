@@ -19,6 +19,7 @@ from carboy.config import (
     glance,
     load,
     read_remote,
+    settings_changed,
 )
 from carboy.db import DbSettings
 from carboy.errors import CarboyError
@@ -96,6 +97,7 @@ class ConfigProvider:
             on_refused=_log_refusal,
             clock=self._clock,
         )
+        settings_changed.connect(_log_changes, sender=settings)
         return self.live
 
     def engine(self, settings: Settings) -> "Engine":
@@ -208,6 +210,11 @@ def _request_globals() -> tuple[Callable[[], bool], Callable[[], Any]]:
     from flask import g, has_request_context
 
     return has_request_context, g._get_current_object
+
+
+def _log_changes(_settings: Settings, added: frozenset[str], changed: frozenset[str], removed: frozenset[str]) -> None:
+    """Log the names of the settings that a refresh changed."""
+    log.info("settings_changed", added=sorted(added), changed=sorted(changed), removed=sorted(removed))
 
 
 def _log_refusal(error: CarboyError) -> None:

@@ -101,8 +101,9 @@ def test_sources_follow_the_settings_all_or_nothing(service: Service) -> None:
 
     service.write(ASANA + BEFORE.replace("old", "new") + BEFORE.replace("repos", "more").replace("old", "new"))
     os.kill(service.server.process.pid, signal.SIGHUP)
-    eventually(lambda: service.statuses("more", "new") == {202})
-    eventually(lambda: service.statuses("repos", "old") == {403})  # by both workers, which take turns as they like
+    eventually(lambda: service.server.said.count("settings_changed") == 2)  # one worker may answer all that follows
+    assert service.statuses("more", "new") == {202}
+    assert service.statuses("repos", "old") == {403}
     assert service.statuses("repos", "new") == {202}
 
     wrong = '[default.archive.sources.wrong]\npreset = "githup"\nsecrets = ["s"]\ntimeplate = "{body}"\n'
@@ -117,8 +118,9 @@ def test_sources_follow_the_settings_all_or_nothing(service: Service) -> None:
 
     service.write(BEFORE + ASANA)
     service.command("settings", "refresh")
-    eventually(lambda: service.statuses("more", "new") == {404})
-    eventually(lambda: service.statuses("repos", "old") == {202})
+    eventually(lambda: service.server.said.count("settings_changed") == 4)
+    assert service.statuses("more", "new") == {404}
+    assert service.statuses("repos", "old") == {202}
     assert service.server.process.poll() is None
 
 
