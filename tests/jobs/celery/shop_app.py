@@ -4,7 +4,9 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
+from celery.signals import worker_ready
 from flask import Flask
 
 import carboy
@@ -16,6 +18,13 @@ from carboy.web import runtime
 def _tell(text: str) -> None:
     with Path(os.environ["SHOP_RAN"]).open("a", encoding="utf-8") as file:
         file.write(f"{text} {os.getpid()}\n")
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _acknowledge_late(sender: Any, **_: Any) -> None:
+    """Do what a broken connection leaves to the event loop: acknowledge a message that has no connection any more."""
+    if os.environ.pop("SHOP_ACKNOWLEDGES_LATE", ""):
+        sender.hub.call_soon(getattr, None, "hostname")
 
 
 @job("mail.bulk")

@@ -135,6 +135,16 @@ def test_a_broken_connection_that_cannot_be_closed_ends_no_worker(yard: Yard) ->
     assert yard.celery.celery.conf.worker_consumer == f"{_LastingConsumer.__module__}:{_LastingConsumer.__name__}"
 
 
+def test_a_message_without_a_connection_ends_no_worker(yard: Yard) -> None:
+    """It was acknowledged when the connection had gone, on the event loop of the next one."""
+    worker = yard.work(SHOP_ACKNOWLEDGES_LATE="1")
+    row = yard.add(bulk, "after")
+
+    assert yard.wait_for(row, "done").state == "done"
+    assert worker.stop() == 0
+    assert "a message's connection is gone" in worker.said
+
+
 def test_a_revoked_message_loses_no_row(yard: Yard) -> None:
     """It was one message; the row is published again under another id, as after a purge of the queue."""
     busy = [yard.add(bulk, f"busy {number}", 2.0) for number in range(2)]
