@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, event, insert, select, text, update
 from tests.forks import exit_code, start_child
 from tests.journeys.zygote import eventually
@@ -156,11 +157,16 @@ def test_a_dead_lock_is_survived(base: Base) -> None:
         assert list(connection.execute(select(JOBS.c.attempts)).scalars()) == [2, 2]
 
 
-def test_a_write_that_stands_still_does_not_hold_its_rows_for_ever(base: Base) -> None:
-    """The server ends the transaction of a process that was frozen in the middle of it."""
+@pytest.mark.parametrize(
+    "statement",
+    [update(JOBS).values(attempts=7), select(JOBS.c.id).with_for_update(skip_locked=True)],
+    ids=["written", "locked"],
+)
+def test_a_write_that_stands_still_does_not_hold_its_rows_for_ever(base: Base, statement: Any) -> None:
+    """The server ends the transaction of a process that was frozen in the middle of it, or before its first write."""
     _add(base.writer(), Job("one", print), [1], _now_ms())
     with base.engine(db_idle_write_s=1.0).connect().execution_options(**WRITE) as frozen:
-        frozen.execute(update(JOBS).values(attempts=7))
+        frozen.execute(statement)
         with base.engine().connect().execution_options(**WRITE) as other:
             other.execute(update(JOBS).values(attempts=8))  # waits for the row
             other.commit()

@@ -102,10 +102,9 @@ def _prepare_server(made: "Engine", settings: DbSettings) -> None:
 
     A server whose binary log holds statements writes nothing at READ COMMITTED (1665), and keeps its own level.
 
-    Sources: MariaDB, "InnoDB Lock Modes", "Binary Log Formats", `idle_write_transaction_timeout` and
-    `lock_wait_timeout`; PostgreSQL,
-    `idle_in_transaction_session_timeout`, `lock_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of
-    the protocol.
+    Sources: MariaDB, "InnoDB Lock Modes", "Binary Log Formats", `idle_write_transaction_timeout`,
+    `idle_readonly_transaction_timeout` and `lock_wait_timeout`; PostgreSQL, `idle_in_transaction_session_timeout`,
+    `lock_timeout`, `tcp_keepalives_idle`, and "Pipelining" in the chapter of the protocol.
     """
     from sqlalchemy import event
 
@@ -170,7 +169,10 @@ def _prepare_mysql(made: "Engine", settings: DbSettings) -> None:
                 cursor.execute("SELECT @@log_bin, @@binlog_format")
                 record.info["carboy_logs_statements"] = tuple(cursor.fetchone()) == (1, "STATEMENT")
             with suppress(made.dialect.loaded_dbapi.Error):  # MySQL has it not
-                cursor.execute(f"SET SESSION idle_write_transaction_timeout = {idle_s}")
+                cursor.execute(
+                    f"SET SESSION idle_write_transaction_timeout = {idle_s}, "
+                    f"idle_readonly_transaction_timeout = {idle_s}"  # for rows that are locked and not written yet
+                )
 
     event.listen(made, "begin", on_begin)
     event.listen(made, "connect", on_connect)
