@@ -91,11 +91,7 @@ def _can_split_lines(fd: int) -> bool:
 
 def _write_in_turn(fd: int, line: bytes) -> None:
     """Write a line while no other process writes to this pipe: beyond PIPE_BUF bytes a write is not whole by itself."""
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        has_lock = True
-    except OSError:
-        has_lock = _wait_for_turn(fd)
+    has_lock = _take_turn(fd)
     try:
         _write_all(fd, line)
     finally:
@@ -103,19 +99,20 @@ def _write_in_turn(fd: int, line: bytes) -> None:
             fcntl.lockf(fd, fcntl.LOCK_UN)
 
 
-def _wait_for_turn(fd: int) -> bool:
+def _take_turn(fd: int) -> bool:
     """Return whether the lock was taken; a process that is frozen while it has it is waited for only a second."""
     give_up_at_s = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < give_up_at_s:
+    while True:
         try:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if time.monotonic() > give_up_at_s:
+                return False
             time.sleep(0.000_2)
         except OSError:  # a pipe that has no locks
             return False
         else:
             return True
-    return False
 
 
 def _write_all(fd: int, line: bytes) -> None:

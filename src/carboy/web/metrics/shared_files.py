@@ -113,9 +113,10 @@ def _mark(folder: Path) -> None:
         mark.close()
     _marks.clear()
     with suppress(OSError):
-        mark = open(path.with_suffix(".new"), "a", encoding="ascii")  # noqa: SIM115 (it stays open)
+        fresh = path.with_suffix(".new")
+        mark = open(fresh, "a", encoding="ascii")  # noqa: SIM115 (it stays open)
         fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.with_suffix(".new").replace(path)
+        fresh.replace(path)
         _marks.append((path, mark))
 
 
