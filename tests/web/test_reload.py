@@ -46,6 +46,13 @@ def _until(port: int, name: str) -> None:
         sleep(0.02)
 
 
+def _until_logged(process: ServerProcess, text: str, times: int = 1) -> None:
+    end = monotonic() + 90
+    while process.log.count(text) < times:
+        assert monotonic() < end
+        sleep(0.02)
+
+
 def _write(folder: Path, name: str) -> None:
     (folder / "carboy.toml").write_text(f'app = "shop:app"\n[default]\nshop_name = "{name}"\n', "utf-8")
 
@@ -72,10 +79,7 @@ def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[
 
     (process.folder / "carboy.toml").write_text("no toml", "utf-8")
     os.kill(process.pid, signal.SIGHUP)
-    end = monotonic() + 90
-    while "settings_refused" not in process.log:
-        assert monotonic() < end
-        sleep(0.02)
+    _until_logged(process, "settings_refused")
     assert _ask(port)["live"] == "market"
 
     _write(process.folder, "fair")
@@ -84,7 +88,9 @@ def test_a_hang_up_signal_and_the_command_refresh_a_running_service(shop: tuple[
     assert json.loads(done.stdout) == {"asked": [serving]}
     _until(port, "fair")
     assert _ask(port)["pid"] == serving
-    assert process.log.count('"event":"settings_changed","added":[],"changed":["SHOP_NAME"],"removed":[]') == 2
+    changed = '"event":"settings_changed","added":[],"changed":["SHOP_NAME"],"removed":[]'
+    _until_logged(process, changed, 2)
+    assert process.log.count(changed) == 2
 
 
 def test_without_a_server_no_request_is_sent(tmp_path: Path) -> None:
