@@ -1,6 +1,7 @@
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
@@ -10,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import create_engine, text
 
+from carboy.errors import ConfigurationError
 from carboy.testing.ports import HOST, free_port, free_ports, takes_connections
 from carboy.testing.processes import (
     AwsServer,
@@ -22,7 +24,7 @@ from carboy.testing.processes import (
     require,
     run_process,
 )
-from carboy.testing.processes.running import find_binary
+from carboy.testing.processes.running import find_binary, server_folder
 
 WEB_SERVER = [sys.executable, "-m", "http.server", "--bind", HOST]
 
@@ -114,6 +116,21 @@ def test_a_missing_binary_says_what_to_install() -> None:
         find_binary("no-such-server", "no-such-package")
 
     assert caught.value.hint == "apt-get install --no-install-recommends no-such-package"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as another user: run as root")
+def test_a_folder_that_the_server_may_not_enter_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With what to do, before the server fails with a page of its own words."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(closed))
+
+    with pytest.raises(ConfigurationError) as caught, server_folder(user="nobody"):
+        pass
+
+    assert str(closed) in str(caught.value)
+    assert "TMPDIR" in caught.value.hint
+    assert list(closed.iterdir()) == []
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from carboy.config.environ import read_environ
-from carboy.errors import CarboyError
+from carboy.errors import CarboyError, ConfigurationError
 from carboy.testing.ports import takes_connections
 
 _T = TypeVar("_T")
@@ -205,7 +205,11 @@ def run_process(
 
 @contextmanager
 def server_folder(folder: Path | None = None, user: str | None = None) -> Iterator[Path]:
-    """Give a folder for the length of the block: the one named, or a temporary one that belongs to the user."""
+    """Give a folder for the length of the block: the one named, or a temporary one that belongs to the user.
+
+    Raises:
+        ConfigurationError: the user may not enter the folder of temporary files.
+    """
     if folder is not None:
         yield folder
         return
@@ -213,9 +217,20 @@ def server_folder(folder: Path | None = None, user: str | None = None) -> Iterat
     try:
         if user is not None:
             shutil.chown(made, user)
+            _check_entry(made, user)
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _check_entry(folder: Path, user: str) -> None:
+    uid, gid, groups = _identity(user)
+    if subprocess.run(["test", "-x", folder], user=uid, group=gid, extra_groups=groups, check=False).returncode:
+        raise ConfigurationError(
+            f"the user `{user}` may not enter {folder.parent}",
+            "this process is root, the server refuses to be, and it keeps its files there",
+            f"chmod o+x {folder.parent} and the folders above it, or name another folder in TMPDIR",
+        )
 
 
 def drop_root(*names: str) -> str | None:
