@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import QueuePool
 from tests.jobs.kit import Shop
 
 from carboy.config import load, read_sources
@@ -13,7 +14,7 @@ from carboy.jobs import JobsSettings
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path, eventually: Callable[[Callable[[], bool]], None]) -> Iterator[Shop]:
     """A migrated database, few threads, quick looks."""
     loaded = load([DbSettings, JobsSettings], read_sources(folder=tmp_path, environ={}))
     made = engine(loaded.part(DbSettings))
@@ -23,6 +24,9 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     yield found
     for one in found.engines:
         one.stop(0.0)
+    pool = made.pool
+    assert isinstance(pool, QueuePool)
+    eventually(lambda: pool.checkedout() == 0)  # a thread may be in its last transaction
     made.dispose()
 
 
