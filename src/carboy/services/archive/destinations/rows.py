@@ -136,18 +136,20 @@ def schedule(
 ) -> None:
     """Queue the job that delivers for each destination that has none which is due soon enough.
 
-    The rows are locked for reading: a process that ends its turn at this moment looks again afterwards.
+    The rows are locked for reading: a process that ends its turn at this moment looks again afterwards. Those to be
+    written are locked for that from the beginning: of two that have read, neither could write before the other ends.
     """
     if not names:
         return
-    query = select(DESTINATIONS).where(DESTINATIONS.c.name.in_(names)).with_for_update(read=True)
-    known = {row.name: row for row in connection.execute(query)}
+    query = select(DESTINATIONS).where(DESTINATIONS.c.name.in_(names)).order_by(DESTINATIONS.c.name)
+    writes = any(_is_late(row, now_ms) for row in connection.execute(query))
+    known = {row.name: row for row in connection.execute(query.with_for_update(read=not writes))}
     missing = [name for name in names if name not in known]
     if missing:
         rows = [{"name": name, "scheduled_at": now_ms} for name in missing]
         insert_rows(connection, DESTINATIONS, rows, skip_known="name")
     late = [name for name, row in known.items() if _is_late(row, now_ms)]
-    if late:
+    if late and writes:  # else they became late meanwhile: a job too many does no harm
         change = update(DESTINATIONS).where(DESTINATIONS.c.name.in_(late)).values(scheduled_at=now_ms)
         connection.execute(change)
     if missing or late:
