@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-from carboy.db import DbSettings, GroupCommit, engine
+from carboy.db import DbSettings, GroupCommit, engine, write_last
 from carboy.errors import Unreachable
 from carboy.testing.processes import DatabaseServer
 
@@ -77,6 +77,34 @@ def test_different_kinds_of_work_share_a_commit(table: Engine) -> None:
 
     assert all(future.result() >= 1 for future in added)
     assert [future.result() for future in shouted] == [f"W{number}" for number in range(50)]
+
+
+def test_what_is_written_last_comes_after_all_else_in_one_call(table: Engine) -> None:
+    """The items of one transaction together; none is left over of one that failed, and outside it is done at once."""
+    calls: list[tuple[str, ...]] = []
+
+    def count(_connection: Connection, items: Sequence[str]) -> list[None]:
+        calls.append(tuple(items))
+        return [None] * len(items)
+
+    def work(connection: Connection, items: Sequence[str]) -> list[None]:
+        for item in items:
+            write_last(connection, count, f"{item}1")
+            write_last(connection, count, f"{item}2")
+        calls.append(("work",))
+        if "bad" in items:
+            raise ValueError("bad")
+        return [None] * len(items)
+
+    writer = GroupCommit(table)
+    writer.run(work, "a")
+    with pytest.raises(ValueError, match="bad"):
+        writer.run(work, "bad")
+    writer.run(work, "b")
+    with table.connect() as connection:
+        write_last(connection, count, "alone")
+
+    assert calls == [("work",), ("a1", "a2"), ("work",), ("work",), ("b1", "b2"), ("alone",)]
 
 
 def test_an_answer_may_be_none(table: Engine) -> None:

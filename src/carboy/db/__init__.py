@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from carboy.db.credentials import Address, Credentials, Login, Where
     from carboy.db.disconnects import is_unavailable
     from carboy.db.engines import engine, engine_options, prepare
-    from carboy.db.group_commit import Apply, GroupCommit, one_by_one
+    from carboy.db.group_commit import Apply, GroupCommit, one_by_one, write_last
     from carboy.db.migrate import upgrade
     from carboy.db.models import Model, bind, db
     from carboy.db.project_migrations import upgrade_project
@@ -61,6 +61,7 @@ __all__ = [
     "trace_statements",
     "upgrade",
     "upgrade_project",
+    "write_last",
 ]
 
 __getattr__: Callable[[str], Any] = lazy_names(
@@ -73,7 +74,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".credentials": ("Address", "Credentials", "Login", "Where"),
         ".disconnects": ("is_unavailable",),
         ".engines": ("engine", "engine_options", "prepare"),
-        ".group_commit": ("Apply", "GroupCommit", "one_by_one"),
+        ".group_commit": ("Apply", "GroupCommit", "one_by_one", "write_last"),
         ".migrate": ("upgrade",),
         ".models": ("Model", "bind", "db"),
         ".project_migrations": ("upgrade_project",),

@@ -34,6 +34,7 @@ _PAUSE_S = 0.005
 _CHECK_S = 1.5
 _TOO_LARGE = 1153  # MariaDB: a packet is bigger than `max_allowed_packet`
 _GRACE_S = 0.25  # of a leader whose turn comes at the last moment
+_LAST = "carboy_last_writes"
 _LOCKED = {1020, 1205, 1213, "40001", "40P01", "55P03"}
 
 Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
@@ -52,6 +53,24 @@ def one_by_one(write: "Callable[[Connection, T], R]") -> Apply[T, R]:
         return [write(connection, item) for item in items]
 
     return apply
+
+
+def write_last(connection: "Connection", write: Apply[T, Any], item: T) -> None:
+    """Have an item written at the end of the transaction, together with the other items of the same function.
+
+    For rows that many transactions change, such as counts. Each transaction then locks them after all others and in
+    the order that the function has, so that no two wait for each other. Outside of `GroupCommit` it is written at once.
+
+    Args:
+        connection: in a transaction.
+        write: writes all items; what it returns is ignored.
+        item: one of them.
+    """
+    last = connection.get_execution_options().get(_LAST)
+    if last is None:
+        write(connection, [item])
+    else:
+        last.setdefault(write, []).append(item)
 
 
 class _Work(Generic[T, R]):
@@ -232,7 +251,8 @@ class GroupCommit:
             by_apply.setdefault(work.apply, []).append(work)
         answers: list[tuple[_Work[Any, Any], Any]] = []
         until_s = time.monotonic() + max(within_s, _GRACE_S)
-        options = WRITE if any(work.durable for work in batch) else WRITE_SOON
+        last: dict[Apply[Any, Any], list[Any]] = {}
+        options = (WRITE if any(work.durable for work in batch) else WRITE_SOON) | {_LAST: last}
         with (
             fail_fast(max(within_s, _GRACE_S)),
             self._engine.connect().execution_options(**options) as connection,
@@ -241,6 +261,8 @@ class GroupCommit:
         ):
             for apply, works in by_apply.items():
                 answers += zip(works, apply(connection, [work.item for work in works]), strict=True)
+            for write in sorted(last, key=lambda one: one.__qualname__):
+                write(connection, last[write])
         return answers
 
 

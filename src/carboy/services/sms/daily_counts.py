@@ -8,12 +8,13 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, bindparam, delete, or_, select, update
 
-from carboy.db import chunks, placeholders
+from carboy.db import chunks, placeholders, write_last
 from carboy.jitter import SYSTEM_RANDOM
 from carboy.services.sms.states import OPEN
 from carboy.services.sms.tables import DAILY
@@ -112,14 +113,26 @@ def _chosen(key: Sequence[Any]) -> dict[str, Any]:
 def add_counts(connection: Connection, counts: Mapping[Key, tuple[int, int]], shard: int | None = None) -> None:
     """Add messages and parts to the counts of their keys; both may be negative.
 
-    Without a `shard` it is one of 1 to 16, by the process: rows of shard 0 are those of packed days.
+    Without a `shard` it is one of 1 to 16, by the process, and the counts of a transaction are added at its end: rows
+    of shard 0 are those of packed days.
     """
-    changed = {key: both for key, both in counts.items() if both != (0, 0)}
-    _add(connection, changed, 1 + (_SHARD + os.getpid()) % _SHARDS if shard is None else shard)
+    if shard is None:
+        write_last(connection, _add_all, counts)
+    else:
+        _add(connection, counts, shard)
+
+
+def _add_all(connection: Connection, changes: Sequence[Mapping[Key, tuple[int, int]]]) -> list[None]:
+    sums: dict[Key, tuple[int, int]] = {}
+    for key, (messages, parts) in chain.from_iterable(counts.items() for counts in changes):
+        known = sums.get(key, (0, 0))
+        sums[key] = known[0] + messages, known[1] + parts
+    _add(connection, sums, 1 + (_SHARD + os.getpid()) % _SHARDS)
+    return [None] * len(changes)
 
 
 def _add(connection: Connection, counts: Mapping[Key, tuple[int, int]], shard: int) -> None:
-    rows = [(*key, shard, *both) for key, both in sorted(counts.items())]
+    rows = [(*key, shard, *both) for key, both in sorted(counts.items()) if both != (0, 0)]
     is_mysql = connection.dialect.name in {"mysql", "mariadb"}
     for some in chunks(rows, _ROWS) if rows else ():
         marks = placeholders(connection, len(_COLUMNS))

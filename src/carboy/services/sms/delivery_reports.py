@@ -31,6 +31,13 @@ _COLUMNS = (
     MESSAGES.c.provider_id,
     MESSAGES.c.retries,
 )
+_IDS = select(MESSAGES.c.id).where(MESSAGES.c.provider_id.in_(bindparam("b_ids", expanding=True)))
+_LOCKED = (
+    select(MESSAGES.c.id)
+    .where(MESSAGES.c.id.in_(bindparam("b_ids", expanding=True)))
+    .order_by(MESSAGES.c.id)
+    .with_for_update()
+)
 _EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
 
 
@@ -55,6 +62,7 @@ class Report:
 
 def report(connection: Connection, batches: Sequence[Sequence[Report]]) -> list[int]:
     """Settle messages by receipts; keep the receipts of unknown messages, and return how many those are."""
+    _lock(connection, [one.receipt for batch in batches for one in batch])
     answers = []
     for batch in batches:
         unknown = [one for one in batch if not _settle_known(connection, one)]
@@ -62,6 +70,24 @@ def report(connection: Connection, batches: Sequence[Sequence[Report]]) -> list[
             insert_rows(connection, RECEIPTS, [_receipt_row(one) for one in unknown])
         answers.append(len(unknown))
     return answers
+
+
+def _lock(connection: Connection, receipts: Sequence[Receipt]) -> None:
+    """Lock the messages of several receipts by their ids: others may have receipts of the same in another order."""
+    if len(receipts) < 2 or connection.dialect.name == "sqlite":
+        return
+    ids = {row for row in map(_echoed_id, receipts) if row is not None}
+    for some in chunks(sorted({one.provider_id for one in receipts if one.provider_id}), _MAX_PARAMETERS):
+        ids.update(connection.execute(_IDS, {"b_ids": list(some)}).scalars())
+    for row_ids in chunks(sorted(ids), _MAX_PARAMETERS):
+        connection.execute(_LOCKED, {"b_ids": list(row_ids)})
+
+
+def _echoed_id(receipt: Receipt) -> int | None:
+    """Return our own id that a receipt repeats; None where it has none that a row can have."""
+    echoed = receipt.message_id
+    row = int(echoed) if echoed.isascii() and echoed.isdigit() and len(echoed) < 20 else 1 << 63
+    return row if row < 1 << 63 else None
 
 
 def settle_early_receipts(connection: Connection, provider_ids: Sequence[str], resends: Mapping[str, Resend]) -> None:
@@ -98,14 +124,13 @@ def _find(connection: Connection, one: Report) -> Sequence[Any]:
             return found
     if one.receiver_hash:
         of_provider = of_provider.where(MESSAGES.c.receiver_hash == one.receiver_hash)
-    echoed = one.receipt.message_id
-    if not (echoed.isascii() and echoed.isdigit() and len(echoed) < 20):
+    echoed = _echoed_id(one.receipt)
+    if echoed is None:
         return ()
-    same = select(MESSAGES.c.request).where(MESSAGES.c.id == int(echoed) % (1 << 63))
-    request = connection.execute(same).scalar()
+    request = connection.execute(select(MESSAGES.c.request).where(MESSAGES.c.id == echoed)).scalar()
     if request is None:
         return ()
-    chosen = MESSAGES.c.request == request if one.receiver_hash else MESSAGES.c.id == int(echoed)
+    chosen = MESSAGES.c.request == request if one.receiver_hash else MESSAGES.c.id == echoed
     return connection.execute(of_provider.where(chosen)).all()
 
 
