@@ -31,8 +31,10 @@ def base(server: DatabaseServer) -> Iterator[Base]:
 
 
 @pytest.fixture
-def shared_gateway(gateway: Gateway, base: Base) -> Gateway:
-    """The gateway on that database."""
+def shared_gateway(gateway: Gateway, base: Base) -> Iterator[Gateway]:
+    """The gateway on that database; its processes never wait for each other's rows in a circle."""
     gateway.environ["FLASK_DATABASE_URL"] = base.url
     gateway.server = replace(base.server, database=base.name)
-    return gateway
+    before = base.deadlocks()
+    yield gateway
+    assert base.deadlocks() == before

@@ -11,6 +11,13 @@ from carboy.db import DbSettings, GroupCommit, engine
 from carboy.testing.processes import DatabaseServer
 
 
+def count_deadlocks(server: DatabaseServer) -> int:
+    """Return how many dead-locks a server has seen, in all its databases."""
+    if server.dialect == "mysql":
+        return int(server.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
+    return int(server.execute("SELECT sum(deadlocks) FROM pg_stat_database")[0][0])
+
+
 @dataclass
 class Base:
     """A database of a test's own on a server, with Carboy's tables, and connections to it as processes have them."""
@@ -37,9 +44,7 @@ class Base:
 
     def deadlocks(self) -> int:
         """Return how many dead-locks the server has seen."""
-        if self.server.dialect == "mysql":
-            return int(self.server.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
-        return int(dict(self.server.execute("SELECT datname, deadlocks FROM pg_stat_database"))[self.name])
+        return count_deadlocks(self.server)
 
     def close(self) -> None:
         for thread in threading.enumerate():
