@@ -48,6 +48,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Show the ends of a failed journey's logs."""
     report = yield
     gateway = getattr(item, "funcargs", {}).get("gateway")
-    if report.failed and isinstance(gateway, Gateway):
+    if report.failed and report.when != "teardown" and isinstance(gateway, Gateway):  # by then they are removed
         report.sections += [(f"log {number}", log()[-3000:]) for number, log in enumerate(gateway.logs)][-4:]
     return report

@@ -16,7 +16,7 @@ import pytest
 from tests.journeys.kit import Gateway
 from tests.journeys.zygote import Process, eventually
 from tests.lab.migrated import migrated_server_url
-from tests.scale.kit import count_deadlocks
+from tests.scale.kit import count_deadlocks, last_deadlock
 
 from carboy.testing import Answer, LoopbackServer, Request
 from carboy.testing.processes import DatabaseServer, redis, require
@@ -172,7 +172,7 @@ def killed(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[tuple[G
             }
         yield gateway, {"sqlite": 0, "celery": 2}.get(request.param, 1)
     if server is not None:
-        assert count_deadlocks(server) == before
+        assert count_deadlocks(server) == before, last_deadlock(server)
 
 
 def test_every_accepted_event_reaches_each_sink(killed: tuple[Gateway, int]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.journeys.fixtures import gateway, pytest_runtest_makereport, source, zygote
 from tests.journeys.kit import Gateway
-from tests.scale.kit import Base
+from tests.scale.kit import Base, last_deadlock
 
 from carboy.db import upgrade
 from carboy.testing.processes import DatabaseServer
@@ -37,4 +37,4 @@ def shared_gateway(gateway: Gateway, base: Base) -> Iterator[Gateway]:
     gateway.server = replace(base.server, database=base.name)
     before = base.deadlocks()
     yield gateway
-    assert base.deadlocks() == before
+    assert base.deadlocks() == before, last_deadlock(base.server)

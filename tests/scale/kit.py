@@ -18,6 +18,14 @@ def count_deadlocks(server: DatabaseServer) -> int:
     return int(server.execute("SELECT sum(deadlocks) FROM pg_stat_database")[0][0])
 
 
+def last_deadlock(server: DatabaseServer) -> str:
+    """Return what a server says of the last deadlock."""
+    if server.dialect == "mysql":
+        status: str = server.execute("SHOW ENGINE INNODB STATUS")[0][2]
+        return status.partition("LATEST DETECTED DEADLOCK")[2].partition("\nTRANSACTIONS\n")[0]
+    return "deadlock detected" + server.process.log.rpartition("deadlock detected")[2][:3000]
+
+
 @dataclass
 class Base:
     """A database of a test's own on a server, with Carboy's tables, and connections to it as processes have them."""

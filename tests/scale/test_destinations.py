@@ -1,17 +1,20 @@
 """Many processes queue deliveries to one destination: none waits for another in a circle."""
 
+import random
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-from sqlalchemy import event, func, select, update
-from tests.scale.kit import Base
+from sqlalchemy import Connection, event, func, select, update
+from tests.scale.kit import Base, last_deadlock
 
-from carboy.db import insert_rows
+from carboy.db import GroupCommit, insert_rows, locks_in_order
 from carboy.db.engines import WRITE
-from carboy.jobs import Job
+from carboy.jobs import Job, make_owner
 from carboy.jobs.tables import JOBS
-from carboy.services.archive.destinations.rows import schedule
+from carboy.services.archive.destinations.rows import Begin, Finish, Wake, begin, finish, schedule, wake
+from carboy.services.archive.destinations.store import SetPaused, set_paused
 from carboy.services.archive.destinations.tables import DESTINATIONS
 
 PROCESSES, ROUNDS, NOW_MS = 6, 10, 1_800_000_000_000
@@ -52,6 +55,42 @@ def test_processes_that_all_find_a_destination_unscheduled_do_not_deadlock(base:
 
     assert base.deadlocks() == before
     assert jobs(base) == 2 * ROUNDS
+
+
+def test_processes_that_do_all_kinds_of_things_to_two_destinations_do_not_deadlock(base: Base) -> None:
+    """Each process has threads that accept events for both, have turns at one, pause and resume."""
+    add_destinations(base, 1)
+    before = base.deadlocks()
+
+    def accept(connection: Connection, items: Sequence[Sequence[str]]) -> list[None]:
+        names = sorted({name for item in items for name in item})
+        schedule(connection, DELIVER, names, NOW_MS)
+        return [None] * len(items)
+
+    locks_in_order(accept)
+
+    def work(writer: GroupCommit, seed: int) -> None:
+        chance = random.Random(seed)
+        owner = make_owner()
+        for _ in range(10 * ROUNDS):
+            name = chance.choice(["pager", "siem"])
+            match chance.randrange(6):
+                case 0 | 1:
+                    writer.run(accept, chance.choice([("pager", "siem"), (name,)]))
+                case 2:
+                    writer.run(begin, Begin(name, owner, NOW_MS, NOW_MS + 1000))
+                case 3:
+                    writer.run(finish, Finish(name, owner, NOW_MS, DELIVER))
+                case 4:
+                    writer.run(wake, Wake(name, DELIVER, NOW_MS, is_forced=chance.random() < 0.5))
+                case _:
+                    writer.run(set_paused, SetPaused(name, chance.choice(["", "by hand"]), DELIVER, NOW_MS))
+
+    writers = [base.writer() for _ in range(3)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(work, writers * 4, range(12)))
+
+    assert base.deadlocks() == before, last_deadlock(base.server)
 
 
 def test_a_destination_that_becomes_unscheduled_meanwhile_gets_a_job_and_is_not_written(base: Base) -> None:

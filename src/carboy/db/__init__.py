@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from carboy.db.credentials import Address, Credentials, Login, Where
     from carboy.db.disconnects import is_unavailable
     from carboy.db.engines import engine, engine_options, prepare
-    from carboy.db.group_commit import Apply, GroupCommit, one_by_one, write_last
+    from carboy.db.group_commit import (
+        Apply,
+        GroupCommit,
+        locks_in_order,
+        one_by_one,
+        ordered_by,
+        write_last,
+    )
     from carboy.db.migrate import upgrade
     from carboy.db.models import Model, bind, db
     from carboy.db.project_migrations import upgrade_project
@@ -53,8 +60,10 @@ __all__ = [
     "insert_rows",
     "is_unavailable",
     "lock_values",
+    "locks_in_order",
     "metadata",
     "one_by_one",
+    "ordered_by",
     "placeholders",
     "prepare",
     "store_values",
@@ -74,7 +83,7 @@ __getattr__: Callable[[str], Any] = lazy_names(
         ".credentials": ("Address", "Credentials", "Login", "Where"),
         ".disconnects": ("is_unavailable",),
         ".engines": ("engine", "engine_options", "prepare"),
-        ".group_commit": ("Apply", "GroupCommit", "one_by_one", "write_last"),
+        ".group_commit": ("Apply", "GroupCommit", "locks_in_order", "one_by_one", "ordered_by", "write_last"),
         ".migrate": ("upgrade",),
         ".models": ("Model", "bind", "db"),
         ".project_migrations": ("upgrade_project",),

@@ -39,6 +39,7 @@ _LOCKED = {1020, 1205, 1213, "40001", "40P01", "55P03"}
 
 Apply = Callable[["Connection", Sequence[T]], Sequence[R]]
 """Writes the items of many callers and returns an answer for each, in their order."""
+_APART = "carboy_apart"
 
 
 def one_by_one(write: "Callable[[Connection, T], R]") -> Apply[T, R]:
@@ -53,6 +54,50 @@ def one_by_one(write: "Callable[[Connection, T], R]") -> Apply[T, R]:
         return [write(connection, item) for item in items]
 
     return apply
+
+
+def ordered_by(key: Callable[[T], Any]) -> "Callable[[Callable[[Connection, T], R]], Apply[T, R]]":
+    """Return a decorator like `one_by_one` for a function that locks a row which other transactions lock too.
+
+    The items of a transaction are written in the order of these rows, and apart from those of other functions that
+    lock such rows: no two transactions wait for each other.
+
+    Args:
+        key: returns what the locked row is known by.
+    """
+
+    def decorate(write: "Callable[[Connection, T], R]") -> Apply[T, R]:
+        @locks_in_order
+        @wraps(write)
+        def apply(connection: "Connection", items: Sequence[T]) -> list[R]:
+            answers = {place: write(connection, items[place]) for place in sorted(range(len(items)), key=by_key(items))}
+            return [answers[place] for place in range(len(items))]
+
+        return apply
+
+    def by_key(items: Sequence[T]) -> Callable[[int], Any]:
+        return lambda place: key(items[place])
+
+    return decorate
+
+
+def locks_in_order(apply: Apply[T, R], when: Callable[[T], bool] = lambda _: True) -> Apply[T, R]:
+    """Mark a function that locks rows which others lock too, in one order for all items that it is given.
+
+    On a server its items share a transaction with those of unmarked functions, and with those of no other marked one.
+
+    Args:
+        apply: the function, which is returned.
+        when: whether an item has such rows.
+    """
+    setattr(apply, _APART, when)
+    return apply
+
+
+def locks_rows(apply: Apply[T, Any], item: T) -> bool:
+    """Return whether a function is marked by `locks_in_order`, and this item has such rows."""
+    when: Callable[[T], bool] | None = getattr(apply, _APART, None)
+    return when is not None and when(item)
 
 
 def write_last(connection: "Connection", write: Apply[T, Any], item: T) -> None:
@@ -74,10 +119,13 @@ def write_last(connection: "Connection", write: Apply[T, Any], item: T) -> None:
 
 
 class _Work(Generic[T, R]):
-    __slots__ = ("answer", "apply", "cause", "durable", "error", "is_done", "item", "leads", "until_s", "woken")
+    __slots__ = (
+        *("answer", "apply", "cause", "durable", "error", "is_done", "item", "leads", "locks", "until_s", "woken"),
+    )
 
     def __init__(self, apply: Apply[T, R], item: T, durable: bool, until_s: float) -> None:
         self.apply, self.item, self.durable, self.until_s = apply, item, durable, until_s
+        self.locks = locks_rows(apply, item)
         self.answer: R | None = None
         self.error: Exception | None = None
         self.cause: BaseException | None = None
@@ -104,6 +152,7 @@ class GroupCommit:
         self, engine: "Engine", *, max_batch: int = 512, wait_s: float = 3.0, leaders: int = 1, probe_s: float = 1.0
     ) -> None:
         self._engine = engine
+        self._is_shared = engine.dialect.name != "sqlite"  # there are transactions of other processes beside ours
         self._max_batch, self._wait_s, self._leaders = max_batch, wait_s, leaders
         self._lock = threading.Lock()
         self._waiting: deque[_Work[Any, Any]] = deque()
@@ -179,7 +228,7 @@ class GroupCommit:
 
     def _lead(self, own: _Work[Any, Any]) -> None:
         with self._lock:
-            others = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch - 1))]
+            others = self._take_others(own)
         batch = [own, *others]
         try:
             self._commit(batch, own.until_s)
@@ -189,6 +238,21 @@ class GroupCommit:
                 if not work.is_done:  # only where this thread was interrupted: no caller may wait for ever
                     _finish(work, error=_unavailable("the thread that was writing was interrupted"))
                 work.woken.release()
+
+    def _take_others(self, own: _Work[Any, Any]) -> list[_Work[Any, Any]]:
+        """Return what waits and may be in one transaction with a work, the oldest first."""
+        if not self._is_shared or not (own.locks or any(work.locks for work in self._waiting)):
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch - 1))]
+        locking = own.apply if own.locks else None
+        taken: list[_Work[Any, Any]] = []
+        left: deque[_Work[Any, Any]] = deque()
+        for work in self._waiting:
+            if work.locks and locking is None:
+                locking = work.apply
+            fits = len(taken) < self._max_batch - 1 and (not work.locks or work.apply == locking)
+            (taken if fits else left).append(work)
+        self._waiting = left
+        return taken
 
     def _hand_on(self) -> None:
         with self._lock:

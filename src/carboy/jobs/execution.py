@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from carboy.db.group_commit import locks_in_order, locks_rows
 from carboy.errors import Unreachable
 from carboy.jobs.definitions import Commit, Dead, Done, Outcome, log_failure, plan_failure
 from carboy.jobs.engine_registry import JobEngine
@@ -77,3 +78,6 @@ def _settle_with(connection: Any, ended: Sequence[tuple[Commit | None, Settled]]
         apply(connection, items)
     settle(connection, [settled for _, settled in ended if settled.id in still_leased_ids])
     return [None] * len(ended)
+
+
+locks_in_order(_settle_with, lambda ended: ended[0] is not None and locks_rows(ended[0].apply, ended[0].item))

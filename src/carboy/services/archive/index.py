@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, null, select, tuple_, update
 
-from carboy.db import chunks, insert_rows, placeholders
+from carboy.db import chunks, insert_rows, locks_in_order, placeholders
 from carboy.jobs import accepted_ms, new_id, put, row_of
 from carboy.services.archive.items import Accepted, Archived, Gathered, Item, NewItem, Page, Submission, TimeRange
 from carboy.services.archive.object_keys import stored_id, version_key
@@ -62,6 +62,9 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
     if deliveries is not None:
         deliveries.write(connection)
     return answers
+
+
+locks_in_order(accept, lambda one: one.gather is not None)  # of destinations
 
 
 def _duplicate(versions: dict[bytes, int], item: NewItem, now_ms: int) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from carboy.db import chunks, insert_rows
+from carboy.db import chunks, insert_rows, locks_in_order
 from carboy.jobs import new_id, put, row_of
 from carboy.services.sms.numbers import Number, mask_digits
 from carboy.services.sms.opt_outs import OPTED_OUT_CODES, OptOut, opt_out
@@ -60,6 +60,7 @@ class Report:
     resends: Mapping[str, Resend] = field(default_factory=dict)
 
 
+@locks_in_order
 def report(connection: Connection, batches: Sequence[Sequence[Report]]) -> list[int]:
     """Settle messages by receipts; keep the receipts of unknown messages, and return how many those are."""
     _lock(connection, [one.receipt for batch in batches for one in batch])

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, delete, select, tuple_, update
 
 from carboy.config import Rate
-from carboy.db import chunks, insert_rows, lock_values, store_values
+from carboy.db import chunks, insert_rows, lock_values, locks_in_order, store_values
 from carboy.http_values import render_retry_after
 from carboy.jobs import Job, new_id, put, row_of
 from carboy.problems import Problem
@@ -108,8 +108,8 @@ class _Known:
 def accept(connection: Connection, submissions: Sequence[Submission]) -> list[Answer]:
     """Store each request that may be sent, with its messages and jobs, and return what became of each."""
     known = _Known()
+    _read_budgets(connection, submissions, known)  # first: who waits here reads the claims of the one before
     _read_claims(connection, submissions, known)
-    _read_budgets(connection, submissions, known)
     _read_times(connection, submissions, known)
     names = {name: guard.keep_ms for one in submissions for guard in one.guards for name in guard.names}
     known.shared = lock_values(connection, sorted(names)) if names else {}
@@ -130,6 +130,9 @@ def accept(connection: Connection, submissions: Sequence[Submission]) -> list[An
         connection.execute(delete(CODES).where(CODES.c.subject.in_(known.codes)))
         insert_rows(connection, CODES, list(known.codes.values()))
     return answers
+
+
+locks_in_order(accept, lambda one: bool(one.limits) or one.code is not None)  # messages of a receiver, and codes
 
 
 def _take(one: Submission, known: _Known) -> Answer:

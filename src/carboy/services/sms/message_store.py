@@ -6,11 +6,12 @@ that a call may have been made.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, insert, literal_column, or_, select, update
 
-from carboy.db import chunks, one_by_one, placeholders
+from carboy.db import chunks, locks_in_order, ordered_by, placeholders
 from carboy.jobs import new_id, put
 from carboy.services.sms.delivery_reports import settle_early_receipts
 from carboy.services.sms.numbers import Number
@@ -115,6 +116,7 @@ class Canceled:
     too_late: int
 
 
+@locks_in_order
 def begin(connection: Connection, claims: Sequence[Begin]) -> list[frozenset[int]]:
     """Mark messages as `sending`, and return those that each claim got; no message is claimed twice.
 
@@ -169,6 +171,7 @@ def release(connection: Connection, batches: Sequence[Sequence[int]]) -> list[No
     return [None] * len(batches)
 
 
+@locks_in_order
 def mark(connection: Connection, batches: Sequence[Sequence[Mark]]) -> list[None]:
     """Write the new states of messages; a state of higher rank stays."""
     marks = sorted((one for batch in batches for one in batch), key=lambda one: one.id)
@@ -223,7 +226,7 @@ def _attempt_row(message: int, call: Attempt) -> dict[str, Any]:
     }
 
 
-@one_by_one
+@ordered_by(attrgetter("row"))
 def cancel(connection: Connection, one: Cancel) -> Canceled | None:
     """Cancel the messages for which no provider was asked yet; None for a row that does not exist."""
     columns = select(MESSAGES.c.id, MESSAGES.c.request, MESSAGES.c.state, MESSAGES.c.template).order_by(MESSAGES.c.id)

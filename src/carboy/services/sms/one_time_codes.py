@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from carboy.db import insert_rows, one_by_one
+from carboy.db import insert_rows, ordered_by
 from carboy.jobs import new_id
 from carboy.services.sms.daily_counts import CODE_ENTERED, DAY_MS, add_counts
 from carboy.services.sms.tables import CODES, MESSAGES
@@ -69,7 +69,11 @@ def code_row(subject: str, hashed: str, tries: int, expires_at_ms: int) -> dict[
     return {"subject": subject, "hash": hashed, "tries_left": tries, "expires_at": expires_at_ms}
 
 
-@one_by_one
+def _key_of(one: Guess) -> tuple[int, str]:
+    return one.request or 0, one.subject
+
+
+@ordered_by(_key_of)
 def guess(connection: Connection, one: Guess) -> Verdict:
     """Verify a guess; of several at once one after the other, so that no two use the same try."""
     chosen = CODES.c.subject == one.subject if one.request is None else CODES.c.id == one.request

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import Clock
-from carboy.db import insert_rows, one_by_one
+from carboy.db import insert_rows, one_by_one, ordered_by
 from carboy.errors import Missing
 from carboy.jobs import Commit, Job, put, row_of
 from carboy.services.archive.destinations.config import Destination
@@ -181,7 +182,7 @@ def _matching(store: Store, items: Sequence[Item], filter_: str, destination: De
 _put = one_by_one(put)
 
 
-@one_by_one
+@ordered_by(attrgetter("destination"))
 def _add(connection: "Connection", one: _Batch) -> None:
     if one.rows:
         schedule(connection, one.deliver, [one.destination], one.now_ms)

@@ -7,11 +7,12 @@ of deliveries in flight hold for all machines together. Every function runs in t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, select, update
 
-from carboy.db import insert_rows, one_by_one
+from carboy.db import insert_rows, locks_in_order, ordered_by
 from carboy.jobs import Job, is_dead, new_id, put, row_of
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
 from carboy.services.archive.items import Item, NewItem, event_id
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 REMOVED = "its table is no longer in the settings"
 """In place of a reason why a destination is paused: it was reported as removed. It pauses nothing."""
+_by_destination = ordered_by(attrgetter("destination"))
 _CAME_IN_VAIN = 0  # in place of when a job is due: one found another process at work, which has to look again
 
 
@@ -162,11 +164,11 @@ def _is_late(row: Any, now_ms: int) -> bool:
     return row.scheduled_at is None or row.scheduled_at > max(now_ms, row.open_until or 0, row.hold_until or 0)
 
 
-@one_by_one
+@_by_destination
 def wake(connection: "Connection", one: Wake) -> None:
     """Queue the job that delivers."""
-    row = _locked(connection, one.destination) if one.is_forced else None
-    if row is not None and (row.scheduled_at != _CAME_IN_VAIN or (row.lease_until or 0) < one.now_ms):
+    row = _locked(connection, one.destination)  # also where it is only read: the next item may write it
+    if one.is_forced and row is not None and (row.scheduled_at != _CAME_IN_VAIN or (row.lease_until or 0) < one.now_ms):
         change = update(DESTINATIONS).where(DESTINATIONS.c.name == one.destination).values(scheduled_at=None)
         connection.execute(change)
     schedule(connection, one.job, [one.destination], one.now_ms)
@@ -185,7 +187,7 @@ def _locked(connection: "Connection", name: str) -> Any:
     return connection.execute(query).one_or_none()
 
 
-@one_by_one
+@_by_destination
 def begin(connection: "Connection", one: Begin) -> Progress | None:
     """Give a destination's lease, unless another living process has it; what a dead one was delivering waits again."""
     row = _locked(connection, one.destination)
@@ -209,7 +211,7 @@ def _requeue_orphaned(connection: "Connection", name: str) -> None:
     connection.execute(update(DELIVERIES).where(orphaned).values(state="waiting", next_at=DELIVERIES.c.created_at))
 
 
-@one_by_one
+@ordered_by(attrgetter("begin.destination"))
 def take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]] | None:
     """Give deliveries that are due, marked as `delivering`; None where another process has the lease now."""
     name, now_ms = one.begin.destination, one.begin.now_ms
@@ -234,6 +236,7 @@ def take(connection: "Connection", one: Take) -> tuple[Progress, list[Pending]] 
     return progress, found
 
 
+@locks_in_order
 def record(connection: "Connection", groups: Sequence[Sequence[Ended]]) -> list[list[tuple[Progress, Progress]]]:
     """Write attempts and what follows; return how the destination of each did before and after.
 
@@ -327,7 +330,7 @@ def _write(connection: "Connection", name: str, progress: Progress) -> None:
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == name).values(values))
 
 
-@one_by_one
+@_by_destination
 def finish(connection: "Connection", one: Finish) -> int | None:
     """End a turn; return when the next job is due, None where nothing waits."""
     row = _locked(connection, one.destination)
