@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.journeys.fixtures import gateway, pytest_runtest_makereport, source, zygote
 from tests.journeys.kit import Gateway
-from tests.scale.kit import Base, last_deadlock
+from tests.scale.kit import Base, without_deadlocks
 
 from carboy.db import upgrade
 from carboy.testing.processes import DatabaseServer
@@ -35,6 +35,5 @@ def shared_gateway(gateway: Gateway, base: Base) -> Iterator[Gateway]:
     """The gateway on that database; its processes never wait for each other's rows in a circle."""
     gateway.environ["FLASK_DATABASE_URL"] = base.url
     gateway.server = replace(base.server, database=base.name)
-    before = base.deadlocks()
-    yield gateway
-    assert base.deadlocks() == before, last_deadlock(base.server)
+    with without_deadlocks(base.server):
+        yield gateway

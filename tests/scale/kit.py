@@ -1,7 +1,8 @@
 """Helpers shared by the tests of `scale`."""
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +12,25 @@ from carboy.db import DbSettings, GroupCommit, engine
 from carboy.testing.processes import DatabaseServer
 
 
-def count_deadlocks(server: DatabaseServer) -> int:
-    """Return how many dead-locks a server has seen, in all its databases."""
+@contextmanager
+def without_deadlocks(server: DatabaseServer) -> Iterator[None]:
+    """Fail where transactions waited for each other in a circle, in any database of a server, within the block."""
+    before = _deadlocks(server)
+    yield
+    assert _deadlocks(server) == before, _last_deadlock(server)
+
+
+def _deadlocks(server: DatabaseServer) -> int:
     if server.dialect == "mysql":
         return int(server.execute("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
     return int(server.execute("SELECT sum(deadlocks) FROM pg_stat_database")[0][0])
 
 
-def last_deadlock(server: DatabaseServer) -> str:
-    """Return what a server says of the last deadlock."""
+def _last_deadlock(server: DatabaseServer) -> str:
     if server.dialect == "mysql":
         status: str = server.execute("SHOW ENGINE INNODB STATUS")[0][2]
         return status.partition("LATEST DETECTED DEADLOCK")[2].partition("\nTRANSACTIONS\n")[0]
-    return "deadlock detected" + server.process.log.rpartition("deadlock detected")[2][:3000]
+    return server.process.log.rpartition("deadlock detected")[2][:3000]
 
 
 @dataclass
@@ -49,10 +56,6 @@ class Base:
     def writer(self, **settings: float) -> GroupCommit:
         """Return the group commit that one process would have."""
         return GroupCommit(self.engine(**settings))
-
-    def deadlocks(self) -> int:
-        """Return how many dead-locks the server has seen."""
-        return count_deadlocks(self.server)
 
     def close(self) -> None:
         for thread in threading.enumerate():
