@@ -70,13 +70,11 @@ def ordered_by(key: Callable[[T], Any]) -> "Callable[[Callable[[Connection, T], 
         @locks_in_order
         @wraps(write)
         def apply(connection: "Connection", items: Sequence[T]) -> list[R]:
-            answers = {place: write(connection, items[place]) for place in sorted(range(len(items)), key=by_key(items))}
+            placed = sorted(enumerate(items), key=lambda placed: key(placed[1]))
+            answers = {place: write(connection, item) for place, item in placed}
             return [answers[place] for place in range(len(items))]
 
         return apply
-
-    def by_key(items: Sequence[T]) -> Callable[[int], Any]:
-        return lambda place: key(items[place])
 
     return decorate
 
@@ -119,9 +117,10 @@ def write_last(connection: "Connection", write: Apply[T, Any], item: T) -> None:
 
 
 class _Work(Generic[T, R]):
-    __slots__ = (
-        *("answer", "apply", "cause", "durable", "error", "is_done", "item", "leads", "locks", "until_s", "woken"),
-    )
+    # fmt: off
+    __slots__ = ("answer", "apply", "cause", "durable", "error", "is_done", "item", "leads", "locks", "until_s",
+                 "woken")
+    # fmt: on
 
     def __init__(self, apply: Apply[T, R], item: T, durable: bool, until_s: float) -> None:
         self.apply, self.item, self.durable, self.until_s = apply, item, durable, until_s
