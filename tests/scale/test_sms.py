@@ -7,16 +7,18 @@ from threading import Barrier
 from sqlalchemy import select
 from tests.scale.kit import Base, without_deadlocks
 
-from carboy.db import insert_rows
+from carboy.db import GroupCommit, insert_rows
 from carboy.services.sms.delivery_reports import Report, report
-from carboy.services.sms.message_store import Mark, mark
+from carboy.services.sms.message_store import Begin, Mark, begin, mark
+from carboy.services.sms.numbers import Number
+from carboy.services.sms.opt_outs import OptOut, opt_in, opt_out
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.tables import DAILY, MESSAGES
 
 PROCESSES, ROUNDS, BATCH, NOW_MS = 6, 12, 30, 1_800_000_000_000
 
 
-def add_messages(base: Base, count: int) -> None:
+def add_messages(base: Base, count: int, state: str = "sent") -> None:
     rows = [
         {
             "id": number,
@@ -25,7 +27,7 @@ def add_messages(base: Base, count: int) -> None:
             "receiver_shown": "+4479***",
             "receiver_hash": f"{number:064}",
             "template": "news",
-            "state": "sent",
+            "state": state,
             "attempts": 1,
             "segments": 1,
             "provider": "twilio",
@@ -67,3 +69,25 @@ def test_reports_of_the_same_messages_do_not_deadlock(base: Base) -> None:
     with base.engine().connect() as connection:
         counted = sum(row.messages for row in connection.execute(select(DAILY).where(DAILY.c.state == "delivered")))
     assert counted == ROUNDS * BATCH
+
+
+def test_stops_do_not_deadlock_with_messages_that_ask_for_them(base: Base) -> None:
+    """Threads of three processes add numbers, remove them, and mark marketing messages to others as being sent."""
+    add_messages(base, 200, "queued")
+
+    def work(writer: GroupCommit, place: int) -> None:
+        chance = random.Random(place)
+        for turn in range(50):
+            row = 1 + chance.randrange(200)
+            number = Number(f"+4479000{row:05}", "+4479***", "GB")
+            match chance.randrange(4):
+                case 0:
+                    writer.run(opt_out, OptOut(number, "stop", "twilio", NOW_MS))
+                case 1:
+                    writer.run(opt_in, number.e164)
+                case _:
+                    writer.run(begin, Begin((row,), f"{place}-{turn}", "twilio", {row: number.e164}, NOW_MS))
+
+    writers = [base.writer() for _ in range(3)]
+    with without_deadlocks(base.server), ThreadPoolExecutor(12) as pool:
+        list(pool.map(work, writers * 4, range(12)))

@@ -15,7 +15,7 @@ import orjson
 from flask import current_app
 from sqlalchemy import Connection, select
 
-from carboy.db import insert_rows
+from carboy.db import insert_rows, locks_in_order
 from carboy.http_values import render_time
 from carboy.jobs import Job, new_id, put, row_of
 from carboy.logs import BoundLogger, get_logger
@@ -57,6 +57,7 @@ def inbound_row(
     }
 
 
+@locks_in_order
 def keep_inbound(connection: Connection, batches: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
     """Keep messages that are new, and follow their keywords in order; return how many of each batch are new."""
     keys = {row["key"] for batch in batches for row in batch}

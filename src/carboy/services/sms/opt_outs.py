@@ -10,7 +10,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, delete
 
-from carboy.db import chunks, insert_rows, placeholders
+from carboy.db import chunks, insert_rows, locks_in_order, placeholders
 from carboy.jobs import new_id
 from carboy.services.sms.numbers import Number
 from carboy.services.sms.tables import OPT_OUTS
@@ -48,6 +48,7 @@ class OptOut:
     at_ms: int
 
 
+@locks_in_order
 def opt_out(connection: Connection, items: Sequence[OptOut]) -> list[bool]:
     """Add numbers to the list; return for each whether it is new."""
     _lock(connection, is_shared=False)
@@ -65,6 +66,7 @@ def opt_out(connection: Connection, items: Sequence[OptOut]) -> list[bool]:
     return answers
 
 
+@locks_in_order
 def opt_in(connection: Connection, receivers: Sequence[str]) -> list[bool]:
     """Remove numbers, in E.164, from the list; return for each whether it was there."""
     _lock(connection, is_shared=False)
