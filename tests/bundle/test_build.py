@@ -293,6 +293,14 @@ def test_what_a_dependency_calls_keeps_its_data(make: Make, wheels: Path, code: 
     assert services == {"sts", kept} - {""}
 
 
+def test_a_wheel_that_was_built_again_under_the_same_version_is_taken(make: Make, wheels: Path) -> None:
+    """Though uv has the earlier one in its cache, and so have we."""
+    for number in (1, 2):
+        make_wheel(wheels, "caller", {"caller/__init__.py": f"NUMBER = {number}\n"})
+        with zipfile.ZipFile(build(make("caller")).target) as zipped:
+            assert zipped.read("caller/__init__.py") == b"NUMBER = %d\n" % number
+
+
 def test_data_that_a_package_reads_stays_in(make: Make, wheels: Path) -> None:
     """Folders `tests` of data, modules that are only bytecode, and folders that the code names."""
     files = {

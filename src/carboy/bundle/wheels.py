@@ -8,14 +8,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import unquote
 
 from carboy.bundle.lines import Line, Requirements, canonical, refused
 from carboy.bundle.options import PYTHONS, Arch
-from carboy.bundle.pip_config import load_pip_config
+from carboy.bundle.pip_config import PipConfig, load_pip_config
 from carboy.bundle.target_markers import applicable, unmet
 from carboy.bundle.uv_settings import has_default_index, names_indexes, uv_settings
 from carboy.config.environ import read_environ
@@ -24,7 +25,9 @@ from carboy.errors import CarboyError, Missing
 _NEW_SYSTEM = {"3.12", "3.13", "3.14"}  # Amazon Linux 2023 has glibc 2.34, Amazon Linux 2 before it 2.26
 _MACHINES: dict[Arch, str] = {"x86_64": "x86_64", "arm64": "aarch64"}
 _INDEX_OPTIONS = ("-i ", "-i=", "--index-url", "--no-index")
+_UV_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX", "UV_FIND_LINKS")
 _ROUNDS = 10
+_MANY = 500
 _NO_WHEEL = (
     re.compile(r"all versions of ([A-Za-z0-9._-]+)(?:[=<>!~]\S+)? have no (?:usable )?wheels"),
     re.compile(r"([A-Za-z0-9._-]+?)(?:==\S+)? has no (?:usable )?wheels"),
@@ -109,7 +112,28 @@ def _install_by_uv(
         command += ["-r", str(work / "pins" / "pyproject.toml")]
     for name in {line.name for line in requirements.lines if line.is_source}:
         command += ["--no-binary", name, "--refresh-package", name]
+    command += _refreshed(local_indexes(requirements, config, environ))
     _run(command, folder, config.uv_environ(environ), python, arch)
+
+
+def local_indexes(requirements: Requirements, config: PipConfig, environ: Mapping[str, str]) -> list[Path]:
+    """Return the paths of the indexes and wheelhouses on this machine that may be asked."""
+    variables = (value for name, value in environ.items() if name.startswith(_UV_INDEXES))
+    pinned = (line.index for line in requirements.lines if line.index)
+    urls = (config.index_url, *config.extra_index_urls, *config.find_links, *variables, *pinned)
+    paths = [Path(unquote(url.removeprefix("file://"))) for url in urls if url.startswith(("file:///", "/", "."))]
+    return [*paths, *(line.path for line in requirements.lines if line.path and line.text.startswith("-"))]
+
+
+def _refreshed(indexes: Sequence[Path]) -> list[str]:
+    """Return the arguments by which uv reads wheels again that are on this machine.
+
+    It keeps a wheel by its path, and does not see that another was put there.
+    """
+    names = {canonical(file.name.partition("-")[0]) for path in indexes for file in path.glob("*.whl")}
+    if len(names) > _MANY:
+        return ["--refresh"]
+    return [argument for name in sorted(names) for argument in ("--refresh-package", name)]
 
 
 def _render_pins(pins: dict[str, str]) -> str:
