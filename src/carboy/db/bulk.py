@@ -7,6 +7,7 @@ all rows is one step. The SQL of the statements is cached, so that nothing is co
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Table
@@ -29,12 +30,15 @@ def insert_rows(
         connection: in a transaction; one to be rolled back where this raises, as some rows may have been added.
         table: its columns take these values as the driver does: text, numbers, bytes, booleans, None.
         rows: at least one; the first one's keys are the columns.
-        skip_known: a unique column; rows whose value of it, if any, is there already are left out.
+        skip_known: a unique column; rows whose value of it, if any, is there already are left out. They are added in
+            its order: other transactions may add the same ones.
 
     Raises:
         Problem: 413, where one row alone is larger than the server takes (`max_allowed_packet`).
     """
     columns = tuple(rows[0])
+    if skip_known and len(rows) > 1 and rows[0][skip_known] is not None:
+        rows = sorted(rows, key=itemgetter(skip_known))
     for some in _parts(connection, rows, max(1, _MAX_PARAMETERS // len(columns))):
         statement = _insert(connection.dialect.name, _mark(connection.dialect), table, columns, len(some), skip_known)
         connection.exec_driver_sql(statement, tuple(row[column] for row in some for column in columns))

@@ -4,6 +4,7 @@ The functions that write take a connection and the items of many callers, as `ca
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, null, select, tuple_, update
@@ -56,7 +57,7 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
         pairs = tuple_(ITEMS.c.source, ITEMS.c.item_id).in_(sorted(older))
         connection.execute(update(ITEMS).where(pairs).values(newest=False))
     if items:
-        insert_rows(connection, ITEMS, items)
+        insert_rows(connection, ITEMS, sorted(items, key=_UNIQUE))
     if jobs:
         put(connection, jobs)
     if deliveries is not None:
@@ -64,6 +65,7 @@ def accept(connection: "Connection", submissions: Sequence[Submission]) -> list[
     return answers
 
 
+_UNIQUE = itemgetter("source", "item_id", "version")
 locks_in_order(accept, lambda one: one.gather is not None)  # of destinations
 
 

@@ -9,6 +9,7 @@ def answer(message: InboundMessage) -> None: ...
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -62,24 +63,23 @@ def keep_inbound(connection: Connection, batches: Sequence[Sequence[Mapping[str,
     """Keep messages that are new, and follow their keywords in order; return how many of each batch are new."""
     keys = {row["key"] for batch in batches for row in batch}
     known = set(connection.execute(select(INBOUND.c.key).where(INBOUND.c.key.in_(sorted(keys)))).scalars())
+    new: dict[str, Mapping[str, Any]] = {}
     answers = []
     for batch in batches:
-        new: dict[str, Mapping[str, Any]] = {}
+        before = len(new)
         for row in batch:
             if row["key"] not in known:
                 new.setdefault(row["key"], row)
-        known |= new.keys()
-        fresh = list(new.values())
-        if fresh:
-            insert_rows(connection, INBOUND, fresh)
-            put(connection, [row_of(INBOUND_JOB, (row["id"],), now_ms=row["at"]) for row in fresh])
-        for row in fresh:
-            if row["keyword"] == "stop":
-                number = Number(row["sender"], row["sender_shown"], "")
-                opt_out(connection, [OptOut(number, "stop", row["provider"], row["at"])])
-            elif row["keyword"] == "start":
-                opt_in(connection, [row["sender"]])
-        answers.append(len(fresh))
+        answers.append(len(new) - before)
+    if new:
+        insert_rows(connection, INBOUND, sorted(new.values(), key=itemgetter("key")))  # others may have the same ones
+        put(connection, [row_of(INBOUND_JOB, (row["id"],), now_ms=row["at"]) for row in new.values()])
+    for row in new.values():
+        if row["keyword"] == "stop":
+            number = Number(row["sender"], row["sender_shown"], "")
+            opt_out(connection, [OptOut(number, "stop", row["provider"], row["at"])])
+        elif row["keyword"] == "start":
+            opt_in(connection, [row["sender"]])
     return answers
 
 

@@ -123,7 +123,7 @@ def accept(connection: Connection, submissions: Sequence[Submission]) -> list[An
         if used != spent[name]:
             connection.execute(update(BUDGETS).where(BUDGETS.c.name == name).values(used=used))
     if known.requests:
-        insert_rows(connection, REQUESTS, known.requests)
+        insert_rows(connection, REQUESTS, sorted(known.requests, key=lambda row: row["claim"] or ""))
         insert_rows(connection, MESSAGES, known.messages)
         put(connection, known.jobs)
     if known.codes:
