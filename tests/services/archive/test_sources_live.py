@@ -91,7 +91,9 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     upgrade = [sys.executable, "-m", "carboy", "db", "upgrade"]
     subprocess.run(upgrade, cwd=tmp_path, env={**os.environ, **environ}, capture_output=True, check=True)
     with serve_process(tmp_path, "--workers", "2", environ=environ) as server:
-        yield Service(server, tmp_path, environ)
+        made = Service(server, tmp_path, environ)
+        eventually(lambda: len(made.command("settings", "refresh")["asked"]) == 2)  # both have started
+        yield made
 
 
 def test_sources_follow_the_settings_all_or_nothing(service: Service) -> None:
