@@ -1,7 +1,10 @@
 """Objects and stores that refuse: one object never hides the others, and each refusal is named with what to do."""
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from tests.services.archive.test_destinations import until
 from carboy.errors import Refused, UpstreamError
 from carboy.services.archive.object_store import open_store
 from carboy.services.archive.objects import Put, Store
-from carboy.services.archive.worker import put_version
+from carboy.services.archive.worker import RefusedPuts, put_version
 from carboy.testing.answers import Answer
 from carboy.testing.http_server import LoopbackServer
 
@@ -303,3 +306,29 @@ def test_a_region_is_asked_in_its_partition(
 
     assert backend.config.get("endpoint") == endpoint
     assert own.config["endpoint"] == "http://127.0.0.1:9"
+
+
+def test_jobs_that_are_refused_at_once_make_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever of them is the first; the text of an error may take a while."""
+
+    class Slow(Refused):
+        def __str__(self) -> str:
+            time.sleep(0.05)
+            return super().__str__()
+
+    refused, barrier = RefusedPuts(), Barrier(8)
+
+    def fail() -> None:
+        barrier.wait(30)
+        raise Slow("the object could not be stored", "AccessDenied", "")
+
+    def put(_: int) -> None:
+        with pytest.raises(Slow), refused.watch("it"):
+            fail()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, range(8)))
+    with refused.watch("it"):
+        pass
+
+    assert [one.getMessage().split()[0] for one in caplog.records] == ["archive_refused", "archive_stored_again"]

@@ -1,6 +1,7 @@
 """The work behind a 202: put the webhook's copy, fetch the full alert, put it, and write both into the index."""
 
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class RefusedPuts:
 
     def __init__(self) -> None:
         self._errors: dict[str, tuple[float, Refused | StoreFull]] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def watch(self, source: str) -> Iterator[None]:
@@ -85,9 +87,11 @@ class RefusedPuts:
         try:
             yield
         except (Refused, StoreFull) as error:
-            if source not in self._errors:
+            with self._lock:
+                is_first = source not in self._errors
+                self._errors[source] = monotonic(), error
+            if is_first:
                 log.error("archive_refused", alarm=True, source=source, error=str(error), hint=error.hint)
-            self._errors[source] = monotonic(), error
             raise
         if self._errors.pop(source, None) is not None:
             log.info("archive_stored_again", source=source)
