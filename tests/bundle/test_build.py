@@ -301,6 +301,14 @@ def test_a_wheel_that_was_built_again_under_the_same_version_is_taken(make: Make
             assert zipped.read("caller/__init__.py") == b"NUMBER = %d\n" % number
 
 
+@pytest.mark.usefixtures("wheels")
+def test_a_wheelhouse_serves_without_a_network(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where uv is told so, it refuses to read anything again."""
+    monkeypatch.setenv("UV_OFFLINE", "1")
+
+    assert "tiny/__init__.py" in paths(build(make("tiny")))
+
+
 def test_data_that_a_package_reads_stays_in(make: Make, wheels: Path) -> None:
     """Folders `tests` of data, modules that are only bytecode, and folders that the code names."""
     files = {

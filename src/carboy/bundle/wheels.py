@@ -110,9 +110,10 @@ def _install_by_uv(
         (work / "pins").mkdir()
         (work / "pins" / "pyproject.toml").write_text(_render_pins(pins), "utf-8")
         command += ["-r", str(work / "pins" / "pyproject.toml")]
-    for name in {line.name for line in requirements.lines if line.is_source}:
-        command += ["--no-binary", name, "--refresh-package", name]
-    command += _refreshed(local_indexes(requirements, config, environ))
+    built = {line.name for line in requirements.lines if line.is_source}
+    command += [argument for name in sorted(built) for argument in ("--no-binary", name)]
+    if environ.get("UV_OFFLINE", "").lower() in {"", "0", "false", "no", "off", "f", "n"}:  # else uv refuses the two
+        command += _refreshed(built, local_indexes(requirements, config, environ))
     _run(command, folder, config.uv_environ(environ), python, arch)
 
 
@@ -125,12 +126,12 @@ def local_indexes(requirements: Requirements, config: PipConfig, environ: Mappin
     return [*paths, *(line.path for line in requirements.lines if line.path and line.text.startswith("-"))]
 
 
-def _refreshed(indexes: Sequence[Path]) -> list[str]:
-    """Return the arguments by which uv reads wheels again that are on this machine.
+def _refreshed(built: set[str], indexes: Sequence[Path]) -> list[str]:
+    """Return the arguments by which uv reads again what is on this machine: sources, and wheels of wheelhouses.
 
     It keeps a wheel by its path, and does not see that another was put there.
     """
-    names = {canonical(file.name.partition("-")[0]) for path in indexes for file in path.glob("*.whl")}
+    names = built | {canonical(file.name.partition("-")[0]) for path in indexes for file in path.glob("*.whl")}
     if len(names) > _MANY:
         return ["--refresh"]
     return [argument for name in sorted(names) for argument in ("--refresh-package", name)]
