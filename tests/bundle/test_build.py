@@ -303,7 +303,7 @@ def test_a_wheel_that_was_built_again_under_the_same_version_is_taken(make: Make
 
 @pytest.mark.usefixtures("wheels")
 def test_a_wheelhouse_serves_without_a_network(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where uv is told so, it refuses to read anything again."""
+    """By `UV_OFFLINE`, with which uv refuses to read anything again."""
     monkeypatch.setenv("UV_OFFLINE", "1")
 
     assert "tiny/__init__.py" in paths(build(make("tiny")))
