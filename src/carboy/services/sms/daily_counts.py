@@ -119,7 +119,11 @@ def add_counts(connection: Connection, counts: Mapping[Key, tuple[int, int]], sh
     if shard is None:
         write_last(connection, _add_all, counts)
     else:
-        _add(connection, counts, shard)
+        _add(connection, _changed(counts), shard)
+
+
+def _changed(counts: Mapping[Key, tuple[int, int]]) -> dict[Key, tuple[int, int]]:
+    return {key: both for key, both in counts.items() if both != (0, 0)}
 
 
 def _add_all(connection: Connection, changes: Sequence[Mapping[Key, tuple[int, int]]]) -> list[None]:
@@ -127,12 +131,12 @@ def _add_all(connection: Connection, changes: Sequence[Mapping[Key, tuple[int, i
     for key, (messages, parts) in chain.from_iterable(counts.items() for counts in changes):
         known = sums.get(key, (0, 0))
         sums[key] = known[0] + messages, known[1] + parts
-    _add(connection, sums, 1 + (_SHARD + os.getpid()) % _SHARDS)
+    _add(connection, _changed(sums), 1 + (_SHARD + os.getpid()) % _SHARDS)
     return [None] * len(changes)
 
 
 def _add(connection: Connection, counts: Mapping[Key, tuple[int, int]], shard: int) -> None:
-    rows = [(*key, shard, *both) for key, both in sorted(counts.items()) if both != (0, 0)]
+    rows = [(*key, shard, *both) for key, both in sorted(counts.items())]
     is_mysql = connection.dialect.name in {"mysql", "mariadb"}
     for some in chunks(rows, _ROWS) if rows else ():
         marks = placeholders(connection, len(_COLUMNS))
