@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
 
 from carboy.bundle.aws_data import slim
 from carboy.bundle.bytecode import compile_all, find_python, pyc_name
@@ -22,7 +21,7 @@ from carboy.bundle.options import BuildOptions, Chosen, Entry
 from carboy.bundle.pip_config import load_pip_config
 from carboy.bundle.selection import ALWAYS_SERVICES, is_junk, services_called, services_named, why_in
 from carboy.bundle.uv_settings import uv_settings
-from carboy.bundle.wheels import install_wheels, local_indexes
+from carboy.bundle.wheels import install_wheels, local_paths
 from carboy.bundle.zip_file import append_files
 from carboy.config.environ import read_environ
 
@@ -96,11 +95,8 @@ def _index_facts(requirements: Requirements) -> list[object]:
     config = load_pip_config(environ)
     uv = {name: value for name, value in environ.items() if name.startswith(_DECIDING)}
     folder = requirements.origin.parent if requirements.origin else Path()
-    named = [url for url in (*config.constraints, *uv.values()) if url.startswith(("file:///", "/", "."))]
-    paths = [
-        *local_indexes(requirements, config, environ),
-        *(Path(unquote(url.removeprefix("file://"))) for url in named),
-    ]
+    urls = (config.index_url, *config.extra_index_urls, *config.find_links, *config.constraints, *uv.values())
+    paths = local_paths([*urls, *(line.index for line in requirements.lines if line.index)])
     return [asdict(config), uv, [_fingerprint(path) for path in paths], repr(uv_settings(folder.resolve()))]
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,17 +113,21 @@ def _install_by_uv(
     built = {line.name for line in requirements.lines if line.is_source}
     command += [argument for name in sorted(built) for argument in ("--no-binary", name)]
     if environ.get("UV_OFFLINE", "").lower() in {"", "0", "false", "no", "off", "f", "n"}:  # else uv refuses the two
-        command += _refreshed(built, local_indexes(requirements, config, environ))
+        command += _refreshed(built, _local_indexes(requirements, config, environ))
     _run(command, folder, config.uv_environ(environ), python, arch)
 
 
-def local_indexes(requirements: Requirements, config: PipConfig, environ: Mapping[str, str]) -> list[Path]:
+def local_paths(urls: Iterable[str]) -> list[Path]:
+    """Return the paths of those URLs that are files or folders of this machine."""
+    return [Path(unquote(url.removeprefix("file://"))) for url in urls if url.startswith(("file:///", "/", "."))]
+
+
+def _local_indexes(requirements: Requirements, config: PipConfig, environ: Mapping[str, str]) -> list[Path]:
     """Return the paths of the indexes and wheelhouses on this machine that may be asked."""
     variables = (value for name, value in environ.items() if name.startswith(_UV_INDEXES))
     pinned = (line.index for line in requirements.lines if line.index)
     urls = (config.index_url, *config.extra_index_urls, *config.find_links, *variables, *pinned)
-    paths = [Path(unquote(url.removeprefix("file://"))) for url in urls if url.startswith(("file:///", "/", "."))]
-    return [*paths, *(line.path for line in requirements.lines if line.path and line.text.startswith("-"))]
+    return [*local_paths(urls), *(line.path for line in requirements.lines if line.path and line.text.startswith("-"))]
 
 
 def _refreshed(built: set[str], indexes: Sequence[Path]) -> list[str]:

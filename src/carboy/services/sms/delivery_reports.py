@@ -15,7 +15,7 @@ from carboy.services.sms.numbers import Number, mask_digits
 from carboy.services.sms.opt_outs import OPTED_OUT_CODES, OptOut, opt_out
 from carboy.services.sms.providers import Receipt
 from carboy.services.sms.send_jobs import Resend
-from carboy.services.sms.state_changes import track_changes
+from carboy.services.sms.state_changes import lock_messages, track_changes
 from carboy.services.sms.states import RANKS, State, settle
 from carboy.services.sms.tables import MESSAGES, RECEIPTS, REQUESTS
 
@@ -32,12 +32,6 @@ _COLUMNS = (
     MESSAGES.c.retries,
 )
 _IDS = select(MESSAGES.c.id).where(MESSAGES.c.provider_id.in_(bindparam("b_ids", expanding=True)))
-_LOCKED = (
-    select(MESSAGES.c.id)
-    .where(MESSAGES.c.id.in_(bindparam("b_ids", expanding=True)))
-    .order_by(MESSAGES.c.id)
-    .with_for_update()
-)
 _EARLY = select(RECEIPTS).where(RECEIPTS.c.provider_id.in_(bindparam("b_ids", expanding=True)))
 
 
@@ -80,8 +74,7 @@ def _lock(connection: Connection, receipts: Sequence[Receipt]) -> None:
     ids = {row for row in map(_echoed_id, receipts) if row is not None}
     for some in chunks(sorted({one.provider_id for one in receipts if one.provider_id}), _MAX_PARAMETERS):
         ids.update(connection.execute(_IDS, {"b_ids": list(some)}).scalars())
-    for row_ids in chunks(sorted(ids), _MAX_PARAMETERS):
-        connection.execute(_LOCKED, {"b_ids": list(row_ids)})
+    lock_messages(connection, ids)
 
 
 def _echoed_id(receipt: Receipt) -> int | None:

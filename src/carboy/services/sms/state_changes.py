@@ -3,7 +3,7 @@
 The daily counts move, and each change that a caller wants to know of becomes a job that calls back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,14 +48,18 @@ def track_changes(connection: Connection, ids: Sequence[int], now_ms: int) -> It
         ids: rows of messages; they are locked.
         now_ms: the time of the changes.
     """
-    wanted = sorted(set(ids))
-    before = _read(connection, _LOCKED, wanted)
+    before = lock_messages(connection, ids)
     yield
-    after = _read(connection, _LOCKED, wanted)  # a locking read sees what this transaction and others have written
+    after = lock_messages(connection, ids)  # a locking read sees what this transaction and others have written
     count_changes(connection, before, after)
     changed = [row for row in after.values() if row.state != before[row.id].state and row.state not in _QUIET]
     if changed:
         _call_back(connection, changed, now_ms)
+
+
+def lock_messages(connection: Connection, ids: Iterable[int]) -> dict[int, Row[Any]]:
+    """Lock rows of messages in the order of their ids, and return them by id."""
+    return _read(connection, _LOCKED, sorted(set(ids)))
 
 
 def _call_back(connection: Connection, changed: Sequence[Row[Any]], now_ms: int) -> None:

@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from carboy.clock import Clock
-from carboy.db import insert_rows, one_by_one, ordered_by
+from carboy.db import insert_rows, one_by_one
 from carboy.errors import Missing
 from carboy.jobs import Commit, Job, put, row_of
 from carboy.services.archive.destinations.config import Destination
 from carboy.services.archive.destinations.events import Event, event_of
 from carboy.services.archive.destinations.expressions import compile_expression, is_match
-from carboy.services.archive.destinations.rows import delivery_row, schedule
+from carboy.services.archive.destinations.rows import by_destination, delivery_row, schedule
 from carboy.services.archive.destinations.tables import DELIVERIES
 from carboy.services.archive.items import Item, TimeRange
 from carboy.services.archive.objects import Store
@@ -182,7 +181,7 @@ def _matching(store: Store, items: Sequence[Item], filter_: str, destination: De
 _put = one_by_one(put)
 
 
-@ordered_by(attrgetter("destination"))
+@by_destination
 def _add(connection: "Connection", one: _Batch) -> None:
     if one.rows:
         schedule(connection, one.deliver, [one.destination], one.now_ms)

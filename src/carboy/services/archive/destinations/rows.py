@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REMOVED = "its table is no longer in the settings"
 """In place of a reason why a destination is paused: it was reported as removed. It pauses nothing."""
-_by_destination = ordered_by(attrgetter("destination"))
+by_destination = ordered_by(attrgetter("destination"))
 _CAME_IN_VAIN = 0  # in place of when a job is due: one found another process at work, which has to look again
 
 
@@ -144,12 +144,15 @@ def schedule(
     if not names:
         return
     query = select(DESTINATIONS).where(DESTINATIONS.c.name.in_(names)).order_by(DESTINATIONS.c.name)
-    writes = any(_is_late(row, now_ms) for row in connection.execute(query))
-    known = {row.name: row for row in connection.execute(query.with_for_update(read=not writes))}
+    rows = connection.execute(query).all()
+    writes = any(_is_late(row, now_ms) for row in rows)
+    if connection.dialect.name != "sqlite":  # which has one writer
+        rows = connection.execute(query.with_for_update(read=not writes)).all()
+    known = {row.name: row for row in rows}
     missing = [name for name in names if name not in known]
     if missing:
-        rows = [{"name": name, "scheduled_at": now_ms} for name in missing]
-        insert_rows(connection, DESTINATIONS, rows, skip_known="name")
+        new = [{"name": name, "scheduled_at": now_ms} for name in missing]
+        insert_rows(connection, DESTINATIONS, new, skip_known="name")
     late = [name for name, row in known.items() if _is_late(row, now_ms)]
     if late and writes:  # else they became late meanwhile: a job too many does no harm
         change = update(DESTINATIONS).where(DESTINATIONS.c.name.in_(late)).values(scheduled_at=now_ms)
@@ -164,7 +167,7 @@ def _is_late(row: Any, now_ms: int) -> bool:
     return row.scheduled_at is None or row.scheduled_at > max(now_ms, row.open_until or 0, row.hold_until or 0)
 
 
-@_by_destination
+@by_destination
 def wake(connection: "Connection", one: Wake) -> None:
     """Queue the job that delivers."""
     row = _locked(connection, one.destination)  # also where it is only read: the next item may write it
@@ -187,7 +190,7 @@ def _locked(connection: "Connection", name: str) -> Any:
     return connection.execute(query).one_or_none()
 
 
-@_by_destination
+@by_destination
 def begin(connection: "Connection", one: Begin) -> Progress | None:
     """Give a destination's lease, unless another living process has it; what a dead one was delivering waits again."""
     row = _locked(connection, one.destination)
@@ -330,7 +333,7 @@ def _write(connection: "Connection", name: str, progress: Progress) -> None:
     connection.execute(update(DESTINATIONS).where(DESTINATIONS.c.name == name).values(values))
 
 
-@_by_destination
+@by_destination
 def finish(connection: "Connection", one: Finish) -> int | None:
     """End a turn; return when the next job is due, None where nothing waits."""
     row = _locked(connection, one.destination)

@@ -5,16 +5,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import func, select, update
 
 from carboy.clock import SYSTEM_CLOCK, Clock
-from carboy.db import insert_rows, ordered_by
+from carboy.db import insert_rows
 from carboy.http_values import MAX_ID
 from carboy.jobs import Job, first_id
-from carboy.services.archive.destinations.rows import Wake, progress_of, wake
+from carboy.services.archive.destinations.rows import Wake, by_destination, progress_of, wake
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
 from carboy.webhooks import Progress
 
@@ -197,7 +196,7 @@ class Retry:
     after: int = 0
 
 
-@ordered_by(attrgetter("destination"))
+@by_destination
 def retry(connection: "Connection", one: Retry) -> tuple[int, int | None]:
     """Have a batch of deliveries tried again; return how many, and where the next batch begins, None at the end."""
     name = DESTINATIONS.c.name == one.destination
@@ -228,7 +227,7 @@ class SetPaused:
     now_ms: int
 
 
-@ordered_by(attrgetter("destination"))
+@by_destination
 def set_paused(connection: "Connection", one: SetPaused) -> None:
     """Pause or resume a destination; one that is resumed begins with a closed circuit breaker."""
     insert_rows(connection, DESTINATIONS, [{"name": one.destination}], skip_known="name")
@@ -256,7 +255,7 @@ class Drop:
     now_ms: int
 
 
-@ordered_by(attrgetter("destination"))
+@by_destination
 def drop(connection: "Connection", one: Drop) -> int:
     """End a batch of deliveries as `expired`; return how many. What a living process is sending is left to it."""
     query = select(DESTINATIONS.c.lease_until).where(DESTINATIONS.c.name == one.destination).with_for_update()
