@@ -5,14 +5,14 @@ of deliveries in flight hold for all machines together. Every function runs in t
 `carboy.db.GroupCommit`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import bindparam, select, update
 
-from carboy.db import insert_rows, locks_in_order, ordered_by
+from carboy.db import Apply, insert_rows, locks_in_order, ordered_by
 from carboy.jobs import Job, is_dead, new_id, put, row_of
 from carboy.services.archive.destinations.tables import ATTEMPTS, DELIVERIES, DESTINATIONS
 from carboy.services.archive.items import Item, NewItem, event_id
@@ -21,10 +21,11 @@ from carboy.webhooks import Attempt, Progress, advance
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+T = TypeVar("T")
+R = TypeVar("R")
 
 REMOVED = "its table is no longer in the settings"
 """In place of a reason why a destination is paused: it was reported as removed. It pauses nothing."""
-by_destination = ordered_by(attrgetter("destination"))
 _CAME_IN_VAIN = 0  # in place of when a job is due: one found another process at work, which has to look again
 
 
@@ -165,6 +166,11 @@ def _is_late(row: Any, now_ms: int) -> bool:
     if progress_of(row).paused:
         return False
     return row.scheduled_at is None or row.scheduled_at > max(now_ms, row.open_until or 0, row.hold_until or 0)
+
+
+def by_destination(write: "Callable[[Connection, T], R]") -> Apply[T, R]:
+    """Return a function for `carboy.db.GroupCommit` that writes items in the order of their `destination`."""
+    return ordered_by(attrgetter("destination"))(write)
 
 
 @by_destination
