@@ -156,6 +156,18 @@ def test_a_delivery_that_moves_in_a_packed_day_moves_in_its_figures(service: Ser
     assert (row["messages"], row["p50_s"]) == (1, pytest.approx(delay_of(100) / 1000, rel=0.01))
 
 
+def test_counts_that_cancel_out_are_packed_with_their_times(service: Service) -> None:
+    """A batch may hold the new time of one message and only that of another which moved away."""
+    key = (service.clock.now_ms() // DAY_MS, "notice", "outbox", "CN", "delivered")
+    add(service, {(*key, 60): (1, 1), (*key, 100): (-1, -1)}, (3,))
+    service.clock.advance(3 * 86_400)
+    service.gateway.upkeep.run()
+    add(service, {(*key, 100): (1, 1)}, (3,))
+    service.gateway.upkeep.run()
+    [row] = figures(service, "state")
+    assert (row["messages"], row["p50_s"]) == (1, pytest.approx(delay_of(60) / 1000, rel=0.01))
+
+
 def test_figures_by_any_group_add_up(service: Service) -> None:
     for number in NUMBERS:
         service.sent_now(receivers=number)
