@@ -1,6 +1,7 @@
 """Definitions of jobs, and the outcome of a failed try."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec
@@ -57,9 +58,15 @@ def job(
 
 
 class Registry:
-    """The jobs that a process knows, by kind."""
+    """The jobs that a process knows, by kind.
+
+    Attributes:
+        at_stop: functions that end what jobs have left running, called with the seconds that are left when a process
+            of the engine `embedded` or `celery` stops; they do not raise.
+    """
 
     def __init__(self, jobs: Sequence[Job[...]] = ()) -> None:
+        self.at_stop: list[Callable[[float], None]] = []
         self._jobs: dict[str, Job[...]] = {}
         for one in jobs:
             self.add(one)
@@ -79,6 +86,12 @@ class Registry:
     def get(self, kind: str) -> Job[...]:
         """Return the job of a kind; raise `KeyError` for an unknown kind."""
         return self._jobs[kind]
+
+    def stop(self, patience_s: float) -> None:
+        """Call the functions of `at_stop`."""
+        deadline_s = time.monotonic() + patience_s
+        for end in self.at_stop:
+            end(max(0.0, deadline_s - time.monotonic()))
 
     @property
     def kinds(self) -> tuple[str, ...]:

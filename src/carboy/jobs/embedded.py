@@ -129,6 +129,7 @@ class Embedded(JobEngine):
             self._changed.notify_all()
         self._return(unfinished, counts=True)
         self._threads[0].join(max(0.0, deadline_s - self.clock.monotonic_s()))  # it releases what it just took
+        self.registry.stop(max(0.0, deadline_s - self.clock.monotonic_s()))
         return not unfinished
 
     # --- the keeper: takes rows, renews their leases, looks after those of others ---

@@ -93,6 +93,7 @@ class _Life:
         for name, receiver in (
             ("worker_init", self._before_fork),
             ("worker_process_init", self._in_child),
+            ("worker_process_shutdown", self._end_left),
             ("worker_ready", self._ready),
             ("worker_shutting_down", self._bound_the_end),
             ("worker_shutdown", self._end),
@@ -115,6 +116,10 @@ class _Life:
         self._service.after_fork()
         self._engine.on_end = self._notify_parent
         self._worker.begin(sweeps=getattr(current_process(), "index", 0) == 0)
+
+    def _end_left(self, **_: Any) -> None:
+        """End what jobs have left running, in the process that ran them."""
+        self._engine.registry.stop(self._drain_s)
 
     def _ready(self, **_: Any) -> None:
         self._service.start()
@@ -146,6 +151,8 @@ class _Life:
         os._exit(1)
 
     def _end(self, **_: Any) -> None:
+        if not self._forks:
+            self._end_left()
         try:
             self._worker.give_back()
             self._worker.requeue_orphaned()

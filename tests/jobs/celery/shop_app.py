@@ -86,4 +86,6 @@ def create_app() -> Flask:
     carboy.init_app(app, ["settings", "logs", "db", "jobs", "health", "metrics"])
     for one in JOBS:
         runtime(app).jobs.registry.add(one)
+    if "SHOP_TELLS_ITS_STOP" in os.environ:
+        runtime(app).jobs.registry.at_stop.append(lambda left_s: _tell(f"stop {left_s:.0f}"))
     return app

@@ -41,6 +41,17 @@ def test_jobs_end_as_they_do_elsewhere(yard: Yard) -> None:
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize(("pool", "processes"), [("prefork", 2), ("threads", 1)])
+def test_what_jobs_left_running_ends_in_the_processes_that_ran_them(yard: Yard, pool: str, processes: int) -> None:
+    """With the time that `JOBS_DRAIN_S` gives."""
+    row = yard.add(bulk, "one")
+    worker = yard.work("celery", "-A", "carboy.celery_app", "worker", "--pool", pool, SHOP_TELLS_ITS_STOP="1")
+    yard.wait_for(row, "done")
+
+    assert worker.stop() == 0
+    assert yard.ran() == ["one", *["stop 5"] * processes]
+
+
 def test_a_worker_process_that_is_killed_costs_a_try(yard: Yard) -> None:
     """Its row is taken again at once, by another process on the machine, and the other rows are not touched."""
     dying = yard.add(dies, "dying")

@@ -1,8 +1,11 @@
 """Destinations that fail: they are tried by the schedule, catch up within their rate, and take nothing from others."""
 
+import sqlite3
+import threading
 import time
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +139,29 @@ def test_many_that_hang_leave_their_threads_to_one_that_works(serve: Serve) -> N
         for name in hanging:
             gateway.post(f"/api/v1/destinations/{name}/pause")
         silent.stop()
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_an_attempt_whose_turn_left_its_thread(serve: Serve, tmp_path: Path) -> None:
+    """Else it is made again after the start, though the receiver has it."""
+    is_stopping = threading.Event()
+
+    def answer(_: Request) -> Answer:
+        is_stopping.wait(30)
+        time.sleep(0.5)
+        return Answer(200)
+
+    with LoopbackServer(answer) as slow, LoopbackServer(Answer()) as good:
+        toml = table(slow.url, "timeout_s = 40\nmax_in_flight = 1", "a") + table(good.url, name="z")
+        gateway = operator(serve(toml=toml, jobs_concurrency=2))
+        gateway.send(ALERT, {**ALERT, "id": "other"})
+        until(lambda: len(good.requests) == 2, 60)
+
+        is_stopping.set()
+        runtime(gateway.app).close()
+
+        with closing(sqlite3.connect(tmp_path / "test.db")) as database:
+            found = database.execute(
+                "SELECT state FROM archive_deliveries WHERE destination = 'a' ORDER BY id"
+            ).fetchall()
+        assert (len(slow.requests), found) == (1, [("delivered",), ("waiting",)])

@@ -69,6 +69,7 @@ def build_destinations(
         on_attempt=count,
         may_leave=jobs.jobs_engine != "sqs",
     )
+    runtime.jobs.registry.at_stop.append(deliverer.stop)
     replayer = Replayer(every, index, store, writer, clock, archive_again=archive_again, deliver=deliverer.job)
     rows = DeliveryStore(runtime.engine, clock)
     made = Destinations(every, index, rows, writer, clock, around, sender, deliverer, replayer)

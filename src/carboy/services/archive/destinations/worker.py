@@ -60,6 +60,7 @@ class _Place:
 
     moved_at_s: float
     has_left: bool = False
+    is_stopping: bool = False
     error: BaseException | None = None
     is_over: threading.Event = field(default_factory=threading.Event)
 
@@ -131,6 +132,16 @@ class Deliverer:
         if place.error is not None:
             raise place.error
 
+    def stop(self, patience_s: float) -> None:
+        """End the turns that go on after their jobs: no attempt begins, and those in flight have `patience_s`."""
+        deadline_s = self._clock.monotonic_s() + patience_s
+        with self._lock:
+            places = list(self._running.values())
+            for place in places:
+                place.is_stopping = True
+        for place in places:
+            place.is_over.wait(max(0.0, deadline_s - self._clock.monotonic_s()))
+
     def _enabled(self, name: str) -> Destination | None:
         """Return a destination as the settings are now; None for an unknown name, and where it is not enabled."""
         found = self._destinations().get(name)
@@ -166,10 +177,11 @@ class Deliverer:
                 if (destination := self._enabled(name)) is not None:
                     self._take_turn(destination, place)
                 with self._lock:
-                    if name not in self._again:
+                    is_wanted = name in self._again and not place.is_stopping
+                    self._again.discard(name)
+                    if not is_wanted:
                         del self._running[name]
                         break
-                    self._again.discard(name)
         except BaseException as error:  # noqa: BLE001 (whatever it is, the job has it)
             with self._lock:
                 self._running.pop(name, None)
@@ -219,7 +231,7 @@ class Deliverer:
         try:
             while True:
                 now_s = self._clock.monotonic_s()
-                if now_s >= until_s or not turn.may_send:
+                if now_s >= until_s or running.place.is_stopping or not turn.may_send:
                     self._give_back(running)
                 self._take(running, now_s)
                 self._record(running, turn.collect(_LOOK_S))
