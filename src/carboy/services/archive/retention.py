@@ -6,6 +6,7 @@ keeps deliveries going where a job was lost.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -176,10 +177,10 @@ class Upkeep:
         return True
 
     def rest_after(self, act: Callable[[], T]) -> T:
-        """Do a batch, and then nothing for as long as it took."""
-        began_s = self.clock.monotonic_s()
+        """Do a batch, and then nothing for twice as long as it took."""
+        began_s = time.monotonic()
         done = act()
-        self.clock.sleep((self.clock.monotonic_s() - began_s) * _REST)
+        time.sleep((time.monotonic() - began_s) * _REST)
         return done
 
     def _old(self, source: str, looked: _Looked, end: int) -> list[Item]:
