@@ -332,3 +332,28 @@ def test_jobs_that_are_refused_at_once_make_one_line(caplog: pytest.LogCaptureFi
         pass
 
     assert [one.getMessage().split()[0] for one in caplog.records] == ["archive_refused", "archive_stored_again"]
+
+
+def test_a_refusal_that_was_on_its_way_when_the_store_took_another_is_no_new_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = RefusedPuts()
+    denied = Refused("the object could not be stored", "AccessDenied", "")
+
+    def store_another_and_fail() -> None:
+        with refused.watch("it"):
+            pass
+        raise denied
+
+    with pytest.raises(Refused), refused.watch("it"):
+        raise denied
+    with pytest.raises(Refused), refused.watch("it"):
+        store_another_and_fail()
+
+    refused.check()
+    assert [one.getMessage().split()[0] for one in caplog.records] == ["archive_refused", "archive_stored_again"]
+
+    with pytest.raises(Refused), refused.watch("it"):
+        raise denied
+    with pytest.raises(Refused):
+        refused.check()

@@ -79,21 +79,31 @@ class RefusedPuts:
 
     def __init__(self) -> None:
         self._errors: dict[str, tuple[float, Refused | StoreFull]] = {}
+        self._stored_at_s: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
     def watch(self, source: str) -> Iterator[None]:
-        """Notice whether an event of a source is stored; the error goes through."""
+        """Notice whether an event of a source is stored; the error goes through.
+
+        A refusal of a request that began before another event was stored is of an earlier time, and not noticed.
+        """
+        began_s = monotonic()
         try:
             yield
         except (Refused, StoreFull) as error:
             with self._lock:
-                is_first = source not in self._errors
-                self._errors[source] = monotonic(), error
+                is_news = began_s >= self._stored_at_s.get(source, float("-inf"))
+                is_first = is_news and source not in self._errors
+                if is_news:
+                    self._errors[source] = monotonic(), error
             if is_first:
                 log.error("archive_refused", alarm=True, source=source, error=str(error), hint=error.hint)
             raise
-        if self._errors.pop(source, None) is not None:
+        with self._lock:
+            self._stored_at_s[source] = monotonic()
+            was_refused = self._errors.pop(source, None) is not None
+        if was_refused:
             log.info("archive_stored_again", source=source)
 
     def check(self) -> None:
