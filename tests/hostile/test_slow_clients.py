@@ -140,6 +140,7 @@ def test_a_process_that_has_no_file_left_makes_room_too(project: Path) -> None:
     with serve_process(project, "--app", "probe") as server, ExitStack() as stack:
         pid = server.process.pid
         (worker,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        (project / "changed").touch()  # so that whatever is looked for on the path is looked for in the folder again
         used = len(os.listdir(f"/proc/{worker}/fd"))
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 20, used + 20))
         for _ in range(60):

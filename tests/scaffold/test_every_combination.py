@@ -45,7 +45,10 @@ def _serves(server: Process, has_notes: bool) -> str:
     """Say what is wrong with its answers, or with how it stops."""
     server.wait_for("Ctrl-C stops")
     expected = {"/": 200, "/livez": 200, "/readyz": 200, "/docs": 200, "/notes": 401 if has_notes else 404}
-    found = {path: requests.get(server.url + path, timeout=60).status_code for path in expected}
+    try:
+        found = {path: requests.get(server.url + path, timeout=60).status_code for path in expected}
+    except requests.RequestException as error:
+        return f"{error}: {server.said[-3000:]}"
     stopped = server.stop()
     return "" if found == expected and stopped == 0 else f"{found}, code {stopped}: {server.said[-3000:]}"
 

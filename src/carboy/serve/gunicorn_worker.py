@@ -23,6 +23,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from carboy.errors import CarboyError
@@ -59,6 +60,7 @@ PRIVATE_NAMES: dict[str, tuple[str, ...]] = {
 
 PROBES = (b"/livez", b"/readyz")
 _SWEEP_S = 0.25
+_FAST_PARSER = "gunicorn_h1c"
 _SPARE_FILES = 256  # of the database, the log and the libraries
 
 exit_report: mmap.mmap = mmap.mmap(-1, 2)
@@ -91,6 +93,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._lacks_files = False
         self.cfg.set("sendfile", False)  # it would pass the buffer by
         _raise_file_limit(self.worker_connections + _SPARE_FILES)
+        _look_for_fast_parser()
         try:
             super().init_process()
         except CarboyError as error:
@@ -270,3 +273,10 @@ def _raise_file_limit(wanted: int) -> None:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _look_for_fast_parser() -> None:
+    """Spare the first request gunicorn's search: it opens folders, and fails where clients have all files."""
+    if find_spec(_FAST_PARSER) is None:
+        modules: dict[str, Any] = sys.modules
+        modules.setdefault(_FAST_PARSER, None)
